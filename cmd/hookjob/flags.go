@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/version"
+)
+
+// target is which cluster, and what of it: the flags that run and plan share.
+type target struct {
+	kubeconfig, context string
+	scope               string
+	options             cleanup.Options
+}
+
+func (t *target) register(f *pflag.FlagSet) {
+	o := &t.options
+	f.StringVar(&t.kubeconfig, "kubeconfig", "", "path of the kubeconfig; default as kubectl's, else the Pod's service account")
+	f.StringVar(&t.context, "context", "", "context of the kubeconfig to use")
+	f.StringVar(&t.scope, "scope", string(cleanup.Controller), "whose uninstall this is: controller or scale-set")
+	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
+	f.StringVarP(&o.ReleaseNamespace, "release-namespace", "n", "", "namespace of the release")
+	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
+	f.StringVar(&o.WatchNamespace, "watch-namespace", "", "the one namespace that a single-namespace controller watches")
+	f.StringVar(&o.ControllerNamespace, "controller-namespace", "", "with --scope scale-set: where the controller is; default the release's namespace")
+	f.StringSliceVar(&o.ScaleSetNames, "scale-set", nil, "with --scope scale-set: name of a scale set, where Helm did not install it; repeatable")
+	f.BoolVar(&o.RequireUninstalling, "require-uninstalling", false, "write nothing unless Helm's record says that the release is being uninstalled (default true with --job)")
+	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
+}
+
+// complete checks what the flags say together. Its errors are wrong usage.
+func (t *target) complete(f *pflag.FlagSet) error {
+	o := &t.options
+	o.Scope = cleanup.Scope(t.scope)
+	if o.Scope != cleanup.Controller && o.Scope != cleanup.ScaleSet {
+		return fmt.Errorf("--scope %q: must be controller or scale-set", t.scope)
+	}
+	if o.ReleaseNamespace == "" && (o.Job != "" || o.Release != "" || o.Scope == cleanup.ScaleSet) {
+		return fmt.Errorf("--job, --release and --scope scale-set need --release-namespace")
+	}
+	if o.Job != "" && o.Release != "" {
+		return fmt.Errorf("--job and --release both name the release; give one")
+	}
+	if !f.Changed("require-uninstalling") {
+		o.RequireUninstalling = o.Job != ""
+	}
+	if o.RequireUninstalling && o.Job == "" && o.Release == "" {
+		return fmt.Errorf("--require-uninstalling needs --job or --release, to know of which release")
+	}
+	if o.Scope == cleanup.ScaleSet {
+		if o.Job == "" && o.Release == "" && len(o.ScaleSetNames) == 0 {
+			return fmt.Errorf("--scope scale-set needs --job, --release or --scale-set, to know which")
+		}
+		if o.ControllerNamespace == "" {
+			o.ControllerNamespace = o.ReleaseNamespace
+		}
+	}
+	if o.Grace <= 0 {
+		return fmt.Errorf("--grace %s: must be more than 0", o.Grace)
+	}
+	return nil
+}
+
+func (t *target) connect() (*kube.Client, error) {
+	return kube.Connect(t.kubeconfig, t.context, "arc-hookjob/"+version.Version)
+}
+
+// fromEnvironment sets every flag not given on the command line from the
+// environment: --on-residue from ARC_CLEANUP_ON_RESIDUE.
+func fromEnvironment(cmd *cobra.Command) error {
+	var bad error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "ARC_CLEANUP_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := os.LookupEnv(name)
+		if !set || f.Changed || bad != nil {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			bad = fmt.Errorf("environment variable %s=%q: %w", name, value, err)
+		}
+	})
+	return bad
+}

@@ -1,0 +1,92 @@
+// Command arc-hookjob makes an uninstall of GitHub's Actions Runner Controller
+// complete. It is what the pre-delete hook Job of charts/arc-cleanup runs, and
+// it is run by hand on a cluster that is already stuck.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/version"
+)
+
+func main() {
+	// client-go's own log lines (a watch that has to be renewed) would bury ours.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel(cleanup.ErrInterrupted)
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// execute runs one command line and returns its exit code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var code exitError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &code):
+		return int(code)
+	default:
+		fmt.Fprintf(stderr, "arc-hookjob: %v\n", err)
+		return exitUsage
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "arc-hookjob",
+		Short: "Make an uninstall of GitHub's Actions Runner Controller complete",
+		Long: `arc-hookjob removes what an uninstall of GitHub's Actions Runner Controller (ARC)
+leaves behind: custom resources, their finalizers, and the CRDs.
+
+The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then act:
+
+  arc-hookjob plan
+  arc-hookjob run
+
+Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
+
+` + exitHelp,
+		Version:       version.String(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetVersionTemplate("arc-hookjob {{.Version}}\n")
+	root.AddCommand(newRun(), newPlan(), newVersion())
+	return root
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintln(cmd.OutOrStdout(), version.String())
+		},
+	}
+}

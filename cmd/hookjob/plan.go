@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+)
+
+func newPlan() *cobra.Command {
+	var (
+		t      target
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Print what run would do, and write nothing",
+		Long: `Plan makes the same survey and the same plan as run, prints it, and writes nothing.
+
+` + exitHelp,
+		Example: `  arc-hookjob plan
+  arc-hookjob plan --output json | jq '.phases[].name'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd); err != nil {
+				return err
+			}
+			if err := t.complete(cmd.Flags()); err != nil {
+				return err
+			}
+			if output != "table" && output != "json" {
+				return fmt.Errorf("--output %q: must be table or json", output)
+			}
+			client, err := t.connect()
+			if err != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
+				return exitError(exitFailed)
+			}
+			plan := cleanup.Preview(cmd.Context(), client, t.options)
+			if output == "json" {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				if err := e.Encode(plan.Document()); err != nil {
+					return fmt.Errorf("writing the plan: %w", err)
+				}
+			} else {
+				printPlan(cmd.OutOrStdout(), plan)
+			}
+			switch {
+			case len(plan.Refusals) > 0:
+				return exitError(exitCode(plan.Verdict()))
+			case len(plan.Phases) > 0:
+				return exitError(exitWork)
+			}
+			return nil
+		},
+	}
+	t.register(cmd.Flags())
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// printPlan prints the plan for a person.
+func printPlan(w io.Writer, p *cleanup.Plan) {
+	for _, r := range p.Refusals {
+		fmt.Fprintf(w, "REFUSED: %s\n", r.Message)
+		for _, do := range r.Do {
+			fmt.Fprintf(w, "    %s\n", do)
+		}
+	}
+	if len(p.Refusals) > 0 {
+		fmt.Fprintln(w)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	row := func(cells ...any) { fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", cells...) }
+	if len(p.Phases)+len(p.Kept) > 0 {
+		row("PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY")
+	}
+	for _, phase := range p.Phases {
+		for _, s := range phase.Steps() {
+			row(string(phase.Name), string(s.Action), s.Object.Namespace, name(s.Object), s.Why)
+		}
+	}
+	for _, k := range p.Kept {
+		row("-", "keep", k.Object.Namespace, name(k.Object), k.Why)
+	}
+	// A table that cannot be written cannot be reported on the same stream.
+	_ = table.Flush()
+	if len(p.Phases) == 0 && len(p.Refusals) == 0 {
+		fmt.Fprintln(w, "Nothing to do.")
+	}
+}
+
+func name(o cleanup.Object) string { return o.Resource.Resource + "/" + o.Name }

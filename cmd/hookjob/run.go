@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+const (
+	// reportLines is how many lines of one sort a report prints.
+	reportLines = 50
+	// terminationBytes is what Kubernetes keeps of a termination message.
+	terminationBytes = 4096
+	terminationLines = 10
+)
+
+type runFlags struct {
+	target
+	budget         time.Duration
+	yes            bool
+	logFormat      string
+	terminationLog string
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Clean up: what the hook Job does, or by hand on a cluster that is stuck",
+		Long: `Run surveys the cluster, refuses if anything stands in the way, and otherwise
+drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
+deletes the CRDs. It can be stopped and run again at any point.
+
+By hand it prints the plan and asks first; without a terminal it needs --yes.
+
+` + exitHelp,
+		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
+  arc-hookjob run
+
+  # An uninstall whose hook could not run: prove it by the release's own record
+  arc-hookjob run --release arc -n arc-systems --require-uninstalling`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	fs := cmd.Flags()
+	f.register(fs)
+	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
+	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
+	fs.StringVar(&f.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal and json elsewhere")
+	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
+	return cmd
+}
+
+func (f *runFlags) run(cmd *cobra.Command) error {
+	if err := fromEnvironment(cmd); err != nil {
+		return err
+	}
+	if err := f.complete(cmd.Flags()); err != nil {
+		return err
+	}
+	if f.budget <= 0 {
+		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
+	}
+	console, err := isConsole(f.logFormat, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	log := newLogger(console, cmd.ErrOrStderr())
+
+	client, err := f.connect()
+	if err != nil {
+		return f.end(cmd, log, console, &cleanup.Report{Verdict: cleanup.Failed, Errs: []error{err}})
+	}
+	if f.options.Job == "" && !f.yes {
+		proceed, err := confirm(cmd, client, f.options)
+		if err != nil || !proceed {
+			return err
+		}
+	}
+
+	start := time.Now()
+	if f.options.Job != "" {
+		if start, err = jobStart(cmd.Context(), client, f.options.ReleaseNamespace, f.options.Job); err != nil {
+			log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
+			start = time.Now()
+		}
+	}
+	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
+	defer cancel()
+	log.Info().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
+	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log))
+}
+
+// end says how it went: on the log, whose last line is the verdict, and in the
+// termination message.
+func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *cleanup.Report) error {
+	if console {
+		fmt.Fprintln(cmd.ErrOrStderr(), r.Text(reportLines))
+	} else {
+		for _, x := range r.Refusals {
+			log.Error().Strs("do", x.Do).Msg(x.Message)
+		}
+		for _, x := range r.Left {
+			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left")
+		}
+		for _, err := range r.Errs {
+			log.Error().Err(err).Msg("error")
+		}
+		level := zerolog.InfoLevel
+		if r.Verdict != cleanup.Done {
+			level = zerolog.ErrorLevel
+		}
+		log.WithLevel(level).Str("verdict", string(r.Verdict)).Msg(r.Summary())
+	}
+	if f.terminationLog != "" {
+		text := r.Text(terminationLines)
+		if err := os.WriteFile(f.terminationLog, []byte(text[max(0, len(text)-terminationBytes):]), 0o600); err != nil {
+			log.Warn().Err(err).Msg("could not write the termination message")
+		}
+	}
+	if r.Verdict == cleanup.Done {
+		return nil
+	}
+	return exitError(exitCode(r.Verdict))
+}
+
+// confirm prints the plan and asks. It returns false when there is nothing to
+// do, when the plan refuses, or when the answer is no.
+func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, error) {
+	out := cmd.ErrOrStderr()
+	if !isTerminal(cmd.InOrStdin()) {
+		return false, errors.New("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `arc-hookjob plan` first)")
+	}
+	plan := cleanup.Preview(cmd.Context(), client, o)
+	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
+	printPlan(out, plan)
+	if len(plan.Refusals) > 0 {
+		return false, exitError(exitRefused)
+	}
+	if len(plan.Phases) == 0 {
+		return false, nil
+	}
+	fmt.Fprint(out, "\nDo this? [y/N] ")
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true, nil
+	}
+	fmt.Fprintln(out, "Nothing was written.")
+	return false, exitError(exitRefused)
+}
+
+func isConsole(format string, w io.Writer) (bool, error) {
+	switch format {
+	case "auto":
+		return isTerminal(w), nil
+	case "console":
+		return true, nil
+	case "json":
+		return false, nil
+	}
+	return false, fmt.Errorf("--log-format %q: must be auto, console or json", format)
+}
+
+func newLogger(console bool, w io.Writer) zerolog.Logger {
+	if console {
+		w = zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(w) || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
+	}
+	return zerolog.New(w).With().Timestamp().Logger()
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,61 @@
+package cleanup
+
+// PlanVersion is the version of the JSON document of a plan. Fields may be added
+// within a version; none is removed or changes its meaning.
+const PlanVersion = "arc-cleanup/plan/v1"
+
+// PlanDocument is a plan as JSON.
+type PlanDocument struct {
+	Version  string            `json:"version"`
+	Refusals []RefusalDocument `json:"refusals"`
+	Phases   []PhaseDocument   `json:"phases"`
+	Kept     []StepDocument    `json:"kept"`
+}
+
+// RefusalDocument is a Refusal as JSON.
+type RefusalDocument struct {
+	Verdict Verdict  `json:"verdict"`
+	Message string   `json:"message"`
+	Do      []string `json:"do"`
+}
+
+// PhaseDocument is a Phase as JSON.
+type PhaseDocument struct {
+	Name  PhaseName      `json:"name"`
+	Steps []StepDocument `json:"steps"`
+}
+
+// StepDocument is a Step, or something kept, as JSON.
+type StepDocument struct {
+	Action    Action `json:"action,omitempty"`
+	Group     string `json:"group"`
+	Resource  string `json:"resource"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+	Why       string `json:"why"`
+}
+
+// Document is the plan as it is printed by `plan --output json`.
+func (p *Plan) Document() PlanDocument {
+	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}}
+	for _, r := range p.Refusals {
+		d.Refusals = append(d.Refusals, RefusalDocument(r))
+	}
+	for _, phase := range p.Phases {
+		steps := []StepDocument{}
+		for _, s := range phase.Steps() {
+			steps = append(steps, stepDocument(s))
+		}
+		d.Phases = append(d.Phases, PhaseDocument{phase.Name, steps})
+	}
+	for _, k := range p.Kept {
+		d.Kept = append(d.Kept, stepDocument(Step{"", k.Object, k.Why}))
+	}
+	return d
+}
+
+func stepDocument(s Step) StepDocument {
+	o := s.Object
+	return StepDocument{s.Action, o.Resource.Group, o.Resource.Resource, o.Namespace, o.Name, string(o.UID), s.Why}
+}

@@ -1,0 +1,79 @@
+// Package cleanup removes what an uninstall of ARC leaves behind. It surveys the
+// cluster without writing, plans as a pure function of what it saw, executes
+// the plan, and reports what it did and what is left.
+package cleanup
+
+import (
+	"time"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+// Scope says whose uninstall this is.
+type Scope string
+
+const (
+	// Controller is the uninstall of ARC's controller: everything that is left
+	// of its scale sets, and the CRDs.
+	Controller Scope = "controller"
+	// ScaleSet is the uninstall of one release's scale sets, while the
+	// controller stays.
+	ScaleSet Scope = "scale-set"
+)
+
+// Options is what to clean up, and how carefully.
+type Options struct {
+	Scope Scope
+
+	// RequireUninstalling makes a release that is being uninstalled the
+	// condition of every write. The release is found by Job, the name of the
+	// hook's own Job, or by Release.
+	RequireUninstalling bool
+	Job, Release        string
+	// ReleaseNamespace is where the release is. Empty by hand.
+	ReleaseNamespace string
+
+	// WatchNamespace is the one namespace a single-namespace controller
+	// watches; empty for a controller that watches all of them.
+	WatchNamespace string
+	// ControllerNamespace is where the listeners of a scale set live. It
+	// matters to Scope ScaleSet only.
+	ControllerNamespace string
+	// ScaleSetNames adds scale sets in ReleaseNamespace to those of the release;
+	// for installers that leave no Helm record.
+	ScaleSetNames []string
+
+	// Grace is how long a live controller may show no progress before its
+	// finalizers are removed for it.
+	Grace time.Duration
+}
+
+// listenerNamespace is the namespace AutoscalingListeners are looked for in; ""
+// is all of them.
+func (o Options) listenerNamespace() string {
+	if o.Scope == ScaleSet {
+		return o.ControllerNamespace
+	}
+	return ""
+}
+
+// customNamespace is the namespace ARC's other custom resources are looked for
+// in. A single-namespace controller's hook looks everywhere, since what lives
+// elsewhere decides about the CRDs.
+func (o Options) customNamespace(resource string) string {
+	if resource == arc.AutoscalingListeners {
+		return o.listenerNamespace()
+	}
+	if o.Scope == ScaleSet {
+		return o.ReleaseNamespace
+	}
+	return ""
+}
+
+// coreNamespace is the namespace core objects are looked for in.
+func (o Options) coreNamespace() string {
+	if o.Scope == ScaleSet {
+		return o.ReleaseNamespace
+	}
+	return o.WatchNamespace
+}

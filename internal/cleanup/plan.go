@@ -1,0 +1,370 @@
+package cleanup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// Action is what a step does to an object.
+type Action string
+
+const (
+	// Delete asks for the object's deletion.
+	Delete Action = "delete"
+	// Release removes ARC's finalizers from the object, and no others.
+	Release Action = "release"
+	// Await waits until somebody else has removed the object: ARC's controller,
+	// or Kubernetes' garbage collector.
+	Await Action = "await"
+)
+
+// Step is one action on one object.
+type Step struct {
+	Action Action
+	Object Object
+	Why    string
+}
+
+// PhaseName names a phase, in the order of an uninstall.
+type PhaseName string
+
+// The phases. A phase begins when the one before it is over.
+const (
+	Drain     PhaseName = "drain"     // the live controller deletes what is its own
+	Free      PhaseName = "release"   // ARC's finalizers go
+	Listeners PhaseName = "listeners" // what has no owner goes
+	Collect   PhaseName = "collect"   // the garbage collector follows
+	CRDs      PhaseName = "crds"      // the definitions go
+)
+
+// Phase is a set of steps that may run concurrently, in ranks: all steps of one
+// rank are over before the next begins.
+type Phase struct {
+	Name  PhaseName
+	Ranks [][]Step
+}
+
+// Steps returns the phase's steps in order.
+func (p Phase) Steps() []Step { return slices.Concat(p.Ranks...) }
+
+// Refusal is a reason not to begin.
+type Refusal struct {
+	// Verdict is Refused, or a more exact one.
+	Verdict Verdict
+	// Message says what is wrong; Do what to do about it, a command where there
+	// is one.
+	Message string
+	Do      []string
+}
+
+// Kept is something deliberately left alone.
+type Kept struct {
+	Object Object
+	Why    string
+}
+
+// Plan is what will be done, in order. With a Refusal, nothing is.
+type Plan struct {
+	Refusals []Refusal
+	Kept     []Kept
+	Phases   []Phase
+}
+
+// planner holds what the parts of one plan share.
+type planner struct {
+	s *Survey
+	o Options
+	// others are the controllers that are not the one being uninstalled.
+	others []ARC
+	// sets names the scale sets of the release, for Scope ScaleSet.
+	sets map[string]bool
+	// existing holds the AutoscalingRunnerSets there are.
+	existing map[types.NamespacedName]bool
+	// drained says that the drain is over: the controller had its chance.
+	drained bool
+	plan    Plan
+}
+
+// NewPlan decides from a survey what to do. It is a pure function. drained tells
+// it that the controller had its time, so that nothing more is awaited of it.
+func NewPlan(s *Survey, o Options, drained bool) *Plan {
+	p := &planner{s: s, o: o, drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}}
+	for _, c := range s.Controllers {
+		if o.Scope == Controller && !p.ours(c) {
+			p.others = append(p.others, c)
+		}
+	}
+	for _, name := range o.ScaleSetNames {
+		p.sets[name] = true
+	}
+	for _, obj := range slices.Concat(s.Custom, s.Protected) {
+		if obj.Resource.Resource == arc.AutoscalingRunnerSets {
+			p.existing[obj.ScaleSet] = true
+		}
+		if obj.ScaleSet.Name != "" && p.inRelease(obj) {
+			p.sets[obj.ScaleSet.Name] = true
+		}
+	}
+	p.refuse()
+	custom := p.reachable(s.Custom)
+	if !drained && p.helper() {
+		p.drain(custom)
+	}
+	p.free(custom, p.reachable(s.Protected))
+	p.listeners()
+	p.collect()
+	if o.Scope == Controller {
+		p.crds()
+	}
+	return &p.plan
+}
+
+// ours reports whether a controller is the one being uninstalled.
+func (p *planner) ours(c ARC) bool {
+	switch {
+	case p.s.Record != nil:
+		return c.Release == types.NamespacedName{Namespace: p.s.Record.Namespace, Name: p.s.Record.Name}
+	case p.o.ReleaseNamespace != "":
+		// No record (Argo CD, helm template): a controller in the same namespace
+		// is the one this hook was rendered for.
+		return c.Namespace == p.o.ReleaseNamespace
+	}
+	return false
+}
+
+// inRelease reports whether Helm installed the object with the release that is
+// being uninstalled.
+func (p *planner) inRelease(o Object) bool {
+	return p.s.Record != nil && o.Release == types.NamespacedName{Namespace: p.s.Record.Namespace, Name: p.s.Record.Name}
+}
+
+// unreachable says why an object is none of this uninstall's business; "" means
+// that it is.
+func (p *planner) unreachable(o Object) string {
+	ns := o.Namespace
+	if o.Resource.Resource == arc.AutoscalingListeners && o.ScaleSet.Namespace != "" {
+		ns = o.ScaleSet.Namespace
+	}
+	if p.o.Scope == ScaleSet {
+		if ns == p.o.ReleaseNamespace && (p.sets[o.ScaleSet.Name] || p.inRelease(o)) {
+			return ""
+		}
+		return "not a scale set of this release"
+	}
+	for _, c := range p.others {
+		if c.Watches == "" || c.Watches == ns {
+			return fmt.Sprintf("watched by the controller %s/%s", c.Namespace, c.Name)
+		}
+	}
+	if w := p.o.WatchNamespace; w != "" && w != ns {
+		return fmt.Sprintf("outside namespace %s, the only one this controller watches", w)
+	}
+	return ""
+}
+
+func (p *planner) reachable(objects []Object) []Object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return p.unreachable(o) != "" })
+}
+
+// helper reports whether a controller is alive that will finish what is deleted.
+func (p *planner) helper() bool {
+	return slices.ContainsFunc(p.s.Controllers, func(c ARC) bool {
+		if p.o.Scope == ScaleSet {
+			return c.Ready && (c.Watches == "" || c.Watches == p.o.ReleaseNamespace)
+		}
+		return c.Ready && p.ours(c)
+	})
+}
+
+func (p *planner) refuse() {
+	if p.o.RequireUninstalling {
+		p.refuseWithoutProof()
+	}
+	for _, u := range p.s.Unknown {
+		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
+		if apierrors.IsForbidden(u.Err) {
+			r.Verdict = NotPermitted
+			r.Do = []string{"grant the right named above; nothing is taken for absent that could not be read"}
+		}
+		p.plan.Refusals = append(p.plan.Refusals, r)
+	}
+	if p.o.Scope == ScaleSet {
+		return
+	}
+	for _, o := range p.reachable(p.s.Custom) {
+		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inRelease(o) {
+			p.plan.Refusals = append(p.plan.Refusals, p.liveScaleSet(o))
+		}
+	}
+}
+
+func (p *planner) refuseWithoutProof() {
+	r := p.s.Record
+	switch {
+	case p.s.ProofErr != nil:
+		p.plan.Refusals = append(p.plan.Refusals, Refusal{
+			Verdict: Refused,
+			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", p.s.ProofErr),
+			Do:      []string{"this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"},
+		})
+	case r != nil && r.Status != release.Uninstalling:
+		p.plan.Refusals = append(p.plan.Refusals, Refusal{
+			Verdict: Refused,
+			Message: fmt.Sprintf("release %s in namespace %s is %s, not %s: nobody is uninstalling it", r.Name, r.Namespace, r.Status, release.Uninstalling),
+			Do:      []string{fmt.Sprintf("helm uninstall %s --namespace %s", r.Name, r.Namespace)},
+		})
+	}
+}
+
+func (p *planner) liveScaleSet(o Object) Refusal {
+	runners := p.s.Runners[o.UID]
+	r := Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("scale set %s in namespace %s is still installed (runners: %d, busy: %d)", o.Name, o.Namespace, runners.Current, runners.Running),
+		Do:      []string{fmt.Sprintf("kubectl delete autoscalingrunnerset %s --namespace %s", o.Name, o.Namespace)},
+	}
+	if o.Release.Name != "" {
+		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
+		r.Do = []string{fmt.Sprintf("helm uninstall %s --namespace %s", o.Release.Name, o.Release.Namespace)}
+	}
+	return r
+}
+
+// drain deletes what nobody has deleted yet and leaves the rest to the
+// controller: it stops the runners and de-registers at GitHub.
+func (p *planner) drain(custom []Object) {
+	var steps []Step
+	for _, o := range custom {
+		switch {
+		case o.Deleting, !o.Orphan:
+			steps = append(steps, Step{Await, o, "the controller deletes it"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets:
+			steps = append(steps, Step{Delete, o, "a scale set of the release"})
+		case p.existing[o.ScaleSet]:
+			steps = append(steps, Step{Await, o, "goes with its scale set"})
+		default:
+			steps = append(steps, Step{Delete, o, "its scale set is gone"})
+		}
+	}
+	p.phase(Drain, steps)
+}
+
+// free removes ARC's finalizers from what is left: children before their
+// owners, and the controller's own Role and RoleBinding last, since a
+// controller that still lives needs them.
+func (p *planner) free(custom, protected []Object) {
+	// Two ranks a kind: an object is deleted before its finalizer goes, or a
+	// controller would put it back.
+	kinds := arc.Resources()
+	ranks := make([][]Step, 2*len(kinds)+2)
+	crdsGo := p.o.Scope == Controller && p.crdsKept() == ""
+	for _, o := range custom {
+		i := 2 * slices.Index(kinds, o.Resource)
+		why := "no controller to do it"
+		if p.drained || p.helper() {
+			why = "the controller did not"
+		}
+		// Deleted with its CRD, an object needs no request of its own.
+		if !o.Deleting && !crdsGo {
+			ranks[i] = append(ranks[i], Step{Delete, o, "a scale set of the release"})
+		}
+		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
+			ranks[i+1] = append(ranks[i+1], Step{Release, o, why})
+		}
+	}
+	for _, o := range protected {
+		i := 2 * len(kinds)
+		if arc.IsManager(o.Name) {
+			i++
+		}
+		ranks[i] = append(ranks[i], Step{Release, o, "its scale set is gone"})
+	}
+	p.phase(Free, ranks...)
+}
+
+// listeners deletes the Roles and RoleBindings of listeners: they have no owner,
+// and only a controller would.
+func (p *planner) listeners() {
+	var steps []Step
+	for _, o := range p.reachable(p.s.ListenerRBAC) {
+		if !o.Deleting {
+			steps = append(steps, Step{Delete, o, "a listener's, which nothing owns"})
+		}
+	}
+	p.phase(Listeners, steps)
+}
+
+// collect awaits what the garbage collector removes. It has to be over before
+// the CRDs go: a dependent whose owner's kind is unknown may stay for ever.
+func (p *planner) collect() {
+	var steps []Step
+	for _, o := range p.reachable(p.s.Dependents) {
+		steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
+	}
+	p.phase(Collect, steps)
+}
+
+// crdsKept says why the CRDs have to stay; "" means that they can go.
+func (p *planner) crdsKept() string {
+	var why []string
+	for _, c := range p.others {
+		why = append(why, fmt.Sprintf("the controller %s/%s uses them", c.Namespace, c.Name))
+	}
+	left := map[string]int{}
+	for _, o := range p.s.Custom {
+		if p.unreachable(o) != "" {
+			left[o.Namespace]++
+		}
+	}
+	if len(why) == 0 {
+		for ns, n := range left {
+			why = append(why, fmt.Sprintf("%d custom resources in namespace %s are not this release's", n, ns))
+		}
+		slices.Sort(why)
+	}
+	return strings.Join(why, "; ")
+}
+
+func (p *planner) crds() {
+	why := p.crdsKept()
+	var steps []Step
+	for _, o := range p.s.CRDs {
+		switch {
+		case why != "":
+			p.plan.Kept = append(p.plan.Kept, Kept{o, why})
+		case o.Deleting:
+			steps = append(steps, Step{Await, o, "already being deleted"})
+		default:
+			steps = append(steps, Step{Delete, o, "Helm never deletes it"})
+		}
+	}
+	p.phase(CRDs, steps)
+}
+
+// phase adds a phase unless it is empty.
+func (p *planner) phase(name PhaseName, ranks ...[]Step) {
+	ranks = slices.DeleteFunc(ranks, func(r []Step) bool { return len(r) == 0 })
+	if len(ranks) > 0 {
+		p.plan.Phases = append(p.plan.Phases, Phase{name, ranks})
+	}
+}
+
+// Verdict is how a run of a plan with refusals ends: a refusal proper says more
+// about the cluster than a missing right, and that more than a failed read.
+func (p *Plan) Verdict() Verdict {
+	for _, v := range []Verdict{Refused, NotPermitted} {
+		for _, r := range p.Refusals {
+			if r.Verdict == v {
+				return v
+			}
+		}
+	}
+	return Failed
+}

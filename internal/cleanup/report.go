@@ -1,0 +1,163 @@
+package cleanup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+// Verdict is how a run ended.
+type Verdict string
+
+// The verdicts. Only Done is success.
+const (
+	Done         Verdict = "done"
+	Residue      Verdict = "residue"       // something is left
+	Refused      Verdict = "refused"       // nothing was begun
+	NotPermitted Verdict = "not-permitted" // a right is missing
+	OutOfTime    Verdict = "out-of-time"   // the budget is used up
+	Interrupted  Verdict = "interrupted"   // told to stop
+	Failed       Verdict = "failed"        // the API server could not be used
+)
+
+// Outcome is one thing that was done.
+type Outcome struct {
+	Action Action
+	Object Object
+}
+
+// Left is something that should be gone and is not.
+type Left struct {
+	Object Object
+	Why    string
+}
+
+// Took is how long a phase lasted.
+type Took struct {
+	Phase    PhaseName
+	Duration time.Duration
+}
+
+// Report is what a run did, and what is left.
+type Report struct {
+	Verdict  Verdict
+	Refusals []Refusal
+	Done     []Outcome
+	Kept     []Kept
+	Left     []Left
+	Phases   []Took
+	Errs     []error
+}
+
+// Summary is the verdict in one line.
+func (r *Report) Summary() string {
+	var parts []string
+	for _, action := range []Action{Delete, Release} {
+		counts := map[string]int{}
+		var order []string
+		for _, o := range r.Done {
+			if o.Action == action {
+				kind := o.Object.Resource.Resource
+				if counts[kind]++; counts[kind] == 1 {
+					order = append(order, kind)
+				}
+			}
+		}
+		if len(order) == 0 {
+			continue
+		}
+		for i, kind := range order {
+			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
+		}
+		verb := map[Action]string{Delete: "deleted ", Release: "removed ARC's finalizers from "}[action]
+		parts = append(parts, verb+strings.Join(order, ", "))
+	}
+	if len(r.Kept) > 0 {
+		parts = append(parts, fmt.Sprintf("kept %d objects: %s", len(r.Kept), r.Kept[0].Why))
+	}
+	done := strings.Join(parts, "; ")
+	if done == "" {
+		done = "nothing was written"
+	}
+	switch r.Verdict {
+	case Done:
+		if len(r.Done) == 0 && len(r.Kept) == 0 {
+			return "done: nothing of ARC is left, there was nothing to do"
+		}
+		return "done: nothing of ARC is left: " + done
+	case Residue:
+		return fmt.Sprintf("residue: %d objects are left: %s", len(r.Left), done)
+	case Refused, NotPermitted:
+		return fmt.Sprintf("%s: %s", r.Verdict, done)
+	case OutOfTime:
+		return "out-of-time: the budget is used up; run it again to go on: " + done
+	case Interrupted:
+		return "interrupted: run it again to go on: " + done
+	default:
+		return fmt.Sprintf("%s: %s", r.Verdict, done)
+	}
+}
+
+// Text is the report for people: what stands in the way or is left, with what to
+// do about it, at most maxLines of each, and the summary as the last line.
+func (r *Report) Text(maxLines int) string {
+	var b strings.Builder
+	for _, f := range clip(r.Refusals, maxLines) {
+		fmt.Fprintf(&b, "%s\n", f.Message)
+		for _, do := range f.Do {
+			fmt.Fprintf(&b, "    %s\n", do)
+		}
+	}
+	more(&b, len(r.Refusals), maxLines)
+	for _, l := range clip(r.Left, maxLines) {
+		fmt.Fprintf(&b, "left: %s: %s\n", l.Object, l.Why)
+	}
+	more(&b, len(r.Left), maxLines)
+	for _, err := range clip(r.Errs, maxLines) {
+		fmt.Fprintf(&b, "error: %v\n", err)
+	}
+	more(&b, len(r.Errs), maxLines)
+	b.WriteString(r.Summary())
+	return b.String()
+}
+
+func clip[T any](items []T, most int) []T { return items[:min(len(items), most)] }
+
+func more(b *strings.Builder, all, most int) {
+	if all > most {
+		fmt.Fprintf(b, "... and %d more\n", all-most)
+	}
+}
+
+// leftovers turns a plan that should be empty into what is left.
+func leftovers(p *Plan) []Left {
+	var left []Left
+	seen := map[string]bool{}
+	for _, phase := range p.Phases {
+		for _, s := range phase.Steps() {
+			if key := s.Object.String(); !seen[key] {
+				seen[key] = true
+				left = append(left, Left{s.Object, held(s.Object)})
+			}
+		}
+	}
+	return left
+}
+
+// held says what keeps an object that should be gone.
+func held(o Object) string {
+	own, foreign := arc.Finalizers(o.Finalizers)
+	foreign = slices.DeleteFunc(foreign, func(f string) bool { return o.Resource == crdResource })
+	switch {
+	case len(foreign) > 0:
+		return "held by finalizers which are not ARC's: " + strings.Join(foreign, ", ")
+	case len(own) > 0:
+		return "still has ARC's finalizers"
+	case o.Deleting:
+		return "is being deleted, and not gone yet"
+	}
+	return "still there"
+}

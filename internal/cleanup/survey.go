@@ -1,0 +1,322 @@
+package cleanup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+var (
+	crdResource        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	deploymentResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	namespaceResource  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+
+	roleResource           = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
+	roleBindingResource    = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
+	serviceAccountResource = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	secretResource         = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+)
+
+// protectedResources are the core kinds on which ARC's chart puts finalizers.
+var protectedResources = []schema.GroupVersionResource{roleBindingResource, roleResource, serviceAccountResource, secretResource}
+
+// Object is what the survey keeps of one object; with tens of thousands of them
+// it is kept small.
+type Object struct {
+	kube.Target
+	Deleting bool
+	// ScaleSet is the AutoscalingRunnerSet this object belongs to, if it says so.
+	ScaleSet types.NamespacedName
+	// Release is the Helm release that installed the object, if Helm did.
+	Release types.NamespacedName
+	// Orphan is set when no owner of ARC's group is named.
+	Orphan bool
+}
+
+// Runners are the counts an AutoscalingRunnerSet reports in its status.
+type Runners struct{ Current, Running int64 }
+
+// ARC is one installed ARC controller.
+type ARC struct {
+	Object
+	// Watches is the one namespace it watches; empty is all.
+	Watches string
+	// Ready says that a replica runs and none of it is on its way out.
+	Ready bool
+}
+
+// Unknown is something that could not be read. What is unknown is never taken
+// for absent.
+type Unknown struct {
+	What string
+	Err  error
+}
+
+// Survey is a read-only picture of the cluster.
+type Survey struct {
+	// Record is the Helm release being uninstalled; nil when none was asked for.
+	Record *release.Record
+	// ProofErr says why Record is missing though it was asked for.
+	ProofErr error
+
+	CRDs         []Object
+	Custom       []Object // ARC's custom resources, children before parents
+	Protected    []Object // core objects with an ARC finalizer
+	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
+	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
+	Controllers  []ARC
+	// Terminating names the namespaces on their way out.
+	Terminating map[string]bool
+	// Runners holds the counts of each AutoscalingRunnerSet by UID.
+	Runners map[types.UID]Runners
+
+	Unknown []Unknown
+}
+
+// survey takes the picture; everything is read concurrently. It never fails as
+// a whole: what could not be read is in Unknown.
+func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
+	s := &Survey{Terminating: map[string]bool{}, Runners: map[types.UID]Runners{}}
+	var (
+		mu      sync.Mutex
+		readers sync.WaitGroup
+	)
+	absent := map[string]bool{}
+	read := func(what string, do func(add func(func())) error) {
+		readers.Go(func() {
+			err := do(func(add func()) {
+				mu.Lock()
+				defer mu.Unlock()
+				add()
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case apierrors.IsNotFound(err) && strings.HasSuffix(what, "."+arc.Group):
+				absent[what] = true
+			case err != nil:
+				s.Unknown = append(s.Unknown, Unknown{what, err})
+			}
+		})
+	}
+
+	read("the Helm release", func(add func(func())) error {
+		record, err := findRecord(ctx, c, o)
+		if errors.Is(err, release.ErrNotFound) {
+			add(func() { s.ProofErr = err })
+			return nil
+		}
+		add(func() { s.Record = record })
+		return err
+	})
+	for _, gvr := range arc.Resources() {
+		read(gvr.GroupResource().String(), func(add func(func())) error {
+			return c.Each(ctx, gvr, o.customNamespace(gvr.Resource), metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				obj := object(gvr, m)
+				add(func() { s.Custom = append(s.Custom, obj) })
+				return nil
+			})
+		})
+	}
+	read("runner counts", func(add func(func())) error {
+		sets, err := list(ctx, c, arc.Resource(arc.AutoscalingRunnerSets), o.customNamespace(arc.AutoscalingRunnerSets), "")
+		for _, u := range sets {
+			var r Runners
+			r.Current, _, _ = unstructured.NestedInt64(u.Object, "status", "currentRunners")
+			r.Running, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
+			add(func() { s.Runners[u.GetUID()] = r })
+		}
+		return err
+	})
+	core := o.coreNamespace()
+	for _, gvr := range protectedResources {
+		read(gvr.GroupResource().String(), func(add func(func())) error {
+			return c.Each(ctx, gvr, core, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				obj := object(gvr, m)
+				add(func() { s.addCore(obj, m) })
+				return nil
+			})
+		})
+	}
+	read("pods", func(add func(func())) error {
+		return c.Each(ctx, podResource, core, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+			obj := object(podResource, m)
+			if !obj.Orphan {
+				add(func() { s.Dependents = append(s.Dependents, obj) })
+			}
+			return nil
+		})
+	})
+	read("ARC controllers", func(add func(func())) error {
+		ns := ""
+		if o.Scope == ScaleSet {
+			ns = o.ControllerNamespace
+		}
+		deployments, err := list(ctx, c, deploymentResource, ns, arc.LabelPartOf)
+		for _, d := range deployments {
+			if arc.IsControllerPartOf(d.GetLabels()[arc.LabelPartOf]) {
+				add(func() { s.Controllers = append(s.Controllers, controller(d)) })
+			}
+		}
+		return err
+	})
+	if o.Scope == Controller {
+		for _, name := range arc.CRDs() {
+			read("crd "+name, func(add func(func())) error {
+				m, err := getMetadata(ctx, c, crdResource, name)
+				if err == nil {
+					add(func() { s.CRDs = append(s.CRDs, object(crdResource, m)) })
+				}
+				return err
+			})
+		}
+		read("namespaces", func(add func(func())) error {
+			return c.Each(ctx, namespaceResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				if m.DeletionTimestamp != nil {
+					add(func() { s.Terminating[m.Name] = true })
+				}
+				return nil
+			})
+		})
+	}
+	readers.Wait()
+
+	// "Not found" is the answer for a resource whose CRD is gone, but also for
+	// one that is not served yet: only both answers together mean absent.
+	for _, crd := range s.CRDs {
+		if absent[crd.Name] && !crd.Deleting {
+			s.Unknown = append(s.Unknown, Unknown{crd.Name, errors.New("the CRD exists, but the API server does not serve it")})
+		}
+	}
+	s.order()
+	return s
+}
+
+// addCore sorts a core object into the survey.
+func (s *Survey) addCore(o Object, m *metav1.PartialObjectMetadata) {
+	own, _ := arc.Finalizers(o.Finalizers)
+	switch {
+	case len(own) > 0:
+		s.Protected = append(s.Protected, o)
+	case isListenerRBAC(m):
+		s.ListenerRBAC = append(s.ListenerRBAC, o)
+	case !o.Orphan:
+		s.Dependents = append(s.Dependents, o)
+	}
+}
+
+// order makes the survey, and with it the plan, the same for the same cluster.
+func (s *Survey) order() {
+	rank := map[string]int{}
+	for i, gvr := range slices.Concat(arc.Resources(), protectedResources) {
+		rank[gvr.Resource] = i
+	}
+	for _, objects := range [][]Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents} {
+		slices.SortFunc(objects, func(a, b Object) int {
+			return cmp.Or(
+				cmp.Compare(rank[a.Resource.Resource], rank[b.Resource.Resource]),
+				cmp.Compare(a.Namespace, b.Namespace),
+				cmp.Compare(a.Name, b.Name))
+		})
+	}
+	slices.SortFunc(s.Controllers, func(a, b ARC) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.Unknown, func(a, b Unknown) int { return cmp.Compare(a.What, b.What) })
+}
+
+func findRecord(ctx context.Context, c *kube.Client, o Options) (*release.Record, error) {
+	switch {
+	case o.Release != "":
+		return release.Get(ctx, c, o.ReleaseNamespace, o.Release)
+	case o.Job != "":
+		return release.ByHookJob(ctx, c, o.ReleaseNamespace, o.Job)
+	}
+	return nil, nil
+}
+
+func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) Object {
+	o := Object{
+		Target: kube.Target{
+			Resource: gvr, Namespace: m.Namespace, Name: m.Name, UID: m.UID, Finalizers: m.Finalizers,
+		},
+		Deleting: m.DeletionTimestamp != nil,
+		ScaleSet: types.NamespacedName{Namespace: m.Labels[arc.LabelScaleSetNamespace], Name: m.Labels[arc.LabelScaleSetName]},
+		Release:  types.NamespacedName{Namespace: m.Annotations[arc.AnnotationReleaseNamespace], Name: m.Annotations[arc.AnnotationReleaseName]},
+		Orphan:   true,
+	}
+	if gvr == arc.Resource(arc.AutoscalingRunnerSets) {
+		o.ScaleSet = types.NamespacedName{Namespace: m.Namespace, Name: m.Name}
+	}
+	for _, owner := range m.OwnerReferences {
+		if strings.HasPrefix(owner.APIVersion, arc.Group+"/") {
+			o.Orphan = false
+		}
+	}
+	return o
+}
+
+// isListenerRBAC recognises the Role and RoleBinding which the controller makes
+// for a listener by all the labels it gives them, never by name
+// (controllers/actions.github.com/resourcebuilder.go, newScaleSetListenerRole).
+func isListenerRBAC(m *metav1.PartialObjectMetadata) bool {
+	for _, label := range []string{arc.LabelListenerName, arc.LabelListenerNamespace, arc.LabelScaleSetName, arc.LabelScaleSetNamespace} {
+		if m.Labels[label] == "" {
+			return false
+		}
+	}
+	return len(m.OwnerReferences) == 0
+}
+
+func controller(d unstructured.Unstructured) ARC {
+	m := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
+		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
+	}}
+	ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas")
+	return ARC{
+		Object:  object(deploymentResource, &m),
+		Watches: d.GetLabels()[arc.LabelWatchSingleNamespace],
+		Ready:   ready > 0 && d.GetDeletionTimestamp() == nil,
+	}
+}
+
+// list reads whole objects; only kinds of which there are few.
+func list(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, namespace, selector string) ([]unstructured.Unstructured, error) {
+	var l *unstructured.UnstructuredList
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		l, err = c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", gvr.GroupResource(), err)
+	}
+	return l.Items, nil
+}
+
+func getMetadata(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, name string) (*metav1.PartialObjectMetadata, error) {
+	var m *metav1.PartialObjectMetadata
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		m, err = c.Metadata.Resource(gvr).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %s/%s: %w", gvr.GroupResource(), name, err)
+	}
+	return m, nil
+}

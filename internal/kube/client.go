@@ -1,0 +1,105 @@
+// Package kube is the thin layer between arc-cleanup and the API server:
+// configuration, paged lists, retries and waits. It knows nothing of ARC.
+package kube
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/pager"
+)
+
+// pageSize is how many objects one list request asks for: kubectl's own number.
+const pageSize = 500
+
+// Client reads and writes objects. Metadata is used wherever an object's spec
+// and status do not matter; it is a fraction of the bytes.
+type Client struct {
+	Metadata metadata.Interface
+	Dynamic  dynamic.Interface
+
+	// Context and Server name the cluster for messages; Context is empty inside
+	// a cluster.
+	Context, Server string
+}
+
+// Connect reads the kubeconfig the way kubectl does (flag, KUBECONFIG,
+// ~/.kube/config) and falls back to the Pod's service account.
+func Connect(kubeconfig, contextName, userAgent string) (*Client, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: contextName})
+	cfg, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	cfg.UserAgent = userAgent
+	if contextName == "" {
+		if raw, err := loader.RawConfig(); err == nil {
+			contextName = raw.CurrentContext
+		}
+	}
+	c, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.Context = contextName
+	return c, nil
+}
+
+// New makes a Client of a configuration. The client-side rate limit is off: API
+// Priority and Fairness on the server is what shares it out, and client-go
+// honours its Retry-After.
+func New(cfg *rest.Config) (*Client, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS = -1
+	// A control plane that throttles or deprecates something says so in headers;
+	// as log lines they would only bury the verdict.
+	cfg.WarningHandler = rest.NoWarnings{}
+	m, err := metadata.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
+	}
+	d, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
+	}
+	return &Client{Metadata: m, Dynamic: d, Server: cfg.Host}, nil
+}
+
+// Each calls do for the metadata of every object of a resource in a namespace
+// ("" is all of them), a page at a time. An expired continue token starts a
+// full list, as kubectl does.
+func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, namespace string, opts metav1.ListOptions, do func(*metav1.PartialObjectMetadata) error) error {
+	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		var page *metav1.PartialObjectMetadataList
+		err := Retry(ctx, func(ctx context.Context) (err error) {
+			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
+			return err
+		})
+		return page, err
+	})
+	p.PageSize = pageSize
+	err := p.EachListItem(ctx, opts, func(o runtime.Object) error {
+		return do(o.(*metav1.PartialObjectMetadata))
+	})
+	if err != nil {
+		return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
+	}
+	return nil
+}
+
+func where(gvr schema.GroupVersionResource, namespace string) string {
+	if namespace == "" {
+		return gvr.GroupResource().String() + " in all namespaces"
+	}
+	return gvr.GroupResource().String() + " in namespace " + namespace
+}

@@ -1,0 +1,48 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// Retry runs do until it succeeds, fails for good, or ctx is done; what passes
+// by itself (an API server restarting, overload, a dropped connection) is tried
+// again with a growing delay of 0.1 to 5 s. The last error is returned with the
+// context's.
+func Retry(ctx context.Context, do func(context.Context) error) error {
+	b := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 7, Cap: 5 * time.Second}
+	for {
+		err := do(ctx)
+		if err == nil || !Transient(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(b.Step()):
+		}
+	}
+}
+
+// Transient reports whether the same request may succeed a little later.
+func Transient(err error) bool {
+	var network net.Error
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err),
+		apierrors.IsServiceUnavailable(err), apierrors.IsInternalError(err), apierrors.IsUnexpectedServerError(err):
+		return true
+	case utilnet.IsConnectionRefused(err), utilnet.IsConnectionReset(err), utilnet.IsProbableEOF(err),
+		utilnet.IsHTTP2ConnectionLost(err), errors.Is(err, io.ErrUnexpectedEOF):
+		return true
+	}
+	return errors.As(err, &network) && network.Timeout()
+}

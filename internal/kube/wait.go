@@ -1,0 +1,163 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+)
+
+// ErrStagnant is returned by WaitGone when nothing moved for as long as it was
+// told to be patient.
+var ErrStagnant = errors.New("no progress")
+
+// Selection is what WaitGone awaits: the objects of a resource in a namespace
+// ("" is all of them), narrowed by an optional field selector and Match.
+type Selection struct {
+	Resource  schema.GroupVersionResource
+	Namespace string
+	Fields    string
+	Match     func(*metav1.PartialObjectMetadata) bool
+}
+
+// progressInterval bounds how often WaitGone counts and reports.
+const progressInterval = 200 * time.Millisecond
+
+// WaitGone watches until no selected object is left. Whatever brings an object
+// nearer to its end (a deletion begun, a finalizer removed, the object gone)
+// renews the patience; when it runs out, ErrStagnant is returned. report is
+// called with the number of objects left whenever that number has changed.
+func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience time.Duration, report func(left int)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	changed := make(chan struct{}, 1)
+	poke := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	var watches []*watch
+	for _, s := range selections {
+		w, err := c.watch(ctx, s, poke)
+		if err != nil {
+			return fmt.Errorf("watching %s: %w", where(s.Resource, s.Namespace), err)
+		}
+		watches = append(watches, w)
+	}
+
+	stagnant := time.NewTimer(patience)
+	defer stagnant.Stop()
+	distance, left := -1, -1
+	for {
+		d, l, synced := 0, 0, true
+		for _, w := range watches {
+			wd, wl, ok := w.count()
+			d, l, synced = d+wd, l+wl, synced && ok
+		}
+		if synced {
+			if l != left {
+				report(l)
+			}
+			if l == 0 {
+				return nil
+			}
+			if distance < 0 || d < distance {
+				stagnant.Reset(patience)
+			}
+			distance, left = d, l
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-stagnant.C:
+			return fmt.Errorf("%w for %s: %d objects left", ErrStagnant, patience, left)
+		case <-changed:
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(progressInterval):
+		}
+	}
+}
+
+// watch is one running informer.
+type watch struct {
+	informer cache.SharedIndexInformer
+	match    func(*metav1.PartialObjectMetadata) bool
+	// absent is set while the API server does not know the resource, as after
+	// the deletion of its CRD.
+	absent atomic.Bool
+}
+
+func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, error) {
+	w := &watch{match: s.Match}
+	w.informer = metadatainformer.NewFilteredMetadataInformer(c.Metadata, s.Resource, s.Namespace, 0, cache.Indexers{},
+		func(o *metav1.ListOptions) { o.FieldSelector = s.Fields }).Informer()
+	// Labels, annotations and managed fields are most of an object's metadata;
+	// with 20,000 of them in memory it matters.
+	err := w.informer.SetTransform(func(o any) (any, error) {
+		m, ok := o.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return o, nil
+		}
+		m.ManagedFields, m.Annotations = nil, nil
+		return m, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = w.informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
+		w.absent.Store(apierrors.IsNotFound(err))
+		poke()
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { poke() },
+		UpdateFunc: func(any, any) { poke() },
+		DeleteFunc: func(any) { poke() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	go w.informer.RunWithContext(ctx)
+	go func() {
+		cache.WaitForCacheSync(ctx.Done(), w.informer.HasSynced)
+		poke()
+	}()
+	return w, nil
+}
+
+// count returns how far the objects are from gone (in steps), how many there
+// are, and whether that is known yet.
+func (w *watch) count() (distance, left int, known bool) {
+	if w.absent.Load() {
+		return 0, 0, true
+	}
+	if !w.informer.HasSynced() {
+		return 0, 0, false
+	}
+	for _, o := range w.informer.GetStore().List() {
+		m, ok := o.(*metav1.PartialObjectMetadata)
+		if !ok || (w.match != nil && !w.match(m)) {
+			continue
+		}
+		left++
+		distance += 1 + len(m.Finalizers)
+		if m.DeletionTimestamp == nil {
+			distance++
+		}
+	}
+	return distance, left, true
+}

@@ -1,0 +1,98 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Target is one object as it was last read. UID is its identity: an object of
+// the same name made since is another object, and is never written to.
+type Target struct {
+	Resource        schema.GroupVersionResource
+	Namespace, Name string
+	UID             types.UID
+	Finalizers      []string
+}
+
+// Delete asks for the deletion of exactly this object. Absence, and an object
+// of another UID in its place, are success. The request is tried again while
+// what hinders it is transient.
+func (c *Client) Delete(ctx context.Context, t Target) error {
+	background := metav1.DeletePropagationBackground
+	err := Retry(ctx, func(ctx context.Context) error {
+		return c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Delete(ctx, t.Name, metav1.DeleteOptions{
+			Preconditions:     &metav1.Preconditions{UID: &t.UID},
+			PropagationPolicy: &background,
+		})
+	})
+	// A delete with a UID precondition conflicts only when the UID differs.
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting %s: %w", t, err)
+	}
+	return nil
+}
+
+// RemoveFinalizers removes those finalizers for which own is true, and no
+// other. The patch tests UID and finalizers, so that whatever changed meanwhile
+// makes it fail and be worked out anew from a fresh read. Absence is success.
+func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string) bool) error {
+	r := c.Metadata.Resource(t.Resource).Namespace(t.Namespace)
+	for {
+		keep := slices.DeleteFunc(slices.Clone(t.Finalizers), own)
+		if len(keep) == len(t.Finalizers) {
+			return nil
+		}
+		patch, err := json.Marshal([]map[string]any{
+			{"op": "test", "path": "/metadata/uid", "value": t.UID},
+			{"op": "test", "path": "/metadata/finalizers", "value": t.Finalizers},
+			{"op": "replace", "path": "/metadata/finalizers", "value": keep},
+		})
+		if err != nil {
+			return err
+		}
+		patchErr := Retry(ctx, func(ctx context.Context) error {
+			_, err := r.Patch(ctx, t.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
+			return err
+		})
+		switch {
+		case patchErr == nil, apierrors.IsNotFound(patchErr):
+			return nil
+		case !apierrors.IsInvalid(patchErr) && !apierrors.IsConflict(patchErr):
+			return fmt.Errorf("removing finalizers from %s: %w", t, patchErr)
+		}
+		// A failed test and a refused object are both "invalid": only a fresh
+		// read tells them apart.
+		var now *metav1.PartialObjectMetadata
+		err = Retry(ctx, func(ctx context.Context) error {
+			now, err = r.Get(ctx, t.Name, metav1.GetOptions{})
+			return err
+		})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading %s: %w", t, err)
+		case now.UID != t.UID:
+			return nil
+		case apierrors.IsInvalid(patchErr) && slices.Equal(now.Finalizers, t.Finalizers):
+			return fmt.Errorf("removing finalizers from %s: %w", t, patchErr)
+		}
+		t.Finalizers = now.Finalizers
+	}
+}
+
+// String is the object as kubectl names it.
+func (t Target) String() string {
+	s := t.Resource.GroupResource().String() + "/" + t.Name
+	if t.Namespace != "" {
+		s += " in namespace " + t.Namespace
+	}
+	return s
+}

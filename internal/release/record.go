@@ -1,0 +1,186 @@
+// Package release reads Helm's own record of a release: the Secret or ConfigMap
+// sh.helm.release.v1.<name>.v<revision> which Helm 3 and Helm 4 share
+// (helm.sh/helm pkg/storage/driver).
+package release
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+// Uninstalling is the status Helm records before it creates the first
+// pre-delete hook (helm.sh/helm pkg/action/uninstall.go).
+const Uninstalling = "uninstalling"
+
+// Record is what Helm's storage says of one revision of a release.
+type Record struct {
+	Name, Namespace string
+	Revision        int
+	Status          string
+	// HookJobs names the Jobs among the revision's hooks.
+	HookJobs []string
+}
+
+// ErrNotFound is returned when no revision matches.
+var ErrNotFound = errors.New("no Helm release found")
+
+// Helm stores a record in a Secret, or in a ConfigMap with HELM_DRIVER=configmap.
+var storage = []schema.GroupVersionResource{
+	{Version: "v1", Resource: "secrets"},
+	{Version: "v1", Resource: "configmaps"},
+}
+
+// Get returns the newest revision of a release. The error wraps ErrNotFound when
+// neither Secrets nor ConfigMaps hold one.
+func Get(ctx context.Context, c *kube.Client, namespace, name string) (*Record, error) {
+	records, err := newest(ctx, c, namespace, "name="+name)
+	if err != nil {
+		return nil, err
+	}
+	if len(records) == 0 {
+		return nil, fmt.Errorf("%w: %q in namespace %q", ErrNotFound, name, namespace)
+	}
+	return &records[0], nil
+}
+
+// ByHookJob returns the release whose newest revision has a hook Job of that
+// name. A rollback copies the hooks of an older revision, so neither name nor
+// revision can be known when the hook is rendered; the Job's own name can. An
+// uninstalling release wins where several would match. The error wraps
+// ErrNotFound when there is none.
+func ByHookJob(ctx context.Context, c *kube.Client, namespace, job string) (*Record, error) {
+	records, err := newest(ctx, c, namespace, "")
+	if err != nil {
+		return nil, err
+	}
+	var found *Record
+	for i, r := range records {
+		for _, j := range r.HookJobs {
+			if j == job && (found == nil || r.Status == Uninstalling) {
+				found = &records[i]
+			}
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, namespace, job)
+	}
+	return found, nil
+}
+
+// newest returns the newest revision of every release in the namespace that the
+// label selector admits.
+func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]Record, error) {
+	owner := "owner=helm"
+	if selector != "" {
+		owner += "," + selector
+	}
+	type key struct{ driver, name string }
+	type head struct {
+		gvr      schema.GroupVersionResource
+		object   string
+		revision int
+	}
+	heads := map[key]head{}
+	var order []key
+	for _, gvr := range storage {
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: owner}, func(o *metav1.PartialObjectMetadata) error {
+			revision, err := strconv.Atoi(o.Labels["version"])
+			if err != nil {
+				return fmt.Errorf("%s %s/%s: label version: %w", gvr.Resource, namespace, o.Name, err)
+			}
+			k := key{gvr.Resource, o.Labels["name"]}
+			old, seen := heads[k]
+			if !seen {
+				order = append(order, k)
+			}
+			if !seen || revision > old.revision {
+				heads[k] = head{gvr, o.Name, revision}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var records []Record
+	for _, k := range order {
+		h := heads[k]
+		var o *unstructured.Unstructured
+		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+			o, err = c.Dynamic.Resource(h.gvr).Namespace(namespace).Get(ctx, h.object, metav1.GetOptions{})
+			return err
+		})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", namespace, h.object, err)
+		}
+		r, err := decode(o)
+		if err != nil {
+			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", namespace, h.object, err)
+		}
+		records = append(records, *r)
+	}
+	return records, nil
+}
+
+// decode undoes what helm.sh/helm pkg/storage/driver/util.go does: JSON, gzip,
+// base64; a Secret's data is base64 once more. Only the few fields needed are
+// read, so a record of a later Helm stays readable.
+func decode(o *unstructured.Unstructured) (*Record, error) {
+	data, _, err := unstructured.NestedString(o.Object, "data", "release")
+	if err != nil {
+		return nil, err
+	}
+	raw := []byte(data)
+	if o.GetKind() == "Secret" {
+		if raw, err = base64.StdEncoding.DecodeString(data); err != nil {
+			return nil, err
+		}
+	}
+	if raw, err = base64.StdEncoding.DecodeString(string(raw)); err != nil {
+		return nil, err
+	}
+	// Helm 2's records were not always compressed; Helm still looks for the magic.
+	if bytes.HasPrefix(raw, []byte{0x1f, 0x8b, 0x08}) {
+		z, err := gzip.NewReader(bytes.NewReader(raw))
+		if err != nil {
+			return nil, err
+		}
+		if raw, err = io.ReadAll(z); err != nil {
+			return nil, err
+		}
+	}
+	var rec struct {
+		Name, Namespace string
+		Version         int
+		Info            struct{ Status string }
+		Hooks           []struct{ Name, Kind string }
+	}
+	if err := json.Unmarshal(raw, &rec); err != nil {
+		return nil, err
+	}
+	r := &Record{Name: rec.Name, Namespace: rec.Namespace, Revision: rec.Version, Status: rec.Info.Status}
+	for _, h := range rec.Hooks {
+		if strings.EqualFold(h.Kind, "Job") {
+			r.HookJobs = append(r.HookJobs, h.Name)
+		}
+	}
+	return r, nil
+}
