@@ -26,8 +26,13 @@ const (
 	// still something to do: the drain, the work itself, and what a controller
 	// or a garbage collector brought up meanwhile.
 	rounds = 5
-	// collectPatience is how long the garbage collector may show no progress.
-	collectPatience = 30 * time.Second
+	// collectPatience is how long the garbage collector may show no progress. It
+	// learns of new kinds every 30 s only (kubernetes
+	// cmd/kube-controller-manager/app/core.go), and of a release uninstalled
+	// right after its installation it may know nothing yet: it is given a little
+	// time before the CRDs go, and the rest of it afterwards.
+	collectPatience      = 60 * time.Second
+	collectPatienceFirst = 10 * time.Second
 	// lastLook bounds the survey made after a run was stopped.
 	lastLook = 5 * time.Second
 )
@@ -91,8 +96,8 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		// What failed may work out when it is planned anew.
 		r.report.Errs = nil
-		for _, phase := range p.Phases {
-			err := r.execute(ctx, phase, s)
+		for i, phase := range p.Phases {
+			err := r.execute(ctx, phase, s, i == len(p.Phases)-1)
 			if ctx.Err() != nil {
 				return r.stopped(ctx)
 			}
@@ -136,8 +141,12 @@ func (r *run) failure() Verdict {
 func (r *run) stopped(ctx context.Context) Verdict {
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
-	if s := survey(look, r.client, r.options); len(s.Unknown) == 0 {
-		r.report.Left = leftovers(NewPlan(s, r.options, true))
+	p := NewPlan(survey(look, r.client, r.options), r.options, true)
+	if len(p.Refusals) == 0 {
+		if len(p.Phases) == 0 {
+			return Done
+		}
+		r.report.Left = leftovers(p)
 	}
 	if errors.Is(context.Cause(ctx), ErrBudget) {
 		return OutOfTime
@@ -145,7 +154,7 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	return Interrupted
 }
 
-func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
+func (r *run) execute(ctx context.Context, phase Phase, s *Survey, last bool) error {
 	start := time.Now()
 	steps := phase.Steps()
 	l := r.log.With().Str("phase", string(phase.Name)).Logger()
@@ -174,9 +183,12 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		}
 		return err
 	case Collect:
-		err := r.await(ctx, l, steps, collectPatience)
+		if last {
+			return r.await(ctx, l, steps, collectPatience)
+		}
+		err := r.await(ctx, l, steps, collectPatienceFirst)
 		if errors.Is(err, kube.ErrStagnant) {
-			l.Warn().Err(err).Msg("the garbage collector does not finish; going on without it")
+			l.Warn().Err(err).Msg("the garbage collector takes its time; waiting for it later")
 			return nil
 		}
 		return err
@@ -287,8 +299,8 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, steps []Step, patie
 			},
 		})
 	}
-	return r.client.WaitGone(ctx, selections, patience, func(left int) {
-		e := log.Info().Int("left", left)
+	return r.client.WaitGone(ctx, selections, patience, func(left int, names []string) {
+		e := log.Info().Int("left", left).Strs("for", names)
 		if deadline, ok := ctx.Deadline(); ok {
 			e = e.Stringer("budget", time.Until(deadline).Round(time.Second))
 		}

@@ -24,7 +24,6 @@ var (
 	crdResource        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	deploymentResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-	namespaceResource  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
 	roleResource           = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
 	roleBindingResource    = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
@@ -80,8 +79,6 @@ type Survey struct {
 	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
 	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
-	// Terminating names the namespaces on their way out.
-	Terminating map[string]bool
 	// Runners holds the counts of each AutoscalingRunnerSet by UID.
 	Runners map[types.UID]Runners
 
@@ -91,7 +88,7 @@ type Survey struct {
 // survey takes the picture; everything is read concurrently. It never fails as
 // a whole: what could not be read is in Unknown.
 func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
-	s := &Survey{Terminating: map[string]bool{}, Runners: map[types.UID]Runners{}}
+	s := &Survey{Runners: map[types.UID]Runners{}}
 	var (
 		mu      sync.Mutex
 		readers sync.WaitGroup
@@ -133,9 +130,10 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 			})
 		})
 	}
-	read("runner counts", func(add func(func())) error {
-		sets, err := list(ctx, c, arc.Resource(arc.AutoscalingRunnerSets), o.customNamespace(arc.AutoscalingRunnerSets), "")
-		for _, u := range sets {
+	sets := arc.Resource(arc.AutoscalingRunnerSets)
+	read(sets.GroupResource().String(), func(add func(func())) error {
+		items, err := list(ctx, c, sets, o.customNamespace(sets.Resource), "")
+		for _, u := range items {
 			var r Runners
 			r.Current, _, _ = unstructured.NestedInt64(u.Object, "status", "currentRunners")
 			r.Running, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
@@ -185,14 +183,6 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 				return err
 			})
 		}
-		read("namespaces", func(add func(func())) error {
-			return c.Each(ctx, namespaceResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				if m.DeletionTimestamp != nil {
-					add(func() { s.Terminating[m.Name] = true })
-				}
-				return nil
-			})
-		})
 	}
 	readers.Wait()
 
@@ -215,7 +205,7 @@ func (s *Survey) addCore(o Object, m *metav1.PartialObjectMetadata) {
 		s.Protected = append(s.Protected, o)
 	case isListenerRBAC(m):
 		s.ListenerRBAC = append(s.ListenerRBAC, o)
-	case !o.Orphan:
+	case !o.Orphan && o.Resource.Group == "":
 		s.Dependents = append(s.Dependents, o)
 	}
 }

@@ -33,8 +33,9 @@ const progressInterval = 200 * time.Millisecond
 // WaitGone watches until no selected object is left. Whatever brings an object
 // nearer to its end (a deletion begun, a finalizer removed, the object gone)
 // renews the patience; when it runs out, ErrStagnant is returned. report is
-// called with the number of objects left whenever that number has changed.
-func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience time.Duration, report func(left int)) error {
+// called with the number of objects left, and a few of them, whenever that
+// number has changed.
+func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience time.Duration, report func(left int, examples []string)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -59,13 +60,14 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 	distance, left := -1, -1
 	for {
 		d, l, synced := 0, 0, true
+		var names []string
 		for _, w := range watches {
-			wd, wl, ok := w.count()
+			wd, wl, ok := w.count(&names)
 			d, l, synced = d+wd, l+wl, synced && ok
 		}
 		if synced {
 			if l != left {
-				report(l)
+				report(l, names)
 			}
 			if l == 0 {
 				return nil
@@ -92,6 +94,7 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 
 // watch is one running informer.
 type watch struct {
+	resource string
 	informer cache.SharedIndexInformer
 	match    func(*metav1.PartialObjectMetadata) bool
 	// absent is set while the API server does not know the resource, as after
@@ -100,7 +103,7 @@ type watch struct {
 }
 
 func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, error) {
-	w := &watch{match: s.Match}
+	w := &watch{resource: s.Resource.Resource, match: s.Match}
 	w.informer = metadatainformer.NewFilteredMetadataInformer(c.Metadata, s.Resource, s.Namespace, 0, cache.Indexers{},
 		func(o *metav1.ListOptions) { o.FieldSelector = s.Fields }).Informer()
 	// Labels, annotations and managed fields are most of an object's metadata;
@@ -139,9 +142,12 @@ func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, e
 	return w, nil
 }
 
+// examples is how many objects are named in a report of progress.
+const examples = 3
+
 // count returns how far the objects are from gone (in steps), how many there
-// are, and whether that is known yet.
-func (w *watch) count() (distance, left int, known bool) {
+// are, and whether that is known yet. It adds a few to names.
+func (w *watch) count(names *[]string) (distance, left int, known bool) {
 	if w.absent.Load() {
 		return 0, 0, true
 	}
@@ -154,6 +160,9 @@ func (w *watch) count() (distance, left int, known bool) {
 			continue
 		}
 		left++
+		if len(*names) < examples {
+			*names = append(*names, w.resource+"/"+m.Name)
+		}
 		distance += 1 + len(m.Finalizers)
 		if m.DeletionTimestamp == nil {
 			distance++

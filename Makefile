@@ -1,0 +1,96 @@
+# `make help` lists the targets. Go, make and git are all that is needed.
+
+VERSION  ?= $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/arc-cleanup/Chart.yaml)
+REVISION ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
+LDFLAGS   = -s -w -X github.com/arc-cleanup/arc-cleanup/internal/version.Version=$(VERSION)
+GO_BUILD  = CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
+PREFIX   ?= /usr/local
+IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
+# `info`, not `command -v`: a docker client without a daemon builds nothing.
+ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
+# Time for the fuzz test of the stream splitter.
+FUZZTIME ?= 10s
+# Name of the cluster of cluster-up and cluster-down.
+CLUSTER  ?= default
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Install ARC on an embedded cluster, uninstall it, show what is left (KUBE_CONTEXT=... for your own)
+	@cd test && go run ./demo
+
+.PHONY: build
+build: ## Build bin/arc-hookjob and bin/arc-postrender
+	$(GO_BUILD) -o bin/arc-hookjob ./cmd/hookjob
+	$(GO_BUILD) -o bin/arc-postrender ./cmd/postrender
+
+.PHONY: install
+install: build ## Install both binaries into $(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install bin/arc-hookjob bin/arc-postrender $(DESTDIR)$(PREFIX)/bin
+
+.PHONY: plugin
+plugin: ## Assemble the Helm 4 plugin in dist/plugin, for `helm plugin install`
+	$(GO_BUILD) -o dist/plugin/bin/arc-postrender ./cmd/postrender
+	cp plugin/plugin.yaml dist/plugin/
+
+.PHONY: test
+test: test-unit test-chart test-fuzz test-cluster ## Run every test
+
+.PHONY: test-unit
+test-unit: ## Test without a cluster, in seconds
+	go test ./...
+	go -C tools/image test ./...
+
+.PHONY: test-chart
+test-chart: ## Test the chart with helm-unittest
+	$(TOOL) helm-unittest charts/arc-cleanup
+
+.PHONY: test-fuzz
+test-fuzz: ## Fuzz the stream splitter for FUZZTIME
+	go test ./internal/manifest -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME)
+
+.PHONY: test-cluster
+test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
+	cd test && go test -p 1 -count=1 -timeout 40m ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint over every module
+	$(TOOL) golangci-lint run
+	cd test && $(TOOL) golangci-lint run
+	cd tools/image && $(TOOL) golangci-lint run
+
+.PHONY: cluster-up
+cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for another one)
+	@$(GO_BUILD) -o bin/arc-hookjob ./cmd/hookjob
+	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-hookjob
+
+.PHONY: cluster-down
+cluster-down: ## Stop that cluster and remove all of it
+	@cd test && go run ./cluster/cmd/cluster down --name $(CLUSTER)
+
+# buildah 1.28 (Debian 12) does not set BUILDPLATFORM. IMAGE_FLAGS: --platform, --build-arg GO_IMAGE=...
+.PHONY: image
+image: ## Build the image with docker, podman or buildah
+	@test -n "$(ENGINE)" || { echo "make image needs docker (with its daemon), podman or buildah; make image-oci needs none of them" >&2; exit 1; }
+	$(ENGINE) build --build-arg BUILDPLATFORM=linux/$$(go env GOHOSTARCH) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(IMAGE_FLAGS) --tag $(IMAGE):$(VERSION) .
+
+IMAGE_BINARIES = dist/arc-hookjob-linux-amd64 dist/arc-hookjob-linux-arm64
+.PHONY: $(IMAGE_BINARIES)
+$(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/hookjob
+
+.PHONY: image-oci
+image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+image-oci: $(IMAGE_BINARIES) ## Build the image without an engine: dist/arc-hookjob.oci.tar, amd64 and arm64
+	go -C tools/image run . --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
+	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
+
+.PHONY: clean
+clean: ## Remove what was built in this folder; the cache of Kubernetes stays
+	rm -rf bin dist
