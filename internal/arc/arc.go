@@ -168,5 +168,8 @@ func IsControllerPartOf(value string) bool {
 
 // IsManager reports whether a Role or RoleBinding, already known to be the
 // scale-set chart's by its finalizer, carries the controller's own rights in
-// the runner namespace (charts/gha-runner-scale-set/templates/_helpers.tpl).
-func IsManager(name string) bool { return strings.HasSuffix(name, "-manager") }
+// the runner namespace (charts/gha-runner-scale-set/templates/_helpers.tpl; the
+// experimental charts end the name in -manager-role).
+func IsManager(name string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(name, "-role"), "-manager")
+}

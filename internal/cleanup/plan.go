@@ -97,7 +97,7 @@ type planner struct {
 func NewPlan(s *Survey, o Options, drained bool) *Plan {
 	p := &planner{s: s, o: o, drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
-		if o.Scope == Controller && !p.ours(c) {
+		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
 			p.others = append(p.others, c)
 		}
 	}
@@ -139,6 +139,10 @@ func (p *planner) ours(c ARC) bool {
 	return false
 }
 
+// leaving reports whether a controller is on its way out: it neither finishes
+// anything nor has a claim on anything.
+func (p *planner) leaving(c ARC) bool { return c.Deleting || p.s.Terminating[c.Namespace] }
+
 // inRelease reports whether Helm installed the object with the release that is
 // being uninstalled.
 func (p *planner) inRelease(o Object) bool {
@@ -176,10 +180,13 @@ func (p *planner) reachable(objects []Object) []Object {
 // helper reports whether a controller is alive that will finish what is deleted.
 func (p *planner) helper() bool {
 	return slices.ContainsFunc(p.s.Controllers, func(c ARC) bool {
-		if p.o.Scope == ScaleSet {
-			return c.Ready && (c.Watches == "" || c.Watches == p.o.ReleaseNamespace)
+		if !c.Ready || p.leaving(c) {
+			return false
 		}
-		return c.Ready && p.ours(c)
+		if p.o.Scope == ScaleSet {
+			return c.Watches == "" || c.Watches == p.o.ReleaseNamespace
+		}
+		return p.ours(c)
 	})
 }
 

@@ -75,16 +75,16 @@ func (r *Report) Summary() string {
 		verb := map[Action]string{Delete: "deleted ", Release: "removed ARC's finalizers from "}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))
 	}
-	if len(r.Kept) > 0 {
-		parts = append(parts, fmt.Sprintf("kept %d objects: %s", len(r.Kept), r.Kept[0].Why))
-	}
 	done := strings.Join(parts, "; ")
 	if done == "" {
 		done = "nothing was written"
 	}
 	switch r.Verdict {
 	case Done:
-		if len(r.Done) == 0 && len(r.Kept) == 0 {
+		switch {
+		case len(r.Kept) > 0:
+			return fmt.Sprintf("done, and kept %d objects, because %s: %s", len(r.Kept), r.Kept[0].Why, done)
+		case len(r.Done) == 0:
 			return "done: nothing of ARC is left, there was nothing to do"
 		}
 		return "done: nothing of ARC is left: " + done

@@ -23,6 +23,7 @@ import (
 var (
 	crdResource        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	deploymentResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	namespaceResource  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 	roleResource           = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
@@ -55,7 +56,7 @@ type ARC struct {
 	Object
 	// Watches is the one namespace it watches; empty is all.
 	Watches string
-	// Ready says that a replica runs and none of it is on its way out.
+	// Ready says that a replica runs.
 	Ready bool
 }
 
@@ -79,6 +80,8 @@ type Survey struct {
 	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
 	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
+	// Terminating names the namespaces on their way out.
+	Terminating map[string]bool
 	// Runners holds the counts of each AutoscalingRunnerSet by UID.
 	Runners map[types.UID]Runners
 
@@ -88,7 +91,7 @@ type Survey struct {
 // survey takes the picture; everything is read concurrently. It never fails as
 // a whole: what could not be read is in Unknown.
 func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
-	s := &Survey{Runners: map[types.UID]Runners{}}
+	s := &Survey{Terminating: map[string]bool{}, Runners: map[types.UID]Runners{}}
 	var (
 		mu      sync.Mutex
 		readers sync.WaitGroup
@@ -183,6 +186,14 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 				return err
 			})
 		}
+		read("namespaces", func(add func(func())) error {
+			return c.Each(ctx, namespaceResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				if m.DeletionTimestamp != nil {
+					add(func() { s.Terminating[m.Name] = true })
+				}
+				return nil
+			})
+		})
 	}
 	readers.Wait()
 
@@ -282,7 +293,7 @@ func controller(d unstructured.Unstructured) ARC {
 	return ARC{
 		Object:  object(deploymentResource, &m),
 		Watches: d.GetLabels()[arc.LabelWatchSingleNamespace],
-		Ready:   ready > 0 && d.GetDeletionTimestamp() == nil,
+		Ready:   ready > 0,
 	}
 }
 

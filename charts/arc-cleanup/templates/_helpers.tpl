@@ -1,0 +1,71 @@
+{{/* Name of the Job, the ServiceAccount and everything else in the release's
+namespace. The release's part is cut, so that the rest always stays readable. */}}
+{{- define "arc-cleanup.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else -}}
+{{- $name := .Values.nameOverride | default .Chart.Name | trunc 31 | trimSuffix "-" -}}
+{{- printf "%s-%s" (.Release.Name | trunc (sub 62 (len $name) | int) | trimSuffix "-") $name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of RBAC objects outside the release's namespace. It has the namespace
+in it, or two releases of the same name would share it. The colon, allowed in
+RBAC names only, keeps namespace "a", name "b-c" apart from "a-b", "c". */}}
+{{- define "arc-cleanup.outerName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "arc-cleanup.fullname" .) -}}
+{{- end -}}
+
+{{/* The name label is fixed: by it and the hook annotation a hook of ours is
+recognised, whatever it is called. */}}
+{{- define "arc-cleanup.labels" -}}
+app.kubernetes.io/name: arc-cleanup
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "arc-cleanup-%s" .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Argument: the weight. before-hook-creation is always needed: Helm fails on
+what an interrupted uninstall left behind. */}}
+{{- define "arc-cleanup.hookAnnotations" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{/* Seconds of a duration such as 1h2m3s; the schema checks the form. */}}
+{{- define "arc-cleanup.seconds" -}}
+{{- $h := regexFind "[0-9]+h" . | trimSuffix "h" | int -}}
+{{- $m := regexFind "[0-9]+m" . | trimSuffix "m" | int -}}
+{{- $s := regexFind "[0-9]+s" . | trimSuffix "s" | int -}}
+{{- add (mul $h 3600) (mul $m 60) $s -}}
+{{- end -}}
+
+{{/* Each wait ends before the one around it, or the hook is cut off without a
+word: grace < budget < Job's deadline < Helm's timeout. */}}
+{{- define "arc-cleanup.checkTimes" -}}
+{{- $grace := include "arc-cleanup.seconds" .Values.policy.grace | int -}}
+{{- $budget := include "arc-cleanup.seconds" .Values.policy.budget | int -}}
+{{- $deadline := .Values.activeDeadlineSeconds | int -}}
+{{- $timeout := .Values.helmTimeoutSeconds | int -}}
+{{- if ge $grace $budget -}}
+{{- fail (printf "policy.grace (%s) must be shorter than policy.budget (%s)" .Values.policy.grace .Values.policy.budget) -}}
+{{- end -}}
+{{- if ge $budget $deadline -}}
+{{- fail (printf "policy.budget (%s) must be shorter than activeDeadlineSeconds (%d), or the Job ends before it can report" .Values.policy.budget $deadline) -}}
+{{- end -}}
+{{- if ge $deadline $timeout -}}
+{{- fail (printf "activeDeadlineSeconds (%d) must be lower than Helm's timeout (%d s): for a longer cleanup set helmTimeoutSeconds, and give helm uninstall the same --timeout" $deadline $timeout) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "arc-cleanup.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{- printf "%s@%s" .repository .digest -}}
+{{- else -}}
+{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

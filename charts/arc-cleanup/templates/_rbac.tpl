@@ -1,0 +1,97 @@
+{{/*
+Who may do what, as one table. First the grants: each becomes a Role and its
+RoleBinding in a namespace, or a ClusterRole and its ClusterRoleBinding when it
+has none; "rules" names the rule sets below. A grant is as narrow as the scope
+allows.
+*/}}
+{{- define "arc-cleanup.grants" -}}
+{{- $own := include "arc-cleanup.fullname" . -}}
+{{- $outer := include "arc-cleanup.outerName" . -}}
+{{- if eq .Values.scope "scale-set" }}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, objects]}
+- {name: {{ $outer | quote }}, namespace: {{ .Values.controllerNamespace | default .Release.Namespace | quote }}, rules: [listeners]}
+{{- else if .Values.watchNamespace }}
+- {name: {{ $outer | quote }}, rules: [crds, others]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, listeners]}
+- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [objects]}
+{{- else }}
+- {name: {{ $outer | quote }}, rules: [crds, objects, others]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self]}
+{{- end }}
+{{- end -}}
+
+{{/* self: the hook's own standing, in the release's namespace. */}}
+{{- define "arc-cleanup.rules.self" }}
+# Helm's record of the release: the proof that an uninstall is going on.
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [get, list]
+# The Job's start, from which the budget is counted across its Pods.
+- apiGroups: [batch]
+  resources: [jobs]
+  resourceNames: [{{ include "arc-cleanup.fullname" . | quote }}]
+  verbs: [get]
+{{- end -}}
+
+{{/* objects: what ARC leaves behind. */}}
+{{- define "arc-cleanup.rules.objects" }}
+# ARC's custom resources: deleted, waited for, and freed of ARC's finalizers.
+- apiGroups: [actions.github.com]
+  resources: [autoscalingrunnersets, autoscalinglisteners, ephemeralrunnersets, ephemeralrunners]
+  verbs: [get, list, watch, patch, delete]
+# Roles and RoleBindings which ARC protects with a finalizer; those of the
+# listeners have no owner, and only a controller would delete them.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, patch, delete]
+# ServiceAccounts and Secrets which ARC protects with a finalizer; others are
+# waited for until the garbage collector has removed them.
+- apiGroups: [""]
+  resources: [serviceaccounts, secrets]
+  verbs: [get, list, watch, patch]
+# Pods of runners, which the garbage collector removes.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+{{- end -}}
+
+{{/* listeners: what a scale set has in the controller's namespace. */}}
+{{- define "arc-cleanup.rules.listeners" }}
+# ARC's listeners run beside the controller.
+- apiGroups: [actions.github.com]
+  resources: [autoscalinglisteners]
+  verbs: [get, list, watch, patch, delete]
+# Is a controller there that will finish by itself?
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list]
+{{- end -}}
+
+{{/* others: who else is here, read only. */}}
+{{- define "arc-cleanup.rules.others" }}
+# Does somebody else in this cluster use ARC's CRDs?
+- apiGroups: [actions.github.com]
+  resources: [autoscalingrunnersets, autoscalinglisteners, ephemeralrunnersets, ephemeralrunners]
+  verbs: [list]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list]
+# A controller in a namespace that is being deleted uses nothing any more.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list]
+{{- end -}}
+
+{{/* crds: the cluster's part of ARC. */}}
+{{- define "arc-cleanup.rules.crds" }}
+# ARC's four CRDs. List and watch go by name too, with a field selector on
+# metadata.name.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames:
+    - autoscalingrunnersets.actions.github.com
+    - autoscalinglisteners.actions.github.com
+    - ephemeralrunnersets.actions.github.com
+    - ephemeralrunners.actions.github.com
+  verbs: [get, list, watch, delete]
+{{- end -}}

@@ -1,0 +1,137 @@
+// Command arc-postrender is a Helm post-renderer: it adds the hook that cleans
+// up after Actions Runner Controller to a release that installs it.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/postrender"
+	"github.com/arc-cleanup/arc-cleanup/internal/version"
+)
+
+// Exit codes.
+const (
+	exitError = 1 // nothing was written to stdout
+	exitUsage = 2 // a wrong flag or argument
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run executes the command line and returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetIn(stdin)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.Execute()
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "arc-postrender: %v\n", err)
+	if usage := (usageError{}); errors.As(err, &usage) {
+		fmt.Fprintln(stderr, `Run "arc-postrender --help" for usage.`)
+		return exitUsage
+	}
+	return exitError
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+const long = `arc-postrender reads rendered manifests on stdin and writes them, byte for byte,
+to stdout. If they install Actions Runner Controller (its controller or a scale
+set), the hook that cleans up at "helm uninstall" follows them. It takes the
+release, the namespace, the scheduling and the pull secrets from ARC's own
+objects; --set and --values change the values of the chart arc-cleanup.
+
+Helm 4 runs it as a plugin. Under Helm 3 it fails when there is ARC in the
+stream: Helm 3 takes no hook from a post-renderer. Use the chart arc-cleanup as
+a dependency there.
+
+Exit codes: 0 done; 1 failed, nothing was written to stdout; 2 wrong usage.`
+
+const examples = `  helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller \
+    --post-renderer arc-postrender
+  helm install arc ... --post-renderer arc-postrender \
+    --post-renderer-args=--set --post-renderer-args=image.repository=registry.example/arc-hookjob
+
+  # What would it do?
+  arc-postrender --check --helm 4 < manifests.yaml`
+
+func newCommand() *cobra.Command {
+	var o postrender.Options
+	var valueFiles, set, setString []string
+	var helm string
+	var check bool
+
+	cmd := &cobra.Command{
+		Use:           "arc-postrender [flags] < manifests > manifests",
+		Short:         "Add the cleanup hook to a release of Actions Runner Controller",
+		Long:          long,
+		Example:       examples,
+		Version:       version.String(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if file, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+				return usageError{errors.New("stdin is a terminal; rendered manifests are read from it")}
+			}
+			switch o.Helm = postrender.Helm(helm); o.Helm {
+			case postrender.HelmUnknown, postrender.Helm3, postrender.Helm4:
+			default:
+				return usageError{fmt.Errorf("--helm %s: 3 or 4", helm)}
+			}
+			if o.Values, err = hook.Values(valueFiles, set, setString); err != nil {
+				return usageError{err}
+			}
+			o.DefaultNamespace = os.Getenv("HELM_NAMESPACE")
+
+			stream, err := io.ReadAll(cmd.InOrStdin())
+			if err != nil {
+				return fmt.Errorf("reading stdin: %w", err)
+			}
+			result, err := postrender.Inject(stream, o)
+			if err != nil {
+				return err
+			}
+			if check {
+				_, err = io.WriteString(cmd.OutOrStdout(), result.Explanation)
+			} else {
+				_, err = result.WriteTo(cmd.OutOrStdout())
+			}
+			if err != nil {
+				return fmt.Errorf("writing stdout: %w", err)
+			}
+			return nil
+		},
+	}
+	cmd.SetVersionTemplate("{{.Version}}\n")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVarP(&valueFiles, "values", "f", nil, "file with values of the chart arc-cleanup (repeatable)")
+	flags.StringArrayVar(&set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
+	flags.StringArrayVar(&setString, "set-string", nil, "the same, always a string (repeatable)")
+	flags.StringVar(&o.Release, "release", "", "name of the release (default: what ARC's objects say)")
+	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release (default: that of ARC's objects, then $HELM_NAMESPACE)")
+	flags.StringVar(&helm, "helm", "", "which Helm reads the output, 3 or 4 (default: what the input says)")
+	flags.BoolVar(&check, "check", false, "say what would be added, instead of writing manifests")
+	return cmd
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const anchor = `apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: c
+  labels: {app.kubernetes.io/instance: arc, app.kubernetes.io/part-of: gha-rs-controller}
+  annotations: {postrenderer.helm.sh/postrender-filename: c/templates/deployment.yaml}
+`
+
+func TestRun(t *testing.T) {
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(values, []byte("backoffLimit: 9\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		args   []string
+		stdin  string
+		env    string // HELM_NAMESPACE
+		code   int
+		stdout []string // parts; none: nothing at all
+		stderr string
+	}{
+		"adds the hook": {
+			args: []string{"-n", "ns", "--values", values, "--set", "image.tag=v1", "--set-string", "podLabels.team=1", "--release", "r"}, stdin: anchor,
+			stdout: []string{anchor + "---\n", "backoffLimit: 9\n", "arc-hookjob:v1", "team: \"1\"\n", "name: r-arc-cleanup\n", "namespace: ns\n"},
+		},
+		"namespace of the environment": {stdin: anchor, env: "env", stdout: []string{"namespace: env\n"}},
+		"not ARC":                      {stdin: "a: 1", stdout: []string{"a: 1"}},
+		"says what it would do":        {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c, line 1", "Job arc-arc-cleanup"}},
+		"version":                      {args: []string{"--version"}, stdout: []string{"dev"}},
+		"help":                         {args: []string{"--help"}, stdout: []string{"Exit codes: 0 done;"}},
+		"no namespace":                 {stdin: anchor, code: 1, stderr: "give --namespace"},
+		"broken YAML":                  {stdin: anchor + "a: b: c\n", code: 1, stderr: "c/templates/deployment.yaml, line 7 of the input"},
+		"told Helm 3":                  {args: []string{"--helm", "3"}, stdin: anchor, code: 1, stderr: "this is Helm 3"},
+		"a value the chart refuses":    {args: []string{"-n", "ns", "--set", "x=1"}, stdin: anchor, code: 1, stderr: "additional properties 'x' not allowed"},
+		"a Helm we do not know":        {args: []string{"--helm", "2"}, code: 2, stderr: "--helm 2: 3 or 4"},
+		"a value that is none":         {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
+		"an unknown flag":              {args: []string{"--nope"}, code: 2, stderr: "unknown flag: --nope"},
+		"an argument":                  {args: []string{"file.yaml"}, code: 2, stderr: `unknown command "file.yaml"`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HELM_NAMESPACE", test.env)
+			var stdout, stderr bytes.Buffer
+			code := run(test.args, strings.NewReader(test.stdin), &stdout, &stderr)
+			if code != test.code {
+				t.Errorf("exit code %d, want %d", code, test.code)
+			}
+			if len(test.stdout) == 0 && stdout.Len() > 0 {
+				t.Errorf("stdout is %q, want nothing", stdout.String())
+			}
+			for _, part := range test.stdout {
+				if !strings.Contains(stdout.String(), part) {
+					t.Errorf("stdout has no %q:\n%s", part, stdout.String())
+				}
+			}
+			if !strings.Contains(stderr.String(), test.stderr) || (test.stderr == "" && stderr.Len() > 0) {
+				t.Errorf("stderr is %q, want %q", stderr.String(), test.stderr)
+			}
+		})
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+func (brokenPipe) Read([]byte) (int, error)  { return 0, errors.New("input gone") }
+
+func TestRunInputOutputErrors(t *testing.T) {
+	var out, stderr bytes.Buffer
+	if code := run(nil, strings.NewReader("a: 1"), brokenPipe{}, &stderr); code != exitError || !strings.Contains(stderr.String(), "writing stdout: broken pipe") {
+		t.Errorf("code %d, stderr %q", code, stderr.String())
+	}
+	if code := run(nil, brokenPipe{}, &out, &stderr); code != exitError || out.Len() > 0 || !strings.Contains(stderr.String(), "reading stdin: input gone") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, out.String(), stderr.String())
+	}
+}

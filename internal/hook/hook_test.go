@@ -1,0 +1,119 @@
+package hook
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/release"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+var arcRelease = Release{Name: "arc", Namespace: "arc-systems"}
+
+func TestRender(t *testing.T) {
+	tests := map[string]map[string]any{
+		"controller":       nil,
+		"single-namespace": {"watchNamespace": "runners"},
+		"scale-set":        {"scope": "scale-set", "controllerNamespace": "controllers"},
+	}
+	for name, values := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := documents(t, values)
+			golden(t, name, got)
+			if again := documents(t, values); again != got {
+				t.Errorf("rendered twice it differs:\n%s", cmp.Diff(got, again))
+			}
+		})
+	}
+}
+
+func documents(t *testing.T, values map[string]any) string {
+	t.Helper()
+	hooks, err := Render(arcRelease, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for _, h := range hooks {
+		out.WriteString("---\n# Source: " + h.Path + "\n" + h.Manifest + "\n")
+	}
+	return out.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden.yaml")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs, run with -update if that is right:\n%s", file, diff)
+	}
+}
+
+// Every object is a pre-delete hook, the Job is the last, and everything else
+// has a strictly lower weight.
+func TestRenderOrder(t *testing.T) {
+	hooks, err := Render(arcRelease, map[string]any{"watchNamespace": "runners"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := hooks[len(hooks)-1]
+	if job.Kind != "Job" {
+		t.Errorf("the last hook is a %s, want the Job", job.Kind)
+	}
+	for i, h := range hooks {
+		if diff := cmp.Diff([]release.HookEvent{release.HookPreDelete}, h.Events); diff != "" {
+			t.Errorf("%s %s: %s", h.Kind, h.Name, diff)
+		}
+		if i < len(hooks)-1 && h.Weight >= job.Weight {
+			t.Errorf("%s %s has weight %d, the Job %d", h.Kind, h.Name, h.Weight, job.Weight)
+		}
+	}
+	if hooks[0].Kind != "ServiceAccount" {
+		t.Errorf("the first hook is a %s, want the ServiceAccount", hooks[0].Kind)
+	}
+}
+
+func TestRenderDisabled(t *testing.T) {
+	hooks, err := Render(arcRelease, map[string]any{"enabled": false})
+	if err != nil || len(hooks) != 0 {
+		t.Errorf("got %d hooks, %v", len(hooks), err)
+	}
+}
+
+func TestRenderRefuses(t *testing.T) {
+	tests := map[string]struct {
+		release Release
+		values  map[string]any
+		want    string
+	}{
+		"no release name": {Release{Namespace: "x"}, nil, `release name ""`},
+		"bad name":        {Release{Name: "Arc_1", Namespace: "x"}, nil, `release name "Arc_1"`},
+		"unknown key":     {arcRelease, map[string]any{"imag": map[string]any{}}, "additional properties 'imag' not allowed"},
+		"wrong type":      {arcRelease, map[string]any{"backoffLimit": "3"}, "'/backoffLimit'"},
+		"template":        {arcRelease, map[string]any{"activeDeadlineSeconds": 301}, "must be lower than Helm's timeout"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			hooks, err := Render(test.release, test.values)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want an error with %q", err, test.want)
+			}
+			if hooks != nil {
+				t.Errorf("got hooks with an error")
+			}
+		})
+	}
+}

@@ -1,0 +1,57 @@
+package hook
+
+import (
+	"fmt"
+	"maps"
+	"os"
+
+	"helm.sh/helm/v3/pkg/strvals"
+	"sigs.k8s.io/yaml"
+)
+
+// Values reads a user's values as helm does: files in their order, then --set,
+// then --set-string (helm.sh/helm/v3 pkg/cli/values, which is not used because
+// it links OCI registries). Errors name the file or the flag.
+func Values(files, set, setString []string) (map[string]any, error) {
+	out := map[string]any{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--values: %w", err)
+		}
+		var values map[string]any
+		if err := yaml.Unmarshal(data, &values); err != nil {
+			return nil, fmt.Errorf("--values %s: %w", file, err)
+		}
+		out = Merge(out, values)
+	}
+	for _, value := range set {
+		if err := strvals.ParseInto(value, out); err != nil {
+			return nil, fmt.Errorf("--set %s: %w", value, err)
+		}
+	}
+	for _, value := range setString {
+		if err := strvals.ParseIntoString(value, out); err != nil {
+			return nil, fmt.Errorf("--set-string %s: %w", value, err)
+		}
+	}
+	return out, nil
+}
+
+// Merge lays values over others as helm does: maps key by key, lists and the
+// rest as a whole. Neither is changed.
+func Merge(under, over map[string]any) map[string]any {
+	out := maps.Clone(under)
+	if out == nil {
+		out = map[string]any{}
+	}
+	for key, value := range over {
+		if o, ok := value.(map[string]any); ok {
+			if u, ok := out[key].(map[string]any); ok {
+				value = Merge(u, o)
+			}
+		}
+		out[key] = value
+	}
+	return out
+}

@@ -1,0 +1,24 @@
+package postrender
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/release"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+)
+
+// explain says what is added to a stream, and why.
+func explain(a *anchor, reader *hookReader, target hook.Release, hooks []*release.Hook) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "Found the %s, line %d of the input, on its way to Helm %s.\n", a, a.document.Line(), reader.helm)
+	fmt.Fprintf(&out, "The hook of the release %s in the namespace %s is added:\n", target.Name, target.Namespace)
+	for _, h := range hooks {
+		fmt.Fprintf(&out, "  %s %s\n", h.Kind, h.Name)
+	}
+	fmt.Fprintf(&out, "Values taken from the %s: %s.\n", a.kind, strings.Join(slices.Sorted(maps.Keys(a.values)), ", "))
+	return out.String()
+}

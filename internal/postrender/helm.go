@@ -1,0 +1,80 @@
+package postrender
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/release"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
+)
+
+// Helm is the major version of the Helm that reads our output.
+type Helm string
+
+// The two Helms that have post-renderers, and the state before we know.
+const (
+	HelmUnknown Helm = ""
+	Helm3       Helm = "3"
+	Helm4       Helm = "4"
+)
+
+var (
+	errHelm3 = errors.New(`this is Helm 3, which takes no hook from a post-renderer: it has set the hooks aside before, and would create the cleanup Job during the install, as an ordinary object. Use Helm 4, or add the chart arc-cleanup as a dependency beside ARC's chart`)
+
+	errHelmUnknown = fmt.Errorf("cannot tell which Helm reads this output: there is neither the annotation %s of Helm 4 nor a comment \"# Source:\" of Helm 3 on the anchor. Helm 3 would create the hook's Job during the install, so nothing is added; say --helm 4 if it is Helm 4", manifest.FilenameAnnotation)
+
+	errNotHelm4 = errors.New(`--helm 4 does not fit: the input has the comments "# Source:" of Helm 3 (or of helm template), and Helm 3 would create the hook's Job during the install`)
+)
+
+// hookReader is the proof that hooks in our output will be hooks. Helm 4 alone
+// reads them, and only proveHookReader makes one, so that under Helm 3 no
+// document with a hook annotation can leave this package: documents, the one
+// way to write a hook, needs the proof.
+type hookReader struct{ helm Helm }
+
+// proveHookReader looks at the anchor for what Helm 4 and Helm 3 leave on every
+// document. told is the user's word; it decides where the anchor is silent, and
+// can always forbid, but never overrule the marks of Helm 3.
+func proveHookReader(a *anchor, told Helm) (*hookReader, error) {
+	switch told {
+	case HelmUnknown, Helm3, Helm4:
+	default:
+		return nil, fmt.Errorf("unknown Helm %q: 3 or 4", told)
+	}
+	annotated := a.root.GetAnnotations()[manifest.FilenameAnnotation] != ""
+	commented := a.document.HasSourceComment()
+	switch {
+	case told == Helm3, told == HelmUnknown && commented && !annotated:
+		return nil, errHelm3
+	case commented && told == Helm4:
+		return nil, errNotHelm4
+	case annotated && !commented, told == Helm4:
+		return &hookReader{helm: Helm4}, nil
+	default:
+		return nil, errHelmUnknown
+	}
+}
+
+// documents returns the hooks as documents to follow the stream. Each says
+// which file it is, or Helm 4 would name it "generated-by-postrender-7.yaml".
+func (h *hookReader) documents(hooks []*release.Hook) (string, error) {
+	var out strings.Builder
+	for _, hook := range hooks {
+		node, err := yaml.Parse(hook.Manifest)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", hook.Path, err)
+		}
+		if err := node.PipeE(yaml.SetAnnotation(manifest.FilenameAnnotation, hook.Path)); err != nil {
+			return "", fmt.Errorf("%s: %w", hook.Path, err)
+		}
+		text, err := node.String()
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", hook.Path, err)
+		}
+		out.WriteString("---\n" + text)
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,259 @@
+package postrender
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/kustomize/kyaml/kio"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func output(t *testing.T, r Result) string {
+	t.Helper()
+	var out bytes.Buffer
+	n, err := r.WriteTo(&out)
+	if err != nil || n != int64(out.Len()) {
+		t.Fatalf("wrote %d of %d bytes: %v", n, out.Len(), err)
+	}
+	return out.String()
+}
+
+func TestInject(t *testing.T) {
+	for _, name := range []string{"controller", "scale-set"} {
+		t.Run(name, func(t *testing.T) {
+			input := testdata(t, name+".yaml")
+			result, err := Inject(input, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(output(t, result), string(input)) {
+				t.Error("the output does not begin with the input")
+			}
+			file := filepath.Join("testdata", name+".golden")
+			got := result.Explanation + "\n" + result.Added
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s differs, run with -update if that is right:\n%s", file, diff)
+			}
+		})
+	}
+}
+
+// Every added document is a pre-delete hook which says its file.
+func TestInjectAddsHooksOnly(t *testing.T) {
+	result, err := Inject(testdata(t, "controller-watch.yaml"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := kio.ParseAll(result.Added)
+	if err != nil || len(nodes) == 0 {
+		t.Fatalf("got %d documents, %v", len(nodes), err)
+	}
+	for _, n := range nodes {
+		if got := n.GetAnnotations()[hookAnnotation]; got != "pre-delete" {
+			t.Errorf("%s: hook %q", n.GetKind(), got)
+		}
+		if got := n.GetAnnotations()[manifest.FilenameAnnotation]; !strings.HasPrefix(got, "arc-cleanup/templates/") {
+			t.Errorf("%s: file %q", n.GetKind(), got)
+		}
+	}
+}
+
+// The documents follow whatever the input ends with.
+func TestInjectSeparates(t *testing.T) {
+	anchor := strings.TrimRight(string(testdata(t, "controller.yaml")), "\n")
+	for name, input := range map[string]string{
+		"final newline":    anchor + "\n",
+		"none":             anchor,
+		"CRLF":             strings.ReplaceAll(anchor, "\n", "\r\n") + "\r\n",
+		"end marker":       anchor + "\n...\n",
+		"bare end marker":  anchor + "\n...",
+		"start marker":     anchor + "\n---",
+		"comment":          anchor + "\n# the end",
+		"byte order mark":  "\ufeff" + anchor,
+		"blanks":           anchor + "\n  \n",
+		"a block scalar":   anchor + "\n---\ndata: |\n  text",
+		"leading markers":  "---\n---\n" + anchor,
+		"JSON at the end":  anchor + "\n---\n{\"a\": 1}",
+		"anchors, aliases": anchor + "\n---\na: &x {b: 1}\nc: *x\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := Inject([]byte(input), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := output(t, result)
+			if !strings.HasPrefix(got, input) {
+				t.Error("the output does not begin with the input")
+			}
+			before, after := documents(t, input), documents(t, got)
+			if len(after) != len(before)+6 {
+				t.Errorf("%d documents in, %d out, want 6 more", len(before), len(after))
+			}
+		})
+	}
+}
+
+// documents returns the documents with content as a YAML parser sees them.
+func documents(t *testing.T, stream string) []*yaml.Node {
+	t.Helper()
+	var out []*yaml.Node
+	decoder := yaml.NewDecoder(strings.NewReader(stream))
+	for {
+		var n yaml.Node
+		if err := decoder.Decode(&n); err != nil {
+			if err.Error() != "EOF" {
+				t.Fatal(err)
+			}
+			return out
+		}
+		if n.Content[0].Tag != yaml.NodeTagNull {
+			out = append(out, &n)
+		}
+	}
+}
+
+// Helm 4's strategies: separate (hooks and manifests on their own), nohooks
+// (manifests only), combined. Whichever, the hook comes once.
+func TestInjectOnce(t *testing.T) {
+	manifests := testdata(t, "controller.yaml")
+	otherHook := []byte("apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: test\n  annotations:\n    helm.sh/hook: test\n    postrenderer.helm.sh/postrender-filename: c/templates/test.yaml\n")
+
+	injected, err := Inject(manifests, Options{})
+	if err != nil || injected.Added == "" {
+		t.Fatalf("manifests: %v", err)
+	}
+	for name, stream := range map[string][]byte{
+		"hooks of the strategy separate":  otherHook,
+		"our own hook":                    []byte(injected.Added),
+		"our own output":                  []byte(output(t, injected)),
+		"our own output, large":           large([]byte(output(t, injected))),
+		"the hook first, as a dependency": append([]byte(injected.Added+"---\n"), manifests...),
+	} {
+		result, err := Inject(stream, Options{})
+		if err != nil || result.Added != "" {
+			t.Errorf("%s: added %d bytes, %v", name, len(result.Added), err)
+		}
+		if output(t, result) != string(stream) {
+			t.Errorf("%s: changed", name)
+		}
+	}
+	combined, err := Inject(append(append(otherHook, "---\n"...), manifests...), Options{})
+	if err != nil || combined.Added != injected.Added {
+		t.Errorf("combined: %v\n%s", err, cmp.Diff(injected.Added, combined.Added))
+	}
+}
+
+func TestInjectOptions(t *testing.T) {
+	result, err := Inject(testdata(t, "controller.yaml"), Options{
+		Release: "other", Namespace: "elsewhere", DefaultNamespace: "ignored",
+		Values: map[string]any{"nodeSelector": map[string]any{"disk": "ssd"}, "tolerations": []any{}, "priorityClassName": "low"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := kio.ParseAll(result.Added)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := nodes[len(nodes)-1]
+	spec, err := podSpecAt(job, "spec", "template", "spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job.GetName() != "other-arc-cleanup" || job.GetNamespace() != "elsewhere" {
+		t.Errorf("the Job is %s/%s", job.GetNamespace(), job.GetName())
+	}
+	spec.Affinity = nil
+	want := podSpec{
+		NodeSelector:      map[string]any{"pool": "7", "disk": "ssd"},
+		PriorityClassName: "low",
+		ImagePullSecrets:  []any{map[string]any{"name": "pull"}},
+	}
+	if diff := cmp.Diff(want, spec); diff != "" {
+		t.Error(diff)
+	}
+
+	disabled, err := Inject(testdata(t, "controller.yaml"), Options{Values: map[string]any{"enabled": false}})
+	if err != nil || disabled.Added != "" {
+		t.Errorf("switched off: %q, %v", disabled.Added, err)
+	}
+}
+
+func TestInjectNamespace(t *testing.T) {
+	bare := bytes.ReplaceAll(testdata(t, "controller-old.yaml"), []byte("  namespace: systems\n"), nil)
+	if _, err := Inject(bare, Options{}); err == nil || !strings.Contains(err.Error(), "--namespace") {
+		t.Errorf("got %v, want an error that names --namespace", err)
+	}
+	for _, o := range []Options{{Namespace: "given"}, {DefaultNamespace: "given"}, {Namespace: "given", DefaultNamespace: "x"}} {
+		result, err := Inject(bare, o)
+		if err != nil || !strings.Contains(result.Added, "namespace: given\n") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	// HELM_NAMESPACE may be left over from anything; what ARC's chart says is certain.
+	result, err := Inject(testdata(t, "controller-old.yaml"), Options{DefaultNamespace: "ignored"})
+	if err != nil || !strings.Contains(result.Added, "namespace: systems\n") {
+		t.Errorf("the anchor's namespace is not taken: %v", err)
+	}
+	nameless := bytes.ReplaceAll(testdata(t, "controller-old.yaml"), []byte("    app.kubernetes.io/instance: arc\n"), nil)
+	if _, err := Inject(nameless, Options{}); err == nil || !strings.Contains(err.Error(), "--release") {
+		t.Errorf("got %v, want an error that names --release", err)
+	}
+	if _, err := Inject(nameless, Options{Release: "arc"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInjectErrors(t *testing.T) {
+	good := string(testdata(t, "controller.yaml"))
+	broken := "---\nkind: ConfigMap\nmetadata:\n  annotations:\n    postrenderer.helm.sh/postrender-filename: 'c/templates/b.yaml'\ndata: {a: b: c}\n"
+	brokenAnchor := strings.Replace(good, "      containers:", "     containers:", 1)
+	for name, stream := range map[string]string{
+		"after the anchor":   good + broken,
+		"before the anchor":  broken + "---\n" + good,
+		"without an anchor":  broken,
+		"the anchor":         brokenAnchor,
+		"the anchor, large":  string(large([]byte(brokenAnchor))),
+		"after our own hook": string(testdata(t, "controller.yaml")) + "---\nmetadata: {labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" + broken,
+	} {
+		result, err := Inject([]byte(stream), Options{})
+		var syntax *manifest.SyntaxError
+		if !errors.As(err, &syntax) || syntax.File == "" || syntax.Line < 2 {
+			t.Errorf("%s: got %v, want a SyntaxError with file and line", name, err)
+		}
+		if got := output(t, result); got != "" {
+			t.Errorf("%s: output %q with an error", name, got)
+		}
+	}
+	// Above wholeBelow, what cannot be the anchor is left to Helm.
+	if _, err := Inject(append(large([]byte(good)), broken...), Options{}); err != nil {
+		t.Errorf("large: %v", err)
+	}
+
+	if _, err := Inject([]byte(good), Options{Values: map[string]any{"polcy": 1}}); err == nil {
+		t.Error("no error for a value the chart does not have")
+	}
+	shape := strings.Replace(good, "      tolerations:", "      tolerations: none\n      other:", 1)
+	if _, err := Inject([]byte(shape), Options{}); err == nil || !strings.Contains(err.Error(), "Pod template") {
+		t.Errorf("got %v, want an error about the Pod template", err)
+	}
+}

@@ -1,0 +1,52 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+const arcModule = "github.com/actions/actions-runner-controller"
+
+// ARCCharts returns the folder with ARC's own charts.
+func ARCCharts(ctx context.Context) (string, error) {
+	modules, err := modulesDir(ctx)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(modules, "arc")
+	// The module may have to be fetched first: `go list` alone would not.
+	if _, err := goCommand(ctx, dir, "mod", "download", arcModule); err != nil {
+		return "", fmt.Errorf("fetching ARC's charts: %w", err)
+	}
+	source, err := goCommand(ctx, dir, "list", "-m", "-f", "{{.Dir}}", arcModule)
+	if err != nil {
+		return "", fmt.Errorf("looking for ARC's charts: %w", err)
+	}
+	return filepath.Join(source, "charts"), nil
+}
+
+// ARCImages are the images of ARC: its controller and its listener are the
+// real ones, a runner only waits for its end.
+func ARCImages(ctx context.Context, progress io.Writer) (map[string]Image, error) {
+	controller, err := Binary(ctx, "arc-controller", progress)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := Binary(ctx, "arc-listener", progress)
+	if err != nil {
+		return nil, err
+	}
+	idle := Program{Path: "/bin/sh", Args: []string{"-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"}}
+	return map[string]Image{
+		"ghcr.io/actions/gha-runner-scale-set-controller": {Commands: map[string]Program{
+			"":                                {Path: controller},
+			"/manager":                        {Path: controller},
+			"/github-runnerscaleset-listener": {Path: listener},
+		}},
+		"ghcr.io/actions/actions-runner": {Commands: map[string]Program{
+			"/home/runner/run.sh": idle,
+		}},
+	}, nil
+}

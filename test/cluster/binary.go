@@ -1,0 +1,249 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/modfile"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster/process"
+)
+
+// testModule is the module this package belongs to. The modules folder, which
+// pins the programs, lies in it but cannot be embedded: its parts are modules
+// of their own.
+const testModule = "github.com/arc-cleanup/arc-cleanup/test"
+
+// A program is built from a package of a module which modules/<folder>/go.mod
+// pins.
+type program struct {
+	folder  string
+	module  string
+	pkg     string
+	minutes int                         // a first build on two cores, roughly; 0 is "seconds"
+	ldflags func(version string) string // what the program is told about itself
+	patch   func(binary []byte) []byte  // applied to the linked program
+}
+
+// arcVersion is the version of ARC's charts and controller. The module that
+// contains them has a version of its own, and a controller which does not
+// carry the version of its charts deletes every scale set.
+const arcVersion = "0.6.1"
+
+var programs = map[string]program{
+	"etcd": {
+		folder: "etcd", module: "go.etcd.io/etcd/server/v3", pkg: "go.etcd.io/etcd/server/v3", minutes: 1,
+	},
+	"kube-apiserver": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", minutes: 5,
+		ldflags: kubernetesVersion,
+	},
+	"kube-controller-manager": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", minutes: 2,
+		ldflags: kubernetesVersion,
+	},
+	"helm3": {
+		folder: "helm3", module: "helm.sh/helm/v3", pkg: "helm.sh/helm/v3/cmd/helm", minutes: 3,
+		ldflags: func(version string) string { return "-X helm.sh/helm/v3/internal/version.version=" + version },
+	},
+	"helm4": {
+		folder: "helm4", module: "helm.sh/helm/v4", pkg: "helm.sh/helm/v4/cmd/helm", minutes: 3,
+		ldflags: func(version string) string { return "-X helm.sh/helm/v4/internal/version.version=" + version },
+	},
+	"arc-controller": {
+		folder: "arc", module: arcModule, pkg: arcModule, minutes: 2,
+		ldflags: func(string) string { return "-X " + arcModule + "/build.Version=" + arcVersion },
+	},
+	"arc-listener": {
+		folder: "arc", module: arcModule, pkg: arcModule + "/cmd/githubrunnerscalesetlistener",
+		ldflags: func(string) string { return "-X " + arcModule + "/build.Version=" + arcVersion },
+		patch:   relativeServiceAccount,
+	},
+}
+
+func kubernetesVersion(version string) string {
+	major, minor, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	const pkg = "k8s.io/component-base/version."
+	return fmt.Sprintf("-X %sgitVersion=%s -X %sgitMajor=%s -X %sgitMinor=%s", pkg, version, pkg, major, pkg, minor)
+}
+
+// relativeServiceAccount makes the paths of the service account's files, which
+// client-go has as constants, relative to the working directory: a Pod's
+// process has no /var/run of its own here. The length stays the same.
+func relativeServiceAccount(binary []byte) []byte {
+	return bytes.ReplaceAll(binary,
+		[]byte("/var/run/secrets/kubernetes.io/serviceaccount/"),
+		[]byte("var//run/secrets/kubernetes.io/serviceaccount/"))
+}
+
+// Binary builds one of the pinned programs into the cache on first use, and
+// returns its path: etcd, kube-apiserver, kube-controller-manager, helm3,
+// helm4, arc-controller or arc-listener.
+func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
+	p, ok := programs[name]
+	if !ok {
+		return "", fmt.Errorf("no program is called %q", name)
+	}
+	modules, err := modulesDir(ctx)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(modules, p.folder)
+	version, err := requiredVersion(dir, p.module)
+	if err != nil {
+		return "", err
+	}
+	flags := "-s -w"
+	if p.ldflags != nil {
+		flags += " " + p.ldflags(version)
+	}
+	key, err := buildKey(ctx, dir, p.pkg, flags)
+	if err != nil {
+		return "", err
+	}
+	cache, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(cache, "bin", fmt.Sprintf("%s-%s-%s", name, version, key))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", fmt.Errorf("making the cache for %s: %w", name, err)
+	}
+	unlock, err := process.Lock(ctx, path+".lock")
+	if err != nil {
+		return "", fmt.Errorf("waiting for another build of %s: %w", name, err)
+	}
+	defer unlock()
+	if _, err := os.Stat(path); err == nil {
+		return path, nil // built by whoever held the lock
+	}
+
+	about := "seconds"
+	if p.minutes > 0 {
+		about = fmt.Sprintf("about %d min on 2 cores", p.minutes)
+	}
+	if progress == nil {
+		progress = io.Discard
+	}
+	fmt.Fprintf(progress, "building %s %s (first use, %s) ... ", name, version, about)
+	started := time.Now()
+	if err := build(ctx, dir, p, flags, path); err != nil {
+		fmt.Fprintln(progress, "failed")
+		return "", fmt.Errorf("building %s %s: %w", name, version, err)
+	}
+	fmt.Fprintf(progress, "done in %s\n", time.Since(started).Round(time.Second))
+	return path, nil
+}
+
+func build(ctx context.Context, dir string, p program, ldflags, path string) error {
+	unfinished := path + ".building"
+	defer os.Remove(unfinished) //nolint:errcheck // it is no longer there, or another build overwrites it
+	if _, err := goCommand(ctx, dir, "build", "-trimpath", "-ldflags", ldflags, "-o", unfinished, p.pkg); err != nil {
+		return err
+	}
+	if p.patch != nil {
+		binary, err := os.ReadFile(unfinished)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(unfinished, p.patch(binary), 0o755); err != nil {
+			return err
+		}
+	}
+	return os.Rename(unfinished, path)
+}
+
+// buildKey changes with everything that a build depends on.
+func buildKey(ctx context.Context, dir, pkg, ldflags string) (string, error) {
+	hash := sha256.New()
+	toolchain, err := goCommand(ctx, dir, "env", "GOVERSION")
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintln(hash, toolchain, runtime.GOOS, runtime.GOARCH, pkg, ldflags)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", fmt.Errorf("reading what pins %s: %w", pkg, err)
+		}
+		hash.Write(content)
+	}
+	return fmt.Sprintf("%.5x", hash.Sum(nil)), nil
+}
+
+// requiredVersion reads which version of a module the go.mod in dir asks for.
+func requiredVersion(dir, module string) (string, error) {
+	path := filepath.Join(dir, "go.mod")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the version of %s: %w", module, err)
+	}
+	mod, err := modfile.Parse(path, content, nil)
+	if err != nil {
+		return "", fmt.Errorf("reading the version of %s: %w", module, err)
+	}
+	for _, r := range mod.Require {
+		if r.Mod.Path == module {
+			return r.Mod.Version, nil
+		}
+	}
+	return "", fmt.Errorf("%s does not require %s", path, module)
+}
+
+// modulesDir is found from the working directory, which has to be inside the
+// module of the tests: a path noted at build time would be lost to -trimpath.
+func modulesDir(ctx context.Context) (string, error) {
+	dir, err := goCommand(ctx, "", "list", "-m", "-f", "{{.Dir}}", testModule)
+	if err != nil {
+		return "", fmt.Errorf("looking for the module %s from the working directory: %w", testModule, err)
+	}
+	return filepath.Join(dir, "cluster", "modules"), nil
+}
+
+// CacheDir is where programs and the clusters started by hand are kept.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("ARC_CLEANUP_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("looking for the cache folder: %w", err)
+	}
+	return filepath.Join(dir, "arc-cleanup"), nil
+}
+
+// goCommand runs the go command and returns what it printed.
+func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	// The user's flags, workspace, target and C compiler are for other builds.
+	// GOFLAGS needs a value: an empty one would fall back to `go env -w`.
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0",
+		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	// An interrupted build must not leave its compilers behind.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}

@@ -1,0 +1,69 @@
+package github
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestModes(t *testing.T) {
+	s, err := Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	ask := func(method, path, body string) int {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		return answer.StatusCode
+	}
+	register := func() {
+		t.Helper()
+		s.Reset()
+		if got := ask("POST", sets, `{"name":"set"}`); got != http.StatusOK {
+			t.Fatalf("registering a scale set: %d", got)
+		}
+		if got := ask("POST", sets+"/1/generatejitconfig", `{"name":"runner"}`); got != http.StatusOK {
+			t.Fatalf("registering a runner: %d", got)
+		}
+	}
+	for _, test := range []struct {
+		mode        Mode
+		set, runner int // answers to their removal
+	}{
+		{OK, 204, 204},
+		{NotFoundOnDelete, 404, 404},
+		{JobStillRunning, 204, 400},
+		{Unauthorized, 401, 401},
+		{Down, 503, 503},
+	} {
+		register()
+		if s.Deregistered() {
+			t.Errorf("%s: de-registered at once", test.mode)
+		}
+		if got := ask("PUT", ModePath, string(test.mode)); got != http.StatusOK {
+			t.Fatalf("changing the mode to %s: %d", test.mode, got)
+		}
+		if got := ask("DELETE", agents+"/2", ""); got != test.runner {
+			t.Errorf("%s: removing the runner: %d", test.mode, got)
+		}
+		if got := ask("DELETE", sets+"/1", ""); got != test.set {
+			t.Errorf("%s: removing the scale set: %d", test.mode, got)
+		}
+		if got, want := s.Deregistered(), test.mode == OK; got != want {
+			t.Errorf("%s: de-registered is %v", test.mode, got)
+		}
+		calls := s.Calls()
+		if last := calls[len(calls)-1]; len(calls) != 4 || last != (Call{"DELETE", sets + "/1", test.set}) {
+			t.Errorf("%s: calls are %v", test.mode, calls)
+		}
+	}
+}

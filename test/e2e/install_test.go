@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestDependency uses the chart as what GitOps tools need: a dependency beside
+// ARC's own chart, on both Helms.
+func TestDependency(t *testing.T) {
+	for _, major := range []int{3, 4} {
+		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
+			l := newLab(t)
+			umbrella := l.umbrella()
+			l.mustHelm(major, "install", "arc", umbrella, "--namespace", controllerNamespace, "--create-namespace")
+			l.eventually("the controller runs", func() bool {
+				d, err := l.client.AppsV1().Deployments(controllerNamespace).List(l.ctx, metav1.ListOptions{})
+				return err == nil && len(d.Items) == 1 && d.Items[0].Status.ReadyReplicas == 1
+			})
+			l.installScaleSet(major)
+			l.mustHelm(major, "uninstall", "runners", "--namespace", runnerNamespace)
+			// Without a hook of its own, the set is only on its way out; the
+			// controller's hook waits for it.
+			out := l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
+			if !strings.Contains(out, "done: nothing of ARC is left") {
+				t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
+			}
+			if !l.GitHub().Deregistered() {
+				t.Error("still registered at GitHub")
+			}
+			l.nothingLeft()
+		})
+	}
+}
+
+// umbrella makes a chart which depends on ARC's controller chart and on ours.
+func (l *lab) umbrella() string {
+	l.Helper()
+	dir := l.TempDir()
+	chart := fmt.Sprintf(`apiVersion: v2
+name: arc
+version: 1.0.0
+dependencies:
+  - {name: %s, version: 0.6.1, repository: "file://%s"}
+  - {name: arc-cleanup, version: ">=0.0.0-0", repository: "file://%s"}
+`, controllerChart, filepath.Join(programs.charts, controllerChart), filepath.Join(programs.root, "charts", "arc-cleanup"))
+	if err := os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte(chart), 0o600); err != nil {
+		l.Fatal(err)
+	}
+	l.mustHelm(4, "dependency", "build", dir)
+	return dir
+}
+
+// TestAlone installs the chart by itself, for an ARC that something else
+// installed.
+func TestAlone(t *testing.T) {
+	l := newLab(t)
+	l.installController(4)
+	l.mustHelm(4, "install", "cleanup", filepath.Join(programs.root, "charts", "arc-cleanup"), "--namespace", controllerNamespace)
+	if out, err := l.helm(4, "uninstall", "cleanup", "--namespace", controllerNamespace); err != nil {
+		t.Errorf("helm uninstall: %v\n%s", err, out)
+	}
+	if out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace); err != nil {
+		t.Errorf("helm uninstall: %v\n%s", err, out)
+	}
+}
+
+// TestHelm3NeverRunsTheHook guards against the worst this project could do.
+// Under Helm 3 a hook that a post-renderer emits is created at install, as an
+// ordinary object: the Job that deletes the CRDs would run at once.
+func TestHelm3NeverRunsTheHook(t *testing.T) {
+	l := newLab(t)
+	for _, args := range [][]string{nil, {"--post-renderer-args", "--helm", "--post-renderer-args", "3"}} {
+		install := append([]string{"install", "arc", filepath.Join(programs.charts, controllerChart),
+			"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", programs.postrender}, args...)
+		out, err := l.helm(3, install...)
+		if err == nil {
+			t.Errorf("helm 3 installed through the post-renderer, which cannot give it a hook:\n%s", out)
+		}
+		if !strings.Contains(out, "Helm 3") {
+			t.Errorf("the terminal does not say why:\n%s", out)
+		}
+		for _, name := range l.added() {
+			if strings.Contains(name, "arc-cleanup") {
+				t.Errorf("%s was created at install", name)
+			}
+		}
+	}
+}

@@ -1,0 +1,407 @@
+// Package e2e runs the real thing: real Helm, ARC's real charts and controller,
+// a real API server. One cluster serves all tests, one after the other; each
+// begins with an empty slate and proves that it leaves one.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+)
+
+const (
+	controllerNamespace = "arc-systems"
+	runnerNamespace     = "arc-runners"
+
+	controllerChart = "gha-runner-scale-set-controller"
+	scaleSetChart   = "gha-runner-scale-set"
+
+	hookImage = "ghcr.io/arc-cleanup/arc-hookjob"
+)
+
+// programs are what is under test and what drives it.
+var programs struct {
+	helm                  map[int]string // by major version
+	hookjob, postrender   string
+	root, charts, plugins string
+	home                  string // Helm's own folders
+}
+
+var shared *cluster.Cluster
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "arc-cleanup-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	if err := prepare(ctx, dir); err != nil {
+		return 0, err
+	}
+	images, err := cluster.ARCImages(ctx, os.Stderr)
+	if err != nil {
+		return 0, err
+	}
+	images[hookImage] = hookjobImage()
+	shared, err = cluster.Start(ctx, cluster.Options{Images: images, Progress: os.Stderr})
+	if err != nil {
+		return 0, err
+	}
+	code := m.Run()
+	return code, shared.Stop()
+}
+
+func hookjobImage() cluster.Image {
+	return cluster.Image{Commands: map[string]cluster.Program{"": {Path: programs.hookjob}}}
+}
+
+// prepare builds everything and installs the post-renderer as a Helm 4 plugin.
+func prepare(ctx context.Context, dir string) error {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return fmt.Errorf("looking for the module's folder: %w", err)
+	}
+	programs.root = filepath.Dir(strings.TrimSpace(string(out)))
+	programs.home = filepath.Join(dir, "helm")
+	plugin := filepath.Join(dir, "plugin with a space")
+	programs.hookjob = filepath.Join(dir, "arc-hookjob")
+	programs.postrender = filepath.Join(plugin, "bin", "arc-postrender")
+	for path, pkg := range map[string]string{programs.hookjob: "./cmd/hookjob", programs.postrender: "./cmd/postrender"} {
+		build := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+		build.Dir = programs.root
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		}
+	}
+	manifest, err := os.ReadFile(filepath.Join(programs.root, "plugin", "plugin.yaml"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(plugin, "plugin.yaml"), manifest, 0o600); err != nil {
+		return err
+	}
+	programs.helm = map[int]string{}
+	for major, name := range map[int]string{3: "helm3", 4: "helm4"} {
+		if programs.helm[major], err = cluster.Binary(ctx, name, os.Stderr); err != nil {
+			return err
+		}
+	}
+	if programs.charts, err = cluster.ARCCharts(ctx); err != nil {
+		return err
+	}
+	install := exec.CommandContext(ctx, programs.helm[4], "plugin", "install", plugin)
+	install.Env = helmEnv("")
+	if out, err := install.CombinedOutput(); err != nil {
+		return fmt.Errorf("helm plugin install: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// helmEnv isolates Helm from the developer's own.
+func helmEnv(kubeconfig string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "HELM_") || strings.HasPrefix(v, "KUBE") || strings.HasPrefix(v, "ARC_CLEANUP_")
+	})
+	return append(env,
+		"KUBECONFIG="+kubeconfig,
+		"HELM_CACHE_HOME="+filepath.Join(programs.home, "cache"),
+		"HELM_CONFIG_HOME="+filepath.Join(programs.home, "config"),
+		"HELM_DATA_HOME="+filepath.Join(programs.home, "data"))
+}
+
+// lab is one test's view of the shared cluster.
+type lab struct {
+	*testing.T
+	*cluster.Cluster
+	ctx      context.Context
+	client   kubernetes.Interface
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	before   map[string]bool
+}
+
+// newLab gives the test the two namespaces, and afterwards removes by force what
+// a failed test left, so that the next one is not misled.
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	config := shared.Config()
+	l := &lab{
+		T: t, Cluster: shared, ctx: t.Context(),
+		client:   kubernetes.NewForConfigOrDie(config),
+		dynamic:  dynamic.NewForConfigOrDie(config),
+		metadata: metadata.NewForConfigOrDie(config),
+	}
+	l.GitHub().Reset()
+	l.SetImage(hookImage, hookjobImage())
+	l.before = l.everything()
+	t.Cleanup(func() {
+		l.ctx = context.WithoutCancel(l.ctx)
+		if t.Failed() {
+			l.Logf("the controller's log:\n%s", l.controllerLog())
+		}
+		l.sweep()
+	})
+	return l
+}
+
+// controllerLog is the end of what ARC's controller said, as far as it still runs.
+func (l *lab) controllerLog() string {
+	pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=gha-rs-controller"})
+	if err != nil || len(pods.Items) == 0 {
+		return fmt.Sprintf("(no controller Pod: %v)", err)
+	}
+	out, err := l.client.CoreV1().Pods(controllerNamespace).GetLogs(pods.Items[0].Name, &corev1.PodLogOptions{TailLines: new(int64(40))}).DoRaw(l.ctx)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}
+
+// helm runs Helm of a major version.
+func (l *lab) helm(major int, args ...string) (string, error) {
+	l.Helper()
+	cmd := exec.CommandContext(l.ctx, programs.helm[major], args...)
+	cmd.Env = helmEnv(l.Kubeconfig())
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
+	return string(out), err
+}
+
+func (l *lab) mustHelm(major int, args ...string) string {
+	l.Helper()
+	out, err := l.helm(major, args...)
+	if err != nil {
+		l.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// hookjob runs arc-hookjob by hand and returns its output and exit code.
+func (l *lab) hookjob(args ...string) (string, int) {
+	l.Helper()
+	cmd := exec.CommandContext(l.ctx, programs.hookjob, args...)
+	cmd.Env = helmEnv(l.Kubeconfig())
+	var out bytes.Buffer
+	cmd.Stdout = io.MultiWriter(&out)
+	cmd.Stderr = cmd.Stdout
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		l.Fatalf("arc-hookjob: %v", err)
+	}
+	l.Logf("arc-hookjob %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out.String())
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+// viaPostRenderer are the arguments which put the hook into a release.
+var viaPostRenderer = []string{"--post-renderer", "arc-postrender"}
+
+func (l *lab) installController(major int, args ...string) {
+	l.Helper()
+	l.mustHelm(major, slices.Concat([]string{"install", "arc", filepath.Join(programs.charts, controllerChart),
+		"--namespace", controllerNamespace, "--create-namespace"}, args)...)
+	l.eventually("the controller runs", func() bool {
+		d, err := l.client.AppsV1().Deployments(controllerNamespace).List(l.ctx, metav1.ListOptions{})
+		return err == nil && len(d.Items) == 1 && d.Items[0].Status.ReadyReplicas == 1
+	})
+}
+
+// installScaleSet installs a scale set and waits until it has a runner.
+func (l *lab) installScaleSet(major int, args ...string) {
+	l.Helper()
+	if major == 4 {
+		// Chart 0.6.1 renders empty lists as null, which a server-side apply, the
+		// default of Helm 4, refuses with or without a post-renderer.
+		args = append([]string{"--server-side=false"}, args...)
+	}
+	l.mustHelm(major, slices.Concat([]string{"install", "runners", filepath.Join(programs.charts, scaleSetChart),
+		"--namespace", runnerNamespace, "--create-namespace"}, l.scaleSetValues(""), args)...)
+	l.awaitRunner(runnerNamespace)
+}
+
+// scaleSetValues are the values of ARC's scale-set chart; prefix is its name
+// and a dot where it is a dependency.
+func (l *lab) scaleSetValues(prefix string) []string {
+	var args []string
+	for _, v := range []string{
+		"githubConfigUrl=" + l.GitHub().ConfigURL(),
+		"githubConfigSecret.github_token=not-a-token",
+		"minRunners=1", "maxRunners=2",
+		"controllerServiceAccount.name=arc-gha-rs-controller",
+		"controllerServiceAccount.namespace=" + controllerNamespace,
+	} {
+		args = append(args, "--set", prefix+v)
+	}
+	return args
+}
+
+func (l *lab) awaitRunner(namespace string) {
+	l.Helper()
+	l.eventually("a runner and the listener run", func() bool {
+		runners, err := l.client.CoreV1().Pods(namespace).List(l.ctx, metav1.ListOptions{
+			LabelSelector: "app.kubernetes.io/component=runner", FieldSelector: "status.phase=Running"})
+		if err != nil || len(runners.Items) == 0 {
+			return false
+		}
+		listeners, err := l.client.CoreV1().Pods("").List(l.ctx, metav1.ListOptions{
+			LabelSelector: "app.kubernetes.io/component=runner-scale-set-listener", FieldSelector: "status.phase=Running"})
+		return err == nil && len(listeners.Items) > 0
+	})
+}
+
+func (l *lab) eventually(what string, done func() bool) {
+	l.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			l.Fatalf("not within a minute: %s\n%s", what, strings.Join(l.added(), "\n"))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// volatile are kinds that come and go by themselves.
+var volatile = []string{"events", "leases", "endpoints", "endpointslices", "componentstatuses", "ipaddresses", "apiservices"}
+
+// everything lists every object of every kind in the cluster, but for what
+// Kubernetes itself puts into a namespace.
+func (l *lab) everything() map[string]bool {
+	l.Helper()
+	d := discovery.NewDiscoveryClientForConfigOrDie(l.Config())
+	lists, err := d.ServerPreferredResources()
+	if err != nil {
+		l.Fatalf("discovering the API: %v", err)
+	}
+	found := map[string]bool{}
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			l.Fatal(err)
+		}
+		for _, r := range list.APIResources {
+			if !slices.Contains(r.Verbs, "list") || slices.Contains(volatile, r.Name) {
+				continue
+			}
+			objects, err := l.metadata.Resource(gv.WithResource(r.Name)).List(l.ctx, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) {
+				continue // its CRD went meanwhile
+			}
+			if err != nil {
+				l.Fatalf("listing %s: %v", r.Name, err)
+			}
+			for _, o := range objects.Items {
+				name := r.Name + " " + strings.TrimPrefix(o.Namespace+"/"+o.Name, "/")
+				switch {
+				case r.Name == "configmaps" && o.Name == "kube-root-ca.crt", r.Name == "serviceaccounts" && o.Name == "default":
+				default:
+					found[name] = true
+				}
+			}
+		}
+	}
+	return found
+}
+
+// added lists what is there now and was not when the test began.
+func (l *lab) added() []string {
+	l.Helper()
+	var out []string
+	for name := range l.everything() {
+		if !l.before[name] {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// nothingLeft fails unless the cluster is as it was, but for expected objects
+// ("kind namespace/name") and the two namespaces; then it deletes these, which
+// has to work at once.
+func (l *lab) nothingLeft(expected ...string) {
+	l.Helper()
+	spaces := []string{"namespaces " + controllerNamespace, "namespaces " + runnerNamespace}
+	var left []string
+	for range 50 { // Pods of Deployments that Helm deleted need a moment.
+		left = slices.DeleteFunc(l.added(), func(o string) bool {
+			return slices.Contains(expected, o) || slices.Contains(spaces, o)
+		})
+		if len(left) == 0 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if len(left) > 0 {
+		l.Fatalf("left:\n  %s", strings.Join(left, "\n  "))
+	}
+	for _, e := range expected {
+		if !l.everything()[e] {
+			l.Errorf("%s is gone, and should not be", e)
+		}
+	}
+	if len(expected) == 0 {
+		l.deleteNamespaces(15 * time.Second)
+	}
+}
+
+// deleteNamespaces deletes both namespaces and waits until they are gone.
+func (l *lab) deleteNamespaces(patience time.Duration) {
+	l.Helper()
+	for _, ns := range []string{controllerNamespace, runnerNamespace} {
+		if err := l.client.CoreV1().Namespaces().Delete(l.ctx, ns, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			l.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for _, ns := range []string{controllerNamespace, runnerNamespace} {
+		for !l.namespaceGone(ns) {
+			if time.Now().After(deadline) {
+				l.Fatalf("namespace %s is still there after %s:\n%s", ns, patience, strings.Join(l.added(), "\n"))
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+func (l *lab) namespaceGone(name string) bool {
+	l.Helper()
+	_, err := l.client.CoreV1().Namespaces().Get(l.ctx, name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		l.Fatal(err)
+	}
+	return err != nil
+}

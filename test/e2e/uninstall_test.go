@@ -1,0 +1,194 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
+)
+
+// TestMainJob is the promise: install through the post-renderer, uninstall the
+// set and then the controller, nothing is left and GitHub knows.
+func TestMainJob(t *testing.T) {
+	l := newLab(t)
+	l.installController(4, viaPostRenderer...)
+	l.installScaleSet(4, viaPostRenderer...)
+	for release, namespace := range map[string]string{"arc": controllerNamespace, "runners": runnerNamespace} {
+		hooks := l.mustHelm(4, "get", "hooks", release, "--namespace", namespace)
+		if !strings.Contains(hooks, "kind: Job") || !strings.Contains(hooks, "helm.sh/hook: pre-delete") {
+			t.Errorf("helm get hooks %s shows no hook:\n%s", release, hooks)
+		}
+	}
+	for name := range l.everything() {
+		if strings.Contains(name, "arc-cleanup") {
+			t.Errorf("outside an uninstall there must be nothing of the hook, but there is %s", name)
+		}
+	}
+
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	if !l.GitHub().Deregistered() {
+		t.Errorf("still registered at GitHub: scale sets %v, runners %v", l.GitHub().ScaleSets(), l.GitHub().Runners())
+	}
+	out := l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	if !strings.Contains(out, "done: nothing of ARC is left") {
+		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
+	}
+	l.nothingLeft()
+}
+
+// TestRefusedWhileLive uninstalls the controller under a live scale set: nothing
+// happens, the terminal says why and what to do, and doing it helps.
+func TestRefusedWhileLive(t *testing.T) {
+	l := newLab(t)
+	l.installController(4, viaPostRenderer...)
+	l.installScaleSet(4, viaPostRenderer...)
+	before := l.everything()
+
+	out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	if err == nil {
+		t.Fatal("helm uninstall succeeded under a live scale set")
+	}
+	for _, want := range []string{
+		"scale set runners in namespace arc-runners is still installed",
+		"helm uninstall runners --namespace arc-runners",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the terminal does not say %q:\n%s", want, out)
+		}
+	}
+	for name := range before {
+		if !l.everything()[name] {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	if len(l.GitHub().ScaleSets()) == 0 {
+		t.Error("the scale set was de-registered")
+	}
+
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	// Helm keeps the Job of a failed hook, for its log; the next uninstall
+	// replaces it, and hook-succeeded removes it.
+	l.nothingLeft()
+}
+
+// TestDisaster is the cluster people have today: the controller went first, no
+// hook anywhere, namespaces hang. One command by hand frees it.
+func TestDisaster(t *testing.T) {
+	l := newLab(t)
+	l.installController(4)
+	l.installScaleSet(4)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	for _, ns := range []string{controllerNamespace, runnerNamespace} {
+		if err := l.client.CoreV1().Namespaces().Delete(l.ctx, ns, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(5 * time.Second)
+	if l.namespaceGone(runnerNamespace) {
+		t.Fatal("the disaster did not happen: the namespace is gone by itself")
+	}
+
+	out, code := l.hookjob("plan")
+	if code != 7 {
+		t.Errorf("plan: exit code %d, want 7 (there is something to do)", code)
+	}
+	for _, want := range []string{"autoscalingrunnersets/runners", "roles/runners-gha-rs-manager", "customresourcedefinitions/"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plan does not name %s:\n%s", want, out)
+		}
+	}
+	if out, code := l.hookjob("run"); code != 2 || !strings.Contains(out, "--yes") {
+		t.Errorf("run without a terminal and without --yes: exit code %d:\n%s", code, out)
+	}
+	if out, code := l.hookjob("run", "--yes"); code != 0 || !strings.Contains(lastLine(out), `"verdict":"done"`) {
+		t.Errorf("run: exit code %d, last line: %s", code, lastLine(out))
+	}
+	if out, code := l.hookjob("plan"); code != 0 || !strings.Contains(out, "Nothing to do.") {
+		t.Errorf("plan afterwards: exit code %d:\n%s", code, out)
+	}
+	if out, code := l.hookjob("run", "--yes"); code != 0 || !strings.Contains(out, "there was nothing to do") {
+		t.Errorf("run again: exit code %d:\n%s", code, out)
+	}
+	l.nothingLeft()
+}
+
+// TestTerminatingNamespace: nobody can create the hook's Pod in a namespace that
+// is being deleted, so the hook cannot run. This is the documented way out.
+func TestTerminatingNamespace(t *testing.T) {
+	l := newLab(t)
+	l.installController(4, viaPostRenderer...)
+	l.installScaleSet(4, viaPostRenderer...)
+	// Something has to hold the namespace, or Helm's record goes with it.
+	l.hold(controllerNamespace)
+	if err := l.client.CoreV1().Namespaces().Delete(l.ctx, controllerNamespace, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace, "--no-hooks")
+	l.eventually("the controller's Pods are gone", func() bool {
+		pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{})
+		return err == nil && len(pods.Items) == 0
+	})
+	if out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace); err == nil {
+		t.Errorf("helm uninstall worked in a Terminating namespace:\n%s", out)
+	}
+
+	if out, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Fatalf("run: exit code %d:\n%s", code, out)
+	}
+	// The record may have gone with the namespace; then there is nothing to uninstall.
+	out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace, "--no-hooks")
+	if err != nil && !strings.Contains(out, "not found") {
+		t.Errorf("helm uninstall --no-hooks: %v\n%s", err, out)
+	}
+	l.letGo(controllerNamespace)
+	l.deleteNamespaces(15 * time.Second)
+	l.nothingLeft()
+}
+
+// TestKilledHalfway kills the hook's process in the middle of its drain; the
+// Job's next Pod goes on.
+func TestKilledHalfway(t *testing.T) {
+	l := newLab(t)
+	l.installController(4, viaPostRenderer...)
+	l.installScaleSet(4, viaPostRenderer...)
+	l.GitHub().SetMode(github.Down) // so that the drain takes until we let it
+
+	done := make(chan error, 1)
+	go func() {
+		_, err := l.helm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+		done <- err
+	}()
+	var first string
+	l.eventually("the hook drains", func() bool {
+		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup"})
+		if err != nil || len(pods.Items) == 0 {
+			return false
+		}
+		first = pods.Items[0].Name
+		log, err := l.client.CoreV1().Pods(runnerNamespace).GetLogs(first, &corev1.PodLogOptions{}).DoRaw(l.ctx)
+		return err == nil && strings.Contains(string(log), "left=")
+	})
+	if err := l.KillPod(runnerNamespace, first, "cleanup"); err != nil {
+		t.Fatal(err)
+	}
+	l.GitHub().SetMode(github.OK)
+	if err := <-done; err != nil {
+		t.Errorf("helm uninstall: %v", err)
+	}
+	if !l.GitHub().Deregistered() {
+		t.Error("still registered at GitHub")
+	}
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
