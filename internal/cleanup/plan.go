@@ -40,8 +40,8 @@ const (
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
 	Free      PhaseName = "release"   // ARC's finalizers go
 	Listeners PhaseName = "listeners" // what has no owner goes
-	Collect   PhaseName = "collect"   // the garbage collector follows
 	CRDs      PhaseName = "crds"      // the definitions go
+	Collect   PhaseName = "collect"   // what the objects owned follows
 )
 
 // Phase is a set of steps that may run concurrently, in ranks: all steps of one
@@ -119,10 +119,10 @@ func NewPlan(s *Survey, o Options, drained bool) *Plan {
 	}
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()
-	p.collect()
 	if o.Scope == Controller {
 		p.crds()
 	}
+	p.collect()
 	return &p.plan
 }
 
@@ -250,7 +250,7 @@ func (p *planner) drain(custom []Object) {
 	var steps []Step
 	for _, o := range custom {
 		switch {
-		case o.Deleting, !o.Orphan:
+		case o.Deleting, o.Owner != "":
 			steps = append(steps, Step{Await, o, "the controller deletes it"})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
@@ -308,12 +308,26 @@ func (p *planner) listeners() {
 	p.phase(Listeners, steps)
 }
 
-// collect awaits what the garbage collector removes. It has to be over before
-// the CRDs go: a dependent whose owner's kind is unknown may stay for ever.
+// collect takes care of what custom resources own. The garbage collector removes
+// it when its owner goes, unless the owner's kind goes before the collector has
+// learned of it, which takes it half a minute and more: then it stays for ever.
+// What is garbage by the collector's own rule, all owners gone, is deleted here.
 func (p *planner) collect() {
+	mine := map[types.UID]bool{} // whether a custom resource is this uninstall's
+	for _, o := range p.s.Custom {
+		mine[o.UID] = p.unreachable(o) == ""
+	}
 	var steps []Step
-	for _, o := range p.reachable(p.s.Dependents) {
-		steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
+	for _, o := range p.s.Dependents {
+		reachable, present := mine[o.Owner]
+		switch {
+		case present && reachable:
+			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
+		case !present && !o.Deleting && p.unreachable(o) == "":
+			steps = append(steps, Step{Delete, o, "its owner is gone"})
+		case !present && p.unreachable(o) == "":
+			steps = append(steps, Step{Await, o, "already being deleted"})
+		}
 	}
 	p.phase(Collect, steps)
 }

@@ -26,13 +26,9 @@ const (
 	// still something to do: the drain, the work itself, and what a controller
 	// or a garbage collector brought up meanwhile.
 	rounds = 5
-	// collectPatience is how long the garbage collector may show no progress. It
-	// learns of new kinds every 30 s only (kubernetes
-	// cmd/kube-controller-manager/app/core.go), and of a release uninstalled
-	// right after its installation it may know nothing yet: it is given a little
-	// time before the CRDs go, and the rest of it afterwards.
-	collectPatience      = 60 * time.Second
-	collectPatienceFirst = 10 * time.Second
+	// collectPatience is how long the garbage collector may show no progress
+	// before its work is done for it.
+	collectPatience = 10 * time.Second
 	// lastLook bounds the survey made after a run was stopped.
 	lastLook = 5 * time.Second
 )
@@ -96,8 +92,8 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		// What failed may work out when it is planned anew.
 		r.report.Errs = nil
-		for i, phase := range p.Phases {
-			err := r.execute(ctx, phase, s, i == len(p.Phases)-1)
+		for _, phase := range p.Phases {
+			err := r.execute(ctx, phase, s)
 			if ctx.Err() != nil {
 				return r.stopped(ctx)
 			}
@@ -154,7 +150,7 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	return Interrupted
 }
 
-func (r *run) execute(ctx context.Context, phase Phase, s *Survey, last bool) error {
+func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	start := time.Now()
 	steps := phase.Steps()
 	l := r.log.With().Str("phase", string(phase.Name)).Logger()
@@ -183,12 +179,9 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey, last bool) er
 		}
 		return err
 	case Collect:
-		if last {
-			return r.await(ctx, l, steps, collectPatience)
-		}
-		err := r.await(ctx, l, steps, collectPatienceFirst)
+		err := r.await(ctx, l, steps, collectPatience)
 		if errors.Is(err, kube.ErrStagnant) {
-			l.Warn().Err(err).Msg("the garbage collector takes its time; waiting for it later")
+			l.Warn().Err(err).Msg("the garbage collector does not know of it; deleting what has no owner any more")
 			return nil
 		}
 		return err
@@ -203,8 +196,8 @@ var begin = map[PhaseName]string{
 	Drain:     "waiting for ARC's controller to stop runners and de-register at GitHub",
 	Free:      "removing ARC's finalizers",
 	Listeners: "deleting listeners' Roles and RoleBindings",
-	Collect:   "waiting for Kubernetes' garbage collector",
 	CRDs:      "deleting the CRDs and waiting until they are gone",
+	Collect:   "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
 // unchanged makes sure, right before the CRDs go, that no scale set came up

@@ -44,8 +44,8 @@ type Object struct {
 	ScaleSet types.NamespacedName
 	// Release is the Helm release that installed the object, if Helm did.
 	Release types.NamespacedName
-	// Orphan is set when no owner of ARC's group is named.
-	Orphan bool
+	// Owner is the UID of its owner, where all of its owners are of ARC's group.
+	Owner types.UID
 }
 
 // Runners are the counts an AutoscalingRunnerSet reports in its status.
@@ -157,7 +157,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	read("pods", func(add func(func())) error {
 		return c.Each(ctx, podResource, core, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 			obj := object(podResource, m)
-			if !obj.Orphan {
+			if obj.Owner != "" {
 				add(func() { s.Dependents = append(s.Dependents, obj) })
 			}
 			return nil
@@ -216,7 +216,7 @@ func (s *Survey) addCore(o Object, m *metav1.PartialObjectMetadata) {
 		s.Protected = append(s.Protected, o)
 	case isListenerRBAC(m):
 		s.ListenerRBAC = append(s.ListenerRBAC, o)
-	case !o.Orphan && o.Resource.Group == "":
+	case o.Owner != "" && o.Resource.Group == "":
 		s.Dependents = append(s.Dependents, o)
 	}
 }
@@ -259,15 +259,16 @@ func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) Ob
 		Deleting: m.DeletionTimestamp != nil,
 		ScaleSet: types.NamespacedName{Namespace: m.Labels[arc.LabelScaleSetNamespace], Name: m.Labels[arc.LabelScaleSetName]},
 		Release:  types.NamespacedName{Namespace: m.Annotations[arc.AnnotationReleaseNamespace], Name: m.Annotations[arc.AnnotationReleaseName]},
-		Orphan:   true,
 	}
 	if gvr == arc.Resource(arc.AutoscalingRunnerSets) {
 		o.ScaleSet = types.NamespacedName{Namespace: m.Namespace, Name: m.Name}
 	}
 	for _, owner := range m.OwnerReferences {
-		if strings.HasPrefix(owner.APIVersion, arc.Group+"/") {
-			o.Orphan = false
+		if !strings.HasPrefix(owner.APIVersion, arc.Group+"/") {
+			o.Owner = ""
+			break
 		}
+		o.Owner = owner.UID
 	}
 	return o
 }

@@ -44,15 +44,15 @@ allows.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, list, patch, delete]
-# ServiceAccounts and Secrets which ARC protects with a finalizer; others are
-# waited for until the garbage collector has removed them.
+# ServiceAccounts and Secrets which ARC protects with a finalizer. Those of
+# runners and listeners, and their Pods, are deleted when all their owners are
+# gone and the garbage collector never learned of these.
 - apiGroups: [""]
   resources: [serviceaccounts, secrets]
-  verbs: [get, list, watch, patch]
-# Pods of runners, which the garbage collector removes.
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, delete]
 {{- end -}}
 
 {{/* listeners: what a scale set has in the controller's namespace. */}}
