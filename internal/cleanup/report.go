@@ -43,6 +43,7 @@ type Took struct {
 
 // Report is what a run did, and what is left.
 type Report struct {
+	Scope    Scope
 	Verdict  Verdict
 	Refusals []Refusal
 	Done     []Outcome
@@ -79,15 +80,19 @@ func (r *Report) Summary() string {
 	if done == "" {
 		done = "nothing was written"
 	}
+	gone := "nothing of ARC is left"
+	if r.Scope == ScaleSet {
+		gone = "nothing of this release's scale sets is left"
+	}
 	switch r.Verdict {
 	case Done:
 		switch {
 		case len(r.Kept) > 0:
 			return fmt.Sprintf("done, and kept %d objects, because %s: %s", len(r.Kept), r.Kept[0].Why, done)
 		case len(r.Done) == 0:
-			return "done: nothing of ARC is left, there was nothing to do"
+			return "done: " + gone + ", there was nothing to do"
 		}
-		return "done: nothing of ARC is left: " + done
+		return "done: " + gone + ": " + done
 	case Residue:
 		return fmt.Sprintf("residue: %d objects are left: %s", len(r.Left), done)
 	case Refused, NotPermitted:

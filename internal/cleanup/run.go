@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,8 @@ const (
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
+	// progressEvery is the least time between two lines about the same wait.
+	progressEvery = 3 * time.Second
 	// lastLook bounds the survey made after a run was stopped.
 	lastLook = 5 * time.Second
 )
@@ -52,7 +55,7 @@ func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
 // which is the proof that nothing is left. It can be stopped and run again at
 // any point.
 func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Report {
-	r := &run{client: c, options: o, log: log, report: &Report{}}
+	r := &run{client: c, options: o, log: log, report: &Report{Scope: o.Scope}}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
 }
@@ -292,11 +295,20 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, steps []Step, patie
 			},
 		})
 	}
-	return r.client.WaitGone(ctx, selections, patience, func(left int, names []string) {
-		e := log.Info().Int("left", left).Strs("for", names)
+	var last time.Time
+	return r.client.WaitGone(ctx, selections, patience, func(left int, examples []string) {
+		// The log is read in one piece, in the terminal of whoever uninstalls.
+		if left == 0 || time.Since(last) < progressEvery {
+			return
+		}
+		last = time.Now()
+		if more := left - len(examples); more > 0 {
+			examples = append(examples, fmt.Sprintf("%d more", more))
+		}
+		e := log.Info()
 		if deadline, ok := ctx.Deadline(); ok {
 			e = e.Stringer("budget", time.Until(deadline).Round(time.Second))
 		}
-		e.Msg("waiting")
+		e.Msgf("waiting for %s", strings.Join(examples, ", "))
 	})
 }

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
 const foreignFinalizer = "example.com/keep"
@@ -70,12 +72,12 @@ func TestForeignSurvives(t *testing.T) {
 		t.Errorf("the foreign object: finalizers %v, deletion %v", w.GetFinalizers(), w.GetDeletionTimestamp())
 	}
 	l.nothingLeft(
-		"roles "+runnerNamespace+"/runners-gha-rs-manager2-manager",
-		"roles "+runnerNamespace+"/runners-0a1b2c3d-listener",
-		"configmaps "+runnerNamespace+"/theirs",
-		"secrets "+runnerNamespace+"/both",
-		"widgets "+runnerNamespace+"/w",
-		"customresourcedefinitions widgets.actions.example.com",
+		product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager2-manager"},
+		product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-0a1b2c3d-listener"},
+		product.Object{Resource: "configmaps", Namespace: runnerNamespace, Name: "theirs"},
+		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "both"},
+		product.Object{Resource: "widgets", Namespace: runnerNamespace, Name: "w"},
+		product.Object{Resource: "customresourcedefinitions", Name: "widgets.actions.example.com"},
 	)
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
 // TestDependency uses the chart as what GitOps tools need: a dependency beside
@@ -48,7 +50,7 @@ version: 1.0.0
 dependencies:
   - {name: %s, version: 0.6.1, repository: "file://%s"}
   - {name: arc-cleanup, version: ">=0.0.0-0", repository: "file://%s"}
-`, controllerChart, filepath.Join(programs.charts, controllerChart), filepath.Join(programs.root, "charts", "arc-cleanup"))
+`, product.ControllerChart, built.ARCChart(product.ControllerChart), filepath.Join(built.Root, "charts", "arc-cleanup"))
 	if err := os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte(chart), 0o600); err != nil {
 		l.Fatal(err)
 	}
@@ -61,7 +63,7 @@ dependencies:
 func TestAlone(t *testing.T) {
 	l := newLab(t)
 	l.installController(4)
-	l.mustHelm(4, "install", "cleanup", filepath.Join(programs.root, "charts", "arc-cleanup"), "--namespace", controllerNamespace)
+	l.mustHelm(4, "install", "cleanup", filepath.Join(built.Root, "charts", "arc-cleanup"), "--namespace", controllerNamespace)
 	if out, err := l.helm(4, "uninstall", "cleanup", "--namespace", controllerNamespace); err != nil {
 		t.Errorf("helm uninstall: %v\n%s", err, out)
 	}
@@ -76,8 +78,8 @@ func TestAlone(t *testing.T) {
 func TestHelm3NeverRunsTheHook(t *testing.T) {
 	l := newLab(t)
 	for _, args := range [][]string{nil, {"--post-renderer-args", "--helm", "--post-renderer-args", "3"}} {
-		install := append([]string{"install", "arc", filepath.Join(programs.charts, controllerChart),
-			"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", programs.postrender}, args...)
+		install := append([]string{"install", "arc", built.ARCChart(product.ControllerChart),
+			"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", built.Postrender}, args...)
 		out, err := l.helm(3, install...)
 		if err == nil {
 			t.Errorf("helm 3 installed through the post-renderer, which cannot give it a hook:\n%s", out)
@@ -85,9 +87,9 @@ func TestHelm3NeverRunsTheHook(t *testing.T) {
 		if !strings.Contains(out, "Helm 3") {
 			t.Errorf("the terminal does not say why:\n%s", out)
 		}
-		for _, name := range l.added() {
-			if strings.Contains(name, "arc-cleanup") {
-				t.Errorf("%s was created at install", name)
+		for _, o := range l.added() {
+			if strings.Contains(o.Name, "arc-cleanup") {
+				t.Errorf("%s was created at install", o)
 			}
 		}
 	}

@@ -4,15 +4,12 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,34 +18,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
 const (
 	controllerNamespace = "arc-systems"
 	runnerNamespace     = "arc-runners"
-
-	controllerChart = "gha-runner-scale-set-controller"
-	scaleSetChart   = "gha-runner-scale-set"
-
-	hookImage = "ghcr.io/arc-cleanup/arc-hookjob"
 )
 
-// programs are what is under test and what drives it.
-var programs struct {
-	helm                  map[int]string // by major version
-	hookjob, postrender   string
-	root, charts, plugins string
-	home                  string // Helm's own folders
-}
-
-var shared *cluster.Cluster
+var (
+	built  *product.Product
+	shared *cluster.Cluster
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -67,79 +53,18 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	if err := prepare(ctx, dir); err != nil {
+	if built, err = product.Build(ctx, dir, os.Stderr); err != nil {
 		return 0, err
 	}
-	images, err := cluster.ARCImages(ctx, os.Stderr)
+	images, err := built.Images(ctx, os.Stderr)
 	if err != nil {
 		return 0, err
 	}
-	images[hookImage] = hookjobImage()
-	shared, err = cluster.Start(ctx, cluster.Options{Images: images, Progress: os.Stderr})
-	if err != nil {
+	if shared, err = cluster.Start(ctx, cluster.Options{Images: images, Progress: os.Stderr}); err != nil {
 		return 0, err
 	}
 	code := m.Run()
 	return code, shared.Stop()
-}
-
-func hookjobImage() cluster.Image {
-	return cluster.Image{Commands: map[string]cluster.Program{"": {Path: programs.hookjob}}}
-}
-
-// prepare builds everything and installs the post-renderer as a Helm 4 plugin.
-func prepare(ctx context.Context, dir string) error {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return fmt.Errorf("looking for the module's folder: %w", err)
-	}
-	programs.root = filepath.Dir(strings.TrimSpace(string(out)))
-	programs.home = filepath.Join(dir, "helm")
-	plugin := filepath.Join(dir, "plugin with a space")
-	programs.hookjob = filepath.Join(dir, "arc-hookjob")
-	programs.postrender = filepath.Join(plugin, "bin", "arc-postrender")
-	for path, pkg := range map[string]string{programs.hookjob: "./cmd/hookjob", programs.postrender: "./cmd/postrender"} {
-		build := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
-		build.Dir = programs.root
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-		}
-	}
-	manifest, err := os.ReadFile(filepath.Join(programs.root, "plugin", "plugin.yaml"))
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(plugin, "plugin.yaml"), manifest, 0o600); err != nil {
-		return err
-	}
-	programs.helm = map[int]string{}
-	for major, name := range map[int]string{3: "helm3", 4: "helm4"} {
-		if programs.helm[major], err = cluster.Binary(ctx, name, os.Stderr); err != nil {
-			return err
-		}
-	}
-	if programs.charts, err = cluster.ARCCharts(ctx); err != nil {
-		return err
-	}
-	install := exec.CommandContext(ctx, programs.helm[4], "plugin", "install", plugin)
-	install.Env = helmEnv("")
-	if out, err := install.CombinedOutput(); err != nil {
-		return fmt.Errorf("helm plugin install: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// helmEnv isolates Helm from the developer's own.
-func helmEnv(kubeconfig string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "HELM_") || strings.HasPrefix(v, "KUBE") || strings.HasPrefix(v, "ARC_CLEANUP_")
-	})
-	return append(env,
-		"KUBECONFIG="+kubeconfig,
-		"HELM_CACHE_HOME="+filepath.Join(programs.home, "cache"),
-		"HELM_CONFIG_HOME="+filepath.Join(programs.home, "config"),
-		"HELM_DATA_HOME="+filepath.Join(programs.home, "data"))
 }
 
 // lab is one test's view of the shared cluster.
@@ -150,7 +75,7 @@ type lab struct {
 	client   kubernetes.Interface
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
-	before   map[string]bool
+	before   map[product.Object]bool
 }
 
 // newLab gives the test the two namespaces, and afterwards removes by force what
@@ -165,7 +90,6 @@ func newLab(t *testing.T) *lab {
 		metadata: metadata.NewForConfigOrDie(config),
 	}
 	l.GitHub().Reset()
-	l.SetImage(hookImage, hookjobImage())
 	l.before = l.everything()
 	t.Cleanup(func() {
 		l.ctx = context.WithoutCancel(l.ctx)
@@ -193,8 +117,7 @@ func (l *lab) controllerLog() string {
 // helm runs Helm of a major version.
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
-	cmd := exec.CommandContext(l.ctx, programs.helm[major], args...)
-	cmd.Env = helmEnv(l.Kubeconfig())
+	cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
@@ -213,18 +136,14 @@ func (l *lab) mustHelm(major int, args ...string) string {
 // hookjob runs arc-hookjob by hand and returns its output and exit code.
 func (l *lab) hookjob(args ...string) (string, int) {
 	l.Helper()
-	cmd := exec.CommandContext(l.ctx, programs.hookjob, args...)
-	cmd.Env = helmEnv(l.Kubeconfig())
-	var out bytes.Buffer
-	cmd.Stdout = io.MultiWriter(&out)
-	cmd.Stderr = cmd.Stdout
-	err := cmd.Run()
+	cmd := built.ByHand(l.ctx, l.Kubeconfig(), args...)
+	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		l.Fatalf("arc-hookjob: %v", err)
 	}
-	l.Logf("arc-hookjob %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out.String())
-	return out.String(), cmd.ProcessState.ExitCode()
+	l.Logf("arc-hookjob %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
+	return string(out), cmd.ProcessState.ExitCode()
 }
 
 // viaPostRenderer are the arguments which put the hook into a release.
@@ -232,7 +151,7 @@ var viaPostRenderer = []string{"--post-renderer", "arc-postrender"}
 
 func (l *lab) installController(major int, args ...string) {
 	l.Helper()
-	l.mustHelm(major, slices.Concat([]string{"install", "arc", filepath.Join(programs.charts, controllerChart),
+	l.mustHelm(major, slices.Concat([]string{"install", "arc", built.ARCChart(product.ControllerChart),
 		"--namespace", controllerNamespace, "--create-namespace"}, args)...)
 	l.eventually("the controller runs", func() bool {
 		d, err := l.client.AppsV1().Deployments(controllerNamespace).List(l.ctx, metav1.ListOptions{})
@@ -248,7 +167,7 @@ func (l *lab) installScaleSet(major int, args ...string) {
 		// default of Helm 4, refuses with or without a post-renderer.
 		args = append([]string{"--server-side=false"}, args...)
 	}
-	l.mustHelm(major, slices.Concat([]string{"install", "runners", filepath.Join(programs.charts, scaleSetChart),
+	l.mustHelm(major, slices.Concat([]string{"install", "runners", built.ARCChart(product.ScaleSetChart),
 		"--namespace", runnerNamespace, "--create-namespace"}, l.scaleSetValues(""), args)...)
 	l.awaitRunner(runnerNamespace)
 }
@@ -288,77 +207,51 @@ func (l *lab) eventually(what string, done func() bool) {
 	deadline := time.Now().Add(60 * time.Second)
 	for !done() {
 		if time.Now().After(deadline) {
-			l.Fatalf("not within a minute: %s\n%s", what, strings.Join(l.added(), "\n"))
+			l.Fatalf("not within a minute: %s\n%s", what, lines(l.added()))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// volatile are kinds that come and go by themselves.
-var volatile = []string{"events", "leases", "endpoints", "endpointslices", "componentstatuses", "ipaddresses", "apiservices"}
-
-// everything lists every object of every kind in the cluster, but for what
-// Kubernetes itself puts into a namespace.
-func (l *lab) everything() map[string]bool {
+// everything lists every object of every kind in the cluster.
+func (l *lab) everything() map[product.Object]bool {
 	l.Helper()
-	d := discovery.NewDiscoveryClientForConfigOrDie(l.Config())
-	lists, err := d.ServerPreferredResources()
+	found, err := product.Inventory(l.ctx, l.Config())
 	if err != nil {
-		l.Fatalf("discovering the API: %v", err)
-	}
-	found := map[string]bool{}
-	for _, list := range lists {
-		gv, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			l.Fatal(err)
-		}
-		for _, r := range list.APIResources {
-			if !slices.Contains(r.Verbs, "list") || slices.Contains(volatile, r.Name) {
-				continue
-			}
-			objects, err := l.metadata.Resource(gv.WithResource(r.Name)).List(l.ctx, metav1.ListOptions{})
-			if apierrors.IsNotFound(err) {
-				continue // its CRD went meanwhile
-			}
-			if err != nil {
-				l.Fatalf("listing %s: %v", r.Name, err)
-			}
-			for _, o := range objects.Items {
-				name := r.Name + " " + strings.TrimPrefix(o.Namespace+"/"+o.Name, "/")
-				switch {
-				case r.Name == "configmaps" && o.Name == "kube-root-ca.crt", r.Name == "serviceaccounts" && o.Name == "default":
-				default:
-					found[name] = true
-				}
-			}
-		}
+		l.Fatal(err)
 	}
 	return found
 }
 
 // added lists what is there now and was not when the test began.
-func (l *lab) added() []string {
+func (l *lab) added() []product.Object {
 	l.Helper()
-	var out []string
-	for name := range l.everything() {
-		if !l.before[name] {
-			out = append(out, name)
+	var out []product.Object
+	for o := range l.everything() {
+		if !l.before[o] {
+			out = append(out, o)
 		}
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b product.Object) int { return strings.Compare(a.String(), b.String()) })
 	return out
 }
 
+func lines(objects []product.Object) string {
+	var b strings.Builder
+	for _, o := range objects {
+		fmt.Fprintf(&b, "  %s\n", o)
+	}
+	return b.String()
+}
+
 // nothingLeft fails unless the cluster is as it was, but for expected objects
-// ("kind namespace/name") and the two namespaces; then it deletes these, which
-// has to work at once.
-func (l *lab) nothingLeft(expected ...string) {
+// and the two namespaces; then it deletes these, which has to work at once.
+func (l *lab) nothingLeft(expected ...product.Object) {
 	l.Helper()
-	spaces := []string{"namespaces " + controllerNamespace, "namespaces " + runnerNamespace}
-	var left []string
+	var left []product.Object
 	for range 50 { // Pods of Deployments that Helm deleted need a moment.
-		left = slices.DeleteFunc(l.added(), func(o string) bool {
-			return slices.Contains(expected, o) || slices.Contains(spaces, o)
+		left = slices.DeleteFunc(l.added(), func(o product.Object) bool {
+			return o.Resource == "namespaces" || slices.Contains(expected, o)
 		})
 		if len(left) == 0 {
 			break
@@ -366,7 +259,7 @@ func (l *lab) nothingLeft(expected ...string) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	if len(left) > 0 {
-		l.Fatalf("left:\n  %s", strings.Join(left, "\n  "))
+		l.Fatalf("left:\n%s", lines(left))
 	}
 	for _, e := range expected {
 		if !l.everything()[e] {
@@ -390,7 +283,7 @@ func (l *lab) deleteNamespaces(patience time.Duration) {
 	for _, ns := range []string{controllerNamespace, runnerNamespace} {
 		for !l.namespaceGone(ns) {
 			if time.Now().After(deadline) {
-				l.Fatalf("namespace %s is still there after %s:\n%s", ns, patience, strings.Join(l.added(), "\n"))
+				l.Fatalf("namespace %s is still there after %s:\n%s", ns, patience, lines(l.added()))
 			}
 			time.Sleep(100 * time.Millisecond)
 		}

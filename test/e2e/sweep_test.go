@@ -2,13 +2,14 @@ package e2e
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
 // sweep is the brute force that the product must not be: whatever a test added
@@ -23,35 +24,30 @@ func (l *lab) sweep() {
 			return
 		}
 		if ctx.Err() != nil {
-			l.Errorf("could not sweep away:\n%s", strings.Join(added, "\n"))
+			l.Errorf("could not sweep away:\n%s", lines(added))
 			return
 		}
-		for _, name := range added {
-			kind, object, _ := strings.Cut(name, " ")
-			l.remove(kind, object)
+		for _, o := range added {
+			l.remove(o)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
 }
 
-func (l *lab) remove(kind, object string) {
+func (l *lab) remove(o product.Object) {
 	l.Helper()
-	ns, name, namespaced := strings.Cut(object, "/")
-	if !namespaced {
-		ns, name = "", object
-	}
-	r := l.metadata.Resource(l.resource(kind)).Namespace(ns)
-	err := r.Delete(l.ctx, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+	r := l.metadata.Resource(l.resource(o.Resource)).Namespace(o.Namespace)
+	err := r.Delete(l.ctx, o.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
 	if err != nil && !apierrors.IsNotFound(err) {
-		l.Logf("sweep: deleting %s %s: %v", kind, object, err)
+		l.Logf("sweep: deleting %s: %v", o, err)
 	}
 	// Namespaces and CRDs go by themselves, when what is in them is gone.
-	if kind == "namespaces" || kind == "customresourcedefinitions" {
+	if o.Resource == "namespaces" || o.Resource == "customresourcedefinitions" {
 		return
 	}
-	_, err = r.Patch(l.ctx, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+	_, err = r.Patch(l.ctx, o.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
-		l.Logf("sweep: freeing %s %s: %v", kind, object, err)
+		l.Logf("sweep: freeing %s: %v", o, err)
 	}
 }
 

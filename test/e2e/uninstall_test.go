@@ -23,9 +23,9 @@ func TestMainJob(t *testing.T) {
 			t.Errorf("helm get hooks %s shows no hook:\n%s", release, hooks)
 		}
 	}
-	for name := range l.everything() {
-		if strings.Contains(name, "arc-cleanup") {
-			t.Errorf("outside an uninstall there must be nothing of the hook, but there is %s", name)
+	for o := range l.everything() {
+		if strings.Contains(o.Name, "arc-cleanup") {
+			t.Errorf("outside an uninstall there must be nothing of the hook, but there is %s", o)
 		}
 	}
 
@@ -60,9 +60,10 @@ func TestRefusedWhileLive(t *testing.T) {
 			t.Errorf("the terminal does not say %q:\n%s", want, out)
 		}
 	}
-	for name := range before {
-		if !l.everything()[name] {
-			t.Errorf("%s is gone", name)
+	after := l.everything()
+	for o := range before {
+		if !after[o] {
+			t.Errorf("%s is gone", o)
 		}
 	}
 	if len(l.GitHub().ScaleSets()) == 0 {
