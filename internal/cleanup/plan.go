@@ -284,6 +284,8 @@ func (p *planner) free(custom, protected []Object) {
 		}
 		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
 			ranks[i+1] = append(ranks[i+1], Step{Release, o, why})
+		} else if o.Deleting {
+			ranks[i+1] = append(ranks[i+1], Step{Await, o, "already being deleted"})
 		}
 	}
 	for _, o := range protected {

@@ -2,7 +2,6 @@ package cleanup
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -155,8 +154,9 @@ func leftovers(p *Plan) []Left {
 // held says what keeps an object that should be gone.
 func held(o Object) string {
 	own, foreign := arc.Finalizers(o.Finalizers)
-	foreign = slices.DeleteFunc(foreign, func(f string) bool { return o.Resource == crdResource })
 	switch {
+	case o.Resource == crdResource && o.Deleting:
+		return "is being deleted, and waits for its objects"
 	case len(foreign) > 0:
 		return "held by finalizers which are not ARC's: " + strings.Join(foreign, ", ")
 	case len(own) > 0:

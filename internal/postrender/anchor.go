@@ -116,7 +116,8 @@ func podSpecAt(o *yaml.RNode, path ...string) (podSpec, error) {
 	if err != nil || node == nil {
 		return spec, err
 	}
-	return spec, node.YNode().Decode(&spec)
+	err = node.YNode().Decode(&spec)
+	return spec, err
 }
 
 // newAnchor reads what the hook has to know from the anchor.

@@ -33,7 +33,7 @@ func TestInjectHelm(t *testing.T) {
 	helm4 := string(testdata(t, "controller.yaml"))
 	both := "# Source: x.yaml\n" + strings.ReplaceAll(helm4, "---\n", "---\n# Source: x.yaml\n")
 	inText := asHelm3(helm4) + "---\n# Source: chart/templates/notes.yaml\nkind: ConfigMap\ndata:\n  note: postrenderer.helm.sh/postrender-filename\n"
-	var errAny = errors.New("any")
+	errAny := errors.New("any")
 	tests := map[string]struct {
 		stream string
 		told   Helm
@@ -56,7 +56,7 @@ func TestInjectHelm(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			result, err := Inject([]byte(test.stream), Options{Helm: test.told})
-			if (err == nil) != (test.want == nil) || test.want != errAny && !errors.Is(err, test.want) {
+			if (err == nil) != (test.want == nil) || !errors.Is(test.want, errAny) && !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 			if added := result.Added != ""; added != (test.want == nil) {

@@ -144,7 +144,8 @@ func survey(stream []byte) (found *anchor, hooked bool, err error) {
 	if controller != nil || scaleSet == nil {
 		return controller, hooked, nil
 	}
-	return scaleSet, hooked, scaleSet.findController(bindings)
+	err = scaleSet.findController(bindings)
+	return scaleSet, hooked, err
 }
 
 // separator is what has to stand between the stream and a "---": a line break,

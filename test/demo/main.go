@@ -195,16 +195,20 @@ func (d *demo) install(ctx context.Context) error {
 	if image := os.Getenv("IMAGE"); image != "" {
 		hook = append(hook, "--post-renderer-args", "--set", "--post-renderer-args", "image.repository="+image)
 	}
-	err := d.helm(ctx, false, append([]string{"install", "arc", d.product.ARCChart(product.ControllerChart),
-		"--namespace", controllers, "--create-namespace", "--wait"}, hook...)...)
+	err := d.helm(ctx, false, append([]string{
+		"install", "arc", d.product.ARCChart(product.ControllerChart),
+		"--namespace", controllers, "--create-namespace", "--wait",
+	}, hook...)...)
 	if err != nil || d.github == "" {
 		return err
 	}
 	// Helm 4's server-side apply refuses what chart 0.6.1 renders for empty lists.
-	err = d.helm(ctx, false, append([]string{"install", "runners", d.product.ARCChart(product.ScaleSetChart),
+	err = d.helm(ctx, false, append([]string{
+		"install", "runners", d.product.ARCChart(product.ScaleSetChart),
 		"--namespace", runners, "--create-namespace", "--server-side=false",
 		"--set", "githubConfigUrl=" + d.github, "--set", "githubConfigSecret.github_token=none", "--set", "minRunners=2",
-		"--set", "controllerServiceAccount.name=arc-gha-rs-controller", "--set", "controllerServiceAccount.namespace=" + controllers}, hook...)...)
+		"--set", "controllerServiceAccount.name=arc-gha-rs-controller", "--set", "controllerServiceAccount.namespace=" + controllers,
+	}, hook...)...)
 	if err != nil {
 		return err
 	}

@@ -19,13 +19,14 @@ const foreignFinalizer = "example.com/keep"
 // ARC's as is fair, into the runner namespace. All of them survive untouched.
 func TestForeignSurvives(t *testing.T) {
 	l := newLab(t)
-	l.installController(4)
+	l.installController()
 	l.installScaleSet(4)
 
 	role := func(name string, labels map[string]string) {
 		t.Helper()
 		_, err := l.client.RbacV1().Roles(runnerNamespace).Create(l.ctx, &rbacv1.Role{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+		}, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,8 +91,10 @@ func (l *lab) foreignCRD() schema.GroupVersionResource {
 		"spec": map[string]any{
 			"group": "actions.example.com", "scope": "Namespaced",
 			"names": map[string]any{"plural": "widgets", "singular": "widget", "kind": "Widget"},
-			"versions": []any{map[string]any{"name": "v1", "served": true, "storage": true,
-				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}}}},
+			"versions": []any{map[string]any{
+				"name": "v1", "served": true, "storage": true,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
+			}},
 		},
 	}}
 	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -105,7 +108,8 @@ func (l *lab) foreignCRD() schema.GroupVersionResource {
 func (l *lab) hold(namespace string) {
 	l.Helper()
 	_, err := l.client.CoreV1().ConfigMaps(namespace).Create(l.ctx, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: "hold", Finalizers: []string{foreignFinalizer}}}, metav1.CreateOptions{})
+		ObjectMeta: metav1.ObjectMeta{Name: "hold", Finalizers: []string{foreignFinalizer}},
+	}, metav1.CreateOptions{})
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -62,7 +62,7 @@ dependencies:
 // installed.
 func TestAlone(t *testing.T) {
 	l := newLab(t)
-	l.installController(4)
+	l.installController()
 	l.mustHelm(4, "install", "cleanup", filepath.Join(built.Root, "charts", "arc-cleanup"), "--namespace", controllerNamespace)
 	if out, err := l.helm(4, "uninstall", "cleanup", "--namespace", controllerNamespace); err != nil {
 		t.Errorf("helm uninstall: %v\n%s", err, out)
@@ -78,8 +78,10 @@ func TestAlone(t *testing.T) {
 func TestHelm3NeverRunsTheHook(t *testing.T) {
 	l := newLab(t)
 	for _, args := range [][]string{nil, {"--post-renderer-args", "--helm", "--post-renderer-args", "3"}} {
-		install := append([]string{"install", "arc", built.ARCChart(product.ControllerChart),
-			"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", built.Postrender}, args...)
+		install := append([]string{
+			"install", "arc", built.ARCChart(product.ControllerChart),
+			"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", built.Postrender,
+		}, args...)
 		out, err := l.helm(3, install...)
 		if err == nil {
 			t.Errorf("helm 3 installed through the post-renderer, which cannot give it a hook:\n%s", out)

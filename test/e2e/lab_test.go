@@ -52,7 +52,7 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	if built, err = product.Build(ctx, dir, os.Stderr); err != nil {
 		return 0, err
 	}
@@ -149,10 +149,13 @@ func (l *lab) hookjob(args ...string) (string, int) {
 // viaPostRenderer are the arguments which put the hook into a release.
 var viaPostRenderer = []string{"--post-renderer", "arc-postrender"}
 
-func (l *lab) installController(major int, args ...string) {
+// installController installs ARC's controller with Helm 4 and waits until it runs.
+func (l *lab) installController(args ...string) {
 	l.Helper()
-	l.mustHelm(major, slices.Concat([]string{"install", "arc", built.ARCChart(product.ControllerChart),
-		"--namespace", controllerNamespace, "--create-namespace"}, args)...)
+	l.mustHelm(4, slices.Concat([]string{
+		"install", "arc", built.ARCChart(product.ControllerChart),
+		"--namespace", controllerNamespace, "--create-namespace",
+	}, args)...)
 	l.eventually("the controller runs", func() bool {
 		d, err := l.client.AppsV1().Deployments(controllerNamespace).List(l.ctx, metav1.ListOptions{})
 		return err == nil && len(d.Items) == 1 && d.Items[0].Status.ReadyReplicas == 1
@@ -167,8 +170,10 @@ func (l *lab) installScaleSet(major int, args ...string) {
 		// default of Helm 4, refuses with or without a post-renderer.
 		args = append([]string{"--server-side=false"}, args...)
 	}
-	l.mustHelm(major, slices.Concat([]string{"install", "runners", built.ARCChart(product.ScaleSetChart),
-		"--namespace", runnerNamespace, "--create-namespace"}, l.scaleSetValues(""), args)...)
+	l.mustHelm(major, slices.Concat([]string{
+		"install", "runners", built.ARCChart(product.ScaleSetChart),
+		"--namespace", runnerNamespace, "--create-namespace",
+	}, l.scaleSetValues(""), args)...)
 	l.awaitRunner(runnerNamespace)
 }
 
@@ -192,12 +197,14 @@ func (l *lab) awaitRunner(namespace string) {
 	l.Helper()
 	l.eventually("a runner and the listener run", func() bool {
 		runners, err := l.client.CoreV1().Pods(namespace).List(l.ctx, metav1.ListOptions{
-			LabelSelector: "app.kubernetes.io/component=runner", FieldSelector: "status.phase=Running"})
+			LabelSelector: "app.kubernetes.io/component=runner", FieldSelector: "status.phase=Running",
+		})
 		if err != nil || len(runners.Items) == 0 {
 			return false
 		}
 		listeners, err := l.client.CoreV1().Pods("").List(l.ctx, metav1.ListOptions{
-			LabelSelector: "app.kubernetes.io/component=runner-scale-set-listener", FieldSelector: "status.phase=Running"})
+			LabelSelector: "app.kubernetes.io/component=runner-scale-set-listener", FieldSelector: "status.phase=Running",
+		})
 		return err == nil && len(listeners.Items) > 0
 	})
 }

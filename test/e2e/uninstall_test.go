@@ -15,7 +15,7 @@ import (
 // set and then the controller, nothing is left and GitHub knows.
 func TestMainJob(t *testing.T) {
 	l := newLab(t)
-	l.installController(4, viaPostRenderer...)
+	l.installController(viaPostRenderer...)
 	l.installScaleSet(4, viaPostRenderer...)
 	for release, namespace := range map[string]string{"arc": controllerNamespace, "runners": runnerNamespace} {
 		hooks := l.mustHelm(4, "get", "hooks", release, "--namespace", namespace)
@@ -44,7 +44,7 @@ func TestMainJob(t *testing.T) {
 // happens, the terminal says why and what to do, and doing it helps.
 func TestRefusedWhileLive(t *testing.T) {
 	l := newLab(t)
-	l.installController(4, viaPostRenderer...)
+	l.installController(viaPostRenderer...)
 	l.installScaleSet(4, viaPostRenderer...)
 	before := l.everything()
 
@@ -81,7 +81,7 @@ func TestRefusedWhileLive(t *testing.T) {
 // hook anywhere, namespaces hang. One command by hand frees it.
 func TestDisaster(t *testing.T) {
 	l := newLab(t)
-	l.installController(4)
+	l.installController()
 	l.installScaleSet(4)
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
@@ -123,7 +123,7 @@ func TestDisaster(t *testing.T) {
 // is being deleted, so the hook cannot run. This is the documented way out.
 func TestTerminatingNamespace(t *testing.T) {
 	l := newLab(t)
-	l.installController(4, viaPostRenderer...)
+	l.installController(viaPostRenderer...)
 	l.installScaleSet(4, viaPostRenderer...)
 	// Something has to hold the namespace, or Helm's record goes with it.
 	l.hold(controllerNamespace)
@@ -156,7 +156,7 @@ func TestTerminatingNamespace(t *testing.T) {
 // Job's next Pod goes on.
 func TestKilledHalfway(t *testing.T) {
 	l := newLab(t)
-	l.installController(4, viaPostRenderer...)
+	l.installController(viaPostRenderer...)
 	l.installScaleSet(4, viaPostRenderer...)
 	l.GitHub().SetMode(github.Down) // so that the drain takes until we let it
 

@@ -64,7 +64,10 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 	if p.arcCharts, err = cluster.ARCCharts(ctx); err != nil {
 		return nil, err
 	}
-	return p, p.installPlugin(ctx, plugin)
+	if err := p.installPlugin(ctx, plugin); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *Product) installPlugin(ctx context.Context, dir string) error {
