@@ -66,13 +66,12 @@ const examples = `  helm install arc oci://ghcr.io/actions/actions-runner-contro
     --post-renderer-args=--set --post-renderer-args=image.repository=registry.example/arc-hookjob
 
   # What would it do?
-  arc-postrender --check --helm 4 < manifests.yaml`
+  helm template arc ... | arc-postrender --check --helm 4`
 
 func newCommand() *cobra.Command {
 	var o postrender.Options
 	var valueFiles, set, setString []string
 	var helm string
-	var check bool
 
 	cmd := &cobra.Command{
 		Use:           "arc-postrender [flags] < manifests > manifests",
@@ -110,7 +109,7 @@ func newCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if check {
+			if o.Check {
 				_, err = io.WriteString(cmd.OutOrStdout(), result.Explanation)
 			} else {
 				_, err = result.WriteTo(cmd.OutOrStdout())
@@ -132,6 +131,6 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&o.Release, "release", "", "name of the release (default: what ARC's objects say)")
 	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release (default: that of ARC's objects, then $HELM_NAMESPACE)")
 	flags.StringVar(&helm, "helm", "", "which Helm reads the output, 3 or 4 (default: what the input says)")
-	flags.BoolVar(&check, "check", false, "say what would be added, instead of writing manifests")
+	flags.BoolVar(&o.Check, "check", false, "say what would be added, instead of writing manifests")
 	return cmd
 }

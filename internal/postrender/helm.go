@@ -36,9 +36,10 @@ var (
 type hookReader struct{ helm Helm }
 
 // proveHookReader looks at the anchor for what Helm 4 and Helm 3 leave on every
-// document. told is the user's word; it decides where the anchor is silent, and
-// can always forbid, but never overrule the marks of Helm 3.
-func proveHookReader(a *anchor, told Helm) (*hookReader, error) {
+// document. The user's word decides where the anchor is silent, and can always
+// forbid, but never overrule the marks of Helm 3, unless nothing is written.
+func proveHookReader(a *anchor, o Options) (*hookReader, error) {
+	told := o.Helm
 	switch told {
 	case HelmUnknown, Helm3, Helm4:
 	default:
@@ -49,7 +50,7 @@ func proveHookReader(a *anchor, told Helm) (*hookReader, error) {
 	switch {
 	case told == Helm3, told == HelmUnknown && commented && !annotated:
 		return nil, errHelm3
-	case commented && told == Helm4:
+	case commented && told == Helm4 && !o.Check:
 		return nil, errNotHelm4
 	case annotated && !commented, told == Helm4:
 		return &hookReader{helm: Helm4}, nil

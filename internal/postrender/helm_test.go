@@ -66,6 +66,22 @@ func TestInjectHelm(t *testing.T) {
 	}
 }
 
+// A check may be told Helm 4 of what "helm template" printed with the marks of
+// Helm 3: it explains, and nothing leaves.
+func TestInjectCheck(t *testing.T) {
+	stream := []byte(asHelm3(string(testdata(t, "controller.yaml"))))
+	result, err := Inject(stream, Options{Helm: Helm4, Check: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Added != "" || !strings.Contains(result.Explanation, "Job arc-arc-cleanup") {
+		t.Errorf("added %q, explained %q", result.Added, result.Explanation)
+	}
+	if _, err := Inject(stream, Options{Check: true}); !errors.Is(err, errHelm3) {
+		t.Errorf("without a word on Helm: %v, want %v", err, errHelm3)
+	}
+}
+
 // Nothing under any anchor, told whatever, adds a hook to what Helm 3 rendered;
 // and what has no ARC in it is no business of ours on any Helm.
 func TestNoHookUnderHelm3(t *testing.T) {

@@ -24,6 +24,9 @@ type Options struct {
 	Helm Helm
 	// Values of the chart, over those taken from the anchor.
 	Values map[string]any
+	// Check explains, and adds nothing. What cannot leave may be said to be
+	// Helm 4's even where it has the marks of helm template.
+	Check bool
 }
 
 // Result is the output: the input, and what follows it.
@@ -74,7 +77,7 @@ func Inject(stream []byte, o Options) (Result, error) {
 		return unchanged, nil
 	}
 
-	reader, err := proveHookReader(a, o.Helm)
+	reader, err := proveHookReader(a, o)
 	if err != nil {
 		return Result{}, fmt.Errorf("found the %s: %w", a, err)
 	}
@@ -96,6 +99,10 @@ func Inject(stream []byte, o Options) (Result, error) {
 		unchanged.Explanation = "Nothing to add: the hook is switched off (enabled=false).\n"
 		return unchanged, nil
 	}
+	explanation := explain(a, reader, target, hooks)
+	if o.Check {
+		return Result{Input: stream, Explanation: explanation}, nil
+	}
 	documents, err := reader.documents(hooks)
 	if err != nil {
 		return Result{}, err
@@ -103,7 +110,7 @@ func Inject(stream []byte, o Options) (Result, error) {
 	return Result{
 		Input:       stream,
 		Added:       separator(stream) + documents,
-		Explanation: explain(a, reader, target, hooks),
+		Explanation: explanation,
 	}, nil
 }
 
