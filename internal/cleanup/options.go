@@ -21,6 +21,31 @@ const (
 	ScaleSet Scope = "scale-set"
 )
 
+// ScaleSetsPolicy says what happens to scale sets which nobody has uninstalled.
+type ScaleSetsPolicy string
+
+const (
+	// RefuseScaleSets names each with the command that uninstalls it.
+	RefuseScaleSets ScaleSetsPolicy = "refuse"
+	// DeleteScaleSets deletes the AutoscalingRunnerSets; their Helm releases stay.
+	DeleteScaleSets ScaleSetsPolicy = "delete"
+)
+
+// BusyRunnersPolicy says what happens to runners that have a job.
+type BusyRunnersPolicy string
+
+const (
+	// WaitForBusy waits for the jobs within the budget, then refuses.
+	WaitForBusy BusyRunnersPolicy = "wait"
+	// LeaveBusy leaves their scale sets to the controller, which finishes them when
+	// the jobs are over, as it would without us.
+	LeaveBusy BusyRunnersPolicy = "leave"
+	// RefuseBusy refuses at once.
+	RefuseBusy BusyRunnersPolicy = "refuse"
+	// ForceBusy treats them like idle ones: their jobs may be killed.
+	ForceBusy BusyRunnersPolicy = "force"
+)
+
 // Options is what to clean up, and how carefully.
 type Options struct {
 	Scope Scope
@@ -43,9 +68,24 @@ type Options struct {
 	// for installers that leave no Helm record.
 	ScaleSetNames []string
 
+	ScaleSets ScaleSetsPolicy
+	// BusyRunners is, when empty, LeaveBusy for a scale set, whose controller
+	// stays, and WaitForBusy for a controller.
+	BusyRunners BusyRunnersPolicy
+
 	// Grace is how long a live controller may show no progress before its
 	// finalizers are removed for it.
 	Grace time.Duration
+}
+
+func (o Options) busyRunners() BusyRunnersPolicy {
+	switch {
+	case o.BusyRunners != "":
+		return o.BusyRunners
+	case o.Scope == ScaleSet:
+		return LeaveBusy
+	}
+	return WaitForBusy
 }
 
 // listenerNamespace is the namespace AutoscalingListeners are looked for in; ""

@@ -37,7 +37,9 @@ type PhaseName string
 
 // The phases. A phase begins when the one before it is over.
 const (
+	HandOver  PhaseName = "hand-over" // scale sets with busy runners are left to the controller
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
+	Busy      PhaseName = "busy"      // runners finish their jobs
 	Free      PhaseName = "release"   // ARC's finalizers go
 	Listeners PhaseName = "listeners" // what has no owner goes
 	CRDs      PhaseName = "crds"      // the definitions go
@@ -87,6 +89,9 @@ type planner struct {
 	sets map[string]bool
 	// existing holds the AutoscalingRunnerSets there are.
 	existing map[types.NamespacedName]bool
+	// left holds the scale sets that are left alone until their runners have
+	// finished their jobs.
+	left map[types.NamespacedName]bool
 	// drained says that the drain is over: the controller had its chance.
 	drained bool
 	plan    Plan
@@ -95,7 +100,7 @@ type planner struct {
 // NewPlan decides from a survey what to do. It is a pure function. drained tells
 // it that the controller had its time, so that nothing more is awaited of it.
 func NewPlan(s *Survey, o Options, drained bool) *Plan {
-	p := &planner{s: s, o: o, drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}}
+	p := &planner{s: s, o: o, drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
 		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
 			p.others = append(p.others, c)
@@ -113,10 +118,12 @@ func NewPlan(s *Survey, o Options, drained bool) *Plan {
 		}
 	}
 	p.refuse()
+	p.leaveBusy()
 	custom := p.reachable(s.Custom)
 	if !drained && p.helper() {
 		p.drain(custom)
 	}
+	p.waitForBusy()
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()
 	if o.Scope == Controller {
@@ -202,7 +209,12 @@ func (p *planner) refuse() {
 		}
 		p.plan.Refusals = append(p.plan.Refusals, r)
 	}
-	if p.o.Scope == ScaleSet {
+	if p.o.busyRunners() == RefuseBusy {
+		for _, o := range p.busy() {
+			p.plan.Refusals = append(p.plan.Refusals, busyRefusal(o, "busy with "+p.s.Busy[o.UID].String()))
+		}
+	}
+	if p.o.Scope == ScaleSet || p.o.ScaleSets == DeleteScaleSets {
 		return
 	}
 	for _, o := range p.reachable(p.s.Custom) {
@@ -244,14 +256,67 @@ func (p *planner) liveScaleSet(o Object) Refusal {
 	return r
 }
 
+// busy returns the reachable runners that have a job.
+func (p *planner) busy() []Object {
+	return slices.DeleteFunc(p.reachable(p.s.Custom), func(o Object) bool {
+		_, busy := p.s.Busy[o.UID]
+		return !busy
+	})
+}
+
+// leaveBusy marks the scale sets with busy runners as left alone: what the
+// controller needs to finish them (their finalizers, its own rights) stays.
+func (p *planner) leaveBusy() {
+	if p.o.busyRunners() != LeaveBusy {
+		return
+	}
+	for _, o := range p.busy() {
+		p.left[o.ScaleSet] = true
+		p.plan.Kept = append(p.plan.Kept, Kept{o, fmt.Sprintf("runner %s is busy with %s, after which the controller removes it", o.Name, p.s.Busy[o.UID])})
+	}
+}
+
+// isLeft reports whether an object belongs to a scale set that is left alone.
+// Where charts put no labels, the namespace decides.
+func (p *planner) isLeft(o Object) bool {
+	if o.ScaleSet.Name != "" {
+		return p.left[o.ScaleSet]
+	}
+	for set := range p.left {
+		if set.Namespace == o.Namespace {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *planner) waitForBusy() {
+	if p.o.busyRunners() != WaitForBusy {
+		return
+	}
+	var steps []Step
+	for _, o := range p.busy() {
+		j := p.s.Busy[o.UID]
+		steps = append(steps, Step{Await, j.Pod, "busy with " + j.String()})
+	}
+	p.phase(Busy, steps)
+}
+
 // drain deletes what nobody has deleted yet and leaves the rest to the
 // controller: it stops the runners and de-registers at GitHub.
 func (p *planner) drain(custom []Object) {
-	var steps []Step
+	var handOver, steps []Step
 	for _, o := range custom {
 		switch {
+		case p.isLeft(o):
+			// Not awaited: it takes as long as the job.
+			if !o.Deleting && o.Resource.Resource == arc.AutoscalingRunnerSets {
+				handOver = append(handOver, Step{Delete, o, "the controller finishes it when its jobs are over"})
+			}
 		case o.Deleting, o.Owner != "":
 			steps = append(steps, Step{Await, o, "the controller deletes it"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.ScaleSets == DeleteScaleSets && !p.inRelease(o):
+			steps = append(steps, Step{Delete, o, "scaleSets=delete"})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
 		case p.existing[o.ScaleSet]:
@@ -260,6 +325,7 @@ func (p *planner) drain(custom []Object) {
 			steps = append(steps, Step{Delete, o, "its scale set is gone"})
 		}
 	}
+	p.phase(HandOver, handOver)
 	p.phase(Drain, steps)
 }
 
@@ -273,6 +339,9 @@ func (p *planner) free(custom, protected []Object) {
 	ranks := make([][]Step, 2*len(kinds)+2)
 	crdsGo := p.o.Scope == Controller && p.crdsKept() == ""
 	for _, o := range custom {
+		if p.isLeft(o) {
+			continue
+		}
 		i := 2 * slices.Index(kinds, o.Resource)
 		why := "no controller to do it"
 		if p.drained || p.helper() {
@@ -289,6 +358,9 @@ func (p *planner) free(custom, protected []Object) {
 		}
 	}
 	for _, o := range protected {
+		if p.isLeft(o) {
+			continue
+		}
 		i := 2 * len(kinds)
 		if arc.IsManager(o.Name) {
 			i++
@@ -303,7 +375,7 @@ func (p *planner) free(custom, protected []Object) {
 func (p *planner) listeners() {
 	var steps []Step
 	for _, o := range p.reachable(p.s.ListenerRBAC) {
-		if !o.Deleting {
+		if !o.Deleting && !p.isLeft(o) {
 			steps = append(steps, Step{Delete, o, "a listener's, which nothing owns"})
 		}
 	}
@@ -317,7 +389,7 @@ func (p *planner) listeners() {
 func (p *planner) collect() {
 	mine := map[types.UID]bool{} // whether a custom resource is this uninstall's
 	for _, o := range p.s.Custom {
-		mine[o.UID] = p.unreachable(o) == ""
+		mine[o.UID] = p.unreachable(o) == "" && !p.isLeft(o)
 	}
 	var steps []Step
 	for _, o := range p.s.Dependents {
@@ -339,6 +411,9 @@ func (p *planner) crdsKept() string {
 	var why []string
 	for _, c := range p.others {
 		why = append(why, fmt.Sprintf("the controller %s/%s uses them", c.Namespace, c.Name))
+	}
+	for set := range p.left {
+		why = append(why, fmt.Sprintf("scale set %s in namespace %s has busy runners", set.Name, set.Namespace))
 	}
 	left := map[string]int{}
 	for _, o := range p.s.Custom {
@@ -390,4 +465,27 @@ func (p *Plan) Verdict() Verdict {
 		}
 	}
 	return Failed
+}
+
+// jobs turns the wait for busy runners into what a run that could not wait any
+// longer refuses with.
+func (p *Plan) jobs() []Refusal {
+	var out []Refusal
+	for _, phase := range p.Phases {
+		if phase.Name != Busy {
+			continue
+		}
+		for _, s := range phase.Steps() {
+			out = append(out, busyRefusal(s.Object, s.Why))
+		}
+	}
+	return out
+}
+
+func busyRefusal(runner Object, why string) Refusal {
+	return Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("runner %s in namespace %s is %s", runner.Name, runner.Namespace, why),
+		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
+	}
 }

@@ -87,7 +87,7 @@ func (r *Report) Summary() string {
 	case Done:
 		switch {
 		case len(r.Kept) > 0:
-			return fmt.Sprintf("done, and kept %d objects, because %s: %s", len(r.Kept), r.Kept[0].Why, done)
+			return fmt.Sprintf("done, and kept %d objects: %s", len(r.Kept), done)
 		case len(r.Done) == 0:
 			return "done: " + gone + ", there was nothing to do"
 		}
@@ -116,6 +116,18 @@ func (r *Report) Text(maxLines int) string {
 		}
 	}
 	more(&b, len(r.Refusals), maxLines)
+	var why []string
+	kept := map[string][]string{}
+	for _, k := range r.Kept {
+		if kept[k.Why] == nil {
+			why = append(why, k.Why)
+		}
+		kept[k.Why] = append(kept[k.Why], k.Object.Name)
+	}
+	for _, w := range clip(why, maxLines) {
+		fmt.Fprintf(&b, "kept %s: %s\n", strings.Join(clip(kept[w], maxLines), ", "), w)
+	}
+	more(&b, len(why), maxLines)
 	for _, l := range clip(r.Left, maxLines) {
 		fmt.Fprintf(&b, "left: %s: %s\n", l.Object, l.Why)
 	}

@@ -24,14 +24,16 @@ const (
 	// API server gives a client of no special priority about this many seats.
 	workers = 64
 	// rounds is how often survey, plan and execution are repeated while there is
-	// still something to do: the drain, the work itself, and what a controller
-	// or a garbage collector brought up meanwhile.
-	rounds = 5
+	// still something to do: the drain, the jobs, the drain again, the work itself,
+	// and what a controller or a garbage collector brought up meanwhile.
+	rounds = 8
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
 	// progressEvery is the least time between two lines about the same wait.
 	progressEvery = 3 * time.Second
+	// forever is longer than any budget.
+	forever = 24 * time.Hour
 	// lastLook bounds the survey made after a run was stopped.
 	lastLook = 5 * time.Second
 )
@@ -107,8 +109,10 @@ func (r *run) loop(ctx context.Context) Verdict {
 				}
 				break
 			}
-			if phase.Name == Drain {
-				drained = true
+			// What the controller and the jobs leave can only be seen anew; and when
+			// the jobs are over, the controller has its chance again.
+			if phase.Name == Drain || phase.Name == Busy {
+				drained = phase.Name == Drain
 				break
 			}
 		}
@@ -145,6 +149,10 @@ func (r *run) stopped(ctx context.Context) Verdict {
 		if len(p.Phases) == 0 {
 			return Done
 		}
+		if jobs := p.jobs(); len(jobs) > 0 && errors.Is(context.Cause(ctx), ErrBudget) {
+			r.report.Refusals = jobs
+			return Refused
+		}
 		r.report.Left = leftovers(p)
 	}
 	if errors.Is(context.Cause(ctx), ErrBudget) {
@@ -175,27 +183,32 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	}
 	switch phase.Name {
 	case Drain:
-		err := r.await(ctx, l, steps, r.options.Grace)
+		err := r.await(ctx, l, phase.Name, steps, r.options.Grace)
 		if errors.Is(err, kube.ErrStagnant) {
-			l.Warn().Err(err).Msg("the controller does not finish; going on without it")
+			l.Warn().Err(err).Msg("the controller does not get on")
 			return nil
 		}
 		return err
+	case Busy:
+		// As long as the budget lasts.
+		return r.await(ctx, l, phase.Name, steps, forever)
 	case Collect:
-		err := r.await(ctx, l, steps, collectPatience)
+		err := r.await(ctx, l, phase.Name, steps, collectPatience)
 		if errors.Is(err, kube.ErrStagnant) {
 			l.Warn().Err(err).Msg("the garbage collector does not know of it; deleting what has no owner any more")
 			return nil
 		}
 		return err
 	case CRDs:
-		return r.await(ctx, l, steps, r.options.Grace)
+		return r.await(ctx, l, phase.Name, steps, r.options.Grace)
 	default:
 		return nil
 	}
 }
 
 var begin = map[PhaseName]string{
+	HandOver:  "deleting scale sets with busy runners; the controller finishes them later",
+	Busy:      "waiting for runners to finish their jobs",
 	Drain:     "waiting for ARC's controller to stop runners and de-register at GitHub",
 	Free:      "removing ARC's finalizers",
 	Listeners: "deleting listeners' Roles and RoleBindings",
@@ -263,7 +276,7 @@ func (r *run) write(ctx context.Context, steps []Step) error {
 
 // await waits until the objects of the steps are gone. Of scale sets that are
 // being drained, what their controller makes meanwhile is awaited too.
-func (r *run) await(ctx context.Context, log zerolog.Logger, steps []Step, patience time.Duration) error {
+func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, steps []Step, patience time.Duration) error {
 	type place struct {
 		gvr       schema.GroupVersionResource
 		namespace string
@@ -278,6 +291,9 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, steps []Step, patie
 		if p.gvr == crdResource {
 			// The right to watch CRDs is given by name.
 			p.field = "metadata.name=" + s.Object.Name
+		}
+		if phase == Busy {
+			p.field = unfinished
 		}
 		places[p] = true
 		if p.gvr == arc.Resource(arc.AutoscalingRunnerSets) {

@@ -80,6 +80,8 @@ type Survey struct {
 	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
 	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
+	// Busy holds the jobs of EphemeralRunners by UID.
+	Busy map[types.UID]Job
 	// Terminating names the namespaces on their way out.
 	Terminating map[string]bool
 	// Runners holds the counts of each AutoscalingRunnerSet by UID.
@@ -162,6 +164,11 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 			}
 			return nil
 		})
+	})
+	read("jobs of runners", func(add func(func())) error {
+		jobs, err := busy(ctx, c, o)
+		add(func() { s.Busy = jobs })
+		return err
 	})
 	read("ARC controllers", func(add func(func())) error {
 		ns := ""

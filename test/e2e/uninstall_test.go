@@ -173,7 +173,7 @@ func TestKilledHalfway(t *testing.T) {
 		}
 		first = pods.Items[0].Name
 		log, err := l.client.CoreV1().Pods(runnerNamespace).GetLogs(first, &corev1.PodLogOptions{}).DoRaw(l.ctx)
-		return err == nil && strings.Contains(string(log), "left=")
+		return err == nil && strings.Contains(string(log), "waiting for ephemeralrunner")
 	})
 	if err := l.KillPod(runnerNamespace, first, "cleanup"); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,99 @@
+package cleanup
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+// unfinished selects the Pods whose containers still run, or may.
+const unfinished = "status.phase!=Succeeded,status.phase!=Failed"
+
+// Job is the job an EphemeralRunner has, as its status says
+// (apis/actions.github.com/v1alpha1/ephemeralrunner_types.go).
+type Job struct {
+	Repository, Workflow, Name string
+	// Pod is the runner's, which still runs.
+	Pod Object
+}
+
+func (j Job) String() string {
+	return fmt.Sprintf("job %q of %s (%s)", j.Name, j.Repository, j.Workflow)
+}
+
+// busy finds the runners that have a job, by the UID of the EphemeralRunner. A
+// runner is busy while its Pod runs and its status names a job. Only runners with
+// such a Pod are read in full: thousands of stuck ones have none.
+func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, error) {
+	pods := map[types.UID]Object{}
+	err := c.Each(ctx, podResource, o.coreNamespace(), metav1.ListOptions{FieldSelector: unfinished}, func(m *metav1.PartialObjectMetadata) error {
+		for _, owner := range m.OwnerReferences {
+			if owner.Kind == arc.EphemeralRunner {
+				pods[owner.UID] = object(podResource, m)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var (
+		g     errgroup.Group
+		mu    sync.Mutex
+		found = map[types.UID]Job{}
+	)
+	g.SetLimit(workers)
+	for uid, pod := range pods {
+		g.Go(func() error {
+			var runner *unstructured.Unstructured
+			// A runner and its Pod have the same name
+			// (controllers/actions.github.com/resourcebuilder.go, newEphemeralRunnerPod).
+			err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+				runner, err = c.Dynamic.Resource(arc.Resource(arc.EphemeralRunners)).Namespace(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+				return err
+			})
+			switch {
+			case apierrors.IsNotFound(err):
+				return nil
+			case err != nil:
+				return fmt.Errorf("reading the EphemeralRunner %s/%s: %w", pod.Namespace, pod.Name, err)
+			case runner.GetUID() != uid:
+				return nil
+			}
+			if j, ok := job(runner); ok {
+				j.Pod = pod
+				mu.Lock()
+				defer mu.Unlock()
+				found[uid] = j
+			}
+			return nil
+		})
+	}
+	return found, g.Wait()
+}
+
+// job reads the job from a runner's status; any of the fields tells that there
+// is one, since versions of ARC differ in which they set first.
+func job(runner *unstructured.Unstructured) (Job, bool) {
+	text := func(field string) string {
+		s, _, _ := unstructured.NestedString(runner.Object, "status", field)
+		return s
+	}
+	number := func(field string) int64 {
+		n, _, _ := unstructured.NestedInt64(runner.Object, "status", field)
+		return n
+	}
+	j := Job{Repository: text("jobRepositoryName"), Workflow: text("jobWorkflowRef"), Name: text("jobDisplayName")}
+	has := j.Repository != "" || j.Workflow != "" || j.Name != "" || text("jobId") != "" ||
+		number("jobRequestId") != 0 || number("workflowRunId") != 0
+	return j, has
+}
