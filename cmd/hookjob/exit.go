@@ -20,7 +20,7 @@ const (
 )
 
 const exitHelp = `Exit codes:
-  0    done, nothing is left; of plan: there is nothing to do
+  0    done, nothing is left, or switched off; of plan: there is nothing to do
   1    failed: the API server could not be reached or read
   2    wrong usage
   3    refused before the first write; the reason and what to do are printed
@@ -37,7 +37,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func exitCode(v cleanup.Verdict) int {
 	switch v {
-	case cleanup.Done:
+	case cleanup.Done, cleanup.Off:
 		return exitDone
 	case cleanup.Refused:
 		return exitRefused

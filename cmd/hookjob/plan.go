@@ -90,7 +90,9 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	}
 	// A table that cannot be written cannot be reported on the same stream.
 	_ = table.Flush()
-	if len(p.Phases) == 0 && len(p.Refusals) == 0 {
+	if p.Off {
+		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)
+	} else if len(p.Phases) == 0 && len(p.Refusals) == 0 {
 		fmt.Fprintln(w, "Nothing to do.")
 	}
 }

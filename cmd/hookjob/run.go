@@ -112,6 +112,12 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		for _, x := range r.Refusals {
 			log.Error().Strs("do", x.Do).Msg(x.Message)
 		}
+		for _, x := range r.Kept {
+			log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept")
+		}
+		for _, x := range r.Registered {
+			log.Warn().Stringer("registration", x).Msg("still registered at GitHub, which removes it in time")
+		}
 		for _, x := range r.Left {
 			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left")
 		}
@@ -119,7 +125,7 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 			log.Error().Err(err).Msg("error")
 		}
 		level := zerolog.InfoLevel
-		if r.Verdict != cleanup.Done {
+		if exitCode(r.Verdict) != exitDone {
 			level = zerolog.ErrorLevel
 		}
 		log.WithLevel(level).Str("verdict", string(r.Verdict)).Msg(r.Summary())
@@ -130,10 +136,10 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 			log.Warn().Err(err).Msg("could not write the termination message")
 		}
 	}
-	if r.Verdict == cleanup.Done {
-		return nil
+	if code := exitCode(r.Verdict); code != exitDone {
+		return exitError(code)
 	}
-	return exitError(exitCode(r.Verdict))
+	return nil
 }
 
 // confirm prints the plan and asks. It returns false when there is nothing to

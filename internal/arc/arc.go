@@ -153,6 +153,9 @@ const (
 	// AutoscalingRunnerSet. The key has no prefix.
 	AnnotationRunnerScaleSetID = "runner-scale-set-id"
 
+	// AnnotationRunnerScaleSetName is the scale set's name at GitHub.
+	AnnotationRunnerScaleSetName = "actions.github.com/runner-scale-set-name"
+
 	// AnnotationReleaseName and AnnotationReleaseNamespace are put by Helm on
 	// everything a release installs, except hooks
 	// (helm.sh/helm pkg/action/validate.go).

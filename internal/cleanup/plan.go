@@ -72,8 +72,10 @@ type Kept struct {
 	Why    string
 }
 
-// Plan is what will be done, in order. With a Refusal, nothing is.
+// Plan is what will be done, in order. With a Refusal, or switched off, nothing is.
 type Plan struct {
+	// Off is set when the off switch is thrown; then there is nothing else.
+	Off      bool
 	Refusals []Refusal
 	Kept     []Kept
 	Phases   []Phase
@@ -100,6 +102,9 @@ type planner struct {
 // NewPlan decides from a survey what to do. It is a pure function. drained tells
 // it that the controller had its time, so that nothing more is awaited of it.
 func NewPlan(s *Survey, o Options, drained bool) *Plan {
+	if s.Off {
+		return &Plan{Off: true}
+	}
 	p := &planner{s: s, o: o, drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
 		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
@@ -243,7 +248,7 @@ func (p *planner) refuseWithoutProof() {
 }
 
 func (p *planner) liveScaleSet(o Object) Refusal {
-	runners := p.s.Runners[o.UID]
+	runners := p.s.Sets[o.UID]
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("scale set %s in namespace %s is still installed (runners: %d, busy: %d)", o.Name, o.Namespace, runners.Current, runners.Running),

@@ -11,9 +11,10 @@ import (
 // Verdict is how a run ended.
 type Verdict string
 
-// The verdicts. Only Done is success.
+// The verdicts. Done and Off are successes.
 const (
 	Done         Verdict = "done"
+	Off          Verdict = "off"           // switched off, on purpose
 	Residue      Verdict = "residue"       // something is left
 	Refused      Verdict = "refused"       // nothing was begun
 	NotPermitted Verdict = "not-permitted" // a right is missing
@@ -34,6 +35,21 @@ type Left struct {
 	Why    string
 }
 
+// Registration is a scale set or a runner that was freed without its controller,
+// so that nobody has told GitHub.
+type Registration struct {
+	Object Object
+	// Set is empty for a runner.
+	Set ScaleSetInfo
+}
+
+func (r Registration) String() string {
+	if r.Set.ID == "" {
+		return "runner " + r.Object.Name
+	}
+	return fmt.Sprintf("scale set %s (id %s) of %s", r.Set.Name, r.Set.ID, r.Set.URL)
+}
+
 // Took is how long a phase lasted.
 type Took struct {
 	Phase    PhaseName
@@ -48,8 +64,11 @@ type Report struct {
 	Done     []Outcome
 	Kept     []Kept
 	Left     []Left
-	Phases   []Took
-	Errs     []error
+	// Registered is what is still registered at GitHub. GitHub removes a scale set
+	// that nobody has connected to for seven days, and a runner after about one.
+	Registered []Registration
+	Phases     []Took
+	Errs       []error
 }
 
 // Summary is the verdict in one line.
@@ -75,6 +94,9 @@ func (r *Report) Summary() string {
 		verb := map[Action]string{Delete: "deleted ", Release: "removed ARC's finalizers from "}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))
 	}
+	if n := len(r.Registered); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d registrations are left at GitHub", n))
+	}
 	done := strings.Join(parts, "; ")
 	if done == "" {
 		done = "nothing was written"
@@ -92,6 +114,8 @@ func (r *Report) Summary() string {
 			return "done: " + gone + ", there was nothing to do"
 		}
 		return "done: " + gone + ": " + done
+	case Off:
+		return fmt.Sprintf("off: %v: %s", errOff, done)
 	case Residue:
 		return fmt.Sprintf("residue: %d objects are left: %s", len(r.Left), done)
 	case Refused, NotPermitted:
@@ -132,6 +156,10 @@ func (r *Report) Text(maxLines int) string {
 		fmt.Fprintf(&b, "left: %s: %s\n", l.Object, l.Why)
 	}
 	more(&b, len(r.Left), maxLines)
+	for _, reg := range clip(r.Registered, maxLines) {
+		fmt.Fprintf(&b, "still registered at GitHub, which removes it in time: %s\n", reg)
+	}
+	more(&b, len(r.Registered), maxLines)
 	for _, err := range clip(r.Errs, maxLines) {
 		fmt.Fprintf(&b, "error: %v\n", err)
 	}

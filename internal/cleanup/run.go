@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,13 +51,17 @@ var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
-	return NewPlan(survey(ctx, c, o), o, false)
+	p := NewPlan(survey(ctx, c, o), o, false)
+	p.Refusals = append(p.Refusals, preflight(ctx, c, p)...)
+	return p
 }
 
 // Run does what NewPlan decides: survey, plan, execute, until a plan is empty,
 // which is the proof that nothing is left. It can be stopped and run again at
 // any point.
 func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Report {
+	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
+	defer stop()
 	r := &run{client: c, options: o, log: log, report: &Report{Scope: o.Scope}}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
@@ -79,6 +84,12 @@ func (r *run) loop(ctx context.Context) Verdict {
 			return r.stopped(ctx)
 		}
 		p := NewPlan(s, r.options, drained)
+		if p.Off {
+			return Off
+		}
+		if round == 0 {
+			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
+		}
 		r.report.Kept = p.Kept
 		if len(p.Refusals) > 0 {
 			r.report.Refusals = p.Refusals
@@ -142,6 +153,9 @@ func (r *run) failure() Verdict {
 // stopped looks once more what is left; there is a little time after the budget
 // and after SIGTERM for that.
 func (r *run) stopped(ctx context.Context) Verdict {
+	if errors.Is(context.Cause(ctx), errOff) {
+		return Off
+	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
 	p := NewPlan(survey(look, r.client, r.options), r.options, true)
@@ -177,7 +191,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		}
 	}
 	for _, rank := range phase.Ranks {
-		if err := r.write(ctx, rank); err != nil {
+		if err := r.write(ctx, rank, s); err != nil {
 			return err
 		}
 	}
@@ -238,7 +252,7 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 
 // write carries out the steps of one rank concurrently. An error does not stop
 // the others; all of them are returned.
-func (r *run) write(ctx context.Context, steps []Step) error {
+func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
 	var (
 		g    errgroup.Group
 		errs []error
@@ -264,6 +278,7 @@ func (r *run) write(ctx context.Context, steps []Step) error {
 				errs = append(errs, err)
 			} else {
 				r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				r.registered(s, survey)
 			}
 			return nil
 		})
@@ -272,6 +287,18 @@ func (r *run) write(ctx context.Context, steps []Step) error {
 		return err
 	}
 	return errors.Join(errs...)
+}
+
+// registered notes what GitHub has not been told of: a controller removes these
+// finalizers only after it has told GitHub.
+func (r *run) registered(s Step, survey *Survey) {
+	if s.Action != Release {
+		return
+	}
+	info := survey.Sets[s.Object.UID]
+	if info.ID != "" || slices.Contains(s.Object.Finalizers, arc.RunnerRegistrationFinalizer) {
+		r.report.Registered = append(r.report.Registered, Registration{s.Object, info})
+	}
 }
 
 // await waits until the objects of the steps are gone. Of scale sets that are
@@ -284,26 +311,30 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 	}
 	uids := map[types.UID]bool{}
 	sets := map[types.NamespacedName]bool{}
-	places := map[place]bool{}
+	var places []place // children first, as in the plan
+	watch := func(p place) {
+		if !slices.Contains(places, p) {
+			places = append(places, p)
+		}
+	}
 	for _, s := range steps {
 		uids[s.Object.UID] = true
 		p := place{gvr: s.Object.Resource, namespace: s.Object.Namespace}
-		if p.gvr == crdResource {
+		switch {
+		case p.gvr == crdResource:
 			// The right to watch CRDs is given by name.
 			p.field = "metadata.name=" + s.Object.Name
-		}
-		if phase == Busy {
+		case phase == Busy:
 			p.field = unfinished
-		}
-		places[p] = true
-		if p.gvr == arc.Resource(arc.AutoscalingRunnerSets) {
+		case p.gvr == arc.Resource(arc.AutoscalingRunnerSets):
 			sets[s.Object.ScaleSet] = true
-			places[place{gvr: arc.Resource(arc.EphemeralRunnerSets), namespace: p.namespace}] = true
-			places[place{gvr: arc.Resource(arc.EphemeralRunners), namespace: p.namespace}] = true
+			watch(place{gvr: arc.Resource(arc.EphemeralRunners), namespace: p.namespace})
+			watch(place{gvr: arc.Resource(arc.EphemeralRunnerSets), namespace: p.namespace})
 		}
+		watch(p)
 	}
 	var selections []kube.Selection
-	for p := range places {
+	for _, p := range places {
 		selections = append(selections, kube.Selection{
 			Resource: p.gvr, Namespace: p.namespace, Fields: p.field,
 			Match: func(m *metav1.PartialObjectMetadata) bool {

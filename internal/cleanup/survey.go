@@ -48,8 +48,14 @@ type Object struct {
 	Owner types.UID
 }
 
-// Runners are the counts an AutoscalingRunnerSet reports in its status.
-type Runners struct{ Current, Running int64 }
+// ScaleSetInfo is what only an AutoscalingRunnerSet itself knows.
+type ScaleSetInfo struct {
+	// Current and Running count its runners and the busy ones.
+	Current, Running int64
+	// ID, Name and URL are what it is at GitHub; ID is empty before it is
+	// registered.
+	ID, Name, URL string
+}
 
 // ARC is one installed ARC controller.
 type ARC struct {
@@ -69,6 +75,8 @@ type Unknown struct {
 
 // Survey is a read-only picture of the cluster.
 type Survey struct {
+	// Off is set when the off switch is thrown.
+	Off bool
 	// Record is the Helm release being uninstalled; nil when none was asked for.
 	Record *release.Record
 	// ProofErr says why Record is missing though it was asked for.
@@ -84,8 +92,8 @@ type Survey struct {
 	Busy map[types.UID]Job
 	// Terminating names the namespaces on their way out.
 	Terminating map[string]bool
-	// Runners holds the counts of each AutoscalingRunnerSet by UID.
-	Runners map[types.UID]Runners
+	// Sets holds more about each AutoscalingRunnerSet by UID.
+	Sets map[types.UID]ScaleSetInfo
 
 	Unknown []Unknown
 }
@@ -93,7 +101,7 @@ type Survey struct {
 // survey takes the picture; everything is read concurrently. It never fails as
 // a whole: what could not be read is in Unknown.
 func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
-	s := &Survey{Terminating: map[string]bool{}, Runners: map[types.UID]Runners{}}
+	s := &Survey{Terminating: map[string]bool{}, Sets: map[types.UID]ScaleSetInfo{}}
 	var (
 		mu      sync.Mutex
 		readers sync.WaitGroup
@@ -117,6 +125,13 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 		})
 	}
 
+	if o.ReleaseNamespace != "" {
+		read("the off switch", func(add func(func())) error {
+			off, err := switchedOff(ctx, c, o.ReleaseNamespace)
+			add(func() { s.Off = off })
+			return err
+		})
+	}
 	read("the Helm release", func(add func(func())) error {
 		record, err := findRecord(ctx, c, o)
 		if errors.Is(err, release.ErrNotFound) {
@@ -139,10 +154,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	read(sets.GroupResource().String(), func(add func(func())) error {
 		items, err := list(ctx, c, sets, o.customNamespace(sets.Resource), "")
 		for _, u := range items {
-			var r Runners
-			r.Current, _, _ = unstructured.NestedInt64(u.Object, "status", "currentRunners")
-			r.Running, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
-			add(func() { s.Runners[u.GetUID()] = r })
+			add(func() { s.Sets[u.GetUID()] = scaleSetInfo(u) })
 		}
 		return err
 	})
@@ -290,6 +302,18 @@ func isListenerRBAC(m *metav1.PartialObjectMetadata) bool {
 		}
 	}
 	return len(m.OwnerReferences) == 0
+}
+
+func scaleSetInfo(u unstructured.Unstructured) ScaleSetInfo {
+	a := u.GetAnnotations()
+	info := ScaleSetInfo{
+		ID:   a[arc.AnnotationRunnerScaleSetID],
+		Name: cmp.Or(a[arc.AnnotationRunnerScaleSetName], u.GetName()),
+	}
+	info.Current, _, _ = unstructured.NestedInt64(u.Object, "status", "currentRunners")
+	info.Running, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
+	info.URL, _, _ = unstructured.NestedString(u.Object, "spec", "githubConfigUrl")
+	return info
 }
 
 func controller(d unstructured.Unstructured) ARC {

@@ -107,8 +107,16 @@ func TestDisaster(t *testing.T) {
 	if out, code := l.hookjob("run"); code != 2 || !strings.Contains(out, "--yes") {
 		t.Errorf("run without a terminal and without --yes: exit code %d:\n%s", code, out)
 	}
-	if out, code := l.hookjob("run", "--yes"); code != 0 || !strings.Contains(lastLine(out), `"verdict":"done"`) {
+	out, code = l.hookjob("run", "--yes")
+	if code != 0 || !strings.Contains(lastLine(out), `"verdict":"done"`) {
 		t.Errorf("run: exit code %d, last line: %s", code, lastLine(out))
+	}
+	if want := "scale set runners (id 1) of " + l.GitHub().ConfigURL(); !strings.Contains(out, want) {
+		t.Errorf("the report does not say that %s is still registered at GitHub", want)
+	}
+	// The scale set was never de-registered, and that is said.
+	if sets := l.GitHub().ScaleSets(); len(sets) != 1 {
+		t.Errorf("registered at GitHub: %v", sets)
 	}
 	if out, code := l.hookjob("plan"); code != 0 || !strings.Contains(out, "Nothing to do.") {
 		t.Errorf("plan afterwards: exit code %d:\n%s", code, out)
@@ -165,16 +173,7 @@ func TestKilledHalfway(t *testing.T) {
 		_, err := l.helm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 		done <- err
 	}()
-	var first string
-	l.eventually("the hook drains", func() bool {
-		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup"})
-		if err != nil || len(pods.Items) == 0 {
-			return false
-		}
-		first = pods.Items[0].Name
-		log, err := l.client.CoreV1().Pods(runnerNamespace).GetLogs(first, &corev1.PodLogOptions{}).DoRaw(l.ctx)
-		return err == nil && strings.Contains(string(log), "waiting for ephemeralrunner")
-	})
+	first := l.hookDrains()
 	if err := l.KillPod(runnerNamespace, first, "cleanup"); err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +186,23 @@ func TestKilledHalfway(t *testing.T) {
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.nothingLeft()
+}
+
+// hookDrains waits until the scale set's hook waits for the controller, and
+// returns its Pod's name.
+func (l *lab) hookDrains() string {
+	l.Helper()
+	var pod string
+	l.eventually("the hook drains", func() bool {
+		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup"})
+		if err != nil || len(pods.Items) == 0 {
+			return false
+		}
+		pod = pods.Items[0].Name
+		log, err := l.client.CoreV1().Pods(runnerNamespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(l.ctx)
+		return err == nil && strings.Contains(string(log), "waiting for ephemeralrunner")
+	})
+	return pod
 }
 
 func lastLine(s string) string {

@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
+	"github.com/arc-cleanup/arc-cleanup/test/product"
+)
+
+// TestNotPermitted: whoever may only read is told every right that is missing,
+// with the rule that grants it, before anything is written.
+func TestNotPermitted(t *testing.T) {
+	l := newLab(t)
+	l.installController()
+	l.installScaleSet(4)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	before := l.everything()
+
+	out, code := l.hookjob("run", "--yes", "--kubeconfig", l.reader())
+	if code != 5 {
+		t.Errorf("exit code %d, want 5", code)
+	}
+	for _, want := range []string{
+		"not permitted to patch autoscalingrunnersets.actions.github.com in namespace arc-runners",
+		"not permitted to delete customresourcedefinitions.apiextensions.k8s.io ephemeralrunners.actions.github.com",
+		`{apiGroups: [\"\"], resources: [secrets], verbs: [patch]}`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output does not say %s", want)
+		}
+	}
+	after := l.everything()
+	for o := range before {
+		if !after[o] {
+			t.Errorf("%s is gone", o)
+		}
+	}
+	if err := l.client.RbacV1().ClusterRoles().Delete(l.ctx, "reader", metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := l.client.RbacV1().ClusterRoleBindings().Delete(l.ctx, "reader", metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := l.client.CoreV1().ServiceAccounts(controllerNamespace).Delete(l.ctx, "reader", metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("as administrator: exit code %d", code)
+	}
+	l.nothingLeft()
+}
+
+// reader makes a kubeconfig for somebody who may read everything and write
+// nothing.
+func (l *lab) reader() string {
+	l.Helper()
+	meta := metav1.ObjectMeta{Name: "reader"}
+	account, err := l.client.CoreV1().ServiceAccounts(controllerNamespace).Create(l.ctx, &corev1.ServiceAccount{ObjectMeta: meta}, metav1.CreateOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	role := &rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"get", "list", "watch"},
+	}}}
+	if _, err := l.client.RbacV1().ClusterRoles().Create(l.ctx, role, metav1.CreateOptions{}); err != nil {
+		l.Fatal(err)
+	}
+	_, err = l.client.RbacV1().ClusterRoleBindings().Create(l.ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "reader"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: account.Namespace, Name: account.Name}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	token, err := l.client.CoreV1().ServiceAccounts(account.Namespace).CreateToken(l.ctx, account.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	config, err := clientcmd.LoadFromFile(l.Kubeconfig())
+	if err != nil {
+		l.Fatal(err)
+	}
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &api.AuthInfo{Token: token.Status.Token}
+	}
+	path := filepath.Join(l.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		l.Fatal(err)
+	}
+	return path
+}
+
+// TestOffSwitch stops a hook that is already draining: the uninstall goes on at
+// once, as Helm alone would.
+func TestOffSwitch(t *testing.T) {
+	l := newLab(t)
+	l.installController(viaPostRenderer...)
+	l.installScaleSet(4, viaPostRenderer...)
+	l.GitHub().SetMode(github.Down) // so that the drain takes until we let it
+
+	type result struct {
+		out string
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		out, err := l.helm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+		done <- result{out, err}
+	}()
+	l.hookDrains()
+	off := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "arc-cleanup-off"}}
+	if _, err := l.client.CoreV1().ConfigMaps(runnerNamespace).Create(l.ctx, off, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r := <-done
+	if r.err != nil || !strings.Contains(r.out, "off: switched off by the ConfigMap arc-cleanup-off") {
+		t.Errorf("helm uninstall: %v\n%s", r.err, r.out)
+	}
+	// ARC's finalizers are where they were: nothing was forced.
+	role := product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"}
+	if !slices.Contains(l.added(), role) {
+		t.Errorf("%s is gone, though the hook was switched off", role)
+	}
+	if err := l.client.CoreV1().ConfigMaps(runnerNamespace).Delete(l.ctx, off.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	l.GitHub().SetMode(github.OK)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
