@@ -20,6 +20,9 @@ const (
 	Delete Action = "delete"
 	// Release removes ARC's finalizers from the object, and no others.
 	Release Action = "release"
+	// Nudge takes away what makes a live controller wait for GitHub: a scale set's
+	// id, or a runner's registration finalizer. The controller does the rest.
+	Nudge Action = "nudge"
 	// Await waits until somebody else has removed the object: ARC's controller,
 	// or Kubernetes' garbage collector.
 	Await Action = "await"
@@ -39,6 +42,7 @@ type PhaseName string
 const (
 	HandOver  PhaseName = "hand-over" // scale sets with busy runners are left to the controller
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
+	Unblock   PhaseName = "nudge"     // GitHub is in the controller's way
 	Busy      PhaseName = "busy"      // runners finish their jobs
 	Free      PhaseName = "release"   // ARC's finalizers go
 	Listeners PhaseName = "listeners" // what has no owner goes
@@ -93,19 +97,30 @@ type planner struct {
 	existing map[types.NamespacedName]bool
 	// left holds the scale sets that are left alone until their runners have
 	// finished their jobs.
-	left map[types.NamespacedName]bool
-	// drained says that the drain is over: the controller had its chance.
-	drained bool
-	plan    Plan
+	left  map[types.NamespacedName]bool
+	stage Stage
+	plan  Plan
 }
 
-// NewPlan decides from a survey what to do. It is a pure function. drained tells
-// it that the controller had its time, so that nothing more is awaited of it.
-func NewPlan(s *Survey, o Options, drained bool) *Plan {
+// Stage says what of the controller is still expected.
+type Stage int
+
+const (
+	// Fresh is the beginning: the controller gets its time.
+	Fresh Stage = iota
+	// Stuck says that it made no progress; as often as there is something to nudge
+	// it gets its time again.
+	Stuck
+	// Over says that nothing more is expected of it.
+	Over
+)
+
+// NewPlan decides from a survey what to do, at a stage. It is a pure function.
+func NewPlan(s *Survey, o Options, stage Stage) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
-	p := &planner{s: s, o: o, drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
+	p := &planner{s: s, o: o, stage: stage, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
 		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
 			p.others = append(p.others, c)
@@ -125,7 +140,10 @@ func NewPlan(s *Survey, o Options, drained bool) *Plan {
 	p.refuse()
 	p.leaveBusy()
 	custom := p.reachable(s.Custom)
-	if !drained && p.helper() {
+	if p.helper() && stage != Over {
+		if stage == Stuck {
+			p.nudge(custom)
+		}
 		p.drain(custom)
 	}
 	p.waitForBusy()
@@ -334,32 +352,69 @@ func (p *planner) drain(custom []Object) {
 	p.phase(Drain, steps)
 }
 
+// nudge uses the controller's own ways out when GitHub is what it waits for:
+// without its id a scale set is not de-registered, and a runner that is being
+// deleted goes without its registration finalizer. In this order: on a runner that
+// is not being deleted the controller puts the finalizer back
+// (controllers/actions.github.com/autoscalingrunnerset_controller.go,
+// ephemeralrunner_controller.go).
+func (p *planner) nudge(custom []Object) {
+	var deletes, nudges []Step
+	deleting := map[types.UID]bool{}
+	for _, o := range custom {
+		deleting[o.UID] = o.Deleting
+	}
+	busy := map[types.NamespacedName]bool{}
+	if p.o.busyRunners() != ForceBusy {
+		for _, o := range p.busy() {
+			busy[o.ScaleSet] = true
+		}
+	}
+	for _, o := range custom {
+		switch {
+		case busy[o.ScaleSet]:
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.s.Sets[o.UID].ID != "":
+			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
+		case slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer) && (deleting[o.Owner] || o.Deleting):
+			// A set that is not being deleted yet would replace its runners.
+			if !o.Deleting {
+				deletes = append(deletes, Step{Delete, o, "its scale set is being deleted"})
+			}
+			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
+		}
+	}
+	p.phase(Unblock, deletes, nudges)
+}
+
 // free removes ARC's finalizers from what is left: children before their
 // owners, and the controller's own Role and RoleBinding last, since a
 // controller that still lives needs them.
 func (p *planner) free(custom, protected []Object) {
-	// Two ranks a kind: an object is deleted before its finalizer goes, or a
-	// controller would put it back.
+	// All deletions come first, owners before children: a controller that lives
+	// replaces a runner as long as its set is not being deleted, and puts a
+	// finalizer back on what is not.
 	kinds := arc.Resources()
+	releases := len(kinds)
 	ranks := make([][]Step, 2*len(kinds)+2)
-	crdsGo := p.o.Scope == Controller && p.crdsKept() == ""
+	// Deleted with its CRD, an object needs no request of its own.
+	each := p.o.Scope == ScaleSet || p.crdsKept() != "" || p.helper()
+	why := "no controller to do it"
+	if p.helper() {
+		why = "the controller did not"
+	}
 	for _, o := range custom {
 		if p.isLeft(o) {
 			continue
 		}
-		i := 2 * slices.Index(kinds, o.Resource)
-		why := "no controller to do it"
-		if p.drained || p.helper() {
-			why = "the controller did not"
-		}
-		// Deleted with its CRD, an object needs no request of its own.
-		if !o.Deleting && !crdsGo {
-			ranks[i] = append(ranks[i], Step{Delete, o, "a scale set of the release"})
+		i := slices.Index(kinds, o.Resource)
+		if !o.Deleting && each {
+			last := releases - 1
+			ranks[last-i] = append(ranks[last-i], Step{Delete, o, "left behind"})
 		}
 		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
-			ranks[i+1] = append(ranks[i+1], Step{Release, o, why})
+			ranks[releases+i] = append(ranks[releases+i], Step{Release, o, why})
 		} else if o.Deleting {
-			ranks[i+1] = append(ranks[i+1], Step{Await, o, "already being deleted"})
+			ranks[releases+i] = append(ranks[releases+i], Step{Await, o, "already being deleted"})
 		}
 	}
 	for _, o := range protected {

@@ -30,7 +30,7 @@ func rights(p *Plan) []right {
 			switch s.Action {
 			case Delete:
 				r.verb = "delete"
-			case Release:
+			case Release, Nudge:
 				r.verb = "patch"
 			default:
 				continue

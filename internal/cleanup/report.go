@@ -74,7 +74,7 @@ type Report struct {
 // Summary is the verdict in one line.
 func (r *Report) Summary() string {
 	var parts []string
-	for _, action := range []Action{Delete, Release} {
+	for _, action := range []Action{Delete, Nudge, Release} {
 		counts := map[string]int{}
 		var order []string
 		for _, o := range r.Done {
@@ -91,7 +91,7 @@ func (r *Report) Summary() string {
 		for i, kind := range order {
 			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
 		}
-		verb := map[Action]string{Delete: "deleted ", Release: "removed ARC's finalizers from "}[action]
+		verb := map[Action]string{Delete: "deleted ", Nudge: "had the controller skip GitHub for ", Release: "removed ARC's finalizers from "}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))
 	}
 	if n := len(r.Registered); n > 0 {

@@ -25,8 +25,8 @@ const (
 	// API server gives a client of no special priority about this many seats.
 	workers = 64
 	// rounds is how often survey, plan and execution are repeated while there is
-	// still something to do: the drain, the jobs, the drain again, the work itself,
-	// and what a controller or a garbage collector brought up meanwhile.
+	// still something to do: the drain, the nudge, the jobs, both again, the work
+	// itself, and what a controller or a garbage collector brought up meanwhile.
 	rounds = 8
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
@@ -51,7 +51,7 @@ var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
-	p := NewPlan(survey(ctx, c, o), o, false)
+	p := NewPlan(survey(ctx, c, o), o, Fresh)
 	p.Refusals = append(p.Refusals, preflight(ctx, c, p)...)
 	return p
 }
@@ -77,13 +77,13 @@ type run struct {
 }
 
 func (r *run) loop(ctx context.Context) Verdict {
-	drained := false
+	stage := Fresh
 	for round := 0; ; round++ {
 		s := survey(ctx, r.client, r.options)
 		if ctx.Err() != nil {
 			return r.stopped(ctx)
 		}
-		p := NewPlan(s, r.options, drained)
+		p := NewPlan(s, r.options, stage)
 		if p.Off {
 			return Off
 		}
@@ -122,8 +122,16 @@ func (r *run) loop(ctx context.Context) Verdict {
 			}
 			// What the controller and the jobs leave can only be seen anew; and when
 			// the jobs are over, the controller has its chance again.
-			if phase.Name == Drain || phase.Name == Busy {
-				drained = phase.Name == Drain
+			if phase.Name == Drain {
+				if stage == Stuck && p.Phases[0].Name != Unblock {
+					stage = Over
+				} else {
+					stage = Stuck
+				}
+				break
+			}
+			if phase.Name == Busy {
+				stage = Fresh
 				break
 			}
 		}
@@ -158,7 +166,7 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
-	p := NewPlan(survey(look, r.client, r.options), r.options, true)
+	p := NewPlan(survey(look, r.client, r.options), r.options, Over)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
 			return Done
@@ -222,6 +230,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 
 var begin = map[PhaseName]string{
 	HandOver:  "deleting scale sets with busy runners; the controller finishes them later",
+	Unblock:   "GitHub is in the controller's way; having it finish without",
 	Busy:      "waiting for runners to finish their jobs",
 	Drain:     "waiting for ARC's controller to stop runners and de-register at GitHub",
 	Free:      "removing ARC's finalizers",
@@ -266,12 +275,7 @@ func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
 			continue
 		}
 		g.Go(func() error {
-			var err error
-			if s.Action == Delete {
-				err = r.client.Delete(ctx, s.Object.Target)
-			} else {
-				err = r.client.RemoveFinalizers(ctx, s.Object.Target, arc.IsFinalizer)
-			}
+			err := r.step(ctx, s)
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if err != nil {
@@ -289,10 +293,24 @@ func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
 	return errors.Join(errs...)
 }
 
+func (r *run) step(ctx context.Context, s Step) error {
+	t := s.Object.Target
+	switch {
+	case s.Action == Delete:
+		return r.client.Delete(ctx, t)
+	case s.Action == Release:
+		return r.client.RemoveFinalizers(ctx, t, arc.IsFinalizer)
+	case t.Resource.Resource == arc.AutoscalingRunnerSets:
+		return r.client.RemoveAnnotation(ctx, t, arc.AnnotationRunnerScaleSetID)
+	default:
+		return r.client.RemoveFinalizers(ctx, t, func(f string) bool { return f == arc.RunnerRegistrationFinalizer })
+	}
+}
+
 // registered notes what GitHub has not been told of: a controller removes these
 // finalizers only after it has told GitHub.
 func (r *run) registered(s Step, survey *Survey) {
-	if s.Action != Release {
+	if s.Action == Delete {
 		return
 	}
 	info := survey.Sets[s.Object.UID]

@@ -88,6 +88,24 @@ func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string
 	}
 }
 
+// RemoveAnnotation removes an annotation from exactly this object. Absence, and
+// an object of another UID in its place, are success.
+func (c *Client) RemoveAnnotation(ctx context.Context, t Target, key string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": t.UID, "annotations": map[string]any{key: nil}}})
+	if err != nil {
+		return err
+	}
+	err = Retry(ctx, func(ctx context.Context) error {
+		_, err := c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Patch(ctx, t.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		return err
+	})
+	// Without a resourceVersion a patch conflicts only when the UID differs.
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("removing the annotation %s from %s: %w", key, t, err)
+	}
+	return nil
+}
+
 // String is the object as kubectl names it.
 func (t Target) String() string {
 	s := t.Resource.GroupResource().String() + "/" + t.Name

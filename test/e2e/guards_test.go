@@ -140,3 +140,28 @@ func TestOffSwitch(t *testing.T) {
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.nothingLeft()
 }
+
+// TestNudge uninstalls a scale set while GitHub is down: the controller lives and
+// does all but the de-registration, and what stays at GitHub is named.
+func TestNudge(t *testing.T) {
+	l := newLab(t)
+	l.installController(viaPostRenderer...)
+	l.installScaleSet(4, append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=15s")...)
+	l.GitHub().SetMode(github.Down)
+
+	out := l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	for _, want := range []string{
+		"phase=nudge",
+		"had the controller skip GitHub for",
+		"scale set runners (id 1) of " + l.GitHub().ConfigURL(),
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the terminal does not say %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "removed ARC's finalizers") {
+		t.Errorf("finalizers were removed, though the controller could finish:\n%s", out)
+	}
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
