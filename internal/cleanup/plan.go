@@ -83,6 +83,8 @@ type planner struct {
 	o Options
 	// others are the controllers that are not the one being uninstalled.
 	others []ARC
+	// release is what is being uninstalled; zero when that is not known.
+	release types.NamespacedName
 	// sets names the scale sets of the release, for Scope ScaleSet.
 	sets map[string]bool
 	// existing holds the AutoscalingRunnerSets there are.
@@ -95,21 +97,18 @@ type planner struct {
 // NewPlan decides from a survey what to do. It is a pure function. drained tells
 // it that the controller had its time, so that nothing more is awaited of it.
 func NewPlan(s *Survey, o Options, drained bool) *Plan {
-	p := &planner{s: s, o: o, drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}}
+	p := &planner{s: s, o: o, release: uninstalled(s, o), drained: drained, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
 		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
 			p.others = append(p.others, c)
 		}
 	}
-	for _, name := range o.ScaleSetNames {
+	for _, name := range scaleSets(s, o) {
 		p.sets[name] = true
 	}
-	for _, obj := range slices.Concat(s.Custom, s.Protected) {
+	for _, obj := range s.Custom {
 		if obj.Resource.Resource == arc.AutoscalingRunnerSets {
 			p.existing[obj.ScaleSet] = true
-		}
-		if obj.ScaleSet.Name != "" && p.inRelease(obj) {
-			p.sets[obj.ScaleSet.Name] = true
 		}
 	}
 	p.refuse()
@@ -126,15 +125,42 @@ func NewPlan(s *Survey, o Options, drained bool) *Plan {
 	return &p.plan
 }
 
+// uninstalled is the Helm release being uninstalled, as far as it is known: by
+// hand it is named, and its record may be gone already.
+func uninstalled(s *Survey, o Options) types.NamespacedName {
+	switch {
+	case s.Record != nil:
+		return types.NamespacedName{Namespace: s.Record.Namespace, Name: s.Record.Name}
+	case o.Release != "":
+		return types.NamespacedName{Namespace: o.ReleaseNamespace, Name: o.Release}
+	}
+	return types.NamespacedName{}
+}
+
+// scaleSets names the scale sets of the release, as far as the survey shows
+// them, and those named in the options.
+func scaleSets(s *Survey, o Options) []string {
+	names := slices.Clone(o.ScaleSetNames)
+	of := uninstalled(s, o)
+	for _, obj := range slices.Concat(s.Custom, s.Protected) {
+		if of.Name != "" && obj.Release == of && obj.ScaleSet.Name != "" {
+			names = append(names, obj.ScaleSet.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // ours reports whether a controller is the one being uninstalled.
 func (p *planner) ours(c ARC) bool {
 	switch {
 	case p.s.Record != nil:
-		return c.Release == types.NamespacedName{Namespace: p.s.Record.Namespace, Name: p.s.Record.Name}
+		return c.Release == p.release
 	case p.o.ReleaseNamespace != "":
 		// No record (Argo CD, helm template): a controller in the same namespace
-		// is the one this hook was rendered for.
-		return c.Namespace == p.o.ReleaseNamespace
+		// is the one this hook was rendered for, unless it watches another one.
+		return c.Namespace == p.o.ReleaseNamespace &&
+			(c.Watches == "" || p.o.WatchNamespace == "" || c.Watches == p.o.WatchNamespace)
 	}
 	return false
 }
@@ -146,7 +172,7 @@ func (p *planner) leaving(c ARC) bool { return c.Deleting || p.s.Terminating[c.N
 // inRelease reports whether Helm installed the object with the release that is
 // being uninstalled.
 func (p *planner) inRelease(o Object) bool {
-	return p.s.Record != nil && o.Release == types.NamespacedName{Namespace: p.s.Record.Namespace, Name: p.s.Record.Name}
+	return p.release.Name != "" && o.Release == p.release
 }
 
 // unreachable says why an object is none of this uninstall's business; "" means
@@ -267,29 +293,31 @@ func (p *planner) drain(custom []Object) {
 // owners, and the controller's own Role and RoleBinding last, since a
 // controller that still lives needs them.
 func (p *planner) free(custom, protected []Object) {
-	// Two ranks a kind: an object is deleted before its finalizer goes, or a
-	// controller would put it back.
+	// All are deleted before the first finalizer goes: on an object that is not
+	// being deleted a controller would put it back, and a set that is not would
+	// get new runners for those that went.
 	kinds := arc.Resources()
-	ranks := make([][]Step, 2*len(kinds)+2)
+	ranks := make([][]Step, 1+len(kinds)+2)
 	crdsGo := p.o.Scope == Controller && p.crdsKept() == ""
 	for _, o := range custom {
-		i := 2 * slices.Index(kinds, o.Resource)
 		why := "no controller to do it"
 		if p.drained || p.helper() {
 			why = "the controller did not"
 		}
-		// Deleted with its CRD, an object needs no request of its own.
-		if !o.Deleting && !crdsGo {
-			ranks[i] = append(ranks[i], Step{Delete, o, "a scale set of the release"})
+		// Deleted with its CRD, an object needs no request of its own, unless a
+		// controller is there that would not let go of it until then.
+		if !o.Deleting && (!crdsGo || p.drained && p.helper()) {
+			ranks[0] = append(ranks[0], Step{Delete, o, "a scale set of the release"})
 		}
+		i := 1 + slices.Index(kinds, o.Resource)
 		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
-			ranks[i+1] = append(ranks[i+1], Step{Release, o, why})
+			ranks[i] = append(ranks[i], Step{Release, o, why})
 		} else if o.Deleting {
-			ranks[i+1] = append(ranks[i+1], Step{Await, o, "already being deleted"})
+			ranks[i] = append(ranks[i], Step{Await, o, "already being deleted"})
 		}
 	}
 	for _, o := range protected {
-		i := 2 * len(kinds)
+		i := 1 + len(kinds)
 		if arc.IsManager(o.Name) {
 			i++
 		}
