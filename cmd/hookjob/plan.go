@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
 func newPlan() *cobra.Command {
@@ -40,7 +43,7 @@ func newPlan() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
 				return exitError(exitFailed)
 			}
-			plan := cleanup.Preview(cmd.Context(), client, t.options)
+			plan := preview(cmd.Context(), client, t.options)
 			if output == "json" {
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
@@ -62,6 +65,16 @@ func newPlan() *cobra.Command {
 	t.register(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
+}
+
+// previewTime bounds a survey by hand: an API server that cannot be reached is
+// to be said, not waited for.
+const previewTime = 30 * time.Second
+
+func preview(ctx context.Context, client *kube.Client, o cleanup.Options) *cleanup.Plan {
+	ctx, cancel := context.WithTimeout(ctx, previewTime)
+	defer cancel()
+	return cleanup.Preview(ctx, client, o)
 }
 
 // printPlan prints the plan for a person.

@@ -92,9 +92,13 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 
 	start := time.Now()
 	if f.options.Job != "" {
-		if start, err = jobStart(cmd.Context(), client, f.options.ReleaseNamespace, f.options.Job); err != nil {
+		ctx, cancel := context.WithTimeout(cmd.Context(), f.budget)
+		began, err := jobStart(ctx, client, f.options.ReleaseNamespace, f.options.Job)
+		cancel()
+		if err != nil {
 			log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
-			start = time.Now()
+		} else {
+			start = began
 		}
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
@@ -106,6 +110,12 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 // end says how it went: on the log, whose last line is the verdict, and in the
 // termination message.
 func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *cleanup.Report) error {
+	if f.terminationLog != "" {
+		text := r.Text(terminationLines)
+		if err := os.WriteFile(f.terminationLog, []byte(text[max(0, len(text)-terminationBytes):]), 0o600); err != nil {
+			log.Warn().Err(err).Msg("could not write the termination message")
+		}
+	}
 	if console {
 		fmt.Fprintln(cmd.ErrOrStderr(), r.Text(reportLines))
 	} else {
@@ -130,12 +140,6 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		}
 		log.WithLevel(level).Str("verdict", string(r.Verdict)).Msg(r.Summary())
 	}
-	if f.terminationLog != "" {
-		text := r.Text(terminationLines)
-		if err := os.WriteFile(f.terminationLog, []byte(text[max(0, len(text)-terminationBytes):]), 0o600); err != nil {
-			log.Warn().Err(err).Msg("could not write the termination message")
-		}
-	}
 	if code := exitCode(r.Verdict); code != exitDone {
 		return exitError(code)
 	}
@@ -149,11 +153,11 @@ func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, 
 	if !isTerminal(cmd.InOrStdin()) {
 		return false, errors.New("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `arc-hookjob plan` first)")
 	}
-	plan := cleanup.Preview(cmd.Context(), client, o)
+	plan := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	printPlan(out, plan)
 	if len(plan.Refusals) > 0 {
-		return false, exitError(exitRefused)
+		return false, exitError(exitCode(plan.Verdict()))
 	}
 	if len(plan.Phases) == 0 {
 		return false, nil

@@ -91,6 +91,8 @@ type planner struct {
 	o Options
 	// others are the controllers that are not the one being uninstalled.
 	others []ARC
+	// release is what is being uninstalled; zero when that is not known.
+	release types.NamespacedName
 	// sets names the scale sets of the release, for Scope ScaleSet.
 	sets map[string]bool
 	// existing holds the AutoscalingRunnerSets there are.
@@ -120,21 +122,18 @@ func NewPlan(s *Survey, o Options, stage Stage) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
-	p := &planner{s: s, o: o, stage: stage, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
+	p := &planner{s: s, o: o, release: uninstalled(s, o), stage: stage, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
 		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
 			p.others = append(p.others, c)
 		}
 	}
-	for _, name := range o.ScaleSetNames {
+	for _, name := range scaleSets(s, o) {
 		p.sets[name] = true
 	}
-	for _, obj := range slices.Concat(s.Custom, s.Protected) {
+	for _, obj := range s.Custom {
 		if obj.Resource.Resource == arc.AutoscalingRunnerSets {
 			p.existing[obj.ScaleSet] = true
-		}
-		if obj.ScaleSet.Name != "" && p.inRelease(obj) {
-			p.sets[obj.ScaleSet.Name] = true
 		}
 	}
 	p.refuse()
@@ -156,15 +155,42 @@ func NewPlan(s *Survey, o Options, stage Stage) *Plan {
 	return &p.plan
 }
 
+// uninstalled is the Helm release being uninstalled, as far as it is known: by
+// hand it is named, and its record may be gone already.
+func uninstalled(s *Survey, o Options) types.NamespacedName {
+	switch {
+	case s.Record != nil:
+		return types.NamespacedName{Namespace: s.Record.Namespace, Name: s.Record.Name}
+	case o.Release != "":
+		return types.NamespacedName{Namespace: o.ReleaseNamespace, Name: o.Release}
+	}
+	return types.NamespacedName{}
+}
+
+// scaleSets names the scale sets of the release, as far as the survey shows
+// them, and those named in the options.
+func scaleSets(s *Survey, o Options) []string {
+	names := slices.Clone(o.ScaleSetNames)
+	of := uninstalled(s, o)
+	for _, obj := range slices.Concat(s.Custom, s.Protected) {
+		if of.Name != "" && obj.Release == of && obj.ScaleSet.Name != "" {
+			names = append(names, obj.ScaleSet.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // ours reports whether a controller is the one being uninstalled.
 func (p *planner) ours(c ARC) bool {
 	switch {
 	case p.s.Record != nil:
-		return c.Release == types.NamespacedName{Namespace: p.s.Record.Namespace, Name: p.s.Record.Name}
+		return c.Release == p.release
 	case p.o.ReleaseNamespace != "":
 		// No record (Argo CD, helm template): a controller in the same namespace
-		// is the one this hook was rendered for.
-		return c.Namespace == p.o.ReleaseNamespace
+		// is the one this hook was rendered for, unless it watches another one.
+		return c.Namespace == p.o.ReleaseNamespace &&
+			(c.Watches == "" || p.o.WatchNamespace == "" || c.Watches == p.o.WatchNamespace)
 	}
 	return false
 }
@@ -176,7 +202,7 @@ func (p *planner) leaving(c ARC) bool { return c.Deleting || p.s.Terminating[c.N
 // inRelease reports whether Helm installed the object with the release that is
 // being uninstalled.
 func (p *planner) inRelease(o Object) bool {
-	return p.s.Record != nil && o.Release == types.NamespacedName{Namespace: p.s.Record.Namespace, Name: p.s.Record.Name}
+	return p.release.Name != "" && o.Release == p.release
 }
 
 // unreachable says why an object is none of this uninstall's business; "" means
@@ -396,8 +422,9 @@ func (p *planner) free(custom, protected []Object) {
 	kinds := arc.Resources()
 	releases := len(kinds)
 	ranks := make([][]Step, 2*len(kinds)+2)
-	// Deleted with its CRD, an object needs no request of its own.
-	each := p.o.Scope == ScaleSet || p.crdsKept() != "" || p.helper()
+	// Deleted with its CRD, an object needs no request of its own, unless a
+	// controller is there that would not let go of it until then.
+	each := p.o.Scope == ScaleSet || p.crdsKept() != "" || p.stage == Over && p.helper()
 	why := "no controller to do it"
 	if p.helper() {
 		why = "the controller did not"

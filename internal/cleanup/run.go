@@ -83,6 +83,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if ctx.Err() != nil {
 			return r.stopped(ctx)
 		}
+		// A scale set of the release stays one when it is gone: what is left of it
+		// is found by its name.
+		r.options.ScaleSetNames = scaleSets(s, r.options)
 		p := NewPlan(s, r.options, stage)
 		if p.Off {
 			return Off
@@ -100,6 +103,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 				Int("protected", len(s.Protected)).Int("crds", len(s.CRDs)).Msg("surveyed")
 		}
 		if len(p.Phases) == 0 {
+			r.report.Errs = nil
 			return Done
 		}
 		if round == rounds || r.permanent() {
@@ -110,14 +114,12 @@ func (r *run) loop(ctx context.Context) Verdict {
 		r.report.Errs = nil
 		for _, phase := range p.Phases {
 			err := r.execute(ctx, phase, s)
+			r.failed(ctx, err)
 			if ctx.Err() != nil {
 				return r.stopped(ctx)
 			}
 			if err != nil {
 				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
-				if !errors.Is(err, errChanged) {
-					r.report.Errs = append(r.report.Errs, err)
-				}
 				break
 			}
 			// What the controller and the jobs leave can only be seen anew; and when
@@ -134,6 +136,25 @@ func (r *run) loop(ctx context.Context) Verdict {
 				stage = Fresh
 				break
 			}
+		}
+	}
+}
+
+// failed puts the errors of a phase into the report, each by itself. That the
+// context ended is said by the verdict, not here.
+func (r *run) failed(ctx context.Context, err error) {
+	var errs writeErrors
+	switch {
+	case errors.As(err, &errs):
+	case err == nil, ctx.Err() != nil, errors.Is(err, errChanged):
+	default:
+		errs = writeErrors{err}
+	}
+	for _, err := range errs {
+		cut := ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
+		// What was tried again until then is worth a line.
+		if !cut || kube.Transient(err) {
+			r.report.Errs = append(r.report.Errs, err)
 		}
 	}
 }
@@ -290,7 +311,10 @@ func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return errors.Join(errs...)
+	if len(errs) > 0 {
+		return writeErrors(errs)
+	}
+	return nil
 }
 
 func (r *run) step(ctx context.Context, s Step) error {
@@ -318,6 +342,19 @@ func (r *run) registered(s Step, survey *Survey) {
 		r.report.Registered = append(r.report.Registered, Registration{s.Object, info})
 	}
 }
+
+// writeErrors are those of one rank. There may be thousands, of which a log line
+// needs but one.
+type writeErrors []error
+
+func (e writeErrors) Error() string {
+	if len(e) == 1 {
+		return e[0].Error()
+	}
+	return fmt.Sprintf("%v (and %d more errors)", e[0], len(e)-1)
+}
+
+func (e writeErrors) Unwrap() []error { return e }
 
 // await waits until the objects of the steps are gone. Of scale sets that are
 // being drained, what their controller makes meanwhile is awaited too.

@@ -4,8 +4,10 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -76,13 +78,21 @@ func New(cfg *rest.Config) (*Client, error) {
 }
 
 // Each calls do for the metadata of every object of a resource in a namespace
-// ("" is all of them), a page at a time. An expired continue token starts a
-// full list, as kubectl does.
+// ("" is all of them), a page at a time. Where a continue token expires, the
+// list goes on from the same place with what there is by then: no object is seen
+// twice, and one that was there all the time is seen.
 func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, namespace string, opts metav1.ListOptions, do func(*metav1.PartialObjectMetadata) error) error {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		var page *metav1.PartialObjectMetadataList
 		err := Retry(ctx, func(ctx context.Context) (err error) {
 			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
+			// The API server sends the token to go on with along with the error
+			// (k8s.io/apiserver pkg/storage/etcd3/errors.go).
+			var expired apierrors.APIStatus
+			if o.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &expired) && expired.Status().Continue != "" {
+				o.Continue = expired.Status().Continue
+				page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
+			}
 			return err
 		})
 		return page, err

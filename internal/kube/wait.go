@@ -60,10 +60,19 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 	distance, left := -1, -1
 	for {
 		d, l, synced := 0, 0, true
-		var names []string
+		var (
+			names  []string
+			unread error
+		)
 		for _, w := range watches {
 			wd, wl, ok := w.count(&names)
 			d, l, synced = d+wd, l+wl, synced && ok
+			if err := w.failed.Load(); !ok && err != nil {
+				unread = fmt.Errorf("watching %s: %w", where(w.resource, w.namespace), *err)
+				if apierrors.IsForbidden(*err) {
+					return unread
+				}
+			}
 		}
 		if synced {
 			if l != left {
@@ -81,6 +90,10 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-stagnant.C:
+			// What was never seen cannot be said to stand still.
+			if unread != nil {
+				return unread
+			}
 			return fmt.Errorf("%w for %s: %d objects left", ErrStagnant, patience, left)
 		case <-changed:
 		}
@@ -94,16 +107,19 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 
 // watch is one running informer.
 type watch struct {
-	resource string
-	informer cache.SharedIndexInformer
-	match    func(*metav1.PartialObjectMetadata) bool
+	resource  schema.GroupVersionResource
+	namespace string
+	informer  cache.SharedIndexInformer
+	match     func(*metav1.PartialObjectMetadata) bool
 	// absent is set while the API server does not know the resource, as after
 	// the deletion of its CRD.
 	absent atomic.Bool
+	// failed is the last error of listing or watching.
+	failed atomic.Pointer[error]
 }
 
 func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, error) {
-	w := &watch{resource: s.Resource.Resource, match: s.Match}
+	w := &watch{resource: s.Resource, namespace: s.Namespace, match: s.Match}
 	w.informer = metadatainformer.NewFilteredMetadataInformer(c.Metadata, s.Resource, s.Namespace, 0, cache.Indexers{},
 		func(o *metav1.ListOptions) { o.FieldSelector = s.Fields }).Informer()
 	// Labels, annotations and managed fields are most of an object's metadata;
@@ -121,6 +137,7 @@ func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, e
 	}
 	err = w.informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 		w.absent.Store(apierrors.IsNotFound(err))
+		w.failed.Store(&err)
 		poke()
 	})
 	if err != nil {
@@ -161,7 +178,7 @@ func (w *watch) count(names *[]string) (distance, left int, known bool) {
 		}
 		left++
 		if len(*names) < examples {
-			*names = append(*names, w.resource+"/"+m.Name)
+			*names = append(*names, w.resource.Resource+"/"+m.Name)
 		}
 		distance += 1 + len(m.Finalizers)
 		if m.DeletionTimestamp == nil {

@@ -39,12 +39,16 @@ func (c *Client) Delete(ctx context.Context, t Target) error {
 	return nil
 }
 
+// turns bounds how often an object is read again that changes under our hands.
+const turns = 10
+
 // RemoveFinalizers removes those finalizers for which own is true, and no
 // other. The patch tests UID and finalizers, so that whatever changed meanwhile
 // makes it fail and be worked out anew from a fresh read. Absence is success.
+// After a few such turns it is left to the caller to look again.
 func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string) bool) error {
 	r := c.Metadata.Resource(t.Resource).Namespace(t.Namespace)
-	for {
+	for turn := 1; ; turn++ {
 		keep := slices.DeleteFunc(slices.Clone(t.Finalizers), own)
 		if len(keep) == len(t.Finalizers) {
 			return nil
@@ -81,7 +85,7 @@ func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string
 			return fmt.Errorf("reading %s: %w", t, err)
 		case now.UID != t.UID:
 			return nil
-		case apierrors.IsInvalid(patchErr) && slices.Equal(now.Finalizers, t.Finalizers):
+		case turn == turns, apierrors.IsInvalid(patchErr) && slices.Equal(now.Finalizers, t.Finalizers):
 			return fmt.Errorf("removing finalizers from %s: %w", t, patchErr)
 		}
 		t.Finalizers = now.Finalizers

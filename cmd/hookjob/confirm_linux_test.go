@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// terminal is a terminal on which somebody typed this.
+func terminal(t *testing.T, typed string) *os.File {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo terminals here: %v", err)
+	}
+	t.Cleanup(func() { _ = master.Close() })
+	var unlock, number uint32
+	control := func(request uintptr, value *uint32) {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), request, uintptr(unsafe.Pointer(value))); errno != 0 {
+			t.Skipf("no pseudo terminals here: %v", errno)
+		}
+	}
+	control(syscall.TIOCSPTLCK, &unlock)
+	control(syscall.TIOCGPTN, &number)
+	side, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo terminals here: %v", err)
+	}
+	t.Cleanup(func() { _ = side.Close() })
+	if _, err := master.WriteString(typed); err != nil {
+		t.Fatal(err)
+	}
+	return side
+}
+
+func TestRunByHandAsksFirst(t *testing.T) {
+	t.Parallel()
+	const question = "Do this? [y/N] "
+	tests := map[string]struct {
+		api     *api
+		typed   string
+		args    []string
+		code    int
+		asked   bool
+		deleted int
+		stderr  string
+	}{
+		"yes":                  {withCRDs(), "yes\n", nil, exitDone, true, 4, "done: nothing of ARC is left"},
+		"y":                    {withCRDs(), " Y \n", nil, exitDone, true, 4, `(context "test")`},
+		"no":                   {withCRDs(), "n\n", nil, exitRefused, true, 0, "Nothing was written."},
+		"nothing is no":        {withCRDs(), "\n", nil, exitRefused, true, 0, "Nothing was written."},
+		"anything else is no":  {withCRDs(), "yesterday\n", nil, exitRefused, true, 0, "Nothing was written."},
+		"the end of input":     {withCRDs(), "\x04", nil, exitRefused, true, 0, "Nothing was written."},
+		"not with --yes":       {withCRDs(), "n\n", []string{"--yes"}, exitDone, false, 4, "done"},
+		"not with nothing":     {&api{}, "n\n", nil, exitDone, false, 0, "Nothing to do."},
+		"not when it refuses":  {mixed(), "y\n", nil, exitRefused, false, 0, "REFUSED: scale set live"},
+		"nor without a right":  {&api{fail: map[string]int{"/api/v1/pods": http.StatusForbidden}}, "y\n", nil, exitNotPermitted, false, 0, "REFUSED"},
+		"nor what is not read": {&api{fail: map[string]int{"/api/v1/pods": http.StatusConflict}}, "y\n", nil, exitFailed, false, 0, "REFUSED"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := append([]string{"run", "--kubeconfig", test.api.kubeconfig(t)}, test.args...)
+			got := command(t.Context(), terminal(t, test.typed), args...)
+			if got.code != test.code || strings.Contains(got.stderr, question) != test.asked || !strings.Contains(got.stderr, test.stderr) {
+				t.Errorf("exit code %d, want %d:\n%s", got.code, test.code, got.stderr)
+			}
+			if !test.asked && test.args == nil && strings.Contains(got.stderr, "arc-cleanup begins") {
+				t.Errorf("went on without asking:\n%s", got.stderr)
+			}
+			if len(test.api.deleted) != test.deleted {
+				t.Errorf("deleted %q", test.api.deleted)
+			}
+		})
+	}
+}

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	kubeconfig := (&api{}).kubeconfig(t)
+	tests := map[string]struct {
+		args   []string
+		env    string // NAME=value
+		stderr string
+	}{
+		"a scope that is none":          {[]string{"plan", "--scope", "cluster"}, "", `--scope "cluster": must be controller or scale-set`},
+		"a Job without its namespace":   {[]string{"plan", "--job", "j"}, "", "need --release-namespace"},
+		"a release without namespace":   {[]string{"plan", "--release", "r"}, "", "need --release-namespace"},
+		"a scale set without namespace": {[]string{"plan", "--scope", "scale-set", "--scale-set", "s"}, "", "need --release-namespace"},
+		"two names of the release":      {[]string{"plan", "-n", "ns", "--job", "j", "--release", "r"}, "", "--job and --release both name the release; give one"},
+		"proof of what":                 {[]string{"plan", "--require-uninstalling"}, "", "--require-uninstalling needs --job or --release"},
+		"which scale set":               {[]string{"plan", "--scope", "scale-set", "-n", "ns"}, "", "needs --job, --release or --scale-set, to know which"},
+		"no grace":                      {[]string{"plan", "--grace", "0s"}, "", "--grace 0s: must be more than 0"},
+		"no budget":                     {[]string{"run", "--yes", "--budget", "-1s"}, "", "--budget -1s: must be more than 0"},
+		"an output that is none":        {[]string{"plan", "--output", "yaml"}, "", `--output "yaml": must be table or json`},
+		"a log that is none":            {[]string{"run", "--yes", "--log-format", "xml"}, "", `--log-format "xml": must be auto, console or json`},
+		"an argument":                   {[]string{"run", "arc"}, "", `unknown command "arc"`},
+		"an unknown flag":               {[]string{"run", "--force"}, "", "unknown flag: --force"},
+		"an unknown command":            {[]string{"destroy"}, "", `unknown command "destroy"`},
+		"a bad value in the environment": {
+			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE="soon"`,
+		},
+		"a bad combination by environment": {[]string{"plan"}, "ARC_CLEANUP_SCOPE=scale-set", "need --release-namespace"},
+		"by hand without a terminal":       {[]string{"run"}, "", "there is no terminal to ask on: give --yes"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if key, value, ok := strings.Cut(test.env, "="); ok {
+				t.Setenv(key, value)
+			}
+			t.Setenv("KUBECONFIG", kubeconfig)
+			got := command(t.Context(), strings.NewReader("y\n"), test.args...)
+			if got.code != exitUsage || !strings.Contains(got.stderr, test.stderr) || !strings.HasPrefix(got.stderr, "arc-hookjob: ") || got.stdout != "" {
+				t.Errorf("exit code %d, want %d; stdout %q; stderr %q, want %q in it", got.code, exitUsage, got.stdout, got.stderr, test.stderr)
+			}
+		})
+	}
+}
+
+func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
+	byHand := cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets, Grace: time.Minute}
+	change := func(f func(*cleanup.Options)) cleanup.Options {
+		o := byHand
+		f(&o)
+		return o
+	}
+	tests := map[string]struct {
+		args []string
+		env  map[string]string
+		want cleanup.Options
+	}{
+		"by hand": {nil, nil, byHand},
+		"the hook asks for proof": {[]string{"--job", "j", "-n", "ns"}, nil, change(func(o *cleanup.Options) {
+			o.Job, o.ReleaseNamespace, o.RequireUninstalling = "j", "ns", true
+		})},
+		"unless told not to": {[]string{"--job", "j", "-n", "ns", "--require-uninstalling=false"}, nil, change(func(o *cleanup.Options) {
+			o.Job, o.ReleaseNamespace = "j", "ns"
+		})},
+		"also by the environment": {[]string{"--job", "j"}, map[string]string{"ARC_CLEANUP_RELEASE_NAMESPACE": "ns", "ARC_CLEANUP_REQUIRE_UNINSTALLING": "false"}, change(func(o *cleanup.Options) {
+			o.Job, o.ReleaseNamespace = "j", "ns"
+		})},
+		"by hand, a release needs no proof": {[]string{"--release", "r", "-n", "ns"}, nil, change(func(o *cleanup.Options) {
+			o.Release, o.ReleaseNamespace = "r", "ns"
+		})},
+		"the flag beats the environment": {[]string{"--grace", "5s"}, map[string]string{"ARC_CLEANUP_GRACE": "9s", "ARC_CLEANUP_WATCH_NAMESPACE": "w"}, change(func(o *cleanup.Options) {
+			o.Grace, o.WatchNamespace = 5*time.Second, "w"
+		})},
+		"the listeners are beside the scale set": {[]string{"--scope", "scale-set", "-n", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
+			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "ns", []string{"a", "b"}
+		})},
+		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *cleanup.Options) {
+			o.ScaleSets, o.BusyRunners = cleanup.DeleteScaleSets, cleanup.ForceBusy
+		})},
+		"unless told where": {[]string{"--scope", "scale-set", "-n", "ns", "--scale-set", "a", "--scale-set", "b", "--controller-namespace", "c"}, nil, change(func(o *cleanup.Options) {
+			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "c", []string{"a", "b"}
+		})},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for k, v := range test.env {
+				t.Setenv(k, v)
+			}
+			var target target
+			cmd := &cobra.Command{}
+			target.register(cmd.Flags())
+			if err := errors.Join(cmd.ParseFlags(test.args), fromEnvironment(cmd), target.complete(cmd.Flags())); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, target.options); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
+	tests := map[cleanup.Verdict]string{
+		cleanup.Done: "done,", cleanup.Failed: "failed:", cleanup.Refused: "refused ", cleanup.Residue: "residue:",
+		cleanup.NotPermitted: "not permitted:", cleanup.OutOfTime: "the time budget is used up", cleanup.Interrupted: "interrupted;",
+	}
+	codes := []int{exitUsage, exitWork}
+	for verdict, meaning := range tests {
+		code := exitCode(verdict)
+		codes = append(codes, code)
+		if !regexp.MustCompile(`(?m)^  ` + strconv.Itoa(code) + ` +` + regexp.QuoteMeta(meaning)).MatchString(exitHelp) {
+			t.Errorf("%s: the help does not say %d %s", verdict, code, meaning)
+		}
+	}
+	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "of plan: there is something to do"} {
+		if !regexp.MustCompile(`(?m)^  ` + strconv.Itoa(code) + ` +` + meaning).MatchString(exitHelp) {
+			t.Errorf("the help does not say %d %s", code, meaning)
+		}
+	}
+	var helped []int
+	for _, m := range regexp.MustCompile(`(?m)^  (\d+) `).FindAllStringSubmatch(exitHelp, -1) {
+		n, _ := strconv.Atoi(m[1])
+		helped = append(helped, n)
+	}
+	slices.Sort(codes)
+	if diff := cmp.Diff(codes, helped); diff != "" {
+		t.Errorf("codes in the help (-want +got):\n%s", diff)
+	}
+	for _, name := range []string{"run", "plan"} {
+		if got := command(t.Context(), nil, name, "--help"); got.code != exitDone || !strings.Contains(got.stdout, exitHelp) {
+			t.Errorf("%s --help: exit code %d, and not the exit codes:\n%s", name, got.code, got.stdout)
+		}
+	}
+}
+
+// mixed is a cluster with something of every sort for a plan.
+func mixed() *api {
+	return withCRDs().
+		with(runners+"ephemeralrunners/r", nil).
+		with(runners+"autoscalingrunnersets/live", map[string]any{"status": map[string]any{"currentRunners": 2, "runningEphemeralRunners": 1}}, "gpu", "runners")
+}
+
+func TestPlanIsPrinted(t *testing.T) {
+	got := command(t.Context(), nil, "plan", "--kubeconfig", mixed().kubeconfig(t), "--output", "json")
+	golden(t, "plan.json", got.stdout)
+	if got.code != exitRefused || got.stderr != "" {
+		t.Errorf("exit code %d, stderr %q", got.code, got.stderr)
+	}
+	got = command(t.Context(), nil, "plan", "--kubeconfig", mixed().kubeconfig(t))
+	golden(t, "plan.txt", got.stdout)
+
+	got = command(t.Context(), nil, "plan", "--watch-namespace", "other", "--kubeconfig", mixed().kubeconfig(t), "-o", "json")
+	golden(t, "plan-kept.json", got.stdout)
+}
+
+func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
+	t.Parallel()
+	const pods = "/api/v1/pods"
+	tests := map[string]struct {
+		api  *api
+		code int
+		want string
+	}{
+		"nothing":       {&api{}, exitDone, "Nothing to do.\n"},
+		"work":          {withCRDs(), exitWork, "delete"},
+		"refused":       {mixed(), exitRefused, "REFUSED: scale set live"},
+		"not permitted": {&api{fail: map[string]int{pods: http.StatusForbidden}}, exitNotPermitted, "REFUSED: could not read pods"},
+		"unreadable":    {&api{fail: map[string]int{pods: http.StatusConflict}}, exitFailed, "REFUSED: could not read pods"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := command(t.Context(), nil, "plan", "--kubeconfig", test.api.kubeconfig(t))
+			if got.code != test.code || !strings.Contains(got.stdout, test.want) {
+				t.Errorf("exit code %d, want %d:\n%s", got.code, test.code, got.stdout)
+			}
+		})
+	}
+}
+
+func TestAClusterThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	// Nothing listens on port 1.
+	there := kubeconfigOf(t, "http://127.0.0.1:1")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	got := command(ctx, nil, "plan", "--kubeconfig", there)
+	if got.code != exitFailed || !strings.Contains(got.stdout, "connection refused") {
+		t.Errorf("exit code %d:\n%s", got.code, got.stdout)
+	}
+	for _, name := range []string{"plan", "run"} {
+		if got := command(t.Context(), nil, name, "--kubeconfig", there+"x"); got.code != exitFailed || !strings.Contains(got.stderr, "reading the kubeconfig") {
+			t.Errorf("%s: exit code %d: %s", name, got.code, got.stderr)
+		}
+	}
+}
+
+// logLines are the lines of a JSON log.
+func logLines(t *testing.T, text string) (out []map[string]any) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("%v in line %q", err, line)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func TestTheVerdictIsTheLastLineAndTheTerminationMessage(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		api     *api
+		code    int
+		verdict string
+	}{
+		"done":    {withCRDs(), exitDone, "done"},
+		"refused": {mixed(), exitRefused, "refused"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "termination")
+			got := command(t.Context(), nil, "run", "--yes", "--log-format", "json", "--termination-log", file, "--kubeconfig", test.api.kubeconfig(t))
+			lines := logLines(t, got.stderr)
+			last := lines[len(lines)-1]
+			if got.code != test.code || last["verdict"] != test.verdict {
+				t.Errorf("exit code %d, last line %v", got.code, last)
+			}
+			message, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			summary, _ := last["message"].(string)
+			if !strings.HasSuffix(string(message), summary) || summary == "" {
+				t.Errorf("termination message %q does not end with %q", message, summary)
+			}
+		})
+	}
+}
+
+func TestTheVerdictIsTheLastLineOfAConsoleToo(t *testing.T) {
+	t.Parallel()
+	got := command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--kubeconfig", mixed().kubeconfig(t))
+	want := "    helm uninstall gpu --namespace runners\nrefused: nothing was written\n"
+	if got.code != exitRefused || !strings.HasSuffix(got.stderr, want) {
+		t.Errorf("exit code %d:\n%s", got.code, got.stderr)
+	}
+}
+
+func TestNothingComesAfterTheVerdict(t *testing.T) {
+	t.Parallel()
+	nowhere := filepath.Join(t.TempDir(), "no", "such", "folder")
+	got := command(t.Context(), nil, "run", "--yes", "--log-format", "json", "--termination-log", nowhere, "--kubeconfig", (&api{}).kubeconfig(t))
+	lines := logLines(t, got.stderr)
+	if got.code != exitDone || lines[len(lines)-1]["verdict"] != "done" || !strings.Contains(got.stderr, "could not write the termination message") {
+		t.Errorf("exit code %d:\n%s", got.code, got.stderr)
+	}
+}
+
+func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
+	t.Parallel()
+	r := &cleanup.Report{Verdict: cleanup.Residue}
+	for range 3 * terminationLines {
+		r.Left = append(r.Left, cleanup.Left{Why: strings.Repeat("x", 1000)})
+	}
+	f := runFlags{terminationLog: filepath.Join(t.TempDir(), "termination")}
+	cmd := &cobra.Command{}
+	cmd.SetErr(&strings.Builder{})
+	if err := f.end(cmd, newLogger(false, &strings.Builder{}), false, r); !errors.Is(err, exitError(exitResidue)) {
+		t.Errorf("error %v", err)
+	}
+	message, err := os.ReadFile(f.terminationLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(message) != 4096 || !strings.HasSuffix(string(message), "\n"+r.Summary()) {
+		t.Errorf("%d bytes, which end with %q", len(message), message[max(0, len(message)-200):])
+	}
+}
+
+func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
+	t.Parallel()
+	job := func(start string) *api {
+		return withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": start}})
+	}
+	long := time.Now().Add(-time.Hour).Format(time.RFC3339)
+	tests := map[string]struct {
+		api  *api
+		code int
+		warn bool
+	}{
+		"just now":          {job(time.Now().Format(time.RFC3339)), exitDone, false},
+		"an hour ago":       {job(long), exitOutOfTime, false},
+		"not known":         {withCRDs(), exitDone, true},
+		"not yet":           {job(""), exitDone, true},
+		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitDone, true},
+		"of the wrong type": {withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": 1}}), exitDone, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := command(t.Context(), nil, "run", "--job", "hook", "-n", "systems", "--require-uninstalling=false", "--log-format", "json", "--kubeconfig", test.api.kubeconfig(t))
+			if got.code != test.code || strings.Contains(got.stderr, "the Job's start is unknown") != test.warn {
+				t.Errorf("exit code %d, want %d:\n%s", got.code, test.code, got.stderr)
+			}
+			if test.code == exitOutOfTime && len(test.api.deleted) > 0 {
+				t.Errorf("deleted %q", test.api.deleted)
+			}
+		})
+	}
+}
+
+func TestAJobNeedsProof(t *testing.T) {
+	t.Parallel()
+	a := withCRDs()
+	got := command(t.Context(), nil, "run", "--job", "hook", "-n", "systems", "--kubeconfig", a.kubeconfig(t))
+	if got.code != exitRefused || !strings.Contains(got.stderr, "no proof that anything is being uninstalled") || len(a.deleted) > 0 {
+		t.Errorf("exit code %d, deleted %q:\n%s", got.code, a.deleted, got.stderr)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if got := command(t.Context(), nil, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
+		t.Errorf("%+v", got)
+	}
+	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-hookjob dev") {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,107 @@
+package arc
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOnlyExactFinalizersAreOwn(t *testing.T) {
+	own := []string{
+		"autoscalingrunnerset.actions.github.com/finalizer",
+		"autoscalinglistener.actions.github.com/finalizer",
+		"ephemeralrunner.actions.github.com/finalizer",
+		"ephemeralrunnerset.actions.github.com/finalizer",
+		"ephemeralrunner.actions.github.com/runner-registration-finalizer",
+		"actions.github.com/cleanup-protection",
+		"actions.github.com/secret-protection",
+	}
+	foreign := []string{
+		"customresourcecleanup.apiextensions.k8s.io", // the CRD's own
+		"foregroundDeletion",
+		"kubernetes.io/pvc-protection",
+		"actions.github.com/cleanup-protection2",
+		"Actions.github.com/cleanup-protection",
+		"example.actions.github.com/finalizer",
+		"actions.github.com/finalizer",
+		"",
+	}
+	// Interleaved, so that the order of each half is seen to be kept.
+	var names []string
+	for i, f := range foreign {
+		names = append(names, f)
+		if i < len(own) {
+			names = append(names, own[i])
+		}
+	}
+	gotOwn, gotForeign := Finalizers(names)
+	if diff := cmp.Diff(own, gotOwn); diff != "" {
+		t.Errorf("own (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(foreign, gotForeign); diff != "" {
+		t.Errorf("foreign (-want +got):\n%s", diff)
+	}
+}
+
+func TestChildrenComeBeforeParents(t *testing.T) {
+	var got []string
+	for _, r := range Resources() {
+		if r.Group != "actions.github.com" || r.Version != "v1alpha1" {
+			t.Errorf("%s: not ARC's group and version", r)
+		}
+		got = append(got, Kind(r.Resource))
+	}
+	want := []string{"EphemeralRunner", "EphemeralRunnerSet", "AutoscalingListener", "AutoscalingRunnerSet"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestKindOfAForeignResourceIsEmpty(t *testing.T) {
+	if got := Kind("secrets"); got != "" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCRDsAreThoseOfTheChart(t *testing.T) {
+	want := []string{
+		"ephemeralrunners.actions.github.com",
+		"ephemeralrunnersets.actions.github.com",
+		"autoscalinglisteners.actions.github.com",
+		"autoscalingrunnersets.actions.github.com",
+	}
+	if diff := cmp.Diff(want, CRDs()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestIsManager(t *testing.T) {
+	tests := map[string]bool{
+		"arc-runner-set-gha-rs-manager":    true,
+		"arc-runner-set-manager-role":      true, // experimental charts, Role and RoleBinding
+		"arc-runner-set-gha-rs-kube-mode":  false,
+		"arc-runner-set-0a1b2c3d-listener": false,
+		"manager-of-runners":               false,
+		"manager":                          false,
+	}
+	for name, want := range tests {
+		if got := IsManager(name); got != want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+func TestIsControllerPartOf(t *testing.T) {
+	tests := map[string]bool{
+		"gha-rs-controller":               true,
+		"gha-runner-scale-set-controller": true, // up to chart 0.4.0
+		"gha-rs":                          false,
+		"gha-runner-scale-set":            false,
+		"":                                false,
+	}
+	for value, want := range tests {
+		if got := IsControllerPartOf(value); got != want {
+			t.Errorf("%q: %t", value, got)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+// Package internal holds no code, only the test of how its packages depend on
+// each other.
+package internal
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const module = "github.com/arc-cleanup/arc-cleanup/"
+
+// deps returns which packages of this module a package is built of, other than
+// itself.
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+pkg).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	var own []string
+	for dep := range strings.Lines(string(out)) {
+		if p, ok := strings.CutPrefix(strings.TrimSpace(dep), module); ok && p != pkg {
+			own = append(own, p)
+		}
+	}
+	slices.Sort(own)
+	return own
+}
+
+// TestDependenciesPointOneWay names, for every package, all that it may be built
+// of: the two sides, rendering and cleaning up, meet in internal/arc only.
+func TestDependenciesPointOneWay(t *testing.T) {
+	t.Parallel()
+	tests := map[string][]string{
+		"charts":           nil,
+		"internal/arc":     nil,
+		"internal/kube":    nil,
+		"internal/version": nil,
+
+		"internal/manifest":   nil,
+		"internal/hook":       {"charts", "internal/arc", "internal/version"},
+		"internal/postrender": {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
+		"cmd/postrender":      {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
+
+		"internal/release": {"internal/kube"},
+		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release"},
+		"cmd/hookjob":      {"internal/arc", "internal/cleanup", "internal/kube", "internal/release", "internal/version"},
+	}
+	for pkg, allowed := range tests {
+		t.Run(pkg, func(t *testing.T) {
+			t.Parallel()
+			for _, dep := range deps(t, pkg) {
+				if !slices.Contains(allowed, dep) {
+					t.Errorf("%s depends on %s", pkg, dep)
+				}
+			}
+		})
+	}
+
+	t.Run("every package is in the table", func(t *testing.T) {
+		t.Parallel()
+		out, err := exec.CommandContext(t.Context(), "go", "list", module+"internal/...", module+"cmd/...").CombinedOutput()
+		if err != nil {
+			t.Fatalf("go list: %v\n%s", err, out)
+		}
+		var missing []string
+		for p := range strings.Lines(string(out)) {
+			p = strings.TrimPrefix(strings.TrimSpace(p), module)
+			if _, ok := tests[p]; !ok && p != "internal" {
+				missing = append(missing, p)
+			}
+		}
+		if diff := cmp.Diff([]string(nil), missing); diff != "" {
+			t.Errorf("not in the table:\n%s", diff)
+		}
+	})
+}
+
+// TestPostRendererIsSmall keeps what talks to a cluster out of the post-renderer.
+func TestPostRendererIsSmall(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"cmd/postrender").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		switch dep = strings.TrimSpace(dep); dep {
+		case "k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "helm.sh/helm/v3/pkg/action":
+			t.Errorf("cmd/postrender depends on %s", dep)
+		}
+	}
+}

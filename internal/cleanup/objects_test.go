@@ -1,0 +1,136 @@
+package cleanup
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// short names of resources, as in "ers runners/set-1".
+var short = map[string]schema.GroupVersionResource{
+	"ars": arc.Resource(arc.AutoscalingRunnerSets), "al": arc.Resource(arc.AutoscalingListeners),
+	"ers": arc.Resource(arc.EphemeralRunnerSets), "er": arc.Resource(arc.EphemeralRunners),
+	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
+	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
+	"configmap": {Version: "v1", Resource: "configmaps"},
+}
+
+func shortOf(gvr schema.GroupVersionResource) string {
+	for s, r := range short {
+		if r == gvr {
+			return s
+		}
+	}
+	return gvr.Resource
+}
+
+// ref is an object as the tests name it.
+func ref(o Object) string {
+	if o.Namespace == "" {
+		return shortOf(o.Resource) + " " + o.Name
+	}
+	return shortOf(o.Resource) + " " + o.Namespace + "/" + o.Name
+}
+
+func named(s string) types.NamespacedName {
+	ns, name, ok := strings.Cut(s, "/")
+	if !ok {
+		return types.NamespacedName{Name: s}
+	}
+	return types.NamespacedName{Namespace: ns, Name: name}
+}
+
+type with func(*Object)
+
+// obj makes "er runners/r1", whose UID is that text. ARC's kinds carry ARC's
+// finalizer unless told otherwise.
+func obj(text string, mods ...with) Object {
+	kind, name, _ := strings.Cut(text, " ")
+	n := named(name)
+	o := Object{Target: kube.Target{Resource: short[kind], Namespace: n.Namespace, Name: n.Name, UID: types.UID(text)}}
+	switch kind {
+	case "ars":
+		o.ScaleSet = n
+		o.Finalizers = []string{arc.AutoscalingRunnerSetFinalizer}
+	case "al":
+		o.Finalizers = []string{arc.AutoscalingListenerFinalizer}
+	case "ers", "er":
+		o.Finalizers = []string{arc.EphemeralRunnerFinalizer}
+	}
+	for _, m := range mods {
+		m(&o)
+	}
+	return o
+}
+
+func deleting(o *Object) { o.Deleting = true }
+
+func finalizers(f ...string) with { return func(o *Object) { o.Finalizers = f } }
+
+func of(set string) with { return func(o *Object) { o.ScaleSet = named(set) } }
+
+func by(release string) with { return func(o *Object) { o.Release = named(release) } }
+
+func owned(owner string) with { return func(o *Object) { o.Owner = types.UID(owner) } }
+
+// protected is a core object of ARC's chart with ARC's finalizer.
+func protected(text string, mods ...with) Object {
+	return obj(text, append([]with{finalizers(arc.CleanupProtectionFinalizer)}, mods...)...)
+}
+
+// a controller, ready unless told otherwise.
+func ctrl(name, watches string, mods ...with) ARC {
+	return ARC{Object: obj("deploy "+name, mods...), Watches: watches, Ready: true}
+}
+
+func dead(c ARC) ARC {
+	c.Ready = false
+	return c
+}
+
+func crdObjects(mods ...with) (out []Object) {
+	for _, name := range arc.CRDs() {
+		out = append(out, obj("crd "+name, mods...))
+	}
+	return out
+}
+
+func uninstalling() *release.Record {
+	return &release.Record{Name: "arc", Namespace: "systems", Revision: 1, Status: release.Uninstalling}
+}
+
+// lines is a plan in short: the ranks of its phases, a line each, what is
+// refused and what is kept.
+func lines(p *Plan) (out []string) {
+	for _, r := range p.Refusals {
+		out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
+		for _, do := range r.Do {
+			out = append(out, "  "+do)
+		}
+	}
+	for _, phase := range p.Phases {
+		for _, rank := range phase.Ranks {
+			var steps []string
+			for _, s := range rank {
+				steps = append(steps, fmt.Sprintf("%s %s", s.Action, ref(s.Object)))
+			}
+			out = append(out, fmt.Sprintf("%s: %s", phase.Name, strings.Join(steps, ", ")))
+		}
+	}
+	// The four CRDs are kept for the same reason.
+	for i, k := range p.Kept {
+		if i == 0 || k.Why != p.Kept[i-1].Why {
+			out = append(out, "keep: "+k.Why)
+		}
+	}
+	return out
+}
+
+const allCRDs = "delete crd ephemeralrunners.actions.github.com, delete crd ephemeralrunnersets.actions.github.com, " +
+	"delete crd autoscalinglisteners.actions.github.com, delete crd autoscalingrunnersets.actions.github.com"

@@ -1,0 +1,90 @@
+package cleanup
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+func TestSummary(t *testing.T) {
+	did := []Outcome{
+		{Delete, obj("role runners/a")}, {Release, obj("er runners/a")}, {Delete, obj("role runners/b")}, {Delete, obj("crd c")},
+	}
+	const done = "deleted 2 roles, 1 customresourcedefinitions; removed ARC's finalizers from 1 ephemeralrunners"
+	tests := map[string]struct {
+		report Report
+		want   string
+	}{
+		"done":               {Report{Verdict: Done, Done: did}, "done: nothing of ARC is left: " + done},
+		"nothing to do":      {Report{Verdict: Done}, "done: nothing of ARC is left, there was nothing to do"},
+		"of a scale set":     {Report{Verdict: Done, Scope: ScaleSet, Done: did}, "done: nothing of this release's scale sets is left: " + done},
+		"nothing of a set":   {Report{Verdict: Done, Scope: ScaleSet}, "done: nothing of this release's scale sets is left, there was nothing to do"},
+		"kept":               {Report{Verdict: Done, Kept: []Kept{{Why: "x uses them"}, {Why: "y"}}}, "done, and kept 2 objects: nothing was written"},
+		"residue":            {Report{Verdict: Residue, Done: did, Left: make([]Left, 3)}, "residue: 3 objects are left: " + done},
+		"refused":            {Report{Verdict: Refused}, "refused: nothing was written"},
+		"not permitted":      {Report{Verdict: NotPermitted, Done: did}, "not-permitted: " + done},
+		"the budget used up": {Report{Verdict: OutOfTime}, "out-of-time: the budget is used up; run it again to go on: nothing was written"},
+		"interrupted":        {Report{Verdict: Interrupted}, "interrupted: run it again to go on: nothing was written"},
+		"failed":             {Report{Verdict: Failed}, "failed: nothing was written"},
+	}
+	for name, test := range tests {
+		if got := test.report.Summary(); got != test.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, test.want)
+		}
+	}
+}
+
+func TestTextEndsWithTheSummary(t *testing.T) {
+	r := Report{
+		Verdict:  Residue,
+		Refusals: []Refusal{{Message: "live", Do: []string{"helm uninstall a", "helm uninstall b"}}, {Message: "second"}, {Message: "third"}},
+		Left:     []Left{{obj("er runners/a"), "why"}, {obj("crd c"), "x"}, {obj("crd d"), "x"}, {obj("crd e"), "x"}},
+		Errs:     []error{errors.New("one"), errors.New("two")},
+	}
+	want := `live
+    helm uninstall a
+    helm uninstall b
+second
+... and 1 more
+left: ephemeralrunners.actions.github.com/a in namespace runners: why
+left: customresourcedefinitions.apiextensions.k8s.io/c: x
+... and 2 more
+error: one
+error: two
+residue: 4 objects are left: nothing was written`
+	if diff := cmp.Diff(want, r.Text(2)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestHeldSaysByWhat(t *testing.T) {
+	tests := map[string]struct {
+		object Object
+		want   string
+	}{
+		"somebody's finalizer":      {obj("er a/b", finalizers("x/y", arc.EphemeralRunnerFinalizer, "z"), deleting), "held by finalizers which are not ARC's: x/y, z"},
+		"ARC's finalizer":           {obj("er a/b", deleting), "still has ARC's finalizers"},
+		"nothing but time":          {obj("pod a/b", deleting), "is being deleted, and not gone yet"},
+		"nothing":                   {obj("pod a/b"), "still there"},
+		"a CRD's own, going":        {obj("crd c", finalizers("customresourcecleanup.apiextensions.k8s.io"), deleting), "is being deleted, and waits for its objects"},
+		"a CRD that nobody deleted": {obj("crd c"), "still there"},
+	}
+	for name, test := range tests {
+		if got := held(test.object); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestLeftoversNameEachObjectOnce(t *testing.T) {
+	a, b := obj("er a/b"), obj("crd c")
+	p := &Plan{Phases: []Phase{{Drain, [][]Step{{{Delete, a, ""}}}}, {Free, [][]Step{{{Delete, a, ""}}, {{Release, a, ""}}}}, {CRDs, [][]Step{{{Delete, b, ""}}}}}}
+	var got []string
+	for _, l := range leftovers(p) {
+		got = append(got, ref(l.Object))
+	}
+	expectStrings(t, "left", got, "er a/b", "crd c")
+}

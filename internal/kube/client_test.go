@@ -1,0 +1,140 @@
+package kube
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// expired is the answer to a continue token that is too old.
+func expired(next string) reply {
+	s := status(http.StatusGone, metav1.StatusReasonExpired)
+	s.Continue = next
+	return reply{code: http.StatusGone, body: s}
+}
+
+func TestEach(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		replies []reply
+		seen    []string
+		tokens  []string // the continue parameter of each request
+		want    string
+	}{
+		"nothing":    {[]reply{page("")}, nil, []string{""}, ""},
+		"one page":   {[]reply{page("", "a", "b")}, []string{"a", "b"}, []string{""}, ""},
+		"many pages": {[]reply{page("x", "a"), page("y", "b"), page("", "c")}, []string{"a", "b", "c"}, []string{"", "x", "y"}, ""},
+		"a page is tried again": {
+			[]reply{page("x", "a"), busy, broken, page("", "b")}, []string{"a", "b"}, []string{"", "x", "x", "x"}, "",
+		},
+		"an expired token, and another to go on with": {
+			[]reply{page("x", "a"), expired("x2"), page("y", "b"), page("", "c")}, []string{"a", "b", "c"}, []string{"", "x", "x2", "y"}, "",
+		},
+		"an expired token for good": {
+			[]reply{page("x", "a"), expired("")}, []string{"a"}, []string{"", "x"}, "listing things.example.com in namespace ns: told to fail",
+		},
+		"a list cut short is no list": {
+			[]reply{page("x", "a"), forbidden}, []string{"a"}, []string{"", "x"}, "told to fail",
+		},
+		"no such resource": {[]reply{notFound}, nil, []string{""}, "listing things.example.com in namespace ns"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := script(t, test.replies...)
+			var seen, tokens []string
+			err := c.Each(t.Context(), things, "ns", metav1.ListOptions{LabelSelector: "a=b"}, func(m *metav1.PartialObjectMetadata) error {
+				seen = append(seen, m.Name)
+				return nil
+			})
+			check(t, err, test.want)
+			if diff := cmp.Diff(test.seen, seen); diff != "" {
+				t.Errorf("objects (-want +got):\n%s", diff)
+			}
+			for _, r := range s.requests {
+				q, err := url.ParseQuery(r.Query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if q.Get("limit") != "500" || q.Get("labelSelector") != "a=b" {
+					t.Errorf("asked for %s", r.Query)
+				}
+				tokens = append(tokens, q.Get("continue"))
+			}
+			if diff := cmp.Diff(test.tokens, tokens); diff != "" {
+				t.Errorf("continue tokens (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEachStopsAtAnError(t *testing.T) {
+	t.Parallel()
+	c, _ := script(t, page("", "a", "b"))
+	stop, calls := errors.New("stop"), 0
+	err := c.Each(t.Context(), things, "", metav1.ListOptions{}, func(*metav1.PartialObjectMetadata) error {
+		calls++
+		return stop
+	})
+	if !errors.Is(err, stop) || calls != 1 {
+		t.Errorf("error %v after %d calls", err, calls)
+	}
+	check(t, err, "in all namespaces")
+}
+
+func TestThereIsNoClientSideRateLimit(t *testing.T) {
+	t.Parallel()
+	c, _ := script(t, success)
+	start := time.Now()
+	// client-go's own limit, 5 a second after a burst of 10, would take 18 s.
+	for range 100 {
+		if err := c.Delete(t.Context(), thing); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("100 requests took %s", took)
+	}
+}
+
+func TestConnectReadsAKubeconfig(t *testing.T) {
+	const kubeconfig = `{"apiVersion": "v1", "kind": "Config", "current-context": "one",
+"clusters": [{"name": "c1", "cluster": {"server": "https://one:6443"}}, {"name": "c2", "cluster": {"server": "https://two:6443"}}],
+"contexts": [{"name": "one", "context": {"cluster": "c1"}}, {"name": "two", "context": {"cluster": "c2"}}]}`
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(kubeconfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct{ env, path, context, server, name, want string }{
+		"the current context":     {path: file, server: "https://one:6443", name: "one"},
+		"another context":         {path: file, context: "two", server: "https://two:6443", name: "two"},
+		"the environment":         {env: file, server: "https://one:6443", name: "one"},
+		"no such context":         {path: file, context: "three", want: `context "three" does not exist`},
+		"no such file":            {path: file + "x", want: "no such file"},
+		"the flag beats the rest": {env: file + "x", path: file, server: "https://one:6443", name: "one"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("KUBECONFIG", test.env)
+			c, err := Connect(test.path, test.context, "test")
+			check(t, err, test.want)
+			if err != nil {
+				if !strings.HasPrefix(err.Error(), "reading the kubeconfig: ") {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if c.Server != test.server || c.Context != test.name {
+				t.Errorf("context %q, server %q", c.Context, c.Server)
+			}
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func TestTransient(t *testing.T) {
+	gr := schema.GroupResource{Resource: "things"}
+	network := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	tests := map[string]struct {
+		err  error
+		want bool
+	}{
+		"overload":             {apierrors.NewTooManyRequests("later", 1), true},
+		"server timeout":       {apierrors.NewServerTimeout(gr, "list", 1), true},
+		"timeout":              {apierrors.NewTimeoutError("slow", 1), true},
+		"unavailable":          {apierrors.NewServiceUnavailable("restarting"), true},
+		"internal error":       {apierrors.NewInternalError(errors.New("etcd")), true},
+		"wrapped":              {fmt.Errorf("listing: %w", apierrors.NewServiceUnavailable("x")), true},
+		"connection refused":   {network(os.NewSyscallError("connect", syscall.ECONNREFUSED)), true},
+		"connection reset":     {network(os.NewSyscallError("read", syscall.ECONNRESET)), true},
+		"connection closed":    {io.ErrUnexpectedEOF, true},
+		"end of file":          {io.EOF, true},
+		"network timeout":      {network(os.ErrDeadlineExceeded), true},
+		"forbidden":            {apierrors.NewForbidden(gr, "a", errors.New("no")), false},
+		"unauthorized":         {apierrors.NewUnauthorized("no"), false},
+		"not found":            {apierrors.NewNotFound(gr, "a"), false},
+		"conflict":             {apierrors.NewConflict(gr, "a", errors.New("changed")), false},
+		"invalid":              {apierrors.NewInvalid(schema.GroupKind{}, "a", nil), false},
+		"expired":              {apierrors.NewResourceExpired("old"), false},
+		"told to stop":         {context.Canceled, false},
+		"out of time":          {fmt.Errorf("get: %w", context.DeadlineExceeded), false},
+		"a name that is wrong": {network(&net.DNSError{IsNotFound: true}), false},
+		"anything else":        {errors.New("certificate"), false},
+		"nothing":              {nil, false},
+	}
+	for name, test := range tests {
+		if got := Transient(test.err); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+func TestRetry(t *testing.T) {
+	transient, permanent := apierrors.NewServiceUnavailable("restarting"), errors.New("no")
+	tests := map[string]struct {
+		errs  []error // of each try, the last for all further ones
+		want  error
+		tries int
+	}{
+		"success":                {[]error{nil}, nil, 1},
+		"success at last":        {[]error{transient, transient, nil}, nil, 3},
+		"for good":               {[]error{permanent}, permanent, 1},
+		"for good after a while": {[]error{transient, permanent}, permanent, 2},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				err := Retry(t.Context(), func(context.Context) error {
+					tries++
+					return test.errs[min(tries, len(test.errs))-1]
+				})
+				if !errors.Is(err, test.want) || tries != test.tries {
+					t.Errorf("error %v after %d tries, want %v after %d", err, tries, test.want, test.tries)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryGoesOnUntilTheContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("the budget")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, cause)
+		defer cancel()
+		transient := apierrors.NewServiceUnavailable("restarting")
+		var last time.Time
+		var longest time.Duration
+		tries := 0
+		err := Retry(ctx, func(context.Context) error {
+			if tries++; tries > 1 {
+				longest = max(longest, time.Since(last))
+			}
+			last = time.Now()
+			return transient
+		})
+		if !errors.Is(err, cause) || !apierrors.IsServiceUnavailable(err) {
+			t.Errorf("error %v, want both the cause and the last error", err)
+		}
+		// The delay grows to 5 s (and a fifth more) and no further.
+		if longest < 5*time.Second || longest > 6*time.Second || tries < 20 || tries > 40 {
+			t.Errorf("%d tries, %s between two of them", tries, longest)
+		}
+	})
+}
