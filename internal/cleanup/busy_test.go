@@ -68,7 +68,8 @@ func TestPlanDeletesLiveSetsWhenTold(t *testing.T) {
 	testPlans(t, map[string]planTest{
 		"": {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []Object{obj("ars runners/set", by("runners/gpu"))}},
-			o, Fresh, []string{"drain: delete ars runners/set", "release: release ars runners/set"},
+			o, Fresh,
+			[]string{"drain: delete ars runners/set", "release: release ars runners/set"},
 		},
 	})
 }
