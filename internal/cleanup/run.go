@@ -106,7 +106,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 			r.report.Errs = nil
 			return Done
 		}
-		if round == rounds || r.permanent() {
+		if round == rounds || r.permanent(p) {
 			r.report.Left = leftovers(p)
 			return r.failure()
 		}
@@ -160,10 +160,10 @@ func (r *run) failed(ctx context.Context, err error) {
 }
 
 // permanent reports whether the last round met an error that trying again will
-// not change.
-func (r *run) permanent() bool {
+// not change: a missing right, or no progress where nothing is left to write.
+func (r *run) permanent(p *Plan) bool {
 	for _, err := range r.report.Errs {
-		if apierrors.IsForbidden(err) || errors.Is(err, kube.ErrStagnant) {
+		if apierrors.IsForbidden(err) || errors.Is(err, kube.ErrStagnant) && len(rights(p)) == 0 {
 			return true
 		}
 	}
@@ -236,6 +236,10 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		// As long as the budget lasts.
 		return r.await(ctx, l, phase.Name, steps, forever)
 	case Collect:
+		if !slices.ContainsFunc(steps, func(s Step) bool { return s.Action == Await && !s.Object.Deleting }) {
+			// Pods take their grace period to end; there is nothing to do for them.
+			return r.await(ctx, l, phase.Name, steps, r.options.Grace)
+		}
 		err := r.await(ctx, l, phase.Name, steps, collectPatience)
 		if errors.Is(err, kube.ErrStagnant) {
 			l.Warn().Err(err).Msg("the garbage collector does not know of it; deleting what has no owner any more")

@@ -57,6 +57,8 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 
 	stagnant := time.NewTimer(patience)
 	defer stagnant.Stop()
+	probe := time.NewTicker(max(patience/4, progressInterval))
+	defer probe.Stop()
 	distance, left := -1, -1
 	for {
 		d, l, synced := 0, 0, true
@@ -95,6 +97,13 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 				return unread
 			}
 			return fmt.Errorf("%w for %s: %d objects left", ErrStagnant, patience, left)
+		case <-probe.C:
+			// While the API server is away nobody can make progress, and a watch does
+			// not tell: it waits and goes on.
+			if len(selections) > 0 && Transient(c.probe(ctx, selections[0])) {
+				stagnant.Reset(patience)
+			}
+			continue
 		case <-changed:
 		}
 		select {
@@ -103,6 +112,17 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 		case <-time.After(progressInterval):
 		}
 	}
+}
+
+// probeTime is how long the API server may take for the smallest list.
+const probeTime = 5 * time.Second
+
+// probe asks for as little as can be asked for.
+func (c *Client) probe(ctx context.Context, s Selection) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	_, err := c.Metadata.Resource(s.Resource).Namespace(s.Namespace).List(ctx, metav1.ListOptions{Limit: 1, FieldSelector: s.Fields})
+	return err
 }
 
 // watch is one running informer.

@@ -309,6 +309,30 @@ func TestWhatCannotBeReadIsNoStagnation(t *testing.T) {
 	}
 }
 
+// TestAnOutageIsNoStagnation: while the API server is away no controller can get
+// on, so its patience does not run.
+func TestAnOutageIsNoStagnation(t *testing.T) {
+	t.Parallel()
+	s := &watchable{version: 1}
+	s.set(object("a", "1"), false)
+	away := failure(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable)
+	err := connect(t, s).WaitGone(t.Context(), selection(), patience, func(left int, _ []string) {
+		if left == 0 {
+			return
+		}
+		s.fail(away)
+		time.AfterFunc(2*patience, func() {
+			s.mu.Lock()
+			s.failure = nil
+			s.mu.Unlock()
+			s.set(object("a", "1"), true)
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWaitGoneReturnsTheCauseOfTheContext(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}

@@ -94,6 +94,7 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 		gvr      schema.GroupVersionResource
 		object   string
 		revision int
+		status   string
 	}
 	heads := map[key]head{}
 	var order []key
@@ -109,7 +110,7 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 				order = append(order, k)
 			}
 			if !seen || revision > old.revision {
-				heads[k] = head{gvr, o.Name, revision}
+				heads[k] = head{gvr, o.Name, revision, o.Labels["status"]}
 			}
 			return nil
 		})
@@ -132,6 +133,9 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", namespace, h.object, err)
 		}
 		r, err := decode(o)
+		if err != nil && selector == "" && h.status != Uninstalling {
+			continue // somebody else's, whose state must not block this uninstall
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", namespace, h.object, err)
 		}

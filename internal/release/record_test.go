@@ -217,6 +217,16 @@ func TestByHookJob(t *testing.T) {
 	}
 }
 
+// Somebody else's record that nobody can read blocks no uninstall.
+func TestByHookJobPassesOverWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	records := []stored{{"Secret", "broken", "1", "!"}, secret(revision("b", 1, helm.StatusUninstalling, "hook"))}
+	r, err := ByHookJob(t.Context(), storageOf(t, records, nil), "ns", "hook")
+	if err != nil || r.Name != "b" {
+		t.Errorf("got %v, %v", r, err)
+	}
+}
+
 func check(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {
