@@ -23,7 +23,7 @@ const exitHelp = `Exit codes:
   0    done, nothing is left, or switched off; of plan: there is nothing to do
   1    failed: the API server could not be reached or read
   2    wrong usage
-  3    refused: nothing is forced; the reason and what to do are printed
+  3    refused by a guard; the reason and what to do are printed
   4    residue: something is left, and named
   5    not permitted: a right is missing, and named
   6    the time budget is used up; run it again to go on
