@@ -11,6 +11,8 @@ IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
+# Number of runners for bench.
+N        ?= 5000
 # Name of the cluster of cluster-up and cluster-down.
 CLUSTER  ?= default
 
@@ -57,6 +59,10 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
 	cd test && go test -p 1 -count=1 -timeout 40m ./...
+
+.PHONY: bench
+bench: ## Measure how fast N stuck runners are freed, beside an ideal client (N=5000)
+	cd test && go run ./bench -n $(N)
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module

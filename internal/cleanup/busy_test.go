@@ -137,7 +137,7 @@ func TestReportNamesWhatIsLeftAtGitHub(t *testing.T) {
 	if want := []string{"runner r", "scale set  (id 7) of "}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if text := r.report.Text(5); !strings.Contains(text, "still registered at GitHub, which removes it in time: runner r") || !strings.Contains(text, "2 registrations are left at GitHub") {
+	if text := r.report.Text(5); !strings.Contains(text, "still registered at GitHub, which removes it in time: 1 runners: r\n") || !strings.Contains(text, "2 registrations are left at GitHub") {
 		t.Error(text)
 	}
 }

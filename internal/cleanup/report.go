@@ -156,16 +156,38 @@ func (r *Report) Text(maxLines int) string {
 		fmt.Fprintf(&b, "left: %s: %s\n", l.Object, l.Why)
 	}
 	more(&b, len(r.Left), maxLines)
-	for _, reg := range clip(r.Registered, maxLines) {
-		fmt.Fprintf(&b, "still registered at GitHub, which removes it in time: %s\n", reg)
-	}
-	more(&b, len(r.Registered), maxLines)
+	registered(&b, r.Registered, maxLines)
 	for _, err := range clip(r.Errs, maxLines) {
 		fmt.Fprintf(&b, "error: %v\n", err)
 	}
 	more(&b, len(r.Errs), maxLines)
 	b.WriteString(r.Summary())
 	return b.String()
+}
+
+// registered names scale sets one by one, and runners, of which there may be
+// thousands, in one line.
+func registered(b *strings.Builder, all []Registration, most int) {
+	const still = "still registered at GitHub, which removes it in time: "
+	var sets, runners []string
+	for _, reg := range all {
+		if reg.Set.ID == "" {
+			runners = append(runners, reg.Object.Name)
+		} else {
+			sets = append(sets, reg.String())
+		}
+	}
+	for _, set := range clip(sets, most) {
+		fmt.Fprintf(b, "%s%s\n", still, set)
+	}
+	more(b, len(sets), most)
+	if n := len(runners); n > 0 {
+		fmt.Fprintf(b, "%s%d runners: %s", still, n, strings.Join(clip(runners, 3), ", "))
+		if n > 3 {
+			b.WriteString(", ...")
+		}
+		b.WriteString("\n")
+	}
 }
 
 func clip[T any](items []T, most int) []T { return items[:min(len(items), most)] }

@@ -60,6 +60,13 @@ func TestRefusedWhileLive(t *testing.T) {
 			t.Errorf("the terminal does not say %q:\n%s", want, out)
 		}
 	}
+	pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup"})
+	if err != nil || len(pods.Items) != 1 {
+		t.Fatalf("a refusal is not retried, but there are %d Pods of the hook, %v", len(pods.Items), err)
+	}
+	if ended := pods.Items[0].Status.ContainerStatuses[0].State.Terminated; ended == nil || ended.ExitCode != 3 || !strings.Contains(ended.Message, "refused") {
+		t.Errorf("the hook's Pod ended with %+v", ended)
+	}
 	after := l.everything()
 	for o := range before {
 		if !after[o] {

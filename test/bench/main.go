@@ -1,0 +1,236 @@
+// Command bench measures how fast a stuck cluster is freed: N EphemeralRunners
+// whose controller is gone, from start until the CRDs are gone, beside the same
+// number of bare finalizer patches by an ideal client in the same run, and beside
+// what client-go's default limit of 5 requests per second would take.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+	"github.com/arc-cleanup/arc-cleanup/test/product"
+)
+
+const (
+	namespaces = 4
+	workers    = 64
+	// defaultQPS is client-go's own limit where none is set (rest.DefaultQPS).
+	defaultQPS = 5
+)
+
+var (
+	runners = schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "ephemeralrunners"}
+	crds    = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	spaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+)
+
+func main() {
+	n := flag.Int("n", 5000, "how many EphemeralRunners")
+	flag.Parse()
+	if err := run(context.Background(), *n); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	product  *product.Product
+	cluster  *cluster.Cluster
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+}
+
+func run(ctx context.Context, n int) (err error) {
+	dir, err := os.MkdirTemp("", "arc-cleanup-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	b := &bench{}
+	if b.product, err = product.Build(ctx, dir, os.Stderr); err != nil {
+		return err
+	}
+	if b.cluster, err = cluster.Start(ctx, cluster.Options{Progress: os.Stderr}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.cluster.Stop()) }()
+	if err := b.connect(b.cluster.Config()); err != nil {
+		return err
+	}
+	for i := range namespaces {
+		ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": space(i)}}}
+		if _, err := b.dynamic.Resource(spaces).Create(ctx, ns, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+
+	raw, err := b.timed(ctx, n, b.ideal)
+	if err != nil {
+		return fmt.Errorf("the ideal client: %w", err)
+	}
+	var memory int64
+	ours, err := b.timed(ctx, n, func(ctx context.Context, _ int) (err error) {
+		memory, err = b.hookjob(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("arc-hookjob: %w", err)
+	}
+	fmt.Printf("%d EphemeralRunners in %d namespaces, %d cores, API server and client on one machine\n\n", n, namespaces, runtime.NumCPU())
+	row := func(what string, took time.Duration) {
+		fmt.Printf("%-56s %9.1f s   %5.2f x\n", what, took.Seconds(), float64(took)/float64(ours))
+	}
+	row("arc-hookjob run, from start to CRDs gone", ours)
+	row("ideal client, finalizer patches only", raw)
+	row("client-go's default limit, patches only (calculated)", time.Duration(n)*time.Second/defaultQPS)
+	fmt.Printf("\n%.2f of the ideal client's rate; memory of arc-hookjob at most %d MiB\n", float64(raw)/float64(ours), memory>>20)
+	return nil
+}
+
+func (b *bench) connect(config *rest.Config) (err error) {
+	if b.dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return err
+	}
+	b.metadata, err = metadata.NewForConfig(config)
+	return err
+}
+
+func space(i int) string { return fmt.Sprintf("bench-%d", i%namespaces) }
+
+// timed gives do a cluster with n stuck runners, and takes the CRDs away after it.
+func (b *bench) timed(ctx context.Context, n int, do func(context.Context, int) error) (time.Duration, error) {
+	if err := b.installCRDs(ctx); err != nil {
+		return 0, err
+	}
+	if err := each(n, func(i int) error { return b.seed(ctx, i) }); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if err := do(ctx, n); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	return took, b.removeCRDs(ctx)
+}
+
+func each(n int, do func(int) error) error {
+	var g errgroup.Group
+	g.SetLimit(workers)
+	for i := range n {
+		g.Go(func() error { return do(i) })
+	}
+	return g.Wait()
+}
+
+func (b *bench) installCRDs(ctx context.Context) error {
+	files, err := filepath.Glob(filepath.Join(b.product.ARCChart(product.ControllerChart), "crds", "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		crd := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(content, &crd.Object); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if _, err := b.dynamic.Resource(crds).Create(ctx, crd, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	// Served a moment later.
+	for range 100 {
+		if err = b.seed(ctx, -1); err == nil {
+			return b.patch(ctx, -1)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+func name(i int) string { return fmt.Sprintf("set-runner-%d", i) }
+
+// seed makes a runner that hangs in its deletion.
+func (b *bench) seed(ctx context.Context, i int) error {
+	runner := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "actions.github.com/v1alpha1", "kind": "EphemeralRunner",
+		"metadata": map[string]any{
+			"name": name(i), "labels": map[string]any{"actions.github.com/scale-set-name": "set"},
+			"finalizers": []any{"ephemeralrunner.actions.github.com/finalizer", "ephemeralrunner.actions.github.com/runner-registration-finalizer"},
+		},
+		"spec": map[string]any{
+			"githubConfigUrl": "https://github.com/acme", "githubConfigSecret": "s", "runnerScaleSetId": int64(1),
+			"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "runner"}}},
+		},
+	}}
+	r := b.dynamic.Resource(runners).Namespace(space(i + namespaces))
+	if _, err := r.Create(ctx, runner, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	return r.Delete(ctx, name(i), metav1.DeleteOptions{})
+}
+
+// ideal knows every object beforehand and does nothing but the patches.
+func (b *bench) ideal(ctx context.Context, n int) error {
+	return each(n, func(i int) error { return b.patch(ctx, i) })
+}
+
+func (b *bench) patch(ctx context.Context, i int) error {
+	_, err := b.metadata.Resource(runners).Namespace(space(i+namespaces)).
+		Patch(ctx, name(i), types.JSONPatchType, []byte(`[{"op":"remove","path":"/metadata/finalizers"}]`), metav1.PatchOptions{})
+	return err
+}
+
+// hookjob runs arc-hookjob by hand and returns its peak memory in bytes.
+func (b *bench) hookjob(ctx context.Context) (int64, error) {
+	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--yes", "--log-format", "console")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return 0, err
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, errors.New("this system does not say how much memory a process used")
+	}
+	return usage.Maxrss << 10, nil // Linux counts in KiB
+}
+
+func (b *bench) removeCRDs(ctx context.Context) error {
+	list, err := b.metadata.Resource(crds).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for _, crd := range list.Items {
+		if err := b.metadata.Resource(crds).Delete(ctx, crd.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	for {
+		list, err := b.metadata.Resource(crds).List(ctx, metav1.ListOptions{})
+		if err != nil || len(list.Items) == 0 {
+			return err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
