@@ -81,19 +81,20 @@ func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, er
 	return found, g.Wait()
 }
 
-// job reads the job from a runner's status; any of the fields tells that there
-// is one, since versions of ARC differ in which they set first.
-func job(runner *unstructured.Unstructured) (Job, bool) {
+// job reads the job from a runner's status. Any of the fields tells that there
+// is one, since versions of ARC differ in which they set first; so does one that
+// is not of the type we know, since to take a busy runner for idle would kill it.
+func job(runner *unstructured.Unstructured) (j Job, has bool) {
 	text := func(field string) string {
-		s, _, _ := unstructured.NestedString(runner.Object, "status", field)
+		s, _, err := unstructured.NestedString(runner.Object, "status", field)
+		has = has || err != nil || s != ""
 		return s
 	}
-	number := func(field string) int64 {
-		n, _, _ := unstructured.NestedInt64(runner.Object, "status", field)
-		return n
+	j = Job{Repository: text("jobRepositoryName"), Workflow: text("jobWorkflowRef"), Name: text("jobDisplayName")}
+	text("jobId")
+	for _, field := range []string{"jobRequestId", "workflowRunId"} {
+		n, _, err := unstructured.NestedInt64(runner.Object, "status", field)
+		has = has || err != nil || n != 0
 	}
-	j := Job{Repository: text("jobRepositoryName"), Workflow: text("jobWorkflowRef"), Name: text("jobDisplayName")}
-	has := j.Repository != "" || j.Workflow != "" || j.Name != "" || text("jobId") != "" ||
-		number("jobRequestId") != 0 || number("workflowRunId") != 0
 	return j, has
 }

@@ -93,6 +93,10 @@ func TestJob(t *testing.T) {
 			t.Errorf("a runner with %s is not busy", field)
 		}
 	}
+	strange := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"workflowRunId": "nine"}}}
+	if _, busy := job(strange); !busy {
+		t.Error("a runner whose status is not understood is taken for idle")
+	}
 	idle := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Running", "runnerId": int64(3), "jobRequestId": int64(0)}}}
 	if _, busy := job(idle); busy {
 		t.Error("an idle runner is busy")

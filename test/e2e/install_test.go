@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -69,6 +72,32 @@ func TestAlone(t *testing.T) {
 	}
 	if out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace); err != nil {
 		t.Errorf("helm uninstall: %v\n%s", err, out)
+	}
+}
+
+// TestByteIdentity: what both Helms render of ARC's charts comes out of the
+// post-renderer as it went in, and the hook follows it.
+func TestByteIdentity(t *testing.T) {
+	l := newLab(t)
+	for _, major := range []int{3, 4} {
+		for chart, values := range map[string][]string{product.ControllerChart: nil, product.ScaleSetChart: l.scaleSetValues("")} {
+			args := append([]string{"template", "x", built.ARCChart(chart), "--namespace", "ns", "--kube-version", "1.37"}, values...)
+			rendered, err := built.Helm(l.ctx, major, l.Kubeconfig(), args...).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Without these comments, which are the marks of Helm 3.
+			stream := regexp.MustCompile(`(?m)^# Source: .*\n`).ReplaceAll(rendered, nil)
+			cmd := exec.CommandContext(l.ctx, built.Postrender, "--helm", "4")
+			cmd.Stdin = bytes.NewReader(stream)
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%s: %v", chart, err)
+			}
+			if !bytes.HasPrefix(out, stream) || !strings.Contains(string(out[len(stream):]), "kind: Job") {
+				t.Errorf("helm %d, %s: the output is not the input and the hook", major, chart)
+			}
+		}
 	}
 }
 
