@@ -132,8 +132,14 @@ func NewPlan(s *Survey, o Options, stage Stage) *Plan {
 		p.sets[name] = true
 	}
 	for _, obj := range s.Custom {
-		if obj.Resource.Resource == arc.AutoscalingRunnerSets {
-			p.existing[obj.ScaleSet] = true
+		if obj.Resource.Resource != arc.AutoscalingRunnerSets {
+			continue
+		}
+		p.existing[obj.ScaleSet] = true
+		// A set of another release in the place of ours is theirs, and so is all
+		// that goes by its name.
+		if obj.Namespace == o.ReleaseNamespace && p.release.Name != "" && obj.Release.Name != "" && obj.Release != p.release {
+			delete(p.sets, obj.Name)
 		}
 	}
 	p.refuse()
@@ -167,10 +173,18 @@ func uninstalled(s *Survey, o Options) types.NamespacedName {
 	return types.NamespacedName{}
 }
 
-// scaleSets names the scale sets of the release, as far as the survey shows
-// them, and those named in the options.
+// scaleSets names the scale sets of the release, whether they still exist (by
+// what Helm has recorded) or objects of them say so, and those named in the
+// options.
 func scaleSets(s *Survey, o Options) []string {
 	names := slices.Clone(o.ScaleSetNames)
+	if s.Record != nil {
+		for _, obj := range s.Record.Objects {
+			if obj.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(obj.APIVersion, arc.Group+"/") {
+				names = append(names, obj.Name)
+			}
+		}
+	}
 	of := uninstalled(s, o)
 	for _, obj := range slices.Concat(s.Custom, s.Protected) {
 		if of.Name != "" && obj.Release == of && obj.ScaleSet.Name != "" {

@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -416,6 +417,11 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	noRecord := all
 	noRecord.Record, noRecord.ProofErr = nil, release.ErrNotFound
 	left := Survey{Record: mine, Custom: all.Custom[:5], ListenerRBAC: all.ListenerRBAC}
+	known := *mine
+	known.Objects = []release.Object{{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, {APIVersion: "v1", Kind: "Secret", Name: "other"}}
+	recorded := left
+	recorded.Record = &known
+	replaced := Survey{Record: &known, Custom: append(slices.Clone(left.Custom), obj("ars runners/set", by("runners/theirs")))}
 
 	tests := map[string]planTest{
 		"only what the release installed": {all, ofSet, Over, ofMine},
@@ -433,6 +439,10 @@ func TestPlanOfAScaleSet(t *testing.T) {
 			"refused: no proof that anything is being uninstalled: no Helm release found",
 			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`",
 		}},
+		"the same, by what Helm has recorded": {recorded, ofSet, Over, []string{
+			"release: release er runners/mine", "release: release al systems/mine", "listeners: delete role runners/mine",
+		}},
+		"a namesake that another release has installed meanwhile is theirs": {replaced, ofSet, Over, nil},
 		"what is left of a set that is gone, by its name": {left, withNames(ofSet, "set"), Over, []string{
 			"release: release er runners/mine", "release: release al systems/mine", "listeners: delete role runners/mine",
 		}},

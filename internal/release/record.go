@@ -4,6 +4,7 @@
 package release
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -19,6 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
@@ -34,7 +37,12 @@ type Record struct {
 	Status          string
 	// HookJobs names the Jobs among the revision's hooks.
 	HookJobs []string
+	// Objects are those the revision's manifest installs, hooks apart.
+	Objects []Object
 }
+
+// Object is one object of a manifest; Namespace may be empty.
+type Object struct{ APIVersion, Kind, Namespace, Name string }
 
 // ErrNotFound is returned when no revision matches.
 var ErrNotFound = errors.New("no Helm release found")
@@ -176,6 +184,7 @@ func decode(o *unstructured.Unstructured) (*Record, error) {
 		Version         int
 		Info            struct{ Status string }
 		Hooks           []struct{ Name, Kind string }
+		Manifest        string
 	}
 	if err := json.Unmarshal(raw, &rec); err != nil {
 		return nil, err
@@ -186,5 +195,25 @@ func decode(o *unstructured.Unstructured) (*Record, error) {
 			r.HookJobs = append(r.HookJobs, h.Name)
 		}
 	}
+	r.Objects = objects(rec.Manifest)
 	return r, nil
+}
+
+// objects lists what a manifest installs, as far as it can be read: Helm has
+// applied it, so what cannot is nothing that we look for.
+func objects(manifest string) (out []Object) {
+	documents := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
+	for {
+		document, err := documents.Read()
+		if err != nil {
+			return out
+		}
+		var o struct {
+			APIVersion, Kind string
+			Metadata         struct{ Namespace, Name string }
+		}
+		if sigsyaml.Unmarshal(document, &o) == nil && o.Kind != "" {
+			out = append(out, Object{o.APIVersion, o.Kind, o.Metadata.Namespace, o.Metadata.Name})
+		}
+	}
 }

@@ -51,9 +51,25 @@ func encode(r *helm.Release, compress bool) string {
 	return base64.StdEncoding.EncodeToString(raw)
 }
 
+const manifest = `---
+# Source: gha-runner-scale-set/templates/autoscalingrunnerset.yaml
+apiVersion: actions.github.com/v1alpha1
+kind: AutoscalingRunnerSet
+metadata: {name: set, namespace: ns}
+---
+# Source: gha-runner-scale-set/templates/nothing.yaml
+---
+: [what nobody can read
+---
+kind: Secret
+metadata: {name: s}
+`
+
+var installed = []Object{{"actions.github.com/v1alpha1", "AutoscalingRunnerSet", "ns", "set"}, {"", "Secret", "", "s"}}
+
 // revision is a release with hook Jobs of these names, and another hook.
 func revision(name string, version int, status helm.Status, jobs ...string) *helm.Release {
-	r := &helm.Release{Name: name, Namespace: "ns", Version: version, Info: &helm.Info{Status: status}, Manifest: "kind: Secret"}
+	r := &helm.Release{Name: name, Namespace: "ns", Version: version, Info: &helm.Info{Status: status}, Manifest: manifest}
 	r.Hooks = append(r.Hooks, &helm.Hook{Name: "account", Kind: "ServiceAccount"})
 	for _, j := range jobs {
 		r.Hooks = append(r.Hooks, &helm.Hook{Name: j, Kind: "Job"})
@@ -163,6 +179,9 @@ func TestGet(t *testing.T) {
 			check(t, err, test.err)
 			if isNone := strings.HasPrefix(test.err, ErrNotFound.Error()); errors.Is(err, ErrNotFound) != isNone {
 				t.Errorf("error %v: ErrNotFound is %t, want %t", err, !isNone, isNone)
+			}
+			if test.want != nil {
+				test.want.Objects = installed
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
