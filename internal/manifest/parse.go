@@ -31,9 +31,13 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s, line %d of the input, is not valid YAML: %s", e.File, e.Line, e.Message)
 }
 
-// Parse reads the document. A document without content (comments only) gives
-// nil. An error is a *SyntaxError.
+// Parse reads the document. A document without content (comments, an end marker)
+// gives nil. An error is a *SyntaxError.
 func (d Document) Parse() (*yaml.RNode, error) {
+	// The parser knows a "..." only after content; a stream may have any number.
+	if d.isEmpty() {
+		return nil, nil
+	}
 	node, err := yaml.Parse(string(d.Bytes()))
 	if errors.Is(err, io.EOF) {
 		return nil, nil
@@ -42,6 +46,24 @@ func (d Document) Parse() (*yaml.RNode, error) {
 		return nil, d.syntaxError(err)
 	}
 	return node, nil
+}
+
+// isEmpty reports whether there is nothing but blank lines, comments and end
+// markers.
+func (d Document) isEmpty() bool {
+	text := bytes.TrimPrefix(d.Bytes(), []byte("\xef\xbb\xbf")) // byte order mark
+	for len(text) > 0 {
+		end := lineEnd(text, 0)
+		line := text[:end]
+		text = text[end:]
+		if bytes.HasPrefix(line, []byte(endMarker)) && isBlank(line, len(endMarker)) {
+			line = line[len(endMarker):]
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
 }
 
 var parserLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)

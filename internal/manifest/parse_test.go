@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 	if err != nil || node.GetKind() != "X" {
 		t.Errorf("got %v, %v", node, err)
 	}
-	for _, empty := range []string{"# c\n", "---\n# c\n", "\n"} {
+	for _, empty := range []string{"# c\n", "---\n# c\n", "\n", "...\n", "\ufeff# c\r\n... # d"} {
 		if node, err := document(t, empty, 0).Parse(); err != nil || !node.IsNilOrEmpty() {
 			t.Errorf("%q: got %v, %v", empty, node, err)
 		}

@@ -107,6 +107,9 @@ func FuzzSplit(f *testing.F) {
 		}
 		var got []any
 		for d := range Documents(stream) {
+			if d.isEmpty() {
+				continue
+			}
 			one, err := decodeAll(d.Bytes())
 			if err != nil {
 				t.Fatalf("document %q of a valid stream: %v", d.Bytes(), err)
