@@ -59,21 +59,6 @@ func CRDs() []string {
 	return out
 }
 
-// Kind returns the kind of a resource of the group, or "" for any other.
-func Kind(resource string) string {
-	switch resource {
-	case AutoscalingRunnerSets:
-		return AutoscalingRunnerSet
-	case AutoscalingListeners:
-		return AutoscalingListener
-	case EphemeralRunnerSets:
-		return EphemeralRunnerSet
-	case EphemeralRunners:
-		return EphemeralRunner
-	}
-	return ""
-}
-
 // Finalizers. Nothing but these is ever removed.
 const (
 	// AutoscalingRunnerSetFinalizer is put on an AutoscalingRunnerSet by the
@@ -125,10 +110,8 @@ func Finalizers(names []string) (own, foreign []string) {
 
 // Labels and annotations.
 const (
-	LabelPartOf    = "app.kubernetes.io/part-of"
-	LabelComponent = "app.kubernetes.io/component"
-	LabelInstance  = "app.kubernetes.io/instance"
-	LabelVersion   = "app.kubernetes.io/version"
+	LabelPartOf   = "app.kubernetes.io/part-of"
+	LabelInstance = "app.kubernetes.io/instance"
 
 	// LabelScaleSetName and LabelScaleSetNamespace name the AutoscalingRunnerSet
 	// an object belongs to.
@@ -141,10 +124,6 @@ const (
 	LabelListenerName      = "auto-scaling-listener-name"
 	LabelListenerNamespace = "auto-scaling-listener-namespace"
 
-	// LabelServiceAccountName and LabelServiceAccountNamespace are on the
-	// controller's Deployment only.
-	LabelServiceAccountName      = "actions.github.com/controller-service-account-name"
-	LabelServiceAccountNamespace = "actions.github.com/controller-service-account-namespace"
 	// LabelWatchSingleNamespace is on the Deployment of a controller which
 	// watches one namespace; its value is that namespace.
 	LabelWatchSingleNamespace = "actions.github.com/controller-watch-single-namespace"

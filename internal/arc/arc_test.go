@@ -49,17 +49,11 @@ func TestChildrenComeBeforeParents(t *testing.T) {
 		if r.Group != "actions.github.com" || r.Version != "v1alpha1" {
 			t.Errorf("%s: not ARC's group and version", r)
 		}
-		got = append(got, Kind(r.Resource))
+		got = append(got, r.Resource)
 	}
-	want := []string{"EphemeralRunner", "EphemeralRunnerSet", "AutoscalingListener", "AutoscalingRunnerSet"}
+	want := []string{"ephemeralrunners", "ephemeralrunnersets", "autoscalinglisteners", "autoscalingrunnersets"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestKindOfAForeignResourceIsEmpty(t *testing.T) {
-	if got := Kind("secrets"); got != "" {
-		t.Errorf("got %q", got)
 	}
 }
 

@@ -59,7 +59,7 @@ func (d Document) isEmpty() bool {
 		if bytes.HasPrefix(line, []byte(endMarker)) && isBlank(line, len(endMarker)) {
 			line = line[len(endMarker):]
 		}
-		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+		if line = bytes.Trim(line, blanks); len(line) > 0 && line[0] != '#' {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ package manifest
 import (
 	"bytes"
 	"iter"
+	"strings"
 )
 
 // Document is one piece of a stream: a YAML or JSON document with its marker
@@ -34,6 +35,10 @@ func (d Document) Contains(texts ...string) bool {
 const (
 	startMarker = "---"
 	endMarker   = "..."
+
+	// blanks are white space and line breaks to YAML; other spaces of Unicode are
+	// content.
+	blanks = " \t\r\n"
 )
 
 // Documents goes through a stream's documents. Put together again they are the
@@ -103,7 +108,7 @@ func beginsLine(stream []byte, i int) bool {
 
 // isBlank reports whether at i there is a blank, a line break or the end.
 func isBlank(stream []byte, i int) bool {
-	return i >= len(stream) || bytes.IndexByte([]byte(" \t\r\n"), stream[i]) >= 0
+	return i >= len(stream) || strings.IndexByte(blanks, stream[i]) >= 0
 }
 
 // lineEnd returns where the line after the one of i begins.
@@ -130,7 +135,7 @@ func isPrefix(text []byte) bool {
 		if line[0] == '%' {
 			continue
 		}
-		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+		if line = bytes.Trim(line, blanks); len(line) > 0 && line[0] != '#' {
 			return false
 		}
 	}
