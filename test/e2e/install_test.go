@@ -62,17 +62,29 @@ dependencies:
 }
 
 // TestAlone installs the chart by itself, for an ARC that something else
-// installed.
+// installed: uninstalled while that is there it keeps the CRDs, uninstalled after
+// it they go.
 func TestAlone(t *testing.T) {
 	l := newLab(t)
 	l.installController()
-	l.mustHelm(4, "install", "cleanup", filepath.Join(built.Root, "charts", "arc-cleanup"), "--namespace", controllerNamespace)
-	if out, err := l.helm(4, "uninstall", "cleanup", "--namespace", controllerNamespace); err != nil {
-		t.Errorf("helm uninstall: %v\n%s", err, out)
+	crd := product.Object{Resource: "customresourcedefinitions", Name: "ephemeralrunners.actions.github.com"}
+	install := func() {
+		t.Helper()
+		l.mustHelm(4, "install", "cleanup", filepath.Join(built.Root, "charts", "arc-cleanup"), "--namespace", controllerNamespace)
 	}
-	if out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace); err != nil {
-		t.Errorf("helm uninstall: %v\n%s", err, out)
+	install()
+	out := l.mustHelm(4, "uninstall", "cleanup", "--namespace", controllerNamespace)
+	if !strings.Contains(out, "the controller arc-systems/arc-gha-rs-controller uses them") {
+		t.Errorf("the terminal does not say why the CRDs are kept:\n%s", out)
 	}
+	if !l.everything()[crd] {
+		t.Fatalf("%s is gone under a controller that uses it", crd)
+	}
+
+	install()
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.mustHelm(4, "uninstall", "cleanup", "--namespace", controllerNamespace)
+	l.nothingLeft()
 }
 
 // TestByteIdentity: what both Helms render of ARC's charts comes out of the
