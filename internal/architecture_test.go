@@ -80,17 +80,26 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	})
 }
 
-// TestPostRendererIsSmall keeps what talks to a cluster out of the post-renderer.
-func TestPostRendererIsSmall(t *testing.T) {
+// TestBinariesAreSmall keeps what talks to a cluster out of the post-renderer, and
+// client-go's typed clients, most of what a binary would be, out of both.
+func TestBinariesAreSmall(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"cmd/postrender").Output()
-	if err != nil {
-		t.Fatal(err)
+	tests := map[string][]string{
+		"cmd/postrender": {"k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "helm.sh/helm/v3/pkg/action"},
+		"cmd/hookjob":    {"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers", "helm.sh/helm/v3/pkg/action"},
 	}
-	for dep := range strings.Lines(string(out)) {
-		switch dep = strings.TrimSpace(dep); dep {
-		case "k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "helm.sh/helm/v3/pkg/action":
-			t.Errorf("cmd/postrender depends on %s", dep)
-		}
+	for pkg, unwanted := range tests {
+		t.Run(pkg, func(t *testing.T) {
+			t.Parallel()
+			out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+pkg).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for dep := range strings.Lines(string(out)) {
+				if dep = strings.TrimSpace(dep); slices.Contains(unwanted, dep) {
+					t.Errorf("%s depends on %s", pkg, dep)
+				}
+			}
+		})
 	}
 }

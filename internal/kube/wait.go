@@ -9,8 +9,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/metadata/metadatainformer"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -140,8 +141,19 @@ type watch struct {
 
 func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, error) {
 	w := &watch{resource: s.Resource, namespace: s.Namespace, match: s.Match}
-	w.informer = metadatainformer.NewFilteredMetadataInformer(c.Metadata, s.Resource, s.Namespace, 0, cache.Indexers{},
-		func(o *metav1.ListOptions) { o.FieldSelector = s.Fields }).Informer()
+	// Not client-go's metadatainformer: its package links every typed client there
+	// is, which is more than half of the binary.
+	objects := c.Metadata.Resource(s.Resource).Namespace(s.Namespace)
+	w.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.FieldSelector = s.Fields
+			return objects.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
+			o.FieldSelector = s.Fields
+			return objects.Watch(ctx, o)
+		},
+	}, c.Metadata), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
 	// Labels, annotations and managed fields are most of an object's metadata;
 	// with 20,000 of them in memory it matters.
 	err := w.informer.SetTransform(func(o any) (any, error) {
