@@ -29,6 +29,7 @@ func (t *target) register(f *pflag.FlagSet) {
 	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
 	f.StringVarP(&o.ReleaseNamespace, "release-namespace", "n", "", "namespace of the release")
 	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
+	f.StringVar(&o.Namespace, "namespace", "", "rescue this one namespace, which hangs in Terminating; the CRDs stay")
 	f.StringVar(&o.WatchNamespace, "watch-namespace", "", "the one namespace that a single-namespace controller watches")
 	f.StringVar(&o.ControllerNamespace, "controller-namespace", "", "with --scope scale-set: where the controller is; default the release's namespace")
 	f.StringSliceVar(&o.ScaleSetNames, "scale-set", nil, "with --scope scale-set: name of a scale set, where Helm did not install it; repeatable")
@@ -42,8 +43,18 @@ func (t *target) register(f *pflag.FlagSet) {
 func (t *target) complete(f *pflag.FlagSet) error {
 	o := &t.options
 	o.Scope = cleanup.Scope(t.scope)
-	if o.Scope != cleanup.Controller && o.Scope != cleanup.ScaleSet {
+	switch o.Scope {
+	case cleanup.Controller, cleanup.ScaleSet:
+	default:
 		return fmt.Errorf("--scope %q: must be controller or scale-set", t.scope)
+	}
+	if o.Namespace != "" {
+		for _, other := range []string{"scope", "job", "release", "release-namespace", "watch-namespace", "controller-namespace", "scale-set", "require-uninstalling"} {
+			if f.Changed(other) {
+				return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it", other)
+			}
+		}
+		o.Scope = cleanup.Namespace
 	}
 	if o.ReleaseNamespace == "" && (o.Job != "" || o.Release != "" || o.Scope == cleanup.ScaleSet) {
 		return fmt.Errorf("--job, --release and --scope scale-set need --release-namespace")

@@ -49,6 +49,9 @@ By hand it prints the plan and asks first; without a terminal it needs --yes.
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
   arc-hookjob run
 
+  # One namespace that hangs in Terminating; the rest of ARC lives on
+  arc-hookjob run --namespace arc-runners
+
   # An uninstall whose hook could not run: prove it by the release's own record
   arc-hookjob run --release arc -n arc-systems --require-uninstalling`,
 		Args: cobra.NoArgs,

@@ -96,8 +96,14 @@ func deployment(c ARC) item {
 	if c.Watches != "" {
 		it.labels[arc.LabelWatchSingleNamespace] = c.Watches
 	}
-	if c.Ready {
-		it.rest = map[string]any{"status": map[string]any{"readyReplicas": 1}}
+	if c.Down == "" {
+		it.rest = map[string]any{
+			"spec": map[string]any{
+				"selector": map[string]any{"matchLabels": map[string]any{"app": c.Name}},
+				"template": map[string]any{"spec": map[string]any{"serviceAccountName": c.Name}},
+			},
+			"status": map[string]any{"readyReplicas": 1},
+		}
 	}
 	return it
 }
@@ -241,7 +247,7 @@ func parse(path string) (s, namespace, name string) {
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") {
+	if strings.HasSuffix(r.URL.Path, "subjectaccessreviews") {
 		a.review(w, r)
 		return
 	}
@@ -297,17 +303,23 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text)
 }
 
-// review answers whether a write is allowed: unless the fault forbids it.
+// review answers whether a write is allowed: unless it is denied, to us or (as
+// "system:serviceaccount:... delete pods in NS") to somebody else.
 func (a *api) review(w http.ResponseWriter, r *http.Request) {
 	var review struct {
 		Spec struct {
+			User               string
 			ResourceAttributes struct{ Verb, Group, Resource, Namespace, Name string }
 		}
 	}
 	_ = json.NewDecoder(r.Body).Decode(&review)
 	asked := review.Spec.ResourceAttributes
 	a.mu.Lock()
-	denied := a.denied[asked.Verb+" "+asked.Resource]
+	who := asked.Verb + " " + asked.Resource
+	if review.Spec.User != "" {
+		who = fmt.Sprintf("%s %s in %s", review.Spec.User, who, asked.Namespace)
+	}
+	denied := a.denied[who]
 	a.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{

@@ -4,6 +4,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -19,6 +20,9 @@ const (
 	// ScaleSet is the uninstall of one release's scale sets, while the
 	// controller stays.
 	ScaleSet Scope = "scale-set"
+	// Namespace is the rescue of one namespace that hangs in Terminating. The
+	// CRDs stay.
+	Namespace Scope = "namespace"
 )
 
 // ScaleSetsPolicy says what happens to scale sets which nobody has uninstalled.
@@ -58,6 +62,8 @@ type Options struct {
 	// ReleaseNamespace is where the release is. Empty by hand.
 	ReleaseNamespace string
 
+	// Namespace is the one to rescue, for Scope Namespace.
+	Namespace string
 	// WatchNamespace is the one namespace a single-namespace controller
 	// watches; empty for a controller that watches all of them.
 	WatchNamespace string
@@ -101,13 +107,13 @@ func (o Options) listenerNamespace() string {
 // in. A single-namespace controller's hook looks everywhere, since what lives
 // elsewhere decides about the CRDs.
 func (o Options) customNamespace(resource string) string {
-	if resource == arc.AutoscalingListeners {
+	switch {
+	case resource == arc.AutoscalingListeners:
 		return o.listenerNamespace()
-	}
-	if o.Scope == ScaleSet {
+	case o.Scope == ScaleSet:
 		return o.ReleaseNamespace
 	}
-	return ""
+	return o.Namespace
 }
 
 // coreNamespace is the namespace core objects are looked for in.
@@ -115,5 +121,5 @@ func (o Options) coreNamespace() string {
 	if o.Scope == ScaleSet {
 		return o.ReleaseNamespace
 	}
-	return o.WatchNamespace
+	return cmp.Or(o.Namespace, o.WatchNamespace)
 }

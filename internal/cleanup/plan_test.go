@@ -32,7 +32,7 @@ func testPlans(t *testing.T, tests map[string]planTest) {
 	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, lines(NewPlan(&test.survey, test.options, test.stage))); diff != "" {
+			if diff := cmp.Diff(test.want, lines(NewPlan(&test.survey, test.options, History{Stage: test.stage}))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -193,7 +193,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			Survey{Controllers: other("", deleting), Custom: custom, Protected: guarded, CRDs: crdObjects()}, byHand, Fresh, everything,
 		},
 		"nor has one whose namespace is": {
-			Survey{Controllers: other(""), Terminating: map[string]bool{"team": true}, Custom: custom, Protected: guarded, CRDs: crdObjects()}, byHand, Fresh, everything,
+			Survey{Controllers: other(""), Terminating: gone("team"), Custom: custom, Protected: guarded, CRDs: crdObjects()}, byHand, Fresh, everything,
 		},
 		"another release's controller in the same namespace has": {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "", by("systems/b"))}, CRDs: crdObjects()},
@@ -276,7 +276,7 @@ func TestPlanDrains(t *testing.T) {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"), deleting)}, Custom: sets}, asHook, Fresh, freed,
 		},
 		"not with a controller whose namespace is being deleted": {
-			Survey{Record: uninstalling(), Controllers: ours, Terminating: map[string]bool{"systems": true}, Custom: sets}, asHook, Fresh, freed,
+			Survey{Record: uninstalling(), Controllers: ours, Terminating: gone("systems"), Custom: sets}, asHook, Fresh, freed,
 		},
 		"not without a controller": {
 			Survey{Record: uninstalling(), Custom: sets}, asHook, Fresh, freed,

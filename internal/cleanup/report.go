@@ -102,8 +102,11 @@ func (r *Report) Summary() string {
 		done = "nothing was written"
 	}
 	gone := "nothing of ARC is left"
-	if r.Scope == ScaleSet {
+	switch r.Scope {
+	case ScaleSet:
 		gone = "nothing of this release's scale sets is left"
+	case Namespace:
+		gone = "nothing of ARC is left in the namespace, nor the namespace"
 	}
 	switch r.Verdict {
 	case Done:
@@ -206,7 +209,11 @@ func leftovers(p *Plan) []Left {
 		for _, s := range phase.Steps() {
 			if key := s.Object.String(); !seen[key] {
 				seen[key] = true
-				left = append(left, Left{s.Object, held(s.Object)})
+				why := held(s.Object)
+				if s.Object.Resource == namespaceResource {
+					why = s.Why
+				}
+				left = append(left, Left{s.Object, why})
 			}
 		}
 	}

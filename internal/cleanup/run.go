@@ -31,6 +31,10 @@ const (
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
+	// namespacePatience is how long a namespace may take to go when nothing of ARC
+	// is in it any more. Kubernetes looks again after some seconds, and after a
+	// failure up to a minute (k8s.io/kubernetes pkg/controller/namespace).
+	namespacePatience = time.Minute
 	// progressEvery is the least time between two lines about the same wait.
 	progressEvery = 3 * time.Second
 	// forever is longer than any budget.
@@ -51,7 +55,7 @@ var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
-	p := NewPlan(survey(ctx, c, o), o, Fresh)
+	p := NewPlan(survey(ctx, c, o), o, History{})
 	p.Refusals = append(p.Refusals, preflight(ctx, c, p)...)
 	return p
 }
@@ -62,7 +66,10 @@ func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
 func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Report {
 	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
 	defer stop()
-	r := &run{client: c, options: o, log: log, report: &Report{Scope: o.Scope}}
+	r := &run{
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}},
+	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
 }
@@ -72,12 +79,12 @@ type run struct {
 	options Options
 	log     zerolog.Logger
 
-	mu     sync.Mutex
-	report *Report
+	mu      sync.Mutex
+	report  *Report
+	history History
 }
 
 func (r *run) loop(ctx context.Context) Verdict {
-	stage := Fresh
 	for round := 0; ; round++ {
 		s := survey(ctx, r.client, r.options)
 		if ctx.Err() != nil {
@@ -86,7 +93,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
 		r.options.ScaleSetNames = scaleSets(s, r.options)
-		p := NewPlan(s, r.options, stage)
+		p := NewPlan(s, r.options, r.history)
 		if p.Off {
 			return Off
 		}
@@ -112,6 +119,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		// What failed may work out when it is planned anew.
 		r.report.Errs = nil
+		for _, step := range p.steps(Namespaces) {
+			r.history.Held[step.Object.Name] = true
+		}
 		for _, phase := range p.Phases {
 			err := r.execute(ctx, phase, s)
 			r.failed(ctx, err)
@@ -125,15 +135,15 @@ func (r *run) loop(ctx context.Context) Verdict {
 			// What the controller and the jobs leave can only be seen anew; and when
 			// the jobs are over, the controller has its chance again.
 			if phase.Name == Drain {
-				if stage == Stuck && p.Phases[0].Name != Unblock {
-					stage = Over
+				if r.history.Stage == Stuck && p.Phases[0].Name != Unblock {
+					r.history.Stage = Over
 				} else {
-					stage = Stuck
+					r.history.Stage = Stuck
 				}
 				break
 			}
 			if phase.Name == Busy {
-				stage = Fresh
+				r.history.Stage = Fresh
 				break
 			}
 		}
@@ -187,7 +197,8 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
-	p := NewPlan(survey(look, r.client, r.options), r.options, Over)
+	r.history.Stage = Over
+	p := NewPlan(survey(look, r.client, r.options), r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
 			return Done
@@ -248,20 +259,31 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		return err
 	case CRDs:
 		return r.await(ctx, l, phase.Name, steps, r.options.Grace)
+	case Namespaces:
+		err := r.await(ctx, l, phase.Name, steps, namespacePatience)
+		if errors.Is(err, kube.ErrStagnant) && r.options.Scope != Namespace {
+			for _, s := range steps {
+				r.history.Waited[s.Object.Name] = true
+			}
+			l.Warn().Err(err).Msg("something else holds the namespaces")
+			return nil
+		}
+		return err
 	default:
 		return nil
 	}
 }
 
 var begin = map[PhaseName]string{
-	HandOver:  "deleting scale sets with busy runners; the controller finishes them later",
-	Unblock:   "GitHub is in the controller's way; having it finish without",
-	Busy:      "waiting for runners to finish their jobs",
-	Drain:     "waiting for ARC's controller to stop runners and de-register at GitHub",
-	Free:      "removing ARC's finalizers",
-	Listeners: "deleting listeners' Roles and RoleBindings",
-	CRDs:      "deleting the CRDs and waiting until they are gone",
-	Collect:   "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
+	HandOver:   "deleting scale sets with busy runners; the controller finishes them later",
+	Unblock:    "GitHub is in the controller's way; having it finish without",
+	Busy:       "waiting for runners to finish their jobs",
+	Drain:      "waiting for ARC's controller to stop runners and de-register at GitHub",
+	Free:       "removing ARC's finalizers",
+	Listeners:  "deleting listeners' Roles and RoleBindings",
+	CRDs:       "deleting the CRDs and waiting until they are gone",
+	Namespaces: "waiting until the Terminating namespaces are gone",
+	Collect:    "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
 // unchanged makes sure, right before the CRDs go, that no scale set came up
@@ -307,6 +329,9 @@ func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
 				errs = append(errs, err)
 			} else {
 				r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				if s.Object.Resource == crdResource {
+					r.history.Deleted[s.Object.Name] = s.Object.UID
+				}
 				r.registered(s, survey)
 			}
 			return nil
@@ -380,8 +405,9 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 		uids[s.Object.UID] = true
 		p := place{gvr: s.Object.Resource, namespace: s.Object.Namespace}
 		switch {
-		case p.gvr == crdResource:
-			// The right to watch CRDs is given by name.
+		case p.gvr == crdResource, p.gvr == namespaceResource:
+			// The right to watch CRDs is given by name, and of namespaces there may
+			// be thousands.
 			p.field = "metadata.name=" + s.Object.Name
 		case phase == Busy:
 			p.field = unfinished

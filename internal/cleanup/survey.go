@@ -57,15 +57,6 @@ type ScaleSetInfo struct {
 	ID, Name, URL string
 }
 
-// ARC is one installed ARC controller.
-type ARC struct {
-	Object
-	// Watches is the one namespace it watches; empty is all.
-	Watches string
-	// Ready says that a replica runs.
-	Ready bool
-}
-
 // Unknown is something that could not be read. What is unknown is never taken
 // for absent.
 type Unknown struct {
@@ -90,8 +81,10 @@ type Survey struct {
 	Controllers  []ARC
 	// Busy holds the jobs of EphemeralRunners by UID.
 	Busy map[types.UID]Job
-	// Terminating names the namespaces on their way out.
-	Terminating map[string]bool
+	// Terminating holds the namespaces on their way out, by name.
+	Terminating map[string]Terminating
+	// Live says, for Scope Namespace, that it is there and nobody deletes it.
+	Live bool
 	// Sets holds more about each AutoscalingRunnerSet by UID.
 	Sets map[types.UID]ScaleSetInfo
 
@@ -101,7 +94,7 @@ type Survey struct {
 // survey takes the picture; everything is read concurrently. It never fails as
 // a whole: what could not be read is in Unknown.
 func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
-	s := &Survey{Terminating: map[string]bool{}, Sets: map[types.UID]ScaleSetInfo{}}
+	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}}
 	var (
 		mu      sync.Mutex
 		readers sync.WaitGroup
@@ -187,12 +180,8 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 		if o.Scope == ScaleSet {
 			ns = o.ControllerNamespace
 		}
-		deployments, err := list(ctx, c, deploymentResource, ns, arc.LabelPartOf)
-		for _, d := range deployments {
-			if arc.IsControllerPartOf(d.GetLabels()[arc.LabelPartOf]) {
-				add(func() { s.Controllers = append(s.Controllers, controller(d)) })
-			}
-		}
+		found, err := controllers(ctx, c, ns)
+		add(func() { s.Controllers = found })
 		return err
 	})
 	if o.Scope == Controller {
@@ -205,16 +194,16 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 				return err
 			})
 		}
+	}
+	if o.Scope != ScaleSet {
 		read("namespaces", func(add func(func())) error {
-			return c.Each(ctx, namespaceResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				if m.DeletionTimestamp != nil {
-					add(func() { s.Terminating[m.Name] = true })
-				}
-				return nil
-			})
+			found, live, err := terminating(ctx, c, o.Namespace)
+			add(func() { s.Terminating, s.Live = found, live })
+			return err
 		})
 	}
 	readers.Wait()
+	askForRights(ctx, c, s)
 
 	// "Not found" is the answer for a resource whose CRD is gone, but also for
 	// one that is not served yet: only both answers together mean absent.
@@ -314,19 +303,6 @@ func scaleSetInfo(u unstructured.Unstructured) ScaleSetInfo {
 	info.Running, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
 	info.URL, _, _ = unstructured.NestedString(u.Object, "spec", "githubConfigUrl")
 	return info
-}
-
-func controller(d unstructured.Unstructured) ARC {
-	m := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
-		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
-	}}
-	ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas")
-	return ARC{
-		Object:  object(deploymentResource, &m),
-		Watches: d.GetLabels()[arc.LabelWatchSingleNamespace],
-		Ready:   ready > 0,
-	}
 }
 
 // list reads whole objects; only kinds of which there are few.
