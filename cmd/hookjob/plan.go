@@ -101,8 +101,14 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	for _, k := range p.Kept {
 		row("-", "keep", k.Object.Namespace, name(k.Object), k.Why)
 	}
+	for _, x := range p.Obstacles {
+		row("-", "beware", "", name(x.Object), x.Why)
+	}
 	// A table that cannot be written cannot be reported on the same stream.
 	_ = table.Flush()
+	if p.ObstaclesErr != nil {
+		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %v\n", p.ObstaclesErr)
+	}
 	if p.Off {
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)
 	} else if len(p.Phases) == 0 && len(p.Refusals) == 0 {

@@ -134,6 +134,9 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		for _, x := range r.Left {
 			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left")
 		}
+		for _, x := range r.Obstacles {
+			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
+		}
 		for _, err := range r.Errs {
 			log.Error().Err(err).Msg("error")
 		}

@@ -10,6 +10,8 @@ type PlanDocument struct {
 	Refusals []RefusalDocument `json:"refusals"`
 	Phases   []PhaseDocument   `json:"phases"`
 	Kept     []StepDocument    `json:"kept"`
+	// Obstacles are of others, and likely to be in the way.
+	Obstacles []StepDocument `json:"obstacles"`
 }
 
 // RefusalDocument is a Refusal as JSON.
@@ -38,7 +40,7 @@ type StepDocument struct {
 
 // Document is the plan as it is printed by `plan --output json`.
 func (p *Plan) Document() PlanDocument {
-	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}}
+	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Obstacles: []StepDocument{}}
 	for _, r := range p.Refusals {
 		d.Refusals = append(d.Refusals, RefusalDocument(r))
 	}
@@ -51,6 +53,9 @@ func (p *Plan) Document() PlanDocument {
 	}
 	for _, k := range p.Kept {
 		d.Kept = append(d.Kept, stepDocument(Step{"", k.Object, k.Why}))
+	}
+	for _, x := range p.Obstacles {
+		d.Obstacles = append(d.Obstacles, stepDocument(Step{"", x.Object, x.Why}))
 	}
 	return d
 }

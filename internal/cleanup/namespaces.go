@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -77,7 +76,7 @@ func holding(ns *unstructured.Unstructured) string {
 	var messages []string
 	for _, c := range conditions {
 		condition, _ := c.(map[string]any)
-		if condition["status"] == string(corev1.ConditionTrue) {
+		if condition["status"] == "True" {
 			messages = append(messages, fmt.Sprint(condition["message"]))
 		}
 	}

@@ -18,6 +18,7 @@ var short = map[string]schema.GroupVersionResource{
 	"ers": arc.Resource(arc.EphemeralRunnerSets), "er": arc.Resource(arc.EphemeralRunners),
 	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
 	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
+	"vwc": validatingResource, "mwc": mutatingResource, "apiservice": apiServiceResource, "svc": serviceResource, "eps": endpointSliceResource,
 	"configmap": {Version: "v1", Resource: "configmaps"},
 }
 

@@ -86,6 +86,10 @@ type Plan struct {
 	Refusals []Refusal
 	Kept     []Kept
 	Phases   []Phase
+	// Obstacles are likely to be in the way of the phases; ObstaclesErr says why
+	// they could not be looked for.
+	Obstacles    []Obstacle
+	ObstaclesErr error
 }
 
 // planner holds what the parts of one plan share.
@@ -183,6 +187,9 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	}
 	p.collect()
 	p.namespaces()
+	if len(p.plan.Phases) > 0 {
+		p.plan.Obstacles, p.plan.ObstaclesErr = s.Obstacles, s.ObstaclesErr
+	}
 	return &p.plan
 }
 

@@ -471,6 +471,8 @@ func TestDocumentOfAPlan(t *testing.T) {
 		Refusals: []Refusal{{Refused, "no", []string{"do"}}},
 		Phases:   []Phase{{Free, [][]Step{{{Delete, obj("er runners/a"), "x"}}, {{Release, obj("er runners/a"), "y"}}}}},
 		Kept:     []Kept{{obj("crd c"), "used"}},
+
+		Obstacles: []Obstacle{{obj("apiservice v1.metrics"), "gone"}},
 	}
 	want := PlanDocument{
 		Version:  "arc-cleanup/plan/v1",
@@ -479,13 +481,14 @@ func TestDocumentOfAPlan(t *testing.T) {
 			{Delete, "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "x"},
 			{Release, "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "y"},
 		}}},
-		Kept: []StepDocument{{"", "apiextensions.k8s.io", "customresourcedefinitions", "", "c", "crd c", "used"}},
+		Kept:      []StepDocument{{"", "apiextensions.k8s.io", "customresourcedefinitions", "", "c", "crd c", "used"}},
+		Obstacles: []StepDocument{{"", "apiregistration.k8s.io", "apiservices", "", "v1.metrics", "apiservice v1.metrics", "gone"}},
 	}
 	if diff := cmp.Diff(want, p.Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// Lists are never null, so that a reader may go through them.
-	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}}
+	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Obstacles: []StepDocument{}}
 	if diff := cmp.Diff(empty, (&Plan{}).Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -64,6 +64,8 @@ type Report struct {
 	Done     []Outcome
 	Kept     []Kept
 	Left     []Left
+	// Obstacles are, where something is left, likely to be why.
+	Obstacles []Obstacle
 	// Registered is what is still registered at GitHub. GitHub removes a scale set
 	// that nobody has connected to for seven days, and a runner after about one.
 	Registered []Registration
@@ -159,6 +161,10 @@ func (r *Report) Text(maxLines int) string {
 		fmt.Fprintf(&b, "left: %s: %s\n", l.Object, l.Why)
 	}
 	more(&b, len(r.Left), maxLines)
+	for _, x := range clip(r.Obstacles, maxLines) {
+		fmt.Fprintf(&b, "likely in the way: %s: %s\n", x.Object, x.Why)
+	}
+	more(&b, len(r.Obstacles), maxLines)
 	registered(&b, r.Registered, maxLines)
 	for _, err := range clip(r.Errs, maxLines) {
 		fmt.Fprintf(&b, "error: %v\n", err)

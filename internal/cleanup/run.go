@@ -100,7 +100,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if round == 0 {
 			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
 		}
-		r.report.Kept = p.Kept
+		r.report.Kept, r.report.Obstacles = p.Kept, p.Obstacles
 		if len(p.Refusals) > 0 {
 			r.report.Refusals = p.Refusals
 			return p.Verdict()
@@ -108,9 +108,15 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if round == 0 {
 			r.log.Info().Int("controllers", len(s.Controllers)).Int("customResources", len(s.Custom)).
 				Int("protected", len(s.Protected)).Int("crds", len(s.CRDs)).Msg("surveyed")
+			for _, x := range p.Obstacles {
+				r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
+			}
+			if p.ObstaclesErr != nil {
+				r.log.Warn().Err(p.ObstaclesErr).Msg("could not look for webhooks and APIServices that nobody answers")
+			}
 		}
 		if len(p.Phases) == 0 {
-			r.report.Errs = nil
+			r.report.Errs, r.report.Obstacles = nil, nil
 			return Done
 		}
 		if round == rounds || r.permanent(p) {

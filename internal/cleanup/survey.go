@@ -88,6 +88,11 @@ type Survey struct {
 	// Sets holds more about each AutoscalingRunnerSet by UID.
 	Sets map[types.UID]ScaleSetInfo
 
+	// Obstacles are of others, and likely to be in the way; ObstaclesErr says why
+	// they could not be looked for.
+	Obstacles    []Obstacle
+	ObstaclesErr error
+
 	Unknown []Unknown
 }
 
@@ -196,6 +201,10 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 		}
 	}
 	if o.Scope != ScaleSet {
+		readers.Go(func() {
+			// For advice only: what cannot be read hinders nothing.
+			s.Obstacles, s.ObstaclesErr = findObstacles(ctx, c)
+		})
 		read("namespaces", func(add func(func())) error {
 			found, live, err := terminating(ctx, c, o.Namespace)
 			add(func() { s.Terminating, s.Live = found, live })

@@ -53,6 +53,11 @@ allows.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, delete]
+# May ARC's controller still work in the namespace, or would it be waited for in
+# vain?
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
 {{- end -}}
 
 {{/* listeners: what a scale set has in the controller's namespace. */}}
@@ -61,9 +66,12 @@ allows.
 - apiGroups: [actions.github.com]
   resources: [autoscalinglisteners]
   verbs: [get, list, watch, patch, delete]
-# Is a controller there that will finish by itself?
+# Is a controller there that will finish by itself, or does it crash?
 - apiGroups: [apps]
   resources: [deployments]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [pods]
   verbs: [list]
 {{- end -}}
 
@@ -76,9 +84,24 @@ allows.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list]
-# A controller in a namespace that is being deleted uses nothing any more.
+# A controller in a namespace that is being deleted uses nothing any more; and
+# such a namespace, when ARC's objects held it, is waited for.
 - apiGroups: [""]
   resources: [namespaces]
+  verbs: [get, list, watch]
+# Webhooks and APIServices that nobody answers would refuse the hook's writes, or
+# keep a namespace: they are named.
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingwebhookconfigurations, mutatingwebhookconfigurations]
+  verbs: [list]
+- apiGroups: [apiregistration.k8s.io]
+  resources: [apiservices]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
   verbs: [list]
 {{- end -}}
 
