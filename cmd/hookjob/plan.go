@@ -45,9 +45,7 @@ func newPlan() *cobra.Command {
 			}
 			plan := preview(cmd.Context(), client, t.options)
 			if output == "json" {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				if err := e.Encode(plan.Document()); err != nil {
+				if err := printJSON(cmd.OutOrStdout(), plan.Document()); err != nil {
 					return fmt.Errorf("writing the plan: %w", err)
 				}
 			} else {
@@ -65,6 +63,12 @@ func newPlan() *cobra.Command {
 	t.register(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
+}
+
+func printJSON(w io.Writer, document any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(document)
 }
 
 // previewTime bounds a survey by hand: an API server that cannot be reached is

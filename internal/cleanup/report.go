@@ -170,6 +170,16 @@ func (r *Report) Text(maxLines int) string {
 		fmt.Fprintf(&b, "error: %v\n", err)
 	}
 	more(&b, len(r.Errs), maxLines)
+	if len(r.Phases) > 0 {
+		b.WriteString("time: ")
+		for i, took := range r.Phases {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%s %.1fs", took.Phase, took.Duration.Seconds())
+		}
+		b.WriteString("\n")
+	}
 	b.WriteString(r.Summary())
 	return b.String()
 }

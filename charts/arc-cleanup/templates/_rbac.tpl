@@ -31,6 +31,10 @@ allows.
   resources: [jobs]
   resourceNames: [{{ include "arc-cleanup.fullname" . | quote }}]
   verbs: [get]
+# The verdict as an Event, since Helm deletes the Job of a hook that succeeded.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
 {{- end -}}
 
 {{/* objects: what ARC leaves behind. */}}
