@@ -102,6 +102,13 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	log := newLogger(console, cmd.ErrOrStderr())
+	if console && isTerminal(cmd.ErrOrStderr()) {
+		progress := &bar{out: cmd.ErrOrStderr()}
+		defer progress.end()
+		cmd.SetErr(progress)
+		f.options.Progress = progress.show
+		log = log.Output(zerolog.ConsoleWriter{Out: progress, NoColor: os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly})
+	}
 
 	client, err := f.connect()
 	f.client = client

@@ -82,6 +82,10 @@ type Options struct {
 	// Grace is how long a live controller may show no progress before its
 	// finalizers are removed for it.
 	Grace time.Duration
+
+	// Progress, unless it is nil, is told how far the current phase is. It is
+	// called often, and has to return at once.
+	Progress func(Progress)
 }
 
 func (o Options) busyRunners() BusyRunnersPolicy {

@@ -82,6 +82,23 @@ type run struct {
 	mu      sync.Mutex
 	report  *Report
 	history History
+	// now is how far the current phase is, since when, and when that was said last.
+	now         Progress
+	since, said time.Time
+}
+
+// Progress is how far a phase is: Done of Total objects.
+type Progress struct {
+	Phase       PhaseName
+	Done, Total int
+}
+
+// moved notes that so many objects of the phase are done; with the lock.
+func (r *run) moved(done int) {
+	r.now.Done = done
+	if r.options.Progress != nil {
+		r.options.Progress(r.now)
+	}
 }
 
 func (r *run) loop(ctx context.Context) Verdict {
@@ -236,8 +253,9 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 			return err
 		}
 	}
+	r.now, r.since, r.said = Progress{phase.Name, 0, len(steps)}, start, start
 	for _, rank := range phase.Ranks {
-		if err := r.write(ctx, rank, s); err != nil {
+		if err := r.write(ctx, l, rank, s); err != nil {
 			return err
 		}
 	}
@@ -314,7 +332,7 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 
 // write carries out the steps of one rank concurrently. An error does not stop
 // the others; all of them are returned.
-func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
+func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, survey *Survey) error {
 	var (
 		g    errgroup.Group
 		errs []error
@@ -331,6 +349,11 @@ func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
 			err := r.step(ctx, s)
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			r.moved(r.now.Done + 1)
+			if time.Since(r.said) > progressEvery {
+				r.said = time.Now()
+				log.Info().Msgf("%d of %d objects, %.0f a second", r.now.Done, r.now.Total, float64(r.now.Done)/time.Since(r.since).Seconds())
+			}
 			if err != nil {
 				errs = append(errs, err)
 			} else {
@@ -435,6 +458,7 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 	}
 	var last time.Time
 	return r.client.WaitGone(ctx, selections, patience, func(left int, examples []string) {
+		r.moved(max(0, r.now.Total-left))
 		// The log is read in one piece, in the terminal of whoever uninstalls.
 		if left == 0 || time.Since(last) < progressEvery {
 			return
