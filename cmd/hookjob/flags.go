@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -18,13 +20,13 @@ import (
 type target struct {
 	kubeconfig, context string
 	scope               string
+	backup              bool
 	options             cleanup.Options
 }
 
 func (t *target) register(f *pflag.FlagSet) {
 	o := &t.options
-	f.StringVar(&t.kubeconfig, "kubeconfig", "", "path of the kubeconfig; default as kubectl's, else the Pod's service account")
-	f.StringVar(&t.context, "context", "", "context of the kubeconfig to use")
+	t.registerCluster(f)
 	f.StringVar(&t.scope, "scope", string(cleanup.Controller), "whose uninstall this is: controller or scale-set")
 	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
 	f.StringVarP(&o.ReleaseNamespace, "release-namespace", "n", "", "namespace of the release")
@@ -36,7 +38,14 @@ func (t *target) register(f *pflag.FlagSet) {
 	f.BoolVar(&o.RequireUninstalling, "require-uninstalling", false, "write nothing unless Helm's record says that the release is being uninstalled (default true with --job)")
 	f.StringVar((*string)(&o.ScaleSets), "scale-sets", string(cleanup.RefuseScaleSets), "with --scope controller, what happens to scale sets that are still installed: refuse or delete")
 	f.StringVar((*string)(&o.BusyRunners), "busy-runners", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave")
+	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets that will be gone into a Secret in the release's namespace, or by hand in the current one")
 	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
+}
+
+// registerCluster is for the flags that say which cluster.
+func (t *target) registerCluster(f *pflag.FlagSet) {
+	f.StringVar(&t.kubeconfig, "kubeconfig", "", "path of the kubeconfig; default as kubectl's, else the Pod's service account")
+	f.StringVar(&t.context, "context", "", "context of the kubeconfig to use")
 }
 
 // complete checks what the flags say together. Its errors are wrong usage.
@@ -94,6 +103,17 @@ func (t *target) complete(f *pflag.FlagSet) error {
 
 func (t *target) connect() (*kube.Client, error) {
 	return kube.Connect(t.kubeconfig, t.context, "arc-hookjob/"+version.Version)
+}
+
+// backUp names the Secret of the backup, if there is to be one: by the start of
+// the uninstall, so that every Pod of a Job means the same.
+func (t *target) backUp(c *kube.Client, start time.Time) {
+	if t.backup {
+		t.options.Backup = types.NamespacedName{
+			Namespace: cmp.Or(t.options.ReleaseNamespace, c.Namespace),
+			Name:      "arc-cleanup-backup-" + start.UTC().Format("20060102-150405"),
+		}
+	}
 }
 
 // fromEnvironment sets every flag not given on the command line from the

@@ -26,6 +26,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
+	got = regexp.MustCompile(`backup-[0-9]{8}-[0-9]{6}`).ReplaceAllString(got, "backup-20260102-030405")
 	file := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {

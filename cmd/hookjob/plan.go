@@ -43,6 +43,7 @@ func newPlan() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
 				return exitError(exitFailed)
 			}
+			t.backUp(client, time.Now())
 			plan := preview(cmd.Context(), client, t.options)
 			if output == "json" {
 				if err := printJSON(cmd.OutOrStdout(), plan.Document()); err != nil {

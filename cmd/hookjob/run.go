@@ -115,6 +115,8 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return f.end(cmd, log, console, &cleanup.Report{Verdict: cleanup.Failed, Errs: []error{err}})
 	}
+	start := time.Now()
+	f.backUp(client, start)
 	if f.options.Job == "" && !f.yes {
 		proceed, err := confirm(cmd, client, f.options)
 		if err != nil || !proceed {
@@ -122,7 +124,6 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		}
 	}
 
-	start := time.Now()
 	if f.options.Job != "" {
 		ctx, cancel := context.WithTimeout(cmd.Context(), f.budget)
 		f.job, err = readJob(ctx, client, f.options.ReleaseNamespace, f.options.Job)
@@ -135,6 +136,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 			log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
 		} else {
 			start = began
+			f.backUp(client, start)
 		}
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)

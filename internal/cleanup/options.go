@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 )
 
@@ -78,6 +80,10 @@ type Options struct {
 	// BusyRunners is, when empty, LeaveBusy for a scale set, whose controller
 	// stays, and WaitForBusy for a controller.
 	BusyRunners BusyRunnersPolicy
+
+	// Backup is the Secret into which AutoscalingRunnerSets are written before they
+	// go, for Scope Controller. Without a name there is none.
+	Backup types.NamespacedName
 
 	// Grace is how long a live controller may show no progress before its
 	// finalizers are removed for it.

@@ -27,6 +27,11 @@ const (
 	// Await waits until somebody else has removed the object: ARC's controller,
 	// or Kubernetes' garbage collector.
 	Await Action = "await"
+	// Create makes the Secret of a backup.
+	Create Action = "create"
+	// Relax makes a CRD's schema accept every object. It is not planned: that it is
+	// needed shows when a patch is refused.
+	Relax Action = "relax"
 )
 
 // Step is one action on one object.
@@ -41,6 +46,7 @@ type PhaseName string
 
 // The phases. A phase begins when the one before it is over.
 const (
+	BackUp    PhaseName = "backup"    // what people wrote is kept in a Secret
 	HandOver  PhaseName = "hand-over" // scale sets with busy runners are left to the controller
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
 	Unblock   PhaseName = "nudge"     // GitHub is in the controller's way
@@ -90,6 +96,9 @@ type Plan struct {
 	// they could not be looked for.
 	Obstacles    []Obstacle
 	ObstaclesErr error
+
+	// backup holds the AutoscalingRunnerSets to back up.
+	backup []Object
 }
 
 // planner holds what the parts of one plan share.
@@ -123,6 +132,8 @@ type History struct {
 	// Held names the Terminating namespaces that were held by objects of ARC, and
 	// Waited those which have been waited for.
 	Held, Waited map[string]bool
+	// BackedUp holds the AutoscalingRunnerSets that are in a backup.
+	BackedUp map[types.UID]bool
 }
 
 // Stage says what of the controller is still expected.
@@ -187,6 +198,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	}
 	p.collect()
 	p.namespaces()
+	p.backUp()
 	if len(p.plan.Phases) > 0 {
 		p.plan.Obstacles, p.plan.ObstaclesErr = s.Obstacles, s.ObstaclesErr
 	}

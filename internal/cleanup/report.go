@@ -76,7 +76,7 @@ type Report struct {
 // Summary is the verdict in one line.
 func (r *Report) Summary() string {
 	var parts []string
-	for _, action := range []Action{Delete, Nudge, Release} {
+	for _, action := range []Action{Create, Delete, Nudge, Relax, Release} {
 		counts := map[string]int{}
 		var order []string
 		for _, o := range r.Done {
@@ -93,7 +93,10 @@ func (r *Report) Summary() string {
 		for i, kind := range order {
 			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
 		}
-		verb := map[Action]string{Delete: "deleted ", Nudge: "had the controller skip GitHub for ", Release: "removed ARC's finalizers from "}[action]
+		verb := map[Action]string{
+			Create: "wrote a backup into ", Delete: "deleted ", Nudge: "had the controller skip GitHub for ",
+			Relax: "relaxed the schema of ", Release: "removed ARC's finalizers from ",
+		}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))
 	}
 	if n := len(r.Registered); n > 0 {
@@ -166,6 +169,11 @@ func (r *Report) Text(maxLines int) string {
 	}
 	more(&b, len(r.Obstacles), maxLines)
 	registered(&b, r.Registered, maxLines)
+	for _, o := range r.Done {
+		if o.Action == Create {
+			fmt.Fprintf(&b, "backed up in %s: arc-hookjob restore %s --namespace %s\n", o.Object, o.Object.Name, o.Object.Namespace)
+		}
+	}
 	for _, err := range clip(r.Errs, maxLines) {
 		fmt.Fprintf(&b, "error: %v\n", err)
 	}
@@ -223,7 +231,7 @@ func leftovers(p *Plan) []Left {
 	seen := map[string]bool{}
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
-			if key := s.Object.String(); !seen[key] {
+			if key := s.Object.String(); !seen[key] && s.Action != Create {
 				seen[key] = true
 				why := held(s.Object)
 				if s.Object.Resource == namespaceResource {

@@ -68,7 +68,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
@@ -85,6 +85,12 @@ type run struct {
 	// now is how far the current phase is, since when, and when that was said last.
 	now         Progress
 	since, said time.Time
+
+	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
+	// schema accepts anything by now.
+	doomed   map[string]Object
+	relaxing sync.Mutex
+	relaxed  map[types.UID]bool
 }
 
 // Progress is how far a phase is: Done of Total objects.
@@ -145,11 +151,27 @@ func (r *run) loop(ctx context.Context) Verdict {
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
+		r.doomed = map[string]Object{}
+		for _, step := range p.steps(CRDs) {
+			r.doomed[step.Object.Name] = step.Object
+		}
 		for _, phase := range p.Phases {
-			err := r.execute(ctx, phase, s)
+			var err error
+			if phase.Name == BackUp {
+				err = r.backUp(ctx, p.backup)
+			} else {
+				err = r.execute(ctx, phase, s)
+			}
 			r.failed(ctx, err)
 			if ctx.Err() != nil {
 				return r.stopped(ctx)
+			}
+			if phase.Name == BackUp && err != nil {
+				// Without it nothing else is begun.
+				if apierrors.IsForbidden(err) {
+					return NotPermitted
+				}
+				return Failed
 			}
 			if err != nil {
 				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
@@ -298,6 +320,19 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	}
 }
 
+func (r *run) backUp(ctx context.Context, sets []Object) error {
+	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
+	if err != nil {
+		return fmt.Errorf("backing up: %w (without a backup: --backup=false, or policy.backup: false)", err)
+	}
+	for _, o := range sets {
+		r.history.BackedUp[o.UID] = true
+	}
+	r.log.Info().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
+	r.report.Done = append(r.report.Done, Outcome{Create, secret})
+	return nil
+}
+
 var begin = map[PhaseName]string{
 	HandOver:   "deleting scale sets with busy runners; the controller finishes them later",
 	Unblock:    "GitHub is in the controller's way; having it finish without",
@@ -381,7 +416,7 @@ func (r *run) step(ctx context.Context, s Step) error {
 	case s.Action == Delete:
 		return r.client.Delete(ctx, t)
 	case s.Action == Release:
-		return r.client.RemoveFinalizers(ctx, t, arc.IsFinalizer)
+		return r.free(ctx, s.Object)
 	case t.Resource.Resource == arc.AutoscalingRunnerSets:
 		return r.client.RemoveAnnotation(ctx, t, arc.AnnotationRunnerScaleSetID)
 	default:

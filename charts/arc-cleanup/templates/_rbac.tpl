@@ -26,6 +26,10 @@ allows.
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [get, list]
+# The backup of the AutoscalingRunnerSets that will be gone.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
 # The Job's start, from which the budget is counted across its Pods.
 - apiGroups: [batch]
   resources: [jobs]
@@ -112,7 +116,7 @@ allows.
 {{/* crds: the cluster's part of ARC. */}}
 {{- define "arc-cleanup.rules.crds" }}
 # ARC's four CRDs. List and watch go by name too, with a field selector on
-# metadata.name.
+# metadata.name. A schema that refuses the removal of a finalizer is patched.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames:
@@ -120,5 +124,5 @@ allows.
     - autoscalinglisteners.actions.github.com
     - ephemeralrunnersets.actions.github.com
     - ephemeralrunners.actions.github.com
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, patch, delete]
 {{- end -}}
