@@ -36,7 +36,7 @@ func (t *target) register(f *pflag.FlagSet) {
 	f.StringVar(&o.ControllerNamespace, "controller-namespace", "", "with --scope scale-set: where the controller is; default the release's namespace")
 	f.StringSliceVar(&o.ScaleSetNames, "scale-set", nil, "with --scope scale-set: name of a scale set, where Helm did not install it; repeatable")
 	f.BoolVar(&o.RequireUninstalling, "require-uninstalling", false, "write nothing unless Helm's record says that the release is being uninstalled (default true with --job)")
-	f.StringVar((*string)(&o.ScaleSets), "scale-sets", string(cleanup.RefuseScaleSets), "with --scope controller, what happens to scale sets that are still installed: refuse or delete")
+	f.StringVar((*string)(&o.ScaleSets), "scale-sets", string(cleanup.RefuseScaleSets), "with --scope controller, what happens to scale sets that are still installed: refuse, uninstall (their Helm releases too) or delete (the AutoscalingRunnerSets)")
 	f.StringVar((*string)(&o.BusyRunners), "busy-runners", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave")
 	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets that will be gone into a Secret in the release's namespace, or by hand in the current one")
 	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
@@ -86,9 +86,9 @@ func (t *target) complete(f *pflag.FlagSet) error {
 		}
 	}
 	switch o.ScaleSets {
-	case cleanup.RefuseScaleSets, cleanup.DeleteScaleSets:
+	case cleanup.RefuseScaleSets, cleanup.UninstallScaleSets, cleanup.DeleteScaleSets:
 	default:
-		return fmt.Errorf("--scale-sets %q: must be refuse or delete", o.ScaleSets)
+		return fmt.Errorf("--scale-sets %q: must be refuse, uninstall or delete", o.ScaleSets)
 	}
 	switch o.BusyRunners {
 	case "", cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy:

@@ -35,6 +35,8 @@ const (
 	RefuseScaleSets ScaleSetsPolicy = "refuse"
 	// DeleteScaleSets deletes the AutoscalingRunnerSets; their Helm releases stay.
 	DeleteScaleSets ScaleSetsPolicy = "delete"
+	// UninstallScaleSets deletes them, and their Helm releases too.
+	UninstallScaleSets ScaleSetsPolicy = "uninstall"
 )
 
 // BusyRunnersPolicy says what happens to runners that have a job.

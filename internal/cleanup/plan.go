@@ -53,6 +53,7 @@ const (
 	Busy      PhaseName = "busy"      // runners finish their jobs
 	Free      PhaseName = "release"   // ARC's finalizers go
 	Listeners PhaseName = "listeners" // what has no owner goes
+	Releases  PhaseName = "releases"  // the Helm releases of scale sets go
 	CRDs      PhaseName = "crds"      // the definitions go
 	Collect   PhaseName = "collect"   // what the objects owned follows
 
@@ -193,6 +194,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	p.waitForBusy()
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()
+	p.uninstall()
 	if o.Scope == Controller {
 		p.crds()
 	}
@@ -224,7 +226,7 @@ func scaleSets(s *Survey, o Options) []string {
 	names := slices.Clone(o.ScaleSetNames)
 	if s.Record != nil {
 		for _, obj := range s.Record.Objects {
-			if obj.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(obj.APIVersion, arc.Group+"/") {
+			if isScaleSet(obj) {
 				names = append(names, obj.Name)
 			}
 		}
@@ -352,6 +354,10 @@ func (p *planner) refuse() {
 	if p.o.Scope != Controller || p.o.ScaleSets == DeleteScaleSets {
 		return
 	}
+	if p.o.ScaleSets == UninstallScaleSets {
+		p.refuseUninstall()
+		return
+	}
 	for _, o := range p.reachable(p.s.Custom) {
 		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inRelease(o) {
 			p.plan.Refusals = append(p.plan.Refusals, p.liveScaleSet(o))
@@ -450,8 +456,9 @@ func (p *planner) drain(custom []Object) {
 			}
 		case o.Deleting, o.Owner != "":
 			steps = append(steps, Step{Await, o, "the controller deletes it"})
-		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.ScaleSets == DeleteScaleSets && !p.inRelease(o):
-			steps = append(steps, Step{Delete, o, "scaleSets=delete"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == Controller && !p.inRelease(o):
+			// Refused, unless the policy is another one.
+			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
 		case p.existing[o.ScaleSet]:

@@ -79,6 +79,8 @@ type Survey struct {
 	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
 	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
+	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
+	Installed []Installed
 	// Busy holds the jobs of EphemeralRunners by UID.
 	Busy map[types.UID]Job
 	// Terminating holds the namespaces on their way out, by name.
@@ -189,6 +191,13 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 		add(func() { s.Controllers = found })
 		return err
 	})
+	if o.Scope == Controller && o.ScaleSets == UninstallScaleSets {
+		read("the Helm releases of scale sets", func(add func(func())) error {
+			found, err := installed(ctx, c, o.WatchNamespace)
+			add(func() { s.Installed = found })
+			return err
+		})
+	}
 	if o.Scope == Controller {
 		for _, name := range arc.CRDs() {
 			read("crd "+name, func(add func(func())) error {

@@ -39,6 +39,8 @@ type Record struct {
 	HookJobs []string
 	// Objects are those the revision's manifest installs, hooks apart.
 	Objects []Object
+	// Storage is where Helm keeps the release: an object for each revision.
+	Storage []kube.Target
 }
 
 // Object is one object of a manifest; Namespace may be empty.
@@ -90,6 +92,12 @@ func ByHookJob(ctx context.Context, c *kube.Client, namespace, job string) (*Rec
 	return found, nil
 }
 
+// All returns the newest revision of every release in a namespace ("" is all of
+// them).
+func All(ctx context.Context, c *kube.Client, namespace string) ([]Record, error) {
+	return newest(ctx, c, namespace, "")
+}
+
 // newest returns the newest revision of every release in the namespace that the
 // label selector admits.
 func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]Record, error) {
@@ -97,28 +105,30 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 	if selector != "" {
 		owner += "," + selector
 	}
-	type key struct{ driver, name string }
+	type key struct{ driver, namespace, name string }
 	type head struct {
-		gvr      schema.GroupVersionResource
-		object   string
+		newest   kube.Target
 		revision int
 		status   string
+		all      []kube.Target
 	}
-	heads := map[key]head{}
+	heads := map[key]*head{}
 	var order []key
 	for _, gvr := range storage {
 		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: owner}, func(o *metav1.PartialObjectMetadata) error {
 			revision, err := strconv.Atoi(o.Labels["version"])
 			if err != nil {
-				return fmt.Errorf("%s %s/%s: label version: %w", gvr.Resource, namespace, o.Name, err)
+				return fmt.Errorf("%s %s/%s: label version: %w", gvr.Resource, o.Namespace, o.Name, err)
 			}
-			k := key{gvr.Resource, o.Labels["name"]}
-			old, seen := heads[k]
-			if !seen {
+			k := key{gvr.Resource, o.Namespace, o.Labels["name"]}
+			if heads[k] == nil {
 				order = append(order, k)
+				heads[k] = &head{revision: -1}
 			}
-			if !seen || revision > old.revision {
-				heads[k] = head{gvr, o.Name, revision, o.Labels["status"]}
+			h, t := heads[k], kube.Target{Resource: gvr, Namespace: o.Namespace, Name: o.Name, UID: o.UID}
+			h.all = append(h.all, t)
+			if revision > h.revision {
+				h.newest, h.revision, h.status = t, revision, o.Labels["status"]
 			}
 			return nil
 		})
@@ -131,22 +141,23 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 		h := heads[k]
 		var o *unstructured.Unstructured
 		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-			o, err = c.Dynamic.Resource(h.gvr).Namespace(namespace).Get(ctx, h.object, metav1.GetOptions{})
+			o, err = c.Dynamic.Resource(h.newest.Resource).Namespace(k.namespace).Get(ctx, h.newest.Name, metav1.GetOptions{})
 			return err
 		})
 		if apierrors.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", namespace, h.object, err)
+			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", k.namespace, h.newest.Name, err)
 		}
 		r, err := decode(o)
 		if err != nil && selector == "" && h.status != Uninstalling {
 			continue // somebody else's, whose state must not block this uninstall
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", namespace, h.object, err)
+			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", k.namespace, h.newest.Name, err)
 		}
+		r.Storage = h.all
 		records = append(records, *r)
 	}
 	return records, nil

@@ -7,16 +7,18 @@ allows.
 {{- define "arc-cleanup.grants" -}}
 {{- $own := include "arc-cleanup.fullname" . -}}
 {{- $outer := include "arc-cleanup.outerName" . -}}
+{{- $backup := ternary ", backup" "" .Values.policy.backup -}}
+{{- $releases := ternary ", releases" "" (eq .Values.policy.scaleSets "uninstall") -}}
 {{- if eq .Values.scope "scale-set" }}
 - {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, objects]}
 - {name: {{ $outer | quote }}, namespace: {{ .Values.controllerNamespace | default .Release.Namespace | quote }}, rules: [listeners]}
 {{- else if .Values.watchNamespace }}
 - {name: {{ $outer | quote }}, rules: [crds, others]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, listeners]}
-- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [objects]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}, listeners]}
+- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [objects{{ $releases }}]}
 {{- else }}
-- {name: {{ $outer | quote }}, rules: [crds, objects, others]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self]}
+- {name: {{ $outer | quote }}, rules: [crds, objects, others{{ $releases }}]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}]}
 {{- end }}
 {{- end -}}
 
@@ -26,10 +28,6 @@ allows.
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [get, list]
-# The backup of the AutoscalingRunnerSets that will be gone.
-- apiGroups: [""]
-  resources: [secrets]
-  verbs: [create]
 # The Job's start, from which the budget is counted across its Pods.
 - apiGroups: [batch]
   resources: [jobs]
@@ -38,6 +36,14 @@ allows.
 # The verdict as an Event, since Helm deletes the Job of a hook that succeeded.
 - apiGroups: [""]
   resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* backup: only with policy.backup. */}}
+{{- define "arc-cleanup.rules.backup" }}
+# The Secret that holds the AutoscalingRunnerSets which will be gone.
+- apiGroups: [""]
+  resources: [secrets]
   verbs: [create]
 {{- end -}}
 
@@ -81,6 +87,15 @@ allows.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+{{- end -}}
+
+{{/* releases: only with policy.scaleSets=uninstall. */}}
+{{- define "arc-cleanup.rules.releases" }}
+# Helm's records of the scale sets' releases, in Secrets (see above) or
+# ConfigMaps: read to know what a release installed, and deleted with it.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, delete]
 {{- end -}}
 
 {{/* others: who else is here, read only. */}}
