@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
@@ -83,6 +84,27 @@ func holding(ns *unstructured.Unstructured) string {
 	return strings.Join(messages, "; ")
 }
 
+// finalizersRemain begins the message about what holds a namespace
+// (k8s.io/kubernetes pkg/controller/namespace/deletion/namespaced_resources_deleter.go).
+const finalizersRemain = "Some content in the namespace has finalizers remaining: "
+
+// heldByOthers reports whether a finalizer that is not ARC's holds the namespace:
+// to wait would be in vain.
+func heldByOthers(why string) bool {
+	for message := range strings.SplitSeq(why, "; ") {
+		list, found := strings.CutPrefix(message, finalizersRemain)
+		if !found {
+			continue
+		}
+		for entry := range strings.SplitSeq(list, ", ") {
+			if finalizer, _, _ := strings.Cut(entry, " in "); !arc.IsFinalizer(finalizer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // namespaces waits for those that are Terminating and were held by objects of
 // ours, in this survey or in an earlier one. What else holds one is not ours: it
 // is said, and is no residue.
@@ -106,7 +128,7 @@ func (p *planner) namespaces() {
 		ns := p.s.Terminating[name]
 		switch {
 		case !held[name]:
-		case p.history.Waited[name]:
+		case p.history.Waited[name], name != p.o.Namespace && heldByOthers(ns.Why):
 			p.plan.Kept = append(p.plan.Kept, Kept{ns.Object, ns.still()})
 		case name == p.o.Namespace:
 			steps = append(steps, Step{Await, ns.Object, ns.still()})

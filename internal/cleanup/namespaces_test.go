@@ -57,6 +57,14 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			Survey{Terminating: because("example.com/f in 1 resource instances", gone("runners"))}, byHand, waited("runners"),
 			[]string{"keep: still Terminating: example.com/f in 1 resource instances"},
 		},
+		"somebody else's finalizer holds it": {
+			Survey{Terminating: because("x; "+finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances", gone("runners")), Protected: runners}, byHand, History{},
+			[]string{"release: release role runners/set-manager", "keep: still Terminating: x; " + finalizersRemain + "actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances"},
+		},
+		"ARC's finalizers hold it": {
+			Survey{Terminating: because(finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances", gone("runners")), Protected: runners}, byHand, History{},
+			[]string{"release: release role runners/set-manager", "namespaces: await ns runners"},
+		},
 		"a rescue frees that namespace, with its listener, and nothing else": {
 			Survey{
 				Terminating: both, CRDs: crdObjects(),
