@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -57,7 +58,52 @@ func TestDocuments(t *testing.T) {
 			if joined := strings.Join(got, ""); joined != test.stream {
 				t.Errorf("together they are %q, want %q", joined, test.stream)
 			}
+			sameRead(t, []byte(test.stream))
 		})
+	}
+}
+
+// sameRead checks that Read has the documents of Documents, wherever its window
+// happens to end.
+func sameRead(t *testing.T, stream []byte) {
+	t.Helper()
+	type document struct {
+		text string
+		line int
+	}
+	var want []document
+	for d := range Documents(stream) {
+		want = append(want, document{string(d.Bytes()), d.Line()})
+	}
+	for _, size := range []int{1, 2, 3, 5, 64} {
+		var clones []Document
+		for d, err := range read(iotest.HalfReader(bytes.NewReader(stream)), size) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			clones = append(clones, d.Clone())
+		}
+		var got []document
+		for _, d := range clones {
+			got = append(got, document{string(d.Bytes()), d.Line()})
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(document{})); diff != "" {
+			t.Errorf("with a window of %d: %s", size, diff)
+		}
+	}
+}
+
+func TestReadPassesOnErrors(t *testing.T) {
+	broken := errors.New("broken")
+	var got []string
+	var last error
+	for d, err := range read(io.MultiReader(strings.NewReader("a\n---\nb\n---\nc\n"), iotest.ErrReader(broken)), 8) {
+		if last = err; err == nil {
+			got = append(got, string(d.Bytes()))
+		}
+	}
+	if diff := cmp.Diff([]string{"a\n"}, got); diff != "" || !errors.Is(last, broken) {
+		t.Errorf("%v\n%s", last, diff)
 	}
 }
 
@@ -100,6 +146,7 @@ func FuzzSplit(f *testing.F) {
 		if !bytes.Equal(joined, stream) {
 			t.Fatalf("together the documents are %q", joined)
 		}
+		sameRead(t, stream)
 
 		want, err := decodeAll(stream)
 		if err != nil || !comparable12(stream) {
