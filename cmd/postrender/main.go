@@ -101,20 +101,11 @@ func newCommand() *cobra.Command {
 			}
 			o.DefaultNamespace = os.Getenv("HELM_NAMESPACE")
 
-			stream, err := io.ReadAll(cmd.InOrStdin())
-			if err != nil {
-				return fmt.Errorf("reading stdin: %w", err)
-			}
-			result, err := postrender.Inject(stream, o)
-			if err != nil {
+			explanation, err := postrender.Copy(cmd.OutOrStdout(), cmd.InOrStdin(), o)
+			if err != nil || !o.Check {
 				return err
 			}
-			if o.Check {
-				_, err = io.WriteString(cmd.OutOrStdout(), result.Explanation)
-			} else {
-				_, err = result.WriteTo(cmd.OutOrStdout())
-			}
-			if err != nil {
+			if _, err := io.WriteString(cmd.OutOrStdout(), explanation); err != nil {
 				return fmt.Errorf("writing stdout: %w", err)
 			}
 			return nil
