@@ -69,14 +69,20 @@ func Documents(stream []byte) iter.Seq[Document] {
 // window is how much of a stream Read looks at in one go: small enough for the
 // processor's cache, large enough for few system calls. It grows with the
 // largest document.
-const window = 256 << 10
+const window = 512 << 10
 
 // Read goes through the documents of a stream as Documents does, without ever
 // holding all of it. A document is gone with the next one; a Clone stays. An
 // error is the reader's, and the last thing to come.
-func Read(r io.Reader) iter.Seq2[Document, error] { return read(r, window) }
+//
+// Documents that are not wanted may be left out. That is asked of many at once,
+// as if they were one, before they are told apart: what is wanted of one has to
+// be wanted of all together, as with Contains.
+func Read(r io.Reader, wanted func(Document) bool) iter.Seq2[Document, error] {
+	return read(r, wanted, window)
+}
 
-func read(r io.Reader, size int) iter.Seq2[Document, error] {
+func read(r io.Reader, wanted func(Document) bool, size int) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
 		text := make([]byte, 0, size)
 		for above := 0; ; {
@@ -88,11 +94,16 @@ func read(r io.Reader, size int) iter.Seq2[Document, error] {
 				return
 			}
 			done := 0
-			for start, end := range extents(text, last) {
-				if !yield(Document{stream: text, start: start, end: end, above: above}, nil) {
-					return
+			if !wanted(Document{stream: text, end: len(text)}) {
+				done = lastStart(text)
+			}
+			if done == 0 {
+				for start, end := range extents(text, last) {
+					if !yield(Document{stream: text, start: start, end: end, above: above}, nil) {
+						return
+					}
+					done = end
 				}
-				done = end
 			}
 			if last {
 				return
@@ -104,6 +115,25 @@ func read(r io.Reader, size int) iter.Seq2[Document, error] {
 			}
 		}
 	}
+}
+
+// lastStart returns where the last document of a text begins, or 0 where only
+// its beginning tells. The text may go on.
+func lastStart(text []byte) int {
+	last := 0
+	for i := len(text) - len(startMarker) - 1; i >= 0; i-- {
+		if !isMarker(text[i:]) || !beginsLine(text, i) {
+			continue
+		}
+		if text[i] == endMarker[0] {
+			break // what follows it, up to the next "---", may belong to that
+		}
+		if last > 0 {
+			return last
+		}
+		last = i
+	}
+	return 0
 }
 
 // extents returns where the documents of a text begin and end. If the text is not

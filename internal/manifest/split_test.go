@@ -63,6 +63,8 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+func all(Document) bool { return true }
+
 // sameRead checks that Read has the documents of Documents, wherever its window
 // happens to end.
 func sameRead(t *testing.T, stream []byte) {
@@ -77,7 +79,7 @@ func sameRead(t *testing.T, stream []byte) {
 	}
 	for _, size := range []int{1, 2, 3, 5, 64} {
 		var clones []Document
-		for d, err := range read(iotest.HalfReader(bytes.NewReader(stream)), size) {
+		for d, err := range read(iotest.HalfReader(bytes.NewReader(stream)), all, size) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +99,7 @@ func TestReadPassesOnErrors(t *testing.T) {
 	broken := errors.New("broken")
 	var got []string
 	var last error
-	for d, err := range read(io.MultiReader(strings.NewReader("a\n---\nb\n---\nc\n"), iotest.ErrReader(broken)), 8) {
+	for d, err := range read(io.MultiReader(strings.NewReader("a\n---\nb\n---\nc\n"), iotest.ErrReader(broken)), all, 8) {
 		if last = err; err == nil {
 			got = append(got, string(d.Bytes()))
 		}

@@ -79,20 +79,19 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 	} else {
 		var s search
 		var failed error
-		var last []byte
-		for d, err := range manifest.Read(tee{io.MultiReader(bytes.NewReader(head), in), out}) {
+		t := &tee{in: io.MultiReader(bytes.NewReader(head), in), out: out}
+		for d, err := range manifest.Read(t, s.wants) {
 			if err != nil {
 				return "", err
 			}
 			if failed == nil {
 				failed = s.look(d)
 			}
-			last = d.Bytes()
 		}
 		if failed != nil {
 			return "", failed
 		}
-		if result, err = add(last, s.found(), s.hooked, o); err != nil {
+		if result, err = add(t.end[:], s.found(), s.hooked, o); err != nil {
 			return "", err
 		}
 		result.Input = nil // it is out
@@ -108,15 +107,19 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 type tee struct {
 	in  io.Reader
 	out io.Writer
+	end [1]byte // the last byte read
 }
 
-func (t tee) Read(p []byte) (int, error) {
+func (t *tee) Read(p []byte) (int, error) {
 	n, err := t.in.Read(p)
 	if err != nil && err != io.EOF {
 		return n, fmt.Errorf("reading stdin: %w", err)
 	}
 	if _, err := t.out.Write(p[:n]); err != nil {
 		return n, fmt.Errorf("writing stdout: %w", err)
+	}
+	if n > 0 {
+		t.end[0] = p[n-1]
 	}
 	return n, err
 }
@@ -210,14 +213,10 @@ type search struct {
 
 // look takes the next document.
 func (s *search) look(d manifest.Document) error {
-	if s.controller == nil && (s.scaleSet == nil || s.scaleSet.values["controllerNamespace"] == nil) && mayBe(d, managerBindingMarks) {
+	if s.wantsBinding(d) {
 		s.bindings = append(s.bindings, d.Clone())
 	}
-	// What is found need not be looked for again: a large stream may hold
-	// thousands of scale sets.
-	if s.whole || mayBe(d, hookMarks) ||
-		s.controller == nil && mayBe(d, controllerMarks) ||
-		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks) {
+	if s.whole || s.wantsObject(d) {
 		if err := s.parse(d); err != nil {
 			return err
 		}
@@ -228,6 +227,22 @@ func (s *search) look(d manifest.Document) error {
 	bindings := s.bindings
 	s.bindings = nil
 	return s.scaleSet.findController(bindings)
+}
+
+// wants reports whether a document may matter. What is found need not be looked
+// for again: a large stream may hold thousands of scale sets.
+func (s *search) wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
+
+func (s *search) wantsObject(d manifest.Document) bool {
+	return mayBe(d, hookMarks) ||
+		s.controller == nil && mayBe(d, controllerMarks) ||
+		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks)
+}
+
+func (s *search) wantsBinding(d manifest.Document) bool {
+	return s.controller == nil &&
+		(s.scaleSet == nil || s.scaleSet.values["controllerNamespace"] == nil) &&
+		mayBe(d, managerBindingMarks)
 }
 
 func (s *search) parse(d manifest.Document) error {
