@@ -48,31 +48,38 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
-// wholeBelow is the size up to which a stream is read to its end before any of
-// it goes out, and every document is parsed, not only those that matter here.
-// Helm reports broken YAML itself, before and after a post-renderer, so this is
-// for those who call us in another way; and it would be the slow thing on a
-// large stream.
-const wholeBelow = 1 << 20
+const (
+	// wholeBelow is the size up to which every document of a stream is parsed, and
+	// not only those that matter here: several times ARC's own charts. Helm reports
+	// broken YAML itself, before and after a post-renderer, so this is for those
+	// who call us in another way; it takes 100 times as long as to look for what
+	// matters.
+	wholeBelow = 64 << 10
+
+	// heldBelow is the size up to which a stream is read to its end before any of
+	// it goes out.
+	heldBelow = 1 << 20
+)
 
 // Copy copies in to out with what Inject adds, or writes nothing with o.Check.
 // The explanation is that of a Result.
 //
-// A larger stream goes out as it comes in. An error that is seen late leaves it
-// without a hook, but whole: it must not be lost that there was one. Both Helms
-// drop the output of a post-renderer that fails (helm.sh/helm/v3
-// pkg/postrender/exec.go, Run; helm.sh/helm/v4 internal/plugin/runtime_subprocess.go,
-// runPostrenderer).
+// With an error nothing went out, unless the stream is larger than heldBelow:
+// that goes out as it comes in, so that memory does not grow with it. All of it
+// does, also after an error, since half a manifest may be a valid one; only the
+// hook is missing. Both Helms drop the output of a post-renderer that fails
+// (helm.sh/helm/v3 pkg/postrender/exec.go, Run; helm.sh/helm/v4
+// internal/plugin/runtime_subprocess.go, runPostrenderer).
 func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error) {
 	if o.Check {
 		out = io.Discard
 	}
-	head, err := io.ReadAll(io.LimitReader(in, wholeBelow+1))
+	head, err := io.ReadAll(io.LimitReader(in, heldBelow+1))
 	if err != nil {
 		return "", fmt.Errorf("reading stdin: %w", err)
 	}
 	var result Result
-	if len(head) <= wholeBelow {
+	if len(head) <= heldBelow {
 		if result, err = Inject(head, o); err != nil {
 			return "", err
 		}
