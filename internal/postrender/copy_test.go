@@ -21,18 +21,20 @@ func TestCopy(t *testing.T) {
 		stream := testdata(t, file)
 		var apart [][]byte
 		for d := range manifest.Documents(stream) {
-			apart = append(apart, filler(heldBelow), []byte("\n---\n"), d.Bytes())
+			apart = append(apart, filler(heldBelow), []byte("\n---\n"), d.Bytes(), []byte("\n---\n"))
 		}
-		slices.Reverse(apart)
+		reversed := slices.Clone(apart)
+		slices.Reverse(reversed)
 		noLineBreak := bytes.TrimRight(stream, "\n")
 		for name, in := range map[string][]byte{
-			"small":         stream,
-			"held":          append(filler(wholeBelow), stream...),
-			"last":          append(filler(heldBelow), stream...),
-			"apart":         slices.Concat(apart...),
-			"no line break": append(filler(heldBelow), noLineBreak...),
-			"first":         slices.Concat(stream, []byte("---\n"), filler(heldBelow)),
-			"hooked":        append(slices.Concat(stream, []byte("---\n"), filler(heldBelow)), hooked...),
+			"small":           stream,
+			"held":            append(filler(wholeBelow), stream...),
+			"last":            append(filler(heldBelow), stream...),
+			"apart":           slices.Concat(apart...),
+			"apart, reversed": slices.Concat(reversed...),
+			"no line break":   append(filler(heldBelow), noLineBreak...),
+			"first":           slices.Concat(stream, []byte("---\n"), filler(heldBelow)),
+			"hooked":          append(slices.Concat(stream, []byte("---\n"), filler(heldBelow)), hooked...),
 		} {
 			t.Run(file+" "+name, func(t *testing.T) {
 				o := Options{Helm: Helm4}
