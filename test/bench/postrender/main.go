@@ -290,28 +290,37 @@ type onceFunc func(context.Context, tool, stream) (result, error)
 
 // pipes gives the stream through a pipe and reads the output from one.
 func pipes(ctx context.Context, t tool, s stream) (result, error) {
-	return timed(ctx, t, s, func(cmd *exec.Cmd) error {
-		cmd.Stdout = sink{}
-		return nil
-	})
+	in, err := os.Open(s.path)
+	if err != nil {
+		return result{}, err
+	}
+	defer in.Close() //nolint:errcheck // only read
+	return timed(ctx, t, source{in}, sink{})
 }
 
 // toNull gives the stream through a pipe, and drops the output.
 func toNull(ctx context.Context, t tool, s stream) (result, error) {
-	return timed(ctx, t, s, func(*exec.Cmd) error { return nil })
+	in, err := os.Open(s.path)
+	if err != nil {
+		return result{}, err
+	}
+	defer in.Close() //nolint:errcheck // only read
+	return timed(ctx, t, source{in}, nil)
 }
 
 // files goes from a file to a file.
 func files(ctx context.Context, t tool, s stream) (result, error) {
-	return timed(ctx, t, s, func(cmd *exec.Cmd) error {
-		in, err := os.Open(s.path)
-		if err != nil {
-			return err
-		}
-		out, err := os.Create(s.path + ".out")
-		cmd.Stdin, cmd.Stdout = in, out
-		return err
-	})
+	in, err := os.Open(s.path)
+	if err != nil {
+		return result{}, err
+	}
+	defer in.Close() //nolint:errcheck // only read
+	out, err := os.Create(s.path + ".out")
+	if err != nil {
+		return result{}, err
+	}
+	defer out.Close() //nolint:errcheck // nobody reads it
+	return timed(ctx, t, in, out)
 }
 
 // piece is how much is written to a pipe or read from it at once. Helm writes
@@ -342,31 +351,17 @@ func (sink) ReadFrom(r io.Reader) (n int64, err error) {
 	return n, err
 }
 
-// timed runs a tool once.
-func timed(ctx context.Context, t tool, s stream, ends func(*exec.Cmd) error) (result, error) {
+// timed runs a tool once. Without stdout the output goes to /dev/null.
+func timed(ctx context.Context, t tool, stdin io.Reader, stdout io.Writer) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, t.args[0], t.args[1:]...)
 	cmd.Dir = t.dir
 	cmd.WaitDelay = time.Second
 	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := os.Open(s.path)
-	if err != nil {
-		return result{}, err
-	}
-	defer in.Close() //nolint:errcheck // only read
-	cmd.Stdin = source{in}
-	if err := ends(cmd); err != nil {
-		return result{}, err
-	}
-	for _, end := range []any{cmd.Stdin, cmd.Stdout} {
-		if f, ok := end.(*os.File); ok {
-			defer f.Close() //nolint:errcheck // the output is not looked at
-		}
-	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &stderr
 	start := time.Now()
-	err = cmd.Run()
+	err := cmd.Run()
 	took := time.Since(start)
 	if ctx.Err() != nil {
 		return result{}, ctx.Err()
