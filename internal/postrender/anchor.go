@@ -38,7 +38,7 @@ type anchor struct {
 var (
 	controllerMarks     = [][]string{{"Deployment", "gha-rs-controller"}, {"Deployment", "gha-runner-scale-set-controller"}}
 	scaleSetMarks       = [][]string{{arc.AutoscalingRunnerSet, arc.Group + "/"}}
-	hookMarks           = [][]string{{hook.Name, hookAnnotation}}
+	hookMarks           = [][]string{{hookAnnotation, hook.Name}}
 	managerBindingMarks = [][]string{{"RoleBinding", "-manager"}}
 )
 

@@ -4,6 +4,7 @@
 package postrender
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -47,11 +48,88 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
-// wholeBelow is the size up to which every document of a stream is parsed, and
-// not only those that matter here. Helm reports broken YAML itself, before and
-// after a post-renderer, so this is for those who call us in another way; and it
-// would be the one slow thing on a large stream.
-const wholeBelow = 1 << 20
+const (
+	// wholeBelow is the size up to which every document of a stream is parsed, and
+	// not only those that matter here: several times ARC's own charts. Helm reports
+	// broken YAML itself, before and after a post-renderer, so this is for those
+	// who call us in another way; it takes 100 times as long as to look for what
+	// matters.
+	wholeBelow = 64 << 10
+
+	// heldBelow is the size up to which a stream is read to its end before any of
+	// it goes out.
+	heldBelow = 1 << 20
+)
+
+// Copy copies in to out with what Inject adds, or writes nothing with o.Check.
+// The explanation is that of a Result.
+//
+// With an error nothing went out, unless the stream is larger than heldBelow:
+// that goes out as it comes in, so that memory does not grow with it. All of it
+// does, also after an error, since half a manifest may be a valid one; only the
+// hook is missing. Both Helms drop the output of a post-renderer that fails
+// (helm.sh/helm/v3 pkg/postrender/exec.go, Run; helm.sh/helm/v4
+// internal/plugin/runtime_subprocess.go, runPostrenderer).
+func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error) {
+	if o.Check {
+		out = io.Discard
+	}
+	head, err := io.ReadAll(io.LimitReader(in, heldBelow+1))
+	if err != nil {
+		return "", fmt.Errorf("reading stdin: %w", err)
+	}
+	var result Result
+	if len(head) <= heldBelow {
+		if result, err = Inject(head, o); err != nil {
+			return "", err
+		}
+	} else {
+		var s search
+		var failed error
+		t := &tee{in: io.MultiReader(bytes.NewReader(head), in), out: out}
+		for d, err := range manifest.Read(t, s.wants) {
+			if err != nil {
+				return "", err
+			}
+			if failed == nil {
+				failed = s.look(d)
+			}
+		}
+		if failed != nil {
+			return "", failed
+		}
+		if result, err = add(t.end[:], s.found(), s.hooked, o); err != nil {
+			return "", err
+		}
+		result.Input = nil // it is out
+	}
+	if _, err := result.WriteTo(out); err != nil {
+		return "", fmt.Errorf("writing stdout: %w", err)
+	}
+	return result.Explanation, nil
+}
+
+// tee writes what is read from it. Unlike an io.TeeReader it tells which of the
+// two failed.
+type tee struct {
+	in  io.Reader
+	out io.Writer
+	end [1]byte // the last byte read
+}
+
+func (t *tee) Read(p []byte) (int, error) {
+	n, err := t.in.Read(p)
+	if err != nil && err != io.EOF {
+		return n, fmt.Errorf("reading stdin: %w", err)
+	}
+	if _, err := t.out.Write(p[:n]); err != nil {
+		return n, fmt.Errorf("writing stdout: %w", err)
+	}
+	if n > 0 {
+		t.end[0] = p[n-1]
+	}
+	return n, err
+}
 
 // Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
 // of ARC's controller or an AutoscalingRunnerSet; the controller wins where both
@@ -63,11 +141,17 @@ const wholeBelow = 1 << 20
 // with a Helm that cannot be told; an anchor without a namespace; values the
 // chart refuses. Then there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
-	unchanged := Result{Input: stream}
 	a, hooked, err := survey(stream)
 	if err != nil {
 		return Result{}, err
 	}
+	return add(stream, a, hooked, o)
+}
+
+// add adds the hook to a stream after the survey. Of the stream it looks at the
+// end only.
+func add(stream []byte, a *anchor, hooked bool, o Options) (Result, error) {
+	unchanged := Result{Input: stream}
 	switch {
 	case hooked:
 		unchanged.Explanation = "Nothing to add: the hook is in the input already.\n"
@@ -114,45 +198,87 @@ func Inject(stream []byte, o Options) (Result, error) {
 	}, nil
 }
 
-// survey goes through the stream for the anchor, and for a hook of ours. It
-// parses the documents that may be either and, of a small stream, all.
+// survey goes through a stream for the anchor, and for a hook of ours.
 func survey(stream []byte) (found *anchor, hooked bool, err error) {
-	var controller, scaleSet *anchor
-	var bindings []manifest.Document
+	s := search{whole: len(stream) <= wholeBelow}
 	for d := range manifest.Documents(stream) {
-		if controller == nil && mayBe(d, managerBindingMarks) {
-			bindings = append(bindings, d)
-		}
-		// What is found need not be looked for again: a large stream may hold
-		// thousands of scale sets.
-		if len(stream) > wholeBelow && !mayBe(d, hookMarks) &&
-			(controller != nil || !mayBe(d, controllerMarks)) &&
-			(controller != nil || scaleSet != nil || !mayBe(d, scaleSetMarks)) {
-			continue
-		}
-		root, err := d.Parse()
-		if err != nil {
+		if err := s.look(d); err != nil {
 			return nil, false, err
 		}
-		for _, o := range objects(root) {
-			switch {
-			case isHook(o):
-				hooked = true
-			case controller == nil && isController(o):
-				controller, err = newAnchor(d, root, o, scopeController)
-			case scaleSet == nil && isScaleSet(o):
-				scaleSet, err = newAnchor(d, root, o, scopeScaleSet)
-			}
-			if err != nil {
-				return nil, false, err
-			}
+	}
+	return s.found(), s.hooked, nil
+}
+
+// A search is a survey on its way. It parses the documents that may matter or,
+// if whole, all.
+type search struct {
+	whole                bool
+	controller, scaleSet *anchor
+	hooked               bool
+	bindings             []manifest.Document // that may tell where the scale set's controller is
+}
+
+// look takes the next document.
+func (s *search) look(d manifest.Document) error {
+	if s.wantsBinding(d) {
+		s.bindings = append(s.bindings, d.Clone())
+	}
+	if s.whole || s.wantsObject(d) {
+		if err := s.parse(d); err != nil {
+			return err
 		}
 	}
-	if controller != nil || scaleSet == nil {
-		return controller, hooked, nil
+	if s.scaleSet == nil || len(s.bindings) == 0 {
+		return nil
 	}
-	err = scaleSet.findController(bindings)
-	return scaleSet, hooked, err
+	bindings := s.bindings
+	s.bindings = nil
+	return s.scaleSet.findController(bindings)
+}
+
+// wants reports whether a document may matter. What is found need not be looked
+// for again: a large stream may hold thousands of scale sets.
+func (s *search) wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
+
+func (s *search) wantsObject(d manifest.Document) bool {
+	return mayBe(d, hookMarks) ||
+		s.controller == nil && mayBe(d, controllerMarks) ||
+		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks)
+}
+
+func (s *search) wantsBinding(d manifest.Document) bool {
+	return s.controller == nil &&
+		(s.scaleSet == nil || s.scaleSet.values["controllerNamespace"] == nil) &&
+		mayBe(d, managerBindingMarks)
+}
+
+func (s *search) parse(d manifest.Document) error {
+	root, err := d.Parse()
+	if err != nil {
+		return err
+	}
+	for _, o := range objects(root) {
+		switch {
+		case isHook(o):
+			s.hooked = true
+		case s.controller == nil && isController(o):
+			s.controller, err = newAnchor(d.Clone(), root, o, scopeController)
+		case s.scaleSet == nil && isScaleSet(o):
+			s.scaleSet, err = newAnchor(d.Clone(), root, o, scopeScaleSet)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found returns the anchor, or nil if there is none.
+func (s *search) found() *anchor {
+	if s.controller != nil {
+		return s.controller
+	}
+	return s.scaleSet
 }
 
 // separator is what has to stand between the stream and a "---": a line break,
