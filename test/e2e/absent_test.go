@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// TestScaledToNothing uninstalls a scale set whose controller has no Pod: nobody
+// is waited for.
+func TestScaledToNothing(t *testing.T) {
+	l := newLab(t)
+	l.installController(viaPostRenderer...)
+	l.installScaleSet(4, viaPostRenderer...)
+	deployments := l.client.AppsV1().Deployments(controllerNamespace)
+	scale, err := deployments.GetScale(l.ctx, "arc-gha-rs-controller", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale.Spec.Replicas = 0
+	if _, err := deployments.UpdateScale(l.ctx, scale.Name, scale, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("no controller runs", func() bool {
+		d, err := deployments.Get(l.ctx, scale.Name, metav1.GetOptions{})
+		return err == nil && d.Status.Replicas == 0
+	})
+
+	// The grace is a minute; ten seconds are the garbage collector's.
+	begun := time.Now()
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("it took %s, though no controller runs", took)
+	}
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
+
+// TestControllerLockedOut takes the controller's rights in the runner namespace
+// away: it lives, and can do nothing.
+func TestControllerLockedOut(t *testing.T) {
+	l := newLab(t)
+	l.installController(viaPostRenderer...)
+	l.installScaleSet(4, append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=10s")...)
+	for _, resource := range []string{"rolebindings", "roles"} {
+		r := l.metadata.Resource(l.resource(resource)).Namespace(runnerNamespace)
+		if _, err := r.Patch(l.ctx, "runners-gha-rs-manager", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Delete(l.ctx, "runners-gha-rs-manager", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	begun := time.Now()
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	t.Logf("it took %s", time.Since(begun))
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}

@@ -1,0 +1,21 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
+)
+
+// TestScaleSetsDelete uninstalls the controller under a live scale set, told to
+// delete that: it is de-registered, and its Helm release stays.
+func TestScaleSetsDelete(t *testing.T) {
+	l := newLab(t)
+	l.installController(append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.scaleSets=delete")...)
+	l.installScaleSet(4)
+
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	if !l.GitHub().Deregistered() {
+		t.Errorf("still registered at GitHub: scale sets %v, runners %v", l.GitHub().ScaleSets(), l.GitHub().Runners())
+	}
+	l.nothingLeft(product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "sh.helm.release.v1.runners.v1"})
+}
