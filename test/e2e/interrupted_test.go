@@ -57,6 +57,10 @@ func TestKilledAtEveryPhase(t *testing.T) {
 		}
 		killed[phase] = true
 	}
+	// Done means that it is over, not that somebody is at it.
+	for _, o := range l.left() {
+		t.Errorf("left: %s", o)
+	}
 	delete(seen, "")
 	for phase := range seen {
 		if !killed[phase] {

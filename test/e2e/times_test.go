@@ -48,8 +48,8 @@ func TestTimesNest(t *testing.T) {
 		if m == nil {
 			t.Fatalf("helm %d does not say its default timeout:\n%s", major, help)
 		}
-		if real := duration(string(m[1])); timeout > real {
-			t.Errorf("helmTimeoutSeconds is %s, and the default of Helm %d is %s", timeout, major, real)
+		if helms := duration(string(m[1])); timeout > helms {
+			t.Errorf("helmTimeoutSeconds is %s, and the default of Helm %d is %s", timeout, major, helms)
 		}
 	}
 }
