@@ -17,7 +17,7 @@ func TestControllerIsNoHelp(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
 
-	l.installScaleSet(4, append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=3s")...)
+	l.installScaleSet(4, append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=1s")...)
 	for _, resource := range []string{"rolebindings", "roles"} {
 		r := l.metadata.Resource(l.resource(resource)).Namespace(runnerNamespace)
 		if _, err := r.Patch(l.ctx, "runners-gha-rs-manager", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {

@@ -257,9 +257,7 @@ func (l *lab) countRunners() int {
 func (l *lab) someRunnersGone() {
 	l.Helper()
 	before := l.countRunners()
-	for l.countRunners() > before*9/10 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	l.eventually("some runners are gone", func() bool { return l.countRunners() < before*9/10 })
 }
 
 // restartAPIServer keeps it away long enough for requests to fail.
