@@ -43,8 +43,9 @@ func TestDependenciesPointOneWay(t *testing.T) {
 
 		"internal/manifest":   nil,
 		"internal/hook":       {"charts", "internal/arc", "internal/version"},
-		"internal/postrender": {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
-		"cmd/postrender":      {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
+		"internal/anchor":     {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
+		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
+		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/kube"},
 		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release"},

@@ -28,6 +28,15 @@ const (
 	LabelName = "app.kubernetes.io/name"
 )
 
+// Annotation makes a hook of an object, for Helm.
+const Annotation = release.HookAnnotation
+
+// IsOurs reports whether an object with these labels and annotations belongs to
+// the hook, whoever put it where it is and whatever it is called.
+func IsOurs(labels, annotations map[string]string) bool {
+	return labels[LabelName] == Name && annotations[Annotation] != ""
+}
+
 // Release says whose hook it is.
 type Release struct {
 	Name      string

@@ -8,6 +8,7 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -38,15 +39,15 @@ type hookReader struct{ helm Helm }
 // proveHookReader looks at the anchor for what Helm 4 and Helm 3 leave on every
 // document. The user's word decides where the anchor is silent, and can always
 // forbid, but never overrule the marks of Helm 3, unless nothing is written.
-func proveHookReader(a *anchor, o Options) (*hookReader, error) {
+func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 	told := o.Helm
 	switch told {
 	case HelmUnknown, Helm3, Helm4:
 	default:
 		return nil, fmt.Errorf("unknown Helm %q: 3 or 4", told)
 	}
-	annotated := a.root.GetAnnotations()[manifest.FilenameAnnotation] != ""
-	commented := a.document.HasSourceComment()
+	annotated := a.Root.GetAnnotations()[manifest.FilenameAnnotation] != ""
+	commented := a.Document.HasSourceComment()
 	switch {
 	case told == Helm3, told == HelmUnknown && commented && !annotated:
 		return nil, errHelm3

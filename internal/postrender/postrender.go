@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
-	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 // Options are the user's words; each is "" or nil if not given.
@@ -47,12 +47,6 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
-// wholeBelow is the size up to which every document of a stream is parsed, and
-// not only those that matter here. Helm reports broken YAML itself, before and
-// after a post-renderer, so this is for those who call us in another way; and it
-// would be the one slow thing on a large stream.
-const wholeBelow = 1 << 20
-
 // Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
 // of ARC's controller or an AutoscalingRunnerSet; the controller wins where both
 // are. A stream without ARC, or with the hook in it, comes back as it is: Helm
@@ -64,7 +58,7 @@ const wholeBelow = 1 << 20
 // chart refuses. Then there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
 	unchanged := Result{Input: stream}
-	a, hooked, err := survey(stream)
+	a, hooked, err := anchor.Find(stream)
 	if err != nil {
 		return Result{}, err
 	}
@@ -82,8 +76,8 @@ func Inject(stream []byte, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("found the %s: %w", a, err)
 	}
 	target := hook.Release{
-		Name:      cmp.Or(o.Release, a.release),
-		Namespace: cmp.Or(o.Namespace, a.namespace, o.DefaultNamespace),
+		Name:      cmp.Or(o.Release, a.Release),
+		Namespace: cmp.Or(o.Namespace, a.Namespace, o.DefaultNamespace),
 	}
 	if target.Name == "" {
 		return Result{}, fmt.Errorf("the %s does not say its release; give --release", a)
@@ -91,7 +85,7 @@ func Inject(stream []byte, o Options) (Result, error) {
 	if target.Namespace == "" {
 		return Result{}, fmt.Errorf("the %s has no namespace; give --namespace, or set HELM_NAMESPACE", a)
 	}
-	hooks, err := hook.Render(target, hook.Merge(a.values, o.Values))
+	hooks, err := hook.Render(target, hook.Merge(a.Values, o.Values))
 	if err != nil {
 		return Result{}, err
 	}
@@ -112,47 +106,6 @@ func Inject(stream []byte, o Options) (Result, error) {
 		Added:       separator(stream) + documents,
 		Explanation: explanation,
 	}, nil
-}
-
-// survey goes through the stream for the anchor, and for a hook of ours. It
-// parses the documents that may be either and, of a small stream, all.
-func survey(stream []byte) (found *anchor, hooked bool, err error) {
-	var controller, scaleSet *anchor
-	var bindings []manifest.Document
-	for d := range manifest.Documents(stream) {
-		if controller == nil && mayBe(d, managerBindingMarks) {
-			bindings = append(bindings, d)
-		}
-		// What is found need not be looked for again: a large stream may hold
-		// thousands of scale sets.
-		if len(stream) > wholeBelow && !mayBe(d, hookMarks) &&
-			(controller != nil || !mayBe(d, controllerMarks)) &&
-			(controller != nil || scaleSet != nil || !mayBe(d, scaleSetMarks)) {
-			continue
-		}
-		root, err := d.Parse()
-		if err != nil {
-			return nil, false, err
-		}
-		for _, o := range objects(root) {
-			switch {
-			case isHook(o):
-				hooked = true
-			case controller == nil && isController(o):
-				controller, err = newAnchor(d, root, o, scopeController)
-			case scaleSet == nil && isScaleSet(o):
-				scaleSet, err = newAnchor(d, root, o, scopeScaleSet)
-			}
-			if err != nil {
-				return nil, false, err
-			}
-		}
-	}
-	if controller != nil || scaleSet == nil {
-		return controller, hooked, nil
-	}
-	err = scaleSet.findController(bindings)
-	return scaleSet, hooked, err
 }
 
 // separator is what has to stand between the stream and a "---": a line break,

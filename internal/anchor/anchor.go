@@ -1,4 +1,6 @@
-package postrender
+// Package anchor finds, among rendered manifests, the object of ARC that tells
+// whose hook is wanted, and reads from it what the hook has to know.
+package anchor
 
 import (
 	"fmt"
@@ -11,25 +13,73 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-const hookAnnotation = "helm.sh/hook"
-
 // Scopes of the chart.
 const (
-	scopeController = "controller"
-	scopeScaleSet   = "scale-set"
+	Controller = "controller"
+	ScaleSet   = "scale-set"
 )
 
-// An anchor is the object that tells whose hook to add: the Deployment of ARC's
+// An Anchor is the object that tells whose hook to add: the Deployment of ARC's
 // controller or, without one, an AutoscalingRunnerSet.
-type anchor struct {
-	document  manifest.Document
-	root      *yaml.RNode // of the document; a List holds the object deeper down
-	kind      string
-	name      string
-	namespace string // "" if the object has none
-	scope     string
-	release   string // as far as the object knows
-	values    map[string]any
+type Anchor struct {
+	Document  manifest.Document
+	Root      *yaml.RNode // of the document; a List holds the object deeper down
+	Kind      string
+	Name      string
+	Namespace string // "" if the object has none
+	Scope     string
+	Release   string // as far as the object knows
+	// Values are those of the chart arc-cleanup that follow from the object.
+	Values map[string]any
+}
+
+// wholeBelow is the size up to which every document of a stream is parsed, and
+// not only those that matter here. Helm reports broken YAML itself, before and
+// after a post-renderer, so this is for those who call us in another way; and it
+// would be the one slow thing on a large stream.
+const wholeBelow = 1 << 20
+
+// Find goes through a stream for the anchor, and for a hook of ours. The
+// controller wins where both it and a scale set are. Find parses the documents
+// that may be either and, of a small stream, all; what is broken in them is a
+// *manifest.SyntaxError.
+func Find(stream []byte) (found *Anchor, hooked bool, err error) {
+	var controller, scaleSet *Anchor
+	var bindings []manifest.Document
+	for d := range manifest.Documents(stream) {
+		if controller == nil && mayBe(d, managerBindingMarks) {
+			bindings = append(bindings, d)
+		}
+		// What is found need not be looked for again: a large stream may hold
+		// thousands of scale sets.
+		if len(stream) > wholeBelow && !mayBe(d, hookMarks) &&
+			(controller != nil || !mayBe(d, controllerMarks)) &&
+			(controller != nil || scaleSet != nil || !mayBe(d, scaleSetMarks)) {
+			continue
+		}
+		root, err := d.Parse()
+		if err != nil {
+			return nil, false, err
+		}
+		for _, o := range objects(root) {
+			switch {
+			case isHook(o):
+				hooked = true
+			case controller == nil && isController(o):
+				controller, err = newAnchor(d, root, o, Controller)
+			case scaleSet == nil && isScaleSet(o):
+				scaleSet, err = newAnchor(d, root, o, ScaleSet)
+			}
+			if err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	if controller != nil || scaleSet == nil {
+		return controller, hooked, nil
+	}
+	err = scaleSet.findController(bindings)
+	return scaleSet, hooked, err
 }
 
 // Marks by which a document may be one that matters, before it is parsed. Helm
@@ -38,7 +88,7 @@ type anchor struct {
 var (
 	controllerMarks     = [][]string{{"Deployment", "gha-rs-controller"}, {"Deployment", "gha-runner-scale-set-controller"}}
 	scaleSetMarks       = [][]string{{arc.AutoscalingRunnerSet, arc.Group + "/"}}
-	hookMarks           = [][]string{{hook.Name, hookAnnotation}}
+	hookMarks           = [][]string{{hook.Name, hook.Annotation}}
 	managerBindingMarks = [][]string{{"RoleBinding", "-manager"}}
 )
 
@@ -77,7 +127,7 @@ func isScaleSet(o *yaml.RNode) bool {
 // isHook reports whether an object is the hook itself, added before or brought
 // along by the chart as a dependency.
 func isHook(o *yaml.RNode) bool {
-	return o.GetLabels()[hook.LabelName] == hook.Name && o.GetAnnotations()[hookAnnotation] != ""
+	return hook.IsOurs(o.GetLabels(), o.GetAnnotations())
 }
 
 // podSpec is what the hook's Pod takes over.
@@ -121,27 +171,27 @@ func podSpecAt(o *yaml.RNode, path ...string) (podSpec, error) {
 }
 
 // newAnchor reads what the hook has to know from the anchor.
-func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*anchor, error) {
-	a := &anchor{
-		document: d, root: root, scope: scope,
-		kind: o.GetKind(), name: o.GetName(), namespace: o.GetNamespace(),
+func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*Anchor, error) {
+	a := &Anchor{
+		Document: d, Root: root, Scope: scope,
+		Kind: o.GetKind(), Name: o.GetName(), Namespace: o.GetNamespace(),
 	}
 	var spec podSpec
 	var err error
-	if scope == scopeController {
-		a.release = o.GetLabels()[arc.LabelInstance]
+	if scope == Controller {
+		a.Release = o.GetLabels()[arc.LabelInstance]
 		spec, err = podSpecAt(o, "spec", "template", "spec")
 	} else {
-		a.release = a.name
+		a.Release = a.Name
 		spec, err = scaleSetPodSpec(o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: the Pod template cannot be read: %w", a, err)
 	}
-	a.values = spec.values()
-	a.values["scope"] = scope
-	if watched := o.GetLabels()[arc.LabelWatchSingleNamespace]; scope == scopeController && watched != "" {
-		a.values["watchNamespace"] = watched
+	a.Values = spec.values()
+	a.Values["scope"] = scope
+	if watched := o.GetLabels()[arc.LabelWatchSingleNamespace]; scope == Controller && watched != "" {
+		a.Values["watchNamespace"] = watched
 	}
 	return a, nil
 }
@@ -167,15 +217,15 @@ func scaleSetPodSpec(o *yaml.RNode) (podSpec, error) {
 
 // findController looks in the documents for the namespace of the controller
 // which this scale set belongs to.
-func (a *anchor) findController(bindings []manifest.Document) error {
+func (a *Anchor) findController(bindings []manifest.Document) error {
 	for _, d := range bindings {
 		root, err := d.Parse()
 		if err != nil {
 			return err
 		}
 		for _, o := range objects(root) {
-			if namespace := managerNamespace(o); namespace != "" && o.GetNamespace() == a.namespace {
-				a.values["controllerNamespace"] = namespace
+			if namespace := managerNamespace(o); namespace != "" && o.GetNamespace() == a.Namespace {
+				a.Values["controllerNamespace"] = namespace
 				return nil
 			}
 		}
@@ -198,9 +248,9 @@ func managerNamespace(o *yaml.RNode) string {
 	return yaml.GetValue(subject)
 }
 
-func (a *anchor) String() string {
-	if a.namespace == "" {
-		return a.kind + " " + a.name
+func (a *Anchor) String() string {
+	if a.Namespace == "" {
+		return a.Kind + " " + a.Name
 	}
-	return a.kind + " " + a.namespace + "/" + a.name
+	return a.Kind + " " + a.Namespace + "/" + a.Name
 }
