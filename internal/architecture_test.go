@@ -48,8 +48,10 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/kube"},
+		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/version"},
 		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release"},
-		"cmd/hookjob":      {"internal/arc", "internal/cleanup", "internal/kube", "internal/release", "internal/version"},
+		"cmd/hookjob": {"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/version"},
 	}
 	for pkg, allowed := range tests {
 		t.Run(pkg, func(t *testing.T) {

@@ -14,17 +14,28 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
+// cluster is which cluster: the flags that all commands share.
+type cluster struct{ kubeconfig, context string }
+
+func (c *cluster) register(f *pflag.FlagSet) {
+	f.StringVar(&c.kubeconfig, "kubeconfig", "", "path of the kubeconfig; default as kubectl's, else the Pod's service account")
+	f.StringVar(&c.context, "context", "", "context of the kubeconfig to use")
+}
+
+func (c *cluster) connect() (*kube.Client, error) {
+	return kube.Connect(c.kubeconfig, c.context, "arc-hookjob/"+version.Version)
+}
+
 // target is which cluster, and what of it: the flags that run and plan share.
 type target struct {
-	kubeconfig, context string
-	scope               string
-	options             cleanup.Options
+	cluster
+	scope   string
+	options cleanup.Options
 }
 
 func (t *target) register(f *pflag.FlagSet) {
 	o := &t.options
-	f.StringVar(&t.kubeconfig, "kubeconfig", "", "path of the kubeconfig; default as kubectl's, else the Pod's service account")
-	f.StringVar(&t.context, "context", "", "context of the kubeconfig to use")
+	t.cluster.register(f)
 	f.StringVar(&t.scope, "scope", string(cleanup.Controller), "whose uninstall this is: controller or scale-set")
 	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
 	f.StringVarP(&o.ReleaseNamespace, "release-namespace", "n", "", "namespace of the release")
@@ -79,10 +90,6 @@ func (t *target) complete(f *pflag.FlagSet) error {
 		return fmt.Errorf("--grace %s: must be more than 0", o.Grace)
 	}
 	return nil
-}
-
-func (t *target) connect() (*kube.Client, error) {
-	return kube.Connect(t.kubeconfig, t.context, "arc-hookjob/"+version.Version)
 }
 
 // fromEnvironment sets every flag not given on the command line from the

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,6 +71,18 @@ type Unfit struct{ Why string }
 
 func (u Unfit) Error() string { return u.Why + "; nothing was written" }
 
+// NotDeployed is a revision in a state in which it is not edited. Nothing was
+// written.
+type NotDeployed struct{ Record }
+
+func (n NotDeployed) Error() string {
+	return fmt.Sprintf("release %s in namespace %s is %s (revision %d), and only a deployed one can be edited; nothing was written", n.Name, n.Namespace, n.Status, n.Revision)
+}
+
+// Pending reports whether Helm is at work on the revision, and will record its
+// end (helm.sh/helm pkg/release/status.go).
+func (n NotDeployed) Pending() bool { return strings.HasPrefix(n.Status, "pending-") }
+
 // Each calls do for the newest revision of every release in a namespace ("" is
 // all of them). A record that cannot be read is given as an error; one that is
 // gone by then is passed over.
@@ -93,7 +106,7 @@ func Each(ctx context.Context, c *kube.Client, namespace string, do func(*Revisi
 // revision and returns the hooks it shall have, and whether that is to be
 // written; a record that has changed meanwhile is read and given again.
 //
-// Errors: an Unfit; ErrNotFound; what change returns.
+// Errors: a NotDeployed; an Unfit; ErrNotFound; what change returns.
 func Edit(ctx context.Context, c *kube.Client, namespace, name string, change func(*Revision) (hooks []Hook, write bool, err error)) error {
 	for turn := 1; ; turn++ {
 		r, err := editable(ctx, c, namespace, name)
@@ -151,7 +164,7 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (*Rev
 		return nil, err
 	}
 	if r.Status != Deployed {
-		return nil, Unfit{fmt.Sprintf("release %s in namespace %s is %s (revision %d), and only a deployed one can be edited", name, namespace, r.Status, r.Revision)}
+		return nil, NotDeployed{r.Record}
 	}
 	return r, nil
 }

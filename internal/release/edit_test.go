@@ -218,22 +218,22 @@ func TestEditWritesNothing(t *testing.T) {
 	tests := map[string]struct {
 		s      *shelf
 		change func(*Revision) ([]Hook, bool, error)
-		unfit  bool
+		want   error  // of this type; nil: any
 		err    string // "": none
 	}{
-		"nothing to write":    {shelve("Secret", record), func(r *Revision) ([]Hook, bool, error) { return nil, false, nil }, false, ""},
-		"the change refuses":  {shelve("Secret", record), func(r *Revision) ([]Hook, bool, error) { return nil, true, refused }, false, "refused"},
-		"being installed":     {state("pending-install"), add(t), true, "release arc in namespace ns is pending-install (revision 3), and only a deployed one can be edited; nothing was written"},
-		"being upgraded":      {state("pending-upgrade"), add(t), true, "is pending-upgrade"},
-		"being rolled back":   {state("pending-rollback"), add(t), true, "is pending-rollback"},
-		"being uninstalled":   {state("uninstalling"), add(t), true, "is uninstalling"},
-		"failed":              {state("failed"), add(t), true, "is failed"},
-		"another format":      {renamed, add(t), true, "the record ns/sh.helm.release.v2.arc.v3 is not of the version helm.sh/release.v1"},
-		"another Secret type": {retyped, add(t), true, "is not of the version helm.sh/release.v1"},
-		"unreadable":          {shelve("Secret", "no JSON"), add(t), false, "not in Helm's format"},
+		"nothing to write":    {shelve("Secret", record), func(r *Revision) ([]Hook, bool, error) { return nil, false, nil }, nil, ""},
+		"the change refuses":  {shelve("Secret", record), func(r *Revision) ([]Hook, bool, error) { return nil, true, refused }, nil, "refused"},
+		"being installed":     {state("pending-install"), add(t), NotDeployed{}, "release arc in namespace ns is pending-install (revision 3), and only a deployed one can be edited; nothing was written"},
+		"being upgraded":      {state("pending-upgrade"), add(t), NotDeployed{}, "is pending-upgrade"},
+		"being rolled back":   {state("pending-rollback"), add(t), NotDeployed{}, "is pending-rollback"},
+		"being uninstalled":   {state("uninstalling"), add(t), NotDeployed{}, "is uninstalling"},
+		"failed":              {state("failed"), add(t), NotDeployed{}, "is failed"},
+		"another format":      {renamed, add(t), Unfit{}, "the record ns/sh.helm.release.v2.arc.v3 is not of the version helm.sh/release.v1"},
+		"another Secret type": {retyped, add(t), Unfit{}, "is not of the version helm.sh/release.v1"},
+		"unreadable":          {shelve("Secret", "no JSON"), add(t), nil, "not in Helm's format"},
 		"too large": {shelve("Secret", record), func(r *Revision) ([]Hook, bool, error) {
 			return []Hook{hookOf(t, `{"name": "`+noise(1<<20)+`"}`)}, true, nil
-		}, true, "bytes, and Kubernetes stores 1048576; nothing was written"},
+		}, Unfit{}, "bytes, and Kubernetes stores 1048576; nothing was written"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -241,8 +241,16 @@ func TestEditWritesNothing(t *testing.T) {
 			err := Edit(t.Context(), test.s.client(t), "ns", "arc", test.change)
 			check(t, err, test.err)
 			var unfit Unfit
-			if errors.As(err, &unfit) != test.unfit {
-				t.Errorf("error %v: an Unfit is expected: %t", err, test.unfit)
+			var state NotDeployed
+			switch test.want.(type) {
+			case Unfit:
+				if !errors.As(err, &unfit) {
+					t.Errorf("error %v is no Unfit", err)
+				}
+			case NotDeployed:
+				if !errors.As(err, &state) || state.Pending() != strings.HasPrefix(state.Status, "pending") {
+					t.Errorf("error %v, state %+v", err, state)
+				}
 			}
 			if test.s.writes != 0 {
 				t.Error("something was written")
