@@ -88,7 +88,7 @@ func Find(stream []byte) (found *Anchor, hooked bool, err error) {
 var (
 	controllerMarks     = [][]string{{"Deployment", "gha-rs-controller"}, {"Deployment", "gha-runner-scale-set-controller"}}
 	scaleSetMarks       = [][]string{{arc.AutoscalingRunnerSet, arc.Group + "/"}}
-	hookMarks           = [][]string{{hook.Name, hook.Annotation}}
+	hookMarks           = [][]string{{hook.Name, hook.Annotation}, {hook.Name, "enroller"}}
 	managerBindingMarks = [][]string{{"RoleBinding", "-manager"}}
 )
 
@@ -125,9 +125,9 @@ func isScaleSet(o *yaml.RNode) bool {
 }
 
 // isHook reports whether an object is the hook itself, added before or brought
-// along by the chart as a dependency.
+// along by the chart as a dependency, or what enrols it.
 func isHook(o *yaml.RNode) bool {
-	return hook.IsOurs(o.GetLabels(), o.GetAnnotations())
+	return hook.IsOurs(o.GetLabels(), o.GetAnnotations()) || hook.IsEnroller(o.GetLabels())
 }
 
 // podSpec is what the hook's Pod takes over.

@@ -47,7 +47,7 @@ func TestEnrollerCarriesTheHookAsData(t *testing.T) {
 	for _, o := range objects {
 		var object struct {
 			Kind     string
-			Metadata struct{ Annotations map[string]string }
+			Metadata struct{ Annotations, Labels map[string]string }
 			Data     map[string]string
 		}
 		if err := yaml.Unmarshal([]byte(o.Manifest), &object); err != nil {
@@ -55,6 +55,9 @@ func TestEnrollerCarriesTheHookAsData(t *testing.T) {
 		}
 		if len(object.Metadata.Annotations) > 0 {
 			t.Errorf("%s %s has annotations: %v", o.Kind, o.Name, object.Metadata.Annotations)
+		}
+		if !IsEnroller(object.Metadata.Labels) || IsOurs(object.Metadata.Labels, object.Metadata.Annotations) {
+			t.Errorf("%s %s is not recognised as the enroller's", o.Kind, o.Name)
 		}
 		if object.Kind == "ConfigMap" {
 			data = object.Data[EnrolData]

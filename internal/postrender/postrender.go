@@ -5,6 +5,7 @@ package postrender
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 
@@ -49,13 +50,13 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 
 // Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
 // of ARC's controller or an AutoscalingRunnerSet; the controller wins where both
-// are. A stream without ARC, or with the hook in it, comes back as it is: Helm
+// are. On its way to Helm 3, which takes no hook from a post-renderer, it adds
+// what enrols the hook afterwards, from inside the cluster. A stream without ARC, or with the hook in it, comes back as it is: Helm
 // 4's strategy "separate" calls a post-renderer for hooks and for manifests, and
 // only the latter have the anchor.
 //
-// Errors: a *manifest.SyntaxError for broken YAML; an anchor under Helm 3, or
-// with a Helm that cannot be told; an anchor without a namespace; values the
-// chart refuses. Then there is no output.
+// Errors: a *manifest.SyntaxError for broken YAML; an anchor with a Helm that
+// cannot be told; an anchor without a namespace; values the chart refuses. Then there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
 	unchanged := Result{Input: stream}
 	a, hooked, err := anchor.Find(stream)
@@ -72,7 +73,8 @@ func Inject(stream []byte, o Options) (Result, error) {
 	}
 
 	reader, err := proveHookReader(a, o)
-	if err != nil {
+	helm3 := errors.Is(err, errHelm3)
+	if err != nil && !helm3 {
 		return Result{}, fmt.Errorf("found the %s: %w", a, err)
 	}
 	target := hook.Release{
@@ -85,7 +87,8 @@ func Inject(stream []byte, o Options) (Result, error) {
 	if target.Namespace == "" {
 		return Result{}, fmt.Errorf("the %s has no namespace; give --namespace, or set HELM_NAMESPACE", a)
 	}
-	hooks, err := hook.Render(target, hook.Merge(a.Values, o.Values))
+	values := hook.Merge(a.Values, o.Values)
+	hooks, err := hook.Render(target, values)
 	if err != nil {
 		return Result{}, err
 	}
@@ -93,19 +96,26 @@ func Inject(stream []byte, o Options) (Result, error) {
 		unchanged.Explanation = "Nothing to add: the hook is switched off (enabled=false).\n"
 		return unchanged, nil
 	}
-	explanation := explain(a, reader, target, hooks)
+	result := Result{Input: stream}
+	if helm3 {
+		enroller, err := hook.Enroller(target, values, hooks)
+		if err != nil {
+			return Result{}, err
+		}
+		result.Added = ordinaryDocuments(enroller)
+		result.Explanation = explain(a, Helm3, target, hooks, enroller)
+	} else {
+		if result.Added, err = reader.documents(hooks); err != nil {
+			return Result{}, err
+		}
+		result.Explanation = explain(a, reader.helm, target, hooks, nil)
+	}
 	if o.Check {
-		return Result{Input: stream, Explanation: explanation}, nil
+		result.Added = ""
+		return result, nil
 	}
-	documents, err := reader.documents(hooks)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{
-		Input:       stream,
-		Added:       separator(stream) + documents,
-		Explanation: explanation,
-	}, nil
+	result.Added = separator(stream) + result.Added
+	return result, nil
 }
 
 // separator is what has to stand between the stream and a "---": a line break,
