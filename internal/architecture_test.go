@@ -50,8 +50,10 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/release": {"internal/kube"},
 		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/version"},
 		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release"},
-		"cmd/hookjob": {"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+		"internal/status": {"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
 			"internal/kube", "internal/manifest", "internal/release", "internal/version"},
+		"cmd/hookjob": {"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/version"},
 	}
 	for pkg, allowed := range tests {
 		t.Run(pkg, func(t *testing.T) {

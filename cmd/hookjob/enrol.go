@@ -153,7 +153,7 @@ func printOutcome(w io.Writer, target hook.Release, out *enrol.Outcome, dryRun b
 	for _, h := range out.After {
 		fmt.Fprintf(w, "  + %s %s\n", h.Kind, h.Name)
 	}
-	if len(out.After) > 0 {
+	if len(out.After) > 0 && !dryRun {
 		fmt.Fprintf(w, "See it: helm get hooks %s --namespace %s\n", target.Name, target.Namespace)
 	}
 }

@@ -126,26 +126,52 @@ func enrolOwn(ctx context.Context, c *kube.Client, target hook.Release, configMa
 	return revision, result, err
 }
 
-// carried reads the hook out of a ConfigMap of the enroller in a manifest; none
-// if there is no such ConfigMap.
-func carried(text, configMap string) ([]release.Hook, error) {
+// configMap is what is read of the enroller's ConfigMap.
+type configMap struct {
+	Kind     string
+	Metadata struct {
+		Name   string
+		Labels map[string]string
+	}
+	Data map[string]string
+}
+
+// findConfigMap looks in a manifest for the enroller's ConfigMap; nil if there is
+// none.
+func findConfigMap(text string) (*configMap, error) {
 	for d := range manifest.Documents([]byte(text)) {
-		if !d.Contains("ConfigMap", configMap, hook.EnrolData) {
+		if !d.Contains("ConfigMap", hook.Name, hook.EnrolData) {
 			continue
 		}
-		var o struct {
-			Kind     string
-			Metadata struct{ Name string }
-			Data     map[string]string
-		}
+		var o configMap
 		if err := yaml.Unmarshal(d.Bytes(), &o); err != nil {
-			return nil, fmt.Errorf("reading the ConfigMap %s in the release's manifest: %w", configMap, err)
+			return nil, fmt.Errorf("reading the enroller's ConfigMap: %w", err)
 		}
-		if o.Kind == "ConfigMap" && o.Metadata.Name == configMap {
-			return parse([]byte(o.Data[hook.EnrolData]))
+		if o.Kind == "ConfigMap" && hook.IsEnroller(o.Metadata.Labels) {
+			return &o, nil
 		}
 	}
 	return nil, nil
+}
+
+// Enroller names the Deployment which, by its manifest, enrols a release; "" if
+// there is none.
+func Enroller(text string) (string, error) {
+	o, err := findConfigMap(text)
+	if err != nil || o == nil {
+		return "", err
+	}
+	return o.Metadata.Name, nil
+}
+
+// carried returns the hook which a manifest carries for the enroller of that
+// name; none if it has no such enroller.
+func carried(text, name string) ([]release.Hook, error) {
+	o, err := findConfigMap(text)
+	if err != nil || o == nil || o.Metadata.Name != name {
+		return nil, err
+	}
+	return parse([]byte(o.Data[hook.EnrolData]))
 }
 
 // rest scales the Deployment to zero, and back to one if Helm has begun a newer

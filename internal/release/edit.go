@@ -84,10 +84,14 @@ func (n NotDeployed) Error() string {
 func (n NotDeployed) Pending() bool { return strings.HasPrefix(n.Status, "pending-") }
 
 // Each calls do for the newest revision of every release in a namespace ("" is
-// all of them). A record that cannot be read is given as an error; one that is
+// all of them), or of the one of that name. A record that cannot be read is given as an error; one that is
 // gone by then is passed over.
-func Each(ctx context.Context, c *kube.Client, namespace string, do func(*Revision, error)) error {
-	all, err := heads(ctx, c, namespace, "")
+func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*Revision, error)) error {
+	selector := ""
+	if name != "" {
+		selector = "name=" + name
+	}
+	all, err := heads(ctx, c, namespace, selector)
 	if err != nil {
 		return err
 	}
