@@ -28,8 +28,8 @@ const (
 	lastLook  = 5 * time.Second
 )
 
-// restTime bounds what is done after the end of the wait.
-const restTime = 30 * time.Second
+// settleTime bounds what is done after the end of the wait.
+const settleTime = 30 * time.Second
 
 // Attend is what the enroller's Deployment does, in the cluster. It waits as
 // long as ctx lasts until Helm has deployed the release which the Deployment
@@ -82,9 +82,9 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, say fun
 			}
 		}
 		say(result)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 		defer cancel()
-		return rest(ctx, c, target, name, revision)
+		return settle(ctx, c, target, name, revision)
 	}
 }
 
@@ -174,11 +174,11 @@ func carried(text, name string) ([]release.Hook, error) {
 	return parse([]byte(o.Data[hook.EnrolData]))
 }
 
-// rest scales the Deployment to zero, and back to one if Helm has begun a newer
+// settle scales the Deployment to zero, and back to one if Helm has begun a newer
 // revision meanwhile. Helm records a revision before it touches any object. So
 // either the record is seen here, or Helm finds the zero and sets the Deployment
 // to one itself: no revision is missed.
-func rest(ctx context.Context, c *kube.Client, of hook.Release, name string, seen int) error {
+func settle(ctx context.Context, c *kube.Client, of hook.Release, name string, seen int) error {
 	if err := scale(ctx, c, of.Namespace, name, 0); err != nil {
 		return err
 	}

@@ -44,17 +44,13 @@ func Enroller(r Release, values map[string]any, hooks []*release.Hook) ([]Object
 	const file = "templates/enroller.yaml"
 	c.Templates = append(c.Templates, &chart.File{Name: file, Data: charts.Enroller})
 	c.Files = append(c.Files, &chart.File{Name: EnrolData, Data: data})
+	// Helm's own code has put aside whatever is a hook: none of the others is.
 	_, others, err := render(c, r, values)
 	if err != nil {
 		return nil, err
 	}
 	var out []Object
 	for _, m := range others {
-		// By its kind an object of ours may be anything, but never a hook: Helm 3
-		// would create it at once.
-		if m.Head == nil || m.Head.Metadata == nil || m.Head.Metadata.Annotations[Annotation] != "" {
-			return nil, fmt.Errorf("%s holds a hook, or nothing that can be told", m.Name)
-		}
 		out = append(out, Object{m.Head.Kind, m.Head.Metadata.Name, m.Name, m.Content})
 	}
 	return out, nil
