@@ -184,10 +184,11 @@ func (f *enrolFlags) attend(cmd *cobra.Command) error {
 	if err != nil {
 		return failed(cmd, err)
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), attendTime)
+	// A write is still possible at the end of the wait.
+	ctx, cancel := context.WithTimeout(cmd.Context(), attendTime+enrolTime)
 	defer cancel()
 	say := func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
-	if err := enrol.Attend(ctx, client, f.namespace, f.enroller, say); err != nil {
+	if err := enrol.Attend(ctx, client, f.namespace, f.enroller, attendTime, say); err != nil {
 		return failed(cmd, err)
 	}
 	select {

@@ -28,19 +28,16 @@ const (
 	lastLook  = 5 * time.Second
 )
 
-// settleTime bounds what is done after the end of the wait.
-const settleTime = 30 * time.Second
-
-// Attend is what the enroller's Deployment does, in the cluster. It waits as
-// long as ctx lasts until Helm has deployed the release which the Deployment
-// belongs to, gives the record the hook that its own manifest carries, and scales
+// Attend is what the enroller's Deployment does, in the cluster. It waits, for so
+// long, until Helm has deployed the release which the Deployment belongs to, gives the record the hook that its own manifest carries, and scales
 // the Deployment to zero. say is told how it goes.
 //
 // However it ends, the Deployment is scaled to zero, so that nothing runs on:
 // every upgrade and rollback of Helm scales it up again. Only what may pass by
 // itself (an API server that cannot be reached, a right that is missing) is
 // returned at once, for the Pod to be restarted.
-func Attend(ctx context.Context, c *kube.Client, namespace, name string, say func(string)) error {
+func Attend(ctx context.Context, c *kube.Client, namespace, name string, patience time.Duration, say func(string)) error {
+	end := time.Now().Add(patience)
 	for delay := firstLook; ; delay = min(delay*3/2, lastLook) {
 		of, err := releaseOf(ctx, c, namespace, name)
 		switch {
@@ -68,22 +65,18 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, say fun
 		default:
 			return err
 		}
-		if state.Pending() {
+		if state.Pending() && time.Now().Before(end) {
 			if delay == firstLook {
 				say(fmt.Sprintf("waiting for Helm: revision %d of release %s is %s", revision, of, state.Status))
 			}
 			select {
-			case <-time.After(delay):
-				continue
 			case <-ctx.Done():
-			}
-			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return context.Cause(ctx)
+			case <-time.After(delay):
 			}
+			continue
 		}
 		say(result)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-		defer cancel()
 		return settle(ctx, c, target, name, revision)
 	}
 }

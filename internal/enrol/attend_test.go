@@ -138,12 +138,12 @@ func TestAttend(t *testing.T) {
 	ours := fmt.Sprintf(`{"name": "job", "kind": "Job", "manifest": %q}`, "metadata:\n  labels: {app.kubernetes.io/name: arc-cleanup}\n  annotations: {helm.sh/hook: pre-delete}\n")
 
 	tests := map[string]struct {
-		c      *cluster
-		time   time.Duration
-		hooks  int // written, of all; 0: nothing
-		scaled []string
-		say    []string // parts, in this order
-		err    string
+		c        *cluster
+		patience time.Duration
+		hooks    int // written, of all; 0: nothing
+		scaled   []string
+		say      []string // parts, in this order
+		err      string
 	}{
 		"deployed": {
 			c:     &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String()},
@@ -171,7 +171,7 @@ func TestAttend(t *testing.T) {
 		"applied by hand": {c: &cluster{}, scaled: []string{"0"}, say: []string{"the Deployment was not installed by Helm"}},
 		"gone":            {c: &cluster{gone: true}, say: []string{"the Deployment is gone"}},
 		"pending for ever": {
-			c: &cluster{release: "arc", revision: 1, status: []string{"pending-install"}}, time: 300 * time.Millisecond,
+			c: &cluster{release: "arc", revision: 1, status: []string{"pending-install"}}, patience: 300 * time.Millisecond,
 			scaled: []string{"0"}, say: []string{"waiting for Helm", "is pending-install (revision 1), and only a deployed one can be edited"},
 		},
 		// Helm has begun a revision, and has not seen the zero yet.
@@ -194,10 +194,8 @@ func TestAttend(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), gocmp.Or(test.time, time.Minute))
-			defer cancel()
 			var said []string
-			err = Attend(ctx, client, "ns", "arc-arc-cleanup-enrol", func(text string) { said = append(said, text) })
+			err = Attend(t.Context(), client, "ns", "arc-arc-cleanup-enrol", gocmp.Or(test.patience, time.Minute), func(text string) { said = append(said, text) })
 			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 				t.Errorf("error %v, want %q", err, test.err)
 			}
@@ -235,7 +233,7 @@ func TestAttend(t *testing.T) {
 		}
 		stop := fmt.Errorf("told to stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
-		err = Attend(ctx, client, "ns", "arc-arc-cleanup-enrol", func(string) { cancel(stop) })
+		err = Attend(ctx, client, "ns", "arc-arc-cleanup-enrol", time.Minute, func(string) { cancel(stop) })
 		if err != stop || len(c.scaled) > 0 { //nolint:errorlint // the very cause
 			t.Errorf("error %v, scaled %v", err, c.scaled)
 		}
