@@ -43,12 +43,21 @@ func TestDependenciesPointOneWay(t *testing.T) {
 
 		"internal/manifest":   nil,
 		"internal/hook":       {"charts", "internal/arc", "internal/version"},
-		"internal/postrender": {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
-		"cmd/postrender":      {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
+		"internal/anchor":     {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
+		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
+		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/kube"},
+		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/version"},
 		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release"},
-		"cmd/hookjob":      {"internal/arc", "internal/cleanup", "internal/kube", "internal/release", "internal/version"},
+		"internal/status": {
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/version",
+		},
+		"cmd/hookjob": {
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/version",
+		},
 	}
 	for pkg, allowed := range tests {
 		t.Run(pkg, func(t *testing.T) {

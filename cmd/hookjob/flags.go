@@ -16,17 +16,29 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
+// cluster is which cluster: the flags that all commands share.
+type cluster struct{ kubeconfig, context string }
+
+func (c *cluster) register(f *pflag.FlagSet) {
+	f.StringVar(&c.kubeconfig, "kubeconfig", "", "path of the kubeconfig; default as kubectl's, else the Pod's service account")
+	f.StringVar(&c.context, "context", "", "context of the kubeconfig to use")
+}
+
+func (c *cluster) connect() (*kube.Client, error) {
+	return kube.Connect(c.kubeconfig, c.context, "arc-hookjob/"+version.Version)
+}
+
 // target is which cluster, and what of it: the flags that run and plan share.
 type target struct {
-	kubeconfig, context string
-	scope               string
-	backup              bool
-	options             cleanup.Options
+	cluster
+	scope   string
+	backup  bool
+	options cleanup.Options
 }
 
 func (t *target) register(f *pflag.FlagSet) {
 	o := &t.options
-	t.registerCluster(f)
+	t.cluster.register(f)
 	f.StringVar(&t.scope, "scope", string(cleanup.Controller), "whose uninstall this is: controller or scale-set")
 	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
 	f.StringVarP(&o.ReleaseNamespace, "release-namespace", "n", "", "namespace of the release")
@@ -40,12 +52,6 @@ func (t *target) register(f *pflag.FlagSet) {
 	f.StringVar((*string)(&o.BusyRunners), "busy-runners", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave")
 	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets that will be gone into a Secret in the release's namespace, or by hand in the current one")
 	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
-}
-
-// registerCluster is for the flags that say which cluster.
-func (t *target) registerCluster(f *pflag.FlagSet) {
-	f.StringVar(&t.kubeconfig, "kubeconfig", "", "path of the kubeconfig; default as kubectl's, else the Pod's service account")
-	f.StringVar(&t.context, "context", "", "context of the kubeconfig to use")
 }
 
 // complete checks what the flags say together. Its errors are wrong usage.
@@ -99,10 +105,6 @@ func (t *target) complete(f *pflag.FlagSet) error {
 		return fmt.Errorf("--grace %s: must be more than 0", o.Grace)
 	}
 	return nil
-}
-
-func (t *target) connect() (*kube.Client, error) {
-	return kube.Connect(t.kubeconfig, t.context, "arc-hookjob/"+version.Version)
 }
 
 // backUp names the Secret of the backup, if there is to be one: by the start of

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
@@ -21,8 +22,7 @@ import (
 
 func main() {
 	// client-go's own log lines (a watch that has to be renewed) would bury ours.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	klog.SetLogger(logr.Discard())
 
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -76,7 +76,7 @@ Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("arc-hookjob {{.Version}}\n")
-	root.AddCommand(newRun(), newPlan(), newRestore(), newVersion())
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newRestore(), newVersion())
 	return root
 }
 

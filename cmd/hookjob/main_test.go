@@ -67,6 +67,15 @@ func TestWrongUsage(t *testing.T) {
 			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE="soon"`,
 		},
 		"a bad combination by environment": {[]string{"plan"}, "ARC_CLEANUP_SCOPE=scale-set", "need --release-namespace"},
+		"enrol without a namespace":        {[]string{"enrol", "arc"}, "", "--namespace is needed"},
+		"enrol what":                       {[]string{"enrol", "-n", "ns"}, "", "give the RELEASE"},
+		"enrol twice told":                 {[]string{"enrol", "arc", "-n", "ns", "--enroller", "e"}, "", "give the RELEASE"},
+		"enrol with a value that is none":  {[]string{"enrol", "arc", "-n", "ns", "--set", "x=1"}, "", "additional properties 'x' not allowed"},
+		"enrol with a file that is none":   {[]string{"enrol", "arc", "-n", "ns", "--values", "/nowhere"}, "", "--values: open /nowhere"},
+		"enrol under a name that is none":  {[]string{"enrol", "Arc_", "-n", "ns"}, "", `release name "Arc_"`},
+		"unenrol without a namespace":      {[]string{"unenrol", "arc"}, "", "--namespace is needed"},
+		"unenrol what":                     {[]string{"unenrol", "-n", "ns"}, "", "accepts 1 arg(s)"},
+		"a status that is none":            {[]string{"status", "-o", "yaml"}, "", `--output "yaml": must be table or json`},
 		"by hand without a terminal":       {[]string{"run"}, "", "there is no terminal to ask on: give --yes"},
 	}
 	for name, test := range tests {

@@ -10,7 +10,7 @@ import (
 
 func newRestore() *cobra.Command {
 	var (
-		t         target
+		t         cluster
 		namespace string
 	)
 	cmd := &cobra.Command{
@@ -52,7 +52,7 @@ kubectl does the same:
 		},
 	}
 	f := cmd.Flags()
-	t.registerCluster(f)
+	t.register(f)
 	f.StringVarP(&namespace, "namespace", "n", "", "namespace of the Secret; default that of the kubeconfig's context")
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -70,15 +71,18 @@ By hand it prints the plan and asks first; without a terminal it needs --yes.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	fs := cmd.Flags()
-	f.register(fs)
+	f.register(cmd.Flags())
+	return cmd
+}
+
+func (f *runFlags) register(fs *pflag.FlagSet) {
+	f.target.register(fs)
 	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
 	fs.StringVar(&f.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal and json elsewhere")
 	fs.StringVar(&f.onResidue, "on-residue", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails")
 	fs.StringVarP(&f.output, "output", "o", "text", "text, or json for the report as a document on standard output; the log is on standard error")
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
-	return cmd
 }
 
 func (f *runFlags) run(cmd *cobra.Command) error {

@@ -55,9 +55,9 @@ set), the hook that cleans up at "helm uninstall" follows them. It takes the
 release, the namespace, the scheduling and the pull secrets from ARC's own
 objects; --set and --values change the values of the chart arc-cleanup.
 
-Helm 4 runs it as a plugin. Under Helm 3 it fails when there is ARC in the
-stream: Helm 3 takes no hook from a post-renderer. Use the chart arc-cleanup as
-a dependency there.
+Helm 4 runs it as a plugin, Helm 3 as an executable. Helm 3 takes no hook from a
+post-renderer: there, what follows are ordinary objects that put the hook into
+the release's record, from inside the cluster, as soon as Helm has written it.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage. With an error nothing is written to
 stdout; input above 1 MiB, which is not held back, is written without the hook.`

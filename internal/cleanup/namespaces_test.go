@@ -39,30 +39,41 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 		want    []string
 	}{
 		"one with ARC's objects, and one without": {
-			Survey{Terminating: both, Protected: runners}, byHand, History{},
+			Survey{Terminating: both, Protected: runners},
+			byHand,
+			History{},
 			[]string{"release: release role runners/set-manager", "namespaces: await ns runners"},
 		},
 		"one that was freed before": {
-			Survey{Terminating: both}, byHand, History{Held: map[string]bool{"runners": true}},
+			Survey{Terminating: both},
+			byHand,
+			History{Held: map[string]bool{"runners": true}},
 			[]string{"namespaces: await ns runners"},
 		},
 		"one with objects of another controller's": {
 			Survey{Terminating: gone("runners"), Protected: runners, Controllers: []ARC{ctrl("team/other", "runners")}}, byHand, History{}, nil,
 		},
 		"not the hook's own": {
-			Survey{Record: uninstalling(), Terminating: gone("systems"), Protected: []Object{protected("role systems/set-manager")}}, asHook, History{},
+			Survey{Record: uninstalling(), Terminating: gone("systems"), Protected: []Object{protected("role systems/set-manager")}},
+			asHook,
+			History{},
 			[]string{"release: release role systems/set-manager"},
 		},
 		"what is not ARC's holds it": {
-			Survey{Terminating: because("example.com/f in 1 resource instances", gone("runners"))}, byHand, waited("runners"),
+			Survey{Terminating: because("example.com/f in 1 resource instances", gone("runners"))},
+			byHand, waited("runners"),
 			[]string{"keep: still Terminating: example.com/f in 1 resource instances"},
 		},
 		"somebody else's finalizer holds it": {
-			Survey{Terminating: because("x; "+finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances", gone("runners")), Protected: runners}, byHand, History{},
+			Survey{Terminating: because("x; "+finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances", gone("runners")), Protected: runners},
+			byHand,
+			History{},
 			[]string{"release: release role runners/set-manager", "keep: still Terminating: x; " + finalizersRemain + "actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances"},
 		},
 		"ARC's finalizers hold it": {
-			Survey{Terminating: because(finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances", gone("runners")), Protected: runners}, byHand, History{},
+			Survey{Terminating: because(finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances", gone("runners")), Protected: runners},
+			byHand,
+			History{},
 			[]string{"release: release role runners/set-manager", "namespaces: await ns runners"},
 		},
 		"a rescue frees that namespace, with its listener, and nothing else": {
@@ -70,18 +81,24 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 				Terminating: both, CRDs: crdObjects(),
 				Custom:    []Object{obj("er runners/r", deleting), obj("er shop/r", deleting), obj("al systems/l", of("runners/set")), obj("al systems/theirs", of("shop/set"))},
 				Protected: append(runners, protected("role shop/set-manager")),
-			}, rescue, History{},
+			},
+			rescue,
+			History{},
 			[]string{
 				"release: delete al systems/l", "release: release er runners/r", "release: release al systems/l",
 				"release: release role runners/set-manager", "namespaces: await ns runners",
 			},
 		},
 		"a rescue waits for the controller that lives": {
-			Survey{Terminating: gone("runners"), Custom: []Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}}, rescue, History{},
+			Survey{Terminating: gone("runners"), Custom: []Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
+			rescue,
+			History{},
 			[]string{"drain: await ars runners/set", "release: release ars runners/set", "namespaces: await ns runners"},
 		},
 		"nobody deletes it": {
-			Survey{Live: true}, rescue, History{},
+			Survey{Live: true},
+			rescue,
+			History{},
 			[]string{"refused: namespace runners is not being deleted: there is nothing to rescue", "  kubectl delete namespace runners --wait=false"},
 		},
 		"it is gone": {Survey{}, rescue, History{}, nil},

@@ -28,6 +28,15 @@ const (
 	LabelName = "app.kubernetes.io/name"
 )
 
+// Annotation makes a hook of an object, for Helm.
+const Annotation = release.HookAnnotation
+
+// IsOurs reports whether an object with these labels and annotations belongs to
+// the hook, whoever put it where it is and whatever it is called.
+func IsOurs(labels, annotations map[string]string) bool {
+	return labels[LabelName] == Name && annotations[Annotation] != ""
+}
+
 // Release says whose hook it is.
 type Release struct {
 	Name      string
@@ -42,34 +51,44 @@ type Release struct {
 // its templates refuse are an error that names them. With enabled=false there
 // is no hook and no error.
 func Render(r Release, values map[string]any) ([]*release.Hook, error) {
-	if err := chartutil.ValidateReleaseName(r.Name); err != nil {
-		return nil, fmt.Errorf("release name %q: %w", r.Name, err)
-	}
 	c, err := load()
 	if err != nil {
-		return nil, fmt.Errorf("the embedded chart %s: %w", Name, err)
+		return nil, err
 	}
-	options := chartutil.ReleaseOptions{Name: r.Name, Namespace: r.Namespace, Revision: 1, IsInstall: true}
-	scope, err := chartutil.ToRenderValues(c, values, options, chartutil.DefaultCapabilities)
+	hooks, others, err := render(c, r, values)
 	if err != nil {
-		return nil, fmt.Errorf("values of the chart %s: %w", Name, err)
-	}
-	files, err := engine.Render(c, scope)
-	if err != nil {
-		return nil, fmt.Errorf("chart %s: %w", Name, err)
-	}
-	maps.DeleteFunc(files, func(name, _ string) bool { return path.Base(name) == "NOTES.txt" })
-
-	hooks, others, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
-	if err != nil {
-		return nil, fmt.Errorf("chart %s: %w", Name, err)
+		return nil, err
 	}
 	if len(others) > 0 {
 		// Such an object would be created at install. Nothing of ours may be.
 		return nil, fmt.Errorf("chart %s: %s holds something that is no hook", Name, others[0].Name)
 	}
-	slices.SortStableFunc(hooks, func(a, b *release.Hook) int { return cmp.Compare(a.Weight, b.Weight) })
 	return hooks, nil
+}
+
+// render renders a chart for a release: its hooks by weight, then by kind, and
+// its other objects by kind.
+func render(c *chart.Chart, r Release, values map[string]any) ([]*release.Hook, []releaseutil.Manifest, error) {
+	if err := chartutil.ValidateReleaseName(r.Name); err != nil {
+		return nil, nil, fmt.Errorf("release name %q: %w", r.Name, err)
+	}
+	options := chartutil.ReleaseOptions{Name: r.Name, Namespace: r.Namespace, Revision: 1, IsInstall: true}
+	scope, err := chartutil.ToRenderValues(c, values, options, chartutil.DefaultCapabilities)
+	if err != nil {
+		return nil, nil, fmt.Errorf("values of the chart %s: %w", Name, err)
+	}
+	files, err := engine.Render(c, scope)
+	if err != nil {
+		return nil, nil, fmt.Errorf("chart %s: %w", Name, err)
+	}
+	maps.DeleteFunc(files, func(name, _ string) bool { return path.Base(name) == "NOTES.txt" })
+
+	hooks, others, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	if err != nil {
+		return nil, nil, fmt.Errorf("chart %s: %w", Name, err)
+	}
+	slices.SortStableFunc(hooks, func(a, b *release.Hook) int { return cmp.Compare(a.Weight, b.Weight) })
+	return hooks, others, nil
 }
 
 // load reads the embedded chart with Helm's own loader.
@@ -84,7 +103,11 @@ func load() (*chart.Chart, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the embedded chart %s: %w", Name, err)
 	}
-	return loader.LoadFiles(files)
+	c, err := loader.LoadFiles(files)
+	if err != nil {
+		return nil, fmt.Errorf("the embedded chart %s: %w", Name, err)
+	}
+	return c, nil
 }

@@ -28,7 +28,7 @@ func TestCopy(t *testing.T) {
 		noLineBreak := bytes.TrimRight(stream, "\n")
 		for name, in := range map[string][]byte{
 			"small":           stream,
-			"held":            append(filler(wholeBelow), stream...),
+			"held":            append(filler(heldBelow/2), stream...),
 			"last":            append(filler(heldBelow), stream...),
 			"apart":           slices.Concat(apart...),
 			"apart, reversed": slices.Concat(reversed...),
@@ -75,7 +75,7 @@ func TestCopyErrors(t *testing.T) {
 		"broken YAML": {broken + string(testdata(t, "controller.yaml")), "not valid YAML"},
 		"Helm 3":      {strings.ReplaceAll(string(testdata(t, "controller.yaml")), "---\n", "---\n# Source: a/b.yaml\n"), "Helm 3"},
 	} {
-		for _, size := range []int{0, wholeBelow, heldBelow} {
+		for _, size := range []int{0, heldBelow / 2, heldBelow} {
 			in := test.in + "---\n" + string(filler(size))
 			want := in
 			if size < heldBelow {

@@ -8,17 +8,25 @@ import (
 
 	"helm.sh/helm/v3/pkg/release"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 )
 
-// explain says what is added to a stream, and why.
-func explain(a *anchor, reader *hookReader, target hook.Release, hooks []*release.Hook) string {
+// explain says what is added to a stream, and why. The enroller is what is added
+// under Helm 3 in the place of the hooks.
+func explain(a *anchor.Anchor, helm Helm, target hook.Release, hooks []*release.Hook, enroller []hook.Object) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "Found the %s, line %d of the input, on its way to Helm %s.\n", a, a.document.Line(), reader.helm)
+	fmt.Fprintf(&out, "Found the %s, line %d of the input, on its way to Helm %s.\n", a, a.Document.Line(), helm)
+	if len(enroller) > 0 {
+		fmt.Fprintf(&out, "Helm 3 takes no hook from a post-renderer. What enrols it once the release is deployed is added:\n")
+		for _, o := range enroller {
+			fmt.Fprintf(&out, "  %s %s\n", o.Kind, o.Name)
+		}
+	}
 	fmt.Fprintf(&out, "The hook of the release %s in the namespace %s is added:\n", target.Name, target.Namespace)
 	for _, h := range hooks {
 		fmt.Fprintf(&out, "  %s %s\n", h.Kind, h.Name)
 	}
-	fmt.Fprintf(&out, "Values taken from the %s: %s.\n", a.kind, strings.Join(slices.Sorted(maps.Keys(a.values)), ", "))
+	fmt.Fprintf(&out, "Values taken from the %s: %s.\n", a.Kind, strings.Join(slices.Sorted(maps.Keys(a.Values)), ", "))
 	return out.String()
 }

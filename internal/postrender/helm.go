@@ -8,6 +8,8 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -22,9 +24,10 @@ const (
 )
 
 var (
-	errHelm3 = errors.New(`this is Helm 3, which takes no hook from a post-renderer: it has set the hooks aside before, and would create the cleanup Job during the install, as an ordinary object. Use Helm 4, or add the chart arc-cleanup as a dependency beside ARC's chart`)
+	// errHelm3 is no failure: the hook goes another way then.
+	errHelm3 = errors.New("Helm 3 takes no hook from a post-renderer: it has set the hooks aside before, and would create the cleanup Job during the install, as an ordinary object")
 
-	errHelmUnknown = fmt.Errorf("cannot tell which Helm reads this output: there is neither the annotation %s of Helm 4 nor a comment \"# Source:\" of Helm 3 on the anchor. Helm 3 would create the hook's Job during the install, so nothing is added; say --helm 4 if it is Helm 4", manifest.FilenameAnnotation)
+	errHelmUnknown = fmt.Errorf("cannot tell which Helm reads this output: there is neither the annotation %s of Helm 4 nor a comment \"# Source:\" of Helm 3 on the anchor. Nothing is added; say --helm 3 or --helm 4", manifest.FilenameAnnotation)
 
 	errNotHelm4 = errors.New(`--helm 4 does not fit: the input has the comments "# Source:" of Helm 3 (or of helm template), and Helm 3 would create the hook's Job during the install`)
 )
@@ -36,17 +39,18 @@ var (
 type hookReader struct{ helm Helm }
 
 // proveHookReader looks at the anchor for what Helm 4 and Helm 3 leave on every
-// document. The user's word decides where the anchor is silent, and can always
-// forbid, but never overrule the marks of Helm 3, unless nothing is written.
-func proveHookReader(a *anchor, o Options) (*hookReader, error) {
+// document; errHelm3 says that Helm 3 reads the output. The user's word decides
+// where the anchor is silent, and can always forbid, but never overrule the marks
+// of Helm 3, unless nothing is written.
+func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 	told := o.Helm
 	switch told {
 	case HelmUnknown, Helm3, Helm4:
 	default:
 		return nil, fmt.Errorf("unknown Helm %q: 3 or 4", told)
 	}
-	annotated := a.root.GetAnnotations()[manifest.FilenameAnnotation] != ""
-	commented := a.document.HasSourceComment()
+	annotated := a.Root.GetAnnotations()[manifest.FilenameAnnotation] != ""
+	commented := a.Document.HasSourceComment()
 	switch {
 	case told == Helm3, told == HelmUnknown && commented && !annotated:
 		return nil, errHelm3
@@ -78,4 +82,14 @@ func (h *hookReader) documents(hooks []*release.Hook) (string, error) {
 		out.WriteString("---\n" + text)
 	}
 	return out.String(), nil
+}
+
+// ordinaryDocuments returns the objects of hook.Enroller, which are no hooks, as
+// documents to follow the stream, in Helm 3's own form.
+func ordinaryDocuments(objects []hook.Object) string {
+	var out strings.Builder
+	for _, o := range objects {
+		out.WriteString("---\n# Source: " + o.Path + "\n" + o.Manifest + "\n")
+	}
+	return out.String()
 }

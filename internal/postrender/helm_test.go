@@ -5,6 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	"sigs.k8s.io/kustomize/kyaml/kio"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -34,24 +40,26 @@ func TestInjectHelm(t *testing.T) {
 	both := "# Source: x.yaml\n" + strings.ReplaceAll(helm4, "---\n", "---\n# Source: x.yaml\n")
 	inText := asHelm3(helm4) + "---\n# Source: chart/templates/notes.yaml\nkind: ConfigMap\ndata:\n  note: postrenderer.helm.sh/postrender-filename\n"
 	errAny := errors.New("any")
+	const hooks, enroller = "arc-arc-cleanup", "arc-arc-cleanup-enrol"
 	tests := map[string]struct {
 		stream string
 		told   Helm
-		want   error // nil: the hook is added
+		added  string // the name of what is added
+		want   error
 	}{
-		"Helm 4":                       {helm4, HelmUnknown, nil},
-		"Helm 4, told so":              {helm4, Helm4, nil},
-		"Helm 4, told Helm 3":          {helm4, Helm3, errHelm3},
-		"Helm 3":                       {asHelm3(helm4), HelmUnknown, errHelm3},
-		"Helm 3, told so":              {asHelm3(helm4), Helm3, errHelm3},
-		"Helm 3, told Helm 4":          {asHelm3(helm4), Helm4, errNotHelm4},
-		"Helm 3, the annotation in it": {inText, HelmUnknown, errHelm3},
-		"unmarked":                     {unmarked(helm4), HelmUnknown, errHelmUnknown},
-		"unmarked, told Helm 3":        {unmarked(helm4), Helm3, errHelm3},
-		"unmarked, told Helm 4":        {unmarked(helm4), Helm4, nil},
-		"both marks":                   {both, HelmUnknown, errHelmUnknown},
-		"both marks, told Helm 4":      {both, Helm4, errNotHelm4},
-		"told something else":          {helm4, "5", errAny},
+		"Helm 4":                       {helm4, HelmUnknown, hooks, nil},
+		"Helm 4, told so":              {helm4, Helm4, hooks, nil},
+		"Helm 4, told Helm 3":          {helm4, Helm3, enroller, nil},
+		"Helm 3":                       {asHelm3(helm4), HelmUnknown, enroller, nil},
+		"Helm 3, told so":              {asHelm3(helm4), Helm3, enroller, nil},
+		"Helm 3, told Helm 4":          {asHelm3(helm4), Helm4, "", errNotHelm4},
+		"Helm 3, the annotation in it": {inText, HelmUnknown, enroller, nil},
+		"unmarked":                     {unmarked(helm4), HelmUnknown, "", errHelmUnknown},
+		"unmarked, told Helm 3":        {unmarked(helm4), Helm3, enroller, nil},
+		"unmarked, told Helm 4":        {unmarked(helm4), Helm4, hooks, nil},
+		"both marks":                   {both, HelmUnknown, "", errHelmUnknown},
+		"both marks, told Helm 4":      {both, Helm4, "", errNotHelm4},
+		"told something else":          {helm4, "5", "", errAny},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -59,10 +67,36 @@ func TestInjectHelm(t *testing.T) {
 			if (err == nil) != (test.want == nil) || !errors.Is(test.want, errAny) && !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
-			if added := result.Added != ""; added != (test.want == nil) {
-				t.Errorf("added %v", added)
+			if (test.added == "") != (result.Added == "") || test.added != "" && !strings.Contains(result.Added, "\n  name: "+test.added+"\n") {
+				t.Errorf("%q is not what was added:\n%s", test.added, result.Added)
+			}
+			if test.added == enroller {
+				noHook(t, result.Added)
 			}
 		})
+	}
+}
+
+// noHook fails if a stream holds a hook, to a YAML parser or to Helm 3.
+func noHook(t *testing.T, stream string) {
+	t.Helper()
+	nodes, err := kio.ParseAll(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes {
+		if got := n.GetAnnotations()[hook.Annotation]; got != "" {
+			t.Errorf("%s %s is a hook: %s", n.GetKind(), n.GetName(), got)
+		}
+	}
+	for _, text := range releaseutil.SplitManifests(stream) {
+		var head releaseutil.SimpleHead
+		if err := sigsyaml.Unmarshal([]byte(text), &head); err != nil {
+			t.Errorf("Helm 3 cannot read it: %v\n%s", err, text)
+		}
+		if head.Metadata != nil && head.Metadata.Annotations[hook.Annotation] != "" {
+			t.Errorf("Helm 3 takes it for a hook:\n%s", text)
+		}
 	}
 }
 
@@ -70,31 +104,44 @@ func TestInjectHelm(t *testing.T) {
 // Helm 3: it explains, and nothing leaves.
 func TestInjectCheck(t *testing.T) {
 	stream := []byte(asHelm3(string(testdata(t, "controller.yaml"))))
-	result, err := Inject(stream, Options{Helm: Helm4, Check: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if result.Added != "" || !strings.Contains(result.Explanation, "Job arc-arc-cleanup") {
-		t.Errorf("added %q, explained %q", result.Added, result.Explanation)
-	}
-	if _, err := Inject(stream, Options{Check: true}); !errors.Is(err, errHelm3) {
-		t.Errorf("without a word on Helm: %v, want %v", err, errHelm3)
+	for told, want := range map[Helm]string{Helm4: "on its way to Helm 4", HelmUnknown: "Deployment arc-arc-cleanup-enrol"} {
+		result, err := Inject(stream, Options{Helm: told, Check: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.Added != "" || !strings.Contains(result.Explanation, want) || !strings.Contains(result.Explanation, "Job arc-arc-cleanup\n") {
+			t.Errorf("told %q: added %q, explained %q", told, result.Added, result.Explanation)
+		}
 	}
 }
 
-// Nothing under any anchor, told whatever, adds a hook to what Helm 3 rendered;
-// and what has no ARC in it is no business of ours on any Helm.
+// Nothing under any anchor, told whatever, adds a hook to what Helm 3 rendered,
+// nor anything that differs from one render to the next; and what has no ARC in
+// it is no business of ours on any Helm.
 func TestNoHookUnderHelm3(t *testing.T) {
 	for _, file := range []string{
 		"controller.yaml", "controller-old.yaml", "controller-watch.yaml", "controller-experimental.yaml",
 		"scale-set.yaml", "scale-set-experimental.yaml", "umbrella.yaml", "list.yaml",
 	} {
 		stream := []byte(asHelm3(string(testdata(t, file))))
-		for _, told := range []Helm{HelmUnknown, Helm3, Helm4} {
+		for _, told := range []Helm{HelmUnknown, Helm3} {
 			result, err := Inject(stream, Options{Helm: told})
-			if err == nil || result.Added != "" || len(result.Input) > 0 {
-				t.Errorf("%s, told %q: %v, added %q", file, told, err, result.Added)
+			if err != nil || result.Added == "" {
+				t.Fatalf("%s, told %q: %v", file, told, err)
 			}
+			noHook(t, output(t, result))
+			again, err := Inject(stream, Options{Helm: told})
+			if diff := cmp.Diff(result, again); err != nil || diff != "" {
+				t.Errorf("%s, told %q: %v, rendered twice it differs:\n%s", file, told, err, diff)
+			}
+			twice, err := Inject([]byte(output(t, result)), Options{Helm: told})
+			if err != nil || twice.Added != "" {
+				t.Errorf("%s, told %q: its own output got %q added, %v", file, told, twice.Added, err)
+			}
+		}
+		result, err := Inject(stream, Options{Helm: Helm4})
+		if !errors.Is(err, errNotHelm4) || result.Added != "" || len(result.Input) > 0 {
+			t.Errorf("%s, told Helm 4: %v, added %q", file, err, result.Added)
 		}
 	}
 	for _, told := range []Helm{HelmUnknown, Helm3, Helm4} {

@@ -6,9 +6,11 @@ package postrender
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
@@ -48,18 +50,9 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
-const (
-	// wholeBelow is the size up to which every document of a stream is parsed, and
-	// not only those that matter here: several times ARC's own charts. Helm reports
-	// broken YAML itself, before and after a post-renderer, so this is for those
-	// who call us in another way; it takes 100 times as long as to look for what
-	// matters.
-	wholeBelow = 64 << 10
-
-	// heldBelow is the size up to which a stream is read to its end before any of
-	// it goes out.
-	heldBelow = 1 << 20
-)
+// heldBelow is the size up to which a stream is read to its end before any of it
+// goes out.
+const heldBelow = 1 << 20
 
 // Copy copies in to out with what Inject adds, or writes nothing with o.Check.
 // The explanation is that of a Result.
@@ -84,21 +77,21 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 			return "", err
 		}
 	} else {
-		var s search
+		var s anchor.Search
 		var failed error
 		t := &tee{in: io.MultiReader(bytes.NewReader(head), in), out: out}
-		for d, err := range manifest.Read(t, s.wants) {
+		for d, err := range manifest.Read(t, s.Wants) {
 			if err != nil {
 				return "", err
 			}
 			if failed == nil {
-				failed = s.look(d)
+				failed = s.Look(d)
 			}
 		}
 		if failed != nil {
 			return "", failed
 		}
-		if result, err = add(t.end[:], s.found(), s.hooked, o); err != nil {
+		if result, err = add(t.end[:], s.Found(), s.Hooked, o); err != nil {
 			return "", err
 		}
 		result.Input = nil // it is out
@@ -133,24 +126,26 @@ func (t *tee) Read(p []byte) (int, error) {
 
 // Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
 // of ARC's controller or an AutoscalingRunnerSet; the controller wins where both
-// are. A stream without ARC, or with the hook in it, comes back as it is: Helm
-// 4's strategy "separate" calls a post-renderer for hooks and for manifests, and
-// only the latter have the anchor.
+// are. On its way to Helm 3, which takes no hook from a post-renderer, it adds
+// what enrols the hook afterwards, from inside the cluster. A stream without ARC,
+// or with the hook in it, comes back as it is: Helm 4's strategy "separate" calls
+// a post-renderer for hooks and for manifests, and only the latter have the
+// anchor.
 //
-// Errors: a *manifest.SyntaxError for broken YAML; an anchor under Helm 3, or
-// with a Helm that cannot be told; an anchor without a namespace; values the
-// chart refuses. Then there is no output.
+// Errors: a *manifest.SyntaxError for broken YAML; an anchor with a Helm that
+// cannot be told; an anchor without a namespace; values the chart
+// refuses. Then there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
-	a, hooked, err := survey(stream)
+	a, hooked, err := anchor.Find(stream)
 	if err != nil {
 		return Result{}, err
 	}
 	return add(stream, a, hooked, o)
 }
 
-// add adds the hook to a stream after the survey. Of the stream it looks at the
+// add does Inject's work when the stream was searched. Of the stream it needs the
 // end only.
-func add(stream []byte, a *anchor, hooked bool, o Options) (Result, error) {
+func add(stream []byte, a *anchor.Anchor, hooked bool, o Options) (Result, error) {
 	unchanged := Result{Input: stream}
 	switch {
 	case hooked:
@@ -162,12 +157,13 @@ func add(stream []byte, a *anchor, hooked bool, o Options) (Result, error) {
 	}
 
 	reader, err := proveHookReader(a, o)
-	if err != nil {
+	helm3 := errors.Is(err, errHelm3)
+	if err != nil && !helm3 {
 		return Result{}, fmt.Errorf("found the %s: %w", a, err)
 	}
 	target := hook.Release{
-		Name:      cmp.Or(o.Release, a.release),
-		Namespace: cmp.Or(o.Namespace, a.namespace, o.DefaultNamespace),
+		Name:      cmp.Or(o.Release, a.Release),
+		Namespace: cmp.Or(o.Namespace, a.Namespace, o.DefaultNamespace),
 	}
 	if target.Name == "" {
 		return Result{}, fmt.Errorf("the %s does not say its release; give --release", a)
@@ -175,7 +171,8 @@ func add(stream []byte, a *anchor, hooked bool, o Options) (Result, error) {
 	if target.Namespace == "" {
 		return Result{}, fmt.Errorf("the %s has no namespace; give --namespace, or set HELM_NAMESPACE", a)
 	}
-	hooks, err := hook.Render(target, hook.Merge(a.values, o.Values))
+	values := hook.Merge(a.Values, o.Values)
+	hooks, err := hook.Render(target, values)
 	if err != nil {
 		return Result{}, err
 	}
@@ -183,102 +180,26 @@ func add(stream []byte, a *anchor, hooked bool, o Options) (Result, error) {
 		unchanged.Explanation = "Nothing to add: the hook is switched off (enabled=false).\n"
 		return unchanged, nil
 	}
-	explanation := explain(a, reader, target, hooks)
-	if o.Check {
-		return Result{Input: stream, Explanation: explanation}, nil
-	}
-	documents, err := reader.documents(hooks)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{
-		Input:       stream,
-		Added:       separator(stream) + documents,
-		Explanation: explanation,
-	}, nil
-}
-
-// survey goes through a stream for the anchor, and for a hook of ours.
-func survey(stream []byte) (found *anchor, hooked bool, err error) {
-	s := search{whole: len(stream) <= wholeBelow}
-	for d := range manifest.Documents(stream) {
-		if err := s.look(d); err != nil {
-			return nil, false, err
-		}
-	}
-	return s.found(), s.hooked, nil
-}
-
-// A search is a survey on its way. It parses the documents that may matter or,
-// if whole, all.
-type search struct {
-	whole                bool
-	controller, scaleSet *anchor
-	hooked               bool
-	bindings             []manifest.Document // that may tell where the scale set's controller is
-}
-
-// look takes the next document.
-func (s *search) look(d manifest.Document) error {
-	if s.wantsBinding(d) {
-		s.bindings = append(s.bindings, d.Clone())
-	}
-	if s.whole || s.wantsObject(d) {
-		if err := s.parse(d); err != nil {
-			return err
-		}
-	}
-	if s.scaleSet == nil || len(s.bindings) == 0 {
-		return nil
-	}
-	bindings := s.bindings
-	s.bindings = nil
-	return s.scaleSet.findController(bindings)
-}
-
-// wants reports whether a document may matter. What is found need not be looked
-// for again: a large stream may hold thousands of scale sets.
-func (s *search) wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
-
-func (s *search) wantsObject(d manifest.Document) bool {
-	return mayBe(d, hookMarks) ||
-		s.controller == nil && mayBe(d, controllerMarks) ||
-		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks)
-}
-
-func (s *search) wantsBinding(d manifest.Document) bool {
-	return s.controller == nil &&
-		(s.scaleSet == nil || s.scaleSet.values["controllerNamespace"] == nil) &&
-		mayBe(d, managerBindingMarks)
-}
-
-func (s *search) parse(d manifest.Document) error {
-	root, err := d.Parse()
-	if err != nil {
-		return err
-	}
-	for _, o := range objects(root) {
-		switch {
-		case isHook(o):
-			s.hooked = true
-		case s.controller == nil && isController(o):
-			s.controller, err = newAnchor(d.Clone(), root, o, scopeController)
-		case s.scaleSet == nil && isScaleSet(o):
-			s.scaleSet, err = newAnchor(d.Clone(), root, o, scopeScaleSet)
-		}
+	result := Result{Input: stream}
+	if helm3 {
+		enroller, err := hook.Enroller(target, values, hooks)
 		if err != nil {
-			return err
+			return Result{}, err
 		}
+		result.Added = ordinaryDocuments(enroller)
+		result.Explanation = explain(a, Helm3, target, hooks, enroller)
+	} else {
+		if result.Added, err = reader.documents(hooks); err != nil {
+			return Result{}, err
+		}
+		result.Explanation = explain(a, reader.helm, target, hooks, nil)
 	}
-	return nil
-}
-
-// found returns the anchor, or nil if there is none.
-func (s *search) found() *anchor {
-	if s.controller != nil {
-		return s.controller
+	if o.Check {
+		result.Added = ""
+		return result, nil
 	}
-	return s.scaleSet
+	result.Added = separator(stream) + result.Added
+	return result, nil
 }
 
 // separator is what has to stand between the stream and a "---": a line break,

@@ -13,10 +13,26 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
+
+func testdata(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// large puts documents before a stream that make it too large to be parsed as
+// a whole.
+func large(stream []byte) []byte {
+	return append(filler(heldBelow), stream...)
+}
 
 func output(t *testing.T, r Result) string {
 	t.Helper()
@@ -68,7 +84,7 @@ func TestInjectAddsHooksOnly(t *testing.T) {
 		t.Fatalf("got %d documents, %v", len(nodes), err)
 	}
 	for _, n := range nodes {
-		if got := n.GetAnnotations()[hookAnnotation]; got != "pre-delete" {
+		if got := n.GetAnnotations()[hook.Annotation]; got != "pre-delete" {
 			t.Errorf("%s: hook %q", n.GetKind(), got)
 		}
 		if got := n.GetAnnotations()[manifest.FilenameAnnotation]; !strings.HasPrefix(got, "arc-cleanup/templates/") {
@@ -175,14 +191,23 @@ func TestInjectOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	job := nodes[len(nodes)-1]
-	spec, err := podSpecAt(job, "spec", "template", "spec")
+	type podSpec struct {
+		Tolerations       []any          `yaml:"tolerations"`
+		NodeSelector      map[string]any `yaml:"nodeSelector"`
+		PriorityClassName string         `yaml:"priorityClassName"`
+		ImagePullSecrets  []any          `yaml:"imagePullSecrets"`
+	}
+	var spec podSpec
+	node, err := job.Pipe(yaml.Lookup("spec", "template", "spec"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.YNode().Decode(&spec); err != nil {
 		t.Fatal(err)
 	}
 	if job.GetName() != "other-arc-cleanup" || job.GetNamespace() != "elsewhere" {
 		t.Errorf("the Job is %s/%s", job.GetNamespace(), job.GetName())
 	}
-	spec.Affinity = nil
 	want := podSpec{
 		NodeSelector:      map[string]any{"pool": "7", "disk": "ssd"},
 		PriorityClassName: "low",
@@ -244,7 +269,7 @@ func TestInjectErrors(t *testing.T) {
 			t.Errorf("%s: output %q with an error", name, got)
 		}
 	}
-	// Above wholeBelow, what cannot be the anchor is left to Helm.
+	// In a large stream, what cannot be the anchor is left to Helm.
 	if _, err := Inject(append(large([]byte(good)), broken...), Options{}); err != nil {
 		t.Errorf("large: %v", err)
 	}
@@ -256,4 +281,10 @@ func TestInjectErrors(t *testing.T) {
 	if _, err := Inject([]byte(shape), Options{}); err == nil || !strings.Contains(err.Error(), "Pod template") {
 		t.Errorf("got %v, want an error about the Pod template", err)
 	}
+}
+
+// filler is a stream above a size, to which a document can be added.
+func filler(size int) []byte {
+	const document = "kind: ConfigMap\ndata: {x: 0123456789}\n---\n"
+	return []byte(strings.Repeat(document, size/len(document)+1))
 }

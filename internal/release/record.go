@@ -1,6 +1,10 @@
-// Package release reads Helm's own record of a release: the Secret or ConfigMap
-// sh.helm.release.v1.<name>.v<revision> which Helm 3 and Helm 4 share
-// (helm.sh/helm pkg/storage/driver).
+// Package release reads Helm's own record of a release, and edits the hooks in
+// it: the Secret or ConfigMap sh.helm.release.v1.<name>.v<revision> which Helm 3
+// and Helm 4 share (helm.sh/helm pkg/storage/driver).
+//
+// Helm's storage SDK is not used. The types of one major version drop what the
+// other has written (apply_method of Helm 4), and it links every typed client of
+// Kubernetes, which makes the image 7 MB larger.
 package release
 
 import (
@@ -13,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,13 +40,18 @@ type Record struct {
 	Name, Namespace string
 	Revision        int
 	Status          string
+	Chart           Chart
 	// HookJobs names the Jobs among the revision's hooks.
 	HookJobs []string
 	// Objects are those the revision's manifest installs, hooks apart.
 	Objects []Object
-	// Storage is where Helm keeps the release: an object for each revision.
+	// Storage is where Helm keeps the release: an object for each revision. Only
+	// All and what finds a release by its records tell.
 	Storage []kube.Target
 }
+
+// Chart is the chart a revision was rendered from.
+type Chart struct{ Name, Version, AppVersion string }
 
 // Object is one object of a manifest; Namespace may be empty.
 type Object struct{ APIVersion, Kind, Namespace, Name string }
@@ -101,34 +111,64 @@ func All(ctx context.Context, c *kube.Client, namespace string) ([]Record, error
 // newest returns the newest revision of every release in the namespace that the
 // label selector admits.
 func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]Record, error) {
+	all, err := heads(ctx, c, namespace, selector)
+	if err != nil {
+		return nil, err
+	}
+	var records []Record
+	for _, h := range all {
+		s, err := h.read(ctx, c)
+		switch {
+		case apierrors.IsNotFound(err):
+		case errors.Is(err, errUnreadable) && selector == "" && h.status != Uninstalling:
+			// Somebody else's, whose state must not block this uninstall.
+		case err != nil:
+			return nil, err
+		default:
+			s.Storage = h.all
+			records = append(records, s.Record)
+		}
+	}
+	return records, nil
+}
+
+// head is where the newest revision of a release is stored, by its labels.
+type head struct {
+	gvr             schema.GroupVersionResource
+	namespace, name string
+	revision        int
+	status          string
+	all             []kube.Target
+}
+
+// heads finds the newest revision of every release in the namespace ("" is all
+// of them) that the label selector admits.
+func heads(ctx context.Context, c *kube.Client, namespace, selector string) ([]head, error) {
 	owner := "owner=helm"
 	if selector != "" {
 		owner += "," + selector
 	}
 	type key struct{ driver, namespace, name string }
-	type head struct {
-		newest   kube.Target
-		revision int
-		status   string
-		all      []kube.Target
-	}
-	heads := map[key]*head{}
-	var order []key
+	found := map[key]int{}
+	var out []head
 	for _, gvr := range storage {
 		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: owner}, func(o *metav1.PartialObjectMetadata) error {
 			revision, err := strconv.Atoi(o.Labels["version"])
 			if err != nil {
 				return fmt.Errorf("%s %s/%s: label version: %w", gvr.Resource, o.Namespace, o.Name, err)
 			}
+			t := kube.Target{Resource: gvr, Namespace: o.Namespace, Name: o.Name, UID: o.UID}
+			h := head{gvr, o.Namespace, o.Name, revision, o.Labels["status"], []kube.Target{t}}
 			k := key{gvr.Resource, o.Namespace, o.Labels["name"]}
-			if heads[k] == nil {
-				order = append(order, k)
-				heads[k] = &head{revision: -1}
-			}
-			h, t := heads[k], kube.Target{Resource: gvr, Namespace: o.Namespace, Name: o.Name, UID: o.UID}
-			h.all = append(h.all, t)
-			if revision > h.revision {
-				h.newest, h.revision, h.status = t, revision, o.Labels["status"]
+			switch i, seen := found[k]; {
+			case !seen:
+				found[k] = len(out)
+				out = append(out, h)
+			case revision > out[i].revision:
+				h.all = slices.Concat(out[i].all, h.all)
+				out[i] = h
+			default:
+				out[i].all = append(out[i].all, t)
 			}
 			return nil
 		})
@@ -136,37 +176,46 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 			return nil, err
 		}
 	}
-	var records []Record
-	for _, k := range order {
-		h := heads[k]
-		var o *unstructured.Unstructured
-		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-			o, err = c.Dynamic.Resource(h.newest.Resource).Namespace(k.namespace).Get(ctx, h.newest.Name, metav1.GetOptions{})
-			return err
-		})
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", k.namespace, h.newest.Name, err)
-		}
-		r, err := decode(o)
-		if err != nil && selector == "" && h.status != Uninstalling {
-			continue // somebody else's, whose state must not block this uninstall
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the Helm record %s/%s: %w", k.namespace, h.newest.Name, err)
-		}
-		r.Storage = h.all
-		records = append(records, *r)
+	return out, nil
+}
+
+// errUnreadable is a record which was had, and is not in Helm's format.
+var errUnreadable = errors.New("not in Helm's format")
+
+// read reads the revision. The error may be one of Kubernetes, not found among
+// them, or errUnreadable.
+func (h head) read(ctx context.Context, c *kube.Client) (*Revision, error) {
+	o, err := h.get(ctx, c)
+	if err != nil {
+		return nil, err
 	}
-	return records, nil
+	return h.decode(o)
+}
+
+func (h head) get(ctx context.Context, c *kube.Client) (o *unstructured.Unstructured, err error) {
+	err = kube.Retry(ctx, func(ctx context.Context) error {
+		o, err = c.Dynamic.Resource(h.gvr).Namespace(h.namespace).Get(ctx, h.name, metav1.GetOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", h.namespace, h.name, err)
+	}
+	return o, nil
+}
+
+func (h head) decode(o *unstructured.Unstructured) (*Revision, error) {
+	r, err := decode(o)
+	if err != nil {
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.namespace, h.name, errUnreadable, err)
+	}
+	r.gvr, r.object = h.gvr, o
+	return r, nil
 }
 
 // decode undoes what helm.sh/helm pkg/storage/driver/util.go does: JSON, gzip,
 // base64; a Secret's data is base64 once more. Only the few fields needed are
-// read, so a record of a later Helm stays readable.
-func decode(o *unstructured.Unstructured) (*Record, error) {
+// understood, so a record of a later Helm stays readable.
+func decode(o *unstructured.Unstructured) (*Revision, error) {
 	data, _, err := unstructured.NestedString(o.Object, "data", "release")
 	if err != nil {
 		return nil, err
@@ -194,19 +243,23 @@ func decode(o *unstructured.Unstructured) (*Record, error) {
 		Name, Namespace string
 		Version         int
 		Info            struct{ Status string }
-		Hooks           []struct{ Name, Kind string }
+		Chart           struct{ Metadata Chart }
+		Hooks           []Hook
 		Manifest        string
 	}
 	if err := json.Unmarshal(raw, &rec); err != nil {
 		return nil, err
 	}
-	r := &Record{Name: rec.Name, Namespace: rec.Namespace, Revision: rec.Version, Status: rec.Info.Status}
+	r := &Revision{Manifest: rec.Manifest, Hooks: rec.Hooks, raw: raw}
+	r.Record = Record{
+		Name: rec.Name, Namespace: rec.Namespace, Revision: rec.Version, Status: rec.Info.Status,
+		Chart: rec.Chart.Metadata, Objects: objects(rec.Manifest),
+	}
 	for _, h := range rec.Hooks {
 		if strings.EqualFold(h.Kind, "Job") {
 			r.HookJobs = append(r.HookJobs, h.Name)
 		}
 	}
-	r.Objects = objects(rec.Manifest)
 	return r, nil
 }
 

@@ -30,14 +30,14 @@ type stored struct {
 // secret and configMap store a release as Helm does
 // (helm.sh/helm pkg/storage/driver: encodeRelease, newSecretsObject).
 func secret(r *helm.Release) stored {
-	return stored{"Secret", r.Name, fmt.Sprint(r.Version), base64.StdEncoding.EncodeToString([]byte(encode(r, true)))}
+	return stored{"Secret", r.Name, fmt.Sprint(r.Version), base64.StdEncoding.EncodeToString([]byte(encoded(r, true)))}
 }
 
 func configMap(r *helm.Release) stored {
-	return stored{"ConfigMap", r.Name, fmt.Sprint(r.Version), encode(r, true)}
+	return stored{"ConfigMap", r.Name, fmt.Sprint(r.Version), encoded(r, true)}
 }
 
-func encode(r *helm.Release, compress bool) string {
+func encoded(r *helm.Release, compress bool) string {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		panic(err)
@@ -149,7 +149,7 @@ func TestGet(t *testing.T) {
 	}{
 		"in a Secret":              {[]stored{secret(revision("arc", 1, helm.StatusUninstalling, "hook"))}, nil, arc(1, Uninstalling, "hook"), ""},
 		"in a ConfigMap":           {[]stored{configMap(revision("arc", 1, helm.StatusDeployed))}, nil, arc(1, "deployed"), ""},
-		"not compressed":           {[]stored{{"ConfigMap", "arc", "1", encode(revision("arc", 1, helm.StatusDeployed), false)}}, nil, arc(1, "deployed"), ""},
+		"not compressed":           {[]stored{{"ConfigMap", "arc", "1", encoded(revision("arc", 1, helm.StatusDeployed), false)}}, nil, arc(1, "deployed"), ""},
 		"the newest is a number's": {[]stored{secret(revision("arc", 9, helm.StatusSuperseded)), secret(revision("arc", 10, helm.StatusUninstalling)), secret(revision("arc", 2, helm.StatusSuperseded))}, nil, arc(10, Uninstalling), ""},
 		"another release":          {[]stored{secret(revision("other", 1, helm.StatusUninstalling))}, nil, nil, `no Helm release found: "arc" in namespace "ns"`},
 		"none":                     {nil, nil, nil, "no Helm release found"},
@@ -168,7 +168,7 @@ func TestGet(t *testing.T) {
 		"a Secret not in base64":     {[]stored{{"Secret", "arc", "1", "!"}}, nil, nil, "illegal base64"},
 		"not in base64":              {garbage("!"), nil, nil, "illegal base64"},
 		"not gzip":                   {garbage(base64.StdEncoding.EncodeToString([]byte{0x1f, 0x8b, 0x08, 1})), nil, nil, "reading the Helm record"},
-		"cut short":                  {garbage(cut(encode(revision("arc", 1, helm.StatusDeployed), true))), nil, nil, "unexpected EOF"},
+		"cut short":                  {garbage(cut(encoded(revision("arc", 1, helm.StatusDeployed), true))), nil, nil, "unexpected EOF"},
 		"not JSON":                   {garbage(base64.StdEncoding.EncodeToString([]byte("kind: x"))), nil, nil, "invalid character"},
 		"empty":                      {garbage(""), nil, nil, "unexpected end of JSON"},
 		"a status of the wrong type": {garbage(base64.StdEncoding.EncodeToString([]byte(`{"info": {"status": 1}}`))), nil, nil, "cannot unmarshal"},

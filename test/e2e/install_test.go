@@ -115,25 +115,32 @@ func TestByteIdentity(t *testing.T) {
 
 // TestHelm3NeverRunsTheHook guards against the worst this project could do.
 // Under Helm 3 a hook that a post-renderer emits is created at install, as an
-// ordinary object: the Job that deletes the CRDs would run at once.
+// ordinary object: the Job that deletes the CRDs would run at once. Told that it
+// is Helm 4, the post-renderer fails; else what it adds is no hook.
 func TestHelm3NeverRunsTheHook(t *testing.T) {
 	l := newLab(t)
-	for _, args := range [][]string{nil, {"--post-renderer-args", "--helm", "--post-renderer-args", "3"}} {
-		install := append([]string{
-			"install", "arc", built.ARCChart(product.ControllerChart),
-			"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", built.Postrender,
-		}, args...)
-		out, err := l.helm(3, install...)
-		if err == nil {
-			t.Errorf("helm 3 installed through the post-renderer, which cannot give it a hook:\n%s", out)
+	runs := l.hookRuns()
+	install := []string{
+		"install", "arc", built.ARCChart(product.ControllerChart),
+		"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", built.Postrender,
+	}
+	out, err := l.helm(3, append(install, "--post-renderer-args", "--helm", "--post-renderer-args", "4")...)
+	if err == nil || !strings.Contains(out, "Helm 3") {
+		t.Errorf("told Helm 4, helm 3 installed, or does not say why not:\n%s", out)
+	}
+	for _, o := range l.added() {
+		if strings.Contains(o.Name, "arc-cleanup") {
+			t.Errorf("%s was created at install", o)
 		}
-		if !strings.Contains(out, "Helm 3") {
-			t.Errorf("the terminal does not say why:\n%s", out)
+	}
+	l.mustHelm(3, append(install, "--wait")...)
+	l.awaitEnrolled("arc", controllerNamespace)
+	for o := range l.everything() {
+		if strings.Contains(o.Name, "arc-cleanup") && !strings.Contains(o.Name, "arc-cleanup-enrol") {
+			t.Errorf("%s was created at install", o)
 		}
-		for _, o := range l.added() {
-			if strings.Contains(o.Name, "arc-cleanup") {
-				t.Errorf("%s was created at install", o)
-			}
-		}
+	}
+	if got := runs(); len(got) > 0 {
+		t.Errorf("the hook ran at install: %v", got)
 	}
 }

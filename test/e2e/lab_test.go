@@ -76,6 +76,7 @@ type lab struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	before   map[product.Object]bool
+	helmEnv  []string // further environment of Helm
 }
 
 // newLab gives the test the two namespaces, and afterwards removes by force what
@@ -118,6 +119,7 @@ func (l *lab) controllerLog() string {
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
 	cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
+	cmd.Env = append(cmd.Env, l.helmEnv...)
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)

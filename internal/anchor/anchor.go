@@ -1,4 +1,6 @@
-package postrender
+// Package anchor finds, among rendered manifests, the object of ARC that tells
+// whose hook is wanted, and reads from it what the hook has to know.
+package anchor
 
 import (
 	"fmt"
@@ -11,25 +13,117 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-const hookAnnotation = "helm.sh/hook"
-
 // Scopes of the chart.
 const (
-	scopeController = "controller"
-	scopeScaleSet   = "scale-set"
+	Controller = "controller"
+	ScaleSet   = "scale-set"
 )
 
-// An anchor is the object that tells whose hook to add: the Deployment of ARC's
+// An Anchor is the object that tells whose hook to add: the Deployment of ARC's
 // controller or, without one, an AutoscalingRunnerSet.
-type anchor struct {
-	document  manifest.Document
-	root      *yaml.RNode // of the document; a List holds the object deeper down
-	kind      string
-	name      string
-	namespace string // "" if the object has none
-	scope     string
-	release   string // as far as the object knows
-	values    map[string]any
+type Anchor struct {
+	Document  manifest.Document
+	Root      *yaml.RNode // of the document; a List holds the object deeper down
+	Kind      string
+	Name      string
+	Namespace string // "" if the object has none
+	Scope     string
+	Release   string // as far as the object knows
+	// Values are those of the chart arc-cleanup that follow from the object.
+	Values map[string]any
+}
+
+// wholeBelow is the size up to which every document of a stream is parsed, and
+// not only those that matter here: several times ARC's own charts. Helm reports
+// broken YAML itself, before and after a post-renderer, so this is for those who
+// call us in another way; it takes 100 times as long as to look for what matters.
+const wholeBelow = 64 << 10
+
+// Find goes through a stream for the anchor, and for a hook of ours. The
+// controller wins where both it and a scale set are. What is broken in a document
+// that is parsed is a *manifest.SyntaxError.
+func Find(stream []byte) (found *Anchor, hooked bool, err error) {
+	s := Search{whole: len(stream) <= wholeBelow}
+	for d := range manifest.Documents(stream) {
+		if err := s.Look(d); err != nil {
+			return nil, false, err
+		}
+	}
+	return s.Found(), s.Hooked, nil
+}
+
+// A Search is what Find does, document by document. It parses those that may
+// matter.
+type Search struct {
+	// Hooked says that a hook of ours was seen.
+	Hooked bool
+
+	whole                bool // parse every document
+	controller, scaleSet *Anchor
+	bindings             []manifest.Document // that may tell where the scale set's controller is
+}
+
+// Look takes the next document.
+func (s *Search) Look(d manifest.Document) error {
+	if s.wantsBinding(d) {
+		s.bindings = append(s.bindings, d.Clone())
+	}
+	if s.whole || s.wantsObject(d) {
+		if err := s.parse(d); err != nil {
+			return err
+		}
+	}
+	if s.scaleSet == nil || len(s.bindings) == 0 {
+		return nil
+	}
+	bindings := s.bindings
+	s.bindings = nil
+	return s.scaleSet.findController(bindings)
+}
+
+// Wants reports whether a document may matter. What is found need not be looked
+// for again: a large stream may hold thousands of scale sets.
+func (s *Search) Wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
+
+func (s *Search) wantsObject(d manifest.Document) bool {
+	return mayBe(d, hookMarks) ||
+		s.controller == nil && mayBe(d, controllerMarks) ||
+		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks)
+}
+
+func (s *Search) wantsBinding(d manifest.Document) bool {
+	return s.controller == nil &&
+		(s.scaleSet == nil || s.scaleSet.Values["controllerNamespace"] == nil) &&
+		mayBe(d, managerBindingMarks)
+}
+
+func (s *Search) parse(d manifest.Document) error {
+	root, err := d.Parse()
+	if err != nil {
+		return err
+	}
+	for _, o := range objects(root) {
+		switch {
+		case isHook(o):
+			s.Hooked = true
+		case s.controller == nil && isController(o):
+			s.controller, err = newAnchor(d.Clone(), root, o, Controller)
+		case s.scaleSet == nil && isScaleSet(o):
+			s.scaleSet, err = newAnchor(d.Clone(), root, o, ScaleSet)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Found returns the anchor, or nil if there is none.
+func (s *Search) Found() *Anchor {
+	if s.controller != nil {
+		return s.controller
+	}
+	return s.scaleSet
 }
 
 // Marks by which a document may be one that matters, before it is parsed. Helm
@@ -38,7 +132,7 @@ type anchor struct {
 var (
 	controllerMarks     = [][]string{{"Deployment", "gha-rs-controller"}, {"Deployment", "gha-runner-scale-set-controller"}}
 	scaleSetMarks       = [][]string{{arc.AutoscalingRunnerSet, arc.Group + "/"}}
-	hookMarks           = [][]string{{hookAnnotation, hook.Name}}
+	hookMarks           = [][]string{{hook.Name, hook.Annotation}, {hook.Name, "enroller"}}
 	managerBindingMarks = [][]string{{"RoleBinding", "-manager"}}
 )
 
@@ -75,9 +169,9 @@ func isScaleSet(o *yaml.RNode) bool {
 }
 
 // isHook reports whether an object is the hook itself, added before or brought
-// along by the chart as a dependency.
+// along by the chart as a dependency, or what enrols it.
 func isHook(o *yaml.RNode) bool {
-	return o.GetLabels()[hook.LabelName] == hook.Name && o.GetAnnotations()[hookAnnotation] != ""
+	return hook.IsOurs(o.GetLabels(), o.GetAnnotations()) || hook.IsEnroller(o.GetLabels())
 }
 
 // podSpec is what the hook's Pod takes over.
@@ -121,27 +215,27 @@ func podSpecAt(o *yaml.RNode, path ...string) (podSpec, error) {
 }
 
 // newAnchor reads what the hook has to know from the anchor.
-func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*anchor, error) {
-	a := &anchor{
-		document: d, root: root, scope: scope,
-		kind: o.GetKind(), name: o.GetName(), namespace: o.GetNamespace(),
+func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*Anchor, error) {
+	a := &Anchor{
+		Document: d, Root: root, Scope: scope,
+		Kind: o.GetKind(), Name: o.GetName(), Namespace: o.GetNamespace(),
 	}
 	var spec podSpec
 	var err error
-	if scope == scopeController {
-		a.release = o.GetLabels()[arc.LabelInstance]
+	if scope == Controller {
+		a.Release = o.GetLabels()[arc.LabelInstance]
 		spec, err = podSpecAt(o, "spec", "template", "spec")
 	} else {
-		a.release = a.name
+		a.Release = a.Name
 		spec, err = scaleSetPodSpec(o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: the Pod template cannot be read: %w", a, err)
 	}
-	a.values = spec.values()
-	a.values["scope"] = scope
-	if watched := o.GetLabels()[arc.LabelWatchSingleNamespace]; scope == scopeController && watched != "" {
-		a.values["watchNamespace"] = watched
+	a.Values = spec.values()
+	a.Values["scope"] = scope
+	if watched := o.GetLabels()[arc.LabelWatchSingleNamespace]; scope == Controller && watched != "" {
+		a.Values["watchNamespace"] = watched
 	}
 	return a, nil
 }
@@ -167,15 +261,15 @@ func scaleSetPodSpec(o *yaml.RNode) (podSpec, error) {
 
 // findController looks in the documents for the namespace of the controller
 // which this scale set belongs to.
-func (a *anchor) findController(bindings []manifest.Document) error {
+func (a *Anchor) findController(bindings []manifest.Document) error {
 	for _, d := range bindings {
 		root, err := d.Parse()
 		if err != nil {
 			return err
 		}
 		for _, o := range objects(root) {
-			if namespace := managerNamespace(o); namespace != "" && o.GetNamespace() == a.namespace {
-				a.values["controllerNamespace"] = namespace
+			if namespace := managerNamespace(o); namespace != "" && o.GetNamespace() == a.Namespace {
+				a.Values["controllerNamespace"] = namespace
 				return nil
 			}
 		}
@@ -198,9 +292,9 @@ func managerNamespace(o *yaml.RNode) string {
 	return yaml.GetValue(subject)
 }
 
-func (a *anchor) String() string {
-	if a.namespace == "" {
-		return a.kind + " " + a.name
+func (a *Anchor) String() string {
+	if a.Namespace == "" {
+		return a.Kind + " " + a.Name
 	}
-	return a.kind + " " + a.namespace + "/" + a.name
+	return a.Kind + " " + a.Namespace + "/" + a.Name
 }

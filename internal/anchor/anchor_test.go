@@ -1,4 +1,4 @@
-package postrender
+package anchor
 
 import (
 	"os"
@@ -10,14 +10,14 @@ import (
 
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name))
+	data, err := os.ReadFile(filepath.Join("..", "postrender", "testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
 }
 
-func TestSurvey(t *testing.T) {
+func TestFind(t *testing.T) {
 	type facts struct {
 		Anchor, Scope, Release string
 		Values                 map[string]any
@@ -64,11 +64,11 @@ func TestSurvey(t *testing.T) {
 		// A large stream is not parsed as a whole, and must be understood alike.
 		for size, stream := range map[string][]byte{"small": testdata(t, file), "large": large(testdata(t, file))} {
 			t.Run(file+" "+size, func(t *testing.T) {
-				a, hooked, err := survey(stream)
+				a, hooked, err := Find(stream)
 				if err != nil || a == nil || hooked {
 					t.Fatalf("got %v, %v, %v", a, hooked, err)
 				}
-				if diff := cmp.Diff(want, facts{a.String(), a.scope, a.release, a.values}); diff != "" {
+				if diff := cmp.Diff(want, facts{a.String(), a.Scope, a.Release, a.Values}); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -76,11 +76,11 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
-func TestSurveyNotARC(t *testing.T) {
+func TestFindNotARC(t *testing.T) {
 	for size, stream := range map[string][]byte{
 		"small": testdata(t, "not-arc.yaml"), "large": large(testdata(t, "not-arc.yaml")), "empty": nil,
 	} {
-		if a, hooked, err := survey(stream); a != nil || hooked || err != nil {
+		if a, hooked, err := Find(stream); a != nil || hooked || err != nil {
 			t.Errorf("%s: got %v, %v, %v", size, a, hooked, err)
 		}
 	}

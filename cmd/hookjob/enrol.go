@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+const (
+	// enrolTime bounds what is done by hand: a read and a write.
+	enrolTime = 30 * time.Second
+	// attendTime bounds the wait in the cluster for the end of Helm, whose
+	// --timeout may be long.
+	attendTime = time.Hour
+	// endTime is how long a Pod that is done waits to be told to end. One that
+	// ends by itself would be started again.
+	endTime = 30 * time.Second
+)
+
+type enrolFlags struct {
+	cluster
+	namespace             string
+	files, set, setString []string
+	dryRun                bool
+	enroller              string
+}
+
+func newEnrol() *cobra.Command {
+	var f enrolFlags
+	cmd := &cobra.Command{
+		Use:   "enrol RELEASE",
+		Short: "Give the hook to a release that exists, without an upgrade",
+		Long: `Enrol adds the hook to Helm's own record of a release which installs ARC's
+controller or a scale set. From then on "helm get hooks" shows it, and "helm
+uninstall" runs it. Nothing that runs is touched, and nothing else in the record
+is changed. A hook that is there and differs is replaced.
+
+It works for releases of Helm 3 and Helm 4, which keep their records in Secrets
+or ConfigMaps. An upgrade without the post-renderer makes a revision without the
+hook: enrol that one again.
+
+` + exitHelp,
+		Example: `  arc-hookjob enrol arc -n arc-systems
+  arc-hookjob enrol arc -n arc-systems --set policy.grace=2m --dry-run`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: f.enrol,
+	}
+	fs := cmd.Flags()
+	f.register(fs)
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the release")
+	fs.StringArrayVarP(&f.files, "values", "f", nil, "file with values of the chart arc-cleanup (repeatable)")
+	fs.StringArrayVar(&f.set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
+	fs.StringArrayVar(&f.setString, "set-string", nil, "the same, always a string (repeatable)")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; waits for Helm, enrols, scales itself to zero")
+	return cmd
+}
+
+func newUnenrol() *cobra.Command {
+	var f enrolFlags
+	cmd := &cobra.Command{
+		Use:   "unenrol RELEASE",
+		Short: "Take the hook out of a release",
+		Long: `Unenrol takes the hook out of Helm's own record of a release. "helm uninstall"
+then leaves of ARC what Helm alone leaves.
+
+` + exitHelp,
+		Example: `  arc-hookjob unenrol arc -n arc-systems`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.unenrol(cmd, args[0]) },
+	}
+	fs := cmd.Flags()
+	f.register(fs)
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the release")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	return cmd
+}
+
+func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
+	if err := fromEnvironment(cmd); err != nil {
+		return err
+	}
+	switch {
+	case f.namespace == "":
+		return errors.New("--namespace is needed: where the release is")
+	case (len(args) == 1) == (f.enroller != ""):
+		return errors.New("give the RELEASE; in the cluster, --enroller instead")
+	case f.enroller != "":
+		return f.attend(cmd)
+	}
+	target := hook.Release{Name: args[0], Namespace: f.namespace}
+	values, err := hook.Values(f.files, f.set, f.setString)
+	if err != nil {
+		return err
+	}
+	// What the chart refuses is wrong whatever the release is.
+	if _, err := hook.Render(target, values); err != nil {
+		return err
+	}
+	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
+		return enrol.Enrol(ctx, c, target, values, f.dryRun)
+	})
+}
+
+func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
+	if err := fromEnvironment(cmd); err != nil {
+		return err
+	}
+	if f.namespace == "" {
+		return errors.New("--namespace is needed: where the release is")
+	}
+	target := hook.Release{Name: name, Namespace: f.namespace}
+	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
+		return enrol.Unenrol(ctx, c, target, f.dryRun)
+	})
+}
+
+// edit connects, does it, and says how it went.
+func (f *enrolFlags) edit(cmd *cobra.Command, target hook.Release, do func(context.Context, *kube.Client) (*enrol.Outcome, error)) error {
+	client, err := f.connect()
+	if err != nil {
+		return failed(cmd, err)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), enrolTime)
+	defer cancel()
+	out, err := do(ctx, client)
+	if err != nil {
+		return failed(cmd, err)
+	}
+	printOutcome(cmd.OutOrStdout(), target, out, f.dryRun)
+	return nil
+}
+
+func printOutcome(w io.Writer, target hook.Release, out *enrol.Outcome, dryRun bool) {
+	fmt.Fprintf(w, "release %s in namespace %s, revision %d: %s\n", target.Name, target.Namespace, out.Revision, verb(out, dryRun))
+	if !out.Changed {
+		return
+	}
+	for _, h := range out.Before {
+		fmt.Fprintf(w, "  - %s %s\n", h.Kind, h.Name)
+	}
+	for _, h := range out.After {
+		fmt.Fprintf(w, "  + %s %s\n", h.Kind, h.Name)
+	}
+	if len(out.After) > 0 && !dryRun {
+		fmt.Fprintf(w, "See it: helm get hooks %s --namespace %s\n", target.Name, target.Namespace)
+	}
+}
+
+func verb(out *enrol.Outcome, dryRun bool) string {
+	var done string
+	switch {
+	case !out.Changed && len(out.After) == 0:
+		return "not enrolled, unchanged"
+	case !out.Changed:
+		return "already enrolled, unchanged"
+	case len(out.After) == 0:
+		done = "unenrolled"
+	case len(out.Before) > 0:
+		done = "enrolled again, the hook was another one"
+	default:
+		done = "enrolled"
+	}
+	if dryRun {
+		return done + " (dry run: nothing was written)"
+	}
+	return done
+}
+
+// attend is enrol in the cluster.
+func (f *enrolFlags) attend(cmd *cobra.Command) error {
+	client, err := f.connect()
+	if err != nil {
+		return failed(cmd, err)
+	}
+	// A write is still possible at the end of the wait.
+	ctx, cancel := context.WithTimeout(cmd.Context(), attendTime+enrolTime)
+	defer cancel()
+	say := func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
+	if err := enrol.Attend(ctx, client, f.namespace, f.enroller, attendTime, say); err != nil {
+		return failed(cmd, err)
+	}
+	select {
+	case <-cmd.Context().Done():
+	case <-time.After(endTime):
+	}
+	return nil
+}
+
+// failed prints an error of the cluster and returns the exit code it has.
+func failed(cmd *cobra.Command, err error) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
+	var (
+		unfit release.Unfit
+		state release.NotDeployed
+	)
+	switch {
+	case errors.As(err, &unfit), errors.As(err, &state), errors.Is(err, release.ErrNotFound):
+		return exitError(exitRefused)
+	case apierrors.IsForbidden(err):
+		return exitError(exitNotPermitted)
+	case errors.Is(context.Cause(cmd.Context()), cleanup.ErrInterrupted):
+		return exitError(exitInterrupted)
+	}
+	return exitError(exitFailed)
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/status"
+)
+
+// statusTime bounds the look at a cluster with many releases.
+const statusTime = 2 * time.Minute
+
+func newStatus() *cobra.Command {
+	var (
+		c         cluster
+		namespace string
+		output    string
+	)
+	cmd := &cobra.Command{
+		Use:   "status [RELEASE]",
+		Short: "Print ARC's releases, whether they have the hook, and what is stuck",
+		Long: `Status prints the Helm releases which install ARC's controller or a scale set,
+whether they have the hook, what "helm uninstall" would do now, and what of ARC
+is stuck. It writes nothing.
+
+` + exitHelp,
+		Example: `  arc-hookjob status
+  arc-hookjob status arc -n arc-systems
+  arc-hookjob status --output json | jq '.releases[] | select(.hook.state != "present")'`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fromEnvironment(cmd); err != nil {
+				return err
+			}
+			if output != "table" && output != "json" {
+				return fmt.Errorf("--output %q: must be table or json", output)
+			}
+			q := status.Query{Namespace: namespace, Options: optionsOf}
+			if len(args) == 1 {
+				q.Release = args[0]
+			}
+			client, err := c.connect()
+			if err != nil {
+				return failed(cmd, err)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), statusTime)
+			defer cancel()
+			d, unread := status.Take(ctx, client, q)
+			if output == "json" {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				if err := e.Encode(d); err != nil {
+					return fmt.Errorf("writing the status: %w", err)
+				}
+			} else {
+				printStatus(cmd.OutOrStdout(), d)
+			}
+			switch {
+			case apierrors.IsForbidden(unread):
+				return exitError(exitNotPermitted)
+			case unread != nil:
+				return exitError(exitFailed)
+			}
+			return nil
+		},
+	}
+	fs := cmd.Flags()
+	c.register(fs)
+	fs.StringVarP(&namespace, "namespace", "n", "", "namespace of the releases; default all")
+	fs.StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// optionsOf understands the arguments of a hook's Job as run does. A flag of a
+// later version changes nothing that could be told here.
+func optionsOf(args []string) (cleanup.Options, error) {
+	if len(args) == 0 || args[0] != "run" {
+		return cleanup.Options{}, errors.New("its Job does not run arc-hookjob run")
+	}
+	var f runFlags
+	fs := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	fs.ParseErrorsAllowlist.UnknownFlags = true
+	f.register(fs)
+	if err := fs.Parse(args[1:]); err != nil {
+		return cleanup.Options{}, err
+	}
+	if err := f.complete(fs); err != nil {
+		return cleanup.Options{}, err
+	}
+	return f.options, nil
+}
+
+// printStatus prints the status for a person.
+func printStatus(w io.Writer, d *status.Document) {
+	if len(d.Releases) == 0 {
+		fmt.Fprintln(w, "No Helm release of ARC.")
+	} else {
+		table(w, []string{"RELEASE", "NAMESPACE", "INSTALLS", "CHART", "APP", "REVISION", "STATE", "HOOK"}, d.Releases, func(r status.Release) []any {
+			hook := r.Hook.Chart
+			if r.Hook.State != status.Present {
+				hook = string(r.Hook.State)
+			}
+			return []any{r.Name, r.Namespace, r.Installs, r.Chart.Name + "-" + r.Chart.Version, r.Chart.AppVersion, r.Revision, r.State, hook}
+		})
+	}
+	if len(d.ScaleSets) > 0 {
+		fmt.Fprintln(w)
+		table(w, []string{"SCALE SET", "NAMESPACE", "RELEASE", "RUNNERS", "BUSY", "STATE"}, d.ScaleSets, func(s status.ScaleSet) []any {
+			release, state := "-", "live"
+			if s.Release != "" {
+				release = s.ReleaseNamespace + "/" + s.Release
+			}
+			if s.Deleting {
+				state = "being deleted"
+			}
+			return []any{s.Name, s.Namespace, release, s.Runners, s.Busy, state}
+		})
+	}
+	for _, r := range d.Releases {
+		fmt.Fprintf(w, "\nhelm uninstall %s --namespace %s\n", r.Name, r.Namespace)
+		if r.Hook.State != status.Present {
+			fmt.Fprintf(w, "    no hook: %s\n", r.Hook.Why)
+		}
+		printUninstall(w, r.Uninstall)
+	}
+	if len(d.Stuck) > 0 {
+		fmt.Fprintln(w)
+		table(w, []string{"STUCK", "NAMESPACE", "SINCE", "WHY"}, d.Stuck, func(o status.Object) []any {
+			since := "-"
+			if o.Since != nil {
+				since = time.Since(*o.Since).Round(time.Second).String()
+			}
+			return []any{o.Resource + "/" + o.Name, o.Namespace, since, o.Why}
+		})
+		fmt.Fprintln(w, "See what would be done: arc-hookjob plan")
+	}
+	for _, u := range d.Unknown {
+		fmt.Fprintf(w, "\nUNKNOWN: %s\n", u)
+	}
+}
+
+func printUninstall(w io.Writer, u status.Uninstall) {
+	for _, why := range u.Why {
+		fmt.Fprintf(w, "    %s\n", why)
+	}
+	for i, do := range u.Do {
+		if !slices.Contains(u.Do[:i], do) {
+			fmt.Fprintf(w, "        %s\n", do)
+		}
+	}
+	if !u.Ready {
+		return
+	}
+	var parts []string
+	for _, p := range u.Phases {
+		parts = append(parts, fmt.Sprintf("%s %d", p.Name, p.Steps))
+	}
+	if u.Kept > 0 {
+		parts = append(parts, fmt.Sprintf("keep %d", u.Kept))
+	}
+	if len(parts) == 0 {
+		parts = []string{"nothing to do"}
+	}
+	fmt.Fprintf(w, "    ready: %s\n", strings.Join(parts, ", "))
+}
+
+// table prints rows under a heading.
+func table[T any](w io.Writer, heading []string, rows []T, cells func(T) []any) {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, strings.Join(heading, "\t"))
+	for _, row := range rows {
+		for i, cell := range cells(row) {
+			if i > 0 {
+				fmt.Fprint(t, "\t")
+			}
+			fmt.Fprint(t, cell)
+		}
+		fmt.Fprintln(t)
+	}
+	// A table that cannot be written cannot be reported on the same stream.
+	_ = t.Flush()
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/status"
+)
+
+func TestPrintStatus(t *testing.T) {
+	chart := status.Chart{Name: "gha-runner-scale-set-controller", Version: "0.6.1", AppVersion: "0.6.1"}
+	document := &status.Document{
+		Version: status.Version,
+		Releases: []status.Release{
+			{
+				Name: "arc", Namespace: "systems", Revision: 2, State: "deployed", Chart: chart, Installs: "controller",
+				Hook:      status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Uninstall: status.Uninstall{Why: []string{"scale set a is still installed", "scale set b is still installed"}, Do: []string{"helm uninstall a", "helm uninstall a"}, Phases: []status.Phase{}},
+			},
+			{
+				Name: "gpu", Namespace: "runners", Revision: 1, State: "deployed", Chart: chart, Installs: "scale-set",
+				Hook:      status.Hook{State: status.Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"},
+				Uninstall: status.Uninstall{Why: []string{"without the hook things stay"}, Do: []string{"arc-hookjob enrol gpu"}, Phases: []status.Phase{}},
+			},
+			{
+				Name: "cpu", Namespace: "runners", Revision: 1, State: "uninstalling", Chart: chart, Installs: "scale-set",
+				Hook:      status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Uninstall: status.Uninstall{Ready: true, Why: []string{}, Do: []string{}, Phases: []status.Phase{{Name: cleanup.Drain, Steps: 3}, {Name: cleanup.CRDs, Steps: 4}}, Kept: 1},
+			},
+		},
+		ScaleSets: []status.ScaleSet{
+			{Namespace: "runners", Name: "a", Release: "gpu", ReleaseNamespace: "runners", Runners: 3, Busy: 1},
+			{Namespace: "runners", Name: "b", Deleting: true},
+		},
+		Stuck:   []status.Object{{Resource: "namespaces", Name: "old", Why: "is Terminating"}},
+		Unknown: []string{"listing secrets: forbidden"},
+	}
+	var out bytes.Buffer
+	printStatus(&out, document)
+	golden(t, "status.txt", out.String())
+	data, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status.json", string(data)+"\n")
+
+	out.Reset()
+	printStatus(&out, &status.Document{})
+	if diff := cmp.Diff("No Helm release of ARC.\n", out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What the chart writes into the hook's Job, status understands, to the letter.
+func TestOptionsOfTheHook(t *testing.T) {
+	tests := map[string]struct {
+		values map[string]any
+		want   cleanup.Options
+	}{
+		"a controller": {
+			map[string]any{"policy": map[string]any{"scaleSets": "delete", "grace": "7s"}, "watchNamespace": "w"},
+			cleanup.Options{Scope: cleanup.Controller, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespace: "w", ScaleSets: cleanup.DeleteScaleSets, Grace: 7 * time.Second},
+		},
+		"a scale set": {
+			map[string]any{"scope": "scale-set", "controllerNamespace": "c", "policy": map[string]any{"busyRunners": "force"}},
+			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespace: "c", ScaleSets: cleanup.RefuseScaleSets, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			hooks, err := hook.Render(hook.Release{Name: "r", Namespace: "ns"}, test.values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var args []string
+			for line := range strings.Lines(hooks[len(hooks)-1].Manifest) {
+				if arg, ok := strings.CutPrefix(strings.TrimSpace(line), "- "); ok && (arg == "run" || strings.HasPrefix(arg, "--")) {
+					args = append(args, arg)
+				}
+			}
+			got, err := optionsOf(append(args, "--of-a-later-version=1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	for _, args := range [][]string{nil, {"plan"}, {"run", "--grace=soon"}, {"run", "--scope=x"}} {
+		if _, err := optionsOf(args); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
+func TestPrintOutcome(t *testing.T) {
+	target := hook.Release{Name: "arc", Namespace: "ns"}
+	job := []release.Hook{{Name: "arc-arc-cleanup", Kind: "Job"}}
+	old := []release.Hook{{Name: "old", Kind: "Job"}}
+	tests := map[string]struct {
+		out    enrol.Outcome
+		dryRun bool
+		want   string
+	}{
+		"enrolled":   {enrol.Outcome{Changed: true, After: job}, false, ": enrolled\n  + Job arc-arc-cleanup\nSee it: helm get hooks arc --namespace ns\n"},
+		"again":      {enrol.Outcome{Changed: true, Before: old, After: job}, false, ": enrolled again, the hook was another one\n  - Job old\n  + Job arc-arc-cleanup\nSee it: helm get hooks arc --namespace ns\n"},
+		"dry run":    {enrol.Outcome{Changed: true, After: job}, true, ": enrolled (dry run: nothing was written)\n  + Job arc-arc-cleanup\n"},
+		"already":    {enrol.Outcome{Before: job, After: job}, false, ": already enrolled, unchanged\n"},
+		"unenrolled": {enrol.Outcome{Changed: true, Before: job}, false, ": unenrolled\n  - Job arc-arc-cleanup\n"},
+		"not there":  {enrol.Outcome{}, true, ": not enrolled, unchanged\n"},
+	}
+	for name, test := range tests {
+		var out bytes.Buffer
+		test.out.Revision = 3
+		printOutcome(&out, target, &test.out, test.dryRun)
+		if diff := cmp.Diff("release arc in namespace ns, revision 3"+test.want, out.String()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}

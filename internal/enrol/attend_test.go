@@ -1,0 +1,241 @@
+package enrol
+
+import (
+	"bytes"
+	gocmp "cmp"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+const deploymentPath = "/apis/apps/v1/namespaces/ns/deployments/arc-arc-cleanup-enrol"
+
+// cluster is an API server with one release and its enroller.
+type cluster struct {
+	mu        sync.Mutex
+	release   string // the annotation on the Deployment
+	gone      bool   // the Deployment
+	status    []string
+	revision  int
+	manifest  string
+	hooks     string // JSON
+	forbidden string // path that is refused
+	// onZero is called when the Deployment is scaled to zero.
+	onZero func(*cluster)
+
+	scaled  []string
+	written string // the hooks' JSON of the last write
+}
+
+func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	answer := func(code int, body any) {
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(body)
+	}
+	fail := func(code int, reason metav1.StatusReason) {
+		answer(code, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason})
+	}
+	body, _ := io.ReadAll(r.Body)
+	switch path := r.URL.Path; {
+	case path == c.forbidden:
+		fail(http.StatusForbidden, metav1.StatusReasonForbidden)
+	case c.gone && strings.HasPrefix(path, deploymentPath):
+		fail(http.StatusNotFound, metav1.StatusReasonNotFound)
+	case path == deploymentPath:
+		m := map[string]any{"name": "arc-arc-cleanup-enrol", "annotations": map[string]string{"meta.helm.sh/release-name": c.release}}
+		answer(http.StatusOK, map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": m})
+	case path == deploymentPath+"/scale":
+		c.scaled = append(c.scaled, strings.NewReplacer(`{"spec": {"replicas": `, "", "}}", "").Replace(string(body)))
+		if c.onZero != nil && strings.Contains(string(body), "0") {
+			c.onZero(c)
+		}
+		answer(http.StatusOK, map[string]any{"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": map[string]any{}})
+	case r.Method == http.MethodPut:
+		c.written = written(body)
+		answer(http.StatusOK, json.RawMessage(body))
+	case strings.HasSuffix(path, "/secrets") && c.revision > 0:
+		answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": []any{c.secret()}})
+	case strings.Contains(path, "/secrets/"):
+		answer(http.StatusOK, c.secret())
+		if len(c.status) > 1 {
+			c.status = c.status[1:] // Helm goes on
+		}
+	default:
+		answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": []any{}})
+	}
+}
+
+func (c *cluster) secret() map[string]any {
+	raw := fmt.Sprintf(`{"name": "arc", "namespace": "ns", "version": %d, "info": {"status": %q}, "manifest": %q, "hooks": [%s]}`, c.revision, c.status[0], c.manifest, c.hooks)
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(raw))
+	_ = z.Close()
+	data := base64.StdEncoding.EncodeToString(b.Bytes())
+	return map[string]any{
+		"kind": "Secret", "apiVersion": "v1", "type": "helm.sh/release.v1",
+		"metadata": map[string]any{
+			"name": fmt.Sprintf("sh.helm.release.v1.arc.v%d", c.revision), "namespace": "ns",
+			"labels": map[string]string{"name": "arc", "owner": "helm", "version": fmt.Sprint(c.revision)},
+		},
+		"data": map[string]string{"release": base64.StdEncoding.EncodeToString([]byte(data))},
+	}
+}
+
+// written returns the hooks in a Secret that was written.
+func written(body []byte) string {
+	var o struct{ Data struct{ Release []byte } }
+	if err := json.Unmarshal(body, &o); err != nil {
+		return err.Error()
+	}
+	data, _ := base64.StdEncoding.DecodeString(string(o.Data.Release))
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return err.Error()
+	}
+	var r struct{ Hooks json.RawMessage }
+	if err := json.NewDecoder(z).Decode(&r); err != nil {
+		return err.Error()
+	}
+	return string(r.Hooks)
+}
+
+func TestAttend(t *testing.T) {
+	t.Parallel()
+	target := hook.Release{Name: "arc", Namespace: "ns"}
+	rendered, err := hook.Render(target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := hook.Enroller(target, nil, rendered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var with strings.Builder
+	for _, o := range objects {
+		with.WriteString("---\n" + o.Manifest + "\n")
+	}
+	const theirs = `{"name": "test", "kind": "Pod", "manifest": "kind: Pod"}`
+	ours := fmt.Sprintf(`{"name": "job", "kind": "Job", "manifest": %q}`, "metadata:\n  labels: {app.kubernetes.io/name: arc-cleanup}\n  annotations: {helm.sh/hook: pre-delete}\n")
+
+	tests := map[string]struct {
+		c        *cluster
+		patience time.Duration
+		hooks    int // written, of all; 0: nothing
+		scaled   []string
+		say      []string // parts, in this order
+		err      string
+	}{
+		"deployed": {
+			c:     &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String()},
+			hooks: 6, scaled: []string{"0"}, say: []string{"enrolled: revision 1 of release arc has the hook"},
+		},
+		"beside the chart's own hooks": {
+			c:     &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), hooks: theirs},
+			hooks: 7, scaled: []string{"0"}, say: []string{"enrolled"},
+		},
+		"deployed after a while": {
+			c:     &cluster{release: "arc", revision: 2, status: []string{"pending-upgrade", "pending-upgrade", "deployed"}, manifest: with.String()},
+			hooks: 6, scaled: []string{"0"}, say: []string{"waiting for Helm: revision 2 of release arc is pending-upgrade", "enrolled: revision 2"},
+		},
+		"the hook is there": {
+			c:      &cluster{release: "arc", revision: 4, status: []string{"deployed"}, manifest: with.String(), hooks: ours},
+			scaled: []string{"0"}, say: []string{"revision 4 of release arc has the hook already"},
+		},
+		"the post-renderer was dropped": {
+			c:      &cluster{release: "arc", revision: 2, status: []string{"deployed"}, manifest: "kind: Pod\n"},
+			scaled: []string{"0"}, say: []string{"revision 2 of release arc was rendered without the post-renderer"},
+		},
+		"failed":          {c: &cluster{release: "arc", revision: 1, status: []string{"failed"}}, scaled: []string{"0"}, say: []string{"release arc in namespace ns is failed"}},
+		"uninstalling":    {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalling"}}, scaled: []string{"0"}, say: []string{"is uninstalling"}},
+		"no record":       {c: &cluster{release: "arc"}, scaled: []string{"0"}, say: []string{"HELM_DRIVER=sql"}},
+		"applied by hand": {c: &cluster{}, scaled: []string{"0"}, say: []string{"the Deployment was not installed by Helm"}},
+		"gone":            {c: &cluster{gone: true}, say: []string{"the Deployment is gone"}},
+		"pending for ever": {
+			c: &cluster{release: "arc", revision: 1, status: []string{"pending-install"}}, patience: 300 * time.Millisecond,
+			scaled: []string{"0"}, say: []string{"waiting for Helm", "is pending-install (revision 1), and only a deployed one can be edited"},
+		},
+		// Helm has begun a revision, and has not seen the zero yet.
+		"upgraded at the end": {
+			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), onZero: func(c *cluster) {
+				c.revision, c.status = 2, []string{"pending-upgrade"}
+			}},
+			hooks: 6, scaled: []string{"0", "1"}, say: []string{"enrolled: revision 1"},
+		},
+		"a right is missing":       {c: &cluster{release: "arc", forbidden: "/api/v1/namespaces/ns/secrets"}, err: "listing secrets in namespace ns"},
+		"not allowed to end":       {c: &cluster{release: "arc", forbidden: deploymentPath + "/scale"}, say: []string{"HELM_DRIVER"}, err: "scaling Deployment ns/arc-arc-cleanup-enrol to 0"},
+		"not allowed to know whom": {c: &cluster{forbidden: deploymentPath}, err: "reading Deployment ns/arc-arc-cleanup-enrol"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(test.c)
+			t.Cleanup(server.Close)
+			client, err := kube.New(&rest.Config{Host: server.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var said []string
+			err = Attend(t.Context(), client, "ns", "arc-arc-cleanup-enrol", gocmp.Or(test.patience, time.Minute), func(text string) { said = append(said, text) })
+			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+				t.Errorf("error %v, want %q", err, test.err)
+			}
+			if diff := cmp.Diff(test.scaled, test.c.scaled); diff != "" {
+				t.Errorf("scaled: %s", diff)
+			}
+			if len(said) != len(test.say) {
+				t.Fatalf("said %q, want %q", said, test.say)
+			}
+			for i, want := range test.say {
+				if !strings.Contains(said[i], want) {
+					t.Errorf("said %q, want %q", said[i], want)
+				}
+			}
+			var hooks []any
+			if test.c.written != "" {
+				if err := json.Unmarshal([]byte(test.c.written), &hooks); err != nil {
+					t.Error(err)
+				}
+			}
+			if len(hooks) != test.hooks {
+				t.Errorf("%d hooks were written, want %d", len(hooks), test.hooks)
+			}
+		})
+	}
+
+	t.Run("told to stop", func(t *testing.T) {
+		t.Parallel()
+		c := &cluster{release: "arc", revision: 1, status: []string{"pending-install"}}
+		server := httptest.NewServer(c)
+		t.Cleanup(server.Close)
+		client, err := kube.New(&rest.Config{Host: server.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := fmt.Errorf("told to stop")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		err = Attend(ctx, client, "ns", "arc-arc-cleanup-enrol", time.Minute, func(string) { cancel(stop) })
+		if err != stop || len(c.scaled) > 0 { //nolint:errorlint // the very cause
+			t.Errorf("error %v, scaled %v", err, c.scaled)
+		}
+	})
+}

@@ -1,0 +1,190 @@
+package enrol
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	helm "helm.sh/helm/v3/pkg/release"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// revision is a release whose manifest is one of the post-renderer's test data.
+func revision(t *testing.T, file string) *release.Revision {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "postrender", "testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &release.Revision{Record: release.Record{Name: "rel", Namespace: "ns"}, Manifest: string(text)}
+}
+
+// hooks makes hooks of a record of manifests.
+func hooks(t *testing.T, manifests ...string) []release.Hook {
+	t.Helper()
+	all := []*helm.Hook{}
+	for _, m := range manifests {
+		kind, _, _ := strings.Cut(strings.TrimPrefix(m, "kind: "), "\n")
+		all = append(all, &helm.Hook{Name: "job", Kind: kind, Manifest: m})
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+const (
+	ours   = "kind: Job\nmetadata:\n  name: job\n  labels: {app.kubernetes.io/name: arc-cleanup}\n  annotations: {helm.sh/hook: pre-delete}\n"
+	newer  = ours + "spec: {backoffLimit: 1}\n"
+	theirs = "kind: Job\nmetadata:\n  name: job\n  annotations: {helm.sh/hook: pre-delete}\n"
+	object = "kind: Job\nmetadata:\n  name: job\n  labels: {app.kubernetes.io/name: arc-cleanup}\n"
+	broken = "kind: [\n"
+)
+
+func TestReplace(t *testing.T) {
+	tests := map[string]struct{ before, ours, want []string }{
+		"the first":            {nil, []string{ours}, []string{ours}},
+		"beside others":        {[]string{theirs}, []string{ours}, []string{theirs, ours}},
+		"in the place of ours": {[]string{ours, theirs, ours}, []string{newer}, []string{theirs, newer}},
+		"out":                  {[]string{theirs, ours}, nil, []string{theirs}},
+		"none of ours":         {[]string{theirs, object, broken}, nil, []string{theirs, object, broken}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := hooks(t, test.before...)
+			var got []string
+			for _, h := range replace(before, hooks(t, test.ours...)) {
+				got = append(got, h.Manifest)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+			for i, h := range before {
+				if h.Manifest != test.before[i] {
+					t.Error("the hooks given were changed")
+				}
+			}
+		})
+	}
+}
+
+func TestSame(t *testing.T) {
+	account := strings.Replace(ours, "Job", "ServiceAccount", 1)
+	relaid := `{"metadata": {"annotations": {"helm.sh/hook": "pre-delete"}, "labels": {"app.kubernetes.io/name": "arc-cleanup"}, "name": "job"}, "kind": "Job"}`
+	tests := map[string]struct {
+		a, b []string
+		want bool
+	}{
+		"none":             {nil, nil, true},
+		"the same":         {[]string{ours}, []string{ours}, true},
+		"in another order": {[]string{account, ours}, []string{ours, account}, true},
+		"another object":   {[]string{ours}, []string{newer}, false},
+		"one more":         {[]string{ours}, []string{ours, account}, false},
+		"no YAML":          {[]string{broken}, []string{broken}, false},
+	}
+	for name, test := range tests {
+		if got := same(hooks(t, test.a...), hooks(t, test.b...)); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
+	}
+	a, b := hooks(t, ours), hooks(t, ours)
+	b[0].Manifest = relaid
+	if !same(a, b) {
+		t.Error("layout makes a difference")
+	}
+}
+
+// The hook is the one the post-renderer adds, under the release's own name.
+func TestRender(t *testing.T) {
+	tests := map[string]struct {
+		file   string
+		values map[string]any
+		want   []string // arguments of the Job
+		err    string
+	}{
+		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup"}, ""},
+		"one namespace": {"controller-watch.yaml", nil, []string{"--watch-namespace=runners"}, ""},
+		"a scale set": {
+			"scale-set.yaml",
+			map[string]any{"policy": map[string]any{"grace": "7s"}},
+			[]string{"--scope=scale-set", "--controller-namespace=systems", "--grace=7s"},
+			"",
+		},
+		"not ARC":        {"not-arc.yaml", nil, nil, "release rel in namespace ns installs neither ARC's controller nor a scale set; nothing was written"},
+		"switched off":   {"controller.yaml", map[string]any{"enabled": false}, nil, "enabled=false"},
+		"values refused": {"controller.yaml", map[string]any{"x": 1}, nil, "additional properties 'x' not allowed"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := Render(revision(t, test.file), test.values)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("error %v, want %q in it", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(Ours(got)) != len(got) {
+				t.Error("not all of it is recognised as ours")
+			}
+			job := got[len(got)-1]
+			if job.Kind != "Job" || job.Name != "rel-arc-cleanup" {
+				t.Errorf("the last is %s %s", job.Kind, job.Name)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(job.Manifest, "- "+want+"\n") {
+					t.Errorf("the Job has no argument %s:\n%s", want, job.Manifest)
+				}
+			}
+		})
+	}
+	broken := &release.Revision{Manifest: "a: b: c"}
+	if _, err := Render(broken, nil); err == nil || errors.As(err, new(release.Unfit)) {
+		t.Errorf("a manifest that is no YAML: %v", err)
+	}
+}
+
+// What the post-renderer packs into the manifest comes out of it again.
+func TestCarried(t *testing.T) {
+	target := hook.Release{Name: "arc", Namespace: "ns"}
+	rendered, err := hook.Render(target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := hook.Enroller(target, nil, rendered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "---\nkind: ConfigMap\nmetadata: {name: other}\ndata: {x: arc-arc-cleanup-enrol hooks.json}\n"
+	for _, o := range objects {
+		text += "---\n# Source: x\n" + o.Manifest + "\n"
+	}
+	got, err := carried(text, "arc-arc-cleanup-enrol")
+	if err != nil || len(got) != len(rendered) {
+		t.Fatalf("%d hooks, want %d; %v", len(got), len(rendered), err)
+	}
+	for i, h := range got {
+		if h.Name != rendered[i].Name || h.Manifest != rendered[i].Manifest {
+			t.Errorf("%s %s is not what was rendered", h.Kind, h.Name)
+		}
+	}
+	if got, err := carried(text, "other"); len(got) > 0 || err == nil && got != nil {
+		t.Errorf("another ConfigMap carries %d hooks, %v", len(got), err)
+	}
+	if got, err := carried("a: b: c\n--- \nkind: Pod", "arc-arc-cleanup-enrol"); len(got) > 0 || err != nil {
+		t.Errorf("nothing carries %d hooks, %v", len(got), err)
+	}
+}

@@ -1,0 +1,102 @@
+package hook
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/release"
+	"sigs.k8s.io/yaml"
+)
+
+func enroller(t *testing.T, values map[string]any) ([]*release.Hook, []Object) {
+	t.Helper()
+	hooks, err := Render(arcRelease, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := Enroller(arcRelease, values, hooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hooks, objects
+}
+
+func TestEnroller(t *testing.T) {
+	render := func() string {
+		_, objects := enroller(t, map[string]any{"nodeSelector": map[string]any{"pool": "infra"}})
+		var out strings.Builder
+		for _, o := range objects {
+			out.WriteString("---\n# Source: " + o.Path + "\n" + o.Manifest + "\n")
+		}
+		return out.String()
+	}
+	got := render()
+	golden(t, "enroller", got)
+	if again := render(); again != got {
+		t.Errorf("rendered twice it differs:\n%s", cmp.Diff(got, again))
+	}
+}
+
+// The hook is in the ConfigMap's text, whole, and no object of its own: no
+// reader of documents, however simple, can take it for one.
+func TestEnrollerCarriesTheHookAsData(t *testing.T) {
+	hooks, objects := enroller(t, map[string]any{"watchNamespace": "runners"})
+	var data string
+	for _, o := range objects {
+		var object struct {
+			Kind     string
+			Metadata struct{ Annotations, Labels map[string]string }
+			Data     map[string]string
+		}
+		if err := yaml.Unmarshal([]byte(o.Manifest), &object); err != nil {
+			t.Fatal(err)
+		}
+		if len(object.Metadata.Annotations) > 0 {
+			t.Errorf("%s %s has annotations: %v", o.Kind, o.Name, object.Metadata.Annotations)
+		}
+		if !IsEnroller(object.Metadata.Labels) || IsOurs(object.Metadata.Labels, object.Metadata.Annotations) {
+			t.Errorf("%s %s is not recognised as the enroller's", o.Kind, o.Name)
+		}
+		if object.Kind == "ConfigMap" {
+			data = object.Data[EnrolData]
+		}
+		for line := range strings.Lines(o.Manifest) {
+			if strings.Contains(line, Annotation) && !strings.HasPrefix(line, "  "+EnrolData+`: "[`) {
+				t.Errorf("%s %s: %s", o.Kind, o.Name, line)
+			}
+		}
+	}
+	want, err := json.Marshal(hooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), data); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A long name is cut where the suffix would be lost, and what Kubernetes does
+// not let change, the selector, holds nothing that an upgrade of ours changes.
+func TestEnrollerNames(t *testing.T) {
+	values := map[string]any{"fullnameOverride": strings.Repeat("a", 56) + "-bbbbb"}
+	_, objects := enroller(t, values)
+	for _, o := range objects {
+		if want := strings.Repeat("a", 56) + "-enrol"; o.Name != want {
+			t.Errorf("%s is called %s, want %s", o.Kind, o.Name, want)
+		}
+	}
+	var deployment struct {
+		Spec struct {
+			Selector struct{ MatchLabels map[string]string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(objects[len(objects)-1].Manifest), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"app.kubernetes.io/name": Name, "app.kubernetes.io/instance": "arc", "app.kubernetes.io/component": "enroller"}
+	if diff := cmp.Diff(want, deployment.Spec.Selector.MatchLabels); diff != "" {
+		t.Error(diff)
+	}
+}

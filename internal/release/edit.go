@@ -1,0 +1,220 @@
+package release
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+// Deployed is the status of a revision which Helm has finished installing.
+const Deployed = "deployed"
+
+const (
+	// secretType and namePrefix carry the version of the one format there is
+	// (helm.sh/helm pkg/storage/storage.go, pkg/storage/driver/secrets.go).
+	secretType = "helm.sh/release.v1"
+	namePrefix = "sh.helm.release.v1."
+
+	// maxSize is what Kubernetes stores of a Secret's or ConfigMap's data
+	// (k8s.io/api core/v1, MaxSecretSize).
+	maxSize = 1 << 20
+
+	// turns bounds how often a record is read again that changes under our hands.
+	turns = 10
+)
+
+// Revision is one revision of a release with all that is in its record.
+type Revision struct {
+	Record
+	// Manifest is what the revision installs, hooks apart.
+	Manifest string
+	Hooks    []Hook
+
+	gvr    schema.GroupVersionResource
+	object *unstructured.Unstructured
+	raw    []byte // the record's JSON
+}
+
+// Hook is one hook of a record. What is not read here is kept as it was.
+type Hook struct {
+	Name, Kind, Manifest string
+
+	raw json.RawMessage
+}
+
+// UnmarshalJSON reads a hook as Helm stores it (helm.sh/helm pkg/release, Hook).
+func (h *Hook) UnmarshalJSON(data []byte) error {
+	var read struct{ Name, Kind, Manifest string }
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err
+	}
+	*h = Hook{read.Name, read.Kind, read.Manifest, bytes.Clone(data)}
+	return nil
+}
+
+// MarshalJSON writes the hook as it was read.
+func (h Hook) MarshalJSON() ([]byte, error) { return h.raw, nil }
+
+// Unfit says why a record is not edited. Nothing was written.
+type Unfit struct{ Why string }
+
+func (u Unfit) Error() string { return u.Why + "; nothing was written" }
+
+// NotDeployed is a revision in a state in which it is not edited. Nothing was
+// written.
+type NotDeployed struct{ Record }
+
+func (n NotDeployed) Error() string {
+	return fmt.Sprintf("release %s in namespace %s is %s (revision %d), and only a deployed one can be edited; nothing was written", n.Name, n.Namespace, n.Status, n.Revision)
+}
+
+// Pending reports whether Helm is at work on the revision, and will record its
+// end (helm.sh/helm pkg/release/status.go).
+func (n NotDeployed) Pending() bool { return strings.HasPrefix(n.Status, "pending-") }
+
+// Each calls do for the newest revision of every release in a namespace ("" is
+// all of them), or of the one of that name. A record that cannot be read is given as an error; one that is
+// gone by then is passed over.
+func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*Revision, error)) error {
+	selector := ""
+	if name != "" {
+		selector = "name=" + name
+	}
+	all, err := heads(ctx, c, namespace, selector)
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		r, err := h.read(ctx, c)
+		if !apierrors.IsNotFound(err) {
+			do(r, err)
+		}
+	}
+	return nil
+}
+
+// Edit replaces the hooks of a release's newest revision, and nothing else in
+// its record. The revision has to be deployed: in any other state Helm is about
+// to write the record itself, or will not run its hooks. change is given the
+// revision and returns the hooks it shall have, and whether that is to be
+// written; a record that has changed meanwhile is read and given again.
+//
+// Errors: a NotDeployed; an Unfit; ErrNotFound; what change returns.
+func Edit(ctx context.Context, c *kube.Client, namespace, name string, change func(*Revision) (hooks []Hook, write bool, err error)) error {
+	for turn := 1; ; turn++ {
+		r, err := editable(ctx, c, namespace, name)
+		if err != nil {
+			return err
+		}
+		hooks, write, err := change(r)
+		if err != nil || !write {
+			return err
+		}
+		if err := r.setHooks(hooks); err != nil {
+			return err
+		}
+		err = kube.Retry(ctx, func(ctx context.Context) error {
+			_, err := c.Dynamic.Resource(r.gvr).Namespace(namespace).Update(ctx, r.object, metav1.UpdateOptions{})
+			return err
+		})
+		if apierrors.IsConflict(err) && turn < turns {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("writing the Helm record %s/%s: %w", namespace, r.object.GetName(), err)
+		}
+		return nil
+	}
+}
+
+// editable reads the newest revision of a release and checks that it may be
+// edited.
+func editable(ctx context.Context, c *kube.Client, namespace, name string) (*Revision, error) {
+	all, err := heads(ctx, c, namespace, "name="+name)
+	if err != nil {
+		return nil, err
+	}
+	switch len(all) {
+	case 0:
+		return nil, fmt.Errorf("%w: %q in namespace %q, neither in Secrets nor in ConfigMaps; what Helm keeps in SQL (HELM_DRIVER=sql) cannot be edited", ErrNotFound, name, namespace)
+	case 1:
+	default:
+		return nil, Unfit{fmt.Sprintf("release %s in namespace %s is recorded both in Secrets and in ConfigMaps, and only its user knows which of them Helm reads", name, namespace)}
+	}
+	h := all[0]
+	o, err := h.get(ctx, c)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("%w: %q in namespace %q", ErrNotFound, name, namespace)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !isKnownVersion(o, h, name) {
+		return nil, Unfit{fmt.Sprintf("the record %s/%s is not of the version %s, the only one known", namespace, h.name, secretType)}
+	}
+	r, err := h.decode(o)
+	if err != nil {
+		return nil, err
+	}
+	if r.Status != Deployed {
+		return nil, NotDeployed{r.Record}
+	}
+	return r, nil
+}
+
+// isKnownVersion reports whether a record is in the format we know. A ConfigMap
+// says it by its name alone.
+func isKnownVersion(o *unstructured.Unstructured, h head, release string) bool {
+	kind, _, _ := unstructured.NestedString(o.Object, "type")
+	return h.name == fmt.Sprintf("%s%s.v%d", namePrefix, release, h.revision) &&
+		(o.GetKind() != "Secret" || kind == secretType)
+}
+
+// setHooks puts hooks into the object that holds the record.
+func (r *Revision) setHooks(hooks []Hook) error {
+	// Field by field, so that what a later Helm writes stays.
+	var record map[string]json.RawMessage
+	if err := json.Unmarshal(r.raw, &record); err != nil {
+		return fmt.Errorf("reading the record of release %s: %w", r.Name, err)
+	}
+	delete(record, "hooks") // as Helm does where there are none
+	if len(hooks) > 0 {
+		all, err := json.Marshal(hooks)
+		if err != nil {
+			return fmt.Errorf("writing the hooks of release %s: %w", r.Name, err)
+		}
+		record["hooks"] = all
+	}
+	raw, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("writing the record of release %s: %w", r.Name, err)
+	}
+	data := encode(raw)
+	if len(data) > maxSize {
+		return Unfit{fmt.Sprintf("with these hooks the record of release %s in namespace %s would have %d bytes, and Kubernetes stores %d", r.Name, r.Namespace, len(data), maxSize)}
+	}
+	if r.object.GetKind() == "Secret" {
+		data = base64.StdEncoding.EncodeToString([]byte(data))
+	}
+	return unstructured.SetNestedField(r.object.Object, data, "data", "release")
+}
+
+// encode does what helm.sh/helm pkg/storage/driver/util.go does.
+func encode(raw []byte) string {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // fails for an unknown level only
+	_, _ = z.Write(raw)                                   // into memory, as Close
+	_ = z.Close()
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}

@@ -1,0 +1,98 @@
+package status
+
+import (
+	"time"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+)
+
+// Version is the version of the JSON document. Fields may be added within a
+// version; none is removed or changes its meaning.
+const Version = "arc-cleanup/status/v1"
+
+// Document is the state of a cluster as JSON.
+type Document struct {
+	Version   string     `json:"version"`
+	Releases  []Release  `json:"releases"`
+	ScaleSets []ScaleSet `json:"scaleSets"`
+	Stuck     []Object   `json:"stuck"`
+	Unknown   []string   `json:"unknown"`
+}
+
+// Release is a Helm release that installs ARC's controller or a scale set.
+type Release struct {
+	Name      string    `json:"name"`
+	Namespace string    `json:"namespace"`
+	Revision  int       `json:"revision"`
+	State     string    `json:"state"`
+	Chart     Chart     `json:"chart"`
+	Installs  string    `json:"installs"` // controller or scale-set
+	Hook      Hook      `json:"hook"`
+	Uninstall Uninstall `json:"uninstall"`
+}
+
+// Chart is the chart a release was rendered from.
+type Chart struct {
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+	AppVersion string `json:"appVersion"`
+}
+
+// HookState says whether helm uninstall will run the hook.
+type HookState string
+
+// The states of a hook.
+const (
+	Present   HookState = "present"
+	Absent    HookState = "absent"
+	Enrolling HookState = "enrolling" // Helm 3's post-renderer added what enrols it
+)
+
+// Hook is the hook of a release.
+type Hook struct {
+	State HookState `json:"state"`
+	// Chart is the hook's own, with its version.
+	Chart string `json:"chart,omitempty"`
+	// Why says what an enrolment waits for, or why there is none.
+	Why string `json:"why,omitempty"`
+}
+
+// Uninstall is what "helm uninstall" would do now.
+type Uninstall struct {
+	// Ready is false when the hook would refuse, or there is none.
+	Ready bool `json:"ready"`
+	// Why says it in words, a reason each; Do what to do about it, a command
+	// where there is one.
+	Why    []string `json:"why"`
+	Do     []string `json:"do"`
+	Phases []Phase  `json:"phases"`
+	// Kept counts what would be left alone.
+	Kept int `json:"kept"`
+}
+
+// Phase is a phase of the hook's plan, and with how many objects.
+type Phase struct {
+	Name  cleanup.PhaseName `json:"name"`
+	Steps int               `json:"steps"`
+}
+
+// ScaleSet is an AutoscalingRunnerSet in the cluster.
+type ScaleSet struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Release and ReleaseNamespace are empty for one that Helm did not install.
+	Release          string `json:"release,omitempty"`
+	ReleaseNamespace string `json:"releaseNamespace,omitempty"`
+	Runners          int64  `json:"runners"`
+	Busy             int64  `json:"busy"`
+	Deleting         bool   `json:"deleting"`
+}
+
+// Object is something that hangs, or that nobody looks after any more.
+type Object struct {
+	Resource  string     `json:"resource"`
+	Namespace string     `json:"namespace,omitempty"`
+	Name      string     `json:"name"`
+	Why       string     `json:"why"`
+	Since     *time.Time `json:"since,omitempty"`
+}

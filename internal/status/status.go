@@ -1,0 +1,260 @@
+// Package status says what of ARC is in a cluster: its releases, whether they
+// have the hook, what an uninstall would do, and what is stuck. It only reads.
+package status
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// Query is what is asked for.
+type Query struct {
+	// Namespace is where releases are looked for; "" is everywhere. Release is the
+	// one that is asked for; "" is all.
+	Namespace, Release string
+	// Options understands the arguments of a hook's Job.
+	Options func(args []string) (cleanup.Options, error)
+}
+
+// Take takes the picture. What could not be read is in Unknown, and in the error
+// as well.
+func Take(ctx context.Context, c *kube.Client, q Query) (*Document, error) {
+	t := &taker{ctx: ctx, client: c, query: q, document: Document{
+		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Unknown: []string{},
+	}}
+	t.releases()
+	t.scaleSets()
+	t.stuck()
+	t.orphans()
+	return &t.document, errors.Join(t.errs...)
+}
+
+type taker struct {
+	ctx      context.Context
+	client   *kube.Client
+	query    Query
+	document Document
+	errs     []error
+}
+
+// unknown notes what could not be read.
+func (t *taker) unknown(err error) {
+	t.document.Unknown = append(t.document.Unknown, err.Error())
+	t.errs = append(t.errs, err)
+}
+
+// releases finds the releases of ARC by the objects in their manifests: charts
+// are renamed, mirrored, and made part of others.
+func (t *taker) releases() {
+	err := release.Each(t.ctx, t.client, t.query.Namespace, t.query.Release, func(r *release.Revision, err error) {
+		if err != nil {
+			t.unknown(err)
+			return
+		}
+		a, _, err := anchor.Find([]byte(r.Manifest))
+		if err != nil {
+			t.unknown(fmt.Errorf("the manifest of release %s in namespace %s: %w", r.Name, r.Namespace, err))
+			return
+		}
+		if a == nil {
+			return
+		}
+		out := Release{
+			Name: r.Name, Namespace: r.Namespace, Revision: r.Revision, State: r.Status,
+			Chart: Chart(r.Chart), Installs: a.Scope, Hook: t.hook(r),
+		}
+		out.Uninstall = t.uninstall(r, out.Hook)
+		t.document.Releases = append(t.document.Releases, out)
+	})
+	if err != nil {
+		t.unknown(err)
+	}
+	slices.SortFunc(t.document.Releases, func(a, b Release) int {
+		return cmp.Or(cmp.Compare(a.Installs, b.Installs), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// hookJob is what is read of the hook's Job.
+type hookJob struct {
+	Metadata struct{ Labels map[string]string }
+	Spec     struct {
+		Template struct {
+			Spec struct{ Containers []struct{ Args []string } }
+		}
+	}
+}
+
+// jobOf returns the hook's Job in a record.
+func jobOf(r *release.Revision) *hookJob {
+	for _, h := range enrol.Ours(r.Hooks) {
+		var j hookJob
+		if h.Kind == "Job" && yaml.Unmarshal([]byte(h.Manifest), &j) == nil && len(j.Spec.Template.Spec.Containers) > 0 {
+			return &j
+		}
+	}
+	return nil
+}
+
+func (t *taker) hook(r *release.Revision) Hook {
+	if job := jobOf(r); job != nil {
+		return Hook{State: Present, Chart: job.Metadata.Labels["helm.sh/chart"]}
+	}
+	enroller, err := enrol.Enroller(r.Manifest)
+	if err != nil {
+		t.unknown(fmt.Errorf("the manifest of release %s in namespace %s: %w", r.Name, r.Namespace, err))
+	}
+	if enroller == "" {
+		return Hook{State: Absent, Why: "this revision was rendered without it"}
+	}
+	return t.enrolling(r.Namespace, enroller)
+}
+
+// uninstall is what "helm uninstall" would do.
+func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
+	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}}
+	if h.State != Present {
+		out.Why = append(out.Why, "without the hook ARC's CRDs stay, and what nobody frees of its finalizers")
+		out.Do = append(out.Do, fmt.Sprintf("arc-hookjob enrol %s --namespace %s", r.Name, r.Namespace))
+		return out
+	}
+	options, err := t.query.Options(jobOf(r).Spec.Template.Spec.Containers[0].Args)
+	if err != nil {
+		t.unknown(fmt.Errorf("the hook of release %s in namespace %s: %w", r.Name, r.Namespace, err))
+		return out
+	}
+	options.Release, options.Job, options.RequireUninstalling = r.Name, "", false
+	plan := cleanup.Preview(t.ctx, t.client, options)
+	if plan.Off {
+		out.Why = append(out.Why, "the hook is switched off by the ConfigMap "+cleanup.OffSwitch)
+	}
+	for _, refusal := range plan.Refusals {
+		out.Why = append(out.Why, refusal.Message)
+		out.Do = append(out.Do, refusal.Do...)
+	}
+	for _, phase := range plan.Phases {
+		out.Phases = append(out.Phases, Phase{phase.Name, len(phase.Steps())})
+	}
+	out.Ready, out.Kept = len(plan.Refusals) == 0 && !plan.Off, len(plan.Kept)
+	return out
+}
+
+func (t *taker) scaleSets() {
+	for _, u := range t.list(arc.Resource(arc.AutoscalingRunnerSets), "", "") {
+		set := ScaleSet{
+			Namespace: u.GetNamespace(), Name: u.GetName(),
+			Release:          u.GetAnnotations()[arc.AnnotationReleaseName],
+			ReleaseNamespace: u.GetAnnotations()[arc.AnnotationReleaseNamespace],
+			Deleting:         u.GetDeletionTimestamp() != nil,
+		}
+		set.Runners, _, _ = unstructured.NestedInt64(u.Object, "status", "currentRunners")
+		set.Busy, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
+		t.document.ScaleSets = append(t.document.ScaleSets, set)
+	}
+}
+
+// list reads whole objects; only kinds of which there are few. A kind that the
+// API server does not know has none.
+func (t *taker) list(gvr schema.GroupVersionResource, namespace, selector string) []unstructured.Unstructured {
+	var l *unstructured.UnstructuredList
+	err := kube.Retry(t.ctx, func(ctx context.Context) (err error) {
+		l, err = t.client.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		return err
+	})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		t.unknown(fmt.Errorf("listing %s: %w", gvr.GroupResource(), err))
+		return nil
+	}
+	return l.Items
+}
+
+// stuck lists ARC's custom resources on their way out, and the namespaces which
+// they keep from going.
+func (t *taker) stuck() {
+	terminating := map[string]*metav1.PartialObjectMetadata{}
+	namespaces := schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	err := t.client.Each(t.ctx, namespaces, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if m.DeletionTimestamp != nil {
+			terminating[m.Name] = m
+		}
+		return nil
+	})
+	if err != nil {
+		t.unknown(err)
+	}
+	hold := map[string]int{}
+	for _, gvr := range slices.Backward(arc.Resources()) {
+		err := t.client.Each(t.ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+			if terminating[m.Namespace] != nil {
+				hold[m.Namespace]++
+			}
+			if m.DeletionTimestamp != nil {
+				t.add(gvr.GroupResource().String(), m, "is being deleted, and held by "+strings.Join(m.Finalizers, ", "))
+			}
+			return nil
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.unknown(err)
+		}
+	}
+	for name, m := range terminating {
+		if hold[name] > 0 {
+			t.add("namespaces", m, fmt.Sprintf("is Terminating, and held by %d of ARC's custom resources", hold[name]))
+		}
+	}
+}
+
+func (t *taker) add(resource string, m *metav1.PartialObjectMetadata, why string) {
+	o := Object{Resource: resource, Namespace: m.Namespace, Name: m.Name, Why: why}
+	if m.DeletionTimestamp != nil {
+		o.Since = &m.DeletionTimestamp.Time
+	}
+	t.document.Stuck = append(t.document.Stuck, o)
+}
+
+// orphans adds what no controller looks after: what "arc-hookjob run" by hand
+// would remove.
+func (t *taker) orphans() {
+	seen := map[Object]bool{}
+	for _, o := range t.document.Stuck {
+		seen[Object{Resource: o.Resource, Namespace: o.Namespace, Name: o.Name}] = true
+	}
+	plan := cleanup.Preview(t.ctx, t.client, cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets})
+	for _, r := range plan.Refusals {
+		if r.Verdict != cleanup.Refused {
+			t.unknown(errors.New(r.Message))
+		}
+	}
+	for _, phase := range plan.Phases {
+		for _, s := range phase.Steps() {
+			o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
+			if !seen[o] {
+				seen[o] = true
+				o.Why = "no controller looks after it"
+				t.document.Stuck = append(t.document.Stuck, o)
+			}
+		}
+	}
+	slices.SortStableFunc(t.document.Stuck, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name))
+	})
+}

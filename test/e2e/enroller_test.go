@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"bytes"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
+)
+
+// TestHelm3UninstallAtOnce uninstalls a release which may not be enrolled yet:
+// then it is an uninstall as Helm alone does it, nothing of the enroller stays,
+// and what ARC leaves can be removed by hand.
+func TestHelm3UninstallAtOnce(t *testing.T) {
+	l := newLab(t)
+	runs := l.hookRuns()
+	l.mustHelm(3, slices.Concat([]string{"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())...)
+	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.enrollerGone()
+	if got := runs(); got["arc-arc-cleanup"] > 1 {
+		t.Errorf("hooks ran that often: %v", got)
+	}
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("by hand: exit code %d", code)
+	}
+	l.nothingLeft()
+}
+
+// TestHelm3UpgradeAtOnce upgrades a release while it is being enrolled. With the
+// post-renderer the newest revision gets the hook; without, it never does.
+func TestHelm3UpgradeAtOnce(t *testing.T) {
+	l := newLab(t)
+	arguments := []string{"arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}
+	l.mustHelm(3, slices.Concat([]string{"install"}, arguments, viaHelm3())...)
+	upgrade := slices.Concat([]string{"upgrade", "--install"}, arguments)
+	for range 5 {
+		l.mustHelm(3, append(upgrade, viaHelm3()...)...)
+	}
+	l.awaitEnrolled("arc", controllerNamespace)
+
+	l.mustHelm(3, append(upgrade, viaHelm3()...)...)
+	l.mustHelm(3, upgrade...)
+	l.enrollerGone()
+	time.Sleep(2 * time.Second) // a Pod that was told to end may still write
+	if l.enrolled(3, "arc", controllerNamespace) {
+		t.Error("a revision without the post-renderer has the hook")
+	}
+}
+
+// enrollerGone waits until nothing of ours is in the controller's namespace.
+func (l *lab) enrollerGone() {
+	l.Helper()
+	l.eventually("the enroller is gone", func() bool {
+		return !slices.ContainsFunc(l.added(), func(o product.Object) bool {
+			return o.Namespace == controllerNamespace && strings.Contains(o.Name, "arc-cleanup")
+		})
+	})
+}
+
+// TestHelm3NoImage installs where the hook's image cannot be pulled: the release
+// installs, whatever is waited for; status explains; by hand it is enrolled all
+// the same.
+func TestHelm3NoImage(t *testing.T) {
+	l := newLab(t)
+	noImage := append(viaHelm3(), "--post-renderer-args", "--set", "--post-renderer-args", "image.repository=registry.invalid/none", "--atomic", "--timeout", "60s")
+	l.install(3, noImage...)
+	l.eventually("status explains why the release is not enrolled", func() bool {
+		out, code := l.hookjob("status")
+		return code == 0 && strings.Contains(out, "no hook: its enroller cannot run: Pod "+enroller) &&
+			strings.Contains(out, `"registry.invalid/none:0.1.0"`)
+	})
+	if _, code := l.hookjob("enrol", "arc", "--namespace", controllerNamespace); code != 0 {
+		t.Errorf("enrol: exit code %d", code)
+	}
+	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
+
+// TestHelm3Failure fails an installation and an upgrade with --atomic: neither
+// leaves anything of ours that runs, and what the rollback deploys is enrolled.
+func TestHelm3Failure(t *testing.T) {
+	l := newLab(t)
+	broken := []string{"--set", "image.repository=registry.invalid/none", "--atomic", "--timeout", "8s"}
+	arguments := slices.Concat([]string{"arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())
+	if out, err := l.helm(3, slices.Concat([]string{"install"}, arguments, broken)...); err == nil {
+		t.Fatalf("a controller without an image was installed:\n%s", out)
+	}
+	l.enrollerGone()
+
+	l.install(3, viaHelm3()...)
+	l.awaitEnrolled("arc", controllerNamespace)
+	if out, err := l.helm(3, slices.Concat([]string{"upgrade"}, arguments, broken)...); err == nil {
+		t.Fatalf("a controller without an image was installed:\n%s", out)
+	}
+	l.awaitEnrolled("arc", controllerNamespace)
+	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
+
+// TestHelm3AppliedByHand applies what helm template prints of ours: there is no
+// release, so nothing is enrolled, nothing is run, and nothing runs on.
+func TestHelm3AppliedByHand(t *testing.T) {
+	l := newLab(t)
+	runs := l.hookRuns()
+	rendered, err := built.Helm(l.ctx, 3, l.Kubeconfig(), "template", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(l.ctx, built.Postrender)
+	cmd.Stdin = bytes.NewReader(rendered)
+	out, err := cmd.Output()
+	if err != nil || !bytes.HasPrefix(out, rendered) {
+		t.Fatalf("the output does not begin with the input: %v", err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: controllerNamespace}}
+	if _, err := l.client.CoreV1().Namespaces().Create(l.ctx, namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for document := range strings.SplitSeq(string(out[len(rendered):]), "---\n") {
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
+			t.Fatalf("%v\n%s", err, document)
+		}
+		if len(o.Object) == 0 {
+			continue
+		}
+		gvr := l.resource(strings.ToLower(o.GetKind()) + "s")
+		if _, err := l.dynamic.Resource(gvr).Namespace(controllerNamespace).Create(l.ctx, o, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.eventually("the enroller has scaled itself to zero", func() bool {
+		d, err := l.client.AppsV1().Deployments(controllerNamespace).Get(l.ctx, enroller, metav1.GetOptions{})
+		return err == nil && *d.Spec.Replicas == 0 && d.Status.Replicas == 0
+	})
+	if got := runs(); len(got) > 0 {
+		t.Errorf("hooks ran: %v", got)
+	}
+}
