@@ -74,6 +74,10 @@ func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured
 		return a, nil
 	}
 	pods, err := list(ctx, c, podResource, d.GetNamespace(), labels.FormatLabels(selector))
+	if apierrors.IsForbidden(err) {
+		// The hook of a single-namespace controller may not look at others'.
+		return a, nil
+	}
 	for _, pod := range pods {
 		if crashLooping(pod, time.Now()) {
 			a.Down = "is crash-looping"
