@@ -72,10 +72,14 @@ const LabelChart = "helm.sh/chart"
 // the legacy controller, of the chart or of the manifests for kubectl
 // (config/manager/manager.yaml).
 func MayBeLegacyController(labels map[string]string) bool {
-	return strings.HasPrefix(labels[LabelChart], legacyChart) || labels["control-plane"] == "controller-manager"
+	return IsLegacyChart(labels) || labels["control-plane"] == "controller-manager"
 }
 
-const legacyChart = "actions-runner-controller-"
+// IsLegacyChart reports whether an object's labels say that it is of the legacy
+// chart.
+func IsLegacyChart(labels map[string]string) bool {
+	return strings.HasPrefix(labels[LabelChart], "actions-runner-controller-")
+}
 
 // LegacyController says whether a Deployment is that of the legacy controller, and
 // which one namespace it watches ("" is all). The labels are also those of the
@@ -83,7 +87,7 @@ const legacyChart = "actions-runner-controller-"
 // can be overridden, the chart's name cannot. Deployments that are not Helm's have
 // no such label, but the image's name (charts/actions-runner-controller/templates/deployment.yaml).
 func LegacyController(labels map[string]string, containers []Container) (watches string, is bool) {
-	charted := strings.HasPrefix(labels[LabelChart], legacyChart)
+	charted := IsLegacyChart(labels)
 	for _, c := range containers {
 		switch {
 		case !slices.Equal(c.Command, []string{"/manager"}), slices.Contains(c.Args, "--auto-scaling-runner-set-only"):

@@ -17,10 +17,12 @@ const hookAnnotation = "helm.sh/hook"
 const (
 	scopeController = "controller"
 	scopeScaleSet   = "scale-set"
+	scopeLegacy     = "legacy"
 )
 
 // An anchor is the object that tells whose hook to add: the Deployment of ARC's
-// controller or, without one, an AutoscalingRunnerSet.
+// controller or, without one, of the legacy controller or, without that, an
+// AutoscalingRunnerSet.
 type anchor struct {
 	document  manifest.Document
 	root      *yaml.RNode // of the document; a List holds the object deeper down
@@ -37,6 +39,7 @@ type anchor struct {
 // document that hides them behind escapes is not seen.
 var (
 	controllerMarks     = [][]string{{"Deployment", "gha-rs-controller"}, {"Deployment", "gha-runner-scale-set-controller"}}
+	legacyMarks         = [][]string{{"Deployment", "actions-runner-controller-", "/manager"}}
 	scaleSetMarks       = [][]string{{arc.AutoscalingRunnerSet, arc.Group + "/"}}
 	hookMarks           = [][]string{{hook.Name, hookAnnotation}}
 	managerBindingMarks = [][]string{{"RoleBinding", "-manager"}}
@@ -68,6 +71,30 @@ func objects(root *yaml.RNode) []*yaml.RNode {
 
 func isController(o *yaml.RNode) bool {
 	return o.GetKind() == "Deployment" && arc.IsControllerPartOf(o.GetLabels()[arc.LabelPartOf])
+}
+
+// isLegacy reports whether an object is the Deployment of the legacy controller, as
+// its chart installs it.
+func isLegacy(o *yaml.RNode) bool {
+	_, is := legacyController(o)
+	return is && arc.IsLegacyChart(o.GetLabels())
+}
+
+// legacyController asks whether a Deployment is of the legacy controller, and which
+// namespace it watches. What cannot be read is none.
+func legacyController(o *yaml.RNode) (watches string, is bool) {
+	if o.GetKind() != "Deployment" {
+		return "", false
+	}
+	node, err := o.Pipe(yaml.Lookup("spec", "template", "spec", "containers"))
+	if err != nil || node == nil {
+		return "", false
+	}
+	var containers []arc.Container
+	if err := node.YNode().Decode(&containers); err != nil {
+		return "", false
+	}
+	return arc.LegacyController(o.GetLabels(), containers)
 }
 
 func isScaleSet(o *yaml.RNode) bool {
@@ -128,7 +155,7 @@ func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*anchor,
 	}
 	var spec podSpec
 	var err error
-	if scope == scopeController {
+	if scope == scopeController || scope == scopeLegacy {
 		a.release = o.GetLabels()[arc.LabelInstance]
 		spec, err = podSpecAt(o, "spec", "template", "spec")
 	} else {
@@ -141,6 +168,9 @@ func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*anchor,
 	a.values = spec.values()
 	a.values["scope"] = scope
 	if watched := o.GetLabels()[arc.LabelWatchSingleNamespace]; scope == scopeController && watched != "" {
+		a.values["watchNamespace"] = watched
+	}
+	if watched, _ := legacyController(o); scope == scopeLegacy && watched != "" {
 		a.values["watchNamespace"] = watched
 	}
 	return a, nil

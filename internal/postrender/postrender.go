@@ -54,8 +54,8 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 const wholeBelow = 1 << 20
 
 // Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
-// of ARC's controller or an AutoscalingRunnerSet; the controller wins where both
-// are. A stream without ARC, or with the hook in it, comes back as it is: Helm
+// of ARC's controller or of the legacy one, or an AutoscalingRunnerSet; the first
+// of these wins where several are. A stream without ARC, or with the hook in it, comes back as it is: Helm
 // 4's strategy "separate" calls a post-renderer for hooks and for manifests, and
 // only the latter have the anchor.
 //
@@ -117,7 +117,7 @@ func Inject(stream []byte, o Options) (Result, error) {
 // survey goes through the stream for the anchor, and for a hook of ours. It
 // parses the documents that may be either and, of a small stream, all.
 func survey(stream []byte) (found *anchor, hooked bool, err error) {
-	var controller, scaleSet *anchor
+	var controller, legacy, scaleSet *anchor
 	var bindings []manifest.Document
 	for d := range manifest.Documents(stream) {
 		if controller == nil && mayBe(d, managerBindingMarks) {
@@ -127,6 +127,7 @@ func survey(stream []byte) (found *anchor, hooked bool, err error) {
 		// thousands of scale sets.
 		if len(stream) > wholeBelow && !mayBe(d, hookMarks) &&
 			(controller != nil || !mayBe(d, controllerMarks)) &&
+			(controller != nil || legacy != nil || !mayBe(d, legacyMarks)) &&
 			(controller != nil || scaleSet != nil || !mayBe(d, scaleSetMarks)) {
 			continue
 		}
@@ -140,6 +141,8 @@ func survey(stream []byte) (found *anchor, hooked bool, err error) {
 				hooked = true
 			case controller == nil && isController(o):
 				controller, err = newAnchor(d, root, o, scopeController)
+			case legacy == nil && isLegacy(o):
+				legacy, err = newAnchor(d, root, o, scopeLegacy)
 			case scaleSet == nil && isScaleSet(o):
 				scaleSet, err = newAnchor(d, root, o, scopeScaleSet)
 			}
@@ -148,8 +151,13 @@ func survey(stream []byte) (found *anchor, hooked bool, err error) {
 			}
 		}
 	}
-	if controller != nil || scaleSet == nil {
+	switch {
+	case controller != nil:
 		return controller, hooked, nil
+	case legacy != nil:
+		return legacy, hooked, nil
+	case scaleSet == nil:
+		return nil, hooked, nil
 	}
 	err = scaleSet.findController(bindings)
 	return scaleSet, hooked, err
