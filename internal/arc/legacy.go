@@ -65,6 +65,12 @@ const (
 // (controllers/actions.summerwind.net/runner_graceful_stop.go).
 const AnnotationLegacyUnregistered = "actions-runner/unregistration-complete-timestamp"
 
+// LabelLegacyRunnerPod names, on the Pods and Secrets of a job that runs in Pods of
+// its own, the runner's Pod. Nothing owns them: the controller deletes them before
+// it removes LegacyLinkedFinalizer
+// (controllers/actions.summerwind.net/runner_pod_controller.go).
+const LabelLegacyRunnerPod = "runner-pod"
+
 // LabelChart is the chart and its version, as Helm's own conventions have it.
 const LabelChart = "helm.sh/chart"
 

@@ -56,7 +56,7 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 		found, err := legacyDependents(ctx, c, o.coreNamespace())
 		add(func() {
 			s.Custom, s.Dependents = append(s.Custom, found.pods...), found.owned
-			s.Busy = found.busy
+			s.Linked, s.Busy = found.linked, found.busy
 		})
 		return err
 	})
@@ -87,7 +87,10 @@ func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetada
 type legacyRest struct {
 	pods  []Object // of runners
 	owned []Object // these and others, as far as a custom resource owns them
-	busy  map[types.UID]Job
+	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
+	// runner's Pod still tells.
+	linked []Object
+	busy   map[types.UID]Job
 }
 
 // legacyDependents finds runners' Pods, and what else custom resources own. A
@@ -129,6 +132,21 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 	})
 	if err != nil {
 		return found, err
+	}
+	linked := map[types.NamespacedName]bool{}
+	for _, o := range found.pods {
+		linked[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = slices.Contains(o.Finalizers, arc.LegacyLinkedFinalizer)
+	}
+	for _, gvr := range []schema.GroupVersionResource{podResource, secretResource} {
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelLegacyRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
+			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelLegacyRunnerPod]}] {
+				found.linked = append(found.linked, legacyObject(gvr, m))
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
 	}
 	// Nothing in the cluster says whether a legacy runner has a job: all that can be
 	// known is that its Pod runs, nobody has told it to stop, and GitHub has not
@@ -266,6 +284,18 @@ func (p *planner) releases(w Webhooks) bool {
 		return w.Service.Namespace == p.o.ReleaseNamespace
 	}
 	return !slices.ContainsFunc(p.others, func(c ARC) bool { return c.Namespace == w.Service.Namespace })
+}
+
+// linked deletes, where no controller does, the Pods and Secrets of jobs: once the
+// finalizer on the runner's Pod is gone nothing tells of them.
+func (p *planner) linked() {
+	var steps []Step
+	for _, o := range p.reachable(p.s.Linked) {
+		if !o.Deleting && !p.isLeft(o) && (p.history.Stage == Over || !p.helped(o)) {
+			steps = append(steps, Step{Delete, o, "of a job, and nothing owns it"})
+		}
+	}
+	p.phase(Linked, steps)
 }
 
 // isLegacyRoot reports whether somebody made this legacy object, and it has

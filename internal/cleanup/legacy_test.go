@@ -164,6 +164,14 @@ func TestLegacyPlan(t *testing.T) {
 				"keep: namespace ci has busy runners",
 			},
 		},
+		"what is linked to a Pod goes before its finalizer": {
+			Survey{Record: uninstalling(), Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}}, asLegacyHook, Fresh,
+			[]string{"linked: delete pod ci/r-job", "release: release pod ci/r"},
+		},
+		"unless a controller does it": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job")}}, asLegacyHook, Fresh,
+			[]string{"drain: await pod ci/r", "release: release pod ci/r"},
+		},
 		"a Pod that nothing owns is deleted": {
 			Survey{Record: uninstalling(), Custom: []Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}}, asLegacyHook, Fresh,
 			[]string{"release: delete pod ci/lost", "release: release pod ci/lost"},
@@ -251,7 +259,12 @@ func TestLegacySurvey(t *testing.T) {
 		obj("sts ci/s-1", owned("rset ci/s")), obj("sts ci/theirs"), obj("sa ci/r", owned("run ci/r")), obj("role ci/theirs"),
 		runnerPod("pod ci/waiting", "run ci/r"), obj("pod ci/theirs"), obj("pod ci/er", owned("er ci/x")),
 	)...)
-	items = append(items,
+	linked := whole(runnerPod("pod ci/kube", "run ci/r", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer)),
+		obj("pod ci/kube-job"), obj("secret ci/kube-job"), obj("secret ci/busy-job"), obj("pod other/kube-job"))
+	for i, of := range []string{"kube", "kube", "busy", "kube"} {
+		linked[i+1].labels[arc.LabelLegacyRunnerPod] = of
+	}
+	items = append(append(items, linked...),
 		onNode(whole(runnerPod("pod ci/busy", "run ci/r"))[0]), onNode(whole(runnerPod("pod ci/ending", "run ci/r", deleting))[0]), unregistered,
 		onNode(whole(runnerPod("pod ci/s-1-0", "sts ci/s-1"))[0]), onNode(whole(obj("pod ci/app"))[0]),
 		legacyDeployment("systems/renamed", "/manager", 1, "--watch-namespace=ci"), legacyDeployment("systems/down", "/manager", 0),
@@ -272,13 +285,14 @@ func TestLegacySurvey(t *testing.T) {
 		return out
 	}
 	expectStrings(t, "custom", names(s.Custom),
-		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
+		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
 		"run ci/r of rrs ci/d-1", "rrs ci/d-1 of rd ci/d", "rset ci/s of ", "rd ci/d of ", "hra ci/d of ")
 	dependents := names(s.Dependents)
 	slices.Sort(dependents)
 	expectStrings(t, "dependents", dependents,
-		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
+		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
 		"sa ci/r of run ci/r", "sts ci/s-1 of rset ci/s")
+	expectStrings(t, "linked", names(s.Linked), "pod ci/kube-job of ", "secret ci/kube-job of ")
 	var busy, rest []string
 	for _, j := range s.Busy {
 		busy = append(busy, ref(j.Pod))

@@ -59,6 +59,7 @@ const (
 	CRDs      PhaseName = "crds"      // the definitions go
 	Collect   PhaseName = "collect"   // what the objects owned follows
 
+	Linked       PhaseName = "linked"   // Pods and Secrets of legacy runners' jobs go
 	DeadWebhooks PhaseName = "webhooks" // of the legacy controller, which nobody answers
 	StopRunners  PhaseName = "stop"     // the live legacy controller lets runners finish
 
@@ -203,6 +204,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 		}
 	}
 	p.waitForBusy()
+	p.linked()
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()
 	p.uninstall()

@@ -337,6 +337,7 @@ var begin = map[PhaseName]string{
 	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
 	Unblock:      "GitHub is in the controller's way; having it finish without",
 	DeadWebhooks: "deleting the legacy webhooks, which nobody answers",
+	Linked:       "deleting Pods and Secrets of legacy runners' jobs",
 	StopRunners:  "scaling legacy runners to zero; the controller lets them finish",
 	Busy:         "waiting for runners to finish their jobs",
 	Drain:        "waiting for ARC's controller to stop runners and de-register at GitHub",

@@ -79,9 +79,10 @@ type Survey struct {
 	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
 	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
-	// Webhooks are the legacy chart's, for Scope Legacy; Custom has the runners'
-	// Pods then, too.
+	// Webhooks are the legacy chart's, and Linked the Pods and Secrets of jobs of
+	// legacy runners, for Scope Legacy; Custom has the runners' Pods then, too.
 	Webhooks []Webhooks
+	Linked   []Object
 	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
 	Installed []Installed
 	// Busy holds the jobs of EphemeralRunners by UID.
@@ -292,7 +293,7 @@ func (s *Survey) order() {
 	for i, gvr := range slices.Concat(arc.Resources(), protectedResources, arc.LegacyResources()) {
 		rank[gvr.Resource] = i
 	}
-	for _, objects := range [][]Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents} {
+	for _, objects := range [][]Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents, s.Linked} {
 		slices.SortFunc(objects, func(a, b Object) int {
 			return cmp.Or(
 				cmp.Compare(rank[a.Resource.Resource], rank[b.Resource.Resource]),

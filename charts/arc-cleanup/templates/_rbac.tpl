@@ -166,7 +166,11 @@ allows.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch, delete]
-# What else runners own, for the same reason.
+# Of jobs in Pods of their own, Secrets that nothing owns.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, delete]
+# What else runners own, for the same reason as their Pods.
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [list, watch, delete]
