@@ -39,7 +39,7 @@ type target struct {
 func (t *target) register(f *pflag.FlagSet) {
 	o := &t.options
 	t.cluster.register(f)
-	f.StringVar(&t.scope, "scope", string(cleanup.Controller), "whose uninstall this is: controller or scale-set")
+	f.StringVar(&t.scope, "scope", string(cleanup.Controller), "whose uninstall this is: controller, scale-set, or legacy (the controller of actions.summerwind.dev)")
 	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
 	f.StringVarP(&o.ReleaseNamespace, "release-namespace", "n", "", "namespace of the release")
 	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
@@ -59,9 +59,9 @@ func (t *target) complete(f *pflag.FlagSet) error {
 	o := &t.options
 	o.Scope = cleanup.Scope(t.scope)
 	switch o.Scope {
-	case cleanup.Controller, cleanup.ScaleSet:
+	case cleanup.Controller, cleanup.ScaleSet, cleanup.Legacy:
 	default:
-		return fmt.Errorf("--scope %q: must be controller or scale-set", t.scope)
+		return fmt.Errorf("--scope %q: must be controller, scale-set or legacy", t.scope)
 	}
 	if o.Namespace != "" {
 		for _, other := range []string{"scope", "job", "release", "release-namespace", "watch-namespace", "controller-namespace", "scale-set", "require-uninstalling"} {
@@ -95,6 +95,9 @@ func (t *target) complete(f *pflag.FlagSet) error {
 	case cleanup.RefuseScaleSets, cleanup.UninstallScaleSets, cleanup.DeleteScaleSets:
 	default:
 		return fmt.Errorf("--scale-sets %q: must be refuse, uninstall or delete", o.ScaleSets)
+	}
+	if o.Scope == cleanup.Legacy && o.ScaleSets == cleanup.UninstallScaleSets {
+		return fmt.Errorf("--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete")
 	}
 	switch o.BusyRunners {
 	case "", cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy:

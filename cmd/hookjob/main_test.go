@@ -49,9 +49,10 @@ func TestWrongUsage(t *testing.T) {
 		env    string // NAME=value
 		stderr string
 	}{
-		"a scope that is none":          {[]string{"plan", "--scope", "cluster"}, "", `--scope "cluster": must be controller or scale-set`},
+		"a scope that is none":          {[]string{"plan", "--scope", "cluster"}, "", `--scope "cluster": must be controller, scale-set or legacy`},
 		"a Job without its namespace":   {[]string{"plan", "--job", "j"}, "", "need --release-namespace"},
 		"a release without namespace":   {[]string{"plan", "--release", "r"}, "", "need --release-namespace"},
+		"releases of legacy runners":    {[]string{"plan", "--scope", "legacy", "--scale-sets", "uninstall"}, "", "does not go with --scope legacy"},
 		"a scale set without namespace": {[]string{"plan", "--scope", "scale-set", "--scale-set", "s"}, "", "need --release-namespace"},
 		"two names of the release":      {[]string{"plan", "-n", "ns", "--job", "j", "--release", "r"}, "", "--job and --release both name the release; give one"},
 		"proof of what":                 {[]string{"plan", "--require-uninstalling"}, "", "--require-uninstalling needs --job or --release"},

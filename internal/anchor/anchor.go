@@ -3,6 +3,7 @@
 package anchor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -17,10 +18,12 @@ import (
 const (
 	Controller = "controller"
 	ScaleSet   = "scale-set"
+	Legacy     = "legacy"
 )
 
 // An Anchor is the object that tells whose hook to add: the Deployment of ARC's
-// controller or, without one, an AutoscalingRunnerSet.
+// controller or, without one, of the legacy controller or, without that, an
+// AutoscalingRunnerSet.
 type Anchor struct {
 	Document  manifest.Document
 	Root      *yaml.RNode // of the document; a List holds the object deeper down
@@ -40,7 +43,7 @@ type Anchor struct {
 const wholeBelow = 64 << 10
 
 // Find goes through a stream for the anchor, and for a hook of ours. The
-// controller wins where both it and a scale set are. What is broken in a document
+// controller wins where both it and a scale set are, a legacy one is in between. What is broken in a document
 // that is parsed is a *manifest.SyntaxError.
 func Find(stream []byte) (found *Anchor, hooked bool, err error) {
 	s := Search{whole: len(stream) <= wholeBelow}
@@ -58,9 +61,9 @@ type Search struct {
 	// Hooked says that a hook of ours was seen.
 	Hooked bool
 
-	whole                bool // parse every document
-	controller, scaleSet *Anchor
-	bindings             []manifest.Document // that may tell where the scale set's controller is
+	whole                        bool // parse every document
+	controller, legacy, scaleSet *Anchor
+	bindings                     []manifest.Document // that may tell where the scale set's controller is
 }
 
 // Look takes the next document.
@@ -88,6 +91,7 @@ func (s *Search) Wants(d manifest.Document) bool { return s.wantsObject(d) || s.
 func (s *Search) wantsObject(d manifest.Document) bool {
 	return mayBe(d, hookMarks) ||
 		s.controller == nil && mayBe(d, controllerMarks) ||
+		s.controller == nil && s.legacy == nil && mayBe(d, legacyMarks) ||
 		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks)
 }
 
@@ -108,6 +112,8 @@ func (s *Search) parse(d manifest.Document) error {
 			s.Hooked = true
 		case s.controller == nil && isController(o):
 			s.controller, err = newAnchor(d.Clone(), root, o, Controller)
+		case s.legacy == nil && isLegacy(o):
+			s.legacy, err = newAnchor(d.Clone(), root, o, Legacy)
 		case s.scaleSet == nil && isScaleSet(o):
 			s.scaleSet, err = newAnchor(d.Clone(), root, o, ScaleSet)
 		}
@@ -120,10 +126,7 @@ func (s *Search) parse(d manifest.Document) error {
 
 // Found returns the anchor, or nil if there is none.
 func (s *Search) Found() *Anchor {
-	if s.controller != nil {
-		return s.controller
-	}
-	return s.scaleSet
+	return cmp.Or(s.controller, s.legacy, s.scaleSet)
 }
 
 // Marks by which a document may be one that matters, before it is parsed. Helm
@@ -131,6 +134,7 @@ func (s *Search) Found() *Anchor {
 // document that hides them behind escapes is not seen.
 var (
 	controllerMarks     = [][]string{{"Deployment", "gha-rs-controller"}, {"Deployment", "gha-runner-scale-set-controller"}}
+	legacyMarks         = [][]string{{"Deployment", "actions-runner-controller-", "/manager"}}
 	scaleSetMarks       = [][]string{{arc.AutoscalingRunnerSet, arc.Group + "/"}}
 	hookMarks           = [][]string{{hook.Name, hook.Annotation}, {hook.Name, "enroller"}}
 	managerBindingMarks = [][]string{{"RoleBinding", "-manager"}}
@@ -162,6 +166,30 @@ func objects(root *yaml.RNode) []*yaml.RNode {
 
 func isController(o *yaml.RNode) bool {
 	return o.GetKind() == "Deployment" && arc.IsControllerPartOf(o.GetLabels()[arc.LabelPartOf])
+}
+
+// isLegacy reports whether an object is the Deployment of the legacy controller, as
+// its chart installs it.
+func isLegacy(o *yaml.RNode) bool {
+	_, is := legacyController(o)
+	return is && arc.IsLegacyChart(o.GetLabels())
+}
+
+// legacyController asks whether a Deployment is of the legacy controller, and which
+// namespace it watches. What cannot be read is none.
+func legacyController(o *yaml.RNode) (watches string, is bool) {
+	if o.GetKind() != "Deployment" {
+		return "", false
+	}
+	node, err := o.Pipe(yaml.Lookup("spec", "template", "spec", "containers"))
+	if err != nil || node == nil {
+		return "", false
+	}
+	var containers []arc.Container
+	if err := node.YNode().Decode(&containers); err != nil {
+		return "", false
+	}
+	return arc.LegacyController(o.GetLabels(), containers)
 }
 
 func isScaleSet(o *yaml.RNode) bool {
@@ -222,7 +250,7 @@ func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*Anchor,
 	}
 	var spec podSpec
 	var err error
-	if scope == Controller {
+	if scope == Controller || scope == Legacy {
 		a.Release = o.GetLabels()[arc.LabelInstance]
 		spec, err = podSpecAt(o, "spec", "template", "spec")
 	} else {
@@ -235,6 +263,9 @@ func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*Anchor,
 	a.Values = spec.values()
 	a.Values["scope"] = scope
 	if watched := o.GetLabels()[arc.LabelWatchSingleNamespace]; scope == Controller && watched != "" {
+		a.Values["watchNamespace"] = watched
+	}
+	if watched, _ := legacyController(o); scope == Legacy && watched != "" {
 		a.Values["watchNamespace"] = watched
 	}
 	return a, nil

@@ -42,7 +42,9 @@ func TestFind(t *testing.T) {
 		"controller-old.yaml":          {"Deployment systems/arc-gha-runner-scale-set-controller", "controller", "arc", map[string]any{"scope": "controller"}},
 		"controller-experimental.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller"}},
 		"controller-watch.yaml":        {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespace": "runners"}},
-		"list.yaml":                    {"Deployment systems/c", "controller", "arc", map[string]any{"scope": "controller", "nodeSelector": map[string]any{"pool": "infra"}}},
+		// Its servers come first, and have the same labels.
+		"legacy.yaml": {"Deployment systems/legacy-arc", "legacy", "legacy", map[string]any{"scope": "legacy", "watchNamespace": "ci", "priorityClassName": "high"}},
+		"list.yaml":   {"Deployment systems/c", "controller", "arc", map[string]any{"scope": "controller", "nodeSelector": map[string]any{"pool": "infra"}}},
 		// The controller wins, wherever it stands.
 		"umbrella.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespace": "runners"}},
 		// Of the runners' Pod, only what widens the choice of nodes.

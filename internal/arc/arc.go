@@ -90,6 +90,10 @@ var finalizers = []string{
 	RunnerRegistrationFinalizer,
 	CleanupProtectionFinalizer,
 	SecretProtectionFinalizer,
+
+	LegacyRunnerFinalizer,
+	LegacyPodFinalizer,
+	LegacyLinkedFinalizer,
 }
 
 // IsFinalizer reports whether a finalizer is ARC's own. The comparison is exact:

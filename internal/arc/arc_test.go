@@ -15,6 +15,9 @@ func TestOnlyExactFinalizersAreOwn(t *testing.T) {
 		"ephemeralrunner.actions.github.com/runner-registration-finalizer",
 		"actions.github.com/cleanup-protection",
 		"actions.github.com/secret-protection",
+		"runner.actions.summerwind.dev",
+		"actions.summerwind.dev/runner-pod",
+		"actions.summerwind.dev/linked-resources",
 	}
 	foreign := []string{
 		"customresourcecleanup.apiextensions.k8s.io", // the CRD's own
@@ -24,6 +27,8 @@ func TestOnlyExactFinalizersAreOwn(t *testing.T) {
 		"Actions.github.com/cleanup-protection",
 		"example.actions.github.com/finalizer",
 		"actions.github.com/finalizer",
+		"actions.summerwind.dev/runner",
+		"actions.summerwind.dev",
 		"",
 	}
 	// Interleaved, so that the order of each half is seen to be kept.

@@ -78,7 +78,14 @@ func whole(objects ...Object) (out []item) {
 			it.annotations[arc.AnnotationReleaseName], it.annotations[arc.AnnotationReleaseNamespace] = o.Release.Name, o.Release.Namespace
 		}
 		if o.Owner != "" {
-			it.owners = []metav1.OwnerReference{{APIVersion: arc.Group + "/v1alpha1", UID: o.Owner}}
+			group := arc.Group
+			switch kind, _, _ := strings.Cut(string(o.Owner), " "); kind {
+			case "run", "rrs", "rset", "rd":
+				group = arc.LegacyGroup
+			case "sts":
+				group = "apps"
+			}
+			it.owners = []metav1.OwnerReference{{APIVersion: group + "/v1alpha1", UID: o.Owner}}
 		}
 		if o.Deleting {
 			now := metav1.Now()
@@ -148,10 +155,10 @@ func (a *api) written() []string {
 
 // served reports whether the API server knows the resource.
 func (a *api) served(s string) bool {
-	if short[s].Group != arc.Group {
+	if group := short[s].Group; group != arc.Group && group != arc.LegacyGroup {
 		return true
 	}
-	return a.objects["crd "+short[s].Resource+"."+arc.Group] != nil
+	return a.objects["crd "+short[s].GroupResource().String()] != nil
 }
 
 // delete removes what no finalizer holds, and marks the rest; with the lock.
@@ -355,6 +362,10 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 				continue
 			}
 			switch fieldSelector {
+			case started:
+				if it.rest["spec"] == nil {
+					continue
+				}
 			case "", unfinished, "metadata.name=" + it.Name:
 			default:
 				continue
@@ -384,6 +395,11 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		a.delete(it)
 	case http.MethodPatch:
 		if it.Resource == crdResource {
+			break
+		}
+		var replicas struct{ Spec map[string]any }
+		if json.Unmarshal(body, &replicas) == nil && replicas.Spec != nil {
+			it.rest = map[string]any{"spec": replicas.Spec}
 			break
 		}
 		var ops []struct {

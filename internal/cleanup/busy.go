@@ -24,9 +24,14 @@ type Job struct {
 	Repository, Workflow, Name string
 	// Pod is the runner's, which still runs.
 	Pod Object
+	// Guessed is set where all that is known is that the Pod runs.
+	Guessed bool
 }
 
 func (j Job) String() string {
+	if j.Guessed {
+		return "a job, for all that can be known: its Pod runs"
+	}
 	return fmt.Sprintf("job %q of %s (%s)", j.Name, j.Repository, j.Workflow)
 }
 

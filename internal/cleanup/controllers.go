@@ -48,25 +48,17 @@ func controllers(ctx context.Context, c *kube.Client, namespace string) ([]ARC, 
 		if !arc.IsControllerPartOf(d.GetLabels()[arc.LabelPartOf]) {
 			continue
 		}
-		a := controller(d)
-		selector, _, _ := unstructured.NestedStringMap(d.Object, "spec", "selector", "matchLabels")
-		if a.Down == "" && len(selector) > 0 {
-			pods, err := list(ctx, c, podResource, d.GetNamespace(), labels.FormatLabels(selector))
-			if err != nil {
-				return nil, err
-			}
-			for _, pod := range pods {
-				if crashLooping(pod, time.Now()) {
-					a.Down = "is crash-looping"
-				}
-			}
+		a, err := controller(ctx, c, d)
+		if err != nil {
+			return nil, err
 		}
 		found = append(found, a)
 	}
 	return found, nil
 }
 
-func controller(d unstructured.Unstructured) ARC {
+// controller is a Deployment of a controller, and whether it can be counted on.
+func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured) (ARC, error) {
 	m := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
 		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
@@ -75,8 +67,23 @@ func controller(d unstructured.Unstructured) ARC {
 	a.Account, _, _ = unstructured.NestedString(d.Object, "spec", "template", "spec", "serviceAccountName")
 	if ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas"); ready == 0 {
 		a.Down = "has no ready replica"
+		return a, nil
 	}
-	return a
+	selector, _, _ := unstructured.NestedStringMap(d.Object, "spec", "selector", "matchLabels")
+	if len(selector) == 0 {
+		return a, nil
+	}
+	pods, err := list(ctx, c, podResource, d.GetNamespace(), labels.FormatLabels(selector))
+	if apierrors.IsForbidden(err) {
+		// The hook of a single-namespace controller may not look at others'.
+		return a, nil
+	}
+	for _, pod := range pods {
+		if crashLooping(pod, time.Now()) {
+			a.Down = "is crash-looping"
+		}
+	}
+	return a, err
 }
 
 // crashLooping reads a Pod's status: a container waits to be started once more,

@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -69,5 +70,17 @@ func TestAControllerThatCannotFinishCostsNoGrace(t *testing.T) {
 				t.Errorf("%s after %s:\n%s", r.Verdict, time.Since(start), r.Text(10))
 			}
 		})
+	}
+}
+
+// TestOthersNeedNotBeLookedInto: a single-namespace controller's hook may not list
+// Pods elsewhere, and another controller counts whether it crashes or not.
+func TestOthersNeedNotBeLookedInto(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck(deployment(ctrl("team/b", "theirs")))...)
+	a.fault = on(http.StatusForbidden, always, "LIST pod team")
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	if r.Verdict != Done || len(r.Kept) != 4 {
+		t.Errorf("%s", r.Text(10))
 	}
 }

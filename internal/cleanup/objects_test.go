@@ -16,6 +16,8 @@ import (
 var short = map[string]schema.GroupVersionResource{
 	"ars": arc.Resource(arc.AutoscalingRunnerSets), "al": arc.Resource(arc.AutoscalingListeners),
 	"ers": arc.Resource(arc.EphemeralRunnerSets), "er": arc.Resource(arc.EphemeralRunners),
+	"run": arc.LegacyResource(arc.Runners), "rrs": arc.LegacyResource(arc.RunnerReplicaSets), "rset": arc.LegacyResource(arc.RunnerSets),
+	"rd": arc.LegacyResource(arc.RunnerDeployments), "hra": arc.LegacyResource(arc.HorizontalRunnerAutoscalers), "sts": statefulSetResource,
 	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
 	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
 	"vwc": validatingResource, "mwc": mutatingResource, "apiservice": apiServiceResource, "svc": serviceResource, "eps": endpointSliceResource,
@@ -61,6 +63,8 @@ func obj(text string, mods ...with) Object {
 		o.Finalizers = []string{arc.AutoscalingRunnerSetFinalizer}
 	case "al":
 		o.Finalizers = []string{arc.AutoscalingListenerFinalizer}
+	case "run":
+		o.Finalizers = []string{arc.LegacyRunnerFinalizer}
 	case "ers", "er":
 		o.Finalizers = []string{arc.EphemeralRunnerFinalizer}
 	}

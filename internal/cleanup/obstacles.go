@@ -53,6 +53,14 @@ type webhookRule struct {
 	Resources   []string `json:"resources"`
 }
 
+func webhooksOf(u unstructured.Unstructured) ([]webhook, error) {
+	var configuration struct {
+		Webhooks []webhook `json:"webhooks"`
+	}
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &configuration)
+	return configuration.Webhooks, err
+}
+
 // findObstacles looks for webhooks that would refuse writes of ours, and for
 // APIServices that keep namespaces from going. Selectors of webhooks are not
 // looked at, so that one which is named may turn out not to matter.
@@ -64,13 +72,11 @@ func findObstacles(ctx context.Context, c *kube.Client) ([]Obstacle, error) {
 			return nil, err
 		}
 		for _, u := range configurations {
-			var configuration struct {
-				Webhooks []webhook `json:"webhooks"`
-			}
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &configuration); err != nil {
+			webhooks, err := webhooksOf(u)
+			if err != nil {
 				return nil, fmt.Errorf("reading %s %s: %w", gvr.Resource, u.GetName(), err)
 			}
-			for _, w := range configuration.Webhooks {
+			for _, w := range webhooks {
 				s := w.ClientConfig.Service
 				if s.Name == "" || w.FailurePolicy == "Ignore" || !slices.ContainsFunc(w.Rules, webhookRule.coversOurs) {
 					continue

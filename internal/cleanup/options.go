@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -25,6 +26,9 @@ const (
 	// Namespace is the rescue of one namespace that hangs in Terminating. The
 	// CRDs stay.
 	Namespace Scope = "namespace"
+	// Legacy is the uninstall of the legacy controller, whose group is
+	// actions.summerwind.dev: everything that is left of its runners, and the CRDs.
+	Legacy Scope = "legacy"
 )
 
 // ScaleSetsPolicy says what happens to scale sets which nobody has uninstalled.
@@ -96,6 +100,10 @@ type Options struct {
 	Progress func(Progress)
 }
 
+// ofController reports whether it is a controller that is uninstalled, and with it
+// the CRDs.
+func (o Options) ofController() bool { return o.Scope == Controller || o.Scope == Legacy }
+
 func (o Options) busyRunners() BusyRunnersPolicy {
 	switch {
 	case o.BusyRunners != "":
@@ -104,6 +112,15 @@ func (o Options) busyRunners() BusyRunnersPolicy {
 		return LeaveBusy
 	}
 	return WaitForBusy
+}
+
+// kinds are the kinds that may have ARC's finalizers and come and go with it,
+// children before parents.
+func (o Options) kinds() []schema.GroupVersionResource {
+	if o.Scope == Legacy {
+		return legacyKinds()
+	}
+	return arc.Resources()
 }
 
 // listenerNamespace is the namespace AutoscalingListeners are looked for in; ""

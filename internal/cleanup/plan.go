@@ -32,6 +32,8 @@ const (
 	// Relax makes a CRD's schema accept every object. It is not planned: that it is
 	// needed shows when a patch is refused.
 	Relax Action = "relax"
+	// Stop scales the runners of a legacy object to zero.
+	Stop Action = "stop"
 )
 
 // Step is one action on one object.
@@ -56,6 +58,10 @@ const (
 	Releases  PhaseName = "releases"  // the Helm releases of scale sets go
 	CRDs      PhaseName = "crds"      // the definitions go
 	Collect   PhaseName = "collect"   // what the objects owned follows
+
+	Linked       PhaseName = "linked"   // Pods and Secrets of legacy runners' jobs go
+	DeadWebhooks PhaseName = "webhooks" // of the legacy controller, which nobody answers
+	StopRunners  PhaseName = "stop"     // the live legacy controller lets runners finish
 
 	Namespaces PhaseName = "namespaces" // those that hung in Terminating are gone
 )
@@ -158,7 +164,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	}
 	p := &planner{s: s, o: o, release: uninstalled(s, o), history: h, sets: map[string]bool{}, reinstalled: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
-		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
+		if o.ofController() && !p.ours(c) && !p.leaving(c) {
 			p.others = append(p.others, c)
 		}
 	}
@@ -184,18 +190,25 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	p.refuse()
 	p.leaveBusy()
 	custom := p.reachable(s.Custom)
+	p.webhooks()
 	if h.Stage != Over {
 		helped := slices.DeleteFunc(slices.Clone(custom), func(o Object) bool { return !p.helped(o) })
-		if h.Stage == Stuck {
+		switch {
+		case o.Scope == Legacy:
+			p.stop(helped)
+		case h.Stage == Stuck:
 			p.nudge(helped)
+			fallthrough
+		default:
+			p.drain(helped)
 		}
-		p.drain(helped)
 	}
 	p.waitForBusy()
+	p.linked()
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()
 	p.uninstall()
-	if o.Scope == Controller {
+	if o.ofController() {
 		p.crds()
 	}
 	p.collect()
@@ -313,7 +326,7 @@ func (p *planner) helped(o Object) bool {
 		if c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || c.Watches != "" && c.Watches != namespace {
 			return false
 		}
-		return p.o.Scope != Controller || p.ours(c)
+		return !p.o.ofController() || p.ours(c)
 	})
 }
 
@@ -321,7 +334,7 @@ func (p *planner) helped(o Object) bool {
 func (p *planner) helpless(o Object) string {
 	for _, c := range p.s.Controllers {
 		switch {
-		case p.o.Scope == Controller && !p.ours(c), p.leaving(c):
+		case p.o.ofController() && !p.ours(c), p.leaving(c):
 		case c.Down != "":
 			return fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.Down)
 		case c.LockedOut[cmp.Or(o.ScaleSet.Namespace, o.Namespace)]:
@@ -351,16 +364,20 @@ func (p *planner) refuse() {
 	if p.o.Scope == Namespace {
 		p.refuseLiveNamespace()
 	}
-	if p.o.Scope != Controller || p.o.ScaleSets == DeleteScaleSets {
+	if !p.o.ofController() || p.o.ScaleSets == DeleteScaleSets {
 		return
 	}
-	if p.o.ScaleSets == UninstallScaleSets {
+	if p.o.ScaleSets == UninstallScaleSets && p.o.Scope == Controller {
 		p.refuseUninstall()
 		return
 	}
 	for _, o := range p.reachable(p.s.Custom) {
-		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inRelease(o) {
+		switch {
+		case o.Deleting || p.inRelease(o):
+		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			p.plan.Refusals = append(p.plan.Refusals, p.liveScaleSet(o))
+		case isLegacyRoot(o):
+			p.plan.Refusals = append(p.plan.Refusals, p.liveRunners(o))
 		}
 	}
 }
@@ -412,7 +429,11 @@ func (p *planner) leaveBusy() {
 		return
 	}
 	for _, o := range p.busy() {
-		p.left[o.ScaleSet] = true
+		set := o.ScaleSet
+		if set.Name == "" {
+			set.Namespace = o.Namespace // as of legacy runners
+		}
+		p.left[set] = true
 		p.plan.Kept = append(p.plan.Kept, Kept{o, fmt.Sprintf("runner %s is busy with %s, after which the controller removes it", o.Name, p.s.Busy[o.UID])})
 	}
 }
@@ -512,12 +533,12 @@ func (p *planner) free(custom, protected []Object) {
 	// All deletions come first, owners before children: a controller that lives
 	// replaces a runner as long as its set is not being deleted, and puts a
 	// finalizer back on what is not.
-	kinds := arc.Resources()
+	kinds := p.o.kinds()
 	releases := len(kinds)
 	ranks := make([][]Step, 2*len(kinds)+2)
 	// Deleted with its CRD, an object needs no request of its own, unless a
 	// controller is there that would not let go of it until then.
-	each := p.o.Scope != Controller || p.crdsKept() != ""
+	each := !p.o.ofController() || p.crdsKept() != ""
 	for _, o := range custom {
 		if p.isLeft(o) {
 			continue
@@ -527,7 +548,9 @@ func (p *planner) free(custom, protected []Object) {
 		if !helped {
 			why = p.helpless(o)
 		}
-		if !o.Deleting && (each || helped && p.history.Stage == Over) {
+		// A legacy runner's Pod that nothing owns goes with nothing.
+		orphan := o.Resource == podResource && o.Owner == ""
+		if !o.Deleting && (each || orphan || helped && p.history.Stage == Over) {
 			last := releases - 1
 			ranks[last-i] = append(ranks[last-i], Step{Delete, o, "left behind"})
 		}
@@ -596,6 +619,10 @@ func (p *planner) crdsKept() string {
 		why = append(why, "somebody has installed them again since this uninstall deleted them")
 	}
 	for set := range p.left {
+		if set.Name == "" {
+			why = append(why, fmt.Sprintf("namespace %s has busy runners", set.Namespace))
+			continue
+		}
 		why = append(why, fmt.Sprintf("scale set %s in namespace %s has busy runners", set.Name, set.Namespace))
 	}
 	left := map[string]int{}

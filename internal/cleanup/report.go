@@ -76,7 +76,7 @@ type Report struct {
 // Summary is the verdict in one line.
 func (r *Report) Summary() string {
 	var parts []string
-	for _, action := range []Action{Create, Delete, Nudge, Relax, Release} {
+	for _, action := range []Action{Create, Stop, Delete, Nudge, Relax, Release} {
 		counts := map[string]int{}
 		var order []string
 		for _, o := range r.Done {
@@ -94,7 +94,7 @@ func (r *Report) Summary() string {
 			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
 		}
 		verb := map[Action]string{
-			Create: "wrote a backup into ", Delete: "deleted ", Nudge: "had the controller skip GitHub for ",
+			Create: "wrote a backup into ", Stop: "scaled to zero ", Delete: "deleted ", Nudge: "had the controller skip GitHub for ",
 			Relax: "relaxed the schema of ", Release: "removed ARC's finalizers from ",
 		}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))
@@ -108,6 +108,8 @@ func (r *Report) Summary() string {
 	}
 	gone := "nothing of ARC is left"
 	switch r.Scope {
+	case Legacy:
+		gone = "nothing of legacy ARC is left"
 	case ScaleSet:
 		gone = "nothing of this release's scale sets is left"
 	case Namespace:

@@ -334,15 +334,18 @@ func (r *run) backUp(ctx context.Context, sets []Object) error {
 }
 
 var begin = map[PhaseName]string{
-	HandOver:   "deleting scale sets with busy runners; the controller finishes them later",
-	Unblock:    "GitHub is in the controller's way; having it finish without",
-	Busy:       "waiting for runners to finish their jobs",
-	Drain:      "waiting for ARC's controller to stop runners and de-register at GitHub",
-	Free:       "removing ARC's finalizers",
-	Listeners:  "deleting listeners' Roles and RoleBindings",
-	CRDs:       "deleting the CRDs and waiting until they are gone",
-	Namespaces: "waiting until the Terminating namespaces are gone",
-	Collect:    "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
+	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
+	Unblock:      "GitHub is in the controller's way; having it finish without",
+	DeadWebhooks: "deleting the legacy webhooks, which nobody answers",
+	Linked:       "deleting Pods and Secrets of legacy runners' jobs",
+	StopRunners:  "scaling legacy runners to zero; the controller lets them finish",
+	Busy:         "waiting for runners to finish their jobs",
+	Drain:        "waiting for ARC's controller to stop runners and de-register at GitHub",
+	Free:         "removing ARC's finalizers",
+	Listeners:    "deleting listeners' Roles and RoleBindings",
+	CRDs:         "deleting the CRDs and waiting until they are gone",
+	Namespaces:   "waiting until the Terminating namespaces are gone",
+	Collect:      "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
 // unchanged makes sure, right before the CRDs go, that no scale set came up
@@ -352,17 +355,22 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 	for _, o := range s.Custom {
 		known[o.UID] = true
 	}
-	sets := arc.Resource(arc.AutoscalingRunnerSets)
-	err := r.client.Each(ctx, sets, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		if !known[m.UID] {
-			return fmt.Errorf("%w: scale set %s/%s is new", errChanged, m.Namespace, m.Name)
-		}
-		return nil
-	})
-	if apierrors.IsNotFound(err) {
-		return nil
+	made := []schema.GroupVersionResource{arc.Resource(arc.AutoscalingRunnerSets)}
+	if r.options.Scope == Legacy {
+		made = arc.LegacyResources()
 	}
-	return err
+	for _, gvr := range made {
+		err := r.client.Each(ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+			if !known[m.UID] {
+				return fmt.Errorf("%w: %s is new", errChanged, object(gvr, m))
+			}
+			return nil
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // write carries out the steps of one rank concurrently. An error does not stop
@@ -417,6 +425,8 @@ func (r *run) step(ctx context.Context, s Step) error {
 		return r.client.Delete(ctx, t)
 	case s.Action == Release:
 		return r.free(ctx, s.Object)
+	case s.Action == Stop:
+		return r.client.ScaleToZero(ctx, t)
 	case t.Resource.Resource == arc.AutoscalingRunnerSets:
 		return r.client.RemoveAnnotation(ctx, t, arc.AnnotationRunnerScaleSetID)
 	default:
@@ -431,7 +441,7 @@ func (r *run) registered(s Step, survey *Survey) {
 		return
 	}
 	info := survey.Sets[s.Object.UID]
-	if info.ID != "" || slices.Contains(s.Object.Finalizers, arc.RunnerRegistrationFinalizer) {
+	if info.ID != "" || slices.Contains(s.Object.Finalizers, arc.RunnerRegistrationFinalizer) || slices.Contains(s.Object.Finalizers, arc.LegacyPodFinalizer) {
 		r.report.Registered = append(r.report.Registered, Registration{s.Object, info})
 	}
 }

@@ -79,6 +79,10 @@ type Survey struct {
 	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
 	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
+	// Webhooks are the legacy chart's, and Linked the Pods and Secrets of jobs of
+	// legacy runners, for Scope Legacy; Custom has the runners' Pods then, too.
+	Webhooks []Webhooks
+	Linked   []Object
 	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
 	Installed []Installed
 	// Busy holds the jobs of EphemeralRunners by UID.
@@ -101,46 +105,12 @@ type Survey struct {
 // survey takes the picture; everything is read concurrently. It never fails as
 // a whole: what could not be read is in Unknown.
 func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
-	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}}
-	var (
-		mu      sync.Mutex
-		readers sync.WaitGroup
-	)
-	absent := map[string]bool{}
-	read := func(what string, do func(add func(func())) error) {
-		readers.Go(func() {
-			err := do(func(add func()) {
-				mu.Lock()
-				defer mu.Unlock()
-				add()
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case apierrors.IsNotFound(err) && strings.HasSuffix(what, "."+arc.Group):
-				absent[what] = true
-			case err != nil:
-				s.Unknown = append(s.Unknown, Unknown{what, err})
-			}
-		})
+	if o.Scope == Legacy {
+		return surveyLegacy(ctx, c, o)
 	}
-
-	if o.ReleaseNamespace != "" {
-		read("the off switch", func(add func(func())) error {
-			off, err := switchedOff(ctx, c, o.ReleaseNamespace)
-			add(func() { s.Off = off })
-			return err
-		})
-	}
-	read("the Helm release", func(add func(func())) error {
-		record, err := findRecord(ctx, c, o)
-		if errors.Is(err, release.ErrNotFound) {
-			add(func() { s.ProofErr = err })
-			return nil
-		}
-		add(func() { s.Record = record })
-		return err
-	})
+	r := newReading(ctx, c, o)
+	s, read := r.s, r.read
+	r.proof()
 	for _, gvr := range arc.Resources() {
 		read(gvr.GroupResource().String(), func(add func(func())) error {
 			return c.Each(ctx, gvr, o.customNamespace(gvr.Resource), metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
@@ -199,39 +169,109 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 		})
 	}
 	if o.Scope == Controller {
-		for _, name := range arc.CRDs() {
-			read("crd "+name, func(add func(func())) error {
-				m, err := getMetadata(ctx, c, crdResource, name)
-				if err == nil {
-					add(func() { s.CRDs = append(s.CRDs, object(crdResource, m)) })
-				}
-				return err
-			})
-		}
+		r.crds(arc.CRDs())
 	}
 	if o.Scope != ScaleSet {
-		readers.Go(func() {
-			// For advice only: what cannot be read hinders nothing.
-			s.Obstacles, s.ObstaclesErr = findObstacles(ctx, c)
+		r.surroundings()
+	}
+	r.end()
+	askForRights(ctx, c, s)
+	return s
+}
+
+// reading is a survey being taken.
+type reading struct {
+	ctx context.Context
+	c   *kube.Client
+	o   Options
+	s   *Survey
+
+	mu      sync.Mutex
+	readers sync.WaitGroup
+	// absent names the resources, and so the CRDs, that the API server does not know.
+	absent map[string]bool
+}
+
+func newReading(ctx context.Context, c *kube.Client, o Options) *reading {
+	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}}
+	return &reading{ctx: ctx, c: c, o: o, s: s, absent: map[string]bool{}}
+}
+
+// read reads one thing; add is for changing the survey.
+func (r *reading) read(what string, do func(add func(func())) error) {
+	r.readers.Go(func() {
+		err := do(func(add func()) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			add()
 		})
-		read("namespaces", func(add func(func())) error {
-			found, live, err := terminating(ctx, c, o.Namespace)
-			add(func() { s.Terminating, s.Live = found, live })
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch {
+		case apierrors.IsNotFound(err) && (strings.HasSuffix(what, "."+arc.Group) || strings.HasSuffix(what, "."+arc.LegacyGroup)):
+			r.absent[what] = true
+		case err != nil:
+			r.s.Unknown = append(r.s.Unknown, Unknown{what, err})
+		}
+	})
+}
+
+// proof reads whether anything is to be done at all.
+func (r *reading) proof() {
+	if r.o.ReleaseNamespace != "" {
+		r.read("the off switch", func(add func(func())) error {
+			off, err := switchedOff(r.ctx, r.c, r.o.ReleaseNamespace)
+			add(func() { r.s.Off = off })
 			return err
 		})
 	}
-	readers.Wait()
-	askForRights(ctx, c, s)
+	r.read("the Helm release", func(add func(func())) error {
+		record, err := findRecord(r.ctx, r.c, r.o)
+		if errors.Is(err, release.ErrNotFound) {
+			add(func() { r.s.ProofErr = err })
+			return nil
+		}
+		add(func() { r.s.Record = record })
+		return err
+	})
+}
 
+func (r *reading) crds(names []string) {
+	for _, name := range names {
+		r.read("crd "+name, func(add func(func())) error {
+			m, err := getMetadata(r.ctx, r.c, crdResource, name)
+			if err == nil {
+				add(func() { r.s.CRDs = append(r.s.CRDs, object(crdResource, m)) })
+			}
+			return err
+		})
+	}
+}
+
+// surroundings reads what of others may be in the way, and the namespaces.
+func (r *reading) surroundings() {
+	r.readers.Go(func() {
+		// For advice only: what cannot be read hinders nothing.
+		r.s.Obstacles, r.s.ObstaclesErr = findObstacles(r.ctx, r.c)
+	})
+	r.read("namespaces", func(add func(func())) error {
+		found, live, err := terminating(r.ctx, r.c, r.o.Namespace)
+		add(func() { r.s.Terminating, r.s.Live = found, live })
+		return err
+	})
+}
+
+// end waits until everything is read.
+func (r *reading) end() {
+	r.readers.Wait()
 	// "Not found" is the answer for a resource whose CRD is gone, but also for
 	// one that is not served yet: only both answers together mean absent.
-	for _, crd := range s.CRDs {
-		if absent[crd.Name] && !crd.Deleting {
-			s.Unknown = append(s.Unknown, Unknown{crd.Name, errors.New("the CRD exists, but the API server does not serve it")})
+	for _, crd := range r.s.CRDs {
+		if r.absent[crd.Name] && !crd.Deleting {
+			r.s.Unknown = append(r.s.Unknown, Unknown{crd.Name, errors.New("the CRD exists, but the API server does not serve it")})
 		}
 	}
-	s.order()
-	return s
+	r.s.order()
 }
 
 // addCore sorts a core object into the survey.
@@ -250,10 +290,10 @@ func (s *Survey) addCore(o Object, m *metav1.PartialObjectMetadata) {
 // order makes the survey, and with it the plan, the same for the same cluster.
 func (s *Survey) order() {
 	rank := map[string]int{}
-	for i, gvr := range slices.Concat(arc.Resources(), protectedResources) {
+	for i, gvr := range slices.Concat(arc.Resources(), protectedResources, arc.LegacyResources()) {
 		rank[gvr.Resource] = i
 	}
-	for _, objects := range [][]Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents} {
+	for _, objects := range [][]Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents, s.Linked} {
 		slices.SortFunc(objects, func(a, b Object) int {
 			return cmp.Or(
 				cmp.Compare(rank[a.Resource.Resource], rank[b.Resource.Resource]),
@@ -263,6 +303,9 @@ func (s *Survey) order() {
 	}
 	slices.SortFunc(s.Controllers, func(a, b ARC) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.Webhooks, func(a, b Webhooks) int {
+		return cmp.Or(cmp.Compare(a.Resource.Resource, b.Resource.Resource), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(s.Unknown, func(a, b Unknown) int { return cmp.Compare(a.What, b.What) })
 }
@@ -289,14 +332,19 @@ func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) Ob
 	if gvr == arc.Resource(arc.AutoscalingRunnerSets) {
 		o.ScaleSet = types.NamespacedName{Namespace: m.Namespace, Name: m.Name}
 	}
-	for _, owner := range m.OwnerReferences {
-		if !strings.HasPrefix(owner.APIVersion, arc.Group+"/") {
-			o.Owner = ""
-			break
-		}
-		o.Owner = owner.UID
-	}
+	o.Owner = owner(m, arc.Group)
 	return o
+}
+
+// owner is the UID of an object's owner where all of its owners are of a group.
+func owner(m *metav1.PartialObjectMetadata, group string) (uid types.UID) {
+	for _, o := range m.OwnerReferences {
+		if !strings.HasPrefix(o.APIVersion, group+"/") {
+			return ""
+		}
+		uid = o.UID
+	}
+	return uid
 }
 
 // isListenerRBAC recognises the Role and RoleBinding which the controller makes

@@ -20,6 +20,7 @@ func TestRender(t *testing.T) {
 		"controller":       nil,
 		"single-namespace": {"watchNamespace": "runners"},
 		"scale-set":        {"scope": "scale-set", "controllerNamespace": "controllers"},
+		"legacy":           {"scope": "legacy"},
 	}
 	for name, values := range tests {
 		t.Run(name, func(t *testing.T) {

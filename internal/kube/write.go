@@ -92,10 +92,27 @@ func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string
 	}
 }
 
+// ScaleToZero sets the replicas of exactly this object to none. Absence, and an
+// object of another UID in its place, are success.
+func (c *Client) ScaleToZero(ctx context.Context, t Target) error {
+	if err := c.merge(ctx, t, map[string]any{"metadata": map[string]any{"uid": t.UID}, "spec": map[string]any{"replicas": 0}}); err != nil {
+		return fmt.Errorf("scaling %s to zero: %w", t, err)
+	}
+	return nil
+}
+
 // RemoveAnnotation removes an annotation from exactly this object. Absence, and
 // an object of another UID in its place, are success.
 func (c *Client) RemoveAnnotation(ctx context.Context, t Target, key string) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": t.UID, "annotations": map[string]any{key: nil}}})
+	if err := c.merge(ctx, t, map[string]any{"metadata": map[string]any{"uid": t.UID, "annotations": map[string]any{key: nil}}}); err != nil {
+		return fmt.Errorf("removing the annotation %s from %s: %w", key, t, err)
+	}
+	return nil
+}
+
+// merge patches an object, which the patch names by its UID.
+func (c *Client) merge(ctx context.Context, t Target, change map[string]any) error {
+	patch, err := json.Marshal(change)
 	if err != nil {
 		return err
 	}
@@ -105,7 +122,7 @@ func (c *Client) RemoveAnnotation(ctx context.Context, t Target, key string) err
 	})
 	// Without a resourceVersion a patch conflicts only when the UID differs.
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("removing the annotation %s from %s: %w", key, t, err)
+		return err
 	}
 	return nil
 }

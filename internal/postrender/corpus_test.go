@@ -35,7 +35,7 @@ func TestCorpus(t *testing.T) {
 			return err
 		}
 		name := filepath.Base(path)
-		isARC := strings.HasPrefix(name, "controller-") || strings.HasPrefix(name, "scaleset-")
+		isARC := strings.HasPrefix(name, "controller-") || strings.HasPrefix(name, "scaleset-") || strings.HasPrefix(name, "legacy-")
 		t.Run(path, func(t *testing.T) {
 			var joined []byte
 			for d := range manifest.Documents(helm3) {
@@ -87,6 +87,15 @@ func TestCorpus(t *testing.T) {
 				release, namespace = "arc-runner-set", "arc-runners"
 				if !strings.Contains(result.Added, "--controller-namespace=arc-systems\n") {
 					t.Error("the controller's namespace was not found")
+				}
+			}
+			if strings.HasPrefix(name, "legacy-") {
+				release, namespace = "legacy", "actions-runner-system"
+				if !strings.Contains(result.Added, "--scope=legacy\n") {
+					t.Error("the scope")
+				}
+				if strings.Contains(name, "singleNamespace") != strings.Contains(result.Added, "--watch-namespace=actions-runner-system\n") {
+					t.Error("the watched namespace")
 				}
 			}
 			if strings.Contains(name, "watchSingleNamespace") != strings.Contains(result.Added, "--watch-namespace=arc-runners\n") {

@@ -125,8 +125,8 @@ func (t *tee) Read(p []byte) (int, error) {
 }
 
 // Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
-// of ARC's controller or an AutoscalingRunnerSet; the controller wins where both
-// are. On its way to Helm 3, which takes no hook from a post-renderer, it adds
+// of ARC's controller or of the legacy one, or an AutoscalingRunnerSet; the first
+// of these wins where several are. On its way to Helm 3, which takes no hook from a post-renderer, it adds
 // what enrols the hook afterwards, from inside the cluster. A stream without ARC,
 // or with the hook in it, comes back as it is: Helm 4's strategy "separate" calls
 // a post-renderer for hooks and for manifests, and only the latter have the

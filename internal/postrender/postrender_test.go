@@ -45,7 +45,7 @@ func output(t *testing.T, r Result) string {
 }
 
 func TestInject(t *testing.T) {
-	for _, name := range []string{"controller", "scale-set"} {
+	for _, name := range []string{"controller", "scale-set", "legacy"} {
 		t.Run(name, func(t *testing.T) {
 			input := testdata(t, name+".yaml")
 			result, err := Inject(input, Options{})

@@ -12,6 +12,13 @@ allows.
 {{- if eq .Values.scope "scale-set" }}
 - {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, objects]}
 - {name: {{ $outer | quote }}, namespace: {{ .Values.controllerNamespace | default .Release.Namespace | quote }}, rules: [listeners]}
+{{- else if and (eq .Values.scope "legacy") .Values.watchNamespace }}
+- {name: {{ $outer | quote }}, rules: [legacyCRDs, legacyWebhooks, legacyOthers]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, legacyPods]}
+- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [legacyObjects]}
+{{- else if eq .Values.scope "legacy" }}
+- {name: {{ $outer | quote }}, rules: [legacyCRDs, legacyWebhooks, legacyObjects, legacyOthers]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self]}
 {{- else if .Values.watchNamespace }}
 - {name: {{ $outer | quote }}, rules: [crds, others]}
 - {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}, listeners]}
@@ -107,6 +114,11 @@ allows.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list]
+{{- include "arc-cleanup.rules.surroundings" . }}
+{{- end -}}
+
+{{/* surroundings: what else may be in the way, read only. */}}
+{{- define "arc-cleanup.rules.surroundings" }}
 # A controller in a namespace that is being deleted uses nothing any more; and
 # such a namespace, when ARC's objects held it, is waited for.
 - apiGroups: [""]
@@ -139,5 +151,77 @@ allows.
     - autoscalinglisteners.actions.github.com
     - ephemeralrunnersets.actions.github.com
     - ephemeralrunners.actions.github.com
+  verbs: [get, list, watch, patch, delete]
+{{- end -}}
+
+{{/* legacyObjects: what the legacy controller leaves behind. */}}
+{{- define "arc-cleanup.rules.legacyObjects" }}
+# Its custom resources: scaled to zero, deleted, waited for, and freed of ARC's
+# finalizer.
+- apiGroups: [actions.summerwind.dev]
+  resources: [horizontalrunnerautoscalers, runnerdeployments, runnerreplicasets, runnersets, runners]
+  verbs: [get, list, watch, patch, delete]
+# Runners' Pods, which have two of ARC's finalizers; those whose owner is gone are
+# deleted.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch, delete]
+# Of jobs in Pods of their own, Secrets that nothing owns.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, delete]
+# What else runners own, for the same reason as their Pods.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [list, watch, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [list, watch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [list, watch, delete]
+{{- end -}}
+
+{{/* legacyPods: where there is no right to all Pods. */}}
+{{- define "arc-cleanup.rules.legacyPods" }}
+# Does the controller crash?
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+{{- end -}}
+
+{{/* legacyWebhooks: beyond the right to list them, which surroundings gives. */}}
+{{- define "arc-cleanup.rules.legacyWebhooks" }}
+# The release's own, which refuse the removal of a finalizer once nobody answers.
+# Their names depend on the legacy chart's values.
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingwebhookconfigurations, mutatingwebhookconfigurations]
+  verbs: [delete]
+{{- end -}}
+
+{{/* legacyOthers: who else is here, read only. */}}
+{{- define "arc-cleanup.rules.legacyOthers" }}
+# Does somebody else in this cluster use the legacy CRDs?
+- apiGroups: [actions.summerwind.dev]
+  resources: [horizontalrunnerautoscalers, runnerdeployments, runnerreplicasets, runnersets, runners]
+  verbs: [list]
+# Which Deployments are legacy controllers? The containers tell.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list]
+{{- include "arc-cleanup.rules.surroundings" . }}
+{{- end -}}
+
+{{/* legacyCRDs: the cluster's part of legacy ARC. */}}
+{{- define "arc-cleanup.rules.legacyCRDs" }}
+# As ARC's four CRDs.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames:
+    - horizontalrunnerautoscalers.actions.summerwind.dev
+    - runnerdeployments.actions.summerwind.dev
+    - runnerreplicasets.actions.summerwind.dev
+    - runnersets.actions.summerwind.dev
+    - runners.actions.summerwind.dev
   verbs: [get, list, watch, patch, delete]
 {{- end -}}

@@ -1,0 +1,378 @@
+package cleanup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+var statefulSetResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
+
+// legacyKinds are, for Scope Legacy, the kinds that take part, children before
+// parents: the runners' Pods, which have finalizers, and the custom resources.
+func legacyKinds() []schema.GroupVersionResource {
+	return append([]schema.GroupVersionResource{podResource}, arc.LegacyResources()...)
+}
+
+// legacyOwned are the kinds, beside Pods, that a RunnerSet or a Runner owns
+// (controllers/actions.summerwind.net/runnerset_controller.go, runner_controller.go).
+var legacyOwned = []schema.GroupVersionResource{statefulSetResource, serviceAccountResource, roleResource, roleBindingResource}
+
+// Webhooks is a configuration of the legacy chart's webhooks.
+type Webhooks struct {
+	Object
+	// Service is the one that answers them.
+	Service types.NamespacedName
+	// Dead says why nobody answers; empty when somebody may.
+	Dead string
+}
+
+// surveyLegacy is survey for Scope Legacy.
+func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
+	r := newReading(ctx, c, o)
+	s := r.s
+	r.proof()
+	for _, gvr := range arc.LegacyResources() {
+		r.read(gvr.GroupResource().String(), func(add func(func())) error {
+			return c.Each(ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				obj := legacyObject(gvr, m)
+				add(func() { s.Custom = append(s.Custom, obj) })
+				return nil
+			})
+		})
+	}
+	r.read("what legacy runners own", func(add func(func())) error {
+		found, err := legacyDependents(ctx, c, o.coreNamespace())
+		add(func() {
+			s.Custom, s.Dependents = append(s.Custom, found.pods...), found.owned
+			s.Linked, s.Busy = found.linked, found.busy
+		})
+		return err
+	})
+	r.read("legacy ARC controllers", func(add func(func())) error {
+		found, err := legacyControllers(ctx, c)
+		add(func() { s.Controllers = found })
+		return err
+	})
+	r.read("legacy webhooks", func(add func(func())) error {
+		found, err := legacyWebhooks(ctx, c)
+		add(func() { s.Webhooks = found })
+		return err
+	})
+	r.crds(arc.LegacyCRDs())
+	r.surroundings()
+	r.end()
+	return s
+}
+
+// legacyObject is object for what legacy custom resources own, and for themselves.
+func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) Object {
+	o := object(gvr, m)
+	o.Owner = owner(m, arc.LegacyGroup)
+	return o
+}
+
+// legacyRest is what legacyDependents finds.
+type legacyRest struct {
+	pods  []Object // of runners
+	owned []Object // these and others, as far as a custom resource owns them
+	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
+	// runner's Pod still tells.
+	linked []Object
+	busy   map[types.UID]Job
+}
+
+// legacyDependents finds runners' Pods, and what else custom resources own. A
+// RunnerSet's Pods are owned by a StatefulSet; they count as the RunnerSet's.
+func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (found legacyRest, err error) {
+	found.busy = map[types.UID]Job{}
+	sets := map[types.UID]types.UID{}
+	for _, gvr := range legacyOwned {
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+			if o := legacyObject(gvr, m); o.Owner != "" {
+				found.owned = append(found.owned, o)
+				sets[o.UID] = o.Owner
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
+	}
+	// pod returns the Pod, if it is a runner's.
+	pod := func(m *metav1.PartialObjectMetadata) (o Object, is bool) {
+		o = legacyObject(podResource, m)
+		for _, ref := range m.OwnerReferences {
+			if set := sets[ref.UID]; set != "" {
+				o.Owner = set
+			}
+		}
+		own, _ := arc.Finalizers(o.Finalizers)
+		return o, o.Owner != "" || len(own) > 0
+	}
+	err = c.Each(ctx, podResource, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if o, is := pod(m); is {
+			found.pods = append(found.pods, o)
+			if o.Owner != "" {
+				found.owned = append(found.owned, o)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return found, err
+	}
+	linked := map[types.NamespacedName]bool{}
+	for _, o := range found.pods {
+		linked[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = slices.Contains(o.Finalizers, arc.LegacyLinkedFinalizer)
+	}
+	for _, gvr := range []schema.GroupVersionResource{podResource, secretResource} {
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelLegacyRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
+			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelLegacyRunnerPod]}] {
+				found.linked = append(found.linked, legacyObject(gvr, m))
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
+	}
+	// Nothing in the cluster says whether a legacy runner has a job: all that can be
+	// known is that its Pod runs, nobody has told it to stop, and GitHub has not
+	// removed it (it refuses to while there is a job).
+	running := metav1.ListOptions{FieldSelector: started}
+	return found, c.Each(ctx, podResource, namespace, running, func(m *metav1.PartialObjectMetadata) error {
+		if o, is := pod(m); is && !o.Deleting && m.Annotations[arc.AnnotationLegacyUnregistered] == "" {
+			found.busy[o.UID] = Job{Pod: o, Guessed: true}
+		}
+		return nil
+	})
+}
+
+// started selects the unfinished Pods that have come to a node.
+const started = unfinished + ",spec.nodeName!="
+
+// legacyControllers finds the legacy controllers. Of all Deployments only those
+// that may be one are read in full.
+func legacyControllers(ctx context.Context, c *kube.Client) ([]ARC, error) {
+	var candidates []types.NamespacedName
+	err := c.Each(ctx, deploymentResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if arc.MayBeLegacyController(m.Labels) {
+			candidates = append(candidates, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []ARC
+	for _, name := range candidates {
+		var d *unstructured.Unstructured
+		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+			d, err = c.Dynamic.Resource(deploymentResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+			return err
+		})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
+		}
+		var spec struct {
+			Spec struct {
+				Template struct {
+					Spec struct {
+						Containers []arc.Container `json:"containers"`
+					} `json:"spec"`
+				} `json:"template"`
+			} `json:"spec"`
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(d.Object, &spec); err != nil {
+			return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
+		}
+		watches, is := arc.LegacyController(d.GetLabels(), spec.Spec.Template.Spec.Containers)
+		if !is {
+			continue
+		}
+		a, err := controller(ctx, c, *d)
+		if err != nil {
+			return nil, err
+		}
+		a.Watches = watches
+		found = append(found, a)
+	}
+	return found, nil
+}
+
+// legacyWebhooks finds the configurations of the legacy chart's webhooks: those of
+// which every webhook has a name of that chart's and is answered by one Service.
+func legacyWebhooks(ctx context.Context, c *kube.Client) ([]Webhooks, error) {
+	var found []Webhooks
+	for _, gvr := range []schema.GroupVersionResource{validatingResource, mutatingResource} {
+		configurations, err := list(ctx, c, gvr, "", "")
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range configurations {
+			webhooks, err := webhooksOf(u)
+			if err != nil {
+				return nil, fmt.Errorf("reading %s %s: %w", gvr.Resource, u.GetName(), err)
+			}
+			if len(webhooks) == 0 {
+				continue
+			}
+			service := webhooks[0].ClientConfig.Service
+			if service.Name == "" || slices.ContainsFunc(webhooks, func(w webhook) bool {
+				return !arc.IsLegacyWebhook(w.Name) || w.ClientConfig.Service != service
+			}) {
+				continue
+			}
+			dead, err := unanswered(ctx, c, service.Namespace, service.Name)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, Webhooks{target(gvr, u), types.NamespacedName{Namespace: service.Namespace, Name: service.Name}, dead})
+		}
+	}
+	return found, nil
+}
+
+// webhooks deletes the configurations of the release's webhooks when nobody answers
+// them any more: they would refuse the removal of a Runner's finalizer. Helm
+// deletes them only after the hook.
+func (p *planner) webhooks() {
+	var steps []Step
+	for _, w := range p.s.Webhooks {
+		if why := p.dead(w); why != "" && p.releases(w) {
+			steps = append(steps, Step{Delete, w.Object, why})
+		}
+	}
+	p.phase(DeadWebhooks, steps)
+}
+
+// dead says why nobody answers the webhooks; between two crashes of a controller
+// its endpoint looks ready.
+func (p *planner) dead(w Webhooks) string {
+	if w.Dead != "" {
+		return w.Dead
+	}
+	for _, c := range p.s.Controllers {
+		if c.Namespace == w.Service.Namespace && c.Down != "" && (p.ours(c) || p.o.ReleaseNamespace == "") {
+			return fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.Down)
+		}
+	}
+	return ""
+}
+
+// releases reports whether the webhooks are those of what is being uninstalled.
+func (p *planner) releases(w Webhooks) bool {
+	switch {
+	case p.release.Name != "" && w.Release.Name != "":
+		return w.Release == p.release
+	case p.o.ReleaseNamespace != "":
+		return w.Service.Namespace == p.o.ReleaseNamespace
+	}
+	return !slices.ContainsFunc(p.others, func(c ARC) bool { return c.Namespace == w.Service.Namespace })
+}
+
+// linked deletes, where no controller does, the Pods and Secrets of jobs: once the
+// finalizer on the runner's Pod is gone nothing tells of them.
+func (p *planner) linked() {
+	var steps []Step
+	for _, o := range p.reachable(p.s.Linked) {
+		if !o.Deleting && !p.isLeft(o) && (p.history.Stage == Over || !p.helped(o)) {
+			steps = append(steps, Step{Delete, o, "of a job, and nothing owns it"})
+		}
+	}
+	p.phase(Linked, steps)
+}
+
+// isLegacyRoot reports whether somebody made this legacy object, and it has
+// runners.
+func isLegacyRoot(o Object) bool {
+	return o.Resource.Group == arc.LegacyGroup && o.Resource.Resource != arc.HorizontalRunnerAutoscalers && o.Owner == ""
+}
+
+// liveRunners refuses a legacy object that is still installed. What is deleted
+// takes its runners along, whether they have jobs or not; scaled to zero, it lets
+// them finish (controllers/actions.summerwind.net/runnerreplicaset_controller.go).
+func (p *planner) liveRunners(o Object) Refusal {
+	kind := o.Resource.Resource[:len(o.Resource.Resource)-1]
+	r := Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("%s %s in namespace %s is still installed", kind, o.Name, o.Namespace),
+		Do:      []string{fmt.Sprintf("kubectl delete %s.%s %s --namespace %s", kind, arc.LegacyGroup, o.Name, o.Namespace)},
+	}
+	if o.Release.Name != "" {
+		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
+		r.Do = []string{fmt.Sprintf("helm uninstall %s --namespace %s", o.Release.Name, o.Release.Namespace)}
+	}
+	if o.Resource.Resource != arc.Runners {
+		r.Message += "; to let its runners finish their jobs, scale it to zero first"
+		r.Do = append([]string{fmt.Sprintf(`kubectl patch %s.%s %s --namespace %s --type merge --patch '{"spec":{"replicas":0}}'`, kind, arc.LegacyGroup, o.Name, o.Namespace)}, r.Do...)
+	}
+	return r
+}
+
+// stop has the live controller end its runners. Deleted, a RunnerDeployment or a
+// RunnerSet would take them along at once; scaled to zero, the controller removes
+// each at GitHub, which refuses while there is a job, and then deletes it. Only
+// when no runner is left are their owners deleted.
+func (p *planner) stop(helped []Object) {
+	alone := map[types.UID]bool{} // runners which nothing scales
+	for _, o := range helped {
+		if o.Resource.Resource == arc.Runners && o.Owner == "" {
+			alone[o.UID] = true
+		}
+	}
+	kinds := legacyKinds()
+	var autoscalers, stops, runners []Step
+	deletes := make([][]Step, len(kinds))
+	for _, o := range helped {
+		i := len(kinds) - 1 - slices.Index(kinds, o.Resource) // parents first
+		_, busy := p.s.Busy[o.UID]
+		switch {
+		case p.isLeft(o):
+		case o.Resource == podResource && alone[o.Owner]:
+			if busy && p.o.busyRunners() != ForceBusy {
+				delete(alone, o.Owner)
+			}
+		case o.Resource == podResource, o.Resource.Resource == arc.Runners && o.Owner != "":
+			runners = append(runners, Step{Await, o, "the controller removes it at GitHub, and then here"})
+		case o.Deleting:
+			deletes[i] = append(deletes[i], Step{Await, o, "already being deleted"})
+		case o.Resource.Resource == arc.HorizontalRunnerAutoscalers:
+			autoscalers = append(autoscalers, Step{Delete, o, "it would start runners again"})
+		case o.Resource.Resource == arc.Runners:
+			// Below: its Pod decides.
+		default:
+			if o.Owner == "" {
+				stops = append(stops, Step{Stop, o, "lets its runners finish"})
+			}
+			deletes[i] = append(deletes[i], Step{Delete, o, "without runners"})
+		}
+	}
+	if len(runners) > 0 {
+		p.phase(StopRunners, autoscalers, stops)
+		p.phase(Drain, runners)
+		return
+	}
+	last := len(kinds) - 1 - slices.Index(kinds, arc.LegacyResource(arc.Runners))
+	for _, o := range helped {
+		if alone[o.UID] && !o.Deleting && !p.isLeft(o) {
+			deletes[last] = append(deletes[last], Step{Delete, o, "has no job"})
+		}
+	}
+	p.phase(Drain, append([][]Step{autoscalers}, deletes...)...)
+}

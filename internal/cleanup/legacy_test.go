@@ -1,0 +1,395 @@
+package cleanup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+var (
+	legacyByHand = Options{Scope: Legacy}
+	asLegacyHook = Options{Scope: Legacy, RequireUninstalling: true, Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
+	ofLegacy     = Options{Scope: Legacy, Release: "arc", ReleaseNamespace: "systems"}
+)
+
+func legacyCRDs() (out []Object) {
+	for _, name := range arc.LegacyCRDs() {
+		out = append(out, obj("crd "+name))
+	}
+	return out
+}
+
+const allLegacyCRDs = "delete crd runners.actions.summerwind.dev, delete crd runnerreplicasets.actions.summerwind.dev, " +
+	"delete crd runnersets.actions.summerwind.dev, delete crd runnerdeployments.actions.summerwind.dev, delete crd horizontalrunnerautoscalers.actions.summerwind.dev"
+
+// runnerPod is a legacy runner's Pod with the finalizer the controller gives it.
+func runnerPod(text, owner string, mods ...with) Object {
+	return obj(text, append([]with{finalizers(arc.LegacyPodFinalizer), owned(owner)}, mods...)...)
+}
+
+// guess is what is known of Pods that run.
+func guess(pods ...Object) map[types.UID]Job {
+	out := map[types.UID]Job{}
+	for _, o := range pods {
+		out[o.UID] = Job{Pod: o, Guessed: true}
+	}
+	return out
+}
+
+func hooks(text, service, dead string, mods ...with) Webhooks {
+	return Webhooks{obj(text, mods...), named(service), dead}
+}
+
+// family is a RunnerDeployment and all that comes of it.
+func family(mods ...with) []Object {
+	return []Object{
+		runnerPod("pod ci/r", "run ci/r"), obj("run ci/r", owned("rrs ci/d-1")),
+		obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d", mods...), obj("hra ci/d"),
+	}
+}
+
+func TestLegacyPlan(t *testing.T) {
+	const dead = "the Service systems/webhook has no ready endpoint"
+	live := []ARC{ctrl("systems/arc", "", by("systems/arc"))}
+	crashing := []ARC{{Object: obj("deploy systems/arc", by("systems/arc")), Down: "is crash-looping"}}
+	// The policy of those who uninstall a legacy controller with its runners.
+	deletes := func(o Options) Options { o.ScaleSets = DeleteScaleSets; return o }
+	with := func(o Options, b BusyRunnersPolicy) Options { o.BusyRunners = b; return deletes(o) }
+	idle := []Object{obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d"), obj("hra ci/d")}
+	alone := []Object{runnerPod("pod ci/one", "run ci/one"), obj("run ci/one")}
+	freed := []string{"release: release pod ci/r", "release: release run ci/r", "crds: " + allLegacyCRDs}
+
+	testPlans(t, map[string]planTest{
+		"without a record nothing begins": {
+			Survey{ProofErr: errors.New("no Helm release found")}, asLegacyHook, Fresh,
+			[]string{
+				"refused: no proof that anything is being uninstalled: no Helm release found",
+				"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`",
+			},
+		},
+		"what is live is named with what lets its runners finish": {
+			Survey{Record: uninstalling(), Custom: append(idle, alone[1], obj("rset team/s", by("team/app")))}, asLegacyHook, Over,
+			[]string{
+				"refused: runnerdeployment d in namespace ci is still installed; to let its runners finish their jobs, scale it to zero first",
+				`  kubectl patch runnerdeployment.actions.summerwind.dev d --namespace ci --type merge --patch '{"spec":{"replicas":0}}'`,
+				"  kubectl delete runnerdeployment.actions.summerwind.dev d --namespace ci",
+				"refused: runner one in namespace ci is still installed",
+				"  kubectl delete runner.actions.summerwind.dev one --namespace ci",
+				"refused: runnerset s in namespace team is still installed, by Helm release app; to let its runners finish their jobs, scale it to zero first",
+				`  kubectl patch runnerset.actions.summerwind.dev s --namespace team --type merge --patch '{"spec":{"replicas":0}}'`,
+				"  helm uninstall app --namespace team",
+				"release: release run ci/one",
+			},
+		},
+		"scaleSets=uninstall deletes no legacy runners": {
+			Survey{Record: uninstalling(), Custom: []Object{obj("run ci/one")}},
+			func() Options { o := asLegacyHook; o.ScaleSets = UninstallScaleSets; return o }(), Over,
+			[]string{
+				"refused: runner one in namespace ci is still installed",
+				"  kubectl delete runner.actions.summerwind.dev one --namespace ci",
+				"release: release run ci/one",
+			},
+		},
+
+		"a live controller lets the runners finish before their owners go": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: family(), CRDs: legacyCRDs(), Busy: guess(family()[0])}, deletes(asLegacyHook), Fresh,
+			append([]string{"stop: delete hra ci/d", "stop: stop rd ci/d", "drain: await pod ci/r, await run ci/r", "busy: await pod ci/r"}, freed...),
+		},
+		"then the owners go, parents first": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: idle}, deletes(asLegacyHook), Stuck,
+			[]string{"drain: delete hra ci/d", "drain: delete rd ci/d", "drain: delete rrs ci/d-1"},
+		},
+		"a runner that nothing scales is deleted when its Pod does not run": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: alone}, deletes(asLegacyHook), Fresh,
+			[]string{"drain: delete run ci/one", "release: release pod ci/one", "release: release run ci/one"},
+		},
+		"and waited for while it does": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: alone, Busy: guess(alone[0])}, deletes(asLegacyHook), Fresh,
+			[]string{"busy: await pod ci/one", "release: release pod ci/one", "release: release run ci/one"},
+		},
+		"unless it is forced": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: alone, Busy: guess(alone[0])}, with(asLegacyHook, ForceBusy), Fresh,
+			[]string{"drain: delete run ci/one", "release: release pod ci/one", "release: release run ci/one"},
+		},
+		"a controller that lives but does not get on is helped": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: family(), CRDs: legacyCRDs()}, deletes(asLegacyHook), Over,
+			[]string{
+				"release: delete hra ci/d", "release: delete rd ci/d", "release: delete rrs ci/d-1", "release: delete run ci/r", "release: delete pod ci/r",
+				"release: release pod ci/r", "release: release run ci/r", "crds: " + allLegacyCRDs,
+			},
+		},
+
+		"without a controller the finalizers go": {
+			Survey{Record: uninstalling(), Custom: family(), CRDs: legacyCRDs()}, deletes(asLegacyHook), Fresh, freed,
+		},
+		"after the webhooks that nobody answers": {
+			Survey{
+				Record: uninstalling(), Custom: family(deleting), CRDs: legacyCRDs(),
+				Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/arc")), hooks("vwc v", "systems/webhook", dead, by("systems/arc"))},
+			},
+			asLegacyHook, Fresh,
+			[]string{
+				"webhooks: delete mwc m, delete vwc v",
+				"release: release pod ci/r", "release: release run ci/r", "release: await rd ci/d", "crds: " + allLegacyCRDs,
+			},
+		},
+		"a Pod that may have a job is waited for": {
+			Survey{Record: uninstalling(), Custom: family(deleting), CRDs: legacyCRDs(), Busy: guess(family()[0])}, asLegacyHook, Fresh,
+			append([]string{"busy: await pod ci/r"}, "release: release pod ci/r", "release: release run ci/r", "release: await rd ci/d", "crds: "+allLegacyCRDs),
+		},
+		"or refused": {
+			Survey{Record: uninstalling(), Custom: family(deleting), Busy: guess(family()[0])}, with(asLegacyHook, RefuseBusy), Fresh,
+			[]string{
+				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
+				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
+				"release: release pod ci/r", "release: release run ci/r", "release: await rd ci/d",
+			},
+		},
+		"or left alone, with its namespace and the CRDs": {
+			Survey{Record: uninstalling(), Custom: append(family(deleting), obj("run other/x", owned("rrs other/y"), deleting)), CRDs: legacyCRDs(), Busy: guess(family()[0])}, with(asLegacyHook, LeaveBusy), Fresh,
+			[]string{
+				"release: release run other/x",
+				"keep: runner r is busy with a job, for all that can be known: its Pod runs, after which the controller removes it",
+				"keep: namespace ci has busy runners",
+			},
+		},
+		"what is linked to a Pod goes before its finalizer": {
+			Survey{Record: uninstalling(), Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}}, asLegacyHook, Fresh,
+			[]string{"linked: delete pod ci/r-job", "release: release pod ci/r"},
+		},
+		"unless a controller does it": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job")}}, asLegacyHook, Fresh,
+			[]string{"drain: await pod ci/r", "release: release pod ci/r"},
+		},
+		"a Pod that nothing owns is deleted": {
+			Survey{Record: uninstalling(), Custom: []Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}}, asLegacyHook, Fresh,
+			[]string{"release: delete pod ci/lost", "release: release pod ci/lost"},
+		},
+		"a Pod whose owner is gone goes, too": {
+			Survey{Record: uninstalling(), Dependents: []Object{obj("pod ci/r", owned("run ci/r")), obj("sts ci/s", owned("rset ci/s"))}}, asLegacyHook, Fresh,
+			[]string{"collect: delete pod ci/r, delete sts ci/s"},
+		},
+
+		"webhooks that are answered stay": {
+			Survey{Record: uninstalling(), Controllers: live, Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", "", by("systems/arc"))}}, asLegacyHook, Fresh, nil,
+		},
+		"those of a controller that crashes are not": {
+			Survey{Record: uninstalling(), Controllers: crashing, Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", "", by("systems/arc"))}}, asLegacyHook, Fresh,
+			[]string{"webhooks: delete mwc m"},
+		},
+		"those of another release stay, dead or not": {
+			Survey{Record: uninstalling(), Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/other")), hooks("vwc v", "team/webhook", dead)}}, asLegacyHook, Fresh, nil,
+		},
+		"by hand all that nobody answers go": {
+			Survey{Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/arc"))}}, legacyByHand, Fresh,
+			[]string{"webhooks: delete mwc m"},
+		},
+		"but not those of a controller that is installed": {
+			Survey{Controllers: []ARC{dead2("systems/arc")}, Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead)}}, legacyByHand, Fresh, nil,
+		},
+
+		"another controller keeps the CRDs and what it watches": {
+			Survey{
+				Record: uninstalling(), Controllers: []ARC{ctrl("team/arc", "ci")}, CRDs: legacyCRDs(),
+				Custom: append(family(), obj("run old/x", owned("rrs old/y"), deleting)),
+			},
+			asLegacyHook, Fresh,
+			[]string{"release: release run old/x", "keep: the controller team/arc uses them"},
+		},
+		"one namespace only": {
+			Survey{Record: uninstalling(), CRDs: legacyCRDs(), Custom: []Object{obj("run ci/x", deleting), obj("run old/x")}},
+			func() Options { o := asLegacyHook; o.WatchNamespace = "ci"; return o }(), Fresh,
+			[]string{"release: release run ci/x", "keep: 1 custom resources in namespace old are not this release's"},
+		},
+	})
+}
+
+func dead2(name string) ARC { return dead(ctrl(name, "")) }
+
+// legacyDeployment is a legacy controller as the API has it, scaled is how many of
+// its replicas are ready.
+func legacyDeployment(name, path string, ready int, args ...any) item {
+	it := whole(obj("deploy " + name))[0]
+	it.labels[arc.LabelChart] = "actions-runner-controller-0.23.7"
+	it.rest = map[string]any{
+		"spec": map[string]any{
+			"selector": map[string]any{"matchLabels": map[string]any{"app": it.Name}},
+			"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"image": "mirror/arc:1", "command": []any{path}, "args": args}}}},
+		},
+		"status": map[string]any{"readyReplicas": ready},
+	}
+	return it
+}
+
+// legacyHooks is a webhook configuration of the chart.
+func legacyHooks(text, service string, names ...string) item {
+	it := whole(obj(text, by("systems/arc")))[0]
+	n := named(service)
+	var webhooks []any
+	for _, name := range names {
+		webhooks = append(webhooks, map[string]any{"name": name, "clientConfig": map[string]any{"service": map[string]any{"namespace": n.Namespace, "name": n.Name}}})
+	}
+	it.rest = map[string]any{"webhooks": webhooks}
+	return it
+}
+
+func onNode(it item) item {
+	it.rest = map[string]any{"spec": map[string]any{"nodeName": "n"}}
+	return it
+}
+
+func TestLegacySurvey(t *testing.T) {
+	t.Parallel()
+	unregistered := onNode(whole(runnerPod("pod ci/done", "run ci/done"))[0])
+	unregistered.annotations[arc.AnnotationLegacyUnregistered] = "2026-01-02T03:04:05Z"
+	items := whole(legacyCRDs()...)
+	items = append(items, whole(
+		obj("run ci/r", owned("rrs ci/d-1")), obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d"), obj("rset ci/s"), obj("hra ci/d"),
+		obj("sts ci/s-1", owned("rset ci/s")), obj("sts ci/theirs"), obj("sa ci/r", owned("run ci/r")), obj("role ci/theirs"),
+		runnerPod("pod ci/waiting", "run ci/r"), obj("pod ci/theirs"), obj("pod ci/er", owned("er ci/x")),
+	)...)
+	linked := whole(runnerPod("pod ci/kube", "run ci/r", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer)),
+		obj("pod ci/kube-job"), obj("secret ci/kube-job"), obj("secret ci/busy-job"), obj("pod other/kube-job"))
+	for i, of := range []string{"kube", "kube", "busy", "kube"} {
+		linked[i+1].labels[arc.LabelLegacyRunnerPod] = of
+	}
+	items = append(append(items, linked...),
+		onNode(whole(runnerPod("pod ci/busy", "run ci/r"))[0]), onNode(whole(runnerPod("pod ci/ending", "run ci/r", deleting))[0]), unregistered,
+		onNode(whole(runnerPod("pod ci/s-1-0", "sts ci/s-1"))[0]), onNode(whole(obj("pod ci/app"))[0]),
+		legacyDeployment("systems/renamed", "/manager", 1, "--watch-namespace=ci"), legacyDeployment("systems/down", "/manager", 0),
+		legacyDeployment("systems/server", "/github-webhook-server", 1), deployment(ctrl("systems/modern", "")),
+		legacyHooks("mwc dead", "systems/gone", "mutate.runner.actions.summerwind.dev", "mutate-runner-pod.webhook.actions.summerwind.dev"),
+		legacyHooks("vwc live", "systems/live", "validate.runner.actions.summerwind.dev"),
+		legacyHooks("vwc mixed", "systems/gone", "validate.runner.actions.summerwind.dev", "validate.example.com"),
+	)
+	_, c := newAPI(t, append(items, endpoints("systems/live", true)...)...)
+	s := survey(t.Context(), c, legacyByHand)
+	if len(s.Unknown) > 0 {
+		t.Fatal(s.Unknown)
+	}
+	names := func(objects []Object) (out []string) {
+		for _, o := range objects {
+			out = append(out, ref(o)+" of "+string(o.Owner))
+		}
+		return out
+	}
+	expectStrings(t, "custom", names(s.Custom),
+		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
+		"run ci/r of rrs ci/d-1", "rrs ci/d-1 of rd ci/d", "rset ci/s of ", "rd ci/d of ", "hra ci/d of ")
+	dependents := names(s.Dependents)
+	slices.Sort(dependents)
+	expectStrings(t, "dependents", dependents,
+		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
+		"sa ci/r of run ci/r", "sts ci/s-1 of rset ci/s")
+	expectStrings(t, "linked", names(s.Linked), "pod ci/kube-job of ", "secret ci/kube-job of ")
+	var busy, rest []string
+	for _, j := range s.Busy {
+		busy = append(busy, ref(j.Pod))
+	}
+	slices.Sort(busy)
+	expectStrings(t, "busy", busy, "pod ci/busy", "pod ci/s-1-0")
+	for _, a := range s.Controllers {
+		rest = append(rest, fmt.Sprintf("%s %q %q", ref(a.Object), a.Watches, a.Down))
+	}
+	for _, w := range s.Webhooks {
+		rest = append(rest, fmt.Sprintf("%s %s %q", ref(w.Object), w.Service, w.Dead))
+	}
+	for _, crd := range s.CRDs {
+		rest = append(rest, ref(crd))
+	}
+	want := []string{
+		`deploy systems/down "" "has no ready replica"`, `deploy systems/renamed "ci" ""`,
+		`mwc dead systems/gone "the Service systems/gone does not exist"`, `vwc live systems/live ""`,
+	}
+	for _, crd := range legacyCRDs() {
+		want = append(want, ref(crd))
+	}
+	slices.Sort(want)
+	slices.Sort(rest)
+	if diff := cmp.Diff(want, rest); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestLegacyRunFreesAStuckCluster: the controller is gone, and its webhooks refuse
+// every update of a Runner.
+func TestLegacyRunFreesAStuckCluster(t *testing.T) {
+	t.Parallel()
+	items := append(whole(legacyCRDs()...), whole(family(deleting)...)...)
+	items = append(items, whole(runnerPod("pod ci/s-1-0", "sts ci/s-1", deleting), obj("pod ci/theirs", finalizers("example.com/hold")))...)
+	a, c := newAPI(t, append(items, legacyHooks("mwc m", "systems/gone", "mutate.runner.actions.summerwind.dev"))...)
+	a.fault = func(request string) int {
+		if strings.HasPrefix(request, "PATCH run ") && a.objects["mwc m"] != nil {
+			return http.StatusInternalServerError
+		}
+		return 0
+	}
+	// The garbage collector.
+	a.react = func(a *api, request string) {
+		if request == "DELETE crd runners.actions.summerwind.dev" {
+			go a.take("pod ci/r")
+		}
+	}
+	r := Run(t.Context(), c, graced(ofLegacy, ample), quiet)
+	expect(t, r, outcome{Verdict: Done})
+	expectStrings(t, "left", a.left(), "pod ci/theirs")
+	if want := "still registered at GitHub, which removes it in time: 2 runners: "; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
+		t.Errorf("the report does not say %q:\n%s", want, r.Text(10))
+	}
+}
+
+// TestLegacyRunLetsTheControllerFinish plays the controller, which removes runners
+// once their owner is scaled to zero, and only then may the owner go.
+func TestLegacyRunLetsTheControllerFinish(t *testing.T) {
+	t.Parallel()
+	items := append(whole(legacyCRDs()...), whole(family()...)...)
+	controller := legacyDeployment("systems/arc", "/manager", 1)
+	controller.annotations[arc.AnnotationReleaseName], controller.annotations[arc.AnnotationReleaseNamespace] = "arc", "systems"
+	a, c := newAPI(t, append(items, controller)...)
+	var order []string
+	a.react = func(a *api, request string) {
+		order = append(order, request)
+		if request == "PATCH rd ci/d" {
+			go func() {
+				time.Sleep(300 * time.Millisecond)
+				a.take("pod ci/r", "run ci/r")
+			}()
+		}
+	}
+	o := graced(ofLegacy, ample)
+	o.ReleaseNamespace, o.ScaleSets = "systems", DeleteScaleSets
+	expect(t, Run(t.Context(), c, o, quiet), outcome{Verdict: Done})
+	if want := []string{"DELETE hra ci/d", "PATCH rd ci/d", "DELETE rd ci/d", "DELETE rrs ci/d-1"}; !slices.Equal(order[:min(4, len(order))], want) {
+		t.Errorf("writes %q, want first %q", order, want)
+	}
+	expectStrings(t, "left", a.left(), "deploy systems/arc")
+}
+
+func TestLegacyRunRefusesWhenTheJobsDoNotEnd(t *testing.T) {
+	t.Parallel()
+	items := append(whole(legacyCRDs()...), whole(family(deleting)[1:]...)...)
+	a, c := newAPI(t, append(items, onNode(whole(family()[0])[0]))...)
+	r := runFor(t, c, time.Second, graced(ofLegacy, ample))
+	if r.Verdict != Refused || len(r.Refusals) != 1 || !strings.Contains(r.Refusals[0].Message, "runner r in namespace ci is busy") {
+		t.Errorf("%s", r.Text(10))
+	}
+	expectStrings(t, "writes", a.written())
+}
+
+func runFor(t *testing.T, c *kube.Client, budget time.Duration, o Options) *Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), budget, ErrBudget)
+	defer cancel()
+	return Run(ctx, c, o, quiet)
+}
