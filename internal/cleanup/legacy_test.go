@@ -72,14 +72,16 @@ func TestLegacyPlan(t *testing.T) {
 
 	testPlans(t, map[string]planTest{
 		"without a record nothing begins": {
-			Survey{ProofErr: errors.New("no Helm release found")}, asLegacyHook, Fresh,
+			Survey{ProofErr: errors.New("no Helm release found")},
+			asLegacyHook, Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: no Helm release found",
 				"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`",
 			},
 		},
 		"what is live is named with what lets its runners finish": {
-			Survey{Record: uninstalling(), Custom: append(idle, alone[1], obj("rset team/s", by("team/app")))}, asLegacyHook, Over,
+			Survey{Record: uninstalling(), Custom: append(idle, alone[1], obj("rset team/s", by("team/app")))},
+			asLegacyHook, Over,
 			[]string{
 				"refused: runnerdeployment d in namespace ci is still installed; to let its runners finish their jobs, scale it to zero first",
 				`  kubectl patch runnerdeployment.actions.summerwind.dev d --namespace ci --type merge --patch '{"spec":{"replicas":0}}'`,
@@ -103,27 +105,33 @@ func TestLegacyPlan(t *testing.T) {
 		},
 
 		"a live controller lets the runners finish before their owners go": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: family(), CRDs: legacyCRDs(), Busy: guess(family()[0])}, deletes(asLegacyHook), Fresh,
+			Survey{Record: uninstalling(), Controllers: live, Custom: family(), CRDs: legacyCRDs(), Busy: guess(family()[0])},
+			deletes(asLegacyHook), Fresh,
 			append([]string{"stop: delete hra ci/d", "stop: stop rd ci/d", "drain: await pod ci/r, await run ci/r", "busy: await pod ci/r"}, freed...),
 		},
 		"then the owners go, parents first": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: idle}, deletes(asLegacyHook), Stuck,
+			Survey{Record: uninstalling(), Controllers: live, Custom: idle},
+			deletes(asLegacyHook), Stuck,
 			[]string{"drain: delete hra ci/d", "drain: delete rd ci/d", "drain: delete rrs ci/d-1"},
 		},
 		"a runner that nothing scales is deleted when its Pod does not run": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: alone}, deletes(asLegacyHook), Fresh,
+			Survey{Record: uninstalling(), Controllers: live, Custom: alone},
+			deletes(asLegacyHook), Fresh,
 			[]string{"drain: delete run ci/one", "release: release pod ci/one", "release: release run ci/one"},
 		},
 		"and waited for while it does": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: alone, Busy: guess(alone[0])}, deletes(asLegacyHook), Fresh,
+			Survey{Record: uninstalling(), Controllers: live, Custom: alone, Busy: guess(alone[0])},
+			deletes(asLegacyHook), Fresh,
 			[]string{"busy: await pod ci/one", "release: release pod ci/one", "release: release run ci/one"},
 		},
 		"unless it is forced": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: alone, Busy: guess(alone[0])}, with(asLegacyHook, ForceBusy), Fresh,
+			Survey{Record: uninstalling(), Controllers: live, Custom: alone, Busy: guess(alone[0])},
+			with(asLegacyHook, ForceBusy), Fresh,
 			[]string{"drain: delete run ci/one", "release: release pod ci/one", "release: release run ci/one"},
 		},
 		"a controller that lives but does not get on is helped": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: family(), CRDs: legacyCRDs()}, deletes(asLegacyHook), Over,
+			Survey{Record: uninstalling(), Controllers: live, Custom: family(), CRDs: legacyCRDs()},
+			deletes(asLegacyHook), Over,
 			[]string{
 				"release: delete hra ci/d", "release: delete rd ci/d", "release: delete rrs ci/d-1", "release: delete run ci/r", "release: delete pod ci/r",
 				"release: release pod ci/r", "release: release run ci/r", "crds: " + allLegacyCRDs,
@@ -145,11 +153,13 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"a Pod that may have a job is waited for": {
-			Survey{Record: uninstalling(), Custom: family(deleting), CRDs: legacyCRDs(), Busy: guess(family()[0])}, asLegacyHook, Fresh,
+			Survey{Record: uninstalling(), Custom: family(deleting), CRDs: legacyCRDs(), Busy: guess(family()[0])},
+			asLegacyHook, Fresh,
 			append([]string{"busy: await pod ci/r"}, "release: release pod ci/r", "release: release run ci/r", "release: await rd ci/d", "crds: "+allLegacyCRDs),
 		},
 		"or refused": {
-			Survey{Record: uninstalling(), Custom: family(deleting), Busy: guess(family()[0])}, with(asLegacyHook, RefuseBusy), Fresh,
+			Survey{Record: uninstalling(), Custom: family(deleting), Busy: guess(family()[0])},
+			with(asLegacyHook, RefuseBusy), Fresh,
 			[]string{
 				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
 				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
@@ -157,7 +167,8 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"or left alone, with its namespace and the CRDs": {
-			Survey{Record: uninstalling(), Custom: append(family(deleting), obj("run other/x", owned("rrs other/y"), deleting)), CRDs: legacyCRDs(), Busy: guess(family()[0])}, with(asLegacyHook, LeaveBusy), Fresh,
+			Survey{Record: uninstalling(), Custom: append(family(deleting), obj("run other/x", owned("rrs other/y"), deleting)), CRDs: legacyCRDs(), Busy: guess(family()[0])},
+			with(asLegacyHook, LeaveBusy), Fresh,
 			[]string{
 				"release: release run other/x",
 				"keep: runner r is busy with a job, for all that can be known: its Pod runs, after which the controller removes it",
@@ -165,19 +176,23 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"what is linked to a Pod goes before its finalizer": {
-			Survey{Record: uninstalling(), Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}}, asLegacyHook, Fresh,
+			Survey{Record: uninstalling(), Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}},
+			asLegacyHook, Fresh,
 			[]string{"linked: delete pod ci/r-job", "release: release pod ci/r"},
 		},
 		"unless a controller does it": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job")}}, asLegacyHook, Fresh,
+			Survey{Record: uninstalling(), Controllers: live, Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job")}},
+			asLegacyHook, Fresh,
 			[]string{"drain: await pod ci/r", "release: release pod ci/r"},
 		},
 		"a Pod that nothing owns is deleted": {
-			Survey{Record: uninstalling(), Custom: []Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}}, asLegacyHook, Fresh,
+			Survey{Record: uninstalling(), Custom: []Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}},
+			asLegacyHook, Fresh,
 			[]string{"release: delete pod ci/lost", "release: release pod ci/lost"},
 		},
 		"a Pod whose owner is gone goes, too": {
-			Survey{Record: uninstalling(), Dependents: []Object{obj("pod ci/r", owned("run ci/r")), obj("sts ci/s", owned("rset ci/s"))}}, asLegacyHook, Fresh,
+			Survey{Record: uninstalling(), Dependents: []Object{obj("pod ci/r", owned("run ci/r")), obj("sts ci/s", owned("rset ci/s"))}},
+			asLegacyHook, Fresh,
 			[]string{"collect: delete pod ci/r, delete sts ci/s"},
 		},
 
@@ -185,14 +200,16 @@ func TestLegacyPlan(t *testing.T) {
 			Survey{Record: uninstalling(), Controllers: live, Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", "", by("systems/arc"))}}, asLegacyHook, Fresh, nil,
 		},
 		"those of a controller that crashes are not": {
-			Survey{Record: uninstalling(), Controllers: crashing, Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", "", by("systems/arc"))}}, asLegacyHook, Fresh,
+			Survey{Record: uninstalling(), Controllers: crashing, Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", "", by("systems/arc"))}},
+			asLegacyHook, Fresh,
 			[]string{"webhooks: delete mwc m"},
 		},
 		"those of another release stay, dead or not": {
 			Survey{Record: uninstalling(), Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/other")), hooks("vwc v", "team/webhook", dead)}}, asLegacyHook, Fresh, nil,
 		},
 		"by hand all that nobody answers go": {
-			Survey{Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/arc"))}}, legacyByHand, Fresh,
+			Survey{Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/arc"))}},
+			legacyByHand, Fresh,
 			[]string{"webhooks: delete mwc m"},
 		},
 		"but not those of a controller that is installed": {
