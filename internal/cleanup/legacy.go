@@ -56,7 +56,7 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 		found, err := legacyDependents(ctx, c, o.coreNamespace())
 		add(func() {
 			s.Custom, s.Dependents = append(s.Custom, found.pods...), found.owned
-			s.Linked, s.Busy = found.linked, found.busy
+			s.Linked, s.Busy, s.Registered = found.linked, found.busy, found.registered
 		})
 		return err
 	})
@@ -91,12 +91,14 @@ type legacyRest struct {
 	// runner's Pod still tells.
 	linked []Object
 	busy   map[types.UID]Job
+	// registered are the Pods of runners that GitHub has, or may have.
+	registered map[types.UID]bool
 }
 
 // legacyDependents finds runners' Pods, and what else custom resources own. A
 // RunnerSet's Pods are owned by a StatefulSet; they count as the RunnerSet's.
 func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (found legacyRest, err error) {
-	found.busy = map[types.UID]Job{}
+	found.busy, found.registered = map[types.UID]Job{}, map[types.UID]bool{}
 	sets := map[types.UID]types.UID{}
 	for _, gvr := range legacyOwned {
 		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
@@ -153,7 +155,12 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 	// removed it (it refuses to while there is a job).
 	running := metav1.ListOptions{FieldSelector: started}
 	return found, c.Each(ctx, podResource, namespace, running, func(m *metav1.PartialObjectMetadata) error {
-		if o, is := pod(m); is && !o.Deleting && m.Annotations[arc.AnnotationLegacyUnregistered] == "" {
+		o, is := pod(m)
+		if !is || m.Annotations[arc.AnnotationLegacyUnregistered] != "" {
+			return nil
+		}
+		found.registered[o.UID] = true
+		if !o.Deleting {
 			found.busy[o.UID] = Job{Pod: o, Guessed: true}
 		}
 		return nil
@@ -252,6 +259,9 @@ func legacyWebhooks(ctx context.Context, c *kube.Client) ([]Webhooks, error) {
 // them any more: they would refuse the removal of a Runner's finalizer. Helm
 // deletes them only after the hook.
 func (p *planner) webhooks() {
+	if len(p.plan.steps(DeadWebhooks)) > 0 {
+		return
+	}
 	var steps []Step
 	for _, w := range p.s.Webhooks {
 		if why := p.dead(w); why != "" && p.releases(w) {
@@ -364,6 +374,7 @@ func (p *planner) stop(helped []Object) {
 		}
 	}
 	if len(runners) > 0 {
+		p.webhooks() // which refuse the change of replicas, too
 		p.phase(StopRunners, autoscalers, stops)
 		p.phase(Drain, runners)
 		return

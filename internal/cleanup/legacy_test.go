@@ -138,6 +138,16 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 
+		"nor do dead webhooks refuse to let it stop them": {
+			Survey{Record: uninstalling(), Controllers: live, Custom: family(), Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/arc"))}},
+			deletes(asLegacyHook), Fresh,
+			[]string{"webhooks: delete mwc m", "stop: delete hra ci/d", "stop: stop rd ci/d", "drain: await pod ci/r, await run ci/r", "release: release pod ci/r", "release: release run ci/r"},
+		},
+		"nobody's webhooks go before the jobs are over": {
+			Survey{Record: uninstalling(), Custom: family(deleting)[:1], Busy: guess(family()[0]), Webhooks: []Webhooks{hooks("mwc m", "systems/webhook", dead, by("systems/arc"))}},
+			asLegacyHook, Fresh,
+			[]string{"busy: await pod ci/r", "webhooks: delete mwc m", "release: release pod ci/r"},
+		},
 		"without a controller the finalizers go": {
 			Survey{Record: uninstalling(), Custom: family(), CRDs: legacyCRDs()}, deletes(asLegacyHook), Fresh, freed,
 		},
@@ -316,6 +326,9 @@ func TestLegacySurvey(t *testing.T) {
 	}
 	slices.Sort(busy)
 	expectStrings(t, "busy", busy, "pod ci/busy", "pod ci/s-1-0")
+	for uid := range s.Registered {
+		rest = append(rest, "registered "+string(uid))
+	}
 	for _, a := range s.Controllers {
 		rest = append(rest, fmt.Sprintf("%s %q %q", ref(a.Object), a.Watches, a.Down))
 	}
@@ -326,6 +339,7 @@ func TestLegacySurvey(t *testing.T) {
 		rest = append(rest, ref(crd))
 	}
 	want := []string{
+		"registered pod ci/busy", "registered pod ci/ending", "registered pod ci/s-1-0",
 		`deploy systems/down "" "has no ready replica"`, `deploy systems/renamed "ci" ""`,
 		`mwc dead systems/gone "the Service systems/gone does not exist"`, `vwc live systems/live ""`,
 	}
@@ -344,7 +358,8 @@ func TestLegacySurvey(t *testing.T) {
 func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 	t.Parallel()
 	items := append(whole(legacyCRDs()...), whole(family(deleting)...)...)
-	items = append(items, whole(runnerPod("pod ci/s-1-0", "sts ci/s-1", deleting), obj("pod ci/theirs", finalizers("example.com/hold")))...)
+	items = append(items, onNode(whole(runnerPod("pod ci/s-1-0", "sts ci/s-1", deleting))[0]))
+	items = append(items, whole(obj("pod ci/theirs", finalizers("example.com/hold")))...)
 	a, c := newAPI(t, append(items, legacyHooks("mwc m", "systems/gone", "mutate.runner.actions.summerwind.dev"))...)
 	a.fault = func(request string) int {
 		if strings.HasPrefix(request, "PATCH run ") && a.objects["mwc m"] != nil {
@@ -361,7 +376,7 @@ func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 	r := Run(t.Context(), c, graced(ofLegacy, ample), quiet)
 	expect(t, r, outcome{Verdict: Done})
 	expectStrings(t, "left", a.left(), "pod ci/theirs")
-	if want := "still registered at GitHub, which removes it in time: 2 runners: "; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
+	if want := "still registered at GitHub, which removes it in time: 1 runners: s-1-0"; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
 		t.Errorf("the report does not say %q:\n%s", want, r.Text(10))
 	}
 }

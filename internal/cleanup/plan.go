@@ -190,7 +190,6 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	p.refuse()
 	p.leaveBusy()
 	custom := p.reachable(s.Custom)
-	p.webhooks()
 	if h.Stage != Over {
 		helped := slices.DeleteFunc(slices.Clone(custom), func(o Object) bool { return !p.helped(o) })
 		switch {
@@ -204,6 +203,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 		}
 	}
 	p.waitForBusy()
+	p.webhooks()
 	p.linked()
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()

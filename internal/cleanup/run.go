@@ -441,7 +441,7 @@ func (r *run) registered(s Step, survey *Survey) {
 		return
 	}
 	info := survey.Sets[s.Object.UID]
-	if info.ID != "" || slices.Contains(s.Object.Finalizers, arc.RunnerRegistrationFinalizer) || slices.Contains(s.Object.Finalizers, arc.LegacyPodFinalizer) {
+	if info.ID != "" || slices.Contains(s.Object.Finalizers, arc.RunnerRegistrationFinalizer) || survey.Registered[s.Object.UID] {
 		r.report.Registered = append(r.report.Registered, Registration{s.Object, info})
 	}
 }

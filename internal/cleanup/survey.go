@@ -83,6 +83,8 @@ type Survey struct {
 	// legacy runners, for Scope Legacy; Custom has the runners' Pods then, too.
 	Webhooks []Webhooks
 	Linked   []Object
+	// Registered holds, by UID, the Pods of legacy runners that GitHub still has.
+	Registered map[types.UID]bool
 	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
 	Installed []Installed
 	// Busy holds the jobs of EphemeralRunners by UID.

@@ -49,6 +49,9 @@ func TestLegacy(t *testing.T) {
 	if err == nil || !strings.Contains(out, "runner busy in namespace arc-runners is busy with a job, for all that can be known") {
 		t.Fatalf("a Pod runs, which may have a job: %v\n%s", err, out)
 	}
+	if !strings.Contains(out, "refused: nothing was written") {
+		t.Error("something was written")
+	}
 	if _, err := runners.Get(l.ctx, "busy", metav1.GetOptions{}); err != nil {
 		t.Errorf("its Runner: %v", err)
 	}
@@ -59,7 +62,7 @@ func TestLegacy(t *testing.T) {
 		t.Fatal(err)
 	}
 	out = l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if !strings.Contains(out, "done: nothing of legacy ARC is left") {
+	if !strings.Contains(out, "done: nothing of legacy ARC is left") || strings.Contains(out, "registered at GitHub") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
 	l.nothingLeft()
