@@ -50,10 +50,14 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/release": {"internal/kube"},
 		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/version"},
 		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release"},
-		"internal/status": {"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
-			"internal/kube", "internal/manifest", "internal/release", "internal/version"},
-		"cmd/hookjob": {"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
-			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/version"},
+		"internal/status": {
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/version",
+		},
+		"cmd/hookjob": {
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/version",
+		},
 	}
 	for pkg, allowed := range tests {
 		t.Run(pkg, func(t *testing.T) {

@@ -24,6 +24,7 @@ type api struct {
 	mu      sync.Mutex
 	objects map[string]map[string]any
 	deleted []string
+	events  []map[string]any
 	fail    map[string]int // status codes by path
 }
 
@@ -83,6 +84,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Query().Get("watch") != "" {
 		refuse(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid)
+		return
+	}
+	if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/events") {
+		var event map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&event)
+		a.events = append(a.events, event)
+		answer(http.StatusCreated, event)
 		return
 	}
 	if o, ok := a.objects[r.URL.Path]; ok {

@@ -54,7 +54,7 @@ hook: enrol that one again.
 		Example: `  arc-hookjob enrol arc -n arc-systems
   arc-hookjob enrol arc -n arc-systems --set policy.grace=2m --dry-run`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.enrol(cmd, args) },
+		RunE: f.enrol,
 	}
 	fs := cmd.Flags()
 	f.register(fs)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -30,6 +32,7 @@ func (c *cluster) connect() (*kube.Client, error) {
 type target struct {
 	cluster
 	scope   string
+	backup  bool
 	options cleanup.Options
 }
 
@@ -40,12 +43,14 @@ func (t *target) register(f *pflag.FlagSet) {
 	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
 	f.StringVarP(&o.ReleaseNamespace, "release-namespace", "n", "", "namespace of the release")
 	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
+	f.StringVar(&o.Namespace, "namespace", "", "rescue this one namespace, which hangs in Terminating; the CRDs stay")
 	f.StringVar(&o.WatchNamespace, "watch-namespace", "", "the one namespace that a single-namespace controller watches")
 	f.StringVar(&o.ControllerNamespace, "controller-namespace", "", "with --scope scale-set: where the controller is; default the release's namespace")
 	f.StringSliceVar(&o.ScaleSetNames, "scale-set", nil, "with --scope scale-set: name of a scale set, where Helm did not install it; repeatable")
 	f.BoolVar(&o.RequireUninstalling, "require-uninstalling", false, "write nothing unless Helm's record says that the release is being uninstalled (default true with --job)")
-	f.StringVar((*string)(&o.ScaleSets), "scale-sets", string(cleanup.RefuseScaleSets), "with --scope controller, what happens to scale sets that are still installed: refuse or delete")
+	f.StringVar((*string)(&o.ScaleSets), "scale-sets", string(cleanup.RefuseScaleSets), "with --scope controller, what happens to scale sets that are still installed: refuse, uninstall (their Helm releases too) or delete (the AutoscalingRunnerSets)")
 	f.StringVar((*string)(&o.BusyRunners), "busy-runners", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave")
+	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets that will be gone into a Secret in the release's namespace, or by hand in the current one")
 	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
 }
 
@@ -53,8 +58,18 @@ func (t *target) register(f *pflag.FlagSet) {
 func (t *target) complete(f *pflag.FlagSet) error {
 	o := &t.options
 	o.Scope = cleanup.Scope(t.scope)
-	if o.Scope != cleanup.Controller && o.Scope != cleanup.ScaleSet {
+	switch o.Scope {
+	case cleanup.Controller, cleanup.ScaleSet:
+	default:
 		return fmt.Errorf("--scope %q: must be controller or scale-set", t.scope)
+	}
+	if o.Namespace != "" {
+		for _, other := range []string{"scope", "job", "release", "release-namespace", "watch-namespace", "controller-namespace", "scale-set", "require-uninstalling"} {
+			if f.Changed(other) {
+				return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it", other)
+			}
+		}
+		o.Scope = cleanup.Namespace
 	}
 	if o.ReleaseNamespace == "" && (o.Job != "" || o.Release != "" || o.Scope == cleanup.ScaleSet) {
 		return fmt.Errorf("--job, --release and --scope scale-set need --release-namespace")
@@ -77,9 +92,9 @@ func (t *target) complete(f *pflag.FlagSet) error {
 		}
 	}
 	switch o.ScaleSets {
-	case cleanup.RefuseScaleSets, cleanup.DeleteScaleSets:
+	case cleanup.RefuseScaleSets, cleanup.UninstallScaleSets, cleanup.DeleteScaleSets:
 	default:
-		return fmt.Errorf("--scale-sets %q: must be refuse or delete", o.ScaleSets)
+		return fmt.Errorf("--scale-sets %q: must be refuse, uninstall or delete", o.ScaleSets)
 	}
 	switch o.BusyRunners {
 	case "", cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy:
@@ -90,6 +105,17 @@ func (t *target) complete(f *pflag.FlagSet) error {
 		return fmt.Errorf("--grace %s: must be more than 0", o.Grace)
 	}
 	return nil
+}
+
+// backUp names the Secret of the backup, if there is to be one: by the start of
+// the uninstall, so that every Pod of a Job means the same.
+func (t *target) backUp(c *kube.Client, start time.Time) {
+	if t.backup {
+		t.options.Backup = types.NamespacedName{
+			Namespace: cmp.Or(t.options.ReleaseNamespace, c.Namespace),
+			Name:      "arc-cleanup-backup-" + start.UTC().Format("20060102-150405"),
+		}
+	}
 }
 
 // fromEnvironment sets every flag not given on the command line from the

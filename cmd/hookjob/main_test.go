@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
+	got = regexp.MustCompile(`backup-[0-9]{8}-[0-9]{6}`).ReplaceAllString(got, "backup-20260102-030405")
 	file := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -365,6 +367,92 @@ func TestAJobNeedsProof(t *testing.T) {
 	got := command(t.Context(), nil, "run", "--job", "hook", "-n", "systems", "--kubeconfig", a.kubeconfig(t))
 	if got.code != exitRefused || !strings.Contains(got.stderr, "no proof that anything is being uninstalled") || len(a.deleted) > 0 {
 		t.Errorf("exit code %d, deleted %q:\n%s", got.code, a.deleted, got.stderr)
+	}
+}
+
+func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		api                  *api
+		kind, reason, inText string
+	}{
+		"done":    {withCRDs(), "Normal", "CleanupDone", "nothing of ARC is left"},
+		"refused": {mixed(), "Warning", "CleanupRefused", "helm uninstall gpu --namespace runners"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.api.with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": time.Now().Format(time.RFC3339)}})
+			got := command(t.Context(), nil, "run", "--job", "hook", "-n", "systems", "--require-uninstalling=false", "--kubeconfig", test.api.kubeconfig(t))
+			if len(test.api.events) != 1 {
+				t.Fatalf("%d events:\n%s", len(test.api.events), got.stderr)
+			}
+			e := test.api.events[0]
+			of, _ := e["involvedObject"].(map[string]any)
+			if e["type"] != test.kind || e["reason"] != test.reason || !strings.Contains(e["message"].(string), test.inText) || of["uid"] != "uid-hook" {
+				t.Errorf("event %v", e)
+			}
+		})
+	}
+}
+
+func TestAnEventIsNoLongerThanTheAPIServerTakes(t *testing.T) {
+	if got := tail(strings.Repeat("ä", 600)+"end", eventBytes); len(got) > eventBytes || !strings.HasSuffix(got, "end") || !utf8.ValidString(got) {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+}
+
+func TestReasonsAreAsKubernetesWritesThem(t *testing.T) {
+	if got := reason(cleanup.OutOfTime); got != "CleanupOutOfTime" {
+		t.Error(got)
+	}
+}
+
+func TestResidueFailsOrWarns(t *testing.T) {
+	t.Parallel()
+	left := []cleanup.Left{{Why: "held"}}
+	tests := map[string]struct {
+		onResidue string
+		verdict   cleanup.Verdict
+		code      int
+	}{
+		"it fails":                {failOnResidue, cleanup.Residue, exitResidue},
+		"it warns":                {warnOnResidue, cleanup.Residue, exitDone},
+		"out of time fails":       {failOnResidue, cleanup.OutOfTime, exitOutOfTime},
+		"out of time warns":       {warnOnResidue, cleanup.OutOfTime, exitDone},
+		"a refusal always fails":  {warnOnResidue, cleanup.Refused, exitRefused},
+		"a missing right, too":    {warnOnResidue, cleanup.NotPermitted, exitNotPermitted},
+		"an interruption as well": {warnOnResidue, cleanup.Interrupted, exitInterrupted},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log strings.Builder
+			cmd := &cobra.Command{}
+			cmd.SetErr(&log)
+			f := runFlags{onResidue: test.onResidue}
+			err := f.end(cmd, newLogger(false, &log), false, &cleanup.Report{Verdict: test.verdict, Left: left})
+			code := exitDone
+			if e := exitError(0); errors.As(err, &e) {
+				code = int(e)
+			}
+			lines := logLines(t, log.String())
+			if code != test.code || lines[len(lines)-1]["verdict"] != string(test.verdict) || !strings.Contains(log.String(), "held") {
+				t.Errorf("exit code %d, want %d:\n%s", code, test.code, log.String())
+			}
+		})
+	}
+}
+
+func TestTheReportIsADocumentToo(t *testing.T) {
+	t.Parallel()
+	got := command(t.Context(), nil, "run", "--yes", "-o", "json", "--kubeconfig", mixed().kubeconfig(t))
+	var d cleanup.ReportDocument
+	if err := json.Unmarshal([]byte(got.stdout), &d); err != nil {
+		t.Fatalf("%v in %s", err, got.stdout)
+	}
+	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "helm uninstall gpu --namespace runners" {
+		t.Errorf("exit code %d, %+v", got.code, d)
 	}
 }
 

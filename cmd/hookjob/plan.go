@@ -43,11 +43,10 @@ func newPlan() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
 				return exitError(exitFailed)
 			}
+			t.backUp(client, time.Now())
 			plan := preview(cmd.Context(), client, t.options)
 			if output == "json" {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				if err := e.Encode(plan.Document()); err != nil {
+				if err := printJSON(cmd.OutOrStdout(), plan.Document()); err != nil {
 					return fmt.Errorf("writing the plan: %w", err)
 				}
 			} else {
@@ -65,6 +64,12 @@ func newPlan() *cobra.Command {
 	t.register(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
+}
+
+func printJSON(w io.Writer, document any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(document)
 }
 
 // previewTime bounds a survey by hand: an API server that cannot be reached is
@@ -101,8 +106,14 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	for _, k := range p.Kept {
 		row("-", "keep", k.Object.Namespace, name(k.Object), k.Why)
 	}
+	for _, x := range p.Obstacles {
+		row("-", "beware", "", name(x.Object), x.Why)
+	}
 	// A table that cannot be written cannot be reported on the same stream.
 	_ = table.Flush()
+	if p.ObstaclesErr != nil {
+		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %v\n", p.ObstaclesErr)
+	}
 	if p.Off {
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)
 	} else if len(p.Phases) == 0 && len(p.Refusals) == 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -33,7 +34,19 @@ type runFlags struct {
 	yes            bool
 	logFormat      string
 	terminationLog string
+	onResidue      string
+	output         string
+
+	// client and job are there as far as they could be had.
+	client *kube.Client
+	job    *unstructured.Unstructured
 }
+
+// What to do about residue.
+const (
+	failOnResidue = "fail"
+	warnOnResidue = "warn"
+)
 
 func newRun() *cobra.Command {
 	var f runFlags
@@ -50,6 +63,9 @@ By hand it prints the plan and asks first; without a terminal it needs --yes.
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
   arc-hookjob run
 
+  # One namespace that hangs in Terminating; the rest of ARC lives on
+  arc-hookjob run --namespace arc-runners
+
   # An uninstall whose hook could not run: prove it by the release's own record
   arc-hookjob run --release arc -n arc-systems --require-uninstalling`,
 		Args: cobra.NoArgs,
@@ -64,6 +80,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
 	fs.StringVar(&f.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal and json elsewhere")
+	fs.StringVar(&f.onResidue, "on-residue", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails")
+	fs.StringVarP(&f.output, "output", "o", "text", "text, or json for the report as a document on standard output; the log is on standard error")
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
 }
 
@@ -77,16 +95,32 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if f.budget <= 0 {
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
 	}
+	if f.onResidue != failOnResidue && f.onResidue != warnOnResidue {
+		return fmt.Errorf("--on-residue %q: must be fail or warn", f.onResidue)
+	}
+	if f.output != "text" && f.output != "json" {
+		return fmt.Errorf("--output %q: must be text or json", f.output)
+	}
 	console, err := isConsole(f.logFormat, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	log := newLogger(console, cmd.ErrOrStderr())
+	if console && isTerminal(cmd.ErrOrStderr()) {
+		progress := &bar{out: cmd.ErrOrStderr()}
+		defer progress.end()
+		cmd.SetErr(progress)
+		f.options.Progress = progress.show
+		log = log.Output(zerolog.ConsoleWriter{Out: progress, NoColor: os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly})
+	}
 
 	client, err := f.connect()
+	f.client = client
 	if err != nil {
 		return f.end(cmd, log, console, &cleanup.Report{Verdict: cleanup.Failed, Errs: []error{err}})
 	}
+	start := time.Now()
+	f.backUp(client, start)
 	if f.options.Job == "" && !f.yes {
 		proceed, err := confirm(cmd, client, f.options)
 		if err != nil || !proceed {
@@ -94,15 +128,19 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		}
 	}
 
-	start := time.Now()
 	if f.options.Job != "" {
 		ctx, cancel := context.WithTimeout(cmd.Context(), f.budget)
-		began, err := jobStart(ctx, client, f.options.ReleaseNamespace, f.options.Job)
+		f.job, err = readJob(ctx, client, f.options.ReleaseNamespace, f.options.Job)
 		cancel()
+		var began time.Time
+		if err == nil {
+			began, err = jobStart(f.job)
+		}
 		if err != nil {
 			log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
 		} else {
 			start = began
+			f.backUp(client, start)
 		}
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
@@ -115,9 +153,14 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 // termination message.
 func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *cleanup.Report) error {
 	if f.terminationLog != "" {
-		text := r.Text(terminationLines)
-		if err := os.WriteFile(f.terminationLog, []byte(text[max(0, len(text)-terminationBytes):]), 0o600); err != nil {
+		if err := os.WriteFile(f.terminationLog, []byte(tail(r.Text(terminationLines), terminationBytes)), 0o600); err != nil {
 			log.Warn().Err(err).Msg("could not write the termination message")
+		}
+	}
+	code := f.exitCode(r.Verdict)
+	if f.job != nil {
+		if err := record(f.client, f.job, r, code == exitDone); err != nil {
+			log.Warn().Err(err).Msg("the verdict is in this log only")
 		}
 	}
 	if console {
@@ -135,19 +178,38 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		for _, x := range r.Left {
 			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left")
 		}
+		for _, x := range r.Obstacles {
+			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
+		}
 		for _, err := range r.Errs {
 			log.Error().Err(err).Msg("error")
 		}
 		level := zerolog.InfoLevel
-		if exitCode(r.Verdict) != exitDone {
+		switch {
+		case code != exitDone:
 			level = zerolog.ErrorLevel
+		case len(r.Left) > 0:
+			level = zerolog.WarnLevel
 		}
 		log.WithLevel(level).Str("verdict", string(r.Verdict)).Msg(r.Summary())
 	}
-	if code := exitCode(r.Verdict); code != exitDone {
+	if f.output == "json" {
+		if err := printJSON(cmd.OutOrStdout(), r.Document()); err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	if code != exitDone {
 		return exitError(code)
 	}
 	return nil
+}
+
+// exitCode is that of the verdict, unless what is left is only to be warned of.
+func (f *runFlags) exitCode(v cleanup.Verdict) int {
+	if f.onResidue == warnOnResidue && (v == cleanup.Residue || v == cleanup.OutOfTime) {
+		return exitDone
+	}
+	return exitCode(v)
 }
 
 // confirm prints the plan and asks. It returns false when there is nothing to

@@ -96,8 +96,14 @@ func deployment(c ARC) item {
 	if c.Watches != "" {
 		it.labels[arc.LabelWatchSingleNamespace] = c.Watches
 	}
-	if c.Ready {
-		it.rest = map[string]any{"status": map[string]any{"readyReplicas": 1}}
+	if c.Down == "" {
+		it.rest = map[string]any{
+			"spec": map[string]any{
+				"selector": map[string]any{"matchLabels": map[string]any{"app": c.Name}},
+				"template": map[string]any{"spec": map[string]any{"serviceAccountName": c.Name}},
+			},
+			"status": map[string]any{"readyReplicas": 1},
+		}
 	}
 	return it
 }
@@ -241,7 +247,7 @@ func parse(path string) (s, namespace, name string) {
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") {
+	if strings.HasSuffix(r.URL.Path, "subjectaccessreviews") {
 		a.review(w, r)
 		return
 	}
@@ -279,11 +285,15 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata"), body)
 	}
 	if code != http.StatusOK {
+		reason := reasons[code]
+		if verb == http.MethodPost && code == http.StatusConflict {
+			reason = metav1.StatusReasonAlreadyExists
+		}
 		answer = metav1.Status{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
-			Code: int32(code), Reason: reasons[code], Message: request + " is refused",
+			Code: int32(code), Reason: reason, Message: request + " is refused",
 		}
-	} else if verb == http.MethodDelete || verb == http.MethodPatch {
+	} else if verb == http.MethodDelete || verb == http.MethodPatch || verb == http.MethodPost {
 		a.writes = append(a.writes, request)
 	}
 	react := a.react
@@ -297,17 +307,23 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text)
 }
 
-// review answers whether a write is allowed: unless the fault forbids it.
+// review answers whether a write is allowed: unless it is denied, to us or (as
+// "system:serviceaccount:... delete pods in NS") to somebody else.
 func (a *api) review(w http.ResponseWriter, r *http.Request) {
 	var review struct {
 		Spec struct {
+			User               string
 			ResourceAttributes struct{ Verb, Group, Resource, Namespace, Name string }
 		}
 	}
 	_ = json.NewDecoder(r.Body).Decode(&review)
 	asked := review.Spec.ResourceAttributes
 	a.mu.Lock()
-	denied := a.denied[asked.Verb+" "+asked.Resource]
+	who := asked.Verb + " " + asked.Resource
+	if review.Spec.User != "" {
+		who = fmt.Sprintf("%s %s in %s", review.Spec.User, who, asked.Namespace)
+	}
+	denied := a.denied[who]
 	a.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
@@ -352,6 +368,9 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		kind["items"], kind["metadata"] = items, map[string]any{"resourceVersion": fmt.Sprint(a.version)}
 		return http.StatusOK, kind
 	}
+	if verb == http.MethodPost {
+		return a.create(s, namespace, body)
+	}
 	it := a.objects[object]
 	if it == nil {
 		return http.StatusNotFound, nil
@@ -364,6 +383,9 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		}
 		a.delete(it)
 	case http.MethodPatch:
+		if it.Resource == crdResource {
+			break
+		}
 		var ops []struct {
 			Op, Path string
 			Value    json.RawMessage
@@ -388,6 +410,29 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		}
 	}
 	return http.StatusOK, a.json(it, onlyMetadata)
+}
+
+// create makes an object; with the lock.
+func (a *api) create(s, namespace string, body []byte) (int, any) {
+	var whole map[string]any
+	_ = json.Unmarshal(body, &whole)
+	m, _ := whole["metadata"].(map[string]any)
+	text := fmt.Sprintf("%s %s/%s", s, namespace, m["name"])
+	if a.objects[text] != nil {
+		return http.StatusConflict, nil
+	}
+	it := &item{Object: obj(text, finalizers()), labels: map[string]string{}, annotations: map[string]string{}, rest: whole}
+	for k, v := range m {
+		if annotations, ok := v.(map[string]any); ok && k == "annotations" {
+			for name, value := range annotations {
+				it.annotations[name] = fmt.Sprint(value)
+			}
+		}
+	}
+	delete(whole, "metadata")
+	a.objects[ref(it.Object)] = it
+	a.changed(it, "ADDED")
+	return http.StatusOK, a.json(it, false)
 }
 
 func (a *api) watch(w http.ResponseWriter, r *http.Request, s, namespace string, code int) {

@@ -77,7 +77,7 @@ func TestPlanDeletesLiveSetsWhenTold(t *testing.T) {
 func TestPlanIsEmptyWhenSwitchedOff(t *testing.T) {
 	s := busySet()
 	s.Off = true
-	if p := NewPlan(&s, asHook, Fresh); !p.Off || len(p.Phases)+len(p.Refusals)+len(p.Kept) > 0 {
+	if p := NewPlan(&s, asHook, History{}); !p.Off || len(p.Phases)+len(p.Refusals)+len(p.Kept) > 0 {
 		t.Errorf("%+v", p)
 	}
 }

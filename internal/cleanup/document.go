@@ -10,6 +10,8 @@ type PlanDocument struct {
 	Refusals []RefusalDocument `json:"refusals"`
 	Phases   []PhaseDocument   `json:"phases"`
 	Kept     []StepDocument    `json:"kept"`
+	// Obstacles are of others, and likely to be in the way.
+	Obstacles []StepDocument `json:"obstacles"`
 }
 
 // RefusalDocument is a Refusal as JSON.
@@ -33,12 +35,88 @@ type StepDocument struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	UID       string `json:"uid"`
-	Why       string `json:"why"`
+	Why       string `json:"why,omitempty"`
+}
+
+// ReportVersion is the version of the JSON document of a report; see PlanVersion.
+const ReportVersion = "arc-cleanup/report/v1"
+
+// ReportDocument is a report as JSON.
+type ReportDocument struct {
+	Version  string            `json:"version"`
+	Scope    Scope             `json:"scope"`
+	Verdict  Verdict           `json:"verdict"`
+	Summary  string            `json:"summary"`
+	Refusals []RefusalDocument `json:"refusals"`
+	// Done is what was deleted, released and nudged, without a reason.
+	Done []StepDocument `json:"done"`
+	Kept []StepDocument `json:"kept"`
+	Left []StepDocument `json:"left"`
+	// Obstacles are of others, and likely to be why something is left.
+	Obstacles []StepDocument `json:"obstacles"`
+	// Registered is what GitHub has not been told of.
+	Registered []RegistrationDocument `json:"registered"`
+	Phases     []TookDocument         `json:"phases"`
+	Errors     []string               `json:"errors"`
+}
+
+// RegistrationDocument is a Registration as JSON. Of a runner, which GitHub knows
+// by its name, ID and URL are empty.
+type RegistrationDocument struct {
+	Kind      string `json:"kind"` // scale-set or runner
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"` // at GitHub
+	ID        string `json:"id,omitempty"`
+	URL       string `json:"url,omitempty"`
+}
+
+// TookDocument is how long a phase took, as JSON.
+type TookDocument struct {
+	Name    PhaseName `json:"name"`
+	Seconds float64   `json:"seconds"`
+}
+
+// Document is the report as it is printed by `run --output json`.
+func (r *Report) Document() ReportDocument {
+	d := ReportDocument{
+		Version: ReportVersion, Scope: r.Scope, Verdict: r.Verdict, Summary: r.Summary(),
+		Refusals: []RefusalDocument{}, Done: []StepDocument{}, Kept: []StepDocument{}, Left: []StepDocument{},
+		Obstacles: []StepDocument{}, Registered: []RegistrationDocument{}, Phases: []TookDocument{}, Errors: []string{},
+	}
+	for _, x := range r.Refusals {
+		d.Refusals = append(d.Refusals, RefusalDocument(x))
+	}
+	for _, x := range r.Done {
+		d.Done = append(d.Done, stepDocument(Step{x.Action, x.Object, ""}))
+	}
+	for _, x := range r.Kept {
+		d.Kept = append(d.Kept, stepDocument(Step{"", x.Object, x.Why}))
+	}
+	for _, x := range r.Left {
+		d.Left = append(d.Left, stepDocument(Step{"", x.Object, x.Why}))
+	}
+	for _, x := range r.Obstacles {
+		d.Obstacles = append(d.Obstacles, stepDocument(Step{"", x.Object, x.Why}))
+	}
+	for _, x := range r.Registered {
+		registration := RegistrationDocument{Kind: "runner", Namespace: x.Object.Namespace, Name: x.Object.Name}
+		if x.Set.ID != "" {
+			registration = RegistrationDocument{"scale-set", x.Object.Namespace, x.Set.Name, x.Set.ID, x.Set.URL}
+		}
+		d.Registered = append(d.Registered, registration)
+	}
+	for _, x := range r.Phases {
+		d.Phases = append(d.Phases, TookDocument{x.Phase, x.Duration.Seconds()})
+	}
+	for _, err := range r.Errs {
+		d.Errors = append(d.Errors, err.Error())
+	}
+	return d
 }
 
 // Document is the plan as it is printed by `plan --output json`.
 func (p *Plan) Document() PlanDocument {
-	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}}
+	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Obstacles: []StepDocument{}}
 	for _, r := range p.Refusals {
 		d.Refusals = append(d.Refusals, RefusalDocument(r))
 	}
@@ -51,6 +129,9 @@ func (p *Plan) Document() PlanDocument {
 	}
 	for _, k := range p.Kept {
 		d.Kept = append(d.Kept, stepDocument(Step{"", k.Object, k.Why}))
+	}
+	for _, x := range p.Obstacles {
+		d.Obstacles = append(d.Obstacles, stepDocument(Step{"", x.Object, x.Why}))
 	}
 	return d
 }

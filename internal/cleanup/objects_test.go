@@ -18,6 +18,7 @@ var short = map[string]schema.GroupVersionResource{
 	"ers": arc.Resource(arc.EphemeralRunnerSets), "er": arc.Resource(arc.EphemeralRunners),
 	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
 	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
+	"vwc": validatingResource, "mwc": mutatingResource, "apiservice": apiServiceResource, "svc": serviceResource, "eps": endpointSliceResource,
 	"configmap": {Version: "v1", Resource: "configmaps"},
 }
 
@@ -84,13 +85,18 @@ func protected(text string, mods ...with) Object {
 	return obj(text, append([]with{finalizers(arc.CleanupProtectionFinalizer)}, mods...)...)
 }
 
-// a controller, ready unless told otherwise.
+// a controller, running unless told otherwise.
 func ctrl(name, watches string, mods ...with) ARC {
-	return ARC{Object: obj("deploy "+name, mods...), Watches: watches, Ready: true}
+	return ARC{Object: obj("deploy "+name, mods...), Watches: watches}
+}
+
+// gone is a namespace on its way out.
+func gone(name string) map[string]Terminating {
+	return map[string]Terminating{name: {Object: obj("ns "+name, deleting)}}
 }
 
 func dead(c ARC) ARC {
-	c.Ready = false
+	c.Down = "has no ready replica"
 	return c
 }
 

@@ -4,7 +4,10 @@
 package cleanup
 
 import (
+	"cmp"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 )
@@ -19,6 +22,9 @@ const (
 	// ScaleSet is the uninstall of one release's scale sets, while the
 	// controller stays.
 	ScaleSet Scope = "scale-set"
+	// Namespace is the rescue of one namespace that hangs in Terminating. The
+	// CRDs stay.
+	Namespace Scope = "namespace"
 )
 
 // ScaleSetsPolicy says what happens to scale sets which nobody has uninstalled.
@@ -29,6 +35,8 @@ const (
 	RefuseScaleSets ScaleSetsPolicy = "refuse"
 	// DeleteScaleSets deletes the AutoscalingRunnerSets; their Helm releases stay.
 	DeleteScaleSets ScaleSetsPolicy = "delete"
+	// UninstallScaleSets deletes them, and their Helm releases too.
+	UninstallScaleSets ScaleSetsPolicy = "uninstall"
 )
 
 // BusyRunnersPolicy says what happens to runners that have a job.
@@ -58,6 +66,8 @@ type Options struct {
 	// ReleaseNamespace is where the release is. Empty by hand.
 	ReleaseNamespace string
 
+	// Namespace is the one to rescue, for Scope Namespace.
+	Namespace string
 	// WatchNamespace is the one namespace a single-namespace controller
 	// watches; empty for a controller that watches all of them.
 	WatchNamespace string
@@ -73,9 +83,17 @@ type Options struct {
 	// stays, and WaitForBusy for a controller.
 	BusyRunners BusyRunnersPolicy
 
+	// Backup is the Secret into which AutoscalingRunnerSets are written before they
+	// go, for Scope Controller. Without a name there is none.
+	Backup types.NamespacedName
+
 	// Grace is how long a live controller may show no progress before its
 	// finalizers are removed for it.
 	Grace time.Duration
+
+	// Progress, unless it is nil, is told how far the current phase is. It is
+	// called often, and has to return at once.
+	Progress func(Progress)
 }
 
 func (o Options) busyRunners() BusyRunnersPolicy {
@@ -101,13 +119,13 @@ func (o Options) listenerNamespace() string {
 // in. A single-namespace controller's hook looks everywhere, since what lives
 // elsewhere decides about the CRDs.
 func (o Options) customNamespace(resource string) string {
-	if resource == arc.AutoscalingListeners {
+	switch {
+	case resource == arc.AutoscalingListeners:
 		return o.listenerNamespace()
-	}
-	if o.Scope == ScaleSet {
+	case o.Scope == ScaleSet:
 		return o.ReleaseNamespace
 	}
-	return ""
+	return o.Namespace
 }
 
 // coreNamespace is the namespace core objects are looked for in.
@@ -115,5 +133,5 @@ func (o Options) coreNamespace() string {
 	if o.Scope == ScaleSet {
 		return o.ReleaseNamespace
 	}
-	return o.WatchNamespace
+	return cmp.Or(o.Namespace, o.WatchNamespace)
 }

@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,6 +27,11 @@ const (
 	// Await waits until somebody else has removed the object: ARC's controller,
 	// or Kubernetes' garbage collector.
 	Await Action = "await"
+	// Create makes the Secret of a backup.
+	Create Action = "create"
+	// Relax makes a CRD's schema accept every object. It is not planned: that it is
+	// needed shows when a patch is refused.
+	Relax Action = "relax"
 )
 
 // Step is one action on one object.
@@ -40,14 +46,18 @@ type PhaseName string
 
 // The phases. A phase begins when the one before it is over.
 const (
+	BackUp    PhaseName = "backup"    // what people wrote is kept in a Secret
 	HandOver  PhaseName = "hand-over" // scale sets with busy runners are left to the controller
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
 	Unblock   PhaseName = "nudge"     // GitHub is in the controller's way
 	Busy      PhaseName = "busy"      // runners finish their jobs
 	Free      PhaseName = "release"   // ARC's finalizers go
 	Listeners PhaseName = "listeners" // what has no owner goes
+	Releases  PhaseName = "releases"  // the Helm releases of scale sets go
 	CRDs      PhaseName = "crds"      // the definitions go
 	Collect   PhaseName = "collect"   // what the objects owned follows
+
+	Namespaces PhaseName = "namespaces" // those that hung in Terminating are gone
 )
 
 // Phase is a set of steps that may run concurrently, in ranks: all steps of one
@@ -83,6 +93,13 @@ type Plan struct {
 	Refusals []Refusal
 	Kept     []Kept
 	Phases   []Phase
+	// Obstacles are likely to be in the way of the phases; ObstaclesErr says why
+	// they could not be looked for.
+	Obstacles    []Obstacle
+	ObstaclesErr error
+
+	// backup holds the AutoscalingRunnerSets to back up.
+	backup []Object
 }
 
 // planner holds what the parts of one plan share.
@@ -95,13 +112,29 @@ type planner struct {
 	release types.NamespacedName
 	// sets names the scale sets of the release, for Scope ScaleSet.
 	sets map[string]bool
+	// reinstalled names the CRDs that somebody has installed again since this
+	// run deleted them.
+	reinstalled map[string]bool
 	// existing holds the AutoscalingRunnerSets there are.
 	existing map[types.NamespacedName]bool
 	// left holds the scale sets that are left alone until their runners have
 	// finished their jobs.
-	left  map[types.NamespacedName]bool
-	stage Stage
-	plan  Plan
+	left    map[types.NamespacedName]bool
+	history History
+	plan    Plan
+}
+
+// History is what a run knows beyond its last survey.
+type History struct {
+	// Stage says what of the controller is still expected.
+	Stage Stage
+	// Deleted holds the CRDs that were deleted, by name.
+	Deleted map[string]types.UID
+	// Held names the Terminating namespaces that were held by objects of ARC, and
+	// Waited those which have been waited for.
+	Held, Waited map[string]bool
+	// BackedUp holds the AutoscalingRunnerSets that are in a backup.
+	BackedUp map[types.UID]bool
 }
 
 // Stage says what of the controller is still expected.
@@ -117,15 +150,21 @@ const (
 	Over
 )
 
-// NewPlan decides from a survey what to do, at a stage. It is a pure function.
-func NewPlan(s *Survey, o Options, stage Stage) *Plan {
+// NewPlan decides from a survey, and what went before, what to do. It is a pure
+// function.
+func NewPlan(s *Survey, o Options, h History) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
-	p := &planner{s: s, o: o, release: uninstalled(s, o), stage: stage, sets: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
+	p := &planner{s: s, o: o, release: uninstalled(s, o), history: h, sets: map[string]bool{}, reinstalled: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
 	for _, c := range s.Controllers {
 		if o.Scope == Controller && !p.ours(c) && !p.leaving(c) {
 			p.others = append(p.others, c)
+		}
+	}
+	for _, crd := range s.CRDs {
+		if uid, deleted := h.Deleted[crd.Name]; deleted && uid != crd.UID {
+			p.reinstalled[crd.Name] = true
 		}
 	}
 	for _, name := range scaleSets(s, o) {
@@ -145,19 +184,26 @@ func NewPlan(s *Survey, o Options, stage Stage) *Plan {
 	p.refuse()
 	p.leaveBusy()
 	custom := p.reachable(s.Custom)
-	if p.helper() && stage != Over {
-		if stage == Stuck {
-			p.nudge(custom)
+	if h.Stage != Over {
+		helped := slices.DeleteFunc(slices.Clone(custom), func(o Object) bool { return !p.helped(o) })
+		if h.Stage == Stuck {
+			p.nudge(helped)
 		}
-		p.drain(custom)
+		p.drain(helped)
 	}
 	p.waitForBusy()
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()
+	p.uninstall()
 	if o.Scope == Controller {
 		p.crds()
 	}
 	p.collect()
+	p.namespaces()
+	p.backUp()
+	if len(p.plan.Phases) > 0 {
+		p.plan.Obstacles, p.plan.ObstaclesErr = s.Obstacles, s.ObstaclesErr
+	}
 	return &p.plan
 }
 
@@ -180,7 +226,7 @@ func scaleSets(s *Survey, o Options) []string {
 	names := slices.Clone(o.ScaleSetNames)
 	if s.Record != nil {
 		for _, obj := range s.Record.Objects {
-			if obj.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(obj.APIVersion, arc.Group+"/") {
+			if isScaleSet(obj) {
 				names = append(names, obj.Name)
 			}
 		}
@@ -211,7 +257,10 @@ func (p *planner) ours(c ARC) bool {
 
 // leaving reports whether a controller is on its way out: it neither finishes
 // anything nor has a claim on anything.
-func (p *planner) leaving(c ARC) bool { return c.Deleting || p.s.Terminating[c.Namespace] }
+func (p *planner) leaving(c ARC) bool {
+	_, terminating := p.s.Terminating[c.Namespace]
+	return c.Deleting || terminating
+}
 
 // inRelease reports whether Helm installed the object with the release that is
 // being uninstalled.
@@ -232,6 +281,15 @@ func (p *planner) unreachable(o Object) string {
 		}
 		return "not a scale set of this release"
 	}
+	if p.o.Scope == Namespace {
+		if ns == p.o.Namespace {
+			return ""
+		}
+		return fmt.Sprintf("outside namespace %s", p.o.Namespace)
+	}
+	if gvr := o.Resource.GroupResource().String(); p.reinstalled[gvr] {
+		return fmt.Sprintf("the CRD %s was installed again", gvr)
+	}
 	for _, c := range p.others {
 		if c.Watches == "" || c.Watches == ns {
 			return fmt.Sprintf("watched by the controller %s/%s", c.Namespace, c.Name)
@@ -247,17 +305,30 @@ func (p *planner) reachable(objects []Object) []Object {
 	return slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return p.unreachable(o) != "" })
 }
 
-// helper reports whether a controller is alive that will finish what is deleted.
-func (p *planner) helper() bool {
+// helped reports whether a controller is alive that will finish what is deleted
+// in the object's place: its own namespace or, of a listener, its scale set's.
+func (p *planner) helped(o Object) bool {
+	namespace := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
 	return slices.ContainsFunc(p.s.Controllers, func(c ARC) bool {
-		if !c.Ready || p.leaving(c) {
+		if c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || c.Watches != "" && c.Watches != namespace {
 			return false
 		}
-		if p.o.Scope == ScaleSet {
-			return c.Watches == "" || c.Watches == p.o.ReleaseNamespace
-		}
-		return p.ours(c)
+		return p.o.Scope != Controller || p.ours(c)
 	})
+}
+
+// helpless says why no controller will finish it.
+func (p *planner) helpless(o Object) string {
+	for _, c := range p.s.Controllers {
+		switch {
+		case p.o.Scope == Controller && !p.ours(c), p.leaving(c):
+		case c.Down != "":
+			return fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.Down)
+		case c.LockedOut[cmp.Or(o.ScaleSet.Namespace, o.Namespace)]:
+			return fmt.Sprintf("the controller %s/%s has no rights there any more", c.Namespace, c.Name)
+		}
+	}
+	return "no controller to do it"
 }
 
 func (p *planner) refuse() {
@@ -277,7 +348,14 @@ func (p *planner) refuse() {
 			p.plan.Refusals = append(p.plan.Refusals, busyRefusal(o, "busy with "+p.s.Busy[o.UID].String()))
 		}
 	}
-	if p.o.Scope == ScaleSet || p.o.ScaleSets == DeleteScaleSets {
+	if p.o.Scope == Namespace {
+		p.refuseLiveNamespace()
+	}
+	if p.o.Scope != Controller || p.o.ScaleSets == DeleteScaleSets {
+		return
+	}
+	if p.o.ScaleSets == UninstallScaleSets {
+		p.refuseUninstall()
 		return
 	}
 	for _, o := range p.reachable(p.s.Custom) {
@@ -378,8 +456,9 @@ func (p *planner) drain(custom []Object) {
 			}
 		case o.Deleting, o.Owner != "":
 			steps = append(steps, Step{Await, o, "the controller deletes it"})
-		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.ScaleSets == DeleteScaleSets && !p.inRelease(o):
-			steps = append(steps, Step{Delete, o, "scaleSets=delete"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == Controller && !p.inRelease(o):
+			// Refused, unless the policy is another one.
+			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
 		case p.existing[o.ScaleSet]:
@@ -438,17 +517,17 @@ func (p *planner) free(custom, protected []Object) {
 	ranks := make([][]Step, 2*len(kinds)+2)
 	// Deleted with its CRD, an object needs no request of its own, unless a
 	// controller is there that would not let go of it until then.
-	each := p.o.Scope == ScaleSet || p.crdsKept() != "" || p.stage == Over && p.helper()
-	why := "no controller to do it"
-	if p.helper() {
-		why = "the controller did not"
-	}
+	each := p.o.Scope != Controller || p.crdsKept() != ""
 	for _, o := range custom {
 		if p.isLeft(o) {
 			continue
 		}
 		i := slices.Index(kinds, o.Resource)
-		if !o.Deleting && each {
+		helped, why := p.helped(o), "the controller did not"
+		if !helped {
+			why = p.helpless(o)
+		}
+		if !o.Deleting && (each || helped && p.history.Stage == Over) {
 			last := releases - 1
 			ranks[last-i] = append(ranks[last-i], Step{Delete, o, "left behind"})
 		}
@@ -513,6 +592,9 @@ func (p *planner) crdsKept() string {
 	for _, c := range p.others {
 		why = append(why, fmt.Sprintf("the controller %s/%s uses them", c.Namespace, c.Name))
 	}
+	if len(p.reinstalled) > 0 {
+		why = append(why, "somebody has installed them again since this uninstall deleted them")
+	}
 	for set := range p.left {
 		why = append(why, fmt.Sprintf("scale set %s in namespace %s has busy runners", set.Name, set.Namespace))
 	}
@@ -568,17 +650,21 @@ func (p *Plan) Verdict() Verdict {
 	return Failed
 }
 
+// steps returns those of one phase.
+func (p *Plan) steps(name PhaseName) (out []Step) {
+	for _, phase := range p.Phases {
+		if phase.Name == name {
+			out = append(out, phase.Steps()...)
+		}
+	}
+	return out
+}
+
 // jobs turns the wait for busy runners into what a run that could not wait any
 // longer refuses with.
-func (p *Plan) jobs() []Refusal {
-	var out []Refusal
-	for _, phase := range p.Phases {
-		if phase.Name != Busy {
-			continue
-		}
-		for _, s := range phase.Steps() {
-			out = append(out, busyRefusal(s.Object, s.Why))
-		}
+func (p *Plan) jobs() (out []Refusal) {
+	for _, s := range p.steps(Busy) {
+		out = append(out, busyRefusal(s.Object, s.Why))
 	}
 	return out
 }

@@ -32,7 +32,7 @@ func testPlans(t *testing.T, tests map[string]planTest) {
 	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, lines(NewPlan(&test.survey, test.options, test.stage))); diff != "" {
+			if diff := cmp.Diff(test.want, lines(NewPlan(&test.survey, test.options, History{Stage: test.stage}))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -193,7 +193,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			Survey{Controllers: other("", deleting), Custom: custom, Protected: guarded, CRDs: crdObjects()}, byHand, Fresh, everything,
 		},
 		"nor has one whose namespace is": {
-			Survey{Controllers: other(""), Terminating: map[string]bool{"team": true}, Custom: custom, Protected: guarded, CRDs: crdObjects()}, byHand, Fresh, everything,
+			Survey{Controllers: other(""), Terminating: gone("team"), Custom: custom, Protected: guarded, CRDs: crdObjects()}, byHand, Fresh, everything,
 		},
 		"another release's controller in the same namespace has": {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "", by("systems/b"))}, CRDs: crdObjects()},
@@ -276,7 +276,7 @@ func TestPlanDrains(t *testing.T) {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"), deleting)}, Custom: sets}, asHook, Fresh, freed,
 		},
 		"not with a controller whose namespace is being deleted": {
-			Survey{Record: uninstalling(), Controllers: ours, Terminating: map[string]bool{"systems": true}, Custom: sets}, asHook, Fresh, freed,
+			Survey{Record: uninstalling(), Controllers: ours, Terminating: gone("systems"), Custom: sets}, asHook, Fresh, freed,
 		},
 		"not without a controller": {
 			Survey{Record: uninstalling(), Custom: sets}, asHook, Fresh, freed,
@@ -471,6 +471,8 @@ func TestDocumentOfAPlan(t *testing.T) {
 		Refusals: []Refusal{{Refused, "no", []string{"do"}}},
 		Phases:   []Phase{{Free, [][]Step{{{Delete, obj("er runners/a"), "x"}}, {{Release, obj("er runners/a"), "y"}}}}},
 		Kept:     []Kept{{obj("crd c"), "used"}},
+
+		Obstacles: []Obstacle{{obj("apiservice v1.metrics"), "gone"}},
 	}
 	want := PlanDocument{
 		Version:  "arc-cleanup/plan/v1",
@@ -479,13 +481,14 @@ func TestDocumentOfAPlan(t *testing.T) {
 			{Delete, "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "x"},
 			{Release, "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "y"},
 		}}},
-		Kept: []StepDocument{{"", "apiextensions.k8s.io", "customresourcedefinitions", "", "c", "crd c", "used"}},
+		Kept:      []StepDocument{{"", "apiextensions.k8s.io", "customresourcedefinitions", "", "c", "crd c", "used"}},
+		Obstacles: []StepDocument{{"", "apiregistration.k8s.io", "apiservices", "", "v1.metrics", "apiservice v1.metrics", "gone"}},
 	}
 	if diff := cmp.Diff(want, p.Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// Lists are never null, so that a reader may go through them.
-	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}}
+	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Obstacles: []StepDocument{}}
 	if diff := cmp.Diff(empty, (&Plan{}).Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

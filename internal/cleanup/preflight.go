@@ -32,6 +32,8 @@ func rights(p *Plan) []right {
 				r.verb = "delete"
 			case Release, Nudge:
 				r.verb = "patch"
+			case Create:
+				r.verb = "create"
 			default:
 				continue
 			}

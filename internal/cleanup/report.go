@@ -64,6 +64,8 @@ type Report struct {
 	Done     []Outcome
 	Kept     []Kept
 	Left     []Left
+	// Obstacles are, where something is left, likely to be why.
+	Obstacles []Obstacle
 	// Registered is what is still registered at GitHub. GitHub removes a scale set
 	// that nobody has connected to for seven days, and a runner after about one.
 	Registered []Registration
@@ -74,7 +76,7 @@ type Report struct {
 // Summary is the verdict in one line.
 func (r *Report) Summary() string {
 	var parts []string
-	for _, action := range []Action{Delete, Nudge, Release} {
+	for _, action := range []Action{Create, Delete, Nudge, Relax, Release} {
 		counts := map[string]int{}
 		var order []string
 		for _, o := range r.Done {
@@ -91,7 +93,10 @@ func (r *Report) Summary() string {
 		for i, kind := range order {
 			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
 		}
-		verb := map[Action]string{Delete: "deleted ", Nudge: "had the controller skip GitHub for ", Release: "removed ARC's finalizers from "}[action]
+		verb := map[Action]string{
+			Create: "wrote a backup into ", Delete: "deleted ", Nudge: "had the controller skip GitHub for ",
+			Relax: "relaxed the schema of ", Release: "removed ARC's finalizers from ",
+		}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))
 	}
 	if n := len(r.Registered); n > 0 {
@@ -102,8 +107,11 @@ func (r *Report) Summary() string {
 		done = "nothing was written"
 	}
 	gone := "nothing of ARC is left"
-	if r.Scope == ScaleSet {
+	switch r.Scope {
+	case ScaleSet:
 		gone = "nothing of this release's scale sets is left"
+	case Namespace:
+		gone = "nothing of ARC is left in the namespace, nor the namespace"
 	}
 	switch r.Verdict {
 	case Done:
@@ -156,11 +164,30 @@ func (r *Report) Text(maxLines int) string {
 		fmt.Fprintf(&b, "left: %s: %s\n", l.Object, l.Why)
 	}
 	more(&b, len(r.Left), maxLines)
+	for _, x := range clip(r.Obstacles, maxLines) {
+		fmt.Fprintf(&b, "likely in the way: %s: %s\n", x.Object, x.Why)
+	}
+	more(&b, len(r.Obstacles), maxLines)
 	registered(&b, r.Registered, maxLines)
+	for _, o := range r.Done {
+		if o.Action == Create {
+			fmt.Fprintf(&b, "backed up in %s: arc-hookjob restore %s --namespace %s\n", o.Object, o.Object.Name, o.Object.Namespace)
+		}
+	}
 	for _, err := range clip(r.Errs, maxLines) {
 		fmt.Fprintf(&b, "error: %v\n", err)
 	}
 	more(&b, len(r.Errs), maxLines)
+	if len(r.Phases) > 0 {
+		b.WriteString("time: ")
+		for i, took := range r.Phases {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%s %.1fs", took.Phase, took.Duration.Seconds())
+		}
+		b.WriteString("\n")
+	}
 	b.WriteString(r.Summary())
 	return b.String()
 }
@@ -204,9 +231,13 @@ func leftovers(p *Plan) []Left {
 	seen := map[string]bool{}
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
-			if key := s.Object.String(); !seen[key] {
+			if key := s.Object.String(); !seen[key] && s.Action != Create {
 				seen[key] = true
-				left = append(left, Left{s.Object, held(s.Object)})
+				why := held(s.Object)
+				if s.Object.Resource == namespaceResource {
+					why = s.Why
+				}
+				left = append(left, Left{s.Object, why})
 			}
 		}
 	}

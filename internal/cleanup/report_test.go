@@ -3,6 +3,7 @@ package cleanup
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,6 +44,7 @@ func TestTextEndsWithTheSummary(t *testing.T) {
 		Refusals: []Refusal{{Message: "live", Do: []string{"helm uninstall a", "helm uninstall b"}}, {Message: "second"}, {Message: "third"}},
 		Left:     []Left{{obj("er runners/a"), "why"}, {obj("crd c"), "x"}, {obj("crd d"), "x"}, {obj("crd e"), "x"}},
 		Errs:     []error{errors.New("one"), errors.New("two")},
+		Phases:   []Took{{Drain, 12340 * time.Millisecond}, {Free, 50 * time.Millisecond}},
 	}
 	want := `live
     helm uninstall a
@@ -54,6 +56,7 @@ left: customresourcedefinitions.apiextensions.k8s.io/c: x
 ... and 2 more
 error: one
 error: two
+time: drain 12.3s, release 0.1s
 residue: 4 objects are left: nothing was written`
 	if diff := cmp.Diff(want, r.Text(2)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -87,4 +90,37 @@ func TestLeftoversNameEachObjectOnce(t *testing.T) {
 		got = append(got, ref(l.Object))
 	}
 	expectStrings(t, "left", got, "er a/b", "crd c")
+}
+
+func TestDocumentOfAReport(t *testing.T) {
+	r := &Report{
+		Scope: Controller, Verdict: Residue,
+		Refusals:  []Refusal{{Refused, "no", []string{"do"}}},
+		Done:      []Outcome{{Delete, obj("crd c")}},
+		Kept:      []Kept{{obj("crd k"), "used"}},
+		Left:      []Left{{obj("er runners/a"), "held"}},
+		Obstacles: []Obstacle{{obj("vwc w"), "dead"}},
+		Registered: []Registration{
+			{obj("er runners/a"), ScaleSetInfo{}}, {obj("ars runners/set"), ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
+		},
+		Phases: []Took{{Drain, 1500 * time.Millisecond}},
+		Errs:   []error{errors.New("one")},
+	}
+	crd := func(name, why string, action Action) StepDocument {
+		return StepDocument{action, "apiextensions.k8s.io", "customresourcedefinitions", "", name, "crd " + name, why}
+	}
+	want := ReportDocument{
+		Version: "arc-cleanup/report/v1", Scope: Controller, Verdict: Residue, Summary: r.Summary(),
+		Refusals:   []RefusalDocument{{Refused, "no", []string{"do"}}},
+		Done:       []StepDocument{crd("c", "", Delete)},
+		Kept:       []StepDocument{crd("k", "used", "")},
+		Left:       []StepDocument{{"", "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "held"}},
+		Obstacles:  []StepDocument{{"", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "w", "vwc w", "dead"}},
+		Registered: []RegistrationDocument{{"runner", "runners", "a", "", ""}, {"scale-set", "runners", "gpu", "7", "https://github.com/acme"}},
+		Phases:     []TookDocument{{Drain, 1.5}},
+		Errors:     []string{"one"},
+	}
+	if diff := cmp.Diff(want, r.Document()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

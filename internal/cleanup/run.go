@@ -31,6 +31,10 @@ const (
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
+	// namespacePatience is how long a namespace may take to go when nothing of ARC
+	// is in it any more. Kubernetes looks again after some seconds, and after a
+	// failure up to a minute (k8s.io/kubernetes pkg/controller/namespace).
+	namespacePatience = time.Minute
 	// progressEvery is the least time between two lines about the same wait.
 	progressEvery = 3 * time.Second
 	// forever is longer than any budget.
@@ -51,7 +55,7 @@ var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
-	p := NewPlan(survey(ctx, c, o), o, Fresh)
+	p := NewPlan(survey(ctx, c, o), o, History{})
 	p.Refusals = append(p.Refusals, preflight(ctx, c, p)...)
 	return p
 }
@@ -62,7 +66,10 @@ func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
 func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Report {
 	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
 	defer stop()
-	r := &run{client: c, options: o, log: log, report: &Report{Scope: o.Scope}}
+	r := &run{
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}},
+	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
 }
@@ -72,12 +79,35 @@ type run struct {
 	options Options
 	log     zerolog.Logger
 
-	mu     sync.Mutex
-	report *Report
+	mu      sync.Mutex
+	report  *Report
+	history History
+	// now is how far the current phase is, since when, and when that was said last.
+	now         Progress
+	since, said time.Time
+
+	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
+	// schema accepts anything by now.
+	doomed   map[string]Object
+	relaxing sync.Mutex
+	relaxed  map[types.UID]bool
+}
+
+// Progress is how far a phase is: Done of Total objects.
+type Progress struct {
+	Phase       PhaseName
+	Done, Total int
+}
+
+// moved notes that so many objects of the phase are done; with the lock.
+func (r *run) moved(done int) {
+	r.now.Done = done
+	if r.options.Progress != nil {
+		r.options.Progress(r.now)
+	}
 }
 
 func (r *run) loop(ctx context.Context) Verdict {
-	stage := Fresh
 	for round := 0; ; round++ {
 		s := survey(ctx, r.client, r.options)
 		if ctx.Err() != nil {
@@ -86,14 +116,14 @@ func (r *run) loop(ctx context.Context) Verdict {
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
 		r.options.ScaleSetNames = scaleSets(s, r.options)
-		p := NewPlan(s, r.options, stage)
+		p := NewPlan(s, r.options, r.history)
 		if p.Off {
 			return Off
 		}
 		if round == 0 {
 			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
 		}
-		r.report.Kept = p.Kept
+		r.report.Kept, r.report.Obstacles = p.Kept, p.Obstacles
 		if len(p.Refusals) > 0 {
 			r.report.Refusals = p.Refusals
 			return p.Verdict()
@@ -101,9 +131,15 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if round == 0 {
 			r.log.Info().Int("controllers", len(s.Controllers)).Int("customResources", len(s.Custom)).
 				Int("protected", len(s.Protected)).Int("crds", len(s.CRDs)).Msg("surveyed")
+			for _, x := range p.Obstacles {
+				r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
+			}
+			if p.ObstaclesErr != nil {
+				r.log.Warn().Err(p.ObstaclesErr).Msg("could not look for webhooks and APIServices that nobody answers")
+			}
 		}
 		if len(p.Phases) == 0 {
-			r.report.Errs = nil
+			r.report.Errs, r.report.Obstacles = nil, nil
 			return Done
 		}
 		if round == rounds || r.permanent(p) {
@@ -112,11 +148,30 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		// What failed may work out when it is planned anew.
 		r.report.Errs = nil
+		for _, step := range p.steps(Namespaces) {
+			r.history.Held[step.Object.Name] = true
+		}
+		r.doomed = map[string]Object{}
+		for _, step := range p.steps(CRDs) {
+			r.doomed[step.Object.Name] = step.Object
+		}
 		for _, phase := range p.Phases {
-			err := r.execute(ctx, phase, s)
+			var err error
+			if phase.Name == BackUp {
+				err = r.backUp(ctx, p.backup)
+			} else {
+				err = r.execute(ctx, phase, s)
+			}
 			r.failed(ctx, err)
 			if ctx.Err() != nil {
 				return r.stopped(ctx)
+			}
+			if phase.Name == BackUp && err != nil {
+				// Without it nothing else is begun.
+				if apierrors.IsForbidden(err) {
+					return NotPermitted
+				}
+				return Failed
 			}
 			if err != nil {
 				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
@@ -125,15 +180,15 @@ func (r *run) loop(ctx context.Context) Verdict {
 			// What the controller and the jobs leave can only be seen anew; and when
 			// the jobs are over, the controller has its chance again.
 			if phase.Name == Drain {
-				if stage == Stuck && p.Phases[0].Name != Unblock {
-					stage = Over
+				if r.history.Stage == Stuck && p.Phases[0].Name != Unblock {
+					r.history.Stage = Over
 				} else {
-					stage = Stuck
+					r.history.Stage = Stuck
 				}
 				break
 			}
 			if phase.Name == Busy {
-				stage = Fresh
+				r.history.Stage = Fresh
 				break
 			}
 		}
@@ -187,7 +242,8 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
-	p := NewPlan(survey(look, r.client, r.options), r.options, Over)
+	r.history.Stage = Over
+	p := NewPlan(survey(look, r.client, r.options), r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
 			return Done
@@ -219,8 +275,9 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 			return err
 		}
 	}
+	r.now, r.since, r.said = Progress{phase.Name, 0, len(steps)}, start, start
 	for _, rank := range phase.Ranks {
-		if err := r.write(ctx, rank, s); err != nil {
+		if err := r.write(ctx, l, rank, s); err != nil {
 			return err
 		}
 	}
@@ -248,20 +305,44 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		return err
 	case CRDs:
 		return r.await(ctx, l, phase.Name, steps, r.options.Grace)
+	case Namespaces:
+		err := r.await(ctx, l, phase.Name, steps, namespacePatience)
+		if errors.Is(err, kube.ErrStagnant) && r.options.Scope != Namespace {
+			for _, s := range steps {
+				r.history.Waited[s.Object.Name] = true
+			}
+			l.Warn().Err(err).Msg("something else holds the namespaces")
+			return nil
+		}
+		return err
 	default:
 		return nil
 	}
 }
 
+func (r *run) backUp(ctx context.Context, sets []Object) error {
+	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
+	if err != nil {
+		return fmt.Errorf("backing up: %w (without a backup: --backup=false, or policy.backup: false)", err)
+	}
+	for _, o := range sets {
+		r.history.BackedUp[o.UID] = true
+	}
+	r.log.Info().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
+	r.report.Done = append(r.report.Done, Outcome{Create, secret})
+	return nil
+}
+
 var begin = map[PhaseName]string{
-	HandOver:  "deleting scale sets with busy runners; the controller finishes them later",
-	Unblock:   "GitHub is in the controller's way; having it finish without",
-	Busy:      "waiting for runners to finish their jobs",
-	Drain:     "waiting for ARC's controller to stop runners and de-register at GitHub",
-	Free:      "removing ARC's finalizers",
-	Listeners: "deleting listeners' Roles and RoleBindings",
-	CRDs:      "deleting the CRDs and waiting until they are gone",
-	Collect:   "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
+	HandOver:   "deleting scale sets with busy runners; the controller finishes them later",
+	Unblock:    "GitHub is in the controller's way; having it finish without",
+	Busy:       "waiting for runners to finish their jobs",
+	Drain:      "waiting for ARC's controller to stop runners and de-register at GitHub",
+	Free:       "removing ARC's finalizers",
+	Listeners:  "deleting listeners' Roles and RoleBindings",
+	CRDs:       "deleting the CRDs and waiting until they are gone",
+	Namespaces: "waiting until the Terminating namespaces are gone",
+	Collect:    "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
 // unchanged makes sure, right before the CRDs go, that no scale set came up
@@ -286,7 +367,7 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 
 // write carries out the steps of one rank concurrently. An error does not stop
 // the others; all of them are returned.
-func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
+func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, survey *Survey) error {
 	var (
 		g    errgroup.Group
 		errs []error
@@ -303,10 +384,18 @@ func (r *run) write(ctx context.Context, steps []Step, survey *Survey) error {
 			err := r.step(ctx, s)
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			r.moved(r.now.Done + 1)
+			if time.Since(r.said) > progressEvery {
+				r.said = time.Now()
+				log.Info().Msgf("%d of %d objects, %.0f a second", r.now.Done, r.now.Total, float64(r.now.Done)/time.Since(r.since).Seconds())
+			}
 			if err != nil {
 				errs = append(errs, err)
 			} else {
 				r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				if s.Object.Resource == crdResource {
+					r.history.Deleted[s.Object.Name] = s.Object.UID
+				}
 				r.registered(s, survey)
 			}
 			return nil
@@ -327,7 +416,7 @@ func (r *run) step(ctx context.Context, s Step) error {
 	case s.Action == Delete:
 		return r.client.Delete(ctx, t)
 	case s.Action == Release:
-		return r.client.RemoveFinalizers(ctx, t, arc.IsFinalizer)
+		return r.free(ctx, s.Object)
 	case t.Resource.Resource == arc.AutoscalingRunnerSets:
 		return r.client.RemoveAnnotation(ctx, t, arc.AnnotationRunnerScaleSetID)
 	default:
@@ -380,8 +469,9 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 		uids[s.Object.UID] = true
 		p := place{gvr: s.Object.Resource, namespace: s.Object.Namespace}
 		switch {
-		case p.gvr == crdResource:
-			// The right to watch CRDs is given by name.
+		case p.gvr == crdResource, p.gvr == namespaceResource:
+			// The right to watch CRDs is given by name, and of namespaces there may
+			// be thousands.
 			p.field = "metadata.name=" + s.Object.Name
 		case phase == Busy:
 			p.field = unfinished
@@ -403,6 +493,7 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 	}
 	var last time.Time
 	return r.client.WaitGone(ctx, selections, patience, func(left int, examples []string) {
+		r.moved(max(0, r.now.Total-left))
 		// The log is read in one piece, in the terminal of whoever uninstalls.
 		if left == 0 || time.Since(last) < progressEvery {
 			return

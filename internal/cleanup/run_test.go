@@ -358,3 +358,17 @@ func TestRunKeepsTheCRDsOfOthersAndSaysSo(t *testing.T) {
 		}
 	}
 }
+
+func TestRunTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	_, c := newAPI(t, stuck()...)
+	last := map[PhaseName]Progress{}
+	o := graced(ofRelease, ample)
+	o.Progress = func(p Progress) { last[p.Phase] = p }
+	Run(t.Context(), c, o, quiet)
+	for phase, total := range map[PhaseName]int{Free: 6, Listeners: 1, CRDs: 4} {
+		if p := last[phase]; p.Done != total || p.Total != total {
+			t.Errorf("%s ends with %d of %d, want %d", phase, p.Done, p.Total, total)
+		}
+	}
+}

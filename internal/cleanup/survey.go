@@ -57,15 +57,6 @@ type ScaleSetInfo struct {
 	ID, Name, URL string
 }
 
-// ARC is one installed ARC controller.
-type ARC struct {
-	Object
-	// Watches is the one namespace it watches; empty is all.
-	Watches string
-	// Ready says that a replica runs.
-	Ready bool
-}
-
 // Unknown is something that could not be read. What is unknown is never taken
 // for absent.
 type Unknown struct {
@@ -88,12 +79,21 @@ type Survey struct {
 	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
 	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
+	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
+	Installed []Installed
 	// Busy holds the jobs of EphemeralRunners by UID.
 	Busy map[types.UID]Job
-	// Terminating names the namespaces on their way out.
-	Terminating map[string]bool
+	// Terminating holds the namespaces on their way out, by name.
+	Terminating map[string]Terminating
+	// Live says, for Scope Namespace, that it is there and nobody deletes it.
+	Live bool
 	// Sets holds more about each AutoscalingRunnerSet by UID.
 	Sets map[types.UID]ScaleSetInfo
+
+	// Obstacles are of others, and likely to be in the way; ObstaclesErr says why
+	// they could not be looked for.
+	Obstacles    []Obstacle
+	ObstaclesErr error
 
 	Unknown []Unknown
 }
@@ -101,7 +101,7 @@ type Survey struct {
 // survey takes the picture; everything is read concurrently. It never fails as
 // a whole: what could not be read is in Unknown.
 func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
-	s := &Survey{Terminating: map[string]bool{}, Sets: map[types.UID]ScaleSetInfo{}}
+	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}}
 	var (
 		mu      sync.Mutex
 		readers sync.WaitGroup
@@ -187,14 +187,17 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 		if o.Scope == ScaleSet {
 			ns = o.ControllerNamespace
 		}
-		deployments, err := list(ctx, c, deploymentResource, ns, arc.LabelPartOf)
-		for _, d := range deployments {
-			if arc.IsControllerPartOf(d.GetLabels()[arc.LabelPartOf]) {
-				add(func() { s.Controllers = append(s.Controllers, controller(d)) })
-			}
-		}
+		found, err := controllers(ctx, c, ns)
+		add(func() { s.Controllers = found })
 		return err
 	})
+	if o.Scope == Controller && o.ScaleSets == UninstallScaleSets {
+		read("the Helm releases of scale sets", func(add func(func())) error {
+			found, err := installed(ctx, c, o.WatchNamespace)
+			add(func() { s.Installed = found })
+			return err
+		})
+	}
 	if o.Scope == Controller {
 		for _, name := range arc.CRDs() {
 			read("crd "+name, func(add func(func())) error {
@@ -205,16 +208,20 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 				return err
 			})
 		}
+	}
+	if o.Scope != ScaleSet {
+		readers.Go(func() {
+			// For advice only: what cannot be read hinders nothing.
+			s.Obstacles, s.ObstaclesErr = findObstacles(ctx, c)
+		})
 		read("namespaces", func(add func(func())) error {
-			return c.Each(ctx, namespaceResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				if m.DeletionTimestamp != nil {
-					add(func() { s.Terminating[m.Name] = true })
-				}
-				return nil
-			})
+			found, live, err := terminating(ctx, c, o.Namespace)
+			add(func() { s.Terminating, s.Live = found, live })
+			return err
 		})
 	}
 	readers.Wait()
+	askForRights(ctx, c, s)
 
 	// "Not found" is the answer for a resource whose CRD is gone, but also for
 	// one that is not served yet: only both answers together mean absent.
@@ -314,19 +321,6 @@ func scaleSetInfo(u unstructured.Unstructured) ScaleSetInfo {
 	info.Running, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
 	info.URL, _, _ = unstructured.NestedString(u.Object, "spec", "githubConfigUrl")
 	return info
-}
-
-func controller(d unstructured.Unstructured) ARC {
-	m := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
-		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
-	}}
-	ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas")
-	return ARC{
-		Object:  object(deploymentResource, &m),
-		Watches: d.GetLabels()[arc.LabelWatchSingleNamespace],
-		Ready:   ready > 0,
-	}
 }
 
 // list reads whole objects; only kinds of which there are few.

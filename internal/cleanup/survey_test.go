@@ -113,13 +113,13 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 		CRDs                                        int
 		Custom, Protected, ListenerRBAC, Dependents []string
 		Controllers                                 []string
-		Terminating                                 map[string]bool
+		Terminating                                 map[string]Terminating
 		Sets                                        map[types.UID]ScaleSetInfo
 		Unknown                                     []Unknown
 	}
 	got := summary{len(s.CRDs), refs(s.Custom), refs(s.Protected), refs(s.ListenerRBAC), refs(s.Dependents), nil, s.Terminating, s.Sets, s.Unknown}
 	for _, c := range s.Controllers {
-		got.Controllers = append(got.Controllers, fmt.Sprintf("%s/%s of %q watches %q, ready %t", c.Namespace, c.Name, c.Release.Name, c.Watches, c.Ready))
+		got.Controllers = append(got.Controllers, fmt.Sprintf("%s/%s of %q watches %q, down %q", c.Namespace, c.Name, c.Release.Name, c.Watches, c.Down))
 	}
 	want := summary{
 		CRDs:         4,
@@ -127,8 +127,8 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 		Protected:    []string{"rolebinding runners/kube", "secret runners/github"},
 		ListenerRBAC: []string{"role runners/listener"},
 		Dependents:   []string{"pod runners/a", "sa systems/l", "secret runners/jit"},
-		Controllers:  []string{`systems/arc of "arc" watches "", ready true`, `team/b of "" watches "theirs", ready false`},
-		Terminating:  map[string]bool{"runners": true},
+		Controllers:  []string{`systems/arc of "arc" watches "", down ""`, `team/b of "" watches "theirs", down "has no ready replica"`},
+		Terminating:  gone("runners"),
 		Sets:         map[types.UID]ScaleSetInfo{"ars runners/set": {Current: 3, Running: 2, Name: "set"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

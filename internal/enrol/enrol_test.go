@@ -115,8 +115,12 @@ func TestRender(t *testing.T) {
 	}{
 		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup"}, ""},
 		"one namespace": {"controller-watch.yaml", nil, []string{"--watch-namespace=runners"}, ""},
-		"a scale set": {"scale-set.yaml", map[string]any{"policy": map[string]any{"grace": "7s"}},
-			[]string{"--scope=scale-set", "--controller-namespace=systems", "--grace=7s"}, ""},
+		"a scale set": {
+			"scale-set.yaml",
+			map[string]any{"policy": map[string]any{"grace": "7s"}},
+			[]string{"--scope=scale-set", "--controller-namespace=systems", "--grace=7s"},
+			"",
+		},
 		"not ARC":        {"not-arc.yaml", nil, nil, "release rel in namespace ns installs neither ARC's controller nor a scale set; nothing was written"},
 		"switched off":   {"controller.yaml", map[string]any{"enabled": false}, nil, "enabled=false"},
 		"values refused": {"controller.yaml", map[string]any{"x": 1}, nil, "additional properties 'x' not allowed"},

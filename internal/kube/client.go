@@ -30,6 +30,8 @@ type Client struct {
 	// Context and Server name the cluster for messages; Context is empty inside
 	// a cluster.
 	Context, Server string
+	// Namespace is the one that kubectl would take when none is given.
+	Namespace string
 }
 
 // Connect reads the kubeconfig the way kubectl does (flag, KUBECONFIG,
@@ -54,6 +56,9 @@ func Connect(kubeconfig, contextName, userAgent string) (*Client, error) {
 		return nil, err
 	}
 	c.Context = contextName
+	if c.Namespace, _, err = loader.Namespace(); err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
 	return c, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,15 +14,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
+// webhookTurns is how often a request is tried that an admission webhook's
+// failure refuses: within some 6 s it answers, or nobody is there.
+const webhookTurns = 7
+
 // Retry runs do until it succeeds, fails for good, or ctx is done; what passes
 // by itself (an API server restarting, overload, a dropped connection) is tried
-// again with a growing delay of 0.1 to 5 s. The last error is returned with the
-// context's.
+// again with a growing delay of 0.1 to 5 s, a webhook that fails for some seconds
+// only. The last error is returned with the context's.
 func Retry(ctx context.Context, do func(context.Context) error) error {
 	b := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 7, Cap: 5 * time.Second}
-	for {
+	for turn := 1; ; turn++ {
 		err := do(ctx)
-		if err == nil || !Transient(err) {
+		if err == nil || !Transient(err) || turn >= webhookTurns && failingWebhook(err) {
 			return err
 		}
 		select {
@@ -30,6 +35,13 @@ func Retry(ctx context.Context, do func(context.Context) error) error {
 		case <-time.After(b.Step()):
 		}
 	}
+}
+
+// failingWebhook recognises what the API server says where a webhook cannot be
+// called (k8s.io/apiserver pkg/admission/plugin/webhook/errors.go); there is no
+// reason or cause to know it by.
+func failingWebhook(err error) bool {
+	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
 // Transient reports whether the same request may succeed a little later.

@@ -55,6 +55,7 @@ func TestTransient(t *testing.T) {
 
 func TestRetry(t *testing.T) {
 	transient, permanent := apierrors.NewServiceUnavailable("restarting"), errors.New("no")
+	webhook := apierrors.NewInternalError(errors.New(`failed calling webhook "x": no endpoints available`))
 	tests := map[string]struct {
 		errs  []error // of each try, the last for all further ones
 		want  error
@@ -64,6 +65,8 @@ func TestRetry(t *testing.T) {
 		"success at last":        {[]error{transient, transient, nil}, nil, 3},
 		"for good":               {[]error{permanent}, permanent, 1},
 		"for good after a while": {[]error{transient, permanent}, permanent, 2},
+		"a webhook that starts":  {[]error{webhook, webhook, nil}, nil, 3},
+		"a webhook that is gone": {[]error{webhook}, webhook, webhookTurns},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

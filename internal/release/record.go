@@ -44,6 +44,8 @@ type Record struct {
 	HookJobs []string
 	// Objects are those the revision's manifest installs, hooks apart.
 	Objects []Object
+	// Storage is where Helm keeps the release: an object for each revision.
+	Storage []kube.Target
 }
 
 // Chart is the chart a revision was rendered from.
@@ -98,6 +100,12 @@ func ByHookJob(ctx context.Context, c *kube.Client, namespace, job string) (*Rec
 	return found, nil
 }
 
+// All returns the newest revision of every release in a namespace ("" is all of
+// them).
+func All(ctx context.Context, c *kube.Client, namespace string) ([]Record, error) {
+	return newest(ctx, c, namespace, "")
+}
+
 // newest returns the newest revision of every release in the namespace that the
 // label selector admits.
 func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]Record, error) {
@@ -123,10 +131,10 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 
 // head is where the newest revision of a release is stored, by its labels.
 type head struct {
-	gvr             schema.GroupVersionResource
-	namespace, name string
-	revision        int
-	status          string
+	newest   kube.Target
+	revision int
+	status   string
+	all      []kube.Target // every revision
 }
 
 // heads finds the newest revision of every release in the namespace ("" is all
@@ -145,14 +153,16 @@ func heads(ctx context.Context, c *kube.Client, namespace, selector string) ([]h
 			if err != nil {
 				return fmt.Errorf("%s %s/%s: label version: %w", gvr.Resource, o.Namespace, o.Name, err)
 			}
-			h := head{gvr, o.Namespace, o.Name, revision, o.Labels["status"]}
 			k := key{gvr.Resource, o.Namespace, o.Labels["name"]}
-			switch i, seen := found[k]; {
-			case !seen:
-				found[k] = len(out)
-				out = append(out, h)
-			case revision > out[i].revision:
-				out[i] = h
+			i, seen := found[k]
+			if !seen {
+				i, found[k] = len(out), len(out)
+				out = append(out, head{revision: -1})
+			}
+			t := kube.Target{Resource: gvr, Namespace: o.Namespace, Name: o.Name, UID: o.UID}
+			out[i].all = append(out[i].all, t)
+			if revision > out[i].revision {
+				out[i].newest, out[i].revision, out[i].status = t, revision, o.Labels["status"]
 			}
 			return nil
 		})
@@ -178,11 +188,11 @@ func (h head) read(ctx context.Context, c *kube.Client) (*Revision, error) {
 
 func (h head) get(ctx context.Context, c *kube.Client) (o *unstructured.Unstructured, err error) {
 	err = kube.Retry(ctx, func(ctx context.Context) error {
-		o, err = c.Dynamic.Resource(h.gvr).Namespace(h.namespace).Get(ctx, h.name, metav1.GetOptions{})
+		o, err = c.Dynamic.Resource(h.newest.Resource).Namespace(h.newest.Namespace).Get(ctx, h.newest.Name, metav1.GetOptions{})
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", h.namespace, h.name, err)
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", h.newest.Namespace, h.newest.Name, err)
 	}
 	return o, nil
 }
@@ -190,9 +200,9 @@ func (h head) get(ctx context.Context, c *kube.Client) (o *unstructured.Unstruct
 func (h head) decode(o *unstructured.Unstructured) (*Revision, error) {
 	r, err := decode(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.namespace, h.name, errUnreadable, err)
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.newest.Namespace, h.newest.Name, errUnreadable, err)
 	}
-	r.gvr, r.object = h.gvr, o
+	r.Storage, r.gvr, r.object = h.all, h.newest.Resource, o
 	return r, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	helm "helm.sh/helm/v3/pkg/release"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -107,7 +108,7 @@ func storageOf(t *testing.T, records []stored, failures map[string]int) *kube.Cl
 			resource := strings.ToLower(s.kind) + "s"
 			object := map[string]any{
 				"apiVersion": "v1", "kind": s.kind,
-				"metadata": map[string]any{"name": name, "namespace": "ns", "labels": map[string]string{"name": s.name, "owner": "helm", "version": s.version}},
+				"metadata": map[string]any{"name": name, "namespace": "ns", "uid": name, "labels": map[string]string{"name": s.name, "owner": "helm", "version": s.version}},
 				"data":     map[string]any{"release": s.data},
 			}
 			if rest == path.Join(resource, name) {
@@ -183,7 +184,7 @@ func TestGet(t *testing.T) {
 			if test.want != nil {
 				test.want.Objects = installed
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(Record{}, "Storage")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -253,5 +254,30 @@ func check(t *testing.T, err error, want string) {
 		t.Errorf("error %v, want none", err)
 	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 		t.Errorf("error %v, want %q in it", err, want)
+	}
+}
+
+func TestAllKnowsWhereEachReleaseIsKept(t *testing.T) {
+	t.Parallel()
+	c := storageOf(t, []stored{
+		secret(revision("a", 1, helm.StatusSuperseded)), secret(revision("a", 2, helm.StatusDeployed)), configMap(revision("b", 1, helm.StatusDeployed)),
+	}, nil)
+	records, err := All(t.Context(), c, "ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range records {
+		for _, s := range r.Storage {
+			got = append(got, fmt.Sprintf("%s %d: %s", r.Name, r.Revision, s))
+		}
+	}
+	want := []string{
+		"a 2: secrets/sh.helm.release.v1.a.v1 in namespace ns",
+		"a 2: secrets/sh.helm.release.v1.a.v2 in namespace ns",
+		"b 1: configmaps/sh.helm.release.v1.b.v1 in namespace ns",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

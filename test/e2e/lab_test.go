@@ -257,6 +257,7 @@ func lines(objects []product.Object) string {
 // and the two namespaces; then it deletes these, which has to work at once.
 func (l *lab) nothingLeft(expected ...product.Object) {
 	l.Helper()
+	l.removeBackups()
 	var left []product.Object
 	for range 50 { // Pods of Deployments that Helm deleted need a moment.
 		left = slices.DeleteFunc(l.added(), func(o product.Object) bool {
@@ -278,6 +279,22 @@ func (l *lab) nothingLeft(expected ...product.Object) {
 	if len(expected) == 0 {
 		l.deleteNamespaces(15 * time.Second)
 	}
+}
+
+// removeBackups deletes the Secrets that hold AutoscalingRunnerSets, which are
+// left on purpose, and returns how many there were.
+func (l *lab) removeBackups() int {
+	l.Helper()
+	backups, err := l.client.CoreV1().Secrets("").List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup"})
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, b := range backups.Items {
+		if err := l.client.CoreV1().Secrets(b.Namespace).Delete(l.ctx, b.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			l.Fatal(err)
+		}
+	}
+	return len(backups.Items)
 }
 
 // deleteNamespaces deletes both namespaces and waits until they are gone.

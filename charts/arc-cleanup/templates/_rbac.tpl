@@ -7,16 +7,18 @@ allows.
 {{- define "arc-cleanup.grants" -}}
 {{- $own := include "arc-cleanup.fullname" . -}}
 {{- $outer := include "arc-cleanup.outerName" . -}}
+{{- $backup := ternary ", backup" "" .Values.policy.backup -}}
+{{- $releases := ternary ", releases" "" (eq .Values.policy.scaleSets "uninstall") -}}
 {{- if eq .Values.scope "scale-set" }}
 - {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, objects]}
 - {name: {{ $outer | quote }}, namespace: {{ .Values.controllerNamespace | default .Release.Namespace | quote }}, rules: [listeners]}
 {{- else if .Values.watchNamespace }}
 - {name: {{ $outer | quote }}, rules: [crds, others]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, listeners]}
-- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [objects]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}, listeners]}
+- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [objects{{ $releases }}]}
 {{- else }}
-- {name: {{ $outer | quote }}, rules: [crds, objects, others]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self]}
+- {name: {{ $outer | quote }}, rules: [crds, objects, others{{ $releases }}]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}]}
 {{- end }}
 {{- end -}}
 
@@ -31,6 +33,18 @@ allows.
   resources: [jobs]
   resourceNames: [{{ include "arc-cleanup.fullname" . | quote }}]
   verbs: [get]
+# The verdict as an Event, since Helm deletes the Job of a hook that succeeded.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* backup: only with policy.backup. */}}
+{{- define "arc-cleanup.rules.backup" }}
+# The Secret that holds the AutoscalingRunnerSets which will be gone.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
 {{- end -}}
 
 {{/* objects: what ARC leaves behind. */}}
@@ -53,6 +67,11 @@ allows.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, delete]
+# May ARC's controller still work in the namespace, or would it be waited for in
+# vain?
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
 {{- end -}}
 
 {{/* listeners: what a scale set has in the controller's namespace. */}}
@@ -61,10 +80,22 @@ allows.
 - apiGroups: [actions.github.com]
   resources: [autoscalinglisteners]
   verbs: [get, list, watch, patch, delete]
-# Is a controller there that will finish by itself?
+# Is a controller there that will finish by itself, or does it crash?
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+{{- end -}}
+
+{{/* releases: only with policy.scaleSets=uninstall. */}}
+{{- define "arc-cleanup.rules.releases" }}
+# Helm's records of the scale sets' releases, in Secrets (see above) or
+# ConfigMaps: read to know what a release installed, and deleted with it.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, delete]
 {{- end -}}
 
 {{/* others: who else is here, read only. */}}
@@ -76,16 +107,31 @@ allows.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list]
-# A controller in a namespace that is being deleted uses nothing any more.
+# A controller in a namespace that is being deleted uses nothing any more; and
+# such a namespace, when ARC's objects held it, is waited for.
 - apiGroups: [""]
   resources: [namespaces]
+  verbs: [get, list, watch]
+# Webhooks and APIServices that nobody answers would refuse the hook's writes, or
+# keep a namespace: they are named.
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingwebhookconfigurations, mutatingwebhookconfigurations]
+  verbs: [list]
+- apiGroups: [apiregistration.k8s.io]
+  resources: [apiservices]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
   verbs: [list]
 {{- end -}}
 
 {{/* crds: the cluster's part of ARC. */}}
 {{- define "arc-cleanup.rules.crds" }}
 # ARC's four CRDs. List and watch go by name too, with a field selector on
-# metadata.name.
+# metadata.name. A schema that refuses the removal of a finalizer is patched.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames:
@@ -93,5 +139,5 @@ allows.
     - autoscalinglisteners.actions.github.com
     - ephemeralrunnersets.actions.github.com
     - ephemeralrunners.actions.github.com
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, patch, delete]
 {{- end -}}

@@ -1,0 +1,177 @@
+package cleanup
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+// kept is options with a backup.
+func kept(o Options) Options {
+	o.Backup = types.NamespacedName{Namespace: "systems", Name: "backup"}
+	return o
+}
+
+func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
+	t.Parallel()
+	set, runner := obj("ars runners/set", deleting), obj("er runners/r", of("runners/set"), deleting)
+	theirs := obj("ars team/set")
+	tests := map[string]struct {
+		survey  Survey
+		options Options
+		history History
+		backup  bool
+	}{
+		"a set that will be gone":        {Survey{Custom: []Object{runner, set}}, kept(byHand), History{}, true},
+		"not without one":                {Survey{Custom: []Object{runner}}, kept(byHand), History{}, false},
+		"not when it is switched off":    {Survey{Custom: []Object{set}}, byHand, History{}, false},
+		"not of a scale set's uninstall": {Survey{Record: uninstalling(), Custom: []Object{set}}, kept(ofSet), History{}, false},
+		"not twice":                      {Survey{Custom: []Object{set}}, kept(byHand), History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
+		"not of another controller's":    {Survey{Custom: []Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			steps := NewPlan(&test.survey, test.options, test.history).steps(BackUp)
+			if (len(steps) == 1) != test.backup {
+				t.Fatalf("steps %v", steps)
+			}
+			if test.backup && ref(steps[0].Object) != "secret systems/backup" {
+				t.Errorf("%v", steps)
+			}
+		})
+	}
+}
+
+// written is a set as people and ARC have written it.
+func written() item {
+	it := whole(obj("ars runners/set", deleting))[0]
+	it.annotations[arc.AnnotationRunnerScaleSetID] = "7"
+	it.annotations["theirs"] = "x"
+	it.rest = map[string]any{
+		"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet",
+		"spec":   map[string]any{"githubConfigUrl": "https://github.com/acme", "maxRunners": 5},
+		"status": map[string]any{"currentRunners": 3},
+	}
+	return it
+}
+
+func TestABackupCanBeRestored(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck(written())...)
+	r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet)
+	if r.Verdict != Done || !strings.Contains(r.Text(10), "arc-hookjob restore backup --namespace systems") {
+		t.Fatalf("%s", r.Text(10))
+	}
+	if a.writes[0] != "POST secret systems" {
+		t.Errorf("the first write is %q", a.writes[0])
+	}
+
+	restored, err := Restore(t.Context(), c, "systems", "backup")
+	if err == nil || !strings.Contains(err.Error(), "runners/set") {
+		t.Errorf("without a CRD: %v, error %v", restored, err)
+	}
+	for _, it := range whole(crdObjects()...) {
+		a.put(it)
+	}
+	for _, existed := range []bool{false, true} {
+		restored, err = Restore(t.Context(), c, "systems", "backup")
+		if diff := cmp.Diff([]Restored{{"runners", "set", existed}}, restored); err != nil || diff != "" {
+			t.Errorf("error %v, (-want +got):\n%s", err, diff)
+		}
+	}
+	set := a.objects["ars runners/set"]
+	if set == nil {
+		t.Fatalf("there is %q", a.left())
+	}
+	want := map[string]any{"githubConfigUrl": "https://github.com/acme", "maxRunners": float64(5)}
+	if diff := cmp.Diff(want, set.rest["spec"]); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"theirs": "x"}, set.annotations); diff != "" || set.rest["status"] != nil {
+		t.Errorf("status %v, annotations (-want +got):\n%s", set.rest["status"], diff)
+	}
+}
+
+func TestWithoutItsBackupNothingIsBegun(t *testing.T) {
+	t.Parallel()
+	for code, verdict := range map[int]Verdict{http.StatusForbidden: NotPermitted, http.StatusUnprocessableEntity: Failed} {
+		a, c := newAPI(t, stuck(written())...)
+		a.fault = on(code, always, "POST secret systems")
+		r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet)
+		if r.Verdict != verdict || len(a.writes) > 0 || !strings.Contains(r.Text(10), "--backup=false") {
+			t.Errorf("%d: writes %q\n%s", code, a.writes, r.Text(10))
+		}
+	}
+}
+
+func TestABackupOfAnEarlierPodIsCompleted(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, whole(crdObjects()...)...)
+	one, two := written(), whole(obj("ars runners/other", deleting))[0]
+	a.put(one)
+	a.put(two)
+	for i, want := range []struct {
+		sets []Object
+		name string
+	}{
+		{[]Object{one.Object}, "backup"},
+		{[]Object{one.Object}, "backup"}, // the same Pod again
+		{[]Object{one.Object, two.Object}, "backup-2"},
+		{[]Object{two.Object}, "backup-2"},
+	} {
+		secret, err := backUp(t.Context(), c, kept(byHand).Backup, want.sets)
+		if err != nil || secret.Name != want.name {
+			t.Errorf("%d: %s, error %v; want %s", i, secret.Name, err, want.name)
+		}
+	}
+}
+
+func TestABackupHasABound(t *testing.T) {
+	t.Parallel()
+	it := written()
+	noise := make([]byte, backupBytes)
+	_, _ = rand.Read(noise) // never fails
+	it.rest["spec"] = map[string]any{"noise": base64.StdEncoding.EncodeToString(noise)}
+	_, c := newAPI(t, append(whole(crdObjects()...), it)...)
+	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []Object{it.Object}); err == nil || !strings.Contains(err.Error(), "more than a Secret can hold") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
+	t.Parallel()
+	pod := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "p", "namespace": "ns"}}}
+	other, err := pack([]unstructured.Unstructured{pod})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		data map[string]any
+		want string
+	}{
+		"another key":  {map[string]any{"x": "eA=="}, "is not a backup of arc-cleanup: it has no key"},
+		"not packed":   {map[string]any{BackupKey: "eA=="}, "is not a backup of arc-cleanup"},
+		"not base64":   {map[string]any{BackupKey: "!"}, "is not a backup of arc-cleanup"},
+		"another kind": {map[string]any{BackupKey: base64.StdEncoding.EncodeToString(other)}, "Pod ns/p: a backup holds nothing but AutoscalingRunnerSets"},
+	}
+	for name, test := range tests {
+		it := whole(obj("secret systems/backup"))[0]
+		it.rest = map[string]any{"data": test.data}
+		a, c := newAPI(t, it)
+		if _, err := Restore(t.Context(), c, "systems", "backup"); err == nil || !strings.Contains(err.Error(), test.want) || len(a.writes) > 0 {
+			t.Errorf("%s: error %v, writes %q", name, err, a.writes)
+		}
+	}
+	_, c := newAPI(t)
+	if _, err := Restore(t.Context(), c, "systems", "nothing"); err == nil || !strings.Contains(err.Error(), "reading Secret systems/nothing") {
+		t.Errorf("error %v", err)
+	}
+}

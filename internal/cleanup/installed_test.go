@@ -1,0 +1,136 @@
+package cleanup
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+func withSets(o Options, policy ScaleSetsPolicy) Options {
+	o.ScaleSets = policy
+	return o
+}
+
+func TestPlanUninstallsScaleSets(t *testing.T) {
+	live := obj("ars runners/set", by("runners/gpu"))
+	gpu := Installed{
+		Release: named("runners/gpu"), Sets: []string{"set"},
+		Objects: []Object{obj("secret runners/github", by("runners/gpu")), obj("role runners/set-manager", by("runners/gpu"), deleting)},
+		Records: []Object{obj("secret runners/sh.helm.release.v1.gpu.v1"), obj("secret runners/sh.helm.release.v1.gpu.v2")},
+	}
+	shop := gpu
+	shop.Others = []string{"Deployment web", "Service web"}
+	ours := gpu
+	ours.Release = named("systems/arc")
+	const releases = "releases: delete secret runners/github, await role runners/set-manager"
+	const records = "releases: delete secret runners/sh.helm.release.v1.gpu.v1, delete secret runners/sh.helm.release.v1.gpu.v2"
+	job := Job{Repository: "acme/shop", Name: "build", Pod: obj("pod runners/r")}
+	tests := map[string]planTest{
+		"the set, its objects, Helm's records, then the CRDs": {
+			Survey{Record: uninstalling(), Custom: []Object{live}, Installed: []Installed{gpu}, CRDs: crdObjects()},
+			withSets(asHook, UninstallScaleSets), Fresh,
+			[]string{"release: release ars runners/set", releases, records, "crds: " + allCRDs},
+		},
+		"by a controller that lives": {
+			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []Object{live}, Installed: []Installed{gpu}},
+			withSets(asHook, UninstallScaleSets), Fresh,
+			[]string{"drain: delete ars runners/set", "release: release ars runners/set", releases, records},
+		},
+		"a record is left of a set that is gone": {
+			Survey{Record: uninstalling(), Installed: []Installed{{Release: gpu.Release, Sets: gpu.Sets, Records: gpu.Records}}},
+			withSets(asHook, UninstallScaleSets), Fresh,
+			[]string{records},
+		},
+		"not a release that holds more": {
+			Survey{Record: uninstalling(), Installed: []Installed{shop}},
+			withSets(asHook, UninstallScaleSets), Fresh,
+			[]string{
+				"refused: Helm release gpu in namespace runners holds more than scale sets: Deployment web, Service web",
+				"  helm uninstall gpu --namespace runners", releases, records,
+			},
+		},
+		"not a set of which Helm has no record": {
+			Survey{Record: uninstalling(), Custom: []Object{live}},
+			withSets(asHook, UninstallScaleSets), Fresh,
+			[]string{
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, of which Helm has no record",
+				"  kubectl delete autoscalingrunnerset set --namespace runners", "release: release ars runners/set",
+			},
+		},
+		"not the release that Helm uninstalls itself": {
+			Survey{Record: uninstalling(), Installed: []Installed{ours}}, withSets(asHook, UninstallScaleSets), Fresh, nil,
+		},
+		"not another controller's": {
+			Survey{Record: uninstalling(), Installed: []Installed{gpu}, Controllers: []ARC{ctrl("team/arc", "runners")}},
+			withSets(asHook, UninstallScaleSets), Fresh, nil,
+		},
+		"not one whose runner is busy and left": {
+			Survey{
+				Record: uninstalling(), Installed: []Installed{gpu}, Custom: []Object{obj("er runners/r", of("runners/set"))},
+				Busy: map[types.UID]Job{"er runners/r": job},
+			},
+			func() Options { o := withSets(asHook, UninstallScaleSets); o.BusyRunners = LeaveBusy; return o }(), Fresh,
+			[]string{`keep: runner r is busy with job "build" of acme/shop (), after which the controller removes it`},
+		},
+	}
+	testPlans(t, tests)
+}
+
+// helmRecord is the Secret of a release, as far as it is read.
+func helmRecord(name, namespace, manifest string) item {
+	it := whole(obj("secret " + namespace + "/sh.helm.release.v1." + name + ".v1"))[0]
+	it.labels["owner"], it.labels["name"], it.labels["version"], it.labels["status"] = "helm", name, "1", "deployed"
+	raw, _ := json.Marshal(map[string]any{"name": name, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"}, "manifest": manifest})
+	data := base64.StdEncoding.EncodeToString(raw)
+	it.rest = map[string]any{"kind": "Secret", "data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))}}
+	return it
+}
+
+const gpuManifest = `apiVersion: actions.github.com/v1alpha1
+kind: AutoscalingRunnerSet
+metadata: {name: set, namespace: runners}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: github, namespace: runners}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: taken-over}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: to-keep}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: set-manager}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: gone}
+`
+
+func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
+	t.Parallel()
+	mine := by("runners/gpu")
+	keep := whole(obj("secret runners/to-keep", mine))[0]
+	keep.annotations["helm.sh/resource-policy"] = "keep"
+	items := append(whole(crdObjects()...), keep,
+		helmRecord("gpu", "runners", gpuManifest),
+		helmRecord("web", "runners", "apiVersion: v1\nkind: Secret\nmetadata: {name: github}\n"))
+	items = append(items, whole(
+		obj("ars runners/set", mine, finalizers(arc.AutoscalingRunnerSetFinalizer)), protected("secret runners/github", mine),
+		obj("sa runners/taken-over", by("runners/other")), protected("role runners/set-manager", mine))...)
+	a, c := newAPI(t, items...)
+	r := Run(t.Context(), c, graced(withSets(ofRelease, UninstallScaleSets), ample), quiet)
+	want := []string{"sa runners/taken-over", "secret runners/sh.helm.release.v1.web.v1", "secret runners/to-keep"}
+	if diff := cmp.Diff(want, a.left()); r.Verdict != Done || diff != "" {
+		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)
+	}
+}

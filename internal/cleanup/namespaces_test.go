@@ -1,0 +1,162 @@
+package cleanup
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+func because(why string, found map[string]Terminating) map[string]Terminating {
+	for name, t := range found {
+		t.Why = why
+		found[name] = t
+	}
+	return found
+}
+
+func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
+	runners := []Object{protected("role runners/set-manager")}
+	waited := func(names ...string) (out History) {
+		out.Held, out.Waited = map[string]bool{}, map[string]bool{}
+		for _, n := range names {
+			out.Held[n], out.Waited[n] = true, true
+		}
+		return out
+	}
+	rescue := Options{Scope: Namespace, Namespace: "runners"}
+	both := gone("runners")
+	maps.Copy(both, gone("shop"))
+	tests := map[string]struct {
+		survey  Survey
+		options Options
+		history History
+		want    []string
+	}{
+		"one with ARC's objects, and one without": {
+			Survey{Terminating: both, Protected: runners},
+			byHand,
+			History{},
+			[]string{"release: release role runners/set-manager", "namespaces: await ns runners"},
+		},
+		"one that was freed before": {
+			Survey{Terminating: both},
+			byHand,
+			History{Held: map[string]bool{"runners": true}},
+			[]string{"namespaces: await ns runners"},
+		},
+		"one with objects of another controller's": {
+			Survey{Terminating: gone("runners"), Protected: runners, Controllers: []ARC{ctrl("team/other", "runners")}}, byHand, History{}, nil,
+		},
+		"not the hook's own": {
+			Survey{Record: uninstalling(), Terminating: gone("systems"), Protected: []Object{protected("role systems/set-manager")}},
+			asHook,
+			History{},
+			[]string{"release: release role systems/set-manager"},
+		},
+		"what is not ARC's holds it": {
+			Survey{Terminating: because("example.com/f in 1 resource instances", gone("runners"))},
+			byHand, waited("runners"),
+			[]string{"keep: still Terminating: example.com/f in 1 resource instances"},
+		},
+		"somebody else's finalizer holds it": {
+			Survey{Terminating: because("x; "+finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances", gone("runners")), Protected: runners},
+			byHand,
+			History{},
+			[]string{"release: release role runners/set-manager", "keep: still Terminating: x; " + finalizersRemain + "actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances"},
+		},
+		"ARC's finalizers hold it": {
+			Survey{Terminating: because(finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances", gone("runners")), Protected: runners},
+			byHand,
+			History{},
+			[]string{"release: release role runners/set-manager", "namespaces: await ns runners"},
+		},
+		"a rescue frees that namespace, with its listener, and nothing else": {
+			Survey{
+				Terminating: both, CRDs: crdObjects(),
+				Custom:    []Object{obj("er runners/r", deleting), obj("er shop/r", deleting), obj("al systems/l", of("runners/set")), obj("al systems/theirs", of("shop/set"))},
+				Protected: append(runners, protected("role shop/set-manager")),
+			},
+			rescue,
+			History{},
+			[]string{
+				"release: delete al systems/l", "release: release er runners/r", "release: release al systems/l",
+				"release: release role runners/set-manager", "namespaces: await ns runners",
+			},
+		},
+		"a rescue waits for the controller that lives": {
+			Survey{Terminating: gone("runners"), Custom: []Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
+			rescue,
+			History{},
+			[]string{"drain: await ars runners/set", "release: release ars runners/set", "namespaces: await ns runners"},
+		},
+		"nobody deletes it": {
+			Survey{Live: true},
+			rescue,
+			History{},
+			[]string{"refused: namespace runners is not being deleted: there is nothing to rescue", "  kubectl delete namespace runners --wait=false"},
+		},
+		"it is gone": {Survey{}, rescue, History{}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, lines(NewPlan(&test.survey, test.options, test.history))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatHoldsANamespaceIsWhatItsControllerSays(t *testing.T) {
+	condition := func(status, message string) any {
+		return map[string]any{"type": "NamespaceContentRemaining", "status": status, "message": message}
+	}
+	ns := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": []any{
+		condition("True", "pods. has 1 resource instances"), condition("False", "All content successfully deleted"), condition("True", "x in 1"),
+	}}}}
+	if got := holding(ns); got != "pods. has 1 resource instances; x in 1" {
+		t.Error(got)
+	}
+}
+
+func TestRunWaitsForANamespace(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck(whole(obj("ns runners", deleting, finalizers("kubernetes")))...)...)
+	a.react = func(a *api, request string) {
+		// The namespace's controller notices a little later.
+		if request == "PATCH role runners/set-manager" {
+			time.AfterFunc(300*time.Millisecond, func() { a.take("ns runners") })
+		}
+	}
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	if diff := cmp.Diff([]string{"role runners/set-manager", "secret runners/theirs"}, a.left()); r.Verdict != Done || diff != "" {
+		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)
+	}
+}
+
+func TestCRDsInstalledAgainAreNotDeletedAgain(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck()...)
+	runners := "crd ephemeralrunners." + arc.Group
+	a.react = func(a *api, request string) {
+		if request == "DELETE "+runners {
+			it := whole(obj(runners))[0]
+			it.UID = types.UID("another")
+			a.put(it)
+			a.put(whole(obj("er runners/new"))[0])
+		}
+	}
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	left := a.left()
+	if want := []string{runners, "er runners/new", "role runners/set-manager", "secret runners/theirs"}; r.Verdict != Done || cmp.Diff(want, left) != "" {
+		t.Errorf("%s\nleft: %q", r.Text(10), left)
+	}
+	if len(r.Kept) != 1 || r.Kept[0].Why != "somebody has installed them again since this uninstall deleted them" {
+		t.Errorf("kept %v", r.Kept)
+	}
+}

@@ -1,0 +1,112 @@
+package cleanup
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+const (
+	// relaxPatience is how long the API server may take to heed a changed schema,
+	// and relaxEvery how often it is tried.
+	relaxPatience = 15 * time.Second
+	relaxEvery    = 200 * time.Millisecond
+)
+
+// free removes ARC's finalizers from an object. An object of an older version may
+// be invalid to the schema of a later one, and then even that patch is refused
+// (actions-runner-controller#3395). Where the CRD is about to go anyway, its schema
+// is relaxed, and the patch tried again.
+func (r *run) free(ctx context.Context, o Object) error {
+	err := r.client.RemoveFinalizers(ctx, o.Target, arc.IsFinalizer)
+	if !apierrors.IsInvalid(err) {
+		return err
+	}
+	crd, doomed := r.doomed[o.Resource.GroupResource().String()]
+	if !doomed {
+		return err
+	}
+	if relaxErr := r.relax(ctx, crd); relaxErr != nil {
+		return fmt.Errorf("%w; and %w", err, relaxErr)
+	}
+	for deadline := time.Now().Add(relaxPatience); apierrors.IsInvalid(err) && time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(relaxEvery):
+		}
+		err = r.client.RemoveFinalizers(ctx, o.Target, arc.IsFinalizer)
+	}
+	return err
+}
+
+// relax makes a CRD's schema accept every object. It is done once in a run.
+func (r *run) relax(ctx context.Context, crd Object) error {
+	r.relaxing.Lock()
+	defer r.relaxing.Unlock()
+	if r.relaxed[crd.UID] {
+		return nil
+	}
+	var u *unstructured.Unstructured
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		u, err = r.client.Dynamic.Resource(crdResource).Get(ctx, crd.Name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", crd, err)
+	}
+	patch, err := relaxation(u, crd.UID)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", crd, err)
+	}
+	err = kube.Retry(ctx, func(ctx context.Context) error {
+		_, err := r.client.Metadata.Resource(crdResource).Patch(ctx, crd.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("relaxing the schema of %s: %w", crd, err)
+	}
+	if r.relaxed == nil {
+		r.relaxed = map[types.UID]bool{}
+	}
+	r.relaxed[crd.UID] = true
+	r.log.Warn().Stringer("object", crd).Msg("its objects do not fit its schema, which goes anyway: relaxed it")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Done = append(r.report.Done, Outcome{Relax, crd})
+	return nil
+}
+
+// relaxation is the JSON patch by which exactly this CRD accepts anything in every
+// version.
+func relaxation(crd *unstructured.Unstructured, uid types.UID) ([]byte, error) {
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	if err != nil {
+		return nil, err
+	}
+	patch := []map[string]any{{"op": "test", "path": "/metadata/uid", "value": uid}}
+	for i, v := range versions {
+		version, _ := v.(map[string]any)
+		at := fmt.Sprintf("/spec/versions/%d/", i)
+		patch = append(patch, map[string]any{"op": "replace", "path": at + "schema", "value": map[string]any{
+			"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+		}})
+		// What can be selected by has to be in the schema.
+		if version["selectableFields"] != nil {
+			patch = append(patch, map[string]any{"op": "remove", "path": at + "selectableFields"})
+		}
+	}
+	return json.Marshal(patch)
+}
