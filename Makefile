@@ -19,7 +19,7 @@ CLUSTER  ?= default
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Install ARC on an embedded cluster, uninstall it, show what is left (KUBE_CONTEXT=... for your own)
@@ -63,6 +63,10 @@ test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, beside an ideal client (N=5000)
 	cd test && go run ./bench -n $(N)
+
+.PHONY: bench-postrender
+bench-postrender: ## Measure the post-renderer on streams up to 100 MB, beside cat, kustomize and yq
+	cd test && go run ./bench/postrender
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module

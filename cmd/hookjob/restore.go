@@ -10,7 +10,7 @@ import (
 
 func newRestore() *cobra.Command {
 	var (
-		c         cluster
+		t         cluster
 		namespace string
 	)
 	cmd := &cobra.Command{
@@ -28,7 +28,7 @@ kubectl does the same:
   arc-hookjob restore arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.connect()
+			client, err := t.connect()
 			if err != nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
 				return exitError(exitFailed)
@@ -52,7 +52,7 @@ kubectl does the same:
 		},
 	}
 	f := cmd.Flags()
-	c.register(f)
+	t.register(f)
 	f.StringVarP(&namespace, "namespace", "n", "", "namespace of the Secret; default that of the kubeconfig's context")
 	return cmd
 }

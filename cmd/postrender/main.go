@@ -18,11 +18,12 @@ import (
 
 // Exit codes.
 const (
-	exitError = 1 // nothing was written to stdout
+	exitError = 1 // no hook was written to stdout
 	exitUsage = 2 // a wrong flag or argument
 )
 
 func main() {
+	widenPipes()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -58,7 +59,8 @@ Helm 4 runs it as a plugin, Helm 3 as an executable. Helm 3 takes no hook from a
 post-renderer: there, what follows are ordinary objects that put the hook into
 the release's record, from inside the cluster, as soon as Helm has written it.
 
-Exit codes: 0 done; 1 failed, nothing was written to stdout; 2 wrong usage.`
+Exit codes: 0 done; 1 failed; 2 wrong usage. With an error nothing is written to
+stdout; input above 1 MiB, which is not held back, is written without the hook.`
 
 const examples = `  helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller \
     --post-renderer arc-postrender
@@ -101,20 +103,11 @@ func newCommand() *cobra.Command {
 			}
 			o.DefaultNamespace = os.Getenv("HELM_NAMESPACE")
 
-			stream, err := io.ReadAll(cmd.InOrStdin())
-			if err != nil {
-				return fmt.Errorf("reading stdin: %w", err)
-			}
-			result, err := postrender.Inject(stream, o)
-			if err != nil {
+			explanation, err := postrender.Copy(cmd.OutOrStdout(), cmd.InOrStdin(), o)
+			if err != nil || !o.Check {
 				return err
 			}
-			if o.Check {
-				_, err = io.WriteString(cmd.OutOrStdout(), result.Explanation)
-			} else {
-				_, err = result.WriteTo(cmd.OutOrStdout())
-			}
-			if err != nil {
+			if _, err := io.WriteString(cmd.OutOrStdout(), explanation); err != nil {
 				return fmt.Errorf("writing stdout: %w", err)
 			}
 			return nil

@@ -34,52 +34,96 @@ type Anchor struct {
 }
 
 // wholeBelow is the size up to which every document of a stream is parsed, and
-// not only those that matter here. Helm reports broken YAML itself, before and
-// after a post-renderer, so this is for those who call us in another way; and it
-// would be the one slow thing on a large stream.
-const wholeBelow = 1 << 20
+// not only those that matter here: several times ARC's own charts. Helm reports
+// broken YAML itself, before and after a post-renderer, so this is for those who
+// call us in another way; it takes 100 times as long as to look for what matters.
+const wholeBelow = 64 << 10
 
 // Find goes through a stream for the anchor, and for a hook of ours. The
-// controller wins where both it and a scale set are. Find parses the documents
-// that may be either and, of a small stream, all; what is broken in them is a
-// *manifest.SyntaxError.
+// controller wins where both it and a scale set are. What is broken in a document
+// that is parsed is a *manifest.SyntaxError.
 func Find(stream []byte) (found *Anchor, hooked bool, err error) {
-	var controller, scaleSet *Anchor
-	var bindings []manifest.Document
+	s := Search{whole: len(stream) <= wholeBelow}
 	for d := range manifest.Documents(stream) {
-		if controller == nil && mayBe(d, managerBindingMarks) {
-			bindings = append(bindings, d)
-		}
-		// What is found need not be looked for again: a large stream may hold
-		// thousands of scale sets.
-		if len(stream) > wholeBelow && !mayBe(d, hookMarks) &&
-			(controller != nil || !mayBe(d, controllerMarks)) &&
-			(controller != nil || scaleSet != nil || !mayBe(d, scaleSetMarks)) {
-			continue
-		}
-		root, err := d.Parse()
-		if err != nil {
+		if err := s.Look(d); err != nil {
 			return nil, false, err
 		}
-		for _, o := range objects(root) {
-			switch {
-			case isHook(o):
-				hooked = true
-			case controller == nil && isController(o):
-				controller, err = newAnchor(d, root, o, Controller)
-			case scaleSet == nil && isScaleSet(o):
-				scaleSet, err = newAnchor(d, root, o, ScaleSet)
-			}
-			if err != nil {
-				return nil, false, err
-			}
+	}
+	return s.Found(), s.Hooked, nil
+}
+
+// A Search is what Find does, document by document. It parses those that may
+// matter.
+type Search struct {
+	// Hooked says that a hook of ours was seen.
+	Hooked bool
+
+	whole                bool // parse every document
+	controller, scaleSet *Anchor
+	bindings             []manifest.Document // that may tell where the scale set's controller is
+}
+
+// Look takes the next document.
+func (s *Search) Look(d manifest.Document) error {
+	if s.wantsBinding(d) {
+		s.bindings = append(s.bindings, d.Clone())
+	}
+	if s.whole || s.wantsObject(d) {
+		if err := s.parse(d); err != nil {
+			return err
 		}
 	}
-	if controller != nil || scaleSet == nil {
-		return controller, hooked, nil
+	if s.scaleSet == nil || len(s.bindings) == 0 {
+		return nil
 	}
-	err = scaleSet.findController(bindings)
-	return scaleSet, hooked, err
+	bindings := s.bindings
+	s.bindings = nil
+	return s.scaleSet.findController(bindings)
+}
+
+// Wants reports whether a document may matter. What is found need not be looked
+// for again: a large stream may hold thousands of scale sets.
+func (s *Search) Wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
+
+func (s *Search) wantsObject(d manifest.Document) bool {
+	return mayBe(d, hookMarks) ||
+		s.controller == nil && mayBe(d, controllerMarks) ||
+		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks)
+}
+
+func (s *Search) wantsBinding(d manifest.Document) bool {
+	return s.controller == nil &&
+		(s.scaleSet == nil || s.scaleSet.Values["controllerNamespace"] == nil) &&
+		mayBe(d, managerBindingMarks)
+}
+
+func (s *Search) parse(d manifest.Document) error {
+	root, err := d.Parse()
+	if err != nil {
+		return err
+	}
+	for _, o := range objects(root) {
+		switch {
+		case isHook(o):
+			s.Hooked = true
+		case s.controller == nil && isController(o):
+			s.controller, err = newAnchor(d.Clone(), root, o, Controller)
+		case s.scaleSet == nil && isScaleSet(o):
+			s.scaleSet, err = newAnchor(d.Clone(), root, o, ScaleSet)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Found returns the anchor, or nil if there is none.
+func (s *Search) Found() *Anchor {
+	if s.controller != nil {
+		return s.controller
+	}
+	return s.scaleSet
 }
 
 // Marks by which a document may be one that matters, before it is parsed. Helm

@@ -88,11 +88,14 @@ func TestFindNotARC(t *testing.T) {
 
 // large puts documents before a stream that make it too large to be parsed as
 // a whole.
-func large(stream []byte) []byte {
-	filler := []byte("kind: ConfigMap\ndata: {x: 0123456789}\n---\n")
+func large(stream []byte) []byte { return append(filler(wholeBelow), stream...) }
+
+// filler is a stream above a size, to which a document can be added.
+func filler(size int) []byte {
+	document := []byte("kind: ConfigMap\ndata: {x: 0123456789}\n---\n")
 	var out []byte
-	for len(out) <= wholeBelow {
-		out = append(out, filler...)
+	for len(out) <= size {
+		out = append(out, document...)
 	}
-	return append(out, stream...)
+	return out
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 )
 
-func withSets(o Options, policy ScaleSetsPolicy) Options {
-	o.ScaleSets = policy
+// uninstalls is options that uninstall scale sets, too.
+func uninstalls(o Options) Options {
+	o.ScaleSets = UninstallScaleSets
 	return o
 }
 
@@ -33,22 +34,22 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 	tests := map[string]planTest{
 		"the set, its objects, Helm's records, then the CRDs": {
 			Survey{Record: uninstalling(), Custom: []Object{live}, Installed: []Installed{gpu}, CRDs: crdObjects()},
-			withSets(asHook, UninstallScaleSets), Fresh,
+			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/set", releases, records, "crds: " + allCRDs},
 		},
 		"by a controller that lives": {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []Object{live}, Installed: []Installed{gpu}},
-			withSets(asHook, UninstallScaleSets), Fresh,
+			uninstalls(asHook), Fresh,
 			[]string{"drain: delete ars runners/set", "release: release ars runners/set", releases, records},
 		},
 		"a record is left of a set that is gone": {
 			Survey{Record: uninstalling(), Installed: []Installed{{Release: gpu.Release, Sets: gpu.Sets, Records: gpu.Records}}},
-			withSets(asHook, UninstallScaleSets), Fresh,
+			uninstalls(asHook), Fresh,
 			[]string{records},
 		},
 		"not a release that holds more": {
 			Survey{Record: uninstalling(), Installed: []Installed{shop}},
-			withSets(asHook, UninstallScaleSets), Fresh,
+			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: Helm release gpu in namespace runners holds more than scale sets: Deployment web, Service web",
 				"  helm uninstall gpu --namespace runners", releases, records,
@@ -56,25 +57,25 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 		},
 		"not a set of which Helm has no record": {
 			Survey{Record: uninstalling(), Custom: []Object{live}},
-			withSets(asHook, UninstallScaleSets), Fresh,
+			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, of which Helm has no record",
 				"  kubectl delete autoscalingrunnerset set --namespace runners", "release: release ars runners/set",
 			},
 		},
 		"not the release that Helm uninstalls itself": {
-			Survey{Record: uninstalling(), Installed: []Installed{ours}}, withSets(asHook, UninstallScaleSets), Fresh, nil,
+			Survey{Record: uninstalling(), Installed: []Installed{ours}}, uninstalls(asHook), Fresh, nil,
 		},
 		"not another controller's": {
 			Survey{Record: uninstalling(), Installed: []Installed{gpu}, Controllers: []ARC{ctrl("team/arc", "runners")}},
-			withSets(asHook, UninstallScaleSets), Fresh, nil,
+			uninstalls(asHook), Fresh, nil,
 		},
 		"not one whose runner is busy and left": {
 			Survey{
 				Record: uninstalling(), Installed: []Installed{gpu}, Custom: []Object{obj("er runners/r", of("runners/set"))},
 				Busy: map[types.UID]Job{"er runners/r": job},
 			},
-			func() Options { o := withSets(asHook, UninstallScaleSets); o.BusyRunners = LeaveBusy; return o }(), Fresh,
+			func() Options { o := uninstalls(asHook); o.BusyRunners = LeaveBusy; return o }(), Fresh,
 			[]string{`keep: runner r is busy with job "build" of acme/shop (), after which the controller removes it`},
 		},
 	}
@@ -128,7 +129,7 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 		obj("ars runners/set", mine, finalizers(arc.AutoscalingRunnerSetFinalizer)), protected("secret runners/github", mine),
 		obj("sa runners/taken-over", by("runners/other")), protected("role runners/set-manager", mine))...)
 	a, c := newAPI(t, items...)
-	r := Run(t.Context(), c, graced(withSets(ofRelease, UninstallScaleSets), ample), quiet)
+	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet)
 	want := []string{"sa runners/taken-over", "secret runners/sh.helm.release.v1.web.v1", "secret runners/to-keep"}
 	if diff := cmp.Diff(want, a.left()); r.Verdict != Done || diff != "" {
 		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)

@@ -109,8 +109,8 @@ func ourWrites() []schema.GroupVersionResource {
 
 // coversOurs reports whether a write of ours would have to pass the webhook.
 func (r webhookRule) coversOurs() bool {
-	covers := func(names []string, any ...string) bool {
-		return slices.ContainsFunc(append(any, "*"), func(name string) bool { return slices.Contains(names, name) })
+	covers := func(names []string, each ...string) bool {
+		return slices.ContainsFunc(append(each, "*"), func(name string) bool { return slices.Contains(names, name) })
 	}
 	return covers(r.Operations, "UPDATE", "DELETE") && slices.ContainsFunc(ourWrites(), func(gvr schema.GroupVersionResource) bool {
 		return covers(r.APIGroups, gvr.Group) && covers(r.APIVersions, gvr.Version) && covers(r.Resources, gvr.Resource, "*/*")

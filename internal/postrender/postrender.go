@@ -4,6 +4,7 @@
 package postrender
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 // Options are the user's words; each is "" or nil if not given.
@@ -48,21 +50,103 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
+// heldBelow is the size up to which a stream is read to its end before any of it
+// goes out.
+const heldBelow = 1 << 20
+
+// Copy copies in to out with what Inject adds, or writes nothing with o.Check.
+// The explanation is that of a Result.
+//
+// With an error nothing went out, unless the stream is larger than heldBelow:
+// that goes out as it comes in, so that memory does not grow with it. All of it
+// does, also after an error, since half a manifest may be a valid one; only the
+// hook is missing. Both Helms drop the output of a post-renderer that fails
+// (helm.sh/helm/v3 pkg/postrender/exec.go, Run; helm.sh/helm/v4
+// internal/plugin/runtime_subprocess.go, runPostrenderer).
+func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error) {
+	if o.Check {
+		out = io.Discard
+	}
+	head, err := io.ReadAll(io.LimitReader(in, heldBelow+1))
+	if err != nil {
+		return "", fmt.Errorf("reading stdin: %w", err)
+	}
+	var result Result
+	if len(head) <= heldBelow {
+		if result, err = Inject(head, o); err != nil {
+			return "", err
+		}
+	} else {
+		var s anchor.Search
+		var failed error
+		t := &tee{in: io.MultiReader(bytes.NewReader(head), in), out: out}
+		for d, err := range manifest.Read(t, s.Wants) {
+			if err != nil {
+				return "", err
+			}
+			if failed == nil {
+				failed = s.Look(d)
+			}
+		}
+		if failed != nil {
+			return "", failed
+		}
+		if result, err = add(t.end[:], s.Found(), s.Hooked, o); err != nil {
+			return "", err
+		}
+		result.Input = nil // it is out
+	}
+	if _, err := result.WriteTo(out); err != nil {
+		return "", fmt.Errorf("writing stdout: %w", err)
+	}
+	return result.Explanation, nil
+}
+
+// tee writes what is read from it. Unlike an io.TeeReader it tells which of the
+// two failed.
+type tee struct {
+	in  io.Reader
+	out io.Writer
+	end [1]byte // the last byte read
+}
+
+func (t *tee) Read(p []byte) (int, error) {
+	n, err := t.in.Read(p)
+	if err != nil && err != io.EOF {
+		return n, fmt.Errorf("reading stdin: %w", err)
+	}
+	if _, err := t.out.Write(p[:n]); err != nil {
+		return n, fmt.Errorf("writing stdout: %w", err)
+	}
+	if n > 0 {
+		t.end[0] = p[n-1]
+	}
+	return n, err
+}
+
 // Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
 // of ARC's controller or an AutoscalingRunnerSet; the controller wins where both
 // are. On its way to Helm 3, which takes no hook from a post-renderer, it adds
-// what enrols the hook afterwards, from inside the cluster. A stream without ARC, or with the hook in it, comes back as it is: Helm
-// 4's strategy "separate" calls a post-renderer for hooks and for manifests, and
-// only the latter have the anchor.
+// what enrols the hook afterwards, from inside the cluster. A stream without ARC,
+// or with the hook in it, comes back as it is: Helm 4's strategy "separate" calls
+// a post-renderer for hooks and for manifests, and only the latter have the
+// anchor.
 //
 // Errors: a *manifest.SyntaxError for broken YAML; an anchor with a Helm that
-// cannot be told; an anchor without a namespace; values the chart refuses. Then there is no output.
+// cannot be told; an anchor without a namespace; values the chart
+// refuses. Then there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
-	unchanged := Result{Input: stream}
 	a, hooked, err := anchor.Find(stream)
 	if err != nil {
 		return Result{}, err
 	}
+	return add(stream, a, hooked, o)
+}
+
+// add does Inject's work when the stream was searched. Of the stream it needs the
+// end only.
+func add(stream []byte, a *anchor.Anchor, hooked bool, o Options) (Result, error) {
+	unchanged := Result{Input: stream}
 	switch {
 	case hooked:
 		unchanged.Explanation = "Nothing to add: the hook is in the input already.\n"

@@ -31,8 +31,7 @@ func testdata(t *testing.T, name string) []byte {
 // large puts documents before a stream that make it too large to be parsed as
 // a whole.
 func large(stream []byte) []byte {
-	const filler = "kind: ConfigMap\ndata: {x: 0123456789}\n---\n"
-	return append([]byte(strings.Repeat(filler, 1<<20/len(filler)+1)), stream...)
+	return append(filler(heldBelow), stream...)
 }
 
 func output(t *testing.T, r Result) string {
@@ -282,4 +281,10 @@ func TestInjectErrors(t *testing.T) {
 	if _, err := Inject([]byte(shape), Options{}); err == nil || !strings.Contains(err.Error(), "Pod template") {
 		t.Errorf("got %v, want an error about the Pod template", err)
 	}
+}
+
+// filler is a stream above a size, to which a document can be added.
+func filler(size int) []byte {
+	const document = "kind: ConfigMap\ndata: {x: 0123456789}\n---\n"
+	return []byte(strings.Repeat(document, size/len(document)+1))
 }

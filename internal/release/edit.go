@@ -161,7 +161,7 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (*Rev
 		return nil, err
 	}
 	if !isKnownVersion(o, h, name) {
-		return nil, Unfit{fmt.Sprintf("the record %s/%s is not of the version %s, the only one known", namespace, h.newest.Name, secretType)}
+		return nil, Unfit{fmt.Sprintf("the record %s/%s is not of the version %s, the only one known", namespace, h.name, secretType)}
 	}
 	r, err := h.decode(o)
 	if err != nil {
@@ -177,7 +177,7 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (*Rev
 // says it by its name alone.
 func isKnownVersion(o *unstructured.Unstructured, h head, release string) bool {
 	kind, _, _ := unstructured.NestedString(o.Object, "type")
-	return h.newest.Name == fmt.Sprintf("%s%s.v%d", namePrefix, release, h.revision) &&
+	return h.name == fmt.Sprintf("%s%s.v%d", namePrefix, release, h.revision) &&
 		(o.GetKind() != "Secret" || kind == secretType)
 }
 

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,8 @@ type Record struct {
 	HookJobs []string
 	// Objects are those the revision's manifest installs, hooks apart.
 	Objects []Object
-	// Storage is where Helm keeps the release: an object for each revision.
+	// Storage is where Helm keeps the release: an object for each revision. Only
+	// All and what finds a release by its records tell.
 	Storage []kube.Target
 }
 
@@ -123,6 +125,7 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 		case err != nil:
 			return nil, err
 		default:
+			s.Storage = h.all
 			records = append(records, s.Record)
 		}
 	}
@@ -131,10 +134,11 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 
 // head is where the newest revision of a release is stored, by its labels.
 type head struct {
-	newest   kube.Target
-	revision int
-	status   string
-	all      []kube.Target // every revision
+	gvr             schema.GroupVersionResource
+	namespace, name string
+	revision        int
+	status          string
+	all             []kube.Target
 }
 
 // heads finds the newest revision of every release in the namespace ("" is all
@@ -153,16 +157,18 @@ func heads(ctx context.Context, c *kube.Client, namespace, selector string) ([]h
 			if err != nil {
 				return fmt.Errorf("%s %s/%s: label version: %w", gvr.Resource, o.Namespace, o.Name, err)
 			}
-			k := key{gvr.Resource, o.Namespace, o.Labels["name"]}
-			i, seen := found[k]
-			if !seen {
-				i, found[k] = len(out), len(out)
-				out = append(out, head{revision: -1})
-			}
 			t := kube.Target{Resource: gvr, Namespace: o.Namespace, Name: o.Name, UID: o.UID}
-			out[i].all = append(out[i].all, t)
-			if revision > out[i].revision {
-				out[i].newest, out[i].revision, out[i].status = t, revision, o.Labels["status"]
+			h := head{gvr, o.Namespace, o.Name, revision, o.Labels["status"], []kube.Target{t}}
+			k := key{gvr.Resource, o.Namespace, o.Labels["name"]}
+			switch i, seen := found[k]; {
+			case !seen:
+				found[k] = len(out)
+				out = append(out, h)
+			case revision > out[i].revision:
+				h.all = slices.Concat(out[i].all, h.all)
+				out[i] = h
+			default:
+				out[i].all = append(out[i].all, t)
 			}
 			return nil
 		})
@@ -188,11 +194,11 @@ func (h head) read(ctx context.Context, c *kube.Client) (*Revision, error) {
 
 func (h head) get(ctx context.Context, c *kube.Client) (o *unstructured.Unstructured, err error) {
 	err = kube.Retry(ctx, func(ctx context.Context) error {
-		o, err = c.Dynamic.Resource(h.newest.Resource).Namespace(h.newest.Namespace).Get(ctx, h.newest.Name, metav1.GetOptions{})
+		o, err = c.Dynamic.Resource(h.gvr).Namespace(h.namespace).Get(ctx, h.name, metav1.GetOptions{})
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", h.newest.Namespace, h.newest.Name, err)
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", h.namespace, h.name, err)
 	}
 	return o, nil
 }
@@ -200,9 +206,9 @@ func (h head) get(ctx context.Context, c *kube.Client) (o *unstructured.Unstruct
 func (h head) decode(o *unstructured.Unstructured) (*Revision, error) {
 	r, err := decode(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.newest.Namespace, h.newest.Name, errUnreadable, err)
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.namespace, h.name, errUnreadable, err)
 	}
-	r.Storage, r.gvr, r.object = h.all, h.newest.Resource, o
+	r.gvr, r.object = h.gvr, o
 	return r, nil
 }
 

@@ -59,6 +59,12 @@ var programs = map[string]program{
 		folder: "helm4", module: "helm.sh/helm/v4", pkg: "helm.sh/helm/v4/cmd/helm", minutes: 3,
 		ldflags: func(version string) string { return "-X helm.sh/helm/v4/internal/version.version=" + version },
 	},
+	"kustomize": {
+		folder: "kustomize", module: "sigs.k8s.io/kustomize/kustomize/v5", pkg: "sigs.k8s.io/kustomize/kustomize/v5",
+	},
+	"yq": {
+		folder: "yq", module: "github.com/mikefarah/yq/v4", pkg: "github.com/mikefarah/yq/v4",
+	},
 	"arc-controller": {
 		folder: "arc", module: arcModule, pkg: arcModule, minutes: 2,
 		ldflags: func(string) string { return "-X " + arcModule + "/build.Version=" + arcVersion },
@@ -88,7 +94,7 @@ func relativeServiceAccount(binary []byte) []byte {
 
 // Binary builds one of the pinned programs into the cache on first use, and
 // returns its path: etcd, kube-apiserver, kube-controller-manager, helm3,
-// helm4, arc-controller or arc-listener.
+// helm4, arc-controller, arc-listener, kustomize or yq.
 func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
 	p, ok := programs[name]
 	if !ok {

@@ -164,7 +164,8 @@ func TestABackupIsRestored(t *testing.T) {
 		Done             []struct{ Action, Resource, Namespace, Name string }
 	}
 	// The log is on standard error, and comes first.
-	if err := json.Unmarshal([]byte(out[strings.Index(out, "{\n"):]), &report); err != nil {
+	_, document, _ := strings.Cut(out, "\n{\n")
+	if err := json.Unmarshal([]byte("{"+document), &report); err != nil {
 		t.Fatalf("%v in\n%s", err, out)
 	}
 	if code != 0 || report.Version != "arc-cleanup/report/v1" || report.Verdict != "done" || report.Done[0].Action != "create" {

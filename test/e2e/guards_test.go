@@ -21,10 +21,7 @@ import (
 // with the rule that grants it, before anything is written.
 func TestNotPermitted(t *testing.T) {
 	l := newLab(t)
-	l.installController()
-	l.installScaleSet(4)
-	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.disaster()
 	before := l.everything()
 
 	out, code := l.hookjob("run", "--yes", "--kubeconfig", l.reader())

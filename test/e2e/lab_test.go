@@ -179,6 +179,25 @@ func (l *lab) installScaleSet(major int, args ...string) {
 	l.awaitRunner(runnerNamespace)
 }
 
+// disaster is the cluster people have today: the controller went first, and its
+// scale set hangs.
+func (l *lab) disaster() {
+	l.Helper()
+	l.installController()
+	l.installScaleSet(4)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+}
+
+// controllerGone waits until no Pod is left beside the controller or of it.
+func (l *lab) controllerGone() {
+	l.Helper()
+	l.eventually("the controller's Pods are gone", func() bool {
+		pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{})
+		return err == nil && len(pods.Items) == 0
+	})
+}
+
 // scaleSetValues are the values of ARC's scale-set chart; prefix is its name
 // and a dot where it is a dependency.
 func (l *lab) scaleSetValues(prefix string) []string {
@@ -314,6 +333,11 @@ func (l *lab) deleteNamespaces(patience time.Duration) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
+}
+
+func (l *lab) createNamespace(name string) error {
+	_, err := l.client.CoreV1().Namespaces().Create(l.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	return err
 }
 
 func (l *lab) namespaceGone(name string) bool {

@@ -88,10 +88,7 @@ func TestRefusedWhileLive(t *testing.T) {
 // hook anywhere, namespaces hang. One command by hand frees it.
 func TestDisaster(t *testing.T) {
 	l := newLab(t)
-	l.installController()
-	l.installScaleSet(4)
-	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.disaster()
 	for _, ns := range []string{controllerNamespace, runnerNamespace} {
 		if err := l.client.CoreV1().Namespaces().Delete(l.ctx, ns, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -146,10 +143,7 @@ func TestTerminatingNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace, "--no-hooks")
-	l.eventually("the controller's Pods are gone", func() bool {
-		pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{})
-		return err == nil && len(pods.Items) == 0
-	})
+	l.controllerGone()
 	if out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace); err == nil {
 		t.Errorf("helm uninstall worked in a Terminating namespace:\n%s", out)
 	}
