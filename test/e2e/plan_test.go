@@ -88,7 +88,9 @@ func TestPlanAndRunAgree(t *testing.T) {
 		}
 	}
 	for o := range after {
-		if !before[o] {
+		// A backup's name has the time in it, so that run's is not plan's.
+		backup := o.Resource == "secrets" && strings.HasPrefix(o.Name, "arc-cleanup-backup-")
+		if !before[o] && !backup {
 			t.Errorf("%s is new", o)
 		}
 	}
