@@ -88,7 +88,7 @@ type run struct {
 
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
-	doomed   map[string]Object
+	doomed   map[string]*Object
 	relaxing sync.Mutex
 	relaxed  map[types.UID]bool
 }
@@ -151,7 +151,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
-		r.doomed = map[string]Object{}
+		r.doomed = map[string]*Object{}
 		for _, step := range p.steps(CRDs) {
 			r.doomed[step.Object.Name] = step.Object
 		}
@@ -320,7 +320,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	}
 }
 
-func (r *run) backUp(ctx context.Context, sets []Object) error {
+func (r *run) backUp(ctx context.Context, sets []*Object) error {
 	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
 	if err != nil {
 		return fmt.Errorf("backing up: %w (without a backup: --backup=false, or policy.backup: false)", err)
