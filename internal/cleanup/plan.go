@@ -141,6 +141,9 @@ type History struct {
 	Held, Waited map[string]bool
 	// BackedUp holds the AutoscalingRunnerSets that are in a backup.
 	BackedUp map[types.UID]bool
+	// Ours holds what custom resources of this uninstall owned when they were still
+	// there: a runner's Secret says by nothing but its owner whose it is.
+	Ours map[types.UID]bool
 }
 
 // Stage says what of the controller is still expected.
@@ -597,12 +600,14 @@ func (p *planner) collect() {
 	var steps []Step
 	for _, o := range p.s.Dependents {
 		reachable, present := mine[o.Owner]
+		ours := p.history.Ours[o.UID] || p.unreachable(o) == ""
 		switch {
 		case present && reachable:
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
-		case !present && !o.Deleting && p.unreachable(o) == "":
+		case present, !ours:
+		case !o.Deleting:
 			steps = append(steps, Step{Delete, o, "its owner is gone"})
-		case !present && p.unreachable(o) == "":
+		default:
 			steps = append(steps, Step{Await, o, "already being deleted"})
 		}
 	}

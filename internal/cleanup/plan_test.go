@@ -455,6 +455,21 @@ func withNames(o Options, names ...string) Options {
 	return o
 }
 
+func TestARunnersSecretIsRememberedByItsOwner(t *testing.T) {
+	s := &Survey{
+		Record:     uninstalling(),
+		Dependents: []*Object{obj("secret runners/jit", owned("er runners/r")), obj("secret runners/theirs", owned("er runners/other"))},
+	}
+	s.Record.Namespace = "runners"
+	if got := lines(NewPlan(s, withNames(ofSet, "set"), History{})); got != nil {
+		t.Errorf("of a Secret that does not say whose it is: %q", got)
+	}
+	h := History{Ours: map[types.UID]bool{"secret runners/jit": true}}
+	if diff := cmp.Diff([]string{"collect: delete secret runners/jit"}, lines(NewPlan(s, withNames(ofSet, "set"), h))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestScaleSetsAreRememberedByName(t *testing.T) {
 	s := &Survey{
 		Record:    &release.Record{Name: "gpu", Namespace: "runners"},

@@ -68,7 +68,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
@@ -150,6 +150,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 		r.report.Errs = nil
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
+		}
+		for _, step := range p.steps(Collect) {
+			r.history.Ours[step.Object.UID] = true
 		}
 		r.doomed = map[string]*Object{}
 		for _, step := range p.steps(CRDs) {
