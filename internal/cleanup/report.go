@@ -176,7 +176,7 @@ func (r *Report) Text(maxLines int) string {
 	}
 	for _, o := range r.Done {
 		if o.Action == Create {
-			fmt.Fprintf(&b, "backed up in %s: arc-hookjob restore %s --namespace %s\n", o.Object, o.Object.Name, o.Object.Namespace)
+			fmt.Fprintf(&b, "backed up in %s: arc-hookjob restore --from %s --namespace %s\n", o.Object, o.Object.Name, o.Object.Namespace)
 		}
 	}
 	for _, err := range clip(r.Errs, maxLines) {
