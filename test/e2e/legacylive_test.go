@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+)
+
+// runnerID is what the legacy controller notes on a runner's Pod once GitHub knows
+// it.
+const runnerID = "actions-runner/id"
+
+// TestLegacyLive is the uninstall of a legacy controller that runs. It lets its
+// runners finish: it removes the idle one at GitHub, which refuses to let the busy
+// one go, so that the uninstall is refused until its job is over.
+func TestLegacyLive(t *testing.T) {
+	l := newLab(t)
+	l.installLegacy(
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.scaleSets=delete",
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=5s",
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.budget=25s",
+	)
+	over := filepath.Join(t.TempDir(), "over")
+	l.SetImage("example.com/runner", cluster.Image{Commands: map[string]cluster.Program{
+		"": {Path: "/bin/sh", Args: []string{"-c", `trap 'exit 0' TERM; until [ -e "$0" ]; do sleep 0.2 & wait $!; done`, over}},
+	}})
+	if err := l.createNamespace(runnerNamespace); err != nil {
+		t.Fatal(err)
+	}
+	idle, busy := l.legacyRunner("idle", false), l.legacyRunner("busy", true)
+
+	out, err := l.helm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
+	if err == nil || !strings.Contains(out, "runner "+busy.Name+" in namespace arc-runners is busy") || strings.Contains(out, "runner "+idle.Name+" in namespace") {
+		t.Errorf("GitHub says of one runner that it has a job: %v", err)
+	}
+	l.removedAtGitHub(idle)
+	l.stillRuns(busy, "a refused uninstall")
+	if runners := l.GitHub().Runners(); !slices.Equal(runners, []string{busy.Name}) {
+		t.Errorf("registered at GitHub: %q", runners)
+	}
+
+	l.GitHub().EndJob(busy.Name)
+	if err := os.WriteFile(over, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out = l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
+	if !strings.Contains(out, "done: nothing of legacy ARC is left") {
+		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
+	}
+	for _, forced := range []string{"removing ARC's finalizers", "registered at GitHub", "does not get on"} {
+		if strings.Contains(out, forced) {
+			t.Errorf("the controller was not let finish: %q in\n%s", forced, out)
+		}
+	}
+	if !l.GitHub().Deregistered() {
+		t.Errorf("still registered at GitHub: %q", l.GitHub().Runners())
+	}
+	l.nothingLeft()
+}
+
+// installLegacy installs the legacy chart with its own CRDs, and the post-renderer,
+// and waits until its controller runs.
+func (l *lab) installLegacy(args ...string) {
+	l.Helper()
+	webhooks := freePort(l.T)
+	l.mustHelm(4, slices.Concat([]string{
+		"install", "legacy", built.ARCChart(legacyChart), "--namespace", controllerNamespace, "--create-namespace",
+		"--set", "githubEnterpriseServerURL=" + l.GitHub().URL(),
+		"--set", "authSecret.create=true", "--set", "authSecret.github_token=not-a-token",
+		"--set", "certManagerEnabled=false", // the chart makes the certificate itself
+		"--set", "webhookPort=" + strconv.Itoa(webhooks),
+		"--set", "metrics.proxy.enabled=false", "--set", "metrics.port=" + strconv.Itoa(freePort(l.T)),
+		"--set", "enableLeaderElection=false", // which only works in a container
+		"--set", "syncPeriod=2s",
+	}, viaPostRenderer, args)...)
+	l.connectWebhooks(webhooks)
+	l.eventually("the legacy controller runs", func() bool {
+		d, err := l.client.AppsV1().Deployments(controllerNamespace).List(l.ctx, metav1.ListOptions{})
+		return err == nil && len(d.Items) == 1 && d.Items[0].Status.ReadyReplicas == 1
+	})
+}
+
+// connectWebhooks lets the API server reach the controller's webhooks. There is no
+// network of Services here, and no endpoint can be on loopback; of an external name
+// it asks nothing.
+func (l *lab) connectWebhooks(port int) {
+	l.Helper()
+	const name = "legacy-actions-runner-controller"
+	_, err := l.client.CoreV1().Services(controllerNamespace).Patch(l.ctx, name+"-webhook", types.MergePatchType,
+		[]byte(`{"spec":{"type":"ExternalName","externalName":"localhost"}}`), metav1.PatchOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	patch := func(webhooks int) []byte {
+		var ops []map[string]any
+		for i := range webhooks {
+			ops = append(ops, map[string]any{"op": "add", "path": fmt.Sprintf("/webhooks/%d/clientConfig/service/port", i), "value": port})
+		}
+		text, err := json.Marshal(ops)
+		if err != nil {
+			l.Fatal(err)
+		}
+		return text
+	}
+	configurations := l.client.AdmissionregistrationV1()
+	if _, err := configurations.MutatingWebhookConfigurations().Patch(l.ctx, name+"-mutating-webhook-configuration", types.JSONPatchType, patch(4), metav1.PatchOptions{}); err != nil {
+		l.Fatal(err)
+	}
+	if _, err := configurations.ValidatingWebhookConfigurations().Patch(l.ctx, name+"-validating-webhook-configuration", types.JSONPatchType, patch(3), metav1.PatchOptions{}); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// freePort is one that nobody listens at.
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // it has served its purpose
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// legacyRunner makes a RunnerDeployment, and returns the Pod of its runner when the
+// controller knows that it is registered at GitHub.
+func (l *lab) legacyRunner(name string, busy bool) *corev1.Pod {
+	l.Helper()
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "actions.summerwind.dev/v1alpha1", "kind": "RunnerDeployment",
+		"metadata": map[string]any{"name": name},
+		"spec": map[string]any{"replicas": int64(1), "template": map[string]any{"spec": map[string]any{
+			"repository": "acme/app", "image": "example.com/runner", "dockerEnabled": false,
+		}}},
+	}}
+	var err error
+	l.eventually("the webhooks admit a RunnerDeployment", func() bool {
+		_, err = l.legacy("runnerdeployments").Create(l.ctx, u, metav1.CreateOptions{})
+		return err == nil
+	})
+	var pod *corev1.Pod
+	find := func() bool {
+		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "runner-deployment-name=" + name})
+		if err != nil || len(pods.Items) != 1 {
+			return false
+		}
+		pod = &pods.Items[0]
+		return true
+	}
+	l.eventually("the runner of "+name+" has a Pod", find)
+	l.GitHub().AddRunner(pod.Name, busy)
+	l.eventually("the runner of "+name+" runs, and is registered", func() bool {
+		return find() && pod.Status.Phase == corev1.PodRunning && pod.Annotations[runnerID] != ""
+	})
+	return pod
+}
+
+// removedAtGitHub fails unless GitHub was asked to remove a runner, and did.
+func (l *lab) removedAtGitHub(pod *corev1.Pod) {
+	l.Helper()
+	for _, call := range l.GitHub().Calls() {
+		if call.Method == "DELETE" && call.Path == "/api/v3/repos/acme/app/actions/runners/"+pod.Annotations[runnerID] && call.Status == 204 {
+			return
+		}
+	}
+	l.Errorf("the runner %s was not removed at GitHub", pod.Name)
+}
