@@ -3,21 +3,21 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 )
+
+// runnerImage is that of a runner which ends when its job is over.
+const runnerImage = "example.com/legacy-runner"
 
 // runnerID is what the legacy controller notes on a runner's Pod once GitHub knows
 // it.
@@ -34,19 +34,27 @@ func TestLegacyLive(t *testing.T) {
 		"--post-renderer-args", "--set", "--post-renderer-args", "policy.budget=25s",
 	)
 	over := filepath.Join(t.TempDir(), "over")
-	l.SetImage("example.com/runner", cluster.Image{Commands: map[string]cluster.Program{
+	l.SetImage(runnerImage, cluster.Image{Commands: map[string]cluster.Program{
 		"": {Path: "/bin/sh", Args: []string{"-c", `trap 'exit 0' TERM; until [ -e "$0" ]; do sleep 0.2 & wait $!; done`, over}},
 	}})
 	if err := l.createNamespace(runnerNamespace); err != nil {
 		t.Fatal(err)
 	}
-	idle, busy := l.legacyRunner("idle", false), l.legacyRunner("busy", true)
+	busy := l.legacyRunner("RunnerDeployment", "busy", true)
+	idle := []*corev1.Pod{l.legacyRunner("RunnerDeployment", "idle", false), l.legacyRunner("RunnerSet", "set", false)}
+	// As long as it is there, scaling down is in vain.
+	l.legacyObject("HorizontalRunnerAutoscaler", "idle", nil, map[string]any{
+		"scaleTargetRef": map[string]any{"name": "idle"}, "minReplicas": int64(1), "maxReplicas": int64(1),
+	})
 
 	out, err := l.helm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if err == nil || !strings.Contains(out, "runner "+busy.Name+" in namespace arc-runners is busy") || strings.Contains(out, "runner "+idle.Name+" in namespace") {
-		t.Errorf("GitHub says of one runner that it has a job: %v", err)
+	if err == nil || strings.Count(out, " is busy with a job") != 1 || !strings.Contains(out, "runner "+busy.Name+" in namespace arc-runners is busy with a job") ||
+		!strings.Contains(out, "is currently running a job and cannot be deleted") {
+		t.Errorf("the refusal does not name the one runner that has a job, and what GitHub says: %v", err)
 	}
-	l.removedAtGitHub(idle)
+	for _, pod := range idle {
+		l.removedAtGitHub(pod)
+	}
 	l.stillRuns(busy, "a refused uninstall")
 	if runners := l.GitHub().Runners(); !slices.Equal(runners, []string{busy.Name}) {
 		t.Errorf("registered at GitHub: %q", runners)
@@ -75,18 +83,24 @@ func TestLegacyLive(t *testing.T) {
 // and waits until its controller runs.
 func (l *lab) installLegacy(args ...string) {
 	l.Helper()
-	webhooks := freePort(l.T)
+	var ports [2]string
+	for i := range ports {
+		var err error
+		if ports[i], err = cluster.FreePort(); err != nil {
+			l.Fatal(err)
+		}
+	}
 	l.mustHelm(4, slices.Concat([]string{
 		"install", "legacy", built.ARCChart(legacyChart), "--namespace", controllerNamespace, "--create-namespace",
 		"--set", "githubEnterpriseServerURL=" + l.GitHub().URL(),
 		"--set", "authSecret.create=true", "--set", "authSecret.github_token=not-a-token",
 		"--set", "certManagerEnabled=false", // the chart makes the certificate itself
-		"--set", "webhookPort=" + strconv.Itoa(webhooks),
-		"--set", "metrics.proxy.enabled=false", "--set", "metrics.port=" + strconv.Itoa(freePort(l.T)),
+		"--set", "webhookPort=" + ports[0],
+		"--set", "metrics.proxy.enabled=false", "--set", "metrics.port=" + ports[1],
 		"--set", "enableLeaderElection=false", // which only works in a container
 		"--set", "syncPeriod=2s",
 	}, viaPostRenderer, args)...)
-	l.connectWebhooks(webhooks)
+	l.connectWebhooks(ports[0])
 	l.eventually("the legacy controller runs", func() bool {
 		d, err := l.client.AppsV1().Deployments(controllerNamespace).List(l.ctx, metav1.ListOptions{})
 		return err == nil && len(d.Items) == 1 && d.Items[0].Status.ReadyReplicas == 1
@@ -96,7 +110,7 @@ func (l *lab) installLegacy(args ...string) {
 // connectWebhooks lets the API server reach the controller's webhooks. There is no
 // network of Services here, and no endpoint can be on loopback; of an external name
 // it asks nothing.
-func (l *lab) connectWebhooks(port int) {
+func (l *lab) connectWebhooks(port string) {
 	l.Helper()
 	const name = "legacy-actions-runner-controller"
 	_, err := l.client.CoreV1().Services(controllerNamespace).Patch(l.ctx, name+"-webhook", types.MergePatchType,
@@ -107,7 +121,7 @@ func (l *lab) connectWebhooks(port int) {
 	patch := func(webhooks int) []byte {
 		var ops []map[string]any
 		for i := range webhooks {
-			ops = append(ops, map[string]any{"op": "add", "path": fmt.Sprintf("/webhooks/%d/clientConfig/service/port", i), "value": port})
+			ops = append(ops, map[string]any{"op": "add", "path": fmt.Sprintf("/webhooks/%d/clientConfig/service/port", i), "value": json.Number(port)})
 		}
 		text, err := json.Marshal(ops)
 		if err != nil {
@@ -124,36 +138,23 @@ func (l *lab) connectWebhooks(port int) {
 	}
 }
 
-// freePort is one that nobody listens at.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() //nolint:errcheck // it has served its purpose
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
-// legacyRunner makes a RunnerDeployment, and returns the Pod of its runner when the
-// controller knows that it is registered at GitHub.
-func (l *lab) legacyRunner(name string, busy bool) *corev1.Pod {
+// legacyRunner makes a RunnerDeployment or a RunnerSet, and returns the Pod of its
+// runner when the controller knows that it is registered at GitHub.
+func (l *lab) legacyRunner(kind, name string, busy bool) *corev1.Pod {
 	l.Helper()
-	u := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "actions.summerwind.dev/v1alpha1", "kind": "RunnerDeployment",
-		"metadata": map[string]any{"name": name},
-		"spec": map[string]any{"replicas": int64(1), "template": map[string]any{"spec": map[string]any{
-			"repository": "acme/app", "image": "example.com/runner", "dockerEnabled": false,
-		}}},
-	}}
-	var err error
-	l.eventually("the webhooks admit a RunnerDeployment", func() bool {
-		_, err = l.legacy("runnerdeployments").Create(l.ctx, u, metav1.CreateOptions{})
-		return err == nil
-	})
+	config := map[string]any{"repository": "acme/app", "image": runnerImage, "dockerEnabled": false}
+	spec, label := map[string]any{"template": map[string]any{"spec": config}}, "runner-deployment-name"
+	if kind == "RunnerSet" {
+		labels := map[string]any{"app": name}
+		spec, label = config, "runnerset-name"
+		spec["serviceName"], spec["selector"] = name, map[string]any{"matchLabels": labels}
+		spec["template"] = map[string]any{"metadata": map[string]any{"labels": labels}}
+	}
+	spec["replicas"] = int64(1)
+	l.legacyObject(kind, name, nil, spec)
 	var pod *corev1.Pod
 	find := func() bool {
-		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "runner-deployment-name=" + name})
+		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: label + "=" + name})
 		if err != nil || len(pods.Items) != 1 {
 			return false
 		}
