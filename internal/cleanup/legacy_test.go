@@ -427,3 +427,20 @@ func runFor(t *testing.T, c *kube.Client, budget time.Duration, o Options) *Repo
 	defer cancel()
 	return Run(ctx, c, o, quiet)
 }
+
+// TestLegacyRunStopsARunnerOnce plays a controller whose runner has a job for longer
+// than there is time: what the rounds repeat is reported once.
+func TestLegacyRunStopsARunnerOnce(t *testing.T) {
+	t.Parallel()
+	items := append(whole(legacyCRDs()...), whole(family()[1:]...)...)
+	controller := legacyDeployment("systems/arc", "/manager", 1)
+	controller.annotations[arc.AnnotationReleaseName], controller.annotations[arc.AnnotationReleaseNamespace] = "arc", "systems"
+	a, c := newAPI(t, append(items, controller, onNode(whole(family()[0])[0]))...)
+	o := graced(ofLegacy, 300*time.Millisecond)
+	o.ReleaseNamespace, o.ScaleSets = "systems", DeleteScaleSets
+	r := runFor(t, c, 2*time.Second, o)
+	if want := "refused: scaled to zero 1 runnerdeployments; deleted 1 horizontalrunnerautoscalers"; r.Summary() != want {
+		t.Errorf("got  %s\nwant %s", r.Summary(), want)
+	}
+	expectStrings(t, "writes", a.written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")
+}

@@ -67,7 +67,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{},
 		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
@@ -86,11 +86,21 @@ type run struct {
 	now         Progress
 	since, said time.Time
 
+	// done holds what was done. A later round may do it again: somebody may have
+	// scaled what was stopped up again.
+	done map[once]bool
+
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
 	doomed   map[string]*Object
 	relaxing sync.Mutex
 	relaxed  map[types.UID]bool
+}
+
+// once is what the report names but once.
+type once struct {
+	action Action
+	uid    types.UID
 }
 
 // Progress is how far a phase is: Done of Total objects.
@@ -403,7 +413,10 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 			if err != nil {
 				errs = append(errs, err)
 			} else {
-				r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				if key := (once{s.Action, s.Object.UID}); !r.done[key] {
+					r.done[key] = true
+					r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				}
 				if s.Object.Resource == crdResource {
 					r.history.Deleted[s.Object.Name] = s.Object.UID
 				}
