@@ -30,8 +30,8 @@ func TestLegacyLive(t *testing.T) {
 	l := newLab(t)
 	l.installLegacy(
 		"--post-renderer-args", "--set", "--post-renderer-args", "policy.scaleSets=delete",
-		"--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=3s",
-		"--post-renderer-args", "--set", "--post-renderer-args", "policy.budget=15s",
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=5s",
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.budget=25s",
 	)
 	over := filepath.Join(t.TempDir(), "over")
 	l.SetImage(runnerImage, cluster.Image{Commands: map[string]cluster.Program{
