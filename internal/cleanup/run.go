@@ -32,6 +32,9 @@ const (
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
+	// crdPatience is the least time for CRDs to go: Kubernetes looks at one every 5 s
+	// (k8s.io/apiextensions-apiserver pkg/controller/finalizer).
+	crdPatience = 15 * time.Second
 	// namespacePatience is how long a namespace may take to go when nothing of ARC
 	// is in it any more. Kubernetes looks again after some seconds, and after a
 	// failure up to a minute (k8s.io/kubernetes pkg/controller/namespace).
@@ -192,6 +195,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 				}
 				return Failed
 			}
+			if phase.Name == CRDs && errors.Is(err, kube.ErrStagnant) {
+				// Something of others holds an object. What its kind owned can go all the same.
+				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with the rest")
+				continue
+			}
 			if err != nil {
 				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
 				break
@@ -323,7 +331,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		}
 		return err
 	case CRDs:
-		return r.await(ctx, l, phase.Name, steps, r.options.Grace)
+		return r.await(ctx, l, phase.Name, steps, max(r.options.Grace, crdPatience))
 	case Namespaces:
 		err := r.await(ctx, l, phase.Name, steps, namespacePatience)
 		if errors.Is(err, kube.ErrStagnant) && r.options.Scope != Namespace {
