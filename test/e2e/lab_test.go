@@ -118,12 +118,17 @@ func (l *lab) controllerLog() string {
 // helm runs Helm of a major version.
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
-	cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
-	cmd.Env = append(cmd.Env, l.helmEnv...)
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	out, err := l.helmCommand(major, args...).CombinedOutput()
 	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
 	return string(out), err
+}
+
+// helmCommand is Helm as helm runs it, for those who run it otherwise.
+func (l *lab) helmCommand(major int, args ...string) *exec.Cmd {
+	cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
+	cmd.Env = append(cmd.Env, l.helmEnv...)
+	return cmd
 }
 
 func (l *lab) mustHelm(major int, args ...string) string {
@@ -276,6 +281,16 @@ func lines(objects []product.Object) string {
 // and the two namespaces; then it deletes these, which has to work at once.
 func (l *lab) nothingLeft(expected ...product.Object) {
 	l.Helper()
+	l.onlyLeft(expected...)
+	if len(expected) == 0 {
+		l.deleteNamespaces(15 * time.Second)
+	}
+}
+
+// onlyLeft fails unless the cluster is as it was, but for expected objects and
+// namespaces.
+func (l *lab) onlyLeft(expected ...product.Object) {
+	l.Helper()
 	l.removeBackups()
 	var left []product.Object
 	for range 50 { // Pods of Deployments that Helm deleted need a moment.
@@ -294,9 +309,6 @@ func (l *lab) nothingLeft(expected ...product.Object) {
 		if !l.everything()[e] {
 			l.Errorf("%s is gone, and should not be", e)
 		}
-	}
-	if len(expected) == 0 {
-		l.deleteNamespaces(15 * time.Second)
 	}
 }
 
