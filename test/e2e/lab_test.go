@@ -17,7 +17,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -359,4 +361,23 @@ func (l *lab) namespaceGone(name string) bool {
 		l.Fatal(err)
 	}
 	return err != nil
+}
+
+// resourceOf is where an object is served. Its plural is guessed: a CRD that was
+// created just now is not discovered yet.
+func (l *lab) resourceOf(o *unstructured.Unstructured) dynamic.ResourceInterface {
+	l.Helper()
+	plural, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+	return l.dynamic.Resource(plural).Namespace(o.GetNamespace())
+}
+
+func (l *lab) create(o *unstructured.Unstructured) {
+	l.Helper()
+	l.eventually(fmt.Sprintf("%s %s is created", o.GetKind(), o.GetName()), func() bool {
+		_, err := l.resourceOf(o).Create(l.ctx, o, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsNotFound(err) { // a CRD was created just now
+			l.Fatalf("creating %s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+		return err == nil
+	})
 }
