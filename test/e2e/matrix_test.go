@@ -17,21 +17,25 @@ type way struct {
 	major   int
 	chart   string
 	with    []string // arguments of install and upgrade
-	without []string // the same, of an upgrade that drops the hook
-	byHand  bool     // each revision is enrolled after it
+	other   []string // arguments of an upgrade, and by hand of enrol, that change the hook
+	without []string // arguments of an upgrade that drops the hook
+	byHand  bool     // a revision has no hook until it is enrolled
 }
 
 // ways are all of them, on both Helms.
 func (l *lab) ways() []way {
 	arc, umbrella := built.ARCChart(product.ControllerChart), l.umbrella()
+	const label = "podLabels.team=other"
+	set, subchart := []string{"--set", label}, []string{"--set", "arc-cleanup." + label}
+	rendered := []string{"--post-renderer-args", "--set", "--post-renderer-args", label}
 	off := []string{"--set", "arc-cleanup.enabled=false"}
 	return []way{
-		{name: "post-renderer", major: 3, chart: arc, with: viaHelm3()},
-		{name: "post-renderer", major: 4, chart: arc, with: viaPostRenderer},
-		{name: "dependency", major: 3, chart: umbrella, without: off},
-		{name: "dependency", major: 4, chart: umbrella, without: off},
-		{name: "by hand", major: 3, chart: arc, byHand: true},
-		{name: "by hand", major: 4, chart: arc, byHand: true},
+		{name: "post-renderer", major: 3, chart: arc, with: viaHelm3(), other: rendered},
+		{name: "post-renderer", major: 4, chart: arc, with: viaPostRenderer, other: rendered},
+		{name: "dependency", major: 3, chart: umbrella, other: subchart, without: off},
+		{name: "dependency", major: 4, chart: umbrella, other: subchart, without: off},
+		{name: "by hand", major: 3, chart: arc, other: set, byHand: true},
+		{name: "by hand", major: 4, chart: arc, other: set, byHand: true},
 	}
 }
 
@@ -85,22 +89,28 @@ func TestMatrix(t *testing.T) {
 				l.helmEnv = []string{"HELM_DRIVER=" + f.driver}
 				runs := l.hookRuns()
 
-				w.change(l, "install", f, w.with)
-				w.enrol(l)
-				w.hooked(l)
-				w.change(l, "upgrade", f, w.with)
-				w.enrol(l)
-				w.hooked(l)
-				w.change(l, "upgrade", f, w.without)
+				if w.byHand {
+					w.change(l, "install", f)
+					w.enrol(l)
+					w.hooked(l, false)
+					w.change(l, "upgrade", f)
+					w.enrol(l, w.other...)
+				} else {
+					w.change(l, "install", f, w.with...)
+					w.hooked(l, false)
+					w.change(l, "upgrade", f, slices.Concat(w.with, w.other)...)
+				}
+				w.hooked(l, true)
+				w.change(l, "upgrade", f, w.without...)
 				w.unhooked(l)
 				// From a revision without the hook, over it, and back to it: what is in
 				// the record is what the target had.
 				w.rollback(l, 1, f)
-				w.hooked(l)
+				w.hooked(l, false)
 				w.rollback(l, 3, f)
 				w.unhooked(l)
 				w.rollback(l, 2, f)
-				w.hooked(l)
+				w.hooked(l, true)
 
 				l.mustHelm(w.major, slices.Concat([]string{"uninstall", "arc", "--namespace", controllerNamespace}, f.uninstall)...)
 				if got := runs(); got["arc-arc-cleanup"] != 1 || len(got) != 1 {
@@ -131,11 +141,11 @@ func TestFailure(t *testing.T) {
 			}
 
 			l.install(w.major, w.with...)
-			w.hooked(l)
+			w.hooked(l, false)
 			if out, err := l.helm(w.major, slices.Concat([]string{"upgrade"}, command, broken)...); err == nil {
 				t.Fatalf("a controller without an image was installed:\n%s", out)
 			}
-			w.hooked(l)
+			w.hooked(l, false)
 			l.mustHelm(w.major, "uninstall", "arc", "--namespace", controllerNamespace)
 			// The second run is that of the installation which Helm 4 took back.
 			if got, want := runs()["arc-arc-cleanup"], map[int]int{3: 1, 4: 2}[w.major]; got != want {
@@ -147,7 +157,7 @@ func TestFailure(t *testing.T) {
 }
 
 // change installs or upgrades the release.
-func (w way) change(l *lab, verb string, f flags, args []string) {
+func (w way) change(l *lab, verb string, f flags, args ...string) {
 	l.Helper()
 	l.mustHelm(w.major, slices.Concat([]string{verb, "arc", w.chart, "--namespace", controllerNamespace}, f.change, args)...)
 }
@@ -158,25 +168,23 @@ func (w way) rollback(l *lab, to int, f flags) {
 	l.mustHelm(w.major, slices.Concat([]string{"rollback", "arc", fmt.Sprint(to), "--namespace", controllerNamespace}, f.rollback)...)
 }
 
-// enrol gives the hook to a revision that has none, if that is how it is done.
-func (w way) enrol(l *lab) {
+// enrol gives the hook to a revision that has none.
+func (w way) enrol(l *lab, args ...string) {
 	l.Helper()
-	if !w.byHand {
-		return
-	}
 	w.unhooked(l)
-	if out, code := l.hookjob("enrol", "arc", "--namespace", controllerNamespace); code != 0 {
+	if out, code := l.hookjob(slices.Concat([]string{"enrol", "arc", "--namespace", controllerNamespace}, args)...); code != 0 {
 		l.Fatalf("enrol: exit code %d\n%s", code, out)
 	}
 }
 
-// hooked fails unless Helm sees the hook, each of its objects once.
-func (w way) hooked(l *lab) {
+// hooked fails unless Helm sees the hook, each of its objects once; the other hook
+// is the one of the second revision.
+func (w way) hooked(l *lab, other bool) {
 	l.Helper()
 	if w.enrols() {
 		l.awaitEnrolled("arc", controllerNamespace)
 	}
-	hooks := l.hooks(w.major, "arc", controllerNamespace)
+	hooks, text := l.hooks(w.major, "arc", controllerNamespace)
 	if hooks["Job arc-arc-cleanup"] != 1 {
 		l.Errorf("the hooks in the record are %v", hooks)
 	}
@@ -184,6 +192,9 @@ func (w way) hooked(l *lab) {
 		if n != 1 {
 			l.Errorf("%s is in the record %d times", name, n)
 		}
+	}
+	if is := strings.Contains(text, "team: other"); is != other {
+		l.Errorf("the hook is that of the second revision: %t, want %t", is, other)
 	}
 }
 
@@ -193,7 +204,7 @@ func (w way) unhooked(l *lab) {
 	if w.enrols() {
 		l.enrollerGone()
 	}
-	if hooks := l.hooks(w.major, "arc", controllerNamespace); len(hooks) != 0 {
+	if hooks, _ := l.hooks(w.major, "arc", controllerNamespace); len(hooks) != 0 {
 		l.Errorf("a revision without the hook has %v in its record", hooks)
 	}
 }
@@ -203,10 +214,11 @@ func (w way) enrols() bool { return w.major == 3 && w.name == "post-renderer" }
 
 // hooks are those in the newest revision's record, as Helm shows them, and how
 // often each is there.
-func (l *lab) hooks(major int, release, namespace string) map[string]int {
+func (l *lab) hooks(major int, release, namespace string) (found map[string]int, text string) {
 	l.Helper()
-	found := map[string]int{}
-	for document := range strings.SplitSeq(l.mustHelm(major, "get", "hooks", release, "--namespace", namespace), "---\n") {
+	found = map[string]int{}
+	text = l.mustHelm(major, "get", "hooks", release, "--namespace", namespace)
+	for document := range strings.SplitSeq(text, "---\n") {
 		var o struct {
 			Kind     string
 			Metadata struct{ Name string }
@@ -218,5 +230,5 @@ func (l *lab) hooks(major int, release, namespace string) map[string]int {
 			found[o.Kind+" "+o.Metadata.Name]++
 		}
 	}
-	return found
+	return found, text
 }
