@@ -54,6 +54,7 @@ func TestHelm4Strategies(t *testing.T) {
 
 			install := action.NewInstall(config)
 			install.ReleaseName, install.Namespace = "arc", "arc-systems"
+			install.SkipCRDs = true // they never reach a post-renderer
 			install.WaitStrategy = kube.HookOnlyStrategy
 			install.PostRenderer, install.PostRenderStrategy = via, strategy
 			if _, err := install.Run(arc, nil); err != nil {
