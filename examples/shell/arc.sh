@@ -29,7 +29,8 @@ why() {
 }
 
 upgrade() {
-  arc-hookjob upgrade --version "$ARC_VERSION" --yes "$@"
+  arc-hookjob upgrade --version "$ARC_VERSION" --chart "$CHARTS/gha-runner-scale-set-controller" \
+    --scale-set-chart "$CHARTS/gha-runner-scale-set" --yes "$@"
 }
 
 uninstall() {

@@ -214,7 +214,7 @@ func (d *desk) job(w workflow, expressions map[string]string) {
 	d.env = append(d.env, evaluate(job.Env)...)
 	for _, step := range job.Steps {
 		if strings.HasPrefix(step.Uses, "azure/setup-helm") {
-			if out, _ := d.run("helm", "version", "--short"); !strings.HasPrefix(out, fmt.Sprint(step.With["version"])) {
+			if out, _ := d.run(filepath.Join(d.dir, "bin", "helm"), "version", "--short"); !strings.HasPrefix(out, fmt.Sprint(step.With["version"])) {
 				d.Errorf("the workflow asks for Helm %v, and this is %s", step.With["version"], out)
 			}
 		}
