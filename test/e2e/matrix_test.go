@@ -217,7 +217,11 @@ func (w way) enrols() bool { return w.major == 3 && w.name == "post-renderer" }
 func (l *lab) hooks(major int, release, namespace string) (found map[string]int, text string) {
 	l.Helper()
 	found = map[string]int{}
-	text = l.mustHelm(major, "get", "hooks", release, "--namespace", namespace)
+	out, err := l.helmCommand(major, "get", "hooks", release, "--namespace", namespace).Output()
+	if err != nil {
+		l.Fatalf("helm get hooks %s: %v", release, err)
+	}
+	text = string(out)
 	for document := range strings.SplitSeq(text, "---\n") {
 		var o struct {
 			Kind     string
