@@ -3,7 +3,11 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -270,9 +275,12 @@ func TestUpgrade(t *testing.T) {
 func TestUpgradeStops(t *testing.T) {
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
-			controller, scaleSet := nextCharts(t)
-			charts := []string{"--chart", controller, "--scale-set-chart", scaleSet, "--yes", "--grace", "5s"}
 			l := newLab(t)
+			controller, scaleSet := nextCharts(t)
+			charts := []string{"--yes", "--grace", "5s", "--chart", controller, "--scale-set-chart", scaleSet}
+			if major == 4 {
+				charts = append(charts[:3], l.published(controller, scaleSet)...)
+			}
 			l.install(major)
 			l.installScaleSet(major)
 			if _, code := l.hookjob("enrol", "runners", "--namespace", runnerNamespace); code != 0 {
@@ -304,6 +312,26 @@ func TestUpgradeStops(t *testing.T) {
 			l.nothingLeft()
 		})
 	}
+}
+
+// published puts charts into a registry of this test's own and returns the arguments
+// which mean them.
+func (l *lab) published(controller, scaleSet string) []string {
+	l.Helper()
+	server := httptest.NewTLSServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	l.Cleanup(server.Close)
+	certificate := filepath.Join(l.TempDir(), "registry.pem")
+	if err := os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		l.Fatal(err)
+	}
+	l.helmEnv = []string{"SSL_CERT_FILE=" + certificate}
+	charts := "oci://" + server.Listener.Addr().String() + "/charts"
+	for _, chart := range []string{controller, scaleSet} {
+		dir := l.TempDir()
+		l.mustHelm(4, "package", chart, "--destination", dir)
+		l.mustHelm(4, "push", filepath.Join(dir, filepath.Base(chart)+"-"+nextVersion+".tgz"), charts)
+	}
+	return []string{"--version", nextVersion, "--chart", charts + "/" + product.ControllerChart, "--scale-set-chart", charts + "/" + product.ScaleSetChart}
 }
 
 // upgradeRefused tries what cannot work.
@@ -423,7 +451,8 @@ func (l *lab) shell(major int, commands string) {
 			continue
 		}
 		cmd := exec.CommandContext(l.ctx, "bash", "-c", "set -o pipefail; "+command)
-		cmd.Env = append(built.ByHand(l.ctx, l.Kubeconfig()).Env, "PATH="+bin+":"+os.Getenv("PATH"))
+		cmd.Env = append(built.ByHand(l.ctx, l.Kubeconfig()).Env, l.helmEnv...)
+		cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
 		l.Logf("$ %s\n%s", command, out)
 		if err != nil {
