@@ -109,10 +109,9 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	if stopped := u.Run(cmd.Context(), plan); stopped != nil {
 		return f.stopped(cmd, u, plan, stopped)
 	}
-	controller := plan.State.Releases[0]
-	fmt.Fprintf(cmd.ErrOrStderr(), "done: %s %s is installed, with %d releases of scale sets\n",
-		plan.State.Target.Controller.Is.Name, plan.State.Target.Controller.Is.Version, len(plan.State.Releases)-1)
-	fmt.Fprintf(cmd.ErrOrStderr(), "See it: arc-hookjob status, helm status %s --namespace %s\n", controller.Name, controller.Namespace)
+	is := plan.State.Target.Controller.Is
+	u.Log.Info().Str("verdict", string(cleanup.Done)).
+		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-hookjob status", is.Name, is.Version, len(plan.State.Releases)-1)
 	return nil
 }
 
@@ -165,7 +164,6 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 			return nil, failed(cmd, err)
 		}
 	}
-	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", u.Client.Server, u.Client.Context)
 	if len(refusals) > 0 {
 		refused := &cleanup.Plan{Refusals: refusals}
 		printPlan(out, refused)
@@ -175,7 +173,9 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 		fmt.Fprintf(out, "Nothing to do: every release is of version %s.\n", situation.Target.Controller.Is.Version)
 		return nil, nil
 	}
-	printUpgrade(out, plan, engine)
+	if f.dryRun || !f.yes {
+		printUpgrade(out, u.Client, plan, engine)
+	}
 	if f.dryRun {
 		return nil, nil
 	}
@@ -194,7 +194,8 @@ func look(ctx context.Context, client *kube.Client) (upgrade.Situation, error) {
 }
 
 // printUpgrade prints the plan for a person, with what the engine will do.
-func printUpgrade(w io.Writer, p *upgrade.Plan, engine *cleanup.Plan) {
+func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *cleanup.Plan) {
+	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "STEP\tNAMESPACE\tRELEASE\tWHAT\n")
 	for _, s := range p.Steps {

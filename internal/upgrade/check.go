@@ -41,6 +41,8 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 		}
 		refusals = judge(p.State, results)
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
 	engine := cleanup.Preview(ctx, u.Client, u.clean(controller))
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range engine.Kept {

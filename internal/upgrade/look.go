@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -78,6 +79,7 @@ func read(r *release.Revision) (*Found, error) {
 		Values: r.Config, Hooks: hooks,
 	}}
 	f.WatchNamespace, _ = a.Values["watchNamespace"].(string)
+	f.Mixed = f.Controller && slices.ContainsFunc(r.Objects, func(o release.Object) bool { return o.Kind == arc.AutoscalingRunnerSet })
 	for _, h := range r.Hooks {
 		m := enrol.Metadata(h)
 		if !hook.IsOurs(m.Labels, m.Annotations) && strings.Contains(m.Annotations[hook.Annotation], "-delete") {

@@ -49,6 +49,8 @@ type Found struct {
 	Release
 	Status   string
 	Revision int
+	// Mixed says that it installs the controller and scale sets.
+	Mixed bool
 }
 
 // Chart is a chart to install from.
@@ -229,6 +231,13 @@ func (p *planner) refuse() {
 		for _, r := range controllers[1:] {
 			p.refusal(fmt.Sprintf("the controllers of the releases %s and %s share the CRDs, which have to go: only one can be upgraded", controllers[0], r),
 				fmt.Sprintf("helm uninstall %s --namespace %s", r.Name, r.Namespace))
+		}
+	}
+	for _, f := range p.s.Found {
+		if f.Mixed {
+			// helm.sh/helm pkg/action/uninstall.go, deleteRelease
+			p.refusal(fmt.Sprintf("release %s installs the controller and scale sets: Helm could not uninstall it once their CRD is gone", f),
+				"install the scale sets as releases of their own")
 		}
 	}
 	if _, err := encode(p.plan.State); err != nil {

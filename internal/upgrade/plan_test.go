@@ -40,6 +40,11 @@ func hooked(f Found) Found {
 	return f
 }
 
+func mixed(f Found) Found {
+	f.Mixed = true
+	return f
+}
+
 func saved(version string, uninstalled bool, releases ...Found) *State {
 	s := &State{Target: target(version), Uninstalled: uninstalled}
 	for _, f := range releases {
@@ -157,6 +162,10 @@ func TestPlan(t *testing.T) {
 		"a scale set nobody installed": {
 			s:       Situation{Found: []Found{arc}, Loose: []types.NamespacedName{{Namespace: "a", Name: "stray"}}, Target: target("2")},
 			refused: []string{"scale set stray in namespace a was not installed by Helm"},
+		},
+		"controller and scale sets in one": {
+			s:       Situation{Found: []Found{mixed(arc)}, Target: target("2")},
+			refused: []string{"release arc in namespace arc-systems installs the controller and scale sets"},
 		},
 		"another chart": {
 			s:       Situation{Found: []Found{arc, runners}, Target: Target{chartOf("controller", "2"), chartOf("umbrella", "2")}},

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// writeTime bounds a step that is no more than a read and a write.
+	// writeTime bounds what is no more than some reads and a write.
 	writeTime = 2 * time.Minute
 	// readyPoll is how often the new CRDs are looked at.
 	readyPoll = 250 * time.Millisecond
