@@ -25,7 +25,10 @@ const (
 	readyPoll = 250 * time.Millisecond
 )
 
-var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+var (
+	crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+)
 
 // Upgrade carries out plans.
 type Upgrade struct {
@@ -76,7 +79,10 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 		}
 		return nil, u.Helm.uninstall(ctx, r)
 	case Uninstall:
-		return nil, u.Helm.uninstall(ctx, r)
+		if err := u.Helm.uninstall(ctx, r); err != nil {
+			return nil, err
+		}
+		return nil, u.podsGone(ctx, r)
 	case Install:
 		return nil, u.Helm.install(ctx, r, state.Target.of(r))
 	case Ready:
@@ -129,6 +135,21 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 		return report, fmt.Errorf("%s was kept: %s", report.Kept[0].Object, report.Kept[0].Why)
 	}
 	return nil, nil
+}
+
+// podsGone makes sure that no Pod of the old controller is left, which would delete
+// the new scale sets: Helm 4 takes it for gone when it does not know.
+func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
+	ctx, cancel := context.WithTimeout(ctx, u.Helm.Timeout)
+	defer cancel()
+	err := u.Client.WaitGone(ctx, []kube.Selection{{
+		Resource: pods, Namespace: controller.Namespace,
+		Match: func(m *metav1.PartialObjectMetadata) bool { return arc.IsControllerPartOf(m.Labels[arc.LabelPartOf]) },
+	}}, u.Helm.Timeout, func(int, []string) {})
+	if err != nil {
+		return fmt.Errorf("waiting until the old controller's Pods are gone: %w", err)
+	}
+	return nil
 }
 
 // ready waits until the API server serves the CRDs. That the controller runs Helm
