@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,20 +31,24 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 		}
 	}
 	if !p.Has(Clean) {
-		// What is left to be installed has rendered before.
 		return nil, nil, nil
 	}
-	var refusals []cleanup.Refusal
-	if running {
-		results := u.render(ctx, p.State)
-		if ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
-		}
-		refusals = judge(p.State, results)
-	}
-	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	within, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
-	engine := cleanup.Preview(ctx, u.Client, u.clean(controller))
+	engine := cleanup.Preview(within, u.Client, u.clean(controller))
+	releases := p.State.Releases
+	switch served := slices.ContainsFunc(engine.Phases, func(p cleanup.Phase) bool { return p.Name == cleanup.CRDs }); {
+	case s.Saved != nil && s.Saved.Target.same(s.Target):
+		releases = nil // they have rendered before
+	case !running || !served:
+		// A scale set is rendered for a controller that is there, and Helm 4 asks for
+		// its CRD as well.
+		releases = releases[:1]
+	}
+	refusals := judge(p.State.Target, releases, u.render(ctx, p.State.Target, releases))
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range engine.Kept {
 		refusals = append(refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
@@ -63,13 +68,13 @@ type result struct {
 	err error
 }
 
-func (u *Upgrade) render(ctx context.Context, s State) []result {
-	results := make([]result, len(s.Releases))
+func (u *Upgrade) render(ctx context.Context, t Target, releases []Release) []result {
+	results := make([]result, len(releases))
 	var g errgroup.Group
 	g.SetLimit(renders)
-	for i, r := range s.Releases {
+	for i, r := range releases {
 		g.Go(func() error {
-			results[i].rendered, results[i].err = u.Helm.render(ctx, r, s.Target.of(r))
+			results[i].rendered, results[i].err = u.Helm.render(ctx, r, t.of(r))
 			return nil
 		})
 	}
@@ -78,13 +83,13 @@ func (u *Upgrade) render(ctx context.Context, s State) []result {
 }
 
 // judge says what of that which was rendered would not work.
-func judge(s State, results []result) []cleanup.Refusal {
+func judge(t Target, releases []Release, results []result) []cleanup.Refusal {
 	var out []cleanup.Refusal
 	refuse := func(format string, args ...any) {
 		out = append(out, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf(format, args...)})
 	}
-	for i, r := range s.Releases {
-		chart := s.Target.of(r)
+	for i, r := range releases {
+		chart := t.of(r)
 		want, what := anchor.ScaleSet, "a scale set"
 		if r.Controller {
 			want, what = anchor.Controller, "ARC's controller"

@@ -264,7 +264,7 @@ func (p *planner) everything() {
 	}
 	controller := releases[0]
 	p.add(Save, controller, fmt.Sprintf("values, hooks and versions of %d releases are saved in %s", len(releases), secretOf(p.plan.State)))
-	p.add(Clean, controller, fmt.Sprintf("%d releases of scale sets are drained and uninstalled, and the CRDs deleted", len(releases)-1))
+	p.add(Clean, controller, fmt.Sprintf("the scale sets of %d releases are drained and uninstalled, and the CRDs deleted", len(releases)-1))
 	if _, there := p.found[controller.key()]; there {
 		p.add(Uninstall, controller, version(controller.Chart)+" goes, and its Pods")
 	}

@@ -159,9 +159,9 @@ func TestHelmSeesTheSame(t *testing.T) {
 // What rendered is judged before anything goes.
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	s := State{Target: target("2"), Releases: []Release{
+	releases := []Release{
 		installed("arc-systems", "arc", "1", "").Release, installed("a", "runners", "1", "").Release,
-	}}
+	}
 	const controller, set = "controller", "scale-set"
 	for want, results := range map[string][]result{
 		"": {{rendered{controller, "2"}, nil}, {rendered{set, "2"}, nil}},
@@ -170,7 +170,7 @@ func TestJudge(t *testing.T) {
 		"does not install a scale set":                   {{rendered{controller, "2"}, nil}, {rendered{controller, "2"}, nil}},
 		"release runners in namespace a does not render": {{rendered{controller, "2"}, nil}, {rendered{}, os.ErrInvalid}},
 	} {
-		got := judge(s, results)
+		got := judge(target("2"), releases, results)
 		if want == "" && len(got) == 0 {
 			continue
 		}

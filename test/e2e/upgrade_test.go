@@ -130,14 +130,24 @@ var releaseNamespaces = map[string]string{"arc": controllerNamespace, "runners":
 func (l *lab) arcReleases(major int) arcReleases {
 	l.Helper()
 	r := arcReleases{map[string]string{}, map[string]string{}, map[string]string{}}
+	print := func(args ...string) string {
+		l.Helper()
+		cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
+		cmd.Env = append(cmd.Env, l.helmEnv...)
+		out, err := cmd.Output()
+		if err != nil {
+			l.Fatalf("helm %s: %v", strings.Join(args, " "), err)
+		}
+		return string(out)
+	}
 	for name, namespace := range releaseNamespaces {
 		var listed []struct{ Chart, Status string }
-		if err := json.Unmarshal([]byte(l.mustHelm(major, "list", "--all", "--namespace", namespace, "--output", "json")), &listed); err != nil || len(listed) != 1 {
+		if err := json.Unmarshal([]byte(print("list", "--namespace", namespace, "--output", "json")), &listed); err != nil || len(listed) != 1 {
 			l.Fatalf("helm list: %v, %v", listed, err)
 		}
 		r.charts[name] = listed[0].Chart + " " + listed[0].Status
-		r.values[name] = l.mustHelm(major, "get", "values", name, "--namespace", namespace, "--output", "yaml")
-		r.hooks[name] = l.mustHelm(major, "get", "hooks", name, "--namespace", namespace)
+		r.values[name] = print("get", "values", name, "--namespace", namespace, "--output", "yaml")
+		r.hooks[name] = print("get", "hooks", name, "--namespace", namespace)
 	}
 	return r
 }
