@@ -3,6 +3,7 @@ module github.com/arc-cleanup/arc-cleanup/test
 go 1.26.0
 
 require (
+	github.com/google/go-containerregistry v0.22.1
 	github.com/google/uuid v1.6.0
 	github.com/virtual-kubelet/virtual-kubelet v1.11.0
 	golang.org/x/mod v0.42.0

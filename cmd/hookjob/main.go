@@ -76,7 +76,7 @@ Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("arc-hookjob {{.Version}}\n")
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newRestore(), newVersion())
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
 	return root
 }
 
