@@ -2,8 +2,9 @@
 
 VERSION  ?= $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/arc-cleanup/Chart.yaml)
 REVISION ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
-LDFLAGS   = -s -w -X github.com/arc-cleanup/arc-cleanup/internal/version.Version=$(VERSION)
-GO_BUILD  = CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+VERSION_PKG = github.com/arc-cleanup/arc-cleanup/internal/version
+LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION)
+GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 PREFIX   ?= /usr/local
 IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
@@ -93,7 +94,7 @@ image: ## Build the image with docker, podman or buildah
 IMAGE_BINARIES = dist/arc-hookjob-linux-amd64 dist/arc-hookjob-linux-arm64
 .PHONY: $(IMAGE_BINARIES)
 $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/hookjob
+	GOOS=linux GOARCH=$* $(GO_BUILD) -tags image -o $@ ./cmd/hookjob
 
 .PHONY: image-oci
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)

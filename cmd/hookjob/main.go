@@ -75,7 +75,6 @@ Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetVersionTemplate("arc-hookjob {{.Version}}\n")
 	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newRestore(), newVersion())
 	return root
 }

@@ -172,7 +172,7 @@ func TestSizeLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = run(io.Discard, opts)
-	if err == nil || !strings.Contains(err.Error(), "linux/arm64 is 15.0 MB") || strings.Contains(err.Error(), "linux/amd64") {
+	if err == nil || !strings.Contains(err.Error(), "linux/arm64 is 8.0 MB") || strings.Contains(err.Error(), "linux/amd64") {
 		t.Errorf("got error %v, want one about linux/arm64 only", err)
 	}
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
