@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -45,7 +46,7 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 	p := &Product{
 		Root:       filepath.Dir(strings.TrimSpace(string(out))),
 		Hookjob:    filepath.Join(dir, "arc-hookjob"),
-		Postrender: filepath.Join(plugin, "bin", "arc-postrender"),
+		Postrender: filepath.Join(plugin, "bin", "arc-postrender-"+runtime.GOOS+"-"+runtime.GOARCH),
 		image:      filepath.Join(dir, "image", "arc-hookjob"),
 		helm:       map[int]string{},
 		home:       filepath.Join(dir, "helm"),
@@ -75,7 +76,7 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 }
 
 func (p *Product) installPlugin(ctx context.Context, dir string) error {
-	manifest, err := os.ReadFile(filepath.Join(p.Root, "plugin", "plugin.yaml"))
+	manifest, err := os.ReadFile(filepath.Join(p.Root, "plugin", "arc-postrender", "plugin.yaml"))
 	if err != nil {
 		return err
 	}
