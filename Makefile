@@ -35,8 +35,8 @@ build: ## Build bin/arc-hookjob and bin/arc-postrender
 
 .PHONY: install
 install: build ## Install both binaries into $(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install bin/arc-hookjob bin/arc-postrender $(DESTDIR)$(PREFIX)/bin
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
 
 # The folders of the Helm plugins. One for this machine alone is built in seconds.
 .PHONY: plugin-dir
@@ -125,6 +125,15 @@ image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/nu
 image-oci: $(IMAGE_BINARIES) ## Build the image without an engine: dist/arc-hookjob.oci.tar, amd64 and arm64
 	go -C tools/image run . --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
 	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
+
+.PHONY: image-check
+image-check: image-oci ## Build the image twice, and by its Dockerfile (Linux, root, buildah): each time the same
+	tools/image/reproducible.sh
+	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null && command -v busybox >/dev/null; then \
+	    tools/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
+	else \
+	    echo "!!! NOT TESTED: the Dockerfile. That needs Linux, root, buildah and busybox-static." >&2; \
+	fi
 
 .PHONY: clean
 clean: ## Remove what was built in this folder; the cache of Kubernetes stays
