@@ -76,6 +76,9 @@ func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 	if (opts.Signer.Keyring == "") != (opts.Signer.Key == "") {
 		return Options{}, errors.New("--keyring and --key go together")
 	}
+	if opts.Push != "" && !strings.HasPrefix(opts.Push, ociScheme) {
+		return Options{}, fmt.Errorf("--push %s: want oci://REGISTRY/FOLDER", opts.Push)
+	}
 	opts.Dir = flags.Arg(0)
 	opts.Platforms = strings.Fields(platforms)
 

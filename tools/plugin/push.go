@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path"
 	"strings"
 
@@ -18,6 +17,7 @@ import (
 // type, with the tarball and its signature as layers whose titles are the names of
 // the files.
 const (
+	ociScheme    = "oci://"
 	artifactType = "application/vnd.helm.plugin.v1+json"
 	title        = "org.opencontainers.image.title"
 )
@@ -25,10 +25,7 @@ const (
 // push puts the files into a repository named for the plugin, which is where Helm
 // takes its name from, and returns the reference to install it by.
 func push(folder string, plainHTTP bool, plugin *Plugin, file string, archive, signature []byte) (string, error) {
-	folder, ok := strings.CutPrefix(folder, "oci://")
-	if !ok {
-		return "", fmt.Errorf("%s: want oci://REGISTRY/FOLDER", folder)
-	}
+	folder = strings.TrimPrefix(folder, ociScheme)
 	options := []name.Option{name.StrictValidation}
 	if plainHTTP {
 		options = append(options, name.Insecure)
@@ -50,7 +47,7 @@ func push(folder string, plainHTTP bool, plugin *Plugin, file string, archive, s
 	if err := remote.Write(tag, image, remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
 		return "", err
 	}
-	return "oci://" + tag.Name(), nil
+	return ociScheme + tag.Name(), nil
 }
 
 func layer(content []byte, file string, mediaType types.MediaType) mutate.Addendum {
