@@ -6,13 +6,13 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-build() { # FOLDER
-  git clone --quiet . "$1"
-  make --silent -C "$1" image-oci >/dev/null
-  (cd "$1/dist" && sha256sum ./*.oci.tar ./*.cdx.json)
+build() { # CLONE FOLDER
+  git clone --quiet "$1" "$2"
+  make --silent -C "$2" image-oci >/dev/null
+  (cd "$2/dist" && sha256sum ./*.oci.tar ./*.cdx.json)
 }
-one=$(umask 022; TZ=UTC build "$work/one")
-two=$(umask 077; TZ=Asia/Tokyo LC_ALL=C build "$work/somewhere/else")
+one=$(umask 022; TZ=UTC build . "$work/one")
+two=$(umask 077; TZ=Asia/Tokyo LC_ALL=C build "$work/one" "$work/somewhere/else")
 if [ "$one" != "$two" ]; then
   printf 'Two builds of one commit differ:\n%s\n\n%s\n' "$one" "$two" >&2
   exit 1
