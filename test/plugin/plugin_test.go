@@ -158,7 +158,7 @@ func (u *user) rendersTheHook(major int) {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	want := map[int]string{3: "kind: ConfigMap\nmetadata:\n  name: arc-cleanup-enrol", 4: "helm.sh/hook: pre-delete"}[major]
+	want := map[int]string{3: "app.kubernetes.io/component: enroller", 4: "helm.sh/hook: pre-delete"}[major]
 	if err != nil || !strings.Contains(string(out), want) {
 		u.Errorf("helm%d template through the post-renderer: %v, no %q in %d bytes\n%s", major, err, want, len(out), stderr.String())
 	}

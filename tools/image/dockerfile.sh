@@ -16,8 +16,8 @@ work=$(mktemp -d)
 export BUILDAH_ISOLATION=chroot
 buildah() { command buildah --root "$work/root" --runroot "$work/run" "$@"; }
 cleanup() {
-  buildah rm --all >/dev/null 2>&1
-  umount "$work"/root/overlay/*/merged "$work/root/overlay" 2>/dev/null
+  buildah rm --all >/dev/null 2>&1 || true
+  umount "$work"/root/overlay/*/merged "$work/root/overlay" 2>/dev/null || true
   rm -rf --one-file-system "$work" # never through a mount that is left
 }
 trap cleanup EXIT
