@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,11 @@ const (
 	// is in it any more. Kubernetes looks again after some seconds, and after a
 	// failure up to a minute (k8s.io/kubernetes pkg/controller/namespace).
 	namespacePatience = time.Minute
+	// nudges is how often a controller is made to look at a scale set again: more
+	// often than there are protected objects of one. nudgeEvery is the time for one
+	// of them.
+	nudges     = 10
+	nudgeEvery = 200 * time.Millisecond
 	// progressEvery is the least time between two lines about the same wait.
 	progressEvery = 3 * time.Second
 	// forever is longer than any budget.
@@ -431,10 +437,32 @@ func (r *run) step(ctx context.Context, s Step) error {
 	case s.Action == Stop:
 		return r.client.ScaleToZero(ctx, t)
 	case t.Resource.Resource == arc.AutoscalingRunnerSets:
-		return r.client.RemoveAnnotation(ctx, t, arc.AnnotationRunnerScaleSetID)
+		return r.nudge(ctx, t)
 	default:
 		return r.client.RemoveFinalizers(ctx, t, func(f string) bool { return f == arc.RunnerRegistrationFinalizer })
 	}
+}
+
+// nudge takes a scale set's id away. The controller has failed over it for a while,
+// and waits twice as long before each of the steps that follow: it frees the
+// protected objects one by one, and counts each of them as another failure
+// (controllers/actions.github.com/autoscalingrunnerset_controller.go,
+// removeFinalizersFromDependentResources). A change of the set has it look at once.
+func (r *run) nudge(ctx context.Context, set kube.Target) error {
+	if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationRunnerScaleSetID: nil}); err != nil {
+		return err
+	}
+	for turn := range nudges {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(nudgeEvery):
+		}
+		if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationNudge: strconv.Itoa(turn + 1)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // registered notes what GitHub has not been told of: a controller removes these
