@@ -32,6 +32,9 @@ const (
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
+	// crdPatience is the least time for CRDs to go: Kubernetes looks at one every 5 s
+	// (k8s.io/apiextensions-apiserver pkg/controller/finalizer).
+	crdPatience = 15 * time.Second
 	// namespacePatience is how long a namespace may take to go when nothing of ARC
 	// is in it any more. Kubernetes looks again after some seconds, and after a
 	// failure up to a minute (k8s.io/kubernetes pkg/controller/namespace).
@@ -73,7 +76,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{},
 		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
@@ -92,11 +95,21 @@ type run struct {
 	now         Progress
 	since, said time.Time
 
+	// done holds what was done. A later round may do it again: somebody may have
+	// scaled what was stopped up again.
+	done map[once]bool
+
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
 	doomed   map[string]*Object
 	relaxing sync.Mutex
 	relaxed  map[types.UID]bool
+}
+
+// once is what the report names but once.
+type once struct {
+	action Action
+	uid    types.UID
 }
 
 // Progress is how far a phase is: Done of Total objects.
@@ -181,6 +194,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 					return NotPermitted
 				}
 				return Failed
+			}
+			if phase.Name == CRDs && errors.Is(err, kube.ErrStagnant) {
+				// Something of others holds an object. What its kind owned can go all the same.
+				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with the rest")
+				continue
 			}
 			if err != nil {
 				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
@@ -313,7 +331,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		}
 		return err
 	case CRDs:
-		return r.await(ctx, l, phase.Name, steps, r.options.Grace)
+		return r.await(ctx, l, phase.Name, steps, max(r.options.Grace, crdPatience))
 	case Namespaces:
 		err := r.await(ctx, l, phase.Name, steps, namespacePatience)
 		if errors.Is(err, kube.ErrStagnant) && r.options.Scope != Namespace {
@@ -409,7 +427,10 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 			if err != nil {
 				errs = append(errs, err)
 			} else {
-				r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				if key := (once{s.Action, s.Object.UID}); !r.done[key] {
+					r.done[key] = true
+					r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				}
 				if s.Object.Resource == crdResource {
 					r.history.Deleted[s.Object.Name] = s.Object.UID
 				}
