@@ -542,7 +542,7 @@ func TestVersion(t *testing.T) {
 	if got := command(t.Context(), nil, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
 		t.Errorf("%+v", got)
 	}
-	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-hookjob dev") {
+	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-hookjob version dev") {
 		t.Errorf("%+v", got)
 	}
 }
