@@ -51,6 +51,14 @@ var programs = map[string]program{
 		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", minutes: 2,
 		ldflags: kubernetesVersion,
 	},
+	"kube-scheduler": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", minutes: 1,
+		ldflags: kubernetesVersion,
+	},
+	"kubelet": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubelet", minutes: 2,
+		ldflags: kubernetesVersion,
+	},
 	"helm3": {
 		folder: "helm3", module: "helm.sh/helm/v3", pkg: "helm.sh/helm/v3/cmd/helm", minutes: 3,
 		ldflags: func(version string) string { return "-X helm.sh/helm/v3/internal/version.version=" + version },
@@ -93,8 +101,7 @@ func relativeServiceAccount(binary []byte) []byte {
 }
 
 // Binary builds one of the pinned programs into the cache on first use, and
-// returns its path: etcd, kube-apiserver, kube-controller-manager, helm3,
-// helm4, arc-controller, arc-listener, kustomize or yq.
+// returns its path; programs has their names.
 func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
 	p, ok := programs[name]
 	if !ok {
