@@ -13,6 +13,9 @@ ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/de
 FUZZTIME ?= 10s
 # Number of runners for bench.
 N        ?= 5000
+# Which tests of e2e-node, and how many runners it has cleared within the memory limit.
+RUN      ?=
+RUNNERS  ?= 20000
 # Name of the cluster of cluster-up and cluster-down.
 CLUSTER  ?= default
 
@@ -59,6 +62,11 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
 	cd test && go test -p 1 -count=1 -timeout 40m ./...
+
+# E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
+.PHONY: e2e-node
+e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
+	cd test/image && go test -tags e2enode -count=1 -timeout 15m -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, beside an ideal client (N=5000)

@@ -7,7 +7,7 @@ import (
 )
 
 func TestModes(t *testing.T) {
-	s, err := Start()
+	s, err := Start("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
