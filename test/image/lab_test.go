@@ -164,8 +164,7 @@ type lab struct {
 	pods map[types.UID]*corev1.Pod // the hook's, as they were last
 }
 
-// newLab gives the test both namespaces, which admit only restricted Pods. A test
-// that fails leaves what it made: those after it fail as well.
+// newLab gives the test both namespaces, which admit only restricted Pods.
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	config := shared.Config()
@@ -182,7 +181,7 @@ func newLab(t *testing.T) *lab {
 		_, err := l.client.CoreV1().Namespaces().Create(l.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 			Name: name, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
 		}}, metav1.CreateOptions{})
-		if err != nil {
+		if err != nil && !apierrors.IsAlreadyExists(err) {
 			l.Fatal(err)
 		}
 	}
@@ -224,15 +223,19 @@ func (l *lab) hookPods() []*corev1.Pod {
 	})
 }
 
+// hookPod is a hook's Pod as it was last.
+func (l *lab) hookPod(uid types.UID) *corev1.Pod {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pods[uid]
+}
+
 // hookEnded is how the only container of a hook's Pod ended.
 func (l *lab) hookEnded(pod types.UID) *corev1.ContainerStateTerminated {
 	l.Helper()
 	var ended *corev1.ContainerStateTerminated
 	l.eventually("the hook's container has ended", func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		statuses := l.pods[pod].Status.ContainerStatuses
-		if len(statuses) == 1 {
+		if statuses := l.hookPod(pod).Status.ContainerStatuses; len(statuses) == 1 {
 			ended = statuses[0].State.Terminated
 		}
 		return ended != nil
@@ -419,30 +422,40 @@ func (l *lab) everything() map[product.Object]bool {
 }
 
 // nothingLeft fails unless the cluster is as it was, but for backups and the two
-// namespaces, which it deletes: that has to work.
+// namespaces.
 func (l *lab) nothingLeft() {
 	l.Helper()
-	var left []string
-	l.eventually("both namespaces are gone, and with them everything", func() bool {
-		left = nil
+	deadline := time.Now().Add(30 * time.Second) // Pods that Helm deleted need a moment
+	for {
+		var left []string
 		for o := range l.everything() {
 			if !l.before[o] && o.Resource != "namespaces" && !strings.HasPrefix(o.Name, "arc-cleanup-backup-") {
 				left = append(left, o.String())
 			}
 		}
-		return len(left) == 0
-	})
-	for _, name := range []string{controllerNamespace, runnerNamespace} {
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.Fatalf("left:\n%s", strings.Join(left, "\n"))
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// deleteNamespaces deletes both and waits until they are gone: nothing holds them.
+func (l *lab) deleteNamespaces() {
+	l.Helper()
+	names := []string{controllerNamespace, runnerNamespace}
+	for _, name := range names {
 		if err := l.client.CoreV1().Namespaces().Delete(l.ctx, name, metav1.DeleteOptions{}); err != nil {
 			l.Fatal(err)
 		}
 	}
 	l.eventually("both namespaces are gone", func() bool {
-		for _, name := range []string{controllerNamespace, runnerNamespace} {
-			if _, err := l.client.CoreV1().Namespaces().Get(l.ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(names, func(name string) bool {
+			_, err := l.client.CoreV1().Namespaces().Get(l.ctx, name, metav1.GetOptions{})
+			return !apierrors.IsNotFound(err)
+		})
 	})
 }

@@ -5,11 +5,13 @@ package image
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -105,7 +107,11 @@ func TestDeadline(t *testing.T) {
 		t.Errorf("helm uninstall: %v\n%s", err, said)
 	}
 	end := l.hookEnded(pod.UID)
-	t.Logf("the hook's container ended with %d after %s: %s", end.ExitCode, end.FinishedAt.Sub(end.StartedAt.Time), end.Message)
+	// Kubernetes notes when it will kill what does not end by itself.
+	killed := l.hookPod(pod.UID).DeletionTimestamp
+	if killed == nil || !end.FinishedAt.Before(killed) {
+		t.Errorf("asked to end, it ended at %s, and would have been killed at %s", end.FinishedAt, killed)
+	}
 	var told int
 	_, after, _ := strings.Cut(end.Message, "removed ARC's finalizers from ")
 	_, err = fmt.Sscanf(after, "%d ephemeralrunners", &told)
@@ -115,6 +121,14 @@ func TestDeadline(t *testing.T) {
 	// A request that was cut off may have been carried out all the same.
 	if gone := n - l.countRunners(); gone == n || told == 0 || told > gone || gone-told > 100 {
 		t.Errorf("%d of %d runners are gone, and the report says %d", gone, n, told)
+	}
+
+	// The Pod's log went with the Pod, before Helm could show it.
+	events, err := l.client.CoreV1().Events(controllerNamespace).List(l.ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Job"})
+	if err != nil || !slices.ContainsFunc(events.Items, func(e corev1.Event) bool {
+		return e.InvolvedObject.UID == job.UID && strings.Contains(e.Message, "interrupted: run it again to go on")
+	}) {
+		t.Errorf("no Event has the verdict: %v, %+v", err, events.Items)
 	}
 
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)

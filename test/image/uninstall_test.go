@@ -75,6 +75,7 @@ func TestUninstall(t *testing.T) {
 				t.Errorf("%d Pods of hooks for two uninstalls", len(pods))
 			}
 			l.nothingLeft()
+			l.deleteNamespaces()
 		})
 	}
 }
