@@ -11,11 +11,11 @@ IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
-# Number of runners for bench.
-N        ?= 5000
 # Which tests of e2e-node, and how many runners it has cleared within the memory limit.
 RUN      ?=
 RUNNERS  ?= 20000
+# Numbers of runners for bench.
+N        ?= 500 5000 20000
 # Name of the cluster of cluster-up and cluster-down.
 CLUSTER  ?= default
 
@@ -69,8 +69,8 @@ e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as
 	cd test/image && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
-bench: ## Measure how fast N stuck runners are freed, beside an ideal client (N=5000)
-	cd test && go run ./bench -n $(N)
+bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")
+	cd test && go run ./bench $(N)
 
 .PHONY: bench-postrender
 bench-postrender: ## Measure the post-renderer on streams up to 100 MB, beside cat, kustomize and yq

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,11 +11,11 @@ import (
 
 func newRestore() *cobra.Command {
 	var (
-		t         cluster
-		namespace string
+		t               cluster
+		namespace, from string
 	)
 	cmd := &cobra.Command{
-		Use:   "restore SECRET",
+		Use:   "restore --from SECRET",
 		Short: "Bring back the AutoscalingRunnerSets of a backup",
 		Long: `Restore makes the AutoscalingRunnerSets anew which run has backed up in a Secret.
 What exists is left alone. ARC's controller, with its CRDs, has to be installed
@@ -25,9 +26,15 @@ kubectl does the same:
   kubectl get secret SECRET -o jsonpath='{.data.autoscalingrunnersets\.yaml\.gz}' |
     base64 -d | gunzip | kubectl apply -f -`,
 		Example: `  kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup
-  arc-hookjob restore arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+  arc-hookjob restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd); err != nil {
+				return err
+			}
+			if from == "" {
+				return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
+			}
 			client, err := t.connect()
 			if err != nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
@@ -36,7 +43,7 @@ kubectl does the same:
 			if namespace == "" {
 				namespace = client.Namespace
 			}
-			restored, err := cleanup.Restore(cmd.Context(), client, namespace, args[0])
+			restored, err := cleanup.Restore(cmd.Context(), client, namespace, from)
 			for _, r := range restored {
 				became := "restored"
 				if r.Existed {
@@ -53,6 +60,7 @@ kubectl does the same:
 	}
 	f := cmd.Flags()
 	t.register(f)
+	f.StringVar(&from, "from", "", "name of the Secret")
 	f.StringVarP(&namespace, "namespace", "n", "", "namespace of the Secret; default that of the kubeconfig's context")
 	return cmd
 }

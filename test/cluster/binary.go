@@ -59,6 +59,10 @@ var programs = map[string]program{
 		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubelet", minutes: 2,
 		ldflags: kubernetesVersion,
 	},
+	"kubectl": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
+		ldflags: kubernetesVersion,
+	},
 	"helm3": {
 		folder: "helm3", module: "helm.sh/helm/v3", pkg: "helm.sh/helm/v3/cmd/helm", minutes: 3,
 		ldflags: func(version string) string { return "-X helm.sh/helm/v3/internal/version.version=" + version },
