@@ -47,7 +47,7 @@ func Missing() error {
 	}
 	var missing []error
 	if os.Geteuid() != 0 {
-		missing = append(missing, errors.New("not root"))
+		missing = append(missing, errors.New("root is needed"))
 	}
 	packages := false
 	for _, program := range programs {

@@ -142,7 +142,7 @@ func (s *Sandbox) hideSysctls(context.Context) error {
 		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
 		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 	} {
-		path := filepath.Join("/proc/sys", name)
+		path := "/proc/sys/" + name
 		value, err := os.ReadFile(path)
 		if err != nil {
 			return err
