@@ -90,7 +90,7 @@ func outside(ctx context.Context) (int, error) {
 	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 		return 0, err
 	}
-	for _, name := range slices.Concat(cluster.ControlPlane, cluster.ContainerNode, []string{"arc-controller", "arc-listener", "kubectl"}) {
+	for _, name := range slices.Concat(cluster.ControlPlane, cluster.ContainerNode, []string{"arc-controller", "arc-listener"}) {
 		if _, err := cluster.Binary(ctx, name, os.Stderr); err != nil {
 			return 0, err
 		}

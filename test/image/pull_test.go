@@ -3,16 +3,13 @@
 package image
 
 import (
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // TestImageComesLate uninstalls while the image cannot be pulled: nothing happens
@@ -70,20 +67,33 @@ func TestImageNeverComes(t *testing.T) {
 	l.nothingLeft()
 }
 
-// deleteHook removes what Helm leaves of a hook that failed.
+// deleteHook is the documented
+//
+//	kubectl delete job,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding --all-namespaces \
+//	  --selector app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/instance=arc,app.kubernetes.io/component!=enroller
 func (l *lab) deleteHook() {
 	l.Helper()
-	kubectl, err := cluster.Binary(l.ctx, "kubectl", os.Stderr)
-	if err != nil {
-		l.Fatal(err)
-	}
-	cmd := exec.CommandContext(l.ctx, kubectl, "--kubeconfig", shared.Kubeconfig(),
-		"delete", "job,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding", "--all-namespaces",
-		"-l", "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/instance=arc,app.kubernetes.io/component!=enroller")
-	out, err := cmd.CombinedOutput()
-	l.Logf("kubectl %s\n%s", strings.Join(cmd.Args[3:], " "), out)
-	if err != nil {
-		l.Fatal(err)
+	const rbac = "rbac.authorization.k8s.io"
+	selected := metav1.ListOptions{LabelSelector: hookLabel + ",app.kubernetes.io/instance=arc,app.kubernetes.io/component!=enroller"}
+	for _, kind := range []schema.GroupVersionResource{
+		{Group: "batch", Version: "v1", Resource: "jobs"},
+		{Version: "v1", Resource: "serviceaccounts"},
+		{Group: rbac, Version: "v1", Resource: "roles"},
+		{Group: rbac, Version: "v1", Resource: "rolebindings"},
+		{Group: rbac, Version: "v1", Resource: "clusterroles"},
+		{Group: rbac, Version: "v1", Resource: "clusterrolebindings"},
+	} {
+		found, err := l.metadata.Resource(kind).List(l.ctx, selected)
+		if err != nil {
+			l.Fatal(err)
+		}
+		for _, o := range found.Items {
+			background := metav1.DeletePropagationBackground
+			err := l.metadata.Resource(kind).Namespace(o.Namespace).Delete(l.ctx, o.Name, metav1.DeleteOptions{PropagationPolicy: &background})
+			if err != nil {
+				l.Fatal(err)
+			}
+		}
 	}
 }
 
