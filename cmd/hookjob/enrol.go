@@ -88,9 +88,6 @@ then leaves of ARC what Helm alone leaves.
 }
 
 func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
-	if err := fromEnvironment(cmd); err != nil {
-		return err
-	}
 	switch {
 	case f.namespace == "":
 		return errors.New("--namespace is needed: where the release is")
@@ -114,9 +111,6 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 }
 
 func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
-	if err := fromEnvironment(cmd); err != nil {
-		return err
-	}
 	if f.namespace == "" {
 		return errors.New("--namespace is needed: where the release is")
 	}

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
+
+// restoreTime bounds the writes of as many AutoscalingRunnerSets as fit into a
+// Secret.
+const restoreTime = 2 * time.Minute
 
 func newRestore() *cobra.Command {
 	var (
@@ -23,20 +29,23 @@ before; Roles and Secrets of the scale sets' Helm releases are not in a backup.
 kubectl does the same:
 
   kubectl get secret SECRET -o jsonpath='{.data.autoscalingrunnersets\.yaml\.gz}' |
-    base64 -d | gunzip | kubectl apply -f -`,
+    base64 -d | gunzip | kubectl apply -f -
+
+` + exitHelp,
 		Example: `  kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup
   arc-hookjob restore arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := t.connect()
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
-				return exitError(exitFailed)
+				return failed(cmd, err)
 			}
 			if namespace == "" {
 				namespace = client.Namespace
 			}
-			restored, err := cleanup.Restore(cmd.Context(), client, namespace, args[0])
+			ctx, cancel := context.WithTimeout(cmd.Context(), restoreTime)
+			defer cancel()
+			restored, err := cleanup.Restore(ctx, client, namespace, args[0])
 			for _, r := range restored {
 				became := "restored"
 				if r.Existed {
@@ -45,8 +54,7 @@ kubectl does the same:
 				fmt.Fprintf(cmd.OutOrStdout(), "autoscalingrunnerset.actions.github.com/%s in namespace %s: %s\n", r.Name, r.Namespace, became)
 			}
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
-				return exitError(exitFailed)
+				return failed(cmd, err)
 			}
 			return nil
 		},

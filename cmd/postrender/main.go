@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/postrender"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
@@ -62,18 +63,19 @@ the release's record, from inside the cluster, as soon as Helm has written it.
 Exit codes: 0 done; 1 failed; 2 wrong usage. With an error nothing is written to
 stdout; input above 1 MiB, which is not held back, is written without the hook.`
 
-const examples = `  helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller \
-    --post-renderer arc-postrender
-  helm install arc ... --post-renderer arc-postrender \
+const examples = `  ARC=oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller
+  helm install arc $ARC --namespace arc-systems --create-namespace --post-renderer arc-postrender
+
+  # The hook's image from a registry of your own; each word is an argument of its own
+  helm upgrade arc $ARC --namespace arc-systems --post-renderer arc-postrender \
     --post-renderer-args=--set --post-renderer-args=image.repository=registry.example/arc-hookjob
 
   # What would it do?
-  helm template arc ... | arc-postrender --check --helm 4`
+  helm template arc $ARC --namespace arc-systems | arc-postrender --check --namespace arc-systems`
 
 func newCommand() *cobra.Command {
 	var o postrender.Options
 	var valueFiles, set, setString []string
-	var helm string
 
 	cmd := &cobra.Command{
 		Use:           "arc-postrender [flags] < manifests > manifests",
@@ -92,11 +94,6 @@ func newCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if file, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 				return usageError{errors.New("stdin is a terminal; rendered manifests are read from it")}
-			}
-			switch o.Helm = postrender.Helm(helm); o.Helm {
-			case postrender.HelmUnknown, postrender.Helm3, postrender.Helm4:
-			default:
-				return usageError{fmt.Errorf("--helm %s: 3 or 4", helm)}
 			}
 			if o.Values, err = hook.Values(valueFiles, set, setString); err != nil {
 				return usageError{err}
@@ -123,7 +120,8 @@ func newCommand() *cobra.Command {
 	flags.StringArrayVar(&setString, "set-string", nil, "the same, always a string (repeatable)")
 	flags.StringVar(&o.Release, "release", "", "name of the release (default: what ARC's objects say)")
 	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release (default: that of ARC's objects, then $HELM_NAMESPACE)")
-	flags.StringVar(&helm, "helm", "", "which Helm reads the output, 3 or 4 (default: what the input says)")
+	cli.OneOf(flags, &o.Helm, "helm", "", postrender.HelmUnknown, "which Helm reads the output (default: what the input says)", postrender.Helm3, postrender.Helm4)
 	flags.BoolVar(&o.Check, "check", false, "say what would be added, instead of writing manifests")
+	cli.Finish(cmd, "values")
 	return cmd
 }

@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 		"broken YAML":                  {stdin: anchor + "a: b: c\n", code: 1, stderr: "c/templates/deployment.yaml, line 7 of the input"},
 		"told Helm 3":                  {args: []string{"--helm", "3", "-n", "ns"}, stdin: anchor, stdout: []string{anchor + "---\n", "kind: Deployment\nmetadata:\n  name: arc-arc-cleanup-enrol\n"}},
 		"a value the chart refuses":    {args: []string{"-n", "ns", "--set", "x=1"}, stdin: anchor, code: 1, stderr: "additional properties 'x' not allowed"},
-		"a Helm we do not know":        {args: []string{"--helm", "2"}, code: 2, stderr: "--helm 2: 3 or 4"},
+		"a Helm we do not know":        {args: []string{"--helm", "2"}, code: 2, stderr: `invalid argument "2" for "--helm" flag: must be 3 or 4`},
 		"a value that is none":         {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
 		"an unknown flag":              {args: []string{"--nope"}, code: 2, stderr: "unknown flag: --nope"},
 		"an argument":                  {args: []string{"file.yaml"}, code: 2, stderr: `unknown command "file.yaml"`},
