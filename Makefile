@@ -11,8 +11,8 @@ IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
-# Number of runners for bench.
-N        ?= 5000
+# Numbers of runners for bench.
+N        ?= 500 5000 20000
 # Name of the cluster of cluster-up and cluster-down.
 CLUSTER  ?= default
 
@@ -62,8 +62,8 @@ test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which 
 	cd test && go test -p 1 -count=1 -timeout 40m ./...
 
 .PHONY: bench
-bench: ## Measure how fast N stuck runners are freed, beside an ideal client (N=5000)
-	cd test && go run ./bench -n $(N)
+bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")
+	cd test && go run ./bench $(N)
 
 .PHONY: bench-postrender
 bench-postrender: ## Measure the post-renderer on streams up to 100 MB, beside cat, kustomize and yq

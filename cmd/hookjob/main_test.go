@@ -315,7 +315,7 @@ func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
 	t.Parallel()
 	r := &cleanup.Report{Verdict: cleanup.Residue}
 	for range 3 * terminationLines {
-		r.Left = append(r.Left, cleanup.Left{Why: strings.Repeat("x", 1000)})
+		r.Left = append(r.Left, cleanup.Left{Object: &cleanup.Object{}, Why: strings.Repeat("x", 1000)})
 	}
 	f := runFlags{terminationLog: filepath.Join(t.TempDir(), "termination")}
 	cmd := &cobra.Command{}
@@ -329,6 +329,23 @@ func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
 	}
 	if len(message) != 4096 || !strings.HasSuffix(string(message), "\n"+r.Summary()) {
 		t.Errorf("%d bytes, which end with %q", len(message), message[max(0, len(message)-200):])
+	}
+}
+
+func TestALongReportIsClipped(t *testing.T) {
+	t.Parallel()
+	r := &cleanup.Report{Verdict: cleanup.Residue}
+	for range 3 * reportLines {
+		o := &cleanup.Object{}
+		r.Left = append(r.Left, cleanup.Left{Object: o, Why: "held"})
+		r.Registered = append(r.Registered, cleanup.Registration{Object: o}, cleanup.Registration{Object: o, Set: cleanup.ScaleSetInfo{ID: "7"}})
+		r.Errs = append(r.Errs, errors.New("no"))
+	}
+	var log strings.Builder
+	logReport(newLogger(false, &log), r)
+	// Of each of the three sorts its lines and one for the rest; one for all runners.
+	if got, want := strings.Count(log.String(), "\n"), 3*(reportLines+1)+1; got != want {
+		t.Errorf("%d lines, want %d:\n%s", got, want, log.String())
 	}
 }
 
@@ -413,7 +430,7 @@ func TestReasonsAreAsKubernetesWritesThem(t *testing.T) {
 
 func TestResidueFailsOrWarns(t *testing.T) {
 	t.Parallel()
-	left := []cleanup.Left{{Why: "held"}}
+	left := []cleanup.Left{{Object: &cleanup.Object{}, Why: "held"}}
 	tests := map[string]struct {
 		onResidue string
 		verdict   cleanup.Verdict

@@ -123,4 +123,4 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	}
 }
 
-func name(o cleanup.Object) string { return o.Resource.Resource + "/" + o.Name }
+func name(o *cleanup.Object) string { return o.Resource.Resource + "/" + o.Name }

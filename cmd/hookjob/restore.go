@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,11 +17,11 @@ const restoreTime = 2 * time.Minute
 
 func newRestore() *cobra.Command {
 	var (
-		t         cluster
-		namespace string
+		t               cluster
+		namespace, from string
 	)
 	cmd := &cobra.Command{
-		Use:   "restore SECRET",
+		Use:   "restore --from SECRET",
 		Short: "Bring back the AutoscalingRunnerSets of a backup",
 		Long: `Restore makes the AutoscalingRunnerSets anew which run has backed up in a Secret.
 What exists is left alone. ARC's controller, with its CRDs, has to be installed
@@ -33,9 +34,12 @@ kubectl does the same:
 
 ` + exitHelp,
 		Example: `  kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup
-  arc-hookjob restore arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+  arc-hookjob restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if from == "" {
+				return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
+			}
 			client, err := t.connect()
 			if err != nil {
 				return failed(cmd, err)
@@ -45,7 +49,7 @@ kubectl does the same:
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), restoreTime)
 			defer cancel()
-			restored, err := cleanup.Restore(ctx, client, namespace, args[0])
+			restored, err := cleanup.Restore(ctx, client, namespace, from)
 			for _, r := range restored {
 				became := "restored"
 				if r.Existed {
@@ -61,6 +65,7 @@ kubectl does the same:
 	}
 	f := cmd.Flags()
 	t.register(f)
+	f.StringVar(&from, "from", "", "name of the Secret")
 	f.StringVarP(&namespace, "namespace", "n", "", "namespace of the Secret; default that of the kubeconfig's context")
 	return cmd
 }

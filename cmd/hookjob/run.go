@@ -158,24 +158,7 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 	if console {
 		fmt.Fprintln(cmd.ErrOrStderr(), r.Text(reportLines))
 	} else {
-		for _, x := range r.Refusals {
-			log.Error().Strs("do", x.Do).Msg(x.Message)
-		}
-		for _, x := range r.Kept {
-			log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept")
-		}
-		for _, x := range r.Registered {
-			log.Warn().Stringer("registration", x).Msg("still registered at GitHub, which removes it in time")
-		}
-		for _, x := range r.Left {
-			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left")
-		}
-		for _, x := range r.Obstacles {
-			log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
-		}
-		for _, err := range r.Errs {
-			log.Error().Err(err).Msg("error")
-		}
+		logReport(log, r)
 		level := zerolog.InfoLevel
 		switch {
 		case code != exitDone:
@@ -194,6 +177,29 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		return exitError(code)
 	}
 	return nil
+}
+
+// logReport is the report for machines, at most reportLines lines of each sort.
+func logReport(log zerolog.Logger, r *cleanup.Report) {
+	some(log, r.Refusals, func(x cleanup.Refusal) { log.Error().Strs("do", x.Do).Msg(x.Message) })
+	some(log, r.Kept, func(x cleanup.Kept) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
+	for _, line := range r.StillRegistered(reportLines) {
+		log.Warn().Str("registration", line).Msg("still registered at GitHub, which removes it in time")
+	}
+	some(log, r.Left, func(x cleanup.Left) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
+	some(log, r.Obstacles, func(x cleanup.Obstacle) {
+		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
+	})
+	some(log, r.Errs, func(err error) { log.Error().Err(err).Msg("error") })
+}
+
+func some[T any](log zerolog.Logger, items []T, line func(T)) {
+	for _, x := range items[:min(len(items), reportLines)] {
+		line(x)
+	}
+	if more := len(items) - reportLines; more > 0 {
+		log.Info().Int("more", more).Msg("and more of these")
+	}
 }
 
 // exitCode is that of the verdict, unless what is left is only to be warned of.

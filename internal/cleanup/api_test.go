@@ -40,7 +40,7 @@ type api struct {
 
 // item is an object: what a client sees of it, and what only whole reads show.
 type item struct {
-	Object
+	*Object
 	labels, annotations map[string]string
 	owners              []metav1.OwnerReference
 	rest                map[string]any // spec, status, data
@@ -68,7 +68,7 @@ func newAPI(t *testing.T, items ...item) (*api, *kube.Client) {
 }
 
 // whole turns objects as surveys have them into objects as the API has them.
-func whole(objects ...Object) (out []item) {
+func whole(objects ...*Object) (out []item) {
 	for _, o := range objects {
 		it := item{Object: o, labels: map[string]string{}, annotations: map[string]string{}}
 		if o.ScaleSet.Name != "" {

@@ -45,14 +45,14 @@ func (p *planner) backUp() {
 		}
 	}
 	if n := len(p.plan.backup); n > 0 {
-		secret := Object{Target: kube.Target{Resource: secretResource, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}}
+		secret := &Object{Target: kube.Target{Resource: secretResource, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}}
 		step := Step{Create, secret, fmt.Sprintf("holds %d AutoscalingRunnerSets, see `arc-hookjob restore`", n)}
 		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{BackUp, [][]Step{{step}}})
 	}
 }
 
 // backUp writes the sets into a Secret, and returns it.
-func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets []Object) (Object, error) {
+func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets []*Object) (*Object, error) {
 	var items []unstructured.Unstructured
 	for _, o := range sets {
 		var u *unstructured.Unstructured
@@ -64,18 +64,18 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 			continue
 		}
 		if err != nil {
-			return Object{}, fmt.Errorf("reading %s: %w", o, err)
+			return nil, fmt.Errorf("reading %s: %w", o, err)
 		}
 		items = append(items, restorable(u))
 	}
 	data, err := pack(items)
 	if err != nil {
-		return Object{}, err
+		return nil, err
 	}
 	if len(data) > backupBytes {
-		return Object{}, fmt.Errorf("%d AutoscalingRunnerSets are %d bytes compressed, more than a Secret can hold", len(items), len(data))
+		return nil, fmt.Errorf("%d AutoscalingRunnerSets are %d bytes compressed, more than a Secret can hold", len(items), len(data))
 	}
-	object := Object{Target: kube.Target{Resource: secretResource, Namespace: name.Namespace, Name: name.Name}}
+	object := &Object{Target: kube.Target{Resource: secretResource, Namespace: name.Namespace, Name: name.Name}}
 	for n := 2; ; n++ {
 		secret := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
@@ -96,11 +96,11 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 		case err == nil:
 			return object, nil
 		case !apierrors.IsAlreadyExists(err) || n > backups:
-			return Object{}, fmt.Errorf("creating %s: %w", object, err)
+			return nil, fmt.Errorf("creating %s: %w", object, err)
 		}
 		there, err := readBackup(ctx, c, object.Namespace, object.Name)
 		if err != nil {
-			return Object{}, err
+			return nil, err
 		}
 		if !slices.ContainsFunc(items, func(u unstructured.Unstructured) bool { return !holds(there, u) }) {
 			return object, nil

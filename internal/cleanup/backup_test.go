@@ -30,12 +30,12 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 		history History
 		backup  bool
 	}{
-		"a set that will be gone":        {Survey{Custom: []Object{runner, set}}, kept(byHand), History{}, true},
-		"not without one":                {Survey{Custom: []Object{runner}}, kept(byHand), History{}, false},
-		"not when it is switched off":    {Survey{Custom: []Object{set}}, byHand, History{}, false},
-		"not of a scale set's uninstall": {Survey{Record: uninstalling(), Custom: []Object{set}}, kept(ofSet), History{}, false},
-		"not twice":                      {Survey{Custom: []Object{set}}, kept(byHand), History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
-		"not of another controller's":    {Survey{Custom: []Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
+		"a set that will be gone":        {Survey{Custom: []*Object{runner, set}}, kept(byHand), History{}, true},
+		"not without one":                {Survey{Custom: []*Object{runner}}, kept(byHand), History{}, false},
+		"not when it is switched off":    {Survey{Custom: []*Object{set}}, byHand, History{}, false},
+		"not of a scale set's uninstall": {Survey{Record: uninstalling(), Custom: []*Object{set}}, kept(ofSet), History{}, false},
+		"not twice":                      {Survey{Custom: []*Object{set}}, kept(byHand), History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
+		"not of another controller's":    {Survey{Custom: []*Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck(written())...)
 	r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet)
-	if r.Verdict != Done || !strings.Contains(r.Text(10), "arc-hookjob restore backup --namespace systems") {
+	if r.Verdict != Done || !strings.Contains(r.Text(10), "arc-hookjob restore --from backup --namespace systems") {
 		t.Fatalf("%s", r.Text(10))
 	}
 	if a.writes[0] != "POST secret systems" {
@@ -119,13 +119,13 @@ func TestABackupOfAnEarlierPodIsCompleted(t *testing.T) {
 	a.put(one)
 	a.put(two)
 	for i, want := range []struct {
-		sets []Object
+		sets []*Object
 		name string
 	}{
-		{[]Object{one.Object}, "backup"},
-		{[]Object{one.Object}, "backup"}, // the same Pod again
-		{[]Object{one.Object, two.Object}, "backup-2"},
-		{[]Object{two.Object}, "backup-2"},
+		{[]*Object{one.Object}, "backup"},
+		{[]*Object{one.Object}, "backup"}, // the same Pod again
+		{[]*Object{one.Object, two.Object}, "backup-2"},
+		{[]*Object{two.Object}, "backup-2"},
 	} {
 		secret, err := backUp(t.Context(), c, kept(byHand).Backup, want.sets)
 		if err != nil || secret.Name != want.name {
@@ -141,7 +141,7 @@ func TestABackupHasABound(t *testing.T) {
 	_, _ = rand.Read(noise) // never fails
 	it.rest["spec"] = map[string]any{"noise": base64.StdEncoding.EncodeToString(noise)}
 	_, c := newAPI(t, append(whole(crdObjects()...), it)...)
-	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []Object{it.Object}); err == nil || !strings.Contains(err.Error(), "more than a Secret can hold") {
+	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{it.Object}); err == nil || !strings.Contains(err.Error(), "more than a Secret can hold") {
 		t.Errorf("error %v", err)
 	}
 }

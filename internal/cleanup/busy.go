@@ -23,7 +23,7 @@ const unfinished = "status.phase!=Succeeded,status.phase!=Failed"
 type Job struct {
 	Repository, Workflow, Name string
 	// Pod is the runner's, which still runs.
-	Pod Object
+	Pod *Object
 	// Guessed is set where all that is known is that the Pod runs.
 	Guessed bool
 }
@@ -39,7 +39,7 @@ func (j Job) String() string {
 // runner is busy while its Pod runs and its status names a job. Only runners with
 // such a Pod are read in full: thousands of stuck ones have none.
 func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, error) {
-	pods := map[types.UID]Object{}
+	pods := map[types.UID]*Object{}
 	err := c.Each(ctx, podResource, o.coreNamespace(), metav1.ListOptions{FieldSelector: unfinished}, func(m *metav1.PartialObjectMetadata) error {
 		for _, owner := range m.OwnerReferences {
 			if owner.Kind == arc.EphemeralRunner {

@@ -17,13 +17,13 @@ func busySet(set ...with) Survey {
 	pod := obj("pod runners/r", owned("er runners/r"))
 	return Survey{
 		Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
-		Custom: []Object{
+		Custom: []*Object{
 			obj("er runners/r", of("runners/set"), owned("ers runners/s"), finalizers(arc.EphemeralRunnerFinalizer, arc.RunnerRegistrationFinalizer)),
 			obj("ers runners/s", of("runners/set"), owned("ars runners/set"), deleting),
 			obj("ars runners/set", slices.Concat([]with{by("systems/arc"), deleting}, set)...),
 		},
-		Protected:  []Object{protected("role runners/set-manager", of("runners/set")), protected("secret runners/unlabelled")},
-		Dependents: []Object{pod},
+		Protected:  []*Object{protected("role runners/set-manager", of("runners/set")), protected("secret runners/unlabelled")},
+		Dependents: []*Object{pod},
 		Busy:       map[types.UID]Job{"er runners/r": {Repository: "acme/rocket", Workflow: "launch.yml", Name: "launch", Pod: pod}},
 		Sets:       map[types.UID]ScaleSetInfo{"ars runners/set": {ID: "7"}},
 	}
@@ -67,7 +67,7 @@ func TestPlanDeletesLiveSetsWhenTold(t *testing.T) {
 	o.ScaleSets = DeleteScaleSets
 	testPlans(t, map[string]planTest{
 		"": {
-			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []Object{obj("ars runners/set", by("runners/gpu"))}},
+			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []*Object{obj("ars runners/set", by("runners/gpu"))}},
 			o, Fresh,
 			[]string{"drain: delete ars runners/set", "release: release ars runners/set"},
 		},

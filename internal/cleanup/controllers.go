@@ -19,7 +19,7 @@ import (
 
 // ARC is one installed ARC controller.
 type ARC struct {
-	Object
+	*Object
 	// Watches is the one namespace it watches; empty is all.
 	Watches string
 	// Down says why it cannot be counted on; empty when it runs.

@@ -22,9 +22,9 @@ type Installed struct {
 	// Sets names its scale sets.
 	Sets []string
 	// Objects are those of its objects that exist, its scale sets apart.
-	Objects []Object
+	Objects []*Object
 	// Records are the objects in which Helm keeps it.
-	Records []Object
+	Records []*Object
 	// Others names what it installed beside scale sets.
 	Others []string
 }
@@ -58,7 +58,7 @@ func installed(ctx context.Context, c *kube.Client, namespace string) ([]Install
 			continue
 		}
 		for _, t := range record.Storage {
-			i.Records = append(i.Records, Object{Target: t})
+			i.Records = append(i.Records, &Object{Target: t})
 		}
 		for _, o := range record.Objects {
 			gvr, known := ofScaleSets[o.APIVersion+"/"+o.Kind]
@@ -85,7 +85,7 @@ func isScaleSet(o release.Object) bool {
 
 // object returns the object as it is, if it is there, is still the release's, and
 // Helm would delete it (helm.sh/helm pkg/kube/resource_policy.go).
-func (i Installed) object(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, o release.Object) ([]Object, error) {
+func (i Installed) object(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, o release.Object) ([]*Object, error) {
 	namespace := o.Namespace
 	if namespace == "" {
 		namespace = i.Release.Namespace
@@ -102,7 +102,7 @@ func (i Installed) object(ctx context.Context, c *kube.Client, gvr schema.GroupV
 		return nil, fmt.Errorf("reading %s %s/%s: %w", gvr.Resource, namespace, o.Name, err)
 	}
 	if found := object(gvr, m); found.Release == i.Release && m.Annotations["helm.sh/resource-policy"] != "keep" {
-		return []Object{found}, nil
+		return []*Object{found}, nil
 	}
 	return nil, nil
 }
@@ -113,7 +113,7 @@ func (p *planner) uninstallable() []Installed {
 		left := slices.ContainsFunc(i.Sets, func(set string) bool {
 			return p.left[types.NamespacedName{Namespace: i.Release.Namespace, Name: set}]
 		})
-		return left || i.Release == p.release || p.unreachable(Object{Target: kube.Target{Namespace: i.Release.Namespace}}) != ""
+		return left || i.Release == p.release || p.unreachable(&Object{Target: kube.Target{Namespace: i.Release.Namespace}}) != ""
 	})
 }
 

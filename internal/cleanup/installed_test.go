@@ -21,8 +21,8 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 	live := obj("ars runners/set", by("runners/gpu"))
 	gpu := Installed{
 		Release: named("runners/gpu"), Sets: []string{"set"},
-		Objects: []Object{obj("secret runners/github", by("runners/gpu")), obj("role runners/set-manager", by("runners/gpu"), deleting)},
-		Records: []Object{obj("secret runners/sh.helm.release.v1.gpu.v1"), obj("secret runners/sh.helm.release.v1.gpu.v2")},
+		Objects: []*Object{obj("secret runners/github", by("runners/gpu")), obj("role runners/set-manager", by("runners/gpu"), deleting)},
+		Records: []*Object{obj("secret runners/sh.helm.release.v1.gpu.v1"), obj("secret runners/sh.helm.release.v1.gpu.v2")},
 	}
 	shop := gpu
 	shop.Others = []string{"Deployment web", "Service web"}
@@ -33,12 +33,12 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 	job := Job{Repository: "acme/shop", Name: "build", Pod: obj("pod runners/r")}
 	tests := map[string]planTest{
 		"the set, its objects, Helm's records, then the CRDs": {
-			Survey{Record: uninstalling(), Custom: []Object{live}, Installed: []Installed{gpu}, CRDs: crdObjects()},
+			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{gpu}, CRDs: crdObjects()},
 			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/set", releases, records, "crds: " + allCRDs},
 		},
 		"by a controller that lives": {
-			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []Object{live}, Installed: []Installed{gpu}},
+			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []*Object{live}, Installed: []Installed{gpu}},
 			uninstalls(asHook), Fresh,
 			[]string{"drain: delete ars runners/set", "release: release ars runners/set", releases, records},
 		},
@@ -56,7 +56,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			},
 		},
 		"not a set of which Helm has no record": {
-			Survey{Record: uninstalling(), Custom: []Object{live}},
+			Survey{Record: uninstalling(), Custom: []*Object{live}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, of which Helm has no record",
@@ -72,7 +72,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 		},
 		"not one whose runner is busy and left": {
 			Survey{
-				Record: uninstalling(), Installed: []Installed{gpu}, Custom: []Object{obj("er runners/r", of("runners/set"))},
+				Record: uninstalling(), Installed: []Installed{gpu}, Custom: []*Object{obj("er runners/r", of("runners/set"))},
 				Busy: map[types.UID]Job{"er runners/r": job},
 			},
 			func() Options { o := uninstalls(asHook); o.BusyRunners = LeaveBusy; return o }(), Fresh,

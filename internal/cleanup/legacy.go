@@ -31,7 +31,7 @@ var legacyOwned = []schema.GroupVersionResource{statefulSetResource, serviceAcco
 
 // Webhooks is a configuration of the legacy chart's webhooks.
 type Webhooks struct {
-	Object
+	*Object
 	// Service is the one that answers them.
 	Service types.NamespacedName
 	// Dead says why nobody answers; empty when somebody may.
@@ -77,7 +77,7 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 }
 
 // legacyObject is object for what legacy custom resources own, and for themselves.
-func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) Object {
+func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *Object {
 	o := object(gvr, m)
 	o.Owner = owner(m, arc.LegacyGroup)
 	return o
@@ -85,11 +85,11 @@ func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetada
 
 // legacyRest is what legacyDependents finds.
 type legacyRest struct {
-	pods  []Object // of runners
-	owned []Object // these and others, as far as a custom resource owns them
+	pods  []*Object // of runners
+	owned []*Object // these and others, as far as a custom resource owns them
 	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
 	// runner's Pod still tells.
-	linked []Object
+	linked []*Object
 	busy   map[types.UID]Job
 	// registered are the Pods of runners that GitHub has, or may have.
 	registered map[types.UID]bool
@@ -113,7 +113,7 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 		}
 	}
 	// pod returns the Pod, if it is a runner's.
-	pod := func(m *metav1.PartialObjectMetadata) (o Object, is bool) {
+	pod := func(m *metav1.PartialObjectMetadata) (o *Object, is bool) {
 		o = legacyObject(podResource, m)
 		for _, ref := range m.OwnerReferences {
 			if set := sets[ref.UID]; set != "" {
@@ -310,14 +310,14 @@ func (p *planner) linked() {
 
 // isLegacyRoot reports whether somebody made this legacy object, and it has
 // runners.
-func isLegacyRoot(o Object) bool {
+func isLegacyRoot(o *Object) bool {
 	return o.Resource.Group == arc.LegacyGroup && o.Resource.Resource != arc.HorizontalRunnerAutoscalers && o.Owner == ""
 }
 
 // liveRunners refuses a legacy object that is still installed. What is deleted
 // takes its runners along, whether they have jobs or not; scaled to zero, it lets
 // them finish (controllers/actions.summerwind.net/runnerreplicaset_controller.go).
-func (p *planner) liveRunners(o Object) Refusal {
+func (p *planner) liveRunners(o *Object) Refusal {
 	kind := o.Resource.Resource[:len(o.Resource.Resource)-1]
 	r := Refusal{
 		Verdict: Refused,
@@ -339,7 +339,7 @@ func (p *planner) liveRunners(o Object) Refusal {
 // RunnerSet would take them along at once; scaled to zero, the controller removes
 // each at GitHub, which refuses while there is a job, and then deletes it. Only
 // when no runner is left are their owners deleted.
-func (p *planner) stop(helped []Object) {
+func (p *planner) stop(helped []*Object) {
 	alone := map[types.UID]bool{} // runners which nothing scales
 	for _, o := range helped {
 		if o.Resource.Resource == arc.Runners && o.Owner == "" {

@@ -23,7 +23,7 @@ var (
 	ofLegacy     = Options{Scope: Legacy, Release: "arc", ReleaseNamespace: "systems"}
 )
 
-func legacyCRDs() (out []Object) {
+func legacyCRDs() (out []*Object) {
 	for _, name := range arc.LegacyCRDs() {
 		out = append(out, obj("crd "+name))
 	}
@@ -34,12 +34,12 @@ const allLegacyCRDs = "delete crd runners.actions.summerwind.dev, delete crd run
 	"delete crd runnersets.actions.summerwind.dev, delete crd runnerdeployments.actions.summerwind.dev, delete crd horizontalrunnerautoscalers.actions.summerwind.dev"
 
 // runnerPod is a legacy runner's Pod with the finalizer the controller gives it.
-func runnerPod(text, owner string, mods ...with) Object {
+func runnerPod(text, owner string, mods ...with) *Object {
 	return obj(text, append([]with{finalizers(arc.LegacyPodFinalizer), owned(owner)}, mods...)...)
 }
 
 // guess is what is known of Pods that run.
-func guess(pods ...Object) map[types.UID]Job {
+func guess(pods ...*Object) map[types.UID]Job {
 	out := map[types.UID]Job{}
 	for _, o := range pods {
 		out[o.UID] = Job{Pod: o, Guessed: true}
@@ -52,8 +52,8 @@ func hooks(text, service, dead string, mods ...with) Webhooks {
 }
 
 // family is a RunnerDeployment and all that comes of it.
-func family(mods ...with) []Object {
-	return []Object{
+func family(mods ...with) []*Object {
+	return []*Object{
 		runnerPod("pod ci/r", "run ci/r"), obj("run ci/r", owned("rrs ci/d-1")),
 		obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d", mods...), obj("hra ci/d"),
 	}
@@ -66,8 +66,8 @@ func TestLegacyPlan(t *testing.T) {
 	// The policy of those who uninstall a legacy controller with its runners.
 	deletes := func(o Options) Options { o.ScaleSets = DeleteScaleSets; return o }
 	with := func(o Options, b BusyRunnersPolicy) Options { o.BusyRunners = b; return deletes(o) }
-	idle := []Object{obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d"), obj("hra ci/d")}
-	alone := []Object{runnerPod("pod ci/one", "run ci/one"), obj("run ci/one")}
+	idle := []*Object{obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d"), obj("hra ci/d")}
+	alone := []*Object{runnerPod("pod ci/one", "run ci/one"), obj("run ci/one")}
 	freed := []string{"release: release pod ci/r", "release: release run ci/r", "crds: " + allLegacyCRDs}
 
 	testPlans(t, map[string]planTest{
@@ -95,7 +95,7 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"scaleSets=uninstall deletes no legacy runners": {
-			Survey{Record: uninstalling(), Custom: []Object{obj("run ci/one")}},
+			Survey{Record: uninstalling(), Custom: []*Object{obj("run ci/one")}},
 			func() Options { o := asLegacyHook; o.ScaleSets = UninstallScaleSets; return o }(), Over,
 			[]string{
 				"refused: runner one in namespace ci is still installed",
@@ -186,22 +186,22 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"what is linked to a Pod goes before its finalizer": {
-			Survey{Record: uninstalling(), Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}},
+			Survey{Record: uninstalling(), Custom: []*Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []*Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}},
 			asLegacyHook, Fresh,
 			[]string{"linked: delete pod ci/r-job", "release: release pod ci/r"},
 		},
 		"unless a controller does it": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: []Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []Object{obj("pod ci/r-job")}},
+			Survey{Record: uninstalling(), Controllers: live, Custom: []*Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []*Object{obj("pod ci/r-job")}},
 			asLegacyHook, Fresh,
 			[]string{"drain: await pod ci/r", "release: release pod ci/r"},
 		},
 		"a Pod that nothing owns is deleted": {
-			Survey{Record: uninstalling(), Custom: []Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}},
+			Survey{Record: uninstalling(), Custom: []*Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}},
 			asLegacyHook, Fresh,
 			[]string{"release: delete pod ci/lost", "release: release pod ci/lost"},
 		},
 		"a Pod whose owner is gone goes, too": {
-			Survey{Record: uninstalling(), Dependents: []Object{obj("pod ci/r", owned("run ci/r")), obj("sts ci/s", owned("rset ci/s"))}},
+			Survey{Record: uninstalling(), Dependents: []*Object{obj("pod ci/r", owned("run ci/r")), obj("sts ci/s", owned("rset ci/s"))}},
 			asLegacyHook, Fresh,
 			[]string{"collect: delete pod ci/r, delete sts ci/s"},
 		},
@@ -235,7 +235,7 @@ func TestLegacyPlan(t *testing.T) {
 			[]string{"release: release run old/x", "keep: the controller team/arc uses them"},
 		},
 		"one namespace only": {
-			Survey{Record: uninstalling(), CRDs: legacyCRDs(), Custom: []Object{obj("run ci/x", deleting), obj("run old/x")}},
+			Survey{Record: uninstalling(), CRDs: legacyCRDs(), Custom: []*Object{obj("run ci/x", deleting), obj("run old/x")}},
 			func() Options { o := asLegacyHook; o.WatchNamespace = "ci"; return o }(), Fresh,
 			[]string{"release: release run ci/x", "keep: 1 custom resources in namespace old are not this release's"},
 		},
@@ -305,7 +305,7 @@ func TestLegacySurvey(t *testing.T) {
 	if len(s.Unknown) > 0 {
 		t.Fatal(s.Unknown)
 	}
-	names := func(objects []Object) (out []string) {
+	names := func(objects []*Object) (out []string) {
 		for _, o := range objects {
 			out = append(out, ref(o)+" of "+string(o.Owner))
 		}

@@ -17,7 +17,7 @@ import (
 
 // Terminating is a namespace that is being deleted.
 type Terminating struct {
-	Object
+	*Object
 	// Why is what the namespace controller says of it: what content is left,
 	// which API cannot be asked. It may be a little old.
 	Why string
@@ -114,7 +114,7 @@ func (p *planner) namespaces() {
 	if p.o.Scope == Namespace {
 		held[p.o.Namespace] = true
 	}
-	for _, objects := range [][]Object{p.s.Custom, p.s.Protected, p.s.ListenerRBAC, p.s.Dependents} {
+	for _, objects := range [][]*Object{p.s.Custom, p.s.Protected, p.s.ListenerRBAC, p.s.Dependents} {
 		for _, o := range p.reachable(objects) {
 			held[o.Namespace] = true
 		}

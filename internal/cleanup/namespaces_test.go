@@ -21,7 +21,7 @@ func because(why string, found map[string]Terminating) map[string]Terminating {
 }
 
 func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
-	runners := []Object{protected("role runners/set-manager")}
+	runners := []*Object{protected("role runners/set-manager")}
 	waited := func(names ...string) (out History) {
 		out.Held, out.Waited = map[string]bool{}, map[string]bool{}
 		for _, n := range names {
@@ -54,7 +54,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			Survey{Terminating: gone("runners"), Protected: runners, Controllers: []ARC{ctrl("team/other", "runners")}}, byHand, History{}, nil,
 		},
 		"not the hook's own": {
-			Survey{Record: uninstalling(), Terminating: gone("systems"), Protected: []Object{protected("role systems/set-manager")}},
+			Survey{Record: uninstalling(), Terminating: gone("systems"), Protected: []*Object{protected("role systems/set-manager")}},
 			asHook,
 			History{},
 			[]string{"release: release role systems/set-manager"},
@@ -79,7 +79,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 		"a rescue frees that namespace, with its listener, and nothing else": {
 			Survey{
 				Terminating: both, CRDs: crdObjects(),
-				Custom:    []Object{obj("er runners/r", deleting), obj("er shop/r", deleting), obj("al systems/l", of("runners/set")), obj("al systems/theirs", of("shop/set"))},
+				Custom:    []*Object{obj("er runners/r", deleting), obj("er shop/r", deleting), obj("al systems/l", of("runners/set")), obj("al systems/theirs", of("shop/set"))},
 				Protected: append(runners, protected("role shop/set-manager")),
 			},
 			rescue,
@@ -90,7 +90,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			},
 		},
 		"a rescue waits for the controller that lives": {
-			Survey{Terminating: gone("runners"), Custom: []Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
+			Survey{Terminating: gone("runners"), Custom: []*Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
 			rescue,
 			History{},
 			[]string{"drain: await ars runners/set", "release: release ars runners/set", "namespaces: await ns runners"},

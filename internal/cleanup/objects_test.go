@@ -34,7 +34,7 @@ func shortOf(gvr schema.GroupVersionResource) string {
 }
 
 // ref is an object as the tests name it.
-func ref(o Object) string {
+func ref(o *Object) string {
 	if o.Namespace == "" {
 		return shortOf(o.Resource) + " " + o.Name
 	}
@@ -53,10 +53,10 @@ type with func(*Object)
 
 // obj makes "er runners/r1", whose UID is that text. ARC's kinds carry ARC's
 // finalizer unless told otherwise.
-func obj(text string, mods ...with) Object {
+func obj(text string, mods ...with) *Object {
 	kind, name, _ := strings.Cut(text, " ")
 	n := named(name)
-	o := Object{Target: kube.Target{Resource: short[kind], Namespace: n.Namespace, Name: n.Name, UID: types.UID(text)}}
+	o := &Object{Target: kube.Target{Resource: short[kind], Namespace: n.Namespace, Name: n.Name, UID: types.UID(text)}}
 	switch kind {
 	case "ars":
 		o.ScaleSet = n
@@ -69,7 +69,7 @@ func obj(text string, mods ...with) Object {
 		o.Finalizers = []string{arc.EphemeralRunnerFinalizer}
 	}
 	for _, m := range mods {
-		m(&o)
+		m(o)
 	}
 	return o
 }
@@ -85,7 +85,7 @@ func by(release string) with { return func(o *Object) { o.Release = named(releas
 func owned(owner string) with { return func(o *Object) { o.Owner = types.UID(owner) } }
 
 // protected is a core object of ARC's chart with ARC's finalizer.
-func protected(text string, mods ...with) Object {
+func protected(text string, mods ...with) *Object {
 	return obj(text, append([]with{finalizers(arc.CleanupProtectionFinalizer)}, mods...)...)
 }
 
@@ -104,7 +104,7 @@ func dead(c ARC) ARC {
 	return c
 }
 
-func crdObjects(mods ...with) (out []Object) {
+func crdObjects(mods ...with) (out []*Object) {
 	for _, name := range arc.CRDs() {
 		out = append(out, obj("crd "+name, mods...))
 	}

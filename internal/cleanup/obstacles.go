@@ -27,7 +27,7 @@ var (
 // webhook that nobody answers, an API that nobody serves. It is named, and left
 // alone.
 type Obstacle struct {
-	Object Object
+	Object *Object
 	Why    string
 }
 
@@ -104,8 +104,8 @@ func findObstacles(ctx context.Context, c *kube.Client) ([]Obstacle, error) {
 	return found, nil
 }
 
-func target(gvr schema.GroupVersionResource, u unstructured.Unstructured) Object {
-	return Object{Target: kube.Target{Resource: gvr, Name: u.GetName(), UID: u.GetUID()}}
+func target(gvr schema.GroupVersionResource, u unstructured.Unstructured) *Object {
+	return &Object{Target: kube.Target{Resource: gvr, Name: u.GetName(), UID: u.GetUID()}}
 }
 
 // ourWrites are the resources that may be patched or deleted in a run.

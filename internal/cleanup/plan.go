@@ -39,7 +39,7 @@ const (
 // Step is one action on one object.
 type Step struct {
 	Action Action
-	Object Object
+	Object *Object
 	Why    string
 }
 
@@ -88,7 +88,7 @@ type Refusal struct {
 
 // Kept is something deliberately left alone.
 type Kept struct {
-	Object Object
+	Object *Object
 	Why    string
 }
 
@@ -105,7 +105,7 @@ type Plan struct {
 	ObstaclesErr error
 
 	// backup holds the AutoscalingRunnerSets to back up.
-	backup []Object
+	backup []*Object
 }
 
 // planner holds what the parts of one plan share.
@@ -141,6 +141,9 @@ type History struct {
 	Held, Waited map[string]bool
 	// BackedUp holds the AutoscalingRunnerSets that are in a backup.
 	BackedUp map[types.UID]bool
+	// Ours holds what custom resources of this uninstall owned when they were still
+	// there: a runner's Secret says by nothing but its owner whose it is.
+	Ours map[types.UID]bool
 }
 
 // Stage says what of the controller is still expected.
@@ -191,7 +194,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	p.leaveBusy()
 	custom := p.reachable(s.Custom)
 	if h.Stage != Over {
-		helped := slices.DeleteFunc(slices.Clone(custom), func(o Object) bool { return !p.helped(o) })
+		helped := slices.DeleteFunc(slices.Clone(custom), func(o *Object) bool { return !p.helped(o) })
 		switch {
 		case o.Scope == Legacy:
 			p.stop(helped)
@@ -277,13 +280,13 @@ func (p *planner) leaving(c ARC) bool {
 
 // inRelease reports whether Helm installed the object with the release that is
 // being uninstalled.
-func (p *planner) inRelease(o Object) bool {
+func (p *planner) inRelease(o *Object) bool {
 	return p.release.Name != "" && o.Release == p.release
 }
 
 // unreachable says why an object is none of this uninstall's business; "" means
 // that it is.
-func (p *planner) unreachable(o Object) string {
+func (p *planner) unreachable(o *Object) string {
 	ns := o.Namespace
 	if o.Resource.Resource == arc.AutoscalingListeners && o.ScaleSet.Namespace != "" {
 		ns = o.ScaleSet.Namespace
@@ -314,13 +317,13 @@ func (p *planner) unreachable(o Object) string {
 	return ""
 }
 
-func (p *planner) reachable(objects []Object) []Object {
-	return slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return p.unreachable(o) != "" })
+func (p *planner) reachable(objects []*Object) []*Object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o *Object) bool { return p.unreachable(o) != "" })
 }
 
 // helped reports whether a controller is alive that will finish what is deleted
 // in the object's place: its own namespace or, of a listener, its scale set's.
-func (p *planner) helped(o Object) bool {
+func (p *planner) helped(o *Object) bool {
 	namespace := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
 	return slices.ContainsFunc(p.s.Controllers, func(c ARC) bool {
 		if c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || c.Watches != "" && c.Watches != namespace {
@@ -331,7 +334,7 @@ func (p *planner) helped(o Object) bool {
 }
 
 // helpless says why no controller will finish it.
-func (p *planner) helpless(o Object) string {
+func (p *planner) helpless(o *Object) string {
 	for _, c := range p.s.Controllers {
 		switch {
 		case p.o.ofController() && !p.ours(c), p.leaving(c):
@@ -400,7 +403,7 @@ func (p *planner) refuseWithoutProof() {
 	}
 }
 
-func (p *planner) liveScaleSet(o Object) Refusal {
+func (p *planner) liveScaleSet(o *Object) Refusal {
 	runners := p.s.Sets[o.UID]
 	r := Refusal{
 		Verdict: Refused,
@@ -415,8 +418,8 @@ func (p *planner) liveScaleSet(o Object) Refusal {
 }
 
 // busy returns the reachable runners that have a job.
-func (p *planner) busy() []Object {
-	return slices.DeleteFunc(p.reachable(p.s.Custom), func(o Object) bool {
+func (p *planner) busy() []*Object {
+	return slices.DeleteFunc(p.reachable(p.s.Custom), func(o *Object) bool {
 		_, busy := p.s.Busy[o.UID]
 		return !busy
 	})
@@ -440,7 +443,7 @@ func (p *planner) leaveBusy() {
 
 // isLeft reports whether an object belongs to a scale set that is left alone.
 // Where charts put no labels, the namespace decides.
-func (p *planner) isLeft(o Object) bool {
+func (p *planner) isLeft(o *Object) bool {
 	if o.ScaleSet.Name != "" {
 		return p.left[o.ScaleSet]
 	}
@@ -466,7 +469,7 @@ func (p *planner) waitForBusy() {
 
 // drain deletes what nobody has deleted yet and leaves the rest to the
 // controller: it stops the runners and de-registers at GitHub.
-func (p *planner) drain(custom []Object) {
+func (p *planner) drain(custom []*Object) {
 	var handOver, steps []Step
 	for _, o := range custom {
 		switch {
@@ -498,7 +501,7 @@ func (p *planner) drain(custom []Object) {
 // is not being deleted the controller puts the finalizer back
 // (controllers/actions.github.com/autoscalingrunnerset_controller.go,
 // ephemeralrunner_controller.go).
-func (p *planner) nudge(custom []Object) {
+func (p *planner) nudge(custom []*Object) {
 	var deletes, nudges []Step
 	deleting := map[types.UID]bool{}
 	for _, o := range custom {
@@ -529,7 +532,7 @@ func (p *planner) nudge(custom []Object) {
 // free removes ARC's finalizers from what is left: children before their
 // owners, and the controller's own Role and RoleBinding last, since a
 // controller that still lives needs them.
-func (p *planner) free(custom, protected []Object) {
+func (p *planner) free(custom, protected []*Object) {
 	// All deletions come first, owners before children: a controller that lives
 	// replaces a runner as long as its set is not being deleted, and puts a
 	// finalizer back on what is not.
@@ -597,12 +600,14 @@ func (p *planner) collect() {
 	var steps []Step
 	for _, o := range p.s.Dependents {
 		reachable, present := mine[o.Owner]
+		ours := p.history.Ours[o.UID] || p.unreachable(o) == ""
 		switch {
 		case present && reachable:
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
-		case !present && !o.Deleting && p.unreachable(o) == "":
+		case present, !ours:
+		case !o.Deleting:
 			steps = append(steps, Step{Delete, o, "its owner is gone"})
-		case !present && p.unreachable(o) == "":
+		default:
 			steps = append(steps, Step{Await, o, "already being deleted"})
 		}
 	}
@@ -696,7 +701,7 @@ func (p *Plan) jobs() (out []Refusal) {
 	return out
 }
 
-func busyRefusal(runner Object, why string) Refusal {
+func busyRefusal(runner *Object, why string) Refusal {
 	return Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("runner %s in namespace %s is %s", runner.Name, runner.Namespace, why),

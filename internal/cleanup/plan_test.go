@@ -42,7 +42,7 @@ func testPlans(t *testing.T, tests map[string]planTest) {
 func TestPlanRefuses(t *testing.T) {
 	deployed := uninstalling()
 	deployed.Status = "deployed"
-	set := func(mods ...with) []Object { return []Object{obj("ars runners/set", mods...)} }
+	set := func(mods ...with) []*Object { return []*Object{obj("ars runners/set", mods...)} }
 	helmed := set(by("runners/gpu"))
 	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
 	no := apierrors.NewForbidden(secretResource.GroupResource(), "", errors.New("User cannot list"))
@@ -104,7 +104,7 @@ func TestPlanRefuses(t *testing.T) {
 		"everything at once": {
 			Survey{
 				ProofErr: errors.New("none"), Unknown: []Unknown{{"pods", errors.New("x")}, {"secrets", no}},
-				Custom: []Object{obj("ars runners/one"), obj("ars runners/two", by("runners/two"))},
+				Custom: []*Object{obj("ars runners/one"), obj("ars runners/two", by("runners/two"))},
 			},
 			asHook, Over,
 			[]string{
@@ -162,8 +162,8 @@ func TestVerdictOfRefusals(t *testing.T) {
 
 func TestPlanSparesWhatOthersUse(t *testing.T) {
 	other := func(watches string, mods ...with) []ARC { return []ARC{ctrl("team/other", watches, mods...)} }
-	custom := []Object{obj("er runners/a", deleting), obj("er theirs/b", deleting)}
-	guarded := []Object{protected("secret runners/s"), protected("secret theirs/s")}
+	custom := []*Object{obj("er runners/a", deleting), obj("er theirs/b", deleting)}
+	guarded := []*Object{protected("secret runners/s"), protected("secret theirs/s")}
 	everything := []string{
 		"release: release er runners/a, release er theirs/b", "release: release secret runners/s, release secret theirs/s", "crds: " + allCRDs,
 	}
@@ -180,7 +180,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			[]string{"release: release er runners/a", "release: release secret runners/s", "keep: the controller team/other uses them"},
 		},
 		"its live set is no reason to refuse": {
-			Survey{Controllers: other("theirs"), Custom: []Object{obj("ars theirs/set")}, CRDs: crdObjects()},
+			Survey{Controllers: other("theirs"), Custom: []*Object{obj("ars theirs/set")}, CRDs: crdObjects()},
 			byHand, Fresh,
 			[]string{"keep: the controller team/other uses them"},
 		},
@@ -201,7 +201,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			[]string{"keep: the controller systems/b uses them"},
 		},
 		"a listener is of its scale set's namespace": {
-			Survey{Controllers: other("theirs"), Custom: []Object{obj("al team/l", of("theirs/set"), deleting), obj("al theirs/m", of("runners/set"), deleting)}},
+			Survey{Controllers: other("theirs"), Custom: []*Object{obj("al team/l", of("theirs/set"), deleting), obj("al theirs/m", of("runners/set"), deleting)}},
 			byHand, Over,
 			[]string{"release: release al theirs/m"},
 		},
@@ -214,7 +214,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			},
 		},
 		"a live set outside the watched namespace is no reason to refuse": {
-			Survey{Record: uninstalling(), Custom: []Object{obj("ars theirs/set")}, CRDs: crdObjects()},
+			Survey{Record: uninstalling(), Custom: []*Object{obj("ars theirs/set")}, CRDs: crdObjects()},
 			onlyRuns, Fresh,
 			[]string{"keep: 1 custom resources in namespace theirs are not this release's"},
 		},
@@ -247,7 +247,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 
 func TestPlanDrains(t *testing.T) {
 	ours := []ARC{ctrl("systems/arc", "", by("systems/arc"))}
-	sets := []Object{
+	sets := []*Object{
 		obj("er runners/r", of("runners/set"), owned("ers runners/s")),
 		obj("ers runners/s", of("runners/set"), owned("ars runners/set")),
 		obj("al systems/l", of("runners/set")),
@@ -293,18 +293,18 @@ func TestPlanDrains(t *testing.T) {
 		"a scale set with the controller of the cluster": {
 			Survey{
 				Record: &release.Record{Name: "gpu", Namespace: "runners", Status: release.Uninstalling}, Controllers: ours,
-				Custom: []Object{obj("ars runners/set", by("runners/gpu"), finalizers())},
+				Custom: []*Object{obj("ars runners/set", by("runners/gpu"), finalizers())},
 			},
 			ofSet, Fresh,
 			[]string{"drain: delete ars runners/set", "release: delete ars runners/set"},
 		},
 		"a scale set with the controller of its namespace": {
-			Survey{Controllers: []ARC{ctrl("systems/arc", "runners")}, Custom: []Object{obj("ars runners/set")}},
+			Survey{Controllers: []ARC{ctrl("systems/arc", "runners")}, Custom: []*Object{obj("ars runners/set")}},
 			named1("set"), Fresh,
 			[]string{"drain: delete ars runners/set", "release: delete ars runners/set", "release: release ars runners/set"},
 		},
 		"no scale set with the controller of another namespace": {
-			Survey{Controllers: []ARC{ctrl("systems/arc", "theirs")}, Custom: []Object{obj("ars runners/set")}},
+			Survey{Controllers: []ARC{ctrl("systems/arc", "theirs")}, Custom: []*Object{obj("ars runners/set")}},
 			named1("set"), Fresh,
 			[]string{"release: delete ars runners/set", "release: release ars runners/set"},
 		},
@@ -318,13 +318,13 @@ func named1(names ...string) Options {
 }
 
 func TestPlanOrdersTheRelease(t *testing.T) {
-	live := []Object{
+	live := []*Object{
 		obj("er runners/r", of("runners/set")),
 		obj("ers runners/s", of("runners/set"), finalizers(arc.EphemeralRunnerSetFinalizer)),
 		obj("al systems/l", of("runners/set")),
 		obj("ars runners/set", by("systems/arc")),
 	}
-	guarded := []Object{
+	guarded := []*Object{
 		protected("rolebinding runners/set-gha-rs-kube-mode"), protected("rolebinding runners/set-gha-rs-manager"),
 		protected("role runners/set-gha-rs-manager"), protected("role runners/set-manager-role"),
 		protected("sa runners/set-no-permission"), protected("secret runners/github"),
@@ -337,7 +337,7 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 		"release: release rolebinding runners/set-gha-rs-kube-mode, release sa runners/set-no-permission, release secret runners/github",
 		"release: release rolebinding runners/set-gha-rs-manager, release role runners/set-gha-rs-manager, release role runners/set-manager-role",
 	}
-	listeners := []Object{obj("rolebinding runners/l", of("runners/set")), obj("role runners/l", of("runners/set")), obj("role runners/old", deleting)}
+	listeners := []*Object{obj("rolebinding runners/l", of("runners/set")), obj("role runners/l", of("runners/set")), obj("role runners/old", deleting)}
 
 	tests := map[string]planTest{
 		"children first, the manager's rights last, then the listeners', then the CRDs": {
@@ -354,7 +354,7 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 				"keep: the controller team/b uses them"),
 		},
 		"what somebody else holds is only waited for": {
-			Survey{Custom: []Object{obj("er runners/r", deleting, finalizers("example.com/f")), obj("er runners/new", finalizers("example.com/f"))}},
+			Survey{Custom: []*Object{obj("er runners/r", deleting, finalizers("example.com/f")), obj("er runners/new", finalizers("example.com/f"))}},
 			byHand, Fresh,
 			[]string{"release: await er runners/r"},
 		},
@@ -369,21 +369,21 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 func TestPlanCollects(t *testing.T) {
 	tests := map[string]planTest{
 		"what its owner takes along is waited for": {
-			Survey{Custom: []Object{obj("er runners/r", deleting)}, Dependents: []Object{obj("pod runners/r", owned("er runners/r"))}},
+			Survey{Custom: []*Object{obj("er runners/r", deleting)}, Dependents: []*Object{obj("pod runners/r", owned("er runners/r"))}},
 			byHand, Over,
 			[]string{"release: release er runners/r", "collect: await pod runners/r"},
 		},
 		"what is of another controller's is left alone": {
 			Survey{
-				Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []Object{obj("er theirs/r")},
-				Dependents: []Object{obj("pod theirs/r", owned("er theirs/r")), obj("pod theirs/lost", owned("er theirs/lost"))},
+				Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []*Object{obj("er theirs/r")},
+				Dependents: []*Object{obj("pod theirs/r", owned("er theirs/r")), obj("pod theirs/lost", owned("er theirs/lost"))},
 			}, byHand, Over, nil,
 		},
 		"what has lost its owner is deleted": {
-			Survey{Dependents: []Object{obj("pod runners/r", owned("er runners/r"))}}, byHand, Fresh, []string{"collect: delete pod runners/r"},
+			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"))}}, byHand, Fresh, []string{"collect: delete pod runners/r"},
 		},
 		"or waited for, where it is being deleted": {
-			Survey{Dependents: []Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"collect: await pod runners/r"},
+			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"collect: await pod runners/r"},
 		},
 	}
 	testPlans(t, tests)
@@ -393,19 +393,19 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	mine := &release.Record{Name: "gpu", Namespace: "runners", Status: release.Uninstalling}
 	all := Survey{
 		Record: mine,
-		Custom: []Object{
+		Custom: []*Object{
 			obj("er runners/mine", of("runners/set"), deleting), obj("er runners/other", of("runners/other"), deleting),
 			obj("al systems/mine", of("runners/set"), deleting), obj("al systems/other", of("runners/other"), deleting),
 			// A set of the same name in another namespace.
 			obj("al systems/far", of("far/set"), deleting),
 			obj("ars runners/set", by("runners/gpu"), deleting), obj("ars runners/other", by("runners/other")),
 		},
-		Protected: []Object{
+		Protected: []*Object{
 			protected("secret runners/mine", of("runners/set")), protected("secret runners/unlabelled", by("runners/gpu")),
 			protected("secret runners/other", of("runners/other"), by("runners/other")),
 		},
-		ListenerRBAC: []Object{obj("role runners/mine", of("runners/set")), obj("role runners/other", of("runners/other"))},
-		Dependents:   []Object{obj("pod runners/mine", of("runners/set"), owned("gone")), obj("pod runners/other", of("runners/other"), owned("gone"))},
+		ListenerRBAC: []*Object{obj("role runners/mine", of("runners/set")), obj("role runners/other", of("runners/other"))},
+		Dependents:   []*Object{obj("pod runners/mine", of("runners/set"), owned("gone")), obj("pod runners/other", of("runners/other"), owned("gone"))},
 		// Never in the plan: a scale set's uninstall does not touch CRDs.
 		CRDs: crdObjects(),
 	}
@@ -455,11 +455,26 @@ func withNames(o Options, names ...string) Options {
 	return o
 }
 
+func TestARunnersSecretIsRememberedByItsOwner(t *testing.T) {
+	s := &Survey{
+		Record:     uninstalling(),
+		Dependents: []*Object{obj("secret runners/jit", owned("er runners/r")), obj("secret runners/theirs", owned("er runners/other"))},
+	}
+	s.Record.Namespace = "runners"
+	if got := lines(NewPlan(s, withNames(ofSet, "set"), History{})); got != nil {
+		t.Errorf("of a Secret that does not say whose it is: %q", got)
+	}
+	h := History{Ours: map[types.UID]bool{"secret runners/jit": true}}
+	if diff := cmp.Diff([]string{"collect: delete secret runners/jit"}, lines(NewPlan(s, withNames(ofSet, "set"), h))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestScaleSetsAreRememberedByName(t *testing.T) {
 	s := &Survey{
 		Record:    &release.Record{Name: "gpu", Namespace: "runners"},
-		Custom:    []Object{obj("ars runners/b", by("runners/gpu")), obj("ars runners/other", by("runners/other"))},
-		Protected: []Object{protected("secret runners/s", of("runners/a"), by("runners/gpu")), protected("secret runners/t", by("runners/gpu"))},
+		Custom:    []*Object{obj("ars runners/b", by("runners/gpu")), obj("ars runners/other", by("runners/other"))},
+		Protected: []*Object{protected("secret runners/s", of("runners/a"), by("runners/gpu")), protected("secret runners/t", by("runners/gpu"))},
 	}
 	if diff := cmp.Diff([]string{"a", "b", "z"}, scaleSets(s, withNames(ofSet, "z", "a"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -26,7 +26,7 @@ const (
 // be invalid to the schema of a later one, and then even that patch is refused
 // (actions-runner-controller#3395). Where the CRD is about to go anyway, its schema
 // is relaxed, and the patch tried again.
-func (r *run) free(ctx context.Context, o Object) error {
+func (r *run) free(ctx context.Context, o *Object) error {
 	err := r.client.RemoveFinalizers(ctx, o.Target, arc.IsFinalizer)
 	if !apierrors.IsInvalid(err) {
 		return err
@@ -50,7 +50,7 @@ func (r *run) free(ctx context.Context, o Object) error {
 }
 
 // relax makes a CRD's schema accept every object. It is done once in a run.
-func (r *run) relax(ctx context.Context, crd Object) error {
+func (r *run) relax(ctx context.Context, crd *Object) error {
 	r.relaxing.Lock()
 	defer r.relaxing.Unlock()
 	if r.relaxed[crd.UID] {

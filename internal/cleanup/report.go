@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,19 +27,19 @@ const (
 // Outcome is one thing that was done.
 type Outcome struct {
 	Action Action
-	Object Object
+	Object *Object
 }
 
 // Left is something that should be gone and is not.
 type Left struct {
-	Object Object
+	Object *Object
 	Why    string
 }
 
 // Registration is a scale set or a runner that was freed without its controller,
 // so that nobody has told GitHub.
 type Registration struct {
-	Object Object
+	Object *Object
 	// Set is empty for a runner.
 	Set ScaleSetInfo
 }
@@ -170,10 +171,12 @@ func (r *Report) Text(maxLines int) string {
 		fmt.Fprintf(&b, "likely in the way: %s: %s\n", x.Object, x.Why)
 	}
 	more(&b, len(r.Obstacles), maxLines)
-	registered(&b, r.Registered, maxLines)
+	for _, line := range r.StillRegistered(maxLines) {
+		fmt.Fprintf(&b, "still registered at GitHub, which removes it in time: %s\n", line)
+	}
 	for _, o := range r.Done {
 		if o.Action == Create {
-			fmt.Fprintf(&b, "backed up in %s: arc-hookjob restore %s --namespace %s\n", o.Object, o.Object.Name, o.Object.Namespace)
+			fmt.Fprintf(&b, "backed up in %s: arc-hookjob restore --from %s --namespace %s\n", o.Object, o.Object.Name, o.Object.Namespace)
 		}
 	}
 	for _, err := range clip(r.Errs, maxLines) {
@@ -194,32 +197,32 @@ func (r *Report) Text(maxLines int) string {
 	return b.String()
 }
 
-// registered names scale sets one by one, and runners, of which there may be
-// thousands, in one line.
-func registered(b *strings.Builder, all []Registration, most int) {
-	const still = "still registered at GitHub, which removes it in time: "
+// StillRegistered names what GitHub has not been told of: scale sets one by one,
+// and runners, of which there may be thousands, in one line.
+func (r *Report) StillRegistered(most int) []string {
 	var sets, runners []string
-	for _, reg := range all {
+	for _, reg := range r.Registered {
 		if reg.Set.ID == "" {
 			runners = append(runners, reg.Object.Name)
 		} else {
 			sets = append(sets, reg.String())
 		}
 	}
-	for _, set := range clip(sets, most) {
-		fmt.Fprintf(b, "%s%s\n", still, set)
+	lines := clip(sets, most)
+	if more := len(sets) - most; more > 0 {
+		lines = append(lines, fmt.Sprintf("%d more scale sets", more))
 	}
-	more(b, len(sets), most)
 	if n := len(runners); n > 0 {
-		fmt.Fprintf(b, "%s%d runners: %s", still, n, strings.Join(clip(runners, 3), ", "))
+		line := fmt.Sprintf("%d runners: %s", n, strings.Join(clip(runners, 3), ", "))
 		if n > 3 {
-			b.WriteString(", ...")
+			line += ", ..."
 		}
-		b.WriteString("\n")
+		lines = append(lines, line)
 	}
+	return lines
 }
 
-func clip[T any](items []T, most int) []T { return items[:min(len(items), most)] }
+func clip[T any](items []T, most int) []T { return slices.Clip(items[:min(len(items), most)]) }
 
 func more(b *strings.Builder, all, most int) {
 	if all > most {
@@ -247,7 +250,7 @@ func leftovers(p *Plan) []Left {
 }
 
 // held says what keeps an object that should be gone.
-func held(o Object) string {
+func held(o *Object) string {
 	own, foreign := arc.Finalizers(o.Finalizers)
 	switch {
 	case o.Resource == crdResource && o.Deleting:

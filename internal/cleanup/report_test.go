@@ -65,7 +65,7 @@ residue: 4 objects are left: nothing was written`
 
 func TestHeldSaysByWhat(t *testing.T) {
 	tests := map[string]struct {
-		object Object
+		object *Object
 		want   string
 	}{
 		"somebody's finalizer":      {obj("er a/b", finalizers("x/y", arc.EphemeralRunnerFinalizer, "z"), deleting), "held by finalizers which are not ARC's: x/y, z"},

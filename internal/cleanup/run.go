@@ -68,7 +68,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
@@ -88,7 +88,7 @@ type run struct {
 
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
-	doomed   map[string]Object
+	doomed   map[string]*Object
 	relaxing sync.Mutex
 	relaxed  map[types.UID]bool
 }
@@ -151,7 +151,10 @@ func (r *run) loop(ctx context.Context) Verdict {
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
-		r.doomed = map[string]Object{}
+		for _, step := range p.steps(Collect) {
+			r.history.Ours[step.Object.UID] = true
+		}
+		r.doomed = map[string]*Object{}
 		for _, step := range p.steps(CRDs) {
 			r.doomed[step.Object.Name] = step.Object
 		}
@@ -320,7 +323,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	}
 }
 
-func (r *run) backUp(ctx context.Context, sets []Object) error {
+func (r *run) backUp(ctx context.Context, sets []*Object) error {
 	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
 	if err != nil {
 		return fmt.Errorf("backing up: %w (without a backup: --backup=false, or policy.backup: false)", err)

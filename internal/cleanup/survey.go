@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unique"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +37,7 @@ var (
 var protectedResources = []schema.GroupVersionResource{roleBindingResource, roleResource, serviceAccountResource, secretResource}
 
 // Object is what the survey keeps of one object; with tens of thousands of them
-// it is kept small.
+// it is kept small, and once: plan and report point to it.
 type Object struct {
 	kube.Target
 	Deleting bool
@@ -73,16 +74,16 @@ type Survey struct {
 	// ProofErr says why Record is missing though it was asked for.
 	ProofErr error
 
-	CRDs         []Object
-	Custom       []Object // ARC's custom resources, children before parents
-	Protected    []Object // core objects with an ARC finalizer
-	ListenerRBAC []Object // listeners' Roles and RoleBindings, which have no owner
-	Dependents   []Object // Pods, Secrets, ServiceAccounts owned by a custom resource
+	CRDs         []*Object
+	Custom       []*Object // ARC's custom resources, children before parents
+	Protected    []*Object // core objects with an ARC finalizer
+	ListenerRBAC []*Object // listeners' Roles and RoleBindings, which have no owner
+	Dependents   []*Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
 	// Webhooks are the legacy chart's, and Linked the Pods and Secrets of jobs of
 	// legacy runners, for Scope Legacy; Custom has the runners' Pods then, too.
 	Webhooks []Webhooks
-	Linked   []Object
+	Linked   []*Object
 	// Registered holds, by UID, the Pods of legacy runners that GitHub still has.
 	Registered map[types.UID]bool
 	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
@@ -277,7 +278,7 @@ func (r *reading) end() {
 }
 
 // addCore sorts a core object into the survey.
-func (s *Survey) addCore(o Object, m *metav1.PartialObjectMetadata) {
+func (s *Survey) addCore(o *Object, m *metav1.PartialObjectMetadata) {
 	own, _ := arc.Finalizers(o.Finalizers)
 	switch {
 	case len(own) > 0:
@@ -295,8 +296,8 @@ func (s *Survey) order() {
 	for i, gvr := range slices.Concat(arc.Resources(), protectedResources, arc.LegacyResources()) {
 		rank[gvr.Resource] = i
 	}
-	for _, objects := range [][]Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents, s.Linked} {
-		slices.SortFunc(objects, func(a, b Object) int {
+	for _, objects := range [][]*Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents, s.Linked} {
+		slices.SortFunc(objects, func(a, b *Object) int {
 			return cmp.Or(
 				cmp.Compare(rank[a.Resource.Resource], rank[b.Resource.Resource]),
 				cmp.Compare(a.Namespace, b.Namespace),
@@ -322,14 +323,18 @@ func findRecord(ctx context.Context, c *kube.Client, o Options) (*release.Record
 	return nil, nil
 }
 
-func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) Object {
-	o := Object{
+func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *Object {
+	finalizers := slices.Clone(m.Finalizers)
+	for i, f := range finalizers {
+		finalizers[i] = shared(f)
+	}
+	o := &Object{
 		Target: kube.Target{
-			Resource: gvr, Namespace: m.Namespace, Name: m.Name, UID: m.UID, Finalizers: m.Finalizers,
+			Resource: gvr, Namespace: shared(m.Namespace), Name: m.Name, UID: m.UID, Finalizers: finalizers,
 		},
 		Deleting: m.DeletionTimestamp != nil,
-		ScaleSet: types.NamespacedName{Namespace: m.Labels[arc.LabelScaleSetNamespace], Name: m.Labels[arc.LabelScaleSetName]},
-		Release:  types.NamespacedName{Namespace: m.Annotations[arc.AnnotationReleaseNamespace], Name: m.Annotations[arc.AnnotationReleaseName]},
+		ScaleSet: types.NamespacedName{Namespace: shared(m.Labels[arc.LabelScaleSetNamespace]), Name: shared(m.Labels[arc.LabelScaleSetName])},
+		Release:  types.NamespacedName{Namespace: shared(m.Annotations[arc.AnnotationReleaseNamespace]), Name: shared(m.Annotations[arc.AnnotationReleaseName])},
 	}
 	if gvr == arc.Resource(arc.AutoscalingRunnerSets) {
 		o.ScaleSet = types.NamespacedName{Namespace: m.Namespace, Name: m.Name}
@@ -338,13 +343,16 @@ func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) Ob
 	return o
 }
 
+// shared is the one copy of a text that thousands of objects have.
+func shared(text string) string { return unique.Make(text).Value() }
+
 // owner is the UID of an object's owner where all of its owners are of a group.
 func owner(m *metav1.PartialObjectMetadata, group string) (uid types.UID) {
 	for _, o := range m.OwnerReferences {
 		if !strings.HasPrefix(o.APIVersion, group+"/") {
 			return ""
 		}
-		uid = o.UID
+		uid = types.UID(shared(string(o.UID)))
 	}
 	return uid
 }

@@ -82,7 +82,7 @@ func TestListenerRBACIsKnownByAllItsLabels(t *testing.T) {
 }
 
 // refs names objects.
-func refs(objects []Object) (out []string) {
+func refs(objects []*Object) (out []string) {
 	for _, o := range objects {
 		out = append(out, ref(o))
 	}
@@ -147,7 +147,7 @@ func TestSurveyKnowsAbsentFromUnknown(t *testing.T) {
 		}
 	}
 	crdsBut := func(name string, mods ...with) []item {
-		return whole(append(slices.DeleteFunc(crdObjects(), func(o Object) bool { return strings.HasPrefix(o.Name, name) }), obj("crd "+name+"."+arc.Group, mods...))...)
+		return whole(append(slices.DeleteFunc(crdObjects(), func(o *Object) bool { return strings.HasPrefix(o.Name, name) }), obj("crd "+name+"."+arc.Group, mods...))...)
 	}
 	tests := map[string]struct {
 		items []item

@@ -102,7 +102,7 @@ func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, name
 		})
 		return page, err
 	})
-	p.PageSize = pageSize
+	p.PageSize, p.PageBufferSize = pageSize, 1
 	err := p.EachListItem(ctx, opts, func(o runtime.Object) error {
 		return do(o.(*metav1.PartialObjectMetadata))
 	})

@@ -1,6 +1,7 @@
-// Command bench measures how fast a stuck cluster is freed: N EphemeralRunners
+// Command bench measures how fast a stuck cluster is freed: so many EphemeralRunners
 // whose controller is gone, from start until the CRDs are gone, beside the same
-// number of bare finalizer patches by an ideal client in the same run, and beside
+// number of bare finalizer patches by an ideal client in the same run, beside what
+// people do by hand (kubectl get | xargs kubectl patch, on a sample), and beside
 // what client-go's default limit of 5 requests per second would take.
 package main
 
@@ -10,8 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +39,8 @@ const (
 	workers    = 64
 	// defaultQPS is client-go's own limit where none is set (rest.DefaultQPS).
 	defaultQPS = 5
+	// sample is how many runners are freed with kubectl.
+	sample = 50
 )
 
 var (
@@ -44,9 +50,11 @@ var (
 )
 
 func main() {
-	n := flag.Int("n", 5000, "how many EphemeralRunners")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: bench N...   (how many EphemeralRunners, one measurement each)")
+	}
 	flag.Parse()
-	if err := run(context.Background(), *n); err != nil {
+	if err := run(context.Background(), flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -54,12 +62,21 @@ func main() {
 
 type bench struct {
 	product  *product.Product
+	kubectl  string
 	cluster  *cluster.Cluster
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 }
 
-func run(ctx context.Context, n int) (err error) {
+func run(ctx context.Context, args []string) (err error) {
+	var sizes []int
+	for _, arg := range args {
+		n, err := strconv.Atoi(arg)
+		if err != nil || n < sample {
+			return fmt.Errorf("%q: must be a number of at least %d", arg, sample)
+		}
+		sizes = append(sizes, n)
+	}
 	dir, err := os.MkdirTemp("", "arc-cleanup-bench-")
 	if err != nil {
 		return err
@@ -67,6 +84,9 @@ func run(ctx context.Context, n int) (err error) {
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	b := &bench{}
 	if b.product, err = product.Build(ctx, dir, os.Stderr); err != nil {
+		return err
+	}
+	if b.kubectl, err = cluster.Binary(ctx, "kubectl", os.Stderr); err != nil {
 		return err
 	}
 	if b.cluster, err = cluster.Start(ctx, cluster.Options{Progress: os.Stderr}); err != nil {
@@ -83,6 +103,20 @@ func run(ctx context.Context, n int) (err error) {
 		}
 	}
 
+	byHand, err := b.timed(ctx, sample, b.withKubectl)
+	if err != nil {
+		return fmt.Errorf("kubectl: %w", err)
+	}
+	for _, n := range sizes {
+		if err := b.measure(ctx, n, byHand*time.Duration(n)/sample); err != nil {
+			return fmt.Errorf("%d runners: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// measure prints how long n runners take, beside what they take with kubectl.
+func (b *bench) measure(ctx context.Context, n int, byHand time.Duration) error {
 	raw, err := b.timed(ctx, n, b.ideal)
 	if err != nil {
 		return fmt.Errorf("the ideal client: %w", err)
@@ -95,12 +129,13 @@ func run(ctx context.Context, n int) (err error) {
 	if err != nil {
 		return fmt.Errorf("arc-hookjob: %w", err)
 	}
-	fmt.Printf("%d EphemeralRunners in %d namespaces, %d cores, API server and client on one machine\n\n", n, namespaces, runtime.NumCPU())
+	fmt.Printf("\n%d EphemeralRunners in %d namespaces, %d cores, API server and client on one machine\n\n", n, namespaces, runtime.NumCPU())
 	row := func(what string, took time.Duration) {
-		fmt.Printf("%-56s %9.1f s   %5.2f x\n", what, took.Seconds(), float64(took)/float64(ours))
+		fmt.Printf("%-64s %9.1f s   %6.2f x\n", what, took.Seconds(), float64(took)/float64(ours))
 	}
 	row("arc-hookjob run, from start to CRDs gone", ours)
 	row("ideal client, finalizer patches only", raw)
+	row(fmt.Sprintf("kubectl get | xargs kubectl patch, patches only (from %d)", sample), byHand)
 	row("client-go's default limit, patches only (calculated)", time.Duration(n)*time.Second/defaultQPS)
 	fmt.Printf("\n%.2f of the ideal client's rate; memory of arc-hookjob at most %d MiB\n", float64(raw)/float64(ours), memory>>20)
 	return nil
@@ -199,6 +234,22 @@ func (b *bench) ideal(ctx context.Context, n int) error {
 func (b *bench) patch(ctx context.Context, i int) error {
 	_, err := b.metadata.Resource(runners).Namespace(space(i+namespaces)).
 		Patch(ctx, name(i), types.JSONPatchType, []byte(`[{"op":"remove","path":"/metadata/finalizers"}]`), metav1.PatchOptions{})
+	return err
+}
+
+// withKubectl is what is found everywhere as the cure.
+func (b *bench) withKubectl(ctx context.Context, _ int) error {
+	const cure = `kubectl get ephemeralrunners -A --no-headers -o custom-columns=NS:.metadata.namespace,NAME:.metadata.name |
+		xargs -n 2 sh -c 'kubectl patch ephemeralrunner -n "$0" "$1" --type merge -p "{\"metadata\":{\"finalizers\":null}}"'`
+	cmd := exec.CommandContext(ctx, "sh", "-ec", strings.ReplaceAll(cure, "kubectl ", `"$KUBECTL" `))
+	cmd.Env = append(os.Environ(), "KUBECTL="+b.kubectl, "KUBECONFIG="+b.cluster.Kubeconfig())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	left, err := b.metadata.Resource(runners).List(ctx, metav1.ListOptions{})
+	if err == nil && len(left.Items) > 0 {
+		err = fmt.Errorf("it left %d runners", len(left.Items))
+	}
 	return err
 }
 

@@ -51,6 +51,10 @@ var programs = map[string]program{
 		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", minutes: 2,
 		ldflags: kubernetesVersion,
 	},
+	"kubectl": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
+		ldflags: kubernetesVersion,
+	},
 	"helm3": {
 		folder: "helm3", module: "helm.sh/helm/v3", pkg: "helm.sh/helm/v3/cmd/helm", minutes: 3,
 		ldflags: func(version string) string { return "-X helm.sh/helm/v3/internal/version.version=" + version },
@@ -93,8 +97,8 @@ func relativeServiceAccount(binary []byte) []byte {
 }
 
 // Binary builds one of the pinned programs into the cache on first use, and
-// returns its path: etcd, kube-apiserver, kube-controller-manager, helm3,
-// helm4, arc-controller, arc-listener, kustomize or yq.
+// returns its path: etcd, kube-apiserver, kube-controller-manager, kubectl,
+// helm3, helm4, arc-controller, arc-listener, kustomize or yq.
 func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
 	p, ok := programs[name]
 	if !ok {

@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
@@ -159,6 +161,51 @@ func TestNudge(t *testing.T) {
 	if strings.Contains(out, "removed ARC's finalizers") {
 		t.Errorf("finalizers were removed, though the controller could finish:\n%s", out)
 	}
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
+
+// TestNudgeWhateverIsInTheWay uninstalls scale sets which GitHub does not let go,
+// each for another reason. The controller gets its grace once; nudged, it finishes.
+func TestNudgeWhateverIsInTheWay(t *testing.T) {
+	l := newLab(t)
+	l.installController(viaPostRenderer...)
+	const grace = 10 * time.Second
+	gitHub := func(mode github.Mode) func() { return func() { l.GitHub().SetMode(mode) } }
+	for name, obstruct := range map[string]func(){
+		"gone at GitHub already": gitHub(github.NotFoundOnDelete),
+		"a job that still runs":  gitHub(github.JobStillRunning),
+		"no valid credentials":   gitHub(github.Unauthorized),
+		"no credentials": func() {
+			secrets := l.client.CoreV1().Secrets(runnerNamespace)
+			const name = "runners-gha-rs-github-secret"
+			if _, err := secrets.Patch(l.ctx, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := secrets.Delete(l.ctx, name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &lab{T: t, Cluster: l.Cluster, ctx: t.Context(), client: l.client, dynamic: l.dynamic, metadata: l.metadata, before: l.before}
+			l.GitHub().SetMode(github.OK)
+			l.installScaleSet(4, append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.grace="+grace.String())...)
+			obstruct()
+			begun := time.Now()
+			out := l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+			if took := time.Since(begun); took > 2*grace+5*time.Second {
+				t.Errorf("it took %s, with a grace of %s", took, grace)
+			}
+			if !strings.Contains(out, "phase=nudge") || strings.Contains(out, "removed ARC's finalizers") {
+				t.Errorf("the controller was not nudged, or did not finish:\n%s", out)
+			}
+			if left := l.left(); len(left) > 0 {
+				t.Errorf("left:\n%s", lines(left))
+			}
+		})
+	}
+	l.GitHub().SetMode(github.OK)
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.nothingLeft()
 }
