@@ -25,6 +25,12 @@ help: ## List the targets
 demo: ## Install ARC on an embedded cluster, uninstall it, show what is left (KUBE_CONTEXT=... for your own)
 	@cd test && go run ./demo
 
+.PHONY: picture
+picture: ## Draw docs/demo.svg from a run of the demo
+	@mkdir -p dist
+	cd test && CLICOLOR_FORCE=1 go run ./demo > $(CURDIR)/dist/demo.txt
+	cd test && go run ./picture -title "make demo" < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
+
 .PHONY: build
 build: ## Build bin/arc-hookjob and bin/arc-postrender
 	$(GO_BUILD) -o bin/arc-hookjob ./cmd/hookjob

@@ -2,18 +2,13 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
 	"log"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -23,8 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/structured-merge-diff/v6/typed"
-	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
@@ -165,7 +158,8 @@ func TestChartPackage(t *testing.T) {
 }
 
 // TestChartIsValid lets the API server check every object of every variant, with
-// strict validation of fields and without writing.
+// strict validation of fields and without writing. Other versions of Kubernetes:
+// test/kinds.
 func TestChartIsValid(t *testing.T) {
 	l := newLab(t)
 	for _, ns := range []string{"controllers", "runners"} {
@@ -227,100 +221,4 @@ func parseObjects(t *testing.T, stream []byte) []*unstructured.Unstructured {
 			objects = append(objects, o)
 		}
 	}
-}
-
-// kubernetesVersions are the versions a cluster may have, each as the module that holds
-// its kinds, and that module's checksum.
-var kubernetesVersions = map[string]string{
-	"v0.29.15": "h1:zCBOXKCtz9Hl8boKUGs8zbtZEP6pc7O8Ov3ma+gnS6o=",
-	"v0.30.14": "h1:D81QZvBtv897JU4HRsx4YoaCDnzeZSvB8eApgmbtXVA=",
-	"v0.31.14": "h1:d4/G0xfksNIbMWH7ghjzOwC5bTAwQ20gABTjZw7fLlQ=",
-	"v0.32.13": "h1:FxVdGzgrWW8QBprX/xJjoxs9tE06UJIbuy8IfNoxn0c=",
-	"v0.33.13": "h1:gyirIFpLEF9RltmrUkkObQFkxeumU2hRcxiDsVfrf1w=",
-	"v0.34.13": "h1:47Nf1YByDhpYtyOB9zd56FB9bEDxsozH1ic3VyU7zV0=",
-	"v0.35.10": "h1:HXF+042qTnXFFISMiuMHiM5yN2lVonVQQAkpIWxSGPk=",
-	"v0.36.6":  "h1:/nxcosTtar7svq4xjpzMPirzoShNK2+nSZ7AGDL6c3k=",
-	"v0.37.2":  "h1:sgFtyRZukGkOrsu+QgS7LYnbFFJ5ut3MchdBNduD//E=",
-}
-
-// TestChartOfEveryKubernetes: no object has a field that one of the versions does
-// not know, or of another type. What a field may hold is checked by the API
-// server that runs, in TestChartIsValid.
-func TestChartOfEveryKubernetes(t *testing.T) {
-	l := newLab(t)
-	enroller, err := os.ReadFile(filepath.Join(built.Root, "internal", "hook", "testdata", "enroller.golden.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects := parseObjects(t, enroller)
-	for _, values := range chartVariants(t) {
-		objects = append(objects, l.variant(4, values)...)
-	}
-	for version, sum := range kubernetesVersions {
-		t.Run(version, func(t *testing.T) {
-			kinds := kindsOf(t, version, sum)
-			for _, o := range objects {
-				if err := check(kinds, o); err != nil {
-					t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
-				}
-			}
-			// The check finds what it is for.
-			bad := objects[len(objects)-1].DeepCopy()
-			bad.Object["sepc"] = map[string]any{}
-			if check(kinds, bad) == nil {
-				t.Error("an unknown field is taken for a known one")
-			}
-		})
-	}
-}
-
-func check(kinds *typed.Parser, o *unstructured.Unstructured) error {
-	gvk := o.GroupVersionKind()
-	group, _, _ := strings.Cut(gvk.Group, ".")
-	if group == "" {
-		group = "core"
-	}
-	kind := kinds.Type(strings.Join([]string{"io.k8s.api", group, gvk.Version, gvk.Kind}, "."))
-	if !kind.IsValid() {
-		return fmt.Errorf("%s is no kind of this version", gvk)
-	}
-	text, err := yaml.Marshal(o.Object)
-	if err != nil {
-		return err
-	}
-	_, err = kind.FromYAML(typed.YAMLObject(text))
-	return err
-}
-
-// kindsOf reads the kinds of a version of Kubernetes: client-go has them, as a
-// string, for server-side apply.
-func kindsOf(t *testing.T, version, sum string) *typed.Parser {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "k8s.io/client-go@"+version).Output()
-	var module struct{ Dir, Sum, Error string }
-	if jsonErr := json.Unmarshal(out, &module); err != nil || jsonErr != nil {
-		t.Fatalf("fetching client-go %s: %v %v %s", version, err, jsonErr, module.Error)
-	}
-	if module.Sum != sum {
-		t.Fatalf("client-go %s has the checksum %s, want %s", version, module.Sum, sum)
-	}
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(module.Dir, "applyconfigurations", "internal", "internal.go"), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text string
-	ast.Inspect(file, func(n ast.Node) bool {
-		if lit, ok := n.(*ast.BasicLit); ok && strings.HasPrefix(lit.Value, "`types:") {
-			text, err = strconv.Unquote(lit.Value)
-		}
-		return text == "" && err == nil
-	})
-	if text == "" || err != nil {
-		t.Fatalf("client-go %s does not have the kinds where they are looked for: %v", version, err)
-	}
-	kinds, err := typed.NewParser(typed.YAMLObject(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kinds
 }
