@@ -70,6 +70,7 @@ The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then ac
   arc-hookjob run
 
 Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
+"arc-hookjob completion --help" tells how a shell completes all of this.
 
 ` + exitHelp,
 		Version:           version.String(),

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,8 +96,7 @@ func TestCompletionOfWords(t *testing.T) {
 			if !ok {
 				return
 			}
-			args := append(strings.Fields(path)[1:], "--"+f.Name, "")
-			got := command(t.Context(), nil, append([]string{cobra.ShellCompRequestCmd}, args...)...)
+			got := command(t.Context(), nil, slices.Concat([]string{cobra.ShellCompRequestCmd}, strings.Fields(path)[1:], []string{"--" + f.Name, ""})...)
 			want := strings.Join(choice.Words(), "\n") + "\n:4\n"
 			if diff := cmp.Diff(want, got.stdout); diff != "" || got.code != exitDone {
 				t.Errorf("%s --%s: exit code %d\n%s", path, f.Name, got.code, diff)

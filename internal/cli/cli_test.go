@@ -12,20 +12,19 @@ import (
 
 type colour string
 
-func newTree() (root *cobra.Command, chosen *colour) {
-	root = &cobra.Command{Use: "paint", Long: "Paint things.\n\nExit codes:\n  0  dry"}
+func newTree() *cobra.Command {
+	root := &cobra.Command{Use: "paint", Long: "Paint things.\n\nExit codes:\n  0  dry"}
 	sub := &cobra.Command{
 		Use: "wall NAME", Short: "Paint a wall", Long: "Wall paints a wall.\n\nExit codes:\n  0  dry", Example: "  paint wall north\n  # again\n  paint wall north",
 		Args: cobra.ExactArgs(1), Run: func(*cobra.Command, []string) {},
 	}
 	hidden := &cobra.Command{Use: "ceiling", Hidden: true, Run: func(*cobra.Command, []string) {}}
 	root.AddCommand(sub, hidden)
-	chosen = new(colour)
-	OneOf(sub.Flags(), chosen, "in-colour", "c", "", "which `colour|mix`", "red", "green", "blue")
+	OneOf(sub.Flags(), new(colour), "in-colour", "c", "", "which `colour|mix`", "red", "green", "blue")
 	sub.Flags().String("list", "", "file of walls")
 	sub.Flags().Int("coats", 2, "how many")
 	Finish(root, "list")
-	return root, chosen
+	return root
 }
 
 func TestOneOf(t *testing.T) {
@@ -69,7 +68,7 @@ func TestCompletion(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			root, _ := newTree()
+			root := newTree()
 			var out bytes.Buffer
 			root.SetOut(&out)
 			root.SetErr(&bytes.Buffer{})
@@ -85,7 +84,7 @@ func TestCompletion(t *testing.T) {
 }
 
 func TestReference(t *testing.T) {
-	root, _ := newTree()
+	root := newTree()
 	const want = "<!-- Written by `make docs` from the commands themselves. -->\n\n" + `# paint
 
 ~~~text

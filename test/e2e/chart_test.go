@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -167,7 +169,8 @@ func TestChartIsValid(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if err := l.client.CoreV1().Namespaces().Delete(l.ctx, ns, metav1.DeleteOptions{}); err != nil {
+			// Its own context is over by then.
+			if err := l.client.CoreV1().Namespaces().Delete(context.WithoutCancel(l.ctx), ns, metav1.DeleteOptions{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -211,7 +214,7 @@ func parseObjects(t *testing.T, stream []byte) []*unstructured.Unstructured {
 	for {
 		o := &unstructured.Unstructured{}
 		err := d.Decode(&o.Object)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return objects
 		}
 		if err != nil {

@@ -45,7 +45,6 @@ type reader struct {
 	*lab
 	blocks   []block
 	clone    string
-	env      []string
 	kubectl  string
 	registry string // where ARC's charts, and ours, are
 }
@@ -113,7 +112,7 @@ func (r *reader) copyRepository() {
 func (r *reader) pages() []string {
 	r.Helper()
 	var out []string
-	err := filepath.WalkDir(r.clone, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(r.clone, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".md" {
 			name, _ := filepath.Rel(r.clone, path)
 			out = append(out, filepath.ToSlash(name))
@@ -172,8 +171,8 @@ func (r *reader) adapted(text string) string {
 func (r *reader) execute(b block, e execution, major int) bool {
 	return r.Run(fmt.Sprintf("%s, helm %d", e.block, major), func(t *testing.T) {
 		outer := r.T
-		r.lab.T = t
-		defer func() { r.lab.T = outer }()
+		r.T = t
+		defer func() { r.T = outer }()
 
 		bin := filepath.Join(t.TempDir(), "bin")
 		home := t.TempDir()
