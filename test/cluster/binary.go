@@ -52,7 +52,7 @@ var programs = map[string]program{
 		ldflags: kubernetesVersion,
 	},
 	"kubectl": {
-		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
+		folder: "kubectl", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
 		ldflags: kubernetesVersion,
 	},
 	"helm3": {
