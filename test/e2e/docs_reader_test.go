@@ -331,10 +331,13 @@ func (r *reader) asking(words []string) []*exec.Cmd {
 	case "kubectl":
 		return []*exec.Cmd{exec.CommandContext(r.ctx, r.kubectl, args...)}
 	case "helm":
+		helm3, helm4 := built.Helm(r.ctx, 3, "", args...), built.Helm(r.ctx, 4, "", args...)
 		if words[1] == "plugin" {
-			return []*exec.Cmd{built.Helm(r.ctx, 4, "", args...)}
+			return []*exec.Cmd{helm4}
 		}
-		return []*exec.Cmd{built.Helm(r.ctx, 3, "", args...), built.Helm(r.ctx, 4, "", args...)}
+		// To Helm 3 a post-renderer is a program on PATH.
+		helm3.Env = append(helm3.Env, "PATH="+filepath.Dir(built.Postrender)+":"+os.Getenv("PATH"))
+		return []*exec.Cmd{helm3, helm4}
 	case "make":
 		cmd := exec.CommandContext(r.ctx, "make", append([]string{"--dry-run"}, words[1:]...)...)
 		cmd.Dir = r.clone
