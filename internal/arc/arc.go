@@ -139,6 +139,10 @@ const (
 	// AnnotationRunnerScaleSetName is the scale set's name at GitHub.
 	AnnotationRunnerScaleSetName = "actions.github.com/runner-scale-set-name"
 
+	// AnnotationNudge is this project's own: its value changes to have the
+	// controller look at an AutoscalingRunnerSet.
+	AnnotationNudge = "arc-cleanup/nudge"
+
 	// AnnotationReleaseName and AnnotationReleaseNamespace are put by Helm on
 	// everything a release installs, except hooks
 	// (helm.sh/helm pkg/action/validate.go).

@@ -45,6 +45,8 @@ func ARCImages(ctx context.Context, progress io.Writer) (map[string]Image, error
 			"/manager":                        {Path: controller},
 			"/github-runnerscaleset-listener": {Path: listener},
 		}},
+		// The legacy controller is the same program.
+		"summerwind/actions-runner-controller": {Commands: map[string]Program{"/manager": {Path: controller}}},
 		"ghcr.io/actions/actions-runner": {Commands: map[string]Program{
 			"/home/runner/run.sh": idle,
 		}},

@@ -97,8 +97,8 @@ func relativeServiceAccount(binary []byte) []byte {
 }
 
 // Binary builds one of the pinned programs into the cache on first use, and
-// returns its path: etcd, kube-apiserver, kube-controller-manager, kubectl,
-// helm3, helm4, arc-controller, arc-listener, kustomize or yq.
+// returns its path: etcd, kube-apiserver, kube-controller-manager,
+// kubectl, helm3, helm4, arc-controller, arc-listener, kustomize or yq.
 func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
 	p, ok := programs[name]
 	if !ok {
