@@ -79,8 +79,8 @@ Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 		SilenceErrors:     true,
 	}
 	root.SetVersionTemplate("arc-hookjob {{.Version}}\n")
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newRestore(), newVersion())
-	cli.Finish(root, "kubeconfig", "values", "termination-log")
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
+	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart")
 	return root
 }
 

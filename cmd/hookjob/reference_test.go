@@ -42,7 +42,7 @@ func TestEveryCommandHasExamples(t *testing.T) {
 		if cmd.Runnable() && path != "arc-hookjob version" && (cmd.Example == "" || cmd.Long == "" || !strings.Contains(cmd.Long, "Exit codes:")) {
 			t.Errorf("%s has no example, no long help, or no exit codes", path)
 		}
-		for line := range strings.Lines(cmd.Example) {
+		for line := range strings.Lines(strings.ReplaceAll(cmd.Example, "\\\n", " ")) {
 			line, _, _ = strings.Cut(strings.TrimSpace(line), " | ")
 			words := strings.Fields(line)
 			if len(words) == 0 || words[0] != "arc-hookjob" {

@@ -83,7 +83,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.target.register(fs)
 	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
-	cli.OneOf(fs, &f.logFormat, "log-format", "", "auto", "form of the log; auto is console on a terminal and json elsewhere", "auto", "console", "json")
+	registerLogFormat(fs, &f.logFormat)
 	cli.OneOf(fs, &f.onResidue, "on-residue", "", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails", failOnResidue, warnOnResidue)
 	cli.OneOf(fs, &f.output, "output", "o", "text", "json is the report as a document on standard output; the log is on standard error", "text", "json")
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
@@ -96,7 +96,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if f.budget <= 0 {
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
 	}
-	console := f.logFormat == "console" || f.logFormat == "auto" && isTerminal(cmd.ErrOrStderr())
+	console := isConsole(f.logFormat, cmd.ErrOrStderr())
 	log := newLogger(console, cmd.ErrOrStderr())
 	if console && isTerminal(cmd.ErrOrStderr()) {
 		progress := &bar{out: cmd.ErrOrStderr()}
@@ -226,7 +226,12 @@ func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, 
 	if len(plan.Phases) == 0 {
 		return false, nil
 	}
-	fmt.Fprint(out, "\nDo this? [y/N] ")
+	return ask(cmd)
+}
+
+// ask waits for a yes; anything else is a refusal.
+func ask(cmd *cobra.Command) (bool, error) {
+	fmt.Fprint(cmd.ErrOrStderr(), "\nDo this? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("reading the answer: %w", err)
@@ -235,8 +240,16 @@ func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, 
 	case "y", "yes":
 		return true, nil
 	}
-	fmt.Fprintln(out, "Nothing was written.")
+	fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written.")
 	return false, exitError(exitRefused)
+}
+
+func registerLogFormat(fs *pflag.FlagSet, format *string) {
+	cli.OneOf(fs, format, "log-format", "", "auto", "form of the log; auto is console on a terminal and json elsewhere", "auto", "console", "json")
+}
+
+func isConsole(format string, w io.Writer) bool {
+	return format == "console" || format == "auto" && isTerminal(w)
 }
 
 func newLogger(console bool, w io.Writer) zerolog.Logger {

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write docs/arc-postrender.md")
 // TestGeneratedReference holds docs/arc-postrender.md against the command.
 func TestGeneratedReference(t *testing.T) {
 	file := filepath.Join("..", "..", "docs", "arc-postrender.md")
-	got := cli.Reference(newCommand(), "")
+	got := cli.Reference(newCommand(new(string)), "")
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

@@ -1,9 +1,13 @@
-// kubectl, apart from the control plane: what it needs would make that be built anew.
+// kubectl, which runs the commands that users are told to run. It is not of the module
+// of the control plane: that one is built anew, for a quarter of an hour, whenever its
+// go.mod changes.
 module github.com/arc-cleanup/arc-cleanup/test/cluster/modules/kubectl
 
 go 1.26.0
 
 godebug default=go1.26
+
+tool k8s.io/kubernetes/cmd/kubectl
 
 require (
 	github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c // indirect
@@ -134,5 +138,3 @@ replace (
 	k8s.io/sample-controller => k8s.io/sample-controller v0.37.2
 	k8s.io/streaming => k8s.io/streaming v0.37.2
 )
-
-tool k8s.io/kubernetes/cmd/kubectl
