@@ -31,6 +31,12 @@ help: ## List the targets
 demo: ## Install ARC on an embedded cluster, uninstall it, show what is left (KUBE_CONTEXT=... for your own)
 	@cd test && go run ./demo
 
+.PHONY: picture
+picture: ## Draw docs/demo.svg from a run of the demo
+	@mkdir -p dist
+	cd test && CLICOLOR_FORCE=1 go run ./demo > $(CURDIR)/dist/demo.txt
+	cd test && go run ./picture -title "make demo" < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
+
 .PHONY: build
 build: ## Build bin/arc-hookjob and bin/arc-postrender
 	$(GO_BUILD) -o bin/arc-hookjob ./cmd/hookjob
@@ -76,8 +82,9 @@ test-unit: ## Test without a cluster, in seconds
 	go -C tools/plugin test ./...
 
 .PHONY: test-chart
-test-chart: ## Test the chart with helm-unittest
+test-chart: ## Test the chart with helm-unittest, and whether its README is that of its values
 	$(TOOL) helm-unittest charts/arc-cleanup
+	@$(HELM_DOCS) --dry-run | diff charts/arc-cleanup/README.md - || { echo "charts/arc-cleanup/README.md is stale: make docs" >&2; exit 1; }
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz the stream splitter for FUZZTIME
@@ -100,6 +107,12 @@ bench: ## Measure how fast N stuck runners are freed, beside an ideal client and
 .PHONY: bench-postrender
 bench-postrender: ## Measure the post-renderer on streams up to 100 MB, beside cat, kustomize and yq
 	cd test && go run ./bench/postrender
+
+HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
+.PHONY: docs
+docs: ## Write anew what of the documentation is generated; tests fail while it is stale
+	$(HELM_DOCS)
+	go test ./cmd/... ./internal/hook -run TestGenerated -update
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module

@@ -40,12 +40,13 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/arc":     nil,
 		"internal/kube":    nil,
 		"internal/version": nil,
+		"internal/cli":     nil,
 
 		"internal/manifest":   nil,
 		"internal/hook":       {"charts", "internal/arc", "internal/version"},
 		"internal/anchor":     {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
 		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
-		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
+		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/kube"},
 		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/version"},
@@ -59,7 +60,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 			"internal/kube", "internal/manifest", "internal/release", "internal/version",
 		},
 		"cmd/hookjob": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook",
 			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/upgrade", "internal/version",
 		},
 	}

@@ -92,9 +92,6 @@ then leaves of ARC what Helm alone leaves.
 }
 
 func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
-	if err := fromEnvironment(cmd); err != nil {
-		return err
-	}
 	f.namespace = cmp.Or(f.namespace, helmNamespace())
 	switch {
 	case f.namespace == "":
@@ -146,9 +143,6 @@ func (f *enrolFlags) put(cmd *cobra.Command, target hook.Release) error {
 }
 
 func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
-	if err := fromEnvironment(cmd); err != nil {
-		return err
-	}
 	if f.namespace = cmp.Or(f.namespace, helmNamespace()); f.namespace == "" {
 		return errors.New("--namespace is needed: where the release is")
 	}

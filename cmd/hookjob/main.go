@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
@@ -43,7 +44,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var code exitError
 	switch {
 	case err == nil:
@@ -51,7 +52,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintf(stderr, "%s: %v\n", called(), err)
+		fmt.Fprintf(stderr, "%s: %v\nRun \"%s --help\" for usage.\n", called(), err, cmd.CommandPath())
 		return exitUsage
 	}
 }
@@ -69,13 +70,16 @@ The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then ac
   arc-hookjob run
 
 Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
+"arc-hookjob completion --help" tells how a shell completes all of this.
 
 ` + exitHelp,
-		Version:       version.String(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Version:           version.String(),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
+		SilenceUsage:      true,
+		SilenceErrors:     true,
 	}
 	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
+	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart")
 	nameAsCalled(root)
 	return root
 }

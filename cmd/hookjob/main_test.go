@@ -49,24 +49,26 @@ func TestWrongUsage(t *testing.T) {
 		env    string // NAME=value
 		stderr string
 	}{
-		"a scope that is none":          {[]string{"plan", "--scope", "cluster"}, "", `--scope "cluster": must be controller, scale-set or legacy`},
+		"a scope that is none":          {[]string{"plan", "--scope", "cluster"}, "", `invalid argument "cluster" for "--scope" flag: must be controller, scale-set or legacy`},
 		"a Job without its namespace":   {[]string{"plan", "--job", "j"}, "", "need --release-namespace"},
 		"a release without namespace":   {[]string{"plan", "--release", "r"}, "", "need --release-namespace"},
 		"releases of legacy runners":    {[]string{"plan", "--scope", "legacy", "--scale-sets", "uninstall"}, "", "does not go with --scope legacy"},
 		"a scale set without namespace": {[]string{"plan", "--scope", "scale-set", "--scale-set", "s"}, "", "need --release-namespace"},
-		"two names of the release":      {[]string{"plan", "-n", "ns", "--job", "j", "--release", "r"}, "", "--job and --release both name the release; give one"},
+		"two names of the release":      {[]string{"plan", "--release-namespace", "ns", "--job", "j", "--release", "r"}, "", "--job and --release both name the release; give one"},
 		"proof of what":                 {[]string{"plan", "--require-uninstalling"}, "", "--require-uninstalling needs --job or --release"},
-		"which scale set":               {[]string{"plan", "--scope", "scale-set", "-n", "ns"}, "", "needs --job, --release or --scale-set, to know which"},
+		"which scale set":               {[]string{"plan", "--scope", "scale-set", "--release-namespace", "ns"}, "", "needs --job, --release or --scale-set, to know which"},
 		"no grace":                      {[]string{"plan", "--grace", "0s"}, "", "--grace 0s: must be more than 0"},
 		"no budget":                     {[]string{"run", "--yes", "--budget", "-1s"}, "", "--budget -1s: must be more than 0"},
-		"an output that is none":        {[]string{"plan", "--output", "yaml"}, "", `--output "yaml": must be table or json`},
-		"a log that is none":            {[]string{"run", "--yes", "--log-format", "xml"}, "", `--log-format "xml": must be auto, console or json`},
+		"an output that is none":        {[]string{"plan", "--output", "yaml"}, "", `"-o, --output" flag: must be table or json`},
+		"a log that is none":            {[]string{"run", "--yes", "--log-format", "xml"}, "", `invalid argument "xml" for "--log-format" flag: must be auto, console or json`},
 		"an argument":                   {[]string{"run", "arc"}, "", `unknown command "arc"`},
 		"an unknown flag":               {[]string{"run", "--force"}, "", "unknown flag: --force"},
 		"an unknown command":            {[]string{"destroy"}, "", `unknown command "destroy"`},
 		"a bad value in the environment": {
 			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE="soon"`,
 		},
+		"a bad choice in the environment":  {[]string{"plan"}, "ARC_CLEANUP_SCALE_SETS=keep", "must be refuse, uninstall or delete"},
+		"a namespace and a release":        {[]string{"plan", "--release", "arc", "-n", "arc-systems"}, "", "a release's namespace is --release-namespace"},
 		"a bad combination by environment": {[]string{"plan"}, "ARC_CLEANUP_SCOPE=scale-set", "need --release-namespace"},
 		"enrol without a namespace":        {[]string{"enrol", "arc"}, "", "--namespace is needed"},
 		"enrol what":                       {[]string{"enrol", "-n", "ns"}, "", "give the RELEASE"},
@@ -76,12 +78,12 @@ func TestWrongUsage(t *testing.T) {
 		"enrol under a name that is none":  {[]string{"enrol", "Arc_", "-n", "ns"}, "", `release name "Arc_"`},
 		"unenrol without a namespace":      {[]string{"unenrol", "arc"}, "", "--namespace is needed"},
 		"unenrol what":                     {[]string{"unenrol", "-n", "ns"}, "", "accepts 1 arg(s)"},
-		"a status that is none":            {[]string{"status", "-o", "yaml"}, "", `--output "yaml": must be table or json`},
+		"a status that is none":            {[]string{"status", "-o", "yaml"}, "", `"-o, --output" flag: must be table or json`},
 		"an enrolled hook with values":     {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-", "--set", "x=1"}, "", "--hooks is a hook with its values"},
 		"an enrolled hook that is none":    {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-"}, "", "--hooks -: reading the hook"},
 		"an upgrade without a terminal":    {[]string{"upgrade", "--version", "2"}, "", "there is no terminal to ask on: give --yes"},
 		"an upgrade that leaves runners":   {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: they would keep the CRDs"},
-		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `--busy-runners "kill": must be wait, refuse or force`},
+		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `"--busy-runners" flag: must be wait, leave, refuse or force`},
 		"an upgrade without time":          {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
 		"an upgrade of something":          {[]string{"upgrade", "arc"}, "", `unknown command "arc"`},
 		"by hand without a terminal":       {[]string{"run"}, "", "there is no terminal to ask on: give --yes"},
@@ -113,28 +115,28 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 		want cleanup.Options
 	}{
 		"by hand": {nil, nil, byHand},
-		"the hook asks for proof": {[]string{"--job", "j", "-n", "ns"}, nil, change(func(o *cleanup.Options) {
+		"the hook asks for proof": {[]string{"--job", "j", "--release-namespace", "ns"}, nil, change(func(o *cleanup.Options) {
 			o.Job, o.ReleaseNamespace, o.RequireUninstalling = "j", "ns", true
 		})},
-		"unless told not to": {[]string{"--job", "j", "-n", "ns", "--require-uninstalling=false"}, nil, change(func(o *cleanup.Options) {
+		"unless told not to": {[]string{"--job", "j", "--release-namespace", "ns", "--require-uninstalling=false"}, nil, change(func(o *cleanup.Options) {
 			o.Job, o.ReleaseNamespace = "j", "ns"
 		})},
 		"also by the environment": {[]string{"--job", "j"}, map[string]string{"ARC_CLEANUP_RELEASE_NAMESPACE": "ns", "ARC_CLEANUP_REQUIRE_UNINSTALLING": "false"}, change(func(o *cleanup.Options) {
 			o.Job, o.ReleaseNamespace = "j", "ns"
 		})},
-		"by hand, a release needs no proof": {[]string{"--release", "r", "-n", "ns"}, nil, change(func(o *cleanup.Options) {
+		"by hand, a release needs no proof": {[]string{"--release", "r", "--release-namespace", "ns"}, nil, change(func(o *cleanup.Options) {
 			o.Release, o.ReleaseNamespace = "r", "ns"
 		})},
 		"the flag beats the environment": {[]string{"--grace", "5s"}, map[string]string{"ARC_CLEANUP_GRACE": "9s", "ARC_CLEANUP_WATCH_NAMESPACE": "w"}, change(func(o *cleanup.Options) {
 			o.Grace, o.WatchNamespace = 5*time.Second, "w"
 		})},
-		"the listeners are beside the scale set": {[]string{"--scope", "scale-set", "-n", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
+		"the listeners are beside the scale set": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
 			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "ns", []string{"a", "b"}
 		})},
 		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *cleanup.Options) {
 			o.ScaleSets, o.BusyRunners = cleanup.DeleteScaleSets, cleanup.ForceBusy
 		})},
-		"unless told where": {[]string{"--scope", "scale-set", "-n", "ns", "--scale-set", "a", "--scale-set", "b", "--controller-namespace", "c"}, nil, change(func(o *cleanup.Options) {
+		"unless told where": {[]string{"--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a", "--scale-set", "b", "--controller-namespace", "c"}, nil, change(func(o *cleanup.Options) {
 			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "c", []string{"a", "b"}
 		})},
 	}
@@ -432,7 +434,7 @@ func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := command(t.Context(), nil, "run", "--job", "hook", "-n", "systems", "--require-uninstalling=false", "--log-format", "json", "--kubeconfig", test.api.kubeconfig(t))
+			got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--log-format", "json", "--kubeconfig", test.api.kubeconfig(t))
 			if got.code != test.code || strings.Contains(got.stderr, "the Job's start is unknown") != test.warn {
 				t.Errorf("exit code %d, want %d:\n%s", got.code, test.code, got.stderr)
 			}
@@ -446,7 +448,7 @@ func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 func TestAJobNeedsProof(t *testing.T) {
 	t.Parallel()
 	a := withCRDs()
-	got := command(t.Context(), nil, "run", "--job", "hook", "-n", "systems", "--kubeconfig", a.kubeconfig(t))
+	got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--kubeconfig", a.kubeconfig(t))
 	if got.code != exitRefused || !strings.Contains(got.stderr, "no proof that anything is being uninstalled") || len(a.deleted) > 0 {
 		t.Errorf("exit code %d, deleted %q:\n%s", got.code, a.deleted, got.stderr)
 	}
@@ -465,7 +467,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.api.with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": time.Now().Format(time.RFC3339)}})
-			got := command(t.Context(), nil, "run", "--job", "hook", "-n", "systems", "--require-uninstalling=false", "--kubeconfig", test.api.kubeconfig(t))
+			got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--kubeconfig", test.api.kubeconfig(t))
 			if len(test.api.events) != 1 {
 				t.Fatalf("%d events:\n%s", len(test.api.events), got.stderr)
 			}

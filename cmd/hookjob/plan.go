@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
@@ -26,20 +27,21 @@ func newPlan() *cobra.Command {
 
 ` + exitHelp,
 		Example: `  arc-hookjob plan
+
+  # What would the uninstall of the controller do that takes the scale sets along?
+  arc-hookjob plan --scale-sets uninstall
+
+  # What holds one namespace that hangs in Terminating?
+  arc-hookjob plan --namespace arc-runners
+
   arc-hookjob plan --output json | jq '.phases[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd); err != nil {
-				return err
-			}
 			if err := t.takeHelmNamespace(cmd.Flags()); err != nil {
 				return err
 			}
 			if err := t.complete(cmd.Flags()); err != nil {
 				return err
-			}
-			if output != "table" && output != "json" {
-				return fmt.Errorf("--output %q: must be table or json", output)
 			}
 			client, err := t.connect()
 			if err != nil {
@@ -65,7 +67,7 @@ func newPlan() *cobra.Command {
 		},
 	}
 	t.register(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	cli.OneOf(cmd.Flags(), &output, "output", "o", "table", "form of the plan", "table", "json")
 	return cmd
 }
 

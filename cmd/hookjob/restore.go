@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
+
+// restoreTime bounds the writes of as many AutoscalingRunnerSets as fit into a
+// Secret.
+const restoreTime = 2 * time.Minute
 
 func newRestore() *cobra.Command {
 	var (
@@ -24,26 +30,26 @@ before; Roles and Secrets of the scale sets' Helm releases are not in a backup.
 kubectl does the same:
 
   kubectl get secret SECRET -o jsonpath='{.data.autoscalingrunnersets\.yaml\.gz}' |
-    base64 -d | gunzip | kubectl apply -f -`,
+    base64 -d | gunzip | kubectl apply -f -
+
+` + exitHelp,
 		Example: `  kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup
   arc-hookjob restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd); err != nil {
-				return err
-			}
 			if from == "" {
 				return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
 			}
 			client, err := t.connect()
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
-				return exitError(exitFailed)
+				return failed(cmd, err)
 			}
 			if namespace == "" {
 				namespace = client.Namespace
 			}
-			restored, err := cleanup.Restore(cmd.Context(), client, namespace, from)
+			ctx, cancel := context.WithTimeout(cmd.Context(), restoreTime)
+			defer cancel()
+			restored, err := cleanup.Restore(ctx, client, namespace, from)
 			for _, r := range restored {
 				became := "restored"
 				if r.Existed {
@@ -52,8 +58,7 @@ kubectl does the same:
 				fmt.Fprintf(cmd.OutOrStdout(), "autoscalingrunnerset.actions.github.com/%s in namespace %s: %s\n", r.Name, r.Namespace, became)
 			}
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
-				return exitError(exitFailed)
+				return failed(cmd, err)
 			}
 			return nil
 		},

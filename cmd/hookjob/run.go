@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
@@ -67,7 +68,10 @@ By hand it prints the plan and asks first; without a terminal it needs --yes.
   arc-hookjob run --namespace arc-runners
 
   # An uninstall whose hook could not run: prove it by the release's own record
-  arc-hookjob run --release arc -n arc-systems --require-uninstalling`,
+  arc-hookjob run --release arc --release-namespace arc-systems --require-uninstalling
+
+  # In a script: no question, what was done as a document, a quarter of an hour for it
+  arc-hookjob run --yes --budget 15m --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -79,16 +83,13 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.target.register(fs)
 	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
-	fs.StringVar(&f.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal and json elsewhere")
-	fs.StringVar(&f.onResidue, "on-residue", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails")
-	fs.StringVarP(&f.output, "output", "o", "text", "text, or json for the report as a document on standard output; the log is on standard error")
+	registerLogFormat(fs, &f.logFormat)
+	cli.OneOf(fs, &f.onResidue, "on-residue", "", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails", failOnResidue, warnOnResidue)
+	cli.OneOf(fs, &f.output, "output", "o", "text", "json is the report as a document on standard output; the log is on standard error", "text", "json")
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
 }
 
 func (f *runFlags) run(cmd *cobra.Command) error {
-	if err := fromEnvironment(cmd); err != nil {
-		return err
-	}
 	if err := f.takeHelmNamespace(cmd.Flags()); err != nil {
 		return err
 	}
@@ -98,16 +99,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if f.budget <= 0 {
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
 	}
-	if f.onResidue != failOnResidue && f.onResidue != warnOnResidue {
-		return fmt.Errorf("--on-residue %q: must be fail or warn", f.onResidue)
-	}
-	if f.output != "text" && f.output != "json" {
-		return fmt.Errorf("--output %q: must be text or json", f.output)
-	}
-	console, err := isConsole(f.logFormat, cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
+	console := isConsole(f.logFormat, cmd.ErrOrStderr())
 	log := newLogger(console, cmd.ErrOrStderr())
 	if console && isTerminal(cmd.ErrOrStderr()) {
 		progress := &bar{out: cmd.ErrOrStderr()}
@@ -255,16 +247,12 @@ func ask(cmd *cobra.Command) (bool, error) {
 	return false, exitError(exitRefused)
 }
 
-func isConsole(format string, w io.Writer) (bool, error) {
-	switch format {
-	case "auto":
-		return isTerminal(w), nil
-	case "console":
-		return true, nil
-	case "json":
-		return false, nil
-	}
-	return false, fmt.Errorf("--log-format %q: must be auto, console or json", format)
+func registerLogFormat(fs *pflag.FlagSet, format *string) {
+	cli.OneOf(fs, format, "log-format", "", "auto", "form of the log; auto is console on a terminal and json elsewhere", "auto", "console", "json")
+}
+
+func isConsole(format string, w io.Writer) bool {
+	return format == "console" || format == "auto" && isTerminal(w)
 }
 
 func newLogger(console bool, w io.Writer) zerolog.Logger {

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
@@ -41,12 +42,6 @@ is stuck. It writes nothing.
   arc-hookjob status --output json | jq '.releases[] | select(.hook.state != "present")'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := fromEnvironment(cmd); err != nil {
-				return err
-			}
-			if output != "table" && output != "json" {
-				return fmt.Errorf("--output %q: must be table or json", output)
-			}
 			q := status.Query{Namespace: namespace, Options: optionsOf}
 			if len(args) == 1 {
 				q.Release = args[0]
@@ -88,7 +83,7 @@ is stuck. It writes nothing.
 	fs := cmd.Flags()
 	c.register(fs)
 	fs.StringVarP(&namespace, "namespace", "n", "", "namespace of the releases; default all")
-	fs.StringVarP(&output, "output", "o", "table", "table or json")
+	cli.OneOf(fs, &output, "output", "o", "table", "form of the status", "table", "json")
 	return cmd
 }
 

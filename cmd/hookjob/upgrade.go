@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
 )
@@ -21,7 +22,7 @@ type upgradeFlags struct {
 	cluster
 	request     upgrade.Request
 	helm        string
-	busyRunners string
+	busyRunners cleanup.BusyRunnersPolicy
 	grace       time.Duration
 	budget      time.Duration
 	timeout     time.Duration
@@ -65,20 +66,18 @@ plan and asks first; without a terminal it needs --yes.
 	fs.StringVar(&f.request.Chart, "chart", "", "chart of the controller: a folder, an archive, or an oci:// reference; default ARC's own")
 	fs.StringVar(&f.request.ScaleSetChart, "scale-set-chart", "", "chart of the scale sets, in the same way")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
-	fs.StringVar(&f.busyRunners, "busy-runners", string(cleanup.WaitForBusy), "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)")
+	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", cleanup.WaitForBusy, "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
+		cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy)
 	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
 	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "time for draining and uninstalling, jobs of runners included")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm's, such as for the new controller")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, and write nothing")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed without a terminal")
-	fs.StringVar(&f.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal and json elsewhere")
+	registerLogFormat(fs, &f.logFormat)
 	return cmd
 }
 
 func (f *upgradeFlags) run(cmd *cobra.Command) error {
-	if err := fromEnvironment(cmd); err != nil {
-		return err
-	}
 	console, err := f.complete(cmd)
 	if err != nil {
 		return err
@@ -93,7 +92,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 			Binary:     cmp.Or(f.helm, os.Getenv("HELM_BIN"), "helm"),
 			Kubeconfig: f.kubeconfig, Context: client.Context, Timeout: f.timeout,
 		},
-		BusyRunners: cleanup.BusyRunnersPolicy(f.busyRunners), Grace: f.grace, Budget: f.budget,
+		BusyRunners: f.busyRunners, Grace: f.grace, Budget: f.budget,
 		Log: newLogger(console, cmd.ErrOrStderr()),
 	}
 	dir, err := os.MkdirTemp("", "arc-cleanup-upgrade-")
@@ -117,12 +116,8 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 
 // complete checks what the flags say. Its errors are wrong usage.
 func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
-	switch cleanup.BusyRunnersPolicy(f.busyRunners) {
-	case cleanup.WaitForBusy, cleanup.RefuseBusy, cleanup.ForceBusy:
-	case cleanup.LeaveBusy:
+	if f.busyRunners == cleanup.LeaveBusy {
 		return false, errors.New("--busy-runners leave: they would keep the CRDs, which have to go; must be wait, refuse or force")
-	default:
-		return false, fmt.Errorf("--busy-runners %q: must be wait, refuse or force", f.busyRunners)
 	}
 	for name, d := range map[string]time.Duration{"grace": f.grace, "budget": f.budget, "timeout": f.timeout} {
 		if d <= 0 {
@@ -132,7 +127,7 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
 		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
 	}
-	return isConsole(f.logFormat, cmd.ErrOrStderr())
+	return isConsole(f.logFormat, cmd.ErrOrStderr()), nil
 }
 
 // plan looks, plans, tries what can be tried, and asks. Without a plan or an error

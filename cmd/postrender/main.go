@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/postrender"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
@@ -140,23 +141,24 @@ the release's record, from inside the cluster, as soon as Helm has written it.
 
 ` + exitHelp
 
-const examples = `  helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller \
-    --post-renderer arc-postrender
-  helm install arc ... --post-renderer arc-postrender \
+const examples = `  ARC=oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller
+  helm install arc $ARC --namespace arc-systems --create-namespace --post-renderer arc-postrender
+
+  # The hook's image from a registry of your own; each word is an argument of its own
+  helm upgrade arc $ARC --namespace arc-systems --post-renderer arc-postrender \
     --post-renderer-args=--set --post-renderer-args=image.repository=registry.example/arc-hookjob
 
   # Helm 4 says no more than "exited with error": why?
   export ARC_CLEANUP_LOG_FILE=/tmp/arc-postrender.log
-  helm install arc ... --post-renderer arc-postrender || cat $ARC_CLEANUP_LOG_FILE
+  helm install arc $ARC --namespace arc-systems --post-renderer arc-postrender || cat $ARC_CLEANUP_LOG_FILE
 
   # What would it do?
-  helm template arc ... | arc-postrender --check --helm 4`
+  helm template arc $ARC --namespace arc-systems | arc-postrender --check --namespace arc-systems`
 
 // newCommand makes the command, which explains what it did.
 func newCommand(explanation *string) *cobra.Command {
 	var o postrender.Options
 	var valueFiles, set, setString []string
-	var helm string
 
 	cmd := &cobra.Command{
 		Use:           "arc-postrender [flags] < manifests > manifests",
@@ -175,11 +177,6 @@ func newCommand(explanation *string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if file, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 				return usageError{errors.New("stdin is a terminal; rendered manifests are read from it")}
-			}
-			switch o.Helm = postrender.Helm(helm); o.Helm {
-			case postrender.HelmUnknown, postrender.Helm3, postrender.Helm4:
-			default:
-				return usageError{fmt.Errorf("--helm %s: 3 or 4", helm)}
 			}
 			if o.Values, err = hook.Values(valueFiles, set, setString); err != nil {
 				return usageError{err}
@@ -206,9 +203,10 @@ func newCommand(explanation *string) *cobra.Command {
 	flags.StringArrayVar(&setString, "set-string", nil, "the same, always a string (repeatable)")
 	flags.StringVar(&o.Release, "release", "", "name of the release (default: what ARC's objects say)")
 	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release (default: that of ARC's objects, then $HELM_NAMESPACE)")
-	flags.StringVar(&helm, "helm", "", "which Helm reads the output, 3 or 4 (default: what the input says)")
+	cli.OneOf(flags, &o.Helm, "helm", "", postrender.HelmUnknown, "which Helm reads the output (default: what the input says)", postrender.Helm3, postrender.Helm4)
 	flags.BoolVar(&o.Check, "check", false, "say what would be added, instead of writing manifests")
 	// For the help and the parser; openLog has read it by then.
 	flags.String(logFile, "", "file to append what was added, or the error, to (default: $"+logFileVariable+")")
+	cli.Finish(cmd, "values", logFile)
 	return cmd
 }

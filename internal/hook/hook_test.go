@@ -13,16 +13,13 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
+const chartDir = "../../charts/arc-cleanup"
+
 var arcRelease = Release{Name: "arc", Namespace: "arc-systems"}
 
+// TestRender renders every variant of the chart's values.
 func TestRender(t *testing.T) {
-	tests := map[string]map[string]any{
-		"controller":       nil,
-		"single-namespace": {"watchNamespace": "runners"},
-		"scale-set":        {"scope": "scale-set", "controllerNamespace": "controllers"},
-		"legacy":           {"scope": "legacy"},
-	}
-	for name, values := range tests {
+	for name, values := range variants(t) {
 		t.Run(name, func(t *testing.T) {
 			got := documents(t, values)
 			golden(t, name, got)
@@ -44,6 +41,25 @@ func documents(t *testing.T, values map[string]any) string {
 		out.WriteString("---\n# Source: " + h.Path + "\n" + h.Manifest + "\n")
 	}
 	return out.String()
+}
+
+// variants are the values of the chart's folder ci, by the files' names.
+func variants(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	const suffix = "-values.yaml"
+	files, err := filepath.Glob(filepath.Join(chartDir, "ci", "*"+suffix))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no values in %s/ci: %v", chartDir, err)
+	}
+	out := map[string]map[string]any{}
+	for _, file := range files {
+		values, err := Values([]string{file}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimSuffix(filepath.Base(file), suffix)] = values
+	}
+	return out
 }
 
 func golden(t *testing.T, name, got string) {

@@ -224,7 +224,7 @@ func (d *demo) helm(ctx context.Context, show bool, args ...string) error {
 	if d.kubeContext != "" {
 		args = append(args, "--kube-context", d.kubeContext)
 	}
-	fmt.Printf("   $ helm %s\n", strings.ReplaceAll(strings.Join(args, " "), d.product.ARCChart("")+string(filepath.Separator), ""))
+	fmt.Println("   " + styled(green, "$") + " " + styled(bold, "helm "+strings.ReplaceAll(strings.Join(args, " "), d.product.ARCChart("")+string(filepath.Separator), "")))
 	begun := time.Now()
 	out, err := d.product.Helm(ctx, 4, d.kubeconfig, args...).CombinedOutput()
 	if err != nil {
@@ -233,10 +233,14 @@ func (d *demo) helm(ctx context.Context, show bool, args ...string) error {
 	if show {
 		// Helm 4 prints a hook's log as one quoted line.
 		for _, line := range strings.Split(strings.ReplaceAll(string(bytes.TrimSpace(out)), `\n`, "\n"), "\n") {
-			fmt.Printf("     %s\n", strings.TrimSuffix(strings.TrimPrefix(line, `level=INFO msg="`), `"`))
+			line = strings.TrimSuffix(strings.TrimPrefix(line, `level=INFO msg="`), `"`)
+			if strings.HasPrefix(line, "done: ") {
+				line = styled(green, line)
+			}
+			fmt.Println("     " + line)
 		}
 	}
-	fmt.Printf("     (%.1f s)\n", time.Since(begun).Seconds())
+	fmt.Println(styled(faint, fmt.Sprintf("     (%.1f s)", time.Since(begun).Seconds())))
 	return nil
 }
 
@@ -314,4 +318,27 @@ func poll(ctx context.Context, what string, done func() (bool, error)) error {
 	}
 }
 
-func say(text string) { _, _ = io.WriteString(os.Stdout, "\n"+text+"\n") }
+func say(text string) { _, _ = io.WriteString(os.Stdout, "\n"+styled(bold, text)+"\n") }
+
+// Escape sequences (ECMA-48, SGR) of how text looks.
+const (
+	bold  = "1"
+	faint = "2"
+	green = "32"
+)
+
+// styled is a text in colour, for a terminal or when asked for.
+func styled(code, text string) string {
+	if !coloured {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+var coloured = func() bool {
+	if os.Getenv("CLICOLOR_FORCE") != "" {
+		return true
+	}
+	info, err := os.Stdout.Stat()
+	return os.Getenv("NO_COLOR") == "" && err == nil && info.Mode()&os.ModeCharDevice != 0
+}()

@@ -121,7 +121,7 @@ func TestBusyPolicies(t *testing.T) {
 
 	byHand := func(policy string) (string, int) {
 		t.Helper()
-		return l.hookjob("run", "--yes", "--release", "arc", "-n", controllerNamespace, "--grace", "3s", "--busy-runners", policy)
+		return l.hookjob("run", "--yes", "--release", "arc", "--release-namespace", controllerNamespace, "--grace", "3s", "--busy-runners", policy)
 	}
 	if out, code := byHand("leave"); code != 0 || !strings.Contains(lastLine(out), `"verdict":"done"`) {
 		t.Errorf("leave: exit code %d", code)

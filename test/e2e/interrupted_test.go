@@ -135,7 +135,7 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 			l.restartAPIServer()
 			l.GitHub().SetMode(github.OK)
 		}
-	}, "--scope", "scale-set", "--release", "runners", "-n", runnerNamespace, "--controller-namespace", controllerNamespace)
+	}, "--scope", "scale-set", "--release", "runners", "--release-namespace", runnerNamespace, "--controller-namespace", controllerNamespace)
 	if code != 0 || last.Verdict != "done" || !restarted {
 		t.Errorf("exit code %d, %+v", code, last)
 	}

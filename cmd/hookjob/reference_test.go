@@ -1,0 +1,129 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+)
+
+// commands are all that a user sees, by their path.
+func commands() map[string]*cobra.Command {
+	out := map[string]*cobra.Command{}
+	var add func(*cobra.Command)
+	add = func(cmd *cobra.Command) {
+		if !cmd.Hidden {
+			out[cmd.CommandPath()] = cmd
+		}
+		for _, sub := range cmd.Commands() {
+			add(sub)
+		}
+	}
+	add(newRoot())
+	return out
+}
+
+// TestGeneratedReference holds docs/arc-hookjob.md against the commands.
+func TestGeneratedReference(t *testing.T) {
+	golden(t, filepath.Join("..", "..", "..", "docs", "arc-hookjob.md"), cli.Reference(newRoot(), environment))
+}
+
+// Every command explains itself, and what it shows as an example is right.
+func TestEveryCommandHasExamples(t *testing.T) {
+	for path, cmd := range commands() {
+		if cmd.Runnable() && path != "arc-hookjob version" && (cmd.Example == "" || cmd.Long == "" || !strings.Contains(cmd.Long, "Exit codes:")) {
+			t.Errorf("%s has no example, no long help, or no exit codes", path)
+		}
+		for line := range strings.Lines(strings.ReplaceAll(cmd.Example, "\\\n", " ")) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " | ")
+			words := strings.Fields(line)
+			if len(words) == 0 || words[0] != "arc-hookjob" {
+				continue
+			}
+			root := newRoot()
+			of, rest, err := root.Find(words[1:])
+			if err != nil || of.CommandPath() != path {
+				t.Errorf("%s: example %q is of %s, %v", path, line, of.CommandPath(), err)
+				continue
+			}
+			if err := of.ParseFlags(rest); err != nil {
+				t.Errorf("%s: example %q: %v", path, line, err)
+			} else if err := of.ValidateArgs(of.Flags().Args()); err != nil {
+				t.Errorf("%s: example %q: %v", path, line, err)
+			}
+		}
+	}
+}
+
+// One flag is one thing: wherever its name is used it has the same shorthand and
+// takes the same sort of value, and one letter is always the same flag.
+func TestFlagsAreConsistent(t *testing.T) {
+	type flag struct{ shorthand, kind string }
+	flags, letters := map[string]flag{}, map[string]string{}
+	for path, cmd := range commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			got := flag{f.Shorthand, f.Value.Type()}
+			if f.Name == "output" {
+				got.kind = "" // what there is besides json differs
+			}
+			if want, ok := flags[f.Name]; ok && want != got {
+				t.Errorf("%s: --%s is %+v, elsewhere %+v", path, f.Name, got, want)
+			}
+			flags[f.Name] = got
+			if name, ok := letters[f.Shorthand]; ok && name != f.Name && f.Shorthand != "" {
+				t.Errorf("%s: -%s is --%s, elsewhere --%s", path, f.Shorthand, f.Name, name)
+			}
+			letters[f.Shorthand] = f.Name
+			if !regexp.MustCompile(`^[a-z]|^[A-Z][a-zA-Z]* `).MatchString(f.Usage) || strings.HasSuffix(f.Usage, ".") {
+				t.Errorf("%s: --%s: the others' usage begins small and ends without a full stop: %q", path, f.Name, f.Usage)
+			}
+		})
+	}
+}
+
+func TestCompletionOfWords(t *testing.T) {
+	for path, cmd := range commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			choice, ok := f.Value.(interface{ Words() []string })
+			if !ok {
+				return
+			}
+			got := command(t.Context(), nil, slices.Concat([]string{cobra.ShellCompRequestCmd}, strings.Fields(path)[1:], []string{"--" + f.Name, ""})...)
+			want := strings.Join(choice.Words(), "\n") + "\n:4\n"
+			if diff := cmp.Diff(want, got.stdout); diff != "" || got.code != exitDone {
+				t.Errorf("%s --%s: exit code %d\n%s", path, f.Name, got.code, diff)
+			}
+		})
+	}
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if got := command(t.Context(), nil, "completion", shell); got.code != exitDone || !strings.Contains(got.stdout, "arc-hookjob") {
+			t.Errorf("completion %s: exit code %d, stderr %q", shell, got.code, got.stderr)
+		}
+	}
+}
+
+// The page says what to do about every exit code, and knows no other.
+func TestTroubleshootingHasTheExitCodes(t *testing.T) {
+	codes := func(text, pattern string) []string {
+		var out []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			out = append(out, m[1])
+		}
+		return out
+	}
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(codes(exitHelp, `(?m)^  (\d+) `), codes(string(page), `(?m)^\| (\d+) \|`)); diff != "" {
+		t.Errorf("exit codes of the help (-) and of docs/troubleshooting.md (+):\n%s", diff)
+	}
+}

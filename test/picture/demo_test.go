@@ -1,0 +1,39 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestDemo draws a picture of the demo, as make picture does. The one in docs is
+// of another run: only the times in it may differ, and nobody compares them.
+func TestDemo(t *testing.T) {
+	demo := exec.CommandContext(t.Context(), "go", "run", "../demo")
+	demo.Env = append(os.Environ(), "CLICOLOR_FORCE=1", "KUBE_CONTEXT=")
+	demo.Stderr = os.Stderr
+	text, err := demo.Output()
+	if err != nil {
+		t.Fatalf("the demo: %v\n%s", err, text)
+	}
+	var out bytes.Buffer
+	if err := run(bytes.NewReader(text), &out, 120, "make demo"); err != nil {
+		t.Fatal(err)
+	}
+	wellFormed(t, out.Bytes())
+	drawn, err := os.ReadFile(filepath.Join("..", "..", "docs", "demo.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"Install ARC with Helm 4", "helm uninstall arc", "done: nothing of ARC is left", "De-registered at GitHub", "nothing held them"} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("the demo does not say %q:\n%s", part, text)
+		}
+		if !bytes.Contains(drawn, []byte(part)) {
+			t.Errorf("docs/demo.svg does not show %q: make picture", part)
+		}
+	}
+}
