@@ -83,6 +83,7 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
 	cd test && go test -p 1 -count=1 -timeout 40m ./...
+	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")

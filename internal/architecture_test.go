@@ -54,9 +54,13 @@ func TestDependenciesPointOneWay(t *testing.T) {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
 			"internal/kube", "internal/manifest", "internal/release", "internal/version",
 		},
+		"internal/upgrade": {
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/version",
+		},
 		"cmd/hookjob": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
-			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/version",
+			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/upgrade", "internal/version",
 		},
 	}
 	for pkg, allowed := range tests {

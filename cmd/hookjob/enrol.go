@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,7 @@ type enrolFlags struct {
 	files, set, setString []string
 	dryRun                bool
 	enroller              string
+	hooks                 string
 }
 
 func newEnrol() *cobra.Command {
@@ -64,6 +66,7 @@ hook: enrol that one again.
 	fs.StringArrayVar(&f.set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
 	fs.StringArrayVar(&f.setString, "set-string", nil, "the same, always a string (repeatable)")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	fs.StringVar(&f.hooks, "hooks", "", "file with a hook as Helm records it, which another release had, instead of a new one; - is standard input; a release with a hook keeps it")
 	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; waits for Helm, enrols, scales itself to zero")
 	return cmd
 }
@@ -102,6 +105,9 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 		return f.attend(cmd)
 	}
 	target := hook.Release{Name: args[0], Namespace: f.namespace}
+	if f.hooks != "" {
+		return f.put(cmd, target)
+	}
 	values, err := hook.Values(f.files, f.set, f.setString)
 	if err != nil {
 		return err
@@ -112,6 +118,30 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	}
 	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
 		return enrol.Enrol(ctx, c, target, values, f.dryRun)
+	})
+}
+
+// put enrols the hook that another release had.
+func (f *enrolFlags) put(cmd *cobra.Command, target hook.Release) error {
+	if len(f.files)+len(f.set)+len(f.setString) > 0 {
+		return errors.New("--hooks is a hook with its values; --values, --set and --set-string do not go with it")
+	}
+	var data []byte
+	var err error
+	if f.hooks == "-" {
+		data, err = io.ReadAll(cmd.InOrStdin())
+	} else {
+		data, err = os.ReadFile(f.hooks)
+	}
+	if err != nil {
+		return fmt.Errorf("--hooks: %w", err)
+	}
+	hooks, err := enrol.Parse(data)
+	if err != nil {
+		return fmt.Errorf("--hooks %s: %w", f.hooks, err)
+	}
+	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
+		return enrol.Put(ctx, c, target, hooks, f.dryRun)
 	})
 }
 

@@ -75,7 +75,7 @@ Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newRestore(), newVersion())
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
 	nameAsCalled(root)
 	return root
 }

@@ -237,7 +237,12 @@ func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, 
 	if len(plan.Phases) == 0 {
 		return false, nil
 	}
-	fmt.Fprint(out, "\nDo this? [y/N] ")
+	return ask(cmd)
+}
+
+// ask waits for a yes; anything else is a refusal.
+func ask(cmd *cobra.Command) (bool, error) {
+	fmt.Fprint(cmd.ErrOrStderr(), "\nDo this? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("reading the answer: %w", err)
@@ -246,7 +251,7 @@ func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, 
 	case "y", "yes":
 		return true, nil
 	}
-	fmt.Fprintln(out, "Nothing was written.")
+	fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written.")
 	return false, exitError(exitRefused)
 }
 

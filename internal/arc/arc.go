@@ -116,6 +116,9 @@ func Finalizers(names []string) (own, foreign []string) {
 const (
 	LabelPartOf   = "app.kubernetes.io/part-of"
 	LabelInstance = "app.kubernetes.io/instance"
+	// LabelVersion is the version of ARC. A controller deletes a scale set on which
+	// it is another one (controllers/actions.github.com/autoscalingrunnerset_controller.go).
+	LabelVersion = "app.kubernetes.io/version"
 
 	// LabelScaleSetName and LabelScaleSetNamespace name the AutoscalingRunnerSet
 	// an object belongs to.
