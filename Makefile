@@ -14,6 +14,9 @@ IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
+# Which tests of e2e-node, and how many runners it has cleared within the memory limit.
+RUN      ?=
+RUNNERS  ?= 20000
 # Numbers of runners for bench.
 N        ?= 500 5000 20000
 # Name of the cluster of cluster-up and cluster-down.
@@ -85,6 +88,11 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
 	cd test && go test -p 1 -count=1 -timeout 40m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
+
+# E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
+.PHONY: e2e-node
+e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
+	cd test/image && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")

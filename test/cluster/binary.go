@@ -51,6 +51,14 @@ var programs = map[string]program{
 		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", minutes: 2,
 		ldflags: kubernetesVersion,
 	},
+	"kube-scheduler": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", minutes: 1,
+		ldflags: kubernetesVersion,
+	},
+	"kubelet": {
+		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubelet", minutes: 2,
+		ldflags: kubernetesVersion,
+	},
 	"kubectl": {
 		folder: "kubectl", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
 		ldflags: kubernetesVersion,

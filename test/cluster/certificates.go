@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster/containers"
 )
 
 // An authority signs every certificate of one cluster, so that nobody mistakes
@@ -62,7 +64,7 @@ func (a *authority) issue(name string, groups ...string) (keyPair, error) {
 	template.DNSNames = []string{
 		"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
 	}
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)}
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1), net.ParseIP(containers.NodeAddress)}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return keyPair{}, fmt.Errorf("making the key of %s: %w", name, err)

@@ -1,6 +1,7 @@
 // Package cluster starts a Kubernetes cluster on loopback, without root or
 // containers: etcd, API server and controllers are built from source, and
-// Pods are processes of this machine. GitHub is a stand-in.
+// Pods are processes of this machine. GitHub is a stand-in. With root, on Linux,
+// Pods can have real containers instead.
 package cluster
 
 import (
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/arc-cleanup/arc-cleanup/test/cluster/containers"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/node"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/process"
@@ -34,6 +37,9 @@ type Options struct {
 	Dir string
 	// Images are what the node can run, by repository (without tag and digest).
 	Images map[string]Image
+	// Sandbox, if given, has the cluster with containerd and a kubelet instead,
+	// which pull their images and end with the sandbox, not with Stop.
+	Sandbox *containers.Sandbox
 	// Progress gets lines for people, while things are built.
 	Progress io.Writer
 }
@@ -57,6 +63,7 @@ type Cluster struct {
 	authority  *authority
 	accounts   keyPair // signs service accounts' tokens
 	etcd       string  // its address
+	host       string  // what API server and GitHub are reached at by Pods
 	port       string  // of the API server
 	apiServer  *server
 	admin      *rest.Config
@@ -66,24 +73,34 @@ type Cluster struct {
 	stop       sync.Once
 }
 
+// What a cluster is built of, for Binary.
+var (
+	ControlPlane  = []string{"etcd", "kube-apiserver", "kube-controller-manager"}
+	ContainerNode = []string{"kube-scheduler", "kubelet"} // with Options.Sandbox
+)
+
 // Start builds what is missing, and returns when the cluster is ready for
 // Pods. Nothing of it is left when this program ends, whichever way.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	c := &Cluster{dir: o.Dir, programs: map[string]string{}}
-	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager"} {
+	parts := ControlPlane
+	if o.Sandbox != nil {
+		parts = slices.Concat(ControlPlane, ContainerNode)
+	}
+	for _, name := range parts {
 		path, err := Binary(ctx, name, o.Progress)
 		if err != nil {
 			return nil, err
 		}
 		c.programs[name] = path
 	}
-	if err := c.start(ctx, o.Images); err != nil {
+	if err := c.start(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the cluster: %w", err), c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context, images map[string]Image) error {
+func (c *Cluster) start(ctx context.Context, o Options) error {
 	if err := c.makeDir(); err != nil {
 		return err
 	}
@@ -107,11 +124,7 @@ func (c *Cluster) start(ctx context.Context, images map[string]Image) error {
 	if err := c.startEtcd(ctx); err != nil {
 		return err
 	}
-	err = onFreePort(func(port string) error {
-		c.port = port
-		return c.startAPIServer(ctx, port)
-	})
-	if err != nil {
+	if err := c.placeAPIServer(ctx, o.Sandbox); err != nil {
 		return err
 	}
 	c.admin.Host = "https://127.0.0.1:" + c.port
@@ -121,9 +134,34 @@ func (c *Cluster) start(ctx context.Context, images map[string]Image) error {
 	if err := c.startControllerManager(); err != nil {
 		return err
 	}
-	if c.github, err = github.Start(); err != nil {
+	if c.github, err = github.Start(c.host); err != nil {
 		return err
 	}
+	if o.Sandbox != nil {
+		err = c.startContainers(ctx, o.Sandbox)
+	} else {
+		err = c.startNode(ctx, o.Images)
+	}
+	if err != nil {
+		return err
+	}
+	return c.awaitDefaultAccount(ctx)
+}
+
+// placeAPIServer starts it where Pods look for it.
+func (c *Cluster) placeAPIServer(ctx context.Context, sandbox *containers.Sandbox) error {
+	if sandbox != nil {
+		c.host, c.port = containers.NodeAddress, "443" // the Service's port
+		return c.startAPIServer(ctx, c.port)
+	}
+	c.host = "127.0.0.1"
+	return onFreePort(func(port string) error {
+		c.port = port
+		return c.startAPIServer(ctx, port)
+	})
+}
+
+func (c *Cluster) startNode(ctx context.Context, images map[string]Image) error {
 	logs, err := c.authority.serverTLS("node")
 	if err != nil {
 		return err
@@ -135,10 +173,7 @@ func (c *Cluster) start(ctx context.Context, images map[string]Image) error {
 		Keeper:  c.keeper,
 		LogsTLS: logs,
 	})
-	if err != nil {
-		return err
-	}
-	return c.awaitDefaultAccount(ctx)
+	return err
 }
 
 func (c *Cluster) makeDir() error {

@@ -138,10 +138,14 @@ func (c *Cluster) startAPIServer(ctx context.Context, port string) error {
 	if err != nil {
 		return err
 	}
+	bind := c.host
+	if bind != "127.0.0.1" {
+		bind = "0.0.0.0" // for Pods, and for us
+	}
 	s, err := c.launch("kube-apiserver",
 		"--etcd-servers="+c.etcd, "--etcd-cafile="+c.authority.file(),
 		"--etcd-certfile="+etcd.cert, "--etcd-keyfile="+etcd.key,
-		"--bind-address=127.0.0.1", "--secure-port="+port, "--advertise-address=127.0.0.1",
+		"--bind-address="+bind, "--secure-port="+port, "--advertise-address="+c.host,
 		"--endpoint-reconciler-type=none", // an endpoint on loopback is not allowed
 		"--tls-cert-file="+serving.cert, "--tls-private-key-file="+serving.key,
 		"--client-ca-file="+c.authority.file(),
@@ -166,11 +170,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, port string) error {
 }
 
 func (c *Cluster) startControllerManager() error {
-	config, err := c.clientConfig("system:kube-controller-manager")
-	if err != nil {
-		return err
-	}
-	kubeconfig, err := c.writeKubeconfig("kube-controller-manager", config)
+	kubeconfig, err := c.componentKubeconfig("system:kube-controller-manager")
 	if err != nil {
 		return err
 	}
@@ -184,6 +184,15 @@ func (c *Cluster) startControllerManager() error {
 		// With the default limits it takes long to get going.
 		"--kube-api-qps=1000", "--kube-api-burst=2000")
 	return err
+}
+
+// componentKubeconfig is for a part of Kubernetes, which has a user of its own.
+func (c *Cluster) componentKubeconfig(user string, groups ...string) (string, error) {
+	config, err := c.clientConfig(user, groups...)
+	if err != nil {
+		return "", err
+	}
+	return c.writeKubeconfig(user, config)
 }
 
 // healthy asks as a client whom every server of the cluster knows.

@@ -34,7 +34,7 @@ type Call struct {
 	Status int
 }
 
-// StandIn is a running server on loopback.
+// StandIn is a running server.
 type StandIn struct {
 	server   *http.Server
 	listener net.Listener
@@ -62,9 +62,9 @@ type runner struct {
 	Busy       bool   `json:"busy"`
 }
 
-// Start serves on a free port of 127.0.0.1.
-func Start() (*StandIn, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// Start serves on a free port of an address.
+func Start(host string) (*StandIn, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return nil, fmt.Errorf("starting the GitHub stand-in: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestModes(t *testing.T) {
-	s, err := Start()
+	s, err := Start("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestModes(t *testing.T) {
 
 // TestLegacyRunners: the REST API, with which the legacy controller removes runners.
 func TestLegacyRunners(t *testing.T) {
-	s, err := Start()
+	s, err := Start("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func up(ctx context.Context, s state, args []string) error {
 	}
 	defer unlock()
 	// What has to be built is built where it can be seen.
-	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager"} {
+	for _, name := range cluster.ControlPlane {
 		if _, err := cluster.Binary(ctx, name, os.Stderr); err != nil {
 			return err
 		}
