@@ -80,6 +80,7 @@ test-unit: ## Test without a cluster, in seconds
 	go test ./...
 	go -C tools/image test ./...
 	go -C tools/plugin test ./...
+	go -C tools/goreleaser test ./...
 
 .PHONY: test-chart
 test-chart: ## Test the chart with helm-unittest, and whether its README is that of its values
@@ -156,6 +157,11 @@ image-check: image-oci ## Build the image twice, and by its Dockerfile (Linux, r
 	else \
 	    echo "!!! NOT TESTED: the Dockerfile. That needs Linux, root, buildah and busybox-static." >&2; \
 	fi
+
+.PHONY: release-check
+release-check: ## Let GoReleaser check its configuration and build a snapshot (the first time it is built, a quarter of an hour)
+	go tool -modfile=tools/goreleaser/go.mod goreleaser check
+	go tool -modfile=tools/goreleaser/go.mod goreleaser release --snapshot --clean --skip=publish
 
 .PHONY: clean
 clean: ## Remove what was built in this folder; the cache of Kubernetes stays

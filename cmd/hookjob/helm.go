@@ -63,6 +63,25 @@ func helmOverrides(o *clientcmd.ConfigOverrides) {
 	o.Context.Namespace = helmNamespace()
 }
 
+// onlyHelmsContext is an error where Helm's flags say more about the cluster than a
+// context of the kubeconfig, which is all that upgrade hands to the Helm it runs:
+// the two would act on different clusters, or as different users.
+func onlyHelmsContext() error {
+	if !underHelm() {
+		return nil
+	}
+	for _, flag := range []struct{ name, variable string }{
+		{"--kube-apiserver", "HELM_KUBEAPISERVER"}, {"--kube-token", "HELM_KUBETOKEN"},
+		{"--kube-as-user", "HELM_KUBEASUSER"}, {"--kube-as-group", "HELM_KUBEASGROUPS"},
+		{"--kube-ca-file", "HELM_KUBECAFILE"}, {"--kube-tls-server-name", "HELM_KUBETLS_SERVER_NAME"},
+	} {
+		if os.Getenv(flag.variable) != "" {
+			return fmt.Errorf("upgrade runs Helm itself, with a kubeconfig and its context alone: put what %s says (or %s) into a kubeconfig", flag.name, flag.variable)
+		}
+	}
+	return nil
+}
+
 // helmNamespace is the namespace Helm would take, as by --namespace; "" where
 // Helm does not run the program.
 func helmNamespace() string {

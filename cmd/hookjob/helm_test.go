@@ -81,7 +81,13 @@ func TestHelmsGlobalFlagsReachThePlugin(t *testing.T) {
 	if got := (&cluster{context: "mine"}).overrides().CurrentContext; got != "mine" {
 		t.Errorf("--context does not beat Helm's: %s", got)
 	}
+	if err := onlyHelmsContext(); err == nil || !strings.Contains(err.Error(), "--kube-apiserver") {
+		t.Errorf("upgrade would act on another cluster: %v", err)
+	}
 	t.Setenv("HELM_PLUGIN_NAME", "")
+	if err := onlyHelmsContext(); err != nil {
+		t.Errorf("outside Helm: %v", err)
+	}
 	if diff := cmp.Diff(&clientcmd.ConfigOverrides{}, (&cluster{}).overrides()); diff != "" {
 		t.Errorf("outside Helm (-want +got):\n%s", diff)
 	}

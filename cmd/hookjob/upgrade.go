@@ -82,6 +82,9 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := onlyHelmsContext(); err != nil {
+		return err
+	}
 	client, err := f.connect()
 	if err != nil {
 		return failed(cmd, err)
@@ -208,7 +211,7 @@ func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *cle
 func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, plan *upgrade.Plan, s *upgrade.Stopped) error {
 	out := cmd.ErrOrStderr()
 	if s.Report != nil {
-		fmt.Fprintln(out, s.Report.Text(reportLines))
+		fmt.Fprintln(out, asCalled(s.Report.Text(reportLines)))
 	}
 	err := failed(cmd, s)
 	if s.Report != nil && s.Report.Verdict != cleanup.Done {
@@ -221,7 +224,7 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, plan *upg
 	}
 	fmt.Fprint(out, "\nRun the same command again to go on, or do by hand what is left:\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(out, "    %s\n", c)
+		fmt.Fprintf(out, "    %s\n", asCalled(c))
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -36,11 +37,11 @@ func run(m *testing.M) (int, error) {
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	plugins = filepath.Join(dir, "plugins")
 	plugin := filepath.Join(plugins, "arc-postrender")
-	renderer = filepath.Join(plugin, "bin", "arc-postrender")
+	renderer = filepath.Join(plugin, "bin", "arc-postrender-"+runtime.GOOS+"-"+runtime.GOARCH)
 	if _, err := goCommand("../..", "build", "-o", renderer, "./cmd/postrender"); err != nil {
 		return 0, err
 	}
-	manifest, err := os.ReadFile("../../plugin/plugin.yaml")
+	manifest, err := os.ReadFile("../../plugin/arc-postrender/plugin.yaml")
 	if err != nil {
 		return 0, err
 	}
