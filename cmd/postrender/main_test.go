@@ -20,7 +20,7 @@ metadata:
 `
 
 // unmarked has the marks of no Helm.
-var unmarked = anchor[:strings.Index(anchor, "  annotations:")]
+var unmarked, _, _ = strings.Cut(anchor, "  annotations:")
 
 func TestRun(t *testing.T) {
 	values := filepath.Join(t.TempDir(), "values.yaml")

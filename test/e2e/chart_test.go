@@ -200,7 +200,7 @@ func TestChartIsValid(t *testing.T) {
 // variant renders the chart with a file of values.
 func (l *lab) variant(major int, values string) []*unstructured.Unstructured {
 	l.Helper()
-	out, err := built.Helm(l.ctx, major, l.Kubeconfig(), "template", "arc", hookChart(), "--namespace", controllerNamespace, "--values", values).Output()
+	out, err := built.Helm(l.ctx, major, l.Kubeconfig(), "template", "arc", hookChart(), "--namespace", controllerNamespace, "--kube-version", "1.37", "--values", values).Output()
 	if err != nil {
 		l.Fatalf("helm template: %v", err)
 	}

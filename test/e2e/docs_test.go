@@ -73,6 +73,10 @@ func (r *reader) executions() []execution {
 			}
 			l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace, "--no-hooks")
 			l.hookjob("run", "--yes")
+			// Who made it takes it away.
+			if err := l.client.CoreV1().ConfigMaps(controllerNamespace).Delete(l.ctx, "arc-cleanup-off", metav1.DeleteOptions{}); err != nil {
+				l.Error(err)
+			}
 		}},
 
 		{block: "docs/troubleshooting.md#A cluster that is stuck today", before: disaster, exits: somethingToDo()},
