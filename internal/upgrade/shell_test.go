@@ -197,8 +197,8 @@ func TestResolve(t *testing.T) {
 	}{
 		"ARC's own": {Request{Version: "2"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: ScaleSetChart, Version: "2"}}, ""},
 		"a mirror": {
-			Request{"2", "oci://r/c", "oci://r/s"}, sets,
-			Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s", Version: "2"}}, "",
+			q: Request{"2", "oci://r/c", "oci://r/s"}, s: sets,
+			want: Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s", Version: "2"}},
 		},
 		"a folder and ARC's own": {Request{Version: "2", ScaleSetChart: "charts/x"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: here}}, ""},
 		"no scale sets":          {Request{Chart: "charts/x"}, Situation{Found: sets.Found[:1]}, Target{Controller: Chart{Ref: here}}, ""},
