@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,6 +95,7 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	if err := fromEnvironment(cmd); err != nil {
 		return err
 	}
+	f.namespace = cmp.Or(f.namespace, helmNamespace())
 	switch {
 	case f.namespace == "":
 		return errors.New("--namespace is needed: where the release is")
@@ -147,7 +149,7 @@ func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 	if err := fromEnvironment(cmd); err != nil {
 		return err
 	}
-	if f.namespace == "" {
+	if f.namespace = cmp.Or(f.namespace, helmNamespace()); f.namespace == "" {
 		return errors.New("--namespace is needed: where the release is")
 	}
 	target := hook.Release{Name: name, Namespace: f.namespace}
@@ -230,7 +232,7 @@ func (f *enrolFlags) attend(cmd *cobra.Command) error {
 
 // failed prints an error of the cluster and returns the exit code it has.
 func failed(cmd *cobra.Command, err error) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 	var (
 		unfit release.Unfit
 		state release.NotDeployed

@@ -89,6 +89,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if err := fromEnvironment(cmd); err != nil {
 		return err
 	}
+	if err := f.takeHelmNamespace(cmd.Flags()); err != nil {
+		return err
+	}
 	if err := f.complete(cmd.Flags()); err != nil {
 		return err
 	}
@@ -164,7 +167,7 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		}
 	}
 	if console {
-		fmt.Fprintln(cmd.ErrOrStderr(), r.Text(reportLines))
+		fmt.Fprintln(cmd.ErrOrStderr(), asCalled(r.Text(reportLines)))
 	} else {
 		logReport(log, r)
 		level := zerolog.InfoLevel
@@ -223,7 +226,7 @@ func (f *runFlags) exitCode(v cleanup.Verdict) int {
 func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, error) {
 	out := cmd.ErrOrStderr()
 	if !isTerminal(cmd.InOrStdin()) {
-		return false, errors.New("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `arc-hookjob plan` first)")
+		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
 	plan := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
