@@ -44,8 +44,8 @@ func Look(ctx context.Context, c *kube.Client) (Situation, error) {
 			s.Found = append(s.Found, *found)
 		}
 	})
-	if err = errors.Join(err, failed); err != nil {
-		return s, err
+	if err != nil || failed != nil {
+		return s, errors.Join(err, failed)
 	}
 	err = c.Each(ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		of := types.NamespacedName{Namespace: m.Annotations[arc.AnnotationReleaseNamespace], Name: m.Annotations[arc.AnnotationReleaseName]}

@@ -291,7 +291,7 @@ func (p *planner) again() {
 		} else {
 			p.install(r)
 		}
-		if len(r.Hooks) > 0 && !(whole && len(f.Hooks) > 0) {
+		if len(r.Hooks) > 0 && (!whole || len(f.Hooks) == 0) {
 			p.enrol(r)
 		}
 	}

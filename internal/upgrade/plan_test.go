@@ -21,14 +21,14 @@ func target(version string) Target {
 	return Target{chartOf("controller", version), chartOf("scale-set", version)}
 }
 
-func installed(namespace, name, version, status string) Found {
+func installed(namespace, name, status string) Found {
 	chart := "scale-set"
 	if namespace == "arc-systems" {
 		chart = "controller"
 	}
 	return Found{Status: status, Release: Release{
 		Namespace: namespace, Name: name, Controller: chart == "controller", Driver: "secret",
-		Chart: chartOf(chart, version).Is, Values: json.RawMessage(`{"of": "` + version + `"}`),
+		Chart: chartOf(chart, "1").Is, Values: json.RawMessage(`{"of": "1"}`),
 	}}
 }
 
@@ -45,8 +45,8 @@ func mixed(f Found) Found {
 	return f
 }
 
-func saved(version string, uninstalled bool, releases ...Found) *State {
-	s := &State{Target: target(version), Uninstalled: uninstalled}
+func saved(uninstalled bool, releases ...Found) *State {
+	s := &State{Target: target("2"), Uninstalled: uninstalled}
 	for _, f := range releases {
 		s.Releases = append(s.Releases, f.Release)
 	}
@@ -65,7 +65,7 @@ func steps(p *Plan) []string {
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	const deployed = release.Deployed
-	arc, runners, more := installed("arc-systems", "arc", "1", deployed), installed("a", "runners", "1", deployed), installed("b", "more", "1", deployed)
+	arc, runners, more := installed("arc-systems", "arc", deployed), installed("a", "runners", deployed), installed("b", "more", deployed)
 	now := func(f Found, version, status string) Found {
 		f.Chart.Version, f.Chart.AppVersion, f.Status = version, version, status
 		return f
@@ -98,46 +98,46 @@ func TestPlan(t *testing.T) {
 			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "install runners", "forget arc"},
 		},
 		"stopped after saving": {
-			s:    Situation{Saved: saved("2", false, arc, runners), Found: []Found{arc, runners}, Target: target("2")},
+			s:    Situation{Saved: saved(false, arc, runners), Found: []Found{arc, runners}, Target: target("2")},
 			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "install runners", "forget arc"},
 		},
 		"stopped while the controller went": {
-			s:    Situation{Saved: saved("2", false, arc, runners), Found: []Found{now(arc, "1", "uninstalling")}, Target: target("2")},
+			s:    Situation{Saved: saved(false, arc, runners), Found: []Found{now(arc, "1", "uninstalling")}, Target: target("2")},
 			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "install runners", "forget arc"},
 		},
 		"stopped before that was noted": {
-			s:    Situation{Saved: saved("2", false, arc, hooked(runners)), Target: target("2")},
+			s:    Situation{Saved: saved(false, arc, hooked(runners)), Target: target("2")},
 			want: []string{"save arc", "clean arc", "note arc", "install arc", "ready arc", "install runners", "enrol runners", "forget arc"},
 		},
 		"stopped before anything was installed": {
-			s:    Situation{Saved: saved("2", true, hooked(arc), runners), Target: target("2")},
+			s:    Situation{Saved: saved(true, hooked(arc), runners), Target: target("2")},
 			want: []string{"install arc", "ready arc", "enrol arc", "install runners", "forget arc"},
 		},
 		"stopped while the controller came": {
-			s:    Situation{Saved: saved("2", true, arc, runners), Found: []Found{now(arc, "2", "pending-install")}, Target: target("2")},
+			s:    Situation{Saved: saved(true, arc, runners), Found: []Found{now(arc, "2", "pending-install")}, Target: target("2")},
 			want: []string{"remove arc", "install arc", "ready arc", "install runners", "forget arc"},
 		},
 		"stopped before the hook was there": {
-			s:    Situation{Saved: saved("2", true, hooked(arc), runners), Found: []Found{now(arc, "2", deployed)}, Target: target("2")},
+			s:    Situation{Saved: saved(true, hooked(arc), runners), Found: []Found{now(arc, "2", deployed)}, Target: target("2")},
 			want: []string{"ready arc", "enrol arc", "install runners", "forget arc"},
 		},
 		"a scale set failed": {
 			s: Situation{
-				Saved: saved("2", true, hooked(arc), hooked(runners), more),
+				Saved: saved(true, hooked(arc), hooked(runners), more),
 				Found: []Found{hooked(now(arc, "2", deployed)), now(runners, "2", "failed")}, Target: target("2"),
 			},
 			want: []string{"ready arc", "remove runners", "install runners", "enrol runners", "install more", "forget arc"},
 		},
 		"stopped at the very end": {
 			s: Situation{
-				Saved: saved("2", true, hooked(arc), runners),
+				Saved: saved(true, hooked(arc), runners),
 				Found: []Found{hooked(now(arc, "2", deployed)), now(runners, "2", deployed)}, Target: target("2"),
 			},
 			want: []string{"ready arc", "forget arc"},
 		},
 		"another version in the second half": {
 			s: Situation{
-				Saved: saved("2", true, hooked(arc), runners),
+				Saved: saved(true, hooked(arc), runners),
 				Found: []Found{now(arc, "2", "failed")}, Target: target("1"),
 			},
 			want: []string{
@@ -152,7 +152,7 @@ func TestPlan(t *testing.T) {
 			s: Situation{Target: target("2")}, refused: []string{"no Helm release of ARC's controller"},
 		},
 		"two controllers": {
-			s:       Situation{Found: []Found{arc, installed("arc-systems", "other", "1", deployed)}, Target: target("2")},
+			s:       Situation{Found: []Found{arc, installed("arc-systems", "other", deployed)}, Target: target("2")},
 			refused: []string{"share the CRDs"},
 		},
 		"a release Helm is at": {
@@ -198,14 +198,14 @@ func TestPlan(t *testing.T) {
 // before, whenever it was stopped.
 func TestPlanKeeps(t *testing.T) {
 	t.Parallel()
-	before := hooked(installed("arc-systems", "arc", "1", release.Deployed))
-	set := hooked(installed("a", "runners", "1", release.Deployed))
-	changed := installed("arc-systems", "arc", "1", release.Deployed)
+	before := hooked(installed("arc-systems", "arc", release.Deployed))
+	set := hooked(installed("a", "runners", release.Deployed))
+	changed := installed("arc-systems", "arc", release.Deployed)
 	changed.Values = json.RawMessage(`{"of": "later"}`)
-	added := installed("b", "added", "1", release.Deployed)
+	added := installed("b", "added", release.Deployed)
 
 	// Saved; then somebody changed one release and added another.
-	p := NewPlan(Situation{Saved: saved("2", false, before, set), Found: []Found{added, changed}, Target: target("2")})
+	p := NewPlan(Situation{Saved: saved(false, before, set), Found: []Found{added, changed}, Target: target("2")})
 	got := map[string]Release{}
 	for _, r := range p.State.Releases {
 		got[r.Name] = r

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func upgrading() *Upgrade {
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	charts := Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "/with space/s"}}
-	arc, set := hooked(installed("arc-systems", "arc", "1", "deployed")), installed("a", "runners", "1", "deployed")
+	arc, set := hooked(installed("arc-systems", "arc", "deployed")), installed("a", "runners", "deployed")
 	set.Driver, set.ServerSide = "configmap", true
 	arc.WatchNamespace = "a"
 	charts.Controller.Is.Name, charts.ScaleSets.Is.Name = "controller", "scale-set"
@@ -34,17 +35,17 @@ func TestCommands(t *testing.T) {
 		at     = ` --context 'it'\''s'`
 		helmAt = ` --kube-context 'it'\''s'`
 		get    = `kubectl get secret arc-cleanup-upgrade --namespace arc-systems --output 'jsonpath={.data.`
-		print  = `\.gz}'` + at + ` | base64 -d | gunzip | `
+		out    = `\.gz}'` + at + ` | base64 -d | gunzip | `
 		run    = `arc-hookjob run --yes --release `
 		engine = ` --backup=false --budget 1m0s --grace 1s --`
 	)
 	all := []string{
 		run + `arc --release-namespace arc-systems` + engine + `scale-sets uninstall --watch-namespace a --busy-runners wait` + at,
 		`helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait --timeout 1m0s` + helmAt,
-		get + `values\.arc-systems\.arc` + print + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
+		get + `values\.arc-systems\.arc` + out + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
 		`kubectl wait --for condition=Established --timeout 1m0s crd/ephemeralrunners.actions.github.com crd/ephemeralrunnersets.actions.github.com crd/autoscalinglisteners.actions.github.com crd/autoscalingrunnersets.actions.github.com` + at,
-		get + `hooks\.arc-systems\.arc` + print + `arc-hookjob enrol arc --namespace arc-systems --hooks -` + at,
-		get + `values\.a\.runners` + print + `HELM_DRIVER=configmap helm install runners '/with space/s' --namespace a --values - --timeout 1m0s` + helmAt,
+		get + `hooks\.arc-systems\.arc` + out + `arc-hookjob enrol arc --namespace arc-systems --hooks -` + at,
+		get + `values\.a\.runners` + out + `HELM_DRIVER=configmap helm install runners '/with space/s' --namespace a --values - --timeout 1m0s` + helmAt,
 		`kubectl delete secret arc-cleanup-upgrade --namespace arc-systems` + at,
 	}
 	removeSet := []string{
@@ -63,9 +64,9 @@ func TestCommands(t *testing.T) {
 		case s.Kind == Note:
 			want = all[2:]
 		case s.Kind == Install && s.Release.Controller:
-			want = append([]string{all[1]}, all[2:]...)
+			want = all[1:]
 		case s.Kind == Install:
-			want = append(removeSet, all[5:]...)
+			want = slices.Concat(removeSet, all[5:])
 		case s.Kind == Ready:
 			want = all[3:]
 		case s.Kind == Enrol:
@@ -82,7 +83,7 @@ func TestCommands(t *testing.T) {
 // Values never are in a command, nor in what is printed of a plan.
 func TestSecretsAreNotShown(t *testing.T) {
 	t.Parallel()
-	arc := installed("arc-systems", "arc", "1", "deployed")
+	arc := installed("arc-systems", "arc", "deployed")
 	arc.Values = []byte(`{"token": "ghp_secret"}`)
 	p := NewPlan(Situation{Found: []Found{arc}, Target: target("2")})
 	all := strings.Join(upgrading().Commands(p, 1), "\n")
@@ -137,7 +138,7 @@ func TestHelmIsChecked(t *testing.T) {
 
 // Helm's own settings must not make it mean another cluster.
 func TestHelmSeesTheSame(t *testing.T) {
-	r := installed("arc-systems", "arc", "1", "deployed").Release
+	r := installed("arc-systems", "arc", "deployed").Release
 	for text, want := range map[string]string{
 		`echo '[{"revision":3,"status":"deployed"}]'`: "",
 		`echo '[{"revision":2}]'`:                     "the newest revision of release arc in namespace arc-systems is 3",
@@ -160,7 +161,7 @@ func TestHelmSeesTheSame(t *testing.T) {
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	releases := []Release{
-		installed("arc-systems", "arc", "1", "").Release, installed("a", "runners", "1", "").Release,
+		installed("arc-systems", "arc", "").Release, installed("a", "runners", "").Release,
 	}
 	const controller, set = "controller", "scale-set"
 	for want, results := range map[string][]result{
@@ -182,8 +183,8 @@ func TestJudge(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	sets := Situation{Found: []Found{installed("arc-systems", "arc", "1", ""), installed("a", "runners", "1", "")}}
-	begun := Situation{Saved: saved("2", true, sets.Found...)}
+	sets := Situation{Found: []Found{installed("arc-systems", "arc", ""), installed("a", "runners", "")}}
+	begun := Situation{Saved: saved(true, sets.Found...)}
 	here, err := filepath.Abs("charts/x")
 	if err != nil {
 		t.Fatal(err)
@@ -196,8 +197,8 @@ func TestResolve(t *testing.T) {
 	}{
 		"ARC's own": {Request{Version: "2"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: ScaleSetChart, Version: "2"}}, ""},
 		"a mirror": {
-			Request{"2", "oci://r/c", "oci://r/s"},
-			sets, Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s", Version: "2"}}, "",
+			q: Request{"2", "oci://r/c", "oci://r/s"}, s: sets,
+			want: Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s", Version: "2"}},
 		},
 		"a folder and ARC's own": {Request{Version: "2", ScaleSetChart: "charts/x"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: here}}, ""},
 		"no scale sets":          {Request{Chart: "charts/x"}, Situation{Found: sets.Found[:1]}, Target{Controller: Chart{Ref: here}}, ""},

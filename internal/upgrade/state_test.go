@@ -21,7 +21,7 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := saved("2", true, installed("arc-systems", "arc", "1", ""), installed("a", "runners.x", "1", ""), installed("a", "none", "1", ""))
+	s := saved(true, installed("arc-systems", "arc", ""), installed("a", "runners.x", ""), installed("a", "none", ""))
 	s.Releases[0].Hooks = hooks
 	s.Releases[1].Values = json.RawMessage(`{"big":12345678901234567890,"float":1.0,"exp":1e+06,"null":null}`)
 	s.Releases[2].Values = json.RawMessage(`null`)
@@ -86,7 +86,7 @@ func TestStateIsBounded(t *testing.T) {
 
 func TestStateOfAnotherKind(t *testing.T) {
 	t.Parallel()
-	good, err := encode(*saved("2", true, installed("arc-systems", "arc", "1", "")))
+	good, err := encode(*saved(true, installed("arc-systems", "arc", "")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -255,8 +255,8 @@ func TestUpgrade(t *testing.T) {
 					break
 				}
 				killed[step] = true
-				if !strings.HasPrefix(step, "save") {
-					args = nil // it knows what it is at
+				if args = nil; strings.HasPrefix(step, "save") || strings.HasPrefix(step, "forget") {
+					args = charts // in between it knows them
 				}
 			}
 			if code != 0 {
