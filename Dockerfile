@@ -18,8 +18,9 @@ COPY . .
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=dev
-RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=false -trimpath \
-    -ldflags "-s -w -X github.com/arc-cleanup/arc-cleanup/internal/version.Version=$VERSION" \
+ARG REVISION=unknown
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=false -trimpath -tags image \
+    -ldflags "-s -w -X github.com/arc-cleanup/arc-cleanup/internal/version.Version=$VERSION -X github.com/arc-cleanup/arc-cleanup/internal/version.Revision=$REVISION" \
     -o /out/arc-hookjob ./cmd/hookjob
 
 # No CA certificates: the hook talks to the API server only, and trusts the

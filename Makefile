@@ -2,10 +2,13 @@
 
 VERSION  ?= $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/arc-cleanup/Chart.yaml)
 REVISION ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
-LDFLAGS   = -s -w -X github.com/arc-cleanup/arc-cleanup/internal/version.Version=$(VERSION)
-GO_BUILD  = CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+VERSION_PKG = github.com/arc-cleanup/arc-cleanup/internal/version
+LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION)
+GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 PREFIX   ?= /usr/local
+# What the Helm plugins are built for.
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
 # `info`, not `command -v`: a docker client without a daemon builds nothing.
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
@@ -35,13 +38,33 @@ build: ## Build bin/arc-hookjob and bin/arc-postrender
 
 .PHONY: install
 install: build ## Install both binaries into $(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install bin/arc-hookjob bin/arc-postrender $(DESTDIR)$(PREFIX)/bin
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
+
+# The folders of the Helm plugins. One for this machine alone is built in seconds.
+.PHONY: plugin-dir
+plugin-dir: PLATFORMS = $(shell go env GOHOSTOS)/$(shell go env GOHOSTARCH)
+plugin-dir: plugin-folders ## Assemble the Helm plugins for this machine in dist/plugin, for `helm plugin install`
+
+.PHONY: plugin-folders
+plugin-folders:
+	rm -rf dist/plugin
+	install -d dist/plugin
+	cp -R plugin/arc-postrender plugin/arc-cleanup dist/plugin
+	for plugin in arc-postrender arc-cleanup; do cp LICENSE dist/plugin/$$plugin; done
+	set -e; for platform in $(PLATFORMS); do \
+	    export GOOS=$${platform%/*} GOARCH=$${platform#*/}; suffix=$$GOOS-$$GOARCH$$(go env GOEXE); \
+	    $(GO_BUILD) -o dist/plugin/arc-postrender/bin/arc-postrender-$$suffix ./cmd/postrender; \
+	    $(GO_BUILD) -o dist/plugin/arc-cleanup/bin/arc-cleanup-$$suffix ./cmd/hookjob; \
+	done
 
 .PHONY: plugin
-plugin: ## Assemble the Helm 4 plugin in dist/plugin, for `helm plugin install`
-	$(GO_BUILD) -o dist/plugin/bin/arc-postrender ./cmd/postrender
-	cp plugin/plugin.yaml dist/plugin/
+plugin: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+plugin: plugin-folders ## Pack the Helm plugins for all PLATFORMS: dist/*.tgz (PLUGIN_FLAGS="--keyring FILE --key NAME --push oci://REGISTRY/FOLDER")
+	set -e; for plugin in arc-postrender arc-cleanup; do \
+	    go -C tools/plugin run . --output $(CURDIR)/dist --version $(VERSION) --platforms "$(PLATFORMS)" \
+	        $(PLUGIN_FLAGS) $(CURDIR)/dist/plugin/$$plugin; \
+	done
 
 .PHONY: test
 test: test-unit test-chart test-fuzz test-cluster ## Run every test
@@ -50,6 +73,7 @@ test: test-unit test-chart test-fuzz test-cluster ## Run every test
 test-unit: ## Test without a cluster, in seconds
 	go test ./...
 	go -C tools/image test ./...
+	go -C tools/plugin test ./...
 
 .PHONY: test-chart
 test-chart: ## Test the chart with helm-unittest
@@ -62,6 +86,7 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
 	cd test && go test -p 1 -count=1 -timeout 40m ./...
+	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
@@ -81,6 +106,7 @@ lint: ## Run golangci-lint over every module
 	$(TOOL) golangci-lint run
 	cd test && $(TOOL) golangci-lint run
 	cd tools/image && $(TOOL) golangci-lint run
+	cd tools/plugin && $(TOOL) golangci-lint run
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for another one)
@@ -101,13 +127,22 @@ image: ## Build the image with docker, podman or buildah
 IMAGE_BINARIES = dist/arc-hookjob-linux-amd64 dist/arc-hookjob-linux-arm64
 .PHONY: $(IMAGE_BINARIES)
 $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/hookjob
+	GOOS=linux GOARCH=$* $(GO_BUILD) -tags image -o $@ ./cmd/hookjob
 
 .PHONY: image-oci
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 image-oci: $(IMAGE_BINARIES) ## Build the image without an engine: dist/arc-hookjob.oci.tar, amd64 and arm64
 	go -C tools/image run . --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
 	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
+
+.PHONY: image-check
+image-check: image-oci ## Build the image twice, and by its Dockerfile (Linux, root, buildah): each time the same
+	tools/image/reproducible.sh
+	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null && command -v busybox >/dev/null; then \
+	    tools/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
+	else \
+	    echo "!!! NOT TESTED: the Dockerfile. That needs Linux, root, buildah and busybox-static." >&2; \
+	fi
 
 .PHONY: clean
 clean: ## Remove what was built in this folder; the cache of Kubernetes stays

@@ -54,9 +54,13 @@ func TestDependenciesPointOneWay(t *testing.T) {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
 			"internal/kube", "internal/manifest", "internal/release", "internal/version",
 		},
+		"internal/upgrade": {
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"internal/kube", "internal/manifest", "internal/release", "internal/version",
+		},
 		"cmd/hookjob": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
-			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/version",
+			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/upgrade", "internal/version",
 		},
 	}
 	for pkg, allowed := range tests {
@@ -89,24 +93,29 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	})
 }
 
-// TestBinariesAreSmall keeps what talks to a cluster out of the post-renderer, and
-// client-go's typed clients, most of what a binary would be, out of both.
+// TestBinariesAreSmall keeps what talks to a cluster out of the post-renderer,
+// client-go's typed clients, most of what a binary would be, out of both, and Helm's
+// engine, with the scheme of every API of Kubernetes, out of the image.
 func TestBinariesAreSmall(t *testing.T) {
 	t.Parallel()
-	tests := map[string][]string{
-		"cmd/postrender": {"k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "helm.sh/helm/v3/pkg/action"},
-		"cmd/hookjob":    {"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers", "helm.sh/helm/v3/pkg/action"},
+	tests := map[string]struct {
+		pkg, tags string
+		unwanted  []string
+	}{
+		"post-renderer": {"cmd/postrender", "", []string{"k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "helm.sh/helm/v3/pkg/action"}},
+		"hookjob":       {"cmd/hookjob", "", []string{"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers", "helm.sh/helm/v3/pkg/action"}},
+		"image":         {"cmd/hookjob", "image", []string{"k8s.io/client-go/kubernetes/scheme", "k8s.io/client-go/discovery", "helm.sh/helm/v3/pkg/engine"}},
 	}
-	for pkg, unwanted := range tests {
-		t.Run(pkg, func(t *testing.T) {
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+pkg).Output()
+			out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", tc.tags, module+tc.pkg).Output()
 			if err != nil {
 				t.Fatal(err)
 			}
 			for dep := range strings.Lines(string(out)) {
-				if dep = strings.TrimSpace(dep); slices.Contains(unwanted, dep) {
-					t.Errorf("%s depends on %s", pkg, dep)
+				if dep = strings.TrimSpace(dep); slices.Contains(tc.unwanted, dep) {
+					t.Errorf("%s depends on %s", tc.pkg, dep)
 				}
 			}
 		})

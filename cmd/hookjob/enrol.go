@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +36,7 @@ type enrolFlags struct {
 	files, set, setString []string
 	dryRun                bool
 	enroller              string
+	hooks                 string
 }
 
 func newEnrol() *cobra.Command {
@@ -63,6 +66,7 @@ hook: enrol that one again.
 	fs.StringArrayVar(&f.set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
 	fs.StringArrayVar(&f.setString, "set-string", nil, "the same, always a string (repeatable)")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	fs.StringVar(&f.hooks, "hooks", "", "file with a hook as Helm records it, which another release had, instead of a new one; - is standard input; a release with a hook keeps it")
 	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; waits for Helm, enrols, scales itself to zero")
 	return cmd
 }
@@ -91,6 +95,7 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	if err := fromEnvironment(cmd); err != nil {
 		return err
 	}
+	f.namespace = cmp.Or(f.namespace, helmNamespace())
 	switch {
 	case f.namespace == "":
 		return errors.New("--namespace is needed: where the release is")
@@ -100,6 +105,9 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 		return f.attend(cmd)
 	}
 	target := hook.Release{Name: args[0], Namespace: f.namespace}
+	if f.hooks != "" {
+		return f.put(cmd, target)
+	}
 	values, err := hook.Values(f.files, f.set, f.setString)
 	if err != nil {
 		return err
@@ -113,11 +121,35 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	})
 }
 
+// put enrols the hook that another release had.
+func (f *enrolFlags) put(cmd *cobra.Command, target hook.Release) error {
+	if len(f.files)+len(f.set)+len(f.setString) > 0 {
+		return errors.New("--hooks is a hook with its values; --values, --set and --set-string do not go with it")
+	}
+	var data []byte
+	var err error
+	if f.hooks == "-" {
+		data, err = io.ReadAll(cmd.InOrStdin())
+	} else {
+		data, err = os.ReadFile(f.hooks)
+	}
+	if err != nil {
+		return fmt.Errorf("--hooks: %w", err)
+	}
+	hooks, err := enrol.Parse(data)
+	if err != nil {
+		return fmt.Errorf("--hooks %s: %w", f.hooks, err)
+	}
+	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
+		return enrol.Put(ctx, c, target, hooks, f.dryRun)
+	})
+}
+
 func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 	if err := fromEnvironment(cmd); err != nil {
 		return err
 	}
-	if f.namespace == "" {
+	if f.namespace = cmp.Or(f.namespace, helmNamespace()); f.namespace == "" {
 		return errors.New("--namespace is needed: where the release is")
 	}
 	target := hook.Release{Name: name, Namespace: f.namespace}
@@ -200,7 +232,7 @@ func (f *enrolFlags) attend(cmd *cobra.Command) error {
 
 // failed prints an error of the cluster and returns the exit code it has.
 func failed(cmd *cobra.Command, err error) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 	var (
 		unfit release.Unfit
 		state release.NotDeployed

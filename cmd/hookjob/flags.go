@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -25,7 +26,14 @@ func (c *cluster) register(f *pflag.FlagSet) {
 }
 
 func (c *cluster) connect() (*kube.Client, error) {
-	return kube.Connect(c.kubeconfig, c.context, "arc-hookjob/"+version.Version)
+	return kube.Connect(c.kubeconfig, c.overrides(), program+"/"+version.Version)
+}
+
+// overrides is what goes over the kubeconfig.
+func (c *cluster) overrides() *clientcmd.ConfigOverrides {
+	o := &clientcmd.ConfigOverrides{CurrentContext: c.context}
+	helmOverrides(o)
+	return o
 }
 
 // target is which cluster, and what of it: the flags that run and plan share.

@@ -51,14 +51,14 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintf(stderr, "arc-hookjob: %v\n", err)
+		fmt.Fprintf(stderr, "%s: %v\n", called(), err)
 		return exitUsage
 	}
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "arc-hookjob",
+		Use:   program,
 		Short: "Make an uninstall of GitHub's Actions Runner Controller complete",
 		Long: `arc-hookjob removes what an uninstall of GitHub's Actions Runner Controller (ARC)
 leaves behind: custom resources, their finalizers, and the CRDs.
@@ -75,8 +75,8 @@ Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetVersionTemplate("arc-hookjob {{.Version}}\n")
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newRestore(), newVersion())
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
+	nameAsCalled(root)
 	return root
 }
 

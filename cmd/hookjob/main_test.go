@@ -77,6 +77,13 @@ func TestWrongUsage(t *testing.T) {
 		"unenrol without a namespace":      {[]string{"unenrol", "arc"}, "", "--namespace is needed"},
 		"unenrol what":                     {[]string{"unenrol", "-n", "ns"}, "", "accepts 1 arg(s)"},
 		"a status that is none":            {[]string{"status", "-o", "yaml"}, "", `--output "yaml": must be table or json`},
+		"an enrolled hook with values":     {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-", "--set", "x=1"}, "", "--hooks is a hook with its values"},
+		"an enrolled hook that is none":    {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-"}, "", "--hooks -: reading the hook"},
+		"an upgrade without a terminal":    {[]string{"upgrade", "--version", "2"}, "", "there is no terminal to ask on: give --yes"},
+		"an upgrade that leaves runners":   {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: they would keep the CRDs"},
+		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `--busy-runners "kill": must be wait, refuse or force`},
+		"an upgrade without time":          {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
+		"an upgrade of something":          {[]string{"upgrade", "arc"}, "", `unknown command "arc"`},
 		"by hand without a terminal":       {[]string{"run"}, "", "there is no terminal to ask on: give --yes"},
 	}
 	for name, test := range tests {
@@ -225,6 +232,63 @@ func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
 				t.Errorf("exit code %d, want %d:\n%s", got.code, test.code, got.stdout)
 			}
 		})
+	}
+}
+
+// What could not be read is unknown, not absent, in both outputs of status, and its
+// exit code says so.
+func TestStatusSaysWhatItCouldNotRead(t *testing.T) {
+	t.Parallel()
+	const secrets = "/api/v1/secrets"
+	tests := map[string]struct {
+		api    *api
+		output string
+		code   int
+		want   string
+	}{
+		"nothing there":       {&api{}, "table", exitDone, "No Helm release of ARC.\n"},
+		"nothing there, JSON": {&api{}, "json", exitDone, `"unknown": []`},
+		"not permitted":       {&api{fail: map[string]int{secrets: http.StatusForbidden}}, "table", exitNotPermitted, "\nUNKNOWN: listing secrets"},
+		"not permitted, JSON": {&api{fail: map[string]int{secrets: http.StatusForbidden}}, "json", exitNotPermitted, `"unknown": [
+    "listing secrets`},
+		"unreadable":            {&api{fail: map[string]int{secrets: http.StatusConflict}}, "table", exitFailed, "\nUNKNOWN: listing secrets"},
+		"unreadable namespaces": {&api{fail: map[string]int{"/api/v1/namespaces": http.StatusConflict}}, "table", exitFailed, "\nUNKNOWN: listing namespaces"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := command(t.Context(), nil, "status", "--output", test.output, "--kubeconfig", test.api.kubeconfig(t))
+			if got.code != test.code || !strings.Contains(got.stdout, test.want) {
+				t.Errorf("exit code %d, want %d, and %q in\n%s", got.code, test.code, test.want, got.stdout)
+			}
+		})
+	}
+}
+
+// A release that cannot be had is refused, with what might be the reason, and what
+// may not be read is told apart from it.
+func TestEnrolSaysWhyNot(t *testing.T) {
+	t.Parallel()
+	const secrets = "/api/v1/namespaces/ns/secrets"
+	tests := map[string]struct {
+		api  *api
+		code int
+		want string
+	}{
+		"no such release": {&api{}, exitRefused, `no Helm release found: "arc" in namespace "ns", neither in Secrets nor in ConfigMaps; what Helm keeps in SQL (HELM_DRIVER=sql) cannot be edited`},
+		"not permitted":   {&api{fail: map[string]int{secrets: http.StatusForbidden}}, exitNotPermitted, "listing secrets in namespace ns"},
+		"unreadable":      {&api{fail: map[string]int{secrets: http.StatusConflict}}, exitFailed, "listing secrets in namespace ns"},
+	}
+	for name, test := range tests {
+		for _, verb := range []string{"enrol", "unenrol"} {
+			t.Run(verb+" "+name, func(t *testing.T) {
+				t.Parallel()
+				got := command(t.Context(), nil, verb, "arc", "--namespace", "ns", "--kubeconfig", test.api.kubeconfig(t))
+				if got.code != test.code || !strings.Contains(got.stderr, test.want) || got.stdout != "" {
+					t.Errorf("exit code %d, want %d, and %q in\n%s%s", got.code, test.code, test.want, got.stderr, got.stdout)
+				}
+			})
+		}
 	}
 }
 
@@ -478,7 +542,7 @@ func TestVersion(t *testing.T) {
 	if got := command(t.Context(), nil, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
 		t.Errorf("%+v", got)
 	}
-	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-hookjob dev") {
+	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-hookjob version dev") {
 		t.Errorf("%+v", got)
 	}
 }

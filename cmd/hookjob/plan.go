@@ -32,6 +32,9 @@ func newPlan() *cobra.Command {
 			if err := fromEnvironment(cmd); err != nil {
 				return err
 			}
+			if err := t.takeHelmNamespace(cmd.Flags()); err != nil {
+				return err
+			}
 			if err := t.complete(cmd.Flags()); err != nil {
 				return err
 			}
@@ -40,7 +43,7 @@ func newPlan() *cobra.Command {
 			}
 			client, err := t.connect()
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 				return exitError(exitFailed)
 			}
 			t.backUp(client, time.Now())
@@ -87,7 +90,7 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	for _, r := range p.Refusals {
 		fmt.Fprintf(w, "REFUSED: %s\n", r.Message)
 		for _, do := range r.Do {
-			fmt.Fprintf(w, "    %s\n", do)
+			fmt.Fprintf(w, "    %s\n", asCalled(do))
 		}
 	}
 	if len(p.Refusals) > 0 {
@@ -100,7 +103,7 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	}
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
-			row(string(phase.Name), string(s.Action), s.Object.Namespace, name(s.Object), s.Why)
+			row(string(phase.Name), string(s.Action), s.Object.Namespace, name(s.Object), asCalled(s.Why))
 		}
 	}
 	for _, k := range p.Kept {

@@ -37,7 +37,7 @@ kubectl does the same:
 			}
 			client, err := t.connect()
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 				return exitError(exitFailed)
 			}
 			if namespace == "" {
@@ -52,7 +52,7 @@ kubectl does the same:
 				fmt.Fprintf(cmd.OutOrStdout(), "autoscalingrunnerset.actions.github.com/%s in namespace %s: %s\n", r.Name, r.Namespace, became)
 			}
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "arc-hookjob: %v\n", err)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 				return exitError(exitFailed)
 			}
 			return nil

@@ -89,6 +89,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if err := fromEnvironment(cmd); err != nil {
 		return err
 	}
+	if err := f.takeHelmNamespace(cmd.Flags()); err != nil {
+		return err
+	}
 	if err := f.complete(cmd.Flags()); err != nil {
 		return err
 	}
@@ -164,7 +167,7 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		}
 	}
 	if console {
-		fmt.Fprintln(cmd.ErrOrStderr(), r.Text(reportLines))
+		fmt.Fprintln(cmd.ErrOrStderr(), asCalled(r.Text(reportLines)))
 	} else {
 		logReport(log, r)
 		level := zerolog.InfoLevel
@@ -223,7 +226,7 @@ func (f *runFlags) exitCode(v cleanup.Verdict) int {
 func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, error) {
 	out := cmd.ErrOrStderr()
 	if !isTerminal(cmd.InOrStdin()) {
-		return false, errors.New("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `arc-hookjob plan` first)")
+		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
 	plan := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
@@ -234,7 +237,12 @@ func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, 
 	if len(plan.Phases) == 0 {
 		return false, nil
 	}
-	fmt.Fprint(out, "\nDo this? [y/N] ")
+	return ask(cmd)
+}
+
+// ask waits for a yes; anything else is a refusal.
+func ask(cmd *cobra.Command) (bool, error) {
+	fmt.Fprint(cmd.ErrOrStderr(), "\nDo this? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("reading the answer: %w", err)
@@ -243,7 +251,7 @@ func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, 
 	case "y", "yes":
 		return true, nil
 	}
-	fmt.Fprintln(out, "Nothing was written.")
+	fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written.")
 	return false, exitError(exitRefused)
 }
 

@@ -51,6 +51,15 @@ is stuck. It writes nothing.
 			if len(args) == 1 {
 				q.Release = args[0]
 			}
+			if namespace == "" {
+				given, choice, err := c.chosenNamespace()
+				if err != nil {
+					return failed(cmd, err)
+				}
+				if choice == givenNamespace {
+					q.Namespace = given
+				}
+			}
 			client, err := c.connect()
 			if err != nil {
 				return failed(cmd, err)
@@ -144,7 +153,7 @@ func printStatus(w io.Writer, d *status.Document) {
 			}
 			return []any{o.Resource + "/" + o.Name, o.Namespace, since, o.Why}
 		})
-		fmt.Fprintln(w, "See what would be done: arc-hookjob plan")
+		fmt.Fprintf(w, "See what would be done: %s plan\n", called())
 	}
 	for _, u := range d.Unknown {
 		fmt.Fprintf(w, "\nUNKNOWN: %s\n", u)
@@ -157,7 +166,7 @@ func printUninstall(w io.Writer, u status.Uninstall) {
 	}
 	for i, do := range u.Do {
 		if !slices.Contains(u.Do[:i], do) {
-			fmt.Fprintf(w, "        %s\n", do)
+			fmt.Fprintf(w, "        %s\n", asCalled(do))
 		}
 	}
 	if !u.Ready {

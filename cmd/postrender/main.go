@@ -3,12 +3,16 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
@@ -16,11 +20,30 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
-// Exit codes.
+// Exit codes. With any but 0 no hook was written to stdout.
 const (
-	exitError = 1 // no hook was written to stdout
-	exitUsage = 2 // a wrong flag or argument
+	exitError  = 1
+	exitUsage  = 2
+	exitInput  = 3
+	exitHelm   = 4
+	exitTarget = 5
+	exitValues = 6
 )
+
+const exitHelp = `Exit codes:
+  0  done: the hook was added, or there was nothing to add it to
+  1  failed: stdin could not be read, or stdout not written
+  2  wrong usage: a flag, an argument, a file that a flag names
+  3  the input is not valid YAML, or an object of ARC in it has an unknown form
+  4  which Helm reads the output cannot be told, or is not what --helm says
+  5  the name or the namespace of the release is not known
+  6  the chart arc-cleanup refuses a value, or the name of the release
+With an error nothing is written to stdout; input above 1 MiB, which is not held
+back, is written without the hook. Helm drops it either way.
+
+Helm 3 prints what this command says in an error. Helm 4 drops it, and shows the
+exit code alone, with --debug: --log-file, or ARC_CLEANUP_LOG_FILE in Helm's own
+environment, keeps it.`
 
 func main() {
 	widenPipes()
@@ -29,21 +52,77 @@ func main() {
 
 // run executes the command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	cmd := newCommand()
+	log, err := openLog(args)
+	if err != nil {
+		return report(stderr, err)
+	}
+	// What was said is on stderr, too.
+	defer log.Close() //nolint:errcheck // see above
+
+	var explanation string
+	cmd := newCommand(&explanation)
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.Execute()
-	if err == nil {
-		return 0
+	if err := cmd.Execute(); err != nil {
+		var said strings.Builder
+		code := report(&said, err)
+		fmt.Fprint(stderr, said.String())
+		entry(log, code, said.String())
+		return code
 	}
-	fmt.Fprintf(stderr, "arc-postrender: %v\n", err)
-	if usage := (usageError{}); errors.As(err, &usage) {
-		fmt.Fprintln(stderr, `Run "arc-postrender --help" for usage.`)
+	if explanation != "" {
+		entry(log, 0, explanation)
+	}
+	return 0
+}
+
+// report says what went wrong, and returns the exit code for it.
+func report(w io.Writer, err error) int {
+	fmt.Fprintf(w, "arc-postrender: %v\n", err)
+	var (
+		usage usageError
+		known *postrender.Error
+	)
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintln(w, `Run "arc-postrender --help" for usage.`)
 		return exitUsage
+	case errors.As(err, &known):
+		return map[postrender.Class]int{
+			postrender.BadInput: exitInput, postrender.BadHelm: exitHelm,
+			postrender.BadTarget: exitTarget, postrender.BadValues: exitValues,
+		}[known.Class]
 	}
 	return exitError
+}
+
+// logFile is the flag, and logFileVariable its default.
+const (
+	logFile         = "log-file"
+	logFileVariable = "ARC_CLEANUP_LOG_FILE"
+)
+
+// openLog opens the log which the command line or else the environment names.
+// The rest of the command line may be wrong: that has to be found in the log.
+func openLog(args []string) (io.WriteCloser, error) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	flags.Usage = func() {}
+	path := flags.String(logFile, os.Getenv(logFileVariable), "")
+	_ = flags.Parse(args) // the command itself says what is wrong with them
+	// A parser's message may quote a manifest, which may hold secrets.
+	log, err := os.OpenFile(cmp.Or(*path, os.DevNull), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--%s (or %s): %w", logFile, logFileVariable, err)}
+	}
+	return log, nil
+}
+
+// entry adds one run to the log: in one write, since several Helms may share it.
+func entry(log io.Writer, code int, text string) {
+	fmt.Fprintf(log, "%s arc-postrender %s: exit code %d\n%s", time.Now().UTC().Format(time.RFC3339), version.String(), code, text)
 }
 
 // usageError is a mistake on the command line.
@@ -59,18 +138,22 @@ Helm 4 runs it as a plugin, Helm 3 as an executable. Helm 3 takes no hook from a
 post-renderer: there, what follows are ordinary objects that put the hook into
 the release's record, from inside the cluster, as soon as Helm has written it.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage. With an error nothing is written to
-stdout; input above 1 MiB, which is not held back, is written without the hook.`
+` + exitHelp
 
 const examples = `  helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller \
     --post-renderer arc-postrender
   helm install arc ... --post-renderer arc-postrender \
     --post-renderer-args=--set --post-renderer-args=image.repository=registry.example/arc-hookjob
 
+  # Helm 4 says no more than "exited with error": why?
+  export ARC_CLEANUP_LOG_FILE=/tmp/arc-postrender.log
+  helm install arc ... --post-renderer arc-postrender || cat $ARC_CLEANUP_LOG_FILE
+
   # What would it do?
   helm template arc ... | arc-postrender --check --helm 4`
 
-func newCommand() *cobra.Command {
+// newCommand makes the command, which explains what it did.
+func newCommand(explanation *string) *cobra.Command {
 	var o postrender.Options
 	var valueFiles, set, setString []string
 	var helm string
@@ -103,11 +186,11 @@ func newCommand() *cobra.Command {
 			}
 			o.DefaultNamespace = os.Getenv("HELM_NAMESPACE")
 
-			explanation, err := postrender.Copy(cmd.OutOrStdout(), cmd.InOrStdin(), o)
+			*explanation, err = postrender.Copy(cmd.OutOrStdout(), cmd.InOrStdin(), o)
 			if err != nil || !o.Check {
 				return err
 			}
-			if _, err := io.WriteString(cmd.OutOrStdout(), explanation); err != nil {
+			if _, err := io.WriteString(cmd.OutOrStdout(), *explanation); err != nil {
 				return fmt.Errorf("writing stdout: %w", err)
 			}
 			return nil
@@ -125,5 +208,7 @@ func newCommand() *cobra.Command {
 	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release (default: that of ARC's objects, then $HELM_NAMESPACE)")
 	flags.StringVar(&helm, "helm", "", "which Helm reads the output, 3 or 4 (default: what the input says)")
 	flags.BoolVar(&o.Check, "check", false, "say what would be added, instead of writing manifests")
+	// For the help and the parser; openLog has read it by then.
+	flags.String(logFile, "", "file to append what was added, or the error, to (default: $"+logFileVariable+")")
 	return cmd
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,6 +18,9 @@ metadata:
   labels: {app.kubernetes.io/instance: arc, app.kubernetes.io/part-of: gha-rs-controller}
   annotations: {postrenderer.helm.sh/postrender-filename: c/templates/deployment.yaml}
 `
+
+// unmarked has the marks of no Helm.
+var unmarked = anchor[:strings.Index(anchor, "  annotations:")]
 
 func TestRun(t *testing.T) {
 	values := filepath.Join(t.TempDir(), "values.yaml")
@@ -34,19 +39,23 @@ func TestRun(t *testing.T) {
 			args: []string{"-n", "ns", "--values", values, "--set", "image.tag=v1", "--set-string", "podLabels.team=1", "--release", "r"}, stdin: anchor,
 			stdout: []string{anchor + "---\n", "backoffLimit: 9\n", "arc-hookjob:v1", "team: \"1\"\n", "name: r-arc-cleanup\n", "namespace: ns\n"},
 		},
-		"namespace of the environment": {stdin: anchor, env: "env", stdout: []string{"namespace: env\n"}},
-		"not ARC":                      {stdin: "a: 1", stdout: []string{"a: 1"}},
-		"says what it would do":        {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c, line 1", "Job arc-arc-cleanup"}},
-		"version":                      {args: []string{"--version"}, stdout: []string{"dev"}},
-		"help":                         {args: []string{"--help"}, stdout: []string{"Exit codes: 0 done;"}},
-		"no namespace":                 {stdin: anchor, code: 1, stderr: "give --namespace"},
-		"broken YAML":                  {stdin: anchor + "a: b: c\n", code: 1, stderr: "c/templates/deployment.yaml, line 7 of the input"},
-		"told Helm 3":                  {args: []string{"--helm", "3", "-n", "ns"}, stdin: anchor, stdout: []string{anchor + "---\n", "kind: Deployment\nmetadata:\n  name: arc-arc-cleanup-enrol\n"}},
-		"a value the chart refuses":    {args: []string{"-n", "ns", "--set", "x=1"}, stdin: anchor, code: 1, stderr: "additional properties 'x' not allowed"},
-		"a Helm we do not know":        {args: []string{"--helm", "2"}, code: 2, stderr: "--helm 2: 3 or 4"},
-		"a value that is none":         {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
-		"an unknown flag":              {args: []string{"--nope"}, code: 2, stderr: "unknown flag: --nope"},
-		"an argument":                  {args: []string{"file.yaml"}, code: 2, stderr: `unknown command "file.yaml"`},
+		"namespace of the environment":  {stdin: anchor, env: "env", stdout: []string{"namespace: env\n"}},
+		"not ARC":                       {stdin: "a: 1", stdout: []string{"a: 1"}},
+		"says what it would do":         {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c, line 1", "Job arc-arc-cleanup"}},
+		"version":                       {args: []string{"--version"}, stdout: []string{"dev"}},
+		"help":                          {args: []string{"--help"}, stdout: []string{"\n  4  which Helm reads the output"}},
+		"no namespace":                  {stdin: anchor, code: exitTarget, stderr: "give --namespace"},
+		"broken YAML":                   {stdin: anchor + "a: b: c\n", code: exitInput, stderr: "c/templates/deployment.yaml, line 7 of the input"},
+		"told Helm 3":                   {args: []string{"--helm", "3", "-n", "ns"}, stdin: anchor, stdout: []string{anchor + "---\n", "kind: Deployment\nmetadata:\n  name: arc-arc-cleanup-enrol\n"}},
+		"a value the chart refuses":     {args: []string{"-n", "ns", "--set", "x=1"}, stdin: anchor, code: exitValues, stderr: "additional properties 'x' not allowed"},
+		"a release's name that is none": {args: []string{"-n", "ns", "--release", "R_"}, stdin: anchor, code: exitValues, stderr: `release name "R_"`},
+		"no Helm to be told":            {args: []string{"-n", "ns"}, stdin: unmarked, code: exitHelm, stderr: "say --helm 3 or --helm 4"},
+		"broken YAML in a large input":  {args: []string{"-n", "ns"}, stdin: strings.Repeat("a: 1\n---\n", 1<<18) + anchor + "spec: {\n", code: exitInput, stdout: []string{anchor}, stderr: "is not valid YAML"},
+		"a log that cannot be":          {args: []string{"--log-file", filepath.Join(values, "log")}, stdin: anchor, code: exitUsage, stderr: "--log-file (or ARC_CLEANUP_LOG_FILE): open"},
+		"a Helm we do not know":         {args: []string{"--helm", "2"}, code: 2, stderr: "--helm 2: 3 or 4"},
+		"a value that is none":          {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
+		"an unknown flag":               {args: []string{"--nope"}, code: 2, stderr: "unknown flag: --nope"},
+		"an argument":                   {args: []string{"file.yaml"}, code: 2, stderr: `unknown command "file.yaml"`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +77,53 @@ func TestRun(t *testing.T) {
 				t.Errorf("stderr is %q, want %q", stderr.String(), test.stderr)
 			}
 		})
+	}
+}
+
+// The log has what a Helm that drops stderr would drop, also when what names the
+// log stands behind what is wrong, and entry after entry.
+func TestLog(t *testing.T) {
+	tests := map[string]struct {
+		args  []string
+		stdin string
+		code  int
+		want  []string
+	}{
+		"an error":      {nil, unmarked, exitHelm, []string{": exit code 4\narc-postrender: found the Deployment c:", "say --helm 3 or --helm 4"}},
+		"wrong usage":   {[]string{"--nope", "x"}, "", exitUsage, []string{": exit code 2\narc-postrender: unknown flag: --nope\nRun "}},
+		"a hook":        {nil, anchor, 0, []string{": exit code 0\nFound the Deployment c", "Job arc-arc-cleanup"}},
+		"nothing to do": {nil, "a: 1", 0, []string{": exit code 0\nNothing to add"}},
+		"only help":     {[]string{"--help"}, "", 0, nil},
+	}
+	for name, test := range tests {
+		for _, how := range []string{"flag", "environment"} {
+			t.Run(name+" by "+how, func(t *testing.T) {
+				t.Setenv("HELM_NAMESPACE", "ns")
+				path, args := filepath.Join(t.TempDir(), "log"), test.args
+				if how == "flag" {
+					args = append(slices.Clone(args), "--log-file", path)
+				} else {
+					t.Setenv("ARC_CLEANUP_LOG_FILE", path)
+				}
+				for range 2 {
+					if code := run(args, strings.NewReader(test.stdin), io.Discard, io.Discard); code != test.code {
+						t.Errorf("exit code %d, want %d", code, test.code)
+					}
+				}
+				got, err := os.ReadFile(path)
+				if err != nil && len(test.want) > 0 {
+					t.Fatal(err)
+				}
+				if len(test.want) == 0 && len(got) > 0 {
+					t.Errorf("the log has\n%s", got)
+				}
+				for _, want := range test.want {
+					if strings.Count(string(got), want) != 2 {
+						t.Errorf("%q is not in the log twice:\n%s", want, got)
+					}
+				}
+			})
+		}
 	}
 }
 

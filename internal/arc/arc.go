@@ -116,6 +116,9 @@ func Finalizers(names []string) (own, foreign []string) {
 const (
 	LabelPartOf   = "app.kubernetes.io/part-of"
 	LabelInstance = "app.kubernetes.io/instance"
+	// LabelVersion is the version of ARC. A controller deletes a scale set on which
+	// it is another one (controllers/actions.github.com/autoscalingrunnerset_controller.go).
+	LabelVersion = "app.kubernetes.io/version"
 
 	// LabelScaleSetName and LabelScaleSetNamespace name the AutoscalingRunnerSet
 	// an object belongs to.
@@ -138,6 +141,10 @@ const (
 
 	// AnnotationRunnerScaleSetName is the scale set's name at GitHub.
 	AnnotationRunnerScaleSetName = "actions.github.com/runner-scale-set-name"
+
+	// AnnotationNudge is this project's own: its value changes to have the
+	// controller look at an AutoscalingRunnerSet.
+	AnnotationNudge = "arc-cleanup/nudge"
 
 	// AnnotationReleaseName and AnnotationReleaseNamespace are put by Helm on
 	// everything a release installs, except hooks

@@ -60,10 +60,16 @@ const (
 	LegacyLinkedFinalizer = "actions.summerwind.dev/linked-resources"
 )
 
-// AnnotationLegacyUnregistered is on a legacy runner's Pod once GitHub has removed
-// its runner, so that it has no job and gets none
+// Annotations on a legacy runner's Pod
 // (controllers/actions.summerwind.net/runner_graceful_stop.go).
-const AnnotationLegacyUnregistered = "actions-runner/unregistration-complete-timestamp"
+const (
+	// AnnotationLegacyUnregistered is there once GitHub has removed the runner, so
+	// that it has no job and gets none.
+	AnnotationLegacyUnregistered = "actions-runner/unregistration-complete-timestamp"
+	// AnnotationLegacyRefused is what GitHub said when it refused to remove the
+	// runner because of its job.
+	AnnotationLegacyRefused = "actions-runner/unregistration-failure-message"
+)
 
 // LabelLegacyRunnerPod names, on the Pods and Secrets of a job that runs in Pods of
 // its own, the runner's Pod. Nothing owns them: the controller deletes them before

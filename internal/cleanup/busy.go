@@ -24,13 +24,13 @@ type Job struct {
 	Repository, Workflow, Name string
 	// Pod is the runner's, which still runs.
 	Pod *Object
-	// Guessed is set where all that is known is that the Pod runs.
-	Guessed bool
+	// Guess is all that is known where nothing names the job.
+	Guess string
 }
 
 func (j Job) String() string {
-	if j.Guessed {
-		return "a job, for all that can be known: its Pod runs"
+	if j.Guess != "" {
+		return "a job, for all that can be known: " + j.Guess
 	}
 	return fmt.Sprintf("job %q of %s (%s)", j.Name, j.Repository, j.Workflow)
 }

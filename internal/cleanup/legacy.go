@@ -152,7 +152,7 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 	}
 	// Nothing in the cluster says whether a legacy runner has a job: all that can be
 	// known is that its Pod runs, nobody has told it to stop, and GitHub has not
-	// removed it (it refuses to while there is a job).
+	// removed it, or refused to because there is a job.
 	running := metav1.ListOptions{FieldSelector: started}
 	return found, c.Each(ctx, podResource, namespace, running, func(m *metav1.PartialObjectMetadata) error {
 		o, is := pod(m)
@@ -161,7 +161,11 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 		}
 		found.registered[o.UID] = true
 		if !o.Deleting {
-			found.busy[o.UID] = Job{Pod: o, Guessed: true}
+			j := Job{Pod: o, Guess: "its Pod runs"}
+			if said := m.Annotations[arc.AnnotationLegacyRefused]; said != "" {
+				j.Guess += ", and GitHub did not remove it: " + said
+			}
+			found.busy[o.UID] = j
 		}
 		return nil
 	})

@@ -42,7 +42,7 @@ func runnerPod(text, owner string, mods ...with) *Object {
 func guess(pods ...*Object) map[types.UID]Job {
 	out := map[types.UID]Job{}
 	for _, o := range pods {
-		out[o.UID] = Job{Pod: o, Guessed: true}
+		out[o.UID] = Job{Pod: o, Guess: "its Pod runs"}
 	}
 	return out
 }
@@ -280,6 +280,8 @@ func TestLegacySurvey(t *testing.T) {
 	t.Parallel()
 	unregistered := onNode(whole(runnerPod("pod ci/done", "run ci/done"))[0])
 	unregistered.annotations[arc.AnnotationLegacyUnregistered] = "2026-01-02T03:04:05Z"
+	busyPod := onNode(whole(runnerPod("pod ci/busy", "run ci/r"))[0])
+	busyPod.annotations[arc.AnnotationLegacyRefused] = "it is running a job"
 	items := whole(legacyCRDs()...)
 	items = append(items, whole(
 		obj("run ci/r", owned("rrs ci/d-1")), obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d"), obj("rset ci/s"), obj("hra ci/d"),
@@ -292,7 +294,7 @@ func TestLegacySurvey(t *testing.T) {
 		linked[i+1].labels[arc.LabelLegacyRunnerPod] = of
 	}
 	items = append(append(items, linked...),
-		onNode(whole(runnerPod("pod ci/busy", "run ci/r"))[0]), onNode(whole(runnerPod("pod ci/ending", "run ci/r", deleting))[0]), unregistered,
+		busyPod, onNode(whole(runnerPod("pod ci/ending", "run ci/r", deleting))[0]), unregistered,
 		onNode(whole(runnerPod("pod ci/s-1-0", "sts ci/s-1"))[0]), onNode(whole(obj("pod ci/app"))[0]),
 		legacyDeployment("systems/renamed", "/manager", 1, "--watch-namespace=ci"), legacyDeployment("systems/down", "/manager", 0),
 		legacyDeployment("systems/server", "/github-webhook-server", 1), deployment(ctrl("systems/modern", "")),
@@ -322,10 +324,10 @@ func TestLegacySurvey(t *testing.T) {
 	expectStrings(t, "linked", names(s.Linked), "pod ci/kube-job of ", "secret ci/kube-job of ")
 	var busy, rest []string
 	for _, j := range s.Busy {
-		busy = append(busy, ref(j.Pod))
+		busy = append(busy, ref(j.Pod)+": "+j.Guess)
 	}
 	slices.Sort(busy)
-	expectStrings(t, "busy", busy, "pod ci/busy", "pod ci/s-1-0")
+	expectStrings(t, "busy", busy, "pod ci/busy: its Pod runs, and GitHub did not remove it: it is running a job", "pod ci/s-1-0: its Pod runs")
 	for uid := range s.Registered {
 		rest = append(rest, "registered "+string(uid))
 	}
@@ -424,4 +426,21 @@ func runFor(t *testing.T, c *kube.Client, budget time.Duration, o Options) *Repo
 	ctx, cancel := context.WithTimeoutCause(t.Context(), budget, ErrBudget)
 	defer cancel()
 	return Run(ctx, c, o, quiet)
+}
+
+// TestLegacyRunStopsARunnerOnce plays a controller whose runner has a job for longer
+// than there is time: what the rounds repeat is reported once.
+func TestLegacyRunStopsARunnerOnce(t *testing.T) {
+	t.Parallel()
+	items := append(whole(legacyCRDs()...), whole(family()[1:]...)...)
+	controller := legacyDeployment("systems/arc", "/manager", 1)
+	controller.annotations[arc.AnnotationReleaseName], controller.annotations[arc.AnnotationReleaseNamespace] = "arc", "systems"
+	a, c := newAPI(t, append(items, controller, onNode(whole(family()[0])[0]))...)
+	o := graced(ofLegacy, 300*time.Millisecond)
+	o.ReleaseNamespace, o.ScaleSets = "systems", DeleteScaleSets
+	r := runFor(t, c, 2*time.Second, o)
+	if want := "refused: scaled to zero 1 runnerdeployments; deleted 1 horizontalrunnerautoscalers"; r.Summary() != want {
+		t.Errorf("got  %s\nwant %s", r.Summary(), want)
+	}
+	expectStrings(t, "writes", a.written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")
 }

@@ -125,8 +125,9 @@ func (r webhookRule) coversOurs() bool {
 
 // unanswered says why nobody answers at a Service; "" means that somebody may.
 func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (string, error) {
-	err := kube.Retry(ctx, func(ctx context.Context) error {
-		_, err := c.Metadata.Resource(serviceResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	var service *unstructured.Unstructured
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		service, err = c.Dynamic.Resource(serviceResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
@@ -134,6 +135,11 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the Service %s/%s: %w", namespace, name, err)
+	}
+	// It has no endpoints: the API server asks at its name
+	// (k8s.io/apiserver pkg/util/proxy, ResolveCluster).
+	if external, _, _ := unstructured.NestedString(service.Object, "spec", "externalName"); external != "" {
+		return "", nil
 	}
 	found, err := list(ctx, c, endpointSliceResource, namespace, "kubernetes.io/service-name="+name)
 	if err != nil {

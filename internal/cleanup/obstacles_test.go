@@ -45,7 +45,10 @@ func TestObstaclesAreWhatNobodyAnswers(t *testing.T) {
 		return it
 	}
 	items := append(endpoints("web/live", true), append(endpoints("web/unsaid", nil), endpoints("web/dead", false)...)...)
-	items = append(items,
+	elsewhere := whole(obj("svc web/elsewhere"))[0]
+	elsewhere.rest = map[string]any{"spec": map[string]any{"type": "ExternalName", "externalName": "hooks.example.com"}}
+	items = append(items, elsewhere,
+		hooked("vwc elsewhere", "web/elsewhere", "Fail", "UPDATE", "*", "*"),
 		hooked("vwc gone", "web/gone", "Fail", "UPDATE", "actions.github.com", "ephemeralrunners"),
 		hooked("vwc every", "web/gone", "", "*", "*", "*/*"),
 		hooked("vwc pods", "web/dead", "Fail", "DELETE", "", "pods"),

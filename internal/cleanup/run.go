@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,10 +32,18 @@ const (
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
+	// crdPatience is the least time for CRDs to go: Kubernetes looks at one every 5 s
+	// (k8s.io/apiextensions-apiserver pkg/controller/finalizer).
+	crdPatience = 15 * time.Second
 	// namespacePatience is how long a namespace may take to go when nothing of ARC
 	// is in it any more. Kubernetes looks again after some seconds, and after a
 	// failure up to a minute (k8s.io/kubernetes pkg/controller/namespace).
 	namespacePatience = time.Minute
+	// nudges is how often a controller is made to look at a scale set again: more
+	// often than there are protected objects of one. nudgeEvery is the time for one
+	// of them.
+	nudges     = 10
+	nudgeEvery = 200 * time.Millisecond
 	// progressEvery is the least time between two lines about the same wait.
 	progressEvery = 3 * time.Second
 	// forever is longer than any budget.
@@ -67,7 +76,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, report: &Report{Scope: o.Scope},
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{},
 		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
@@ -86,11 +95,21 @@ type run struct {
 	now         Progress
 	since, said time.Time
 
+	// done holds what was done. A later round may do it again: somebody may have
+	// scaled what was stopped up again.
+	done map[once]bool
+
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
 	doomed   map[string]*Object
 	relaxing sync.Mutex
 	relaxed  map[types.UID]bool
+}
+
+// once is what the report names but once.
+type once struct {
+	action Action
+	uid    types.UID
 }
 
 // Progress is how far a phase is: Done of Total objects.
@@ -175,6 +194,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 					return NotPermitted
 				}
 				return Failed
+			}
+			if phase.Name == CRDs && errors.Is(err, kube.ErrStagnant) {
+				// Something of others holds an object. What its kind owned can go all the same.
+				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with the rest")
+				continue
 			}
 			if err != nil {
 				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
@@ -307,7 +331,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		}
 		return err
 	case CRDs:
-		return r.await(ctx, l, phase.Name, steps, r.options.Grace)
+		return r.await(ctx, l, phase.Name, steps, max(r.options.Grace, crdPatience))
 	case Namespaces:
 		err := r.await(ctx, l, phase.Name, steps, namespacePatience)
 		if errors.Is(err, kube.ErrStagnant) && r.options.Scope != Namespace {
@@ -403,7 +427,10 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 			if err != nil {
 				errs = append(errs, err)
 			} else {
-				r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				if key := (once{s.Action, s.Object.UID}); !r.done[key] {
+					r.done[key] = true
+					r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				}
 				if s.Object.Resource == crdResource {
 					r.history.Deleted[s.Object.Name] = s.Object.UID
 				}
@@ -431,10 +458,32 @@ func (r *run) step(ctx context.Context, s Step) error {
 	case s.Action == Stop:
 		return r.client.ScaleToZero(ctx, t)
 	case t.Resource.Resource == arc.AutoscalingRunnerSets:
-		return r.client.RemoveAnnotation(ctx, t, arc.AnnotationRunnerScaleSetID)
+		return r.nudge(ctx, t)
 	default:
 		return r.client.RemoveFinalizers(ctx, t, func(f string) bool { return f == arc.RunnerRegistrationFinalizer })
 	}
+}
+
+// nudge takes a scale set's id away. The controller has failed over it for a while,
+// and waits twice as long before each of the steps that follow: it frees the
+// protected objects one by one, and counts each of them as another failure
+// (controllers/actions.github.com/autoscalingrunnerset_controller.go,
+// removeFinalizersFromDependentResources). A change of the set has it look at once.
+func (r *run) nudge(ctx context.Context, set kube.Target) error {
+	if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationRunnerScaleSetID: nil}); err != nil {
+		return err
+	}
+	for turn := range nudges {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(nudgeEvery):
+		}
+		if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationNudge: strconv.Itoa(turn + 1)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // registered notes what GitHub has not been told of: a controller removes these

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,32 @@ func written(body []byte) string {
 		return err.Error()
 	}
 	return string(r.Hooks)
+}
+
+// A dry run says what would be done, and writes nothing; the real one then finds
+// it so.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../postrender/testdata/controller.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{revision: 3, status: []string{"deployed"}, manifest: string(text)}
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	client, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dry := range []bool{true, false} {
+		out, err := Enrol(t.Context(), client, hook.Release{Name: "arc", Namespace: "ns"}, nil, dry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !out.Changed || out.Revision != 3 || len(out.Before) > 0 || len(out.After) == 0 || (c.written == "") != dry {
+			t.Errorf("dry run %t: %+v, written %q", dry, out, c.written)
+		}
+	}
 }
 
 func TestAttend(t *testing.T) {

@@ -39,6 +39,30 @@ func Enrol(ctx context.Context, c *kube.Client, target hook.Release, values map[
 	})
 }
 
+// Put gives the newest revision of a release a hook which another one had,
+// unless it has one already, as where its chart brings it along.
+func Put(ctx context.Context, c *kube.Client, target hook.Release, hooks []release.Hook, dryRun bool) (*Outcome, error) {
+	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
+		if has := Ours(r.Hooks); len(has) > 0 {
+			return has, nil
+		}
+		return hooks, nil
+	})
+}
+
+// Of returns the hook of a revision: the one in its record, or the one that
+// its enroller is about to put there.
+func Of(r *release.Revision) ([]release.Hook, error) {
+	if hooks := Ours(r.Hooks); len(hooks) > 0 {
+		return hooks, nil
+	}
+	o, err := findConfigMap(r.Manifest)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	return parse([]byte(o.Data[hook.EnrolData]))
+}
+
 // Unenrol takes the hook out of the newest revision of a release.
 func Unenrol(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(*release.Revision) ([]release.Hook, error) { return nil, nil })
@@ -85,6 +109,18 @@ func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) 
 		return nil, fmt.Errorf("the hook as JSON: %w", err)
 	}
 	return parse(data)
+}
+
+// Parse reads a hook of ours in the form in which Helm stores it.
+func Parse(data []byte) ([]release.Hook, error) {
+	hooks, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	if len(hooks) == 0 || slices.ContainsFunc(hooks, func(h release.Hook) bool { return !isOurs(h) }) {
+		return nil, fmt.Errorf("reading the hook: it is not one of %s", hook.Name)
+	}
+	return hooks, nil
 }
 
 // parse reads hooks in the form in which Helm stores them.

@@ -34,18 +34,32 @@ type Client struct {
 	Namespace string
 }
 
-// Connect reads the kubeconfig the way kubectl does (flag, KUBECONFIG,
+// load reads the kubeconfig the way kubectl does (flag, KUBECONFIG,
 // ~/.kube/config) and falls back to the Pod's service account.
-func Connect(kubeconfig, contextName, userAgent string) (*Client, error) {
+func load(kubeconfig string, overrides *clientcmd.ConfigOverrides) clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
-		&clientcmd.ConfigOverrides{CurrentContext: contextName})
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+}
+
+// Namespace is the one of the kubeconfig's context, else "default".
+func Namespace(kubeconfig string, overrides *clientcmd.ConfigOverrides) (string, error) {
+	namespace, _, err := load(kubeconfig, overrides).Namespace()
+	if err != nil {
+		return "", fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	return namespace, nil
+}
+
+// Connect makes a Client of the kubeconfig, with what overrides it.
+func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent string) (*Client, error) {
+	loader := load(kubeconfig, overrides)
 	cfg, err := loader.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	cfg.UserAgent = userAgent
+	contextName := overrides.CurrentContext
 	if contextName == "" {
 		if raw, err := loader.RawConfig(); err == nil {
 			contextName = raw.CurrentContext

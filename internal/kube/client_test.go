@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // expired is the answer to a continue token that is too old.
@@ -124,7 +125,7 @@ func TestConnectReadsAKubeconfig(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("KUBECONFIG", test.env)
-			c, err := Connect(test.path, test.context, "test")
+			c, err := Connect(test.path, &clientcmd.ConfigOverrides{CurrentContext: test.context}, "test")
 			check(t, err, test.want)
 			if err != nil {
 				if !strings.HasPrefix(err.Error(), "reading the kubeconfig: ") {

@@ -101,11 +101,11 @@ func (c *Client) ScaleToZero(ctx context.Context, t Target) error {
 	return nil
 }
 
-// RemoveAnnotation removes an annotation from exactly this object. Absence, and
+// Annotate sets annotations of exactly this object; nil removes one. Absence, and
 // an object of another UID in its place, are success.
-func (c *Client) RemoveAnnotation(ctx context.Context, t Target, key string) error {
-	if err := c.merge(ctx, t, map[string]any{"metadata": map[string]any{"uid": t.UID, "annotations": map[string]any{key: nil}}}); err != nil {
-		return fmt.Errorf("removing the annotation %s from %s: %w", key, t, err)
+func (c *Client) Annotate(ctx context.Context, t Target, annotations map[string]any) error {
+	if err := c.merge(ctx, t, map[string]any{"metadata": map[string]any{"uid": t.UID, "annotations": annotations}}); err != nil {
+		return fmt.Errorf("annotating %s: %w", t, err)
 	}
 	return nil
 }

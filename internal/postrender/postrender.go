@@ -50,6 +50,32 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
+// A Class is what an error is about, and so where to look for its cause.
+type Class int
+
+// Of no class are errors of reading and writing.
+const (
+	// BadInput is not valid YAML, or holds an object of ARC that is not like
+	// any of ARC's.
+	BadInput Class = iota + 1
+	// BadHelm is one that cannot be told, or is not the one that was said.
+	BadHelm
+	// BadTarget is a release whose name or namespace nobody says.
+	BadTarget
+	// BadValues are refused by the chart of the hook.
+	BadValues
+)
+
+// An Error is one that somebody can do something about. Nothing was added.
+type Error struct {
+	Class Class
+	err   error
+}
+
+func (e *Error) Error() string { return e.err.Error() }
+
+func (e *Error) Unwrap() error { return e.err }
+
 // heldBelow is the size up to which a stream is read to its end before any of it
 // goes out.
 const heldBelow = 1 << 20
@@ -89,7 +115,7 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 			}
 		}
 		if failed != nil {
-			return "", failed
+			return "", &Error{BadInput, failed}
 		}
 		if result, err = add(t.end[:], s.Found(), s.Hooked, o); err != nil {
 			return "", err
@@ -132,13 +158,12 @@ func (t *tee) Read(p []byte) (int, error) {
 // a post-renderer for hooks and for manifests, and only the latter have the
 // anchor.
 //
-// Errors: a *manifest.SyntaxError for broken YAML; an anchor with a Helm that
-// cannot be told; an anchor without a namespace; values the chart
-// refuses. Then there is no output.
+// What is wrong with the input is an *Error, and broken YAML a *manifest.SyntaxError
+// in it. Then there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
 	a, hooked, err := anchor.Find(stream)
 	if err != nil {
-		return Result{}, err
+		return Result{}, &Error{BadInput, err}
 	}
 	return add(stream, a, hooked, o)
 }
@@ -159,22 +184,22 @@ func add(stream []byte, a *anchor.Anchor, hooked bool, o Options) (Result, error
 	reader, err := proveHookReader(a, o)
 	helm3 := errors.Is(err, errHelm3)
 	if err != nil && !helm3 {
-		return Result{}, fmt.Errorf("found the %s: %w", a, err)
+		return Result{}, &Error{BadHelm, fmt.Errorf("found the %s: %w", a, err)}
 	}
 	target := hook.Release{
 		Name:      cmp.Or(o.Release, a.Release),
 		Namespace: cmp.Or(o.Namespace, a.Namespace, o.DefaultNamespace),
 	}
 	if target.Name == "" {
-		return Result{}, fmt.Errorf("the %s does not say its release; give --release", a)
+		return Result{}, &Error{BadTarget, fmt.Errorf("the %s does not say its release; give --release", a)}
 	}
 	if target.Namespace == "" {
-		return Result{}, fmt.Errorf("the %s has no namespace; give --namespace, or set HELM_NAMESPACE", a)
+		return Result{}, &Error{BadTarget, fmt.Errorf("the %s has no namespace; give --namespace, or set HELM_NAMESPACE", a)}
 	}
 	values := hook.Merge(a.Values, o.Values)
 	hooks, err := hook.Render(target, values)
 	if err != nil {
-		return Result{}, err
+		return Result{}, &Error{BadValues, err}
 	}
 	if len(hooks) == 0 {
 		unchanged.Explanation = "Nothing to add: the hook is switched off (enabled=false).\n"
@@ -184,7 +209,7 @@ func add(stream []byte, a *anchor.Anchor, hooked bool, o Options) (Result, error
 	if helm3 {
 		enroller, err := hook.Enroller(target, values, hooks)
 		if err != nil {
-			return Result{}, err
+			return Result{}, &Error{BadValues, err}
 		}
 		result.Added = ordinaryDocuments(enroller)
 		result.Explanation = explain(a, Helm3, target, hooks, enroller)

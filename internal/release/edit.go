@@ -40,6 +40,12 @@ type Revision struct {
 	// Manifest is what the revision installs, hooks apart.
 	Manifest string
 	Hooks    []Hook
+	// Config holds the user's values, as JSON.
+	Config json.RawMessage
+	// Driver is the HELM_DRIVER under which Helm finds it: secret or configmap.
+	Driver string
+	// ServerSide says that Helm applied it on the server's side.
+	ServerSide bool
 
 	gvr    schema.GroupVersionResource
 	object *unstructured.Unstructured

@@ -120,7 +120,7 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 		s, err := h.read(ctx, c)
 		switch {
 		case apierrors.IsNotFound(err):
-		case errors.Is(err, errUnreadable) && selector == "" && h.status != Uninstalling:
+		case errors.Is(err, ErrUnreadable) && selector == "" && h.status != Uninstalling:
 			// Somebody else's, whose state must not block this uninstall.
 		case err != nil:
 			return nil, err
@@ -131,6 +131,10 @@ func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]
 	}
 	return records, nil
 }
+
+// serverSide is how Helm 4 says that it applied a revision on the server's side
+// (helm.sh/helm/v4 pkg/release/v1/release.go). Helm 3 says nothing.
+const serverSide = "ssa"
 
 // head is where the newest revision of a release is stored, by its labels.
 type head struct {
@@ -179,11 +183,11 @@ func heads(ctx context.Context, c *kube.Client, namespace, selector string) ([]h
 	return out, nil
 }
 
-// errUnreadable is a record which was had, and is not in Helm's format.
-var errUnreadable = errors.New("not in Helm's format")
+// ErrUnreadable is a record which was had, and is not in Helm's format.
+var ErrUnreadable = errors.New("not in Helm's format")
 
 // read reads the revision. The error may be one of Kubernetes, not found among
-// them, or errUnreadable.
+// them, or ErrUnreadable.
 func (h head) read(ctx context.Context, c *kube.Client) (*Revision, error) {
 	o, err := h.get(ctx, c)
 	if err != nil {
@@ -206,7 +210,7 @@ func (h head) get(ctx context.Context, c *kube.Client) (o *unstructured.Unstruct
 func (h head) decode(o *unstructured.Unstructured) (*Revision, error) {
 	r, err := decode(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.namespace, h.name, errUnreadable, err)
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.namespace, h.name, ErrUnreadable, err)
 	}
 	r.gvr, r.object = h.gvr, o
 	return r, nil
@@ -244,13 +248,18 @@ func decode(o *unstructured.Unstructured) (*Revision, error) {
 		Version         int
 		Info            struct{ Status string }
 		Chart           struct{ Metadata Chart }
+		Config          json.RawMessage
 		Hooks           []Hook
 		Manifest        string
+		ApplyMethod     string `json:"apply_method"`
 	}
 	if err := json.Unmarshal(raw, &rec); err != nil {
 		return nil, err
 	}
-	r := &Revision{Manifest: rec.Manifest, Hooks: rec.Hooks, raw: raw}
+	r := &Revision{
+		Manifest: rec.Manifest, Hooks: rec.Hooks, raw: raw, Config: rec.Config,
+		Driver: strings.ToLower(o.GetKind()), ServerSide: rec.ApplyMethod == serverSide,
+	}
 	r.Record = Record{
 		Name: rec.Name, Namespace: rec.Namespace, Revision: rec.Version, Status: rec.Info.Status,
 		Chart: rec.Chart.Metadata, Objects: objects(rec.Manifest),

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"path/filepath"
 )
@@ -11,20 +10,11 @@ const arcModule = "github.com/actions/actions-runner-controller"
 
 // ARCCharts returns the folder with ARC's own charts.
 func ARCCharts(ctx context.Context) (string, error) {
-	modules, err := modulesDir(ctx)
+	dir, err := source(ctx, "arc", arcModule)
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(modules, "arc")
-	// The module may have to be fetched first: `go list` alone would not.
-	if _, err := goCommand(ctx, dir, "mod", "download", arcModule); err != nil {
-		return "", fmt.Errorf("fetching ARC's charts: %w", err)
-	}
-	source, err := goCommand(ctx, dir, "list", "-m", "-f", "{{.Dir}}", arcModule)
-	if err != nil {
-		return "", fmt.Errorf("looking for ARC's charts: %w", err)
-	}
-	return filepath.Join(source, "charts"), nil
+	return filepath.Join(dir, "charts"), nil
 }
 
 // ARCImages are the images of ARC: its controller and its listener are the
@@ -45,6 +35,8 @@ func ARCImages(ctx context.Context, progress io.Writer) (map[string]Image, error
 			"/manager":                        {Path: controller},
 			"/github-runnerscaleset-listener": {Path: listener},
 		}},
+		// The legacy controller is the same program.
+		"summerwind/actions-runner-controller": {Commands: map[string]Program{"/manager": {Path: controller}}},
 		"ghcr.io/actions/actions-runner": {Commands: map[string]Program{
 			"/home/runner/run.sh": idle,
 		}},

@@ -60,7 +60,7 @@ var programs = map[string]program{
 		ldflags: kubernetesVersion,
 	},
 	"kubectl": {
-		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
+		folder: "kubectl", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
 		ldflags: kubernetesVersion,
 	},
 	"helm3": {
@@ -76,6 +76,12 @@ var programs = map[string]program{
 	},
 	"yq": {
 		folder: "yq", module: "github.com/mikefarah/yq/v4", pkg: "github.com/mikefarah/yq/v4",
+	},
+	"actionlint": {
+		folder: "actionlint", module: "github.com/rhysd/actionlint", pkg: "github.com/rhysd/actionlint/cmd/actionlint",
+	},
+	"controller-gen": {
+		folder: "flux", module: "sigs.k8s.io/controller-tools", pkg: "sigs.k8s.io/controller-tools/cmd/controller-gen",
 	},
 	"arc-controller": {
 		folder: "arc", module: arcModule, pkg: arcModule, minutes: 2,
@@ -105,7 +111,7 @@ func relativeServiceAccount(binary []byte) []byte {
 }
 
 // Binary builds one of the pinned programs into the cache on first use, and
-// returns its path; programs has their names.
+// returns its path. The names are those of programs.
 func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
 	p, ok := programs[name]
 	if !ok {
@@ -243,9 +249,33 @@ func CacheDir() (string, error) {
 	return filepath.Join(dir, "arc-cleanup"), nil
 }
 
+// source fetches a module that modules/<folder>/go.mod pins, and returns where it
+// lies.
+func source(ctx context.Context, folder, module string) (string, error) {
+	modules, err := modulesDir(ctx)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(modules, folder)
+	// It may have to be fetched first: `go list` alone would not.
+	if _, err := goCommand(ctx, dir, "mod", "download", module); err != nil {
+		return "", fmt.Errorf("fetching %s: %w", module, err)
+	}
+	path, err := goCommand(ctx, dir, "list", "-m", "-f", "{{.Dir}}", module)
+	if err != nil {
+		return "", fmt.Errorf("looking for %s: %w", module, err)
+	}
+	return path, nil
+}
+
 // goCommand runs the go command and returns what it printed.
 func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
+	return command(ctx, dir, "go", args...)
+}
+
+// command runs a program that calls the go command, or it itself.
+func command(ctx context.Context, dir, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	// The user's flags, workspace, target and C compiler are for other builds.
 	// GOFLAGS needs a value: an empty one would fall back to `go env -w`.
@@ -260,7 +290,7 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
+		return "", fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), args[0], err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }

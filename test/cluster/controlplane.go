@@ -77,7 +77,7 @@ func (s *server) await(ctx context.Context, check func(context.Context) error) e
 // onFreePort calls start with ports until one could be used.
 func onFreePort(start func(port string) error) error {
 	for try := 1; ; try++ {
-		port, err := freePort()
+		port, err := FreePort()
 		if err != nil {
 			return err
 		}
@@ -87,9 +87,9 @@ func onFreePort(start func(port string) error) error {
 	}
 }
 
-// freePort looks below the ports that the system gives to clients: a server
+// FreePort looks below the ports that the system gives to clients: a server
 // which is stopped for a while has to find its port free afterwards.
-func freePort() (string, error) {
+func FreePort() (string, error) {
 	const lowest, count = 20000, 10000
 	for range 100 {
 		port := strconv.Itoa(lowest + rand.IntN(count))

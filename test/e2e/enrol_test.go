@@ -132,7 +132,7 @@ const enroller = "arc-arc-cleanup-enrol"
 func (l *lab) awaitEnrolled(release, namespace string) {
 	l.Helper()
 	l.eventually("release "+release+" is enrolled", func() bool {
-		out, err := built.Helm(l.ctx, 3, l.Kubeconfig(), "get", "hooks", release, "--namespace", namespace).Output()
+		out, err := l.helmCommand(3, "get", "hooks", release, "--namespace", namespace).Output()
 		return err == nil && strings.Contains(string(out), "kind: Job")
 	})
 	l.eventually("nothing of the enroller runs", func() bool {
@@ -141,51 +141,23 @@ func (l *lab) awaitEnrolled(release, namespace string) {
 	})
 }
 
-// TestHelm3 is the promise under Helm 3: the same command line, whatever flags it
-// has; every revision is enrolled; one uninstall runs the hook once.
+// TestHelm3 is the promise under Helm 3: the same command line, and one uninstall
+// of each release runs its hook once. TestMatrix has what lies between.
 func TestHelm3(t *testing.T) {
-	for _, flags := range [][]string{nil, {"--wait"}, {"--wait", "--wait-for-jobs"}, {"--atomic"}} {
-		t.Run(strings.Join(flags, " "), func(t *testing.T) {
-			l := newLab(t)
-			runs := l.hookRuns()
-			via := append(viaHelm3(), flags...)
-			l.install(3, via...)
-			l.awaitEnrolled("arc", controllerNamespace)
-			l.installScaleSet(3, via...)
-			l.awaitEnrolled("runners", runnerNamespace)
+	l := newLab(t)
+	runs := l.hookRuns()
+	l.install(3, viaHelm3()...)
+	l.awaitEnrolled("arc", controllerNamespace)
+	l.installScaleSet(3, viaHelm3()...)
+	l.awaitEnrolled("runners", runnerNamespace)
 
-			upgrade := slices.Concat([]string{"upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace}, flags)
-			l.mustHelm(3, append(upgrade, viaHelm3()...)...)
-			l.awaitEnrolled("arc", controllerNamespace)
-
-			// Without the post-renderer the new revision has no hook, and nothing of
-			// ours is left beside it.
-			l.mustHelm(3, upgrade...)
-			if l.enrolled(3, "arc", controllerNamespace) {
-				t.Error("a revision without the post-renderer has the hook")
-			}
-			l.eventually("the enroller is gone", func() bool {
-				return !slices.ContainsFunc(l.added(), func(o product.Object) bool {
-					return o.Namespace == controllerNamespace && strings.Contains(o.Name, "arc-cleanup")
-				})
-			})
-
-			var wait []string // helm rollback has no --atomic
-			if len(flags) > 0 {
-				wait = []string{"--wait"}
-			}
-			l.mustHelm(3, append([]string{"rollback", "arc", "2", "--namespace", controllerNamespace}, wait...)...)
-			l.awaitEnrolled("arc", controllerNamespace)
-
-			l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
-			l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-			if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup"] != 1 || len(got) != 2 {
-				t.Errorf("hooks ran that often: %v", got)
-			}
-			if !l.GitHub().Deregistered() {
-				t.Error("still registered at GitHub")
-			}
-			l.nothingLeft()
-		})
+	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup"] != 1 || len(got) != 2 {
+		t.Errorf("hooks ran that often: %v", got)
 	}
+	if !l.GitHub().Deregistered() {
+		t.Error("still registered at GitHub")
+	}
+	l.nothingLeft()
 }

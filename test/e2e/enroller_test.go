@@ -84,27 +84,6 @@ func TestHelm3NoImage(t *testing.T) {
 	l.nothingLeft()
 }
 
-// TestHelm3Failure fails an installation and an upgrade with --atomic: neither
-// leaves anything of ours that runs, and what the rollback deploys is enrolled.
-func TestHelm3Failure(t *testing.T) {
-	l := newLab(t)
-	broken := []string{"--set", "image.repository=registry.invalid/none", "--atomic", "--timeout", "8s"}
-	arguments := slices.Concat([]string{"arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())
-	if out, err := l.helm(3, slices.Concat([]string{"install"}, arguments, broken)...); err == nil {
-		t.Fatalf("a controller without an image was installed:\n%s", out)
-	}
-	l.enrollerGone()
-
-	l.install(3, viaHelm3()...)
-	l.awaitEnrolled("arc", controllerNamespace)
-	if out, err := l.helm(3, slices.Concat([]string{"upgrade"}, arguments, broken)...); err == nil {
-		t.Fatalf("a controller without an image was installed:\n%s", out)
-	}
-	l.awaitEnrolled("arc", controllerNamespace)
-	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.nothingLeft()
-}
-
 // TestHelm3AppliedByHand applies what helm template prints of ours: there is no
 // release, so nothing is enrolled, nothing is run, and nothing runs on.
 func TestHelm3AppliedByHand(t *testing.T) {

@@ -170,12 +170,13 @@ func TestNudge(t *testing.T) {
 func TestNudgeWhateverIsInTheWay(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
-	const grace = 10 * time.Second
+	const grace = 6 * time.Second
 	gitHub := func(mode github.Mode) func() { return func() { l.GitHub().SetMode(mode) } }
 	for name, obstruct := range map[string]func(){
-		"gone at GitHub already": gitHub(github.NotFoundOnDelete),
-		"a job that still runs":  gitHub(github.JobStillRunning),
-		"no valid credentials":   gitHub(github.Unauthorized),
+		"all is gone at GitHub": gitHub(github.NotFoundOnDelete),
+		"the set is gone there": l.GitHub().Reset,
+		"a job that still runs": gitHub(github.JobStillRunning),
+		"no valid credentials":  gitHub(github.Unauthorized),
 		"no credentials": func() {
 			secrets := l.client.CoreV1().Secrets(runnerNamespace)
 			const name = "runners-gha-rs-github-secret"

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,30 @@ func TestAlone(t *testing.T) {
 	install()
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.mustHelm(4, "uninstall", "cleanup", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
+
+// TestHelm4DropsTheError: of a post-renderer that fails Helm 4 says no more than
+// that, and with --debug its exit code. The log has the reason.
+func TestHelm4DropsTheError(t *testing.T) {
+	l := newLab(t)
+	log := filepath.Join(t.TempDir(), "a log")
+	l.helmEnv = []string{"ARC_CLEANUP_LOG_FILE=" + log}
+	const reason = "additional properties 'polcy' not allowed"
+	out, err := l.helm(4, slices.Concat([]string{
+		"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace", "--debug",
+	}, viaPostRenderer, []string{"--post-renderer-args", "--set", "--post-renderer-args", "polcy.grace=1m"})...)
+	if err == nil || strings.Contains(out, reason) || !strings.Contains(out, "exitCode=6") {
+		t.Errorf("installed, or Helm 4 shows the reason, or not the exit code: %v", err)
+	}
+	text, err := os.ReadFile(log)
+	if err != nil || !strings.Contains(string(text), reason) || !strings.Contains(string(text), ": exit code 6\n") {
+		t.Errorf("the log does not say why: %v\n%s", err, text)
+	}
+	// Helm creates CRDs before it renders, and then knows of no release.
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("by hand: exit code %d", code)
+	}
 	l.nothingLeft()
 }
 

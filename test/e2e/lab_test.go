@@ -17,7 +17,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -118,12 +120,17 @@ func (l *lab) controllerLog() string {
 // helm runs Helm of a major version.
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
-	cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
-	cmd.Env = append(cmd.Env, l.helmEnv...)
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	out, err := l.helmCommand(major, args...).CombinedOutput()
 	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
 	return string(out), err
+}
+
+// helmCommand is Helm as helm runs it, for those who run it otherwise.
+func (l *lab) helmCommand(major int, args ...string) *exec.Cmd {
+	cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
+	cmd.Env = append(cmd.Env, l.helmEnv...)
+	return cmd
 }
 
 func (l *lab) mustHelm(major int, args ...string) string {
@@ -276,6 +283,16 @@ func lines(objects []product.Object) string {
 // and the two namespaces; then it deletes these, which has to work at once.
 func (l *lab) nothingLeft(expected ...product.Object) {
 	l.Helper()
+	l.onlyLeft(expected...)
+	if len(expected) == 0 {
+		l.deleteNamespaces(15 * time.Second)
+	}
+}
+
+// onlyLeft fails unless the cluster is as it was, but for expected objects and
+// namespaces.
+func (l *lab) onlyLeft(expected ...product.Object) {
+	l.Helper()
 	l.removeBackups()
 	var left []product.Object
 	for range 50 { // Pods of Deployments that Helm deleted need a moment.
@@ -294,9 +311,6 @@ func (l *lab) nothingLeft(expected ...product.Object) {
 		if !l.everything()[e] {
 			l.Errorf("%s is gone, and should not be", e)
 		}
-	}
-	if len(expected) == 0 {
-		l.deleteNamespaces(15 * time.Second)
 	}
 }
 
@@ -347,4 +361,23 @@ func (l *lab) namespaceGone(name string) bool {
 		l.Fatal(err)
 	}
 	return err != nil
+}
+
+// resourceOf is where an object is served. Its plural is guessed: a CRD that was
+// created just now is not discovered yet.
+func (l *lab) resourceOf(o *unstructured.Unstructured) dynamic.ResourceInterface {
+	l.Helper()
+	plural, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+	return l.dynamic.Resource(plural).Namespace(o.GetNamespace())
+}
+
+func (l *lab) create(o *unstructured.Unstructured) {
+	l.Helper()
+	l.eventually(fmt.Sprintf("%s %s is created", o.GetKind(), o.GetName()), func() bool {
+		_, err := l.resourceOf(o).Create(l.ctx, o, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsNotFound(err) { // a CRD was created just now
+			l.Fatalf("creating %s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+		return err == nil
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -28,6 +29,7 @@ type Product struct {
 	// Root is the top folder of the repository.
 	Root                string
 	Hookjob, Postrender string
+	image               string // arc-hookjob as the image has it
 	arcCharts           string
 	helm                map[int]string // by major version
 	home                string         // Helm's own folders
@@ -44,16 +46,19 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 	p := &Product{
 		Root:       filepath.Dir(strings.TrimSpace(string(out))),
 		Hookjob:    filepath.Join(dir, "arc-hookjob"),
-		Postrender: filepath.Join(plugin, "bin", "arc-postrender"),
+		Postrender: filepath.Join(plugin, "bin", "arc-postrender-"+runtime.GOOS+"-"+runtime.GOARCH),
+		image:      filepath.Join(dir, "image", "arc-hookjob"),
 		helm:       map[int]string{},
 		home:       filepath.Join(dir, "helm"),
 	}
-	for path, pkg := range map[string]string{p.Hookjob: "./cmd/hookjob", p.Postrender: "./cmd/postrender"} {
-		build := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+	for path, args := range map[string][]string{
+		p.Hookjob: {"./cmd/hookjob"}, p.image: {"-tags", "image", "./cmd/hookjob"}, p.Postrender: {"./cmd/postrender"},
+	} {
+		build := exec.CommandContext(ctx, "go", append([]string{"build", "-o", path}, args...)...)
 		build.Dir = p.Root
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+			return nil, fmt.Errorf("building %s: %w\n%s", path, err, out)
 		}
 	}
 	for major, name := range map[int]string{3: "helm3", 4: "helm4"} {
@@ -71,7 +76,7 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 }
 
 func (p *Product) installPlugin(ctx context.Context, dir string) error {
-	manifest, err := os.ReadFile(filepath.Join(p.Root, "plugin", "plugin.yaml"))
+	manifest, err := os.ReadFile(filepath.Join(p.Root, "plugin", "arc-postrender", "plugin.yaml"))
 	if err != nil {
 		return err
 	}
@@ -120,6 +125,6 @@ func (p *Product) Images(ctx context.Context, progress io.Writer) (map[string]cl
 	if err != nil {
 		return nil, err
 	}
-	images[HookImage] = cluster.Image{Commands: map[string]cluster.Program{"": {Path: p.Hookjob}}}
+	images[HookImage] = cluster.Image{Commands: map[string]cluster.Program{"": {Path: p.image}}}
 	return images, nil
 }

@@ -35,37 +35,60 @@ func labels(version, revision string) map[string]string {
 	}
 }
 
-// build makes the index and its images, one per binary and in their order.
-func build(opts Options) (v1.ImageIndex, []v1.Image, error) {
-	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	var images []v1.Image
+// Built is the index, and by binary, in their order, an image and what it is made of.
+type Built struct {
+	Index  v1.ImageIndex
+	Images []v1.Image
+	SBOMs  [][]byte
+}
+
+// build makes the index of one image per binary, and of their attestations.
+func build(opts Options) (*Built, error) {
+	built := &Built{Index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex)}
+	var attestations []mutate.IndexAddendum
 	for _, binary := range opts.Binaries {
-		image, err := buildImage(binary, opts)
+		content, err := os.ReadFile(binary.Path)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", binary.Platform, err)
+			return nil, err
 		}
-		images = append(images, image)
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+		image, err := buildImage(binary, content, opts)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", binary.Platform, err)
+		}
+		bom, err := billOfMaterials(content, opts.Version, opts.Created)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", binary.Path, err)
+		}
+		sbom, err := encodeBOM(bom)
+		if err != nil {
+			return nil, fmt.Errorf("bill of materials of %s: %w", binary.Path, err)
+		}
+		attested, err := attestation(image, opts.Name.Name(), sbom)
+		if err != nil {
+			return nil, fmt.Errorf("attestation of %s: %w", binary.Platform, err)
+		}
+		built.Images = append(built.Images, image)
+		built.SBOMs = append(built.SBOMs, sbom)
+		attestations = append(attestations, attested)
+		built.Index = mutate.AppendManifests(built.Index, mutate.IndexAddendum{
 			Add:        image,
 			Descriptor: v1.Descriptor{Platform: &binary.Platform},
 		})
 	}
+	built.Index = mutate.AppendManifests(built.Index, attestations...)
 	// Registries show what the index says, not what the images in it say.
-	return mutate.Annotations(index, labels(opts.Version, opts.Revision)).(v1.ImageIndex), images, nil
+	built.Index = mutate.Annotations(built.Index, labels(opts.Version, opts.Revision)).(v1.ImageIndex)
+	return built, nil
 }
 
-func buildImage(binary Binary, opts Options) (v1.Image, error) {
-	content, err := os.ReadFile(binary.Path)
-	if err != nil {
-		return nil, err
-	}
+func buildImage(binary Binary, content []byte, opts Options) (v1.Image, error) {
 	if err := checkBinary(content, binary.Platform); err != nil {
 		return nil, fmt.Errorf("%s: %w", binary.Path, err)
 	}
 
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
-	err = addFile(w, &tar.Header{Name: binaryPath[1:], Mode: 0o755, Size: int64(len(content)), ModTime: opts.Created}, bytes.NewReader(content))
+	err := addFile(w, &tar.Header{Name: binaryPath[1:], Mode: 0o755, Size: int64(len(content)), ModTime: opts.Created}, bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package github
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +24,9 @@ const (
 	messages  = tenant + "messages"
 	tokenPath = "/actions/runners/registration-token"
 )
+
+// repository is where legacy runners are registered, in GitHub's REST API.
+const repository = "/api/v3/repos/{owner}/{repo}/actions/runners"
 
 func (s *StandIn) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -52,6 +57,9 @@ func (s *StandIn) routes() http.Handler {
 	mux.HandleFunc("GET "+agents, s.findRunner)
 	mux.HandleFunc("GET "+agents+"/{id}", s.getRunner)
 	mux.HandleFunc("DELETE "+agents+"/{id}", s.deleteRunner)
+
+	mux.HandleFunc("GET "+repository, s.listRunners)
+	mux.HandleFunc("DELETE "+repository+"/{id}", s.removeRunner)
 	return mux
 }
 
@@ -209,6 +217,30 @@ func (s *StandIn) deleteRunner(w http.ResponseWriter, r *http.Request) {
 		// Removing one that has gone is a success too: ARC removes every
 		// runner twice, for the set and then for the runner itself.
 		delete(s.runners, pathID(r))
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *StandIn) listRunners(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reply(w, http.StatusOK, map[string]any{"total_count": len(s.runners), "runners": slices.Collect(maps.Values(s.runners))})
+}
+
+// removeRunner is deleteRunner of the REST API, which refuses in another way.
+func (s *StandIn) removeRunner(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.runners[pathID(r)]
+	switch {
+	case !ok, s.mode == NotFoundOnDelete:
+		reply(w, http.StatusNotFound, map[string]string{"message": "Not Found"})
+	case known.Busy, s.mode == JobStillRunning:
+		reply(w, http.StatusUnprocessableEntity, map[string]string{
+			"message": "Runner \"" + known.Name + "\" is currently running a job and cannot be deleted.",
+		})
+	default:
+		delete(s.runners, known.ID)
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

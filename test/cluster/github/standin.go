@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -58,6 +59,7 @@ type runner struct {
 	ID         int    `json:"id"`
 	Name       string `json:"name"`
 	ScaleSetID int    `json:"runnerScaleSetId"`
+	Busy       bool   `json:"busy"`
 }
 
 // Start serves on a free port of an address.
@@ -122,6 +124,21 @@ func (s *StandIn) Runners() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// AddRunner registers a runner, as legacy ones do by themselves when they start.
+func (s *StandIn) AddRunner(name string, busy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := s.nextID()
+	s.runners[id] = &runner{ID: id, Name: name, Busy: busy}
+}
+
+// EndJob ends a runner's job. It was ephemeral, so that GitHub forgets it.
+func (s *StandIn) EndJob(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.runners, func(_ int, r *runner) bool { return r.Name == name })
 }
 
 // Deregistered says that something was registered and nothing is any more.

@@ -1,6 +1,7 @@
 package github
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,16 +15,8 @@ func TestModes(t *testing.T) {
 	defer s.Close() //nolint:errcheck // the test is over
 	ask := func(method, path, body string) int {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		return answer.StatusCode
+		status, _ := ask(t, s, method, path, body)
+		return status
 	}
 	register := func() {
 		t.Helper()
@@ -66,4 +59,57 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s: calls are %v", test.mode, calls)
 		}
 	}
+}
+
+// TestLegacyRunners: the REST API, with which the legacy controller removes runners.
+func TestLegacyRunners(t *testing.T) {
+	s, err := Start("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	const runners = "/api/v3/repos/acme/app/actions/runners"
+	s.AddRunner("idle", false)
+	s.AddRunner("busy", true)
+	if _, body := ask(t, s, "GET", runners, ""); !strings.Contains(body, `"total_count":2`) || !strings.Contains(body, `"name":"busy","runnerScaleSetId":0,"busy":true`) {
+		t.Errorf("they are listed as %s", body)
+	}
+	for _, test := range []struct {
+		mode   Mode
+		path   string
+		status int
+	}{
+		{NotFoundOnDelete, "/1", 404},
+		{JobStillRunning, "/1", 422},
+		{OK, "/1", 204},
+		{OK, "/1", 404},
+		{OK, "/2", 422},
+	} {
+		s.SetMode(test.mode)
+		if got, _ := ask(t, s, "DELETE", runners+test.path, ""); got != test.status {
+			t.Errorf("%s: removing %s: %d, want %d", test.mode, test.path, got, test.status)
+		}
+	}
+	if s.EndJob("busy"); !s.Deregistered() {
+		t.Errorf("left: %q", s.Runners())
+	}
+}
+
+// ask sends a request and returns the answer.
+func ask(t *testing.T, s *StandIn, method, path, body string) (status int, text string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	read, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(read)
 }

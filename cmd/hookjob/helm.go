@@ -1,0 +1,129 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+// program is the name of the program, and helmPlugin that of the Helm plugin
+// which it is, too.
+const (
+	program    = "arc-hookjob"
+	helmPlugin = "arc-cleanup"
+)
+
+// underHelm reports whether Helm runs the program, as its plugin.
+func underHelm() bool { return os.Getenv("HELM_PLUGIN_NAME") == helmPlugin }
+
+// called is what the user typed to run the program.
+func called() string {
+	if !underHelm() {
+		return program
+	}
+	return strings.TrimSuffix(filepath.Base(cmp.Or(os.Getenv("HELM_BIN"), "helm")), ".exe") + " " + helmPlugin
+}
+
+// asCalled puts what the user typed into a text, wherever a command of ours is in
+// it.
+func asCalled(text string) string { return strings.ReplaceAll(text, program+" ", called()+" ") }
+
+// nameAsCalled makes the help of all commands speak of what the user typed.
+func nameAsCalled(root *cobra.Command) {
+	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: called()}
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.Long, cmd.Example = asCalled(cmd.Long), asCalled(cmd.Example)
+	}
+}
+
+// helmOverrides is what Helm's global flags say about the cluster. Helm keeps them
+// for itself, and hands what they say to a plugin in its environment.
+func helmOverrides(o *clientcmd.ConfigOverrides) {
+	if !underHelm() {
+		return
+	}
+	o.CurrentContext = cmp.Or(o.CurrentContext, os.Getenv("HELM_KUBECONTEXT"))
+	o.ClusterInfo.Server = os.Getenv("HELM_KUBEAPISERVER")
+	o.ClusterInfo.CertificateAuthority = os.Getenv("HELM_KUBECAFILE")
+	o.ClusterInfo.TLSServerName = os.Getenv("HELM_KUBETLS_SERVER_NAME")
+	o.ClusterInfo.InsecureSkipTLSVerify = os.Getenv("HELM_KUBEINSECURE_SKIP_TLS_VERIFY") == "true"
+	o.AuthInfo.Token = os.Getenv("HELM_KUBETOKEN")
+	o.AuthInfo.Impersonate = os.Getenv("HELM_KUBEASUSER")
+	if groups := os.Getenv("HELM_KUBEASGROUPS"); groups != "" {
+		o.AuthInfo.ImpersonateGroups = strings.Split(groups, ",")
+	}
+	o.Context.Namespace = helmNamespace()
+}
+
+// helmNamespace is the namespace Helm would take, as by --namespace; "" where
+// Helm does not run the program.
+func helmNamespace() string {
+	if !underHelm() {
+		return ""
+	}
+	return os.Getenv("HELM_NAMESPACE")
+}
+
+// A namespaceChoice says whether the namespace that Helm hands on is one which the
+// user gave. Helm does not tell: it is taken for given where it is not the one
+// that the kubeconfig has anyway.
+type namespaceChoice int
+
+const (
+	noNamespace namespaceChoice = iota
+	perhapsNamespace
+	givenNamespace
+)
+
+func (c *cluster) chosenNamespace() (string, namespaceChoice, error) {
+	namespace := helmNamespace()
+	if namespace == "" {
+		return "", noNamespace, nil
+	}
+	o := c.overrides()
+	o.Context.Namespace = ""
+	own, err := kube.Namespace(c.kubeconfig, o)
+	switch {
+	case err != nil:
+		return "", noNamespace, err
+	case namespace != own:
+		return namespace, givenNamespace, nil
+	case own == "default":
+		// Which cannot be deleted: nobody would give it to rescue it.
+		return "", noNamespace, nil
+	}
+	return namespace, perhapsNamespace, nil
+}
+
+// takeHelmNamespace makes of Helm's --namespace what run and plan make of their
+// own flags of that name, which Helm does not let through. What it means must not
+// be guessed: one namespace, or the whole cluster.
+func (t *target) takeHelmNamespace(f *pflag.FlagSet) error {
+	if !underHelm() || f.Changed("namespace") {
+		return nil
+	}
+	for _, other := range []string{"scope", "job", "release", "scale-set"} {
+		if f.Changed(other) {
+			t.options.ReleaseNamespace = cmp.Or(t.options.ReleaseNamespace, helmNamespace())
+			return nil
+		}
+	}
+	namespace, choice, err := t.chosenNamespace()
+	switch {
+	case err != nil:
+		return err
+	case choice == perhapsNamespace:
+		return fmt.Errorf("the kubeconfig's context has the namespace %s, and Helm does not tell whether --namespace was given, too: "+
+			"give --scope controller to clean up after a controller, or set ARC_CLEANUP_NAMESPACE=%s to rescue that namespace alone", namespace, namespace)
+	}
+	t.options.Namespace = namespace
+	return nil
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
+)
+
+type upgradeFlags struct {
+	cluster
+	request     upgrade.Request
+	helm        string
+	busyRunners string
+	grace       time.Duration
+	budget      time.Duration
+	timeout     time.Duration
+	dryRun, yes bool
+	logFormat   string
+}
+
+func newUpgrade() *cobra.Command {
+	var f upgradeFlags
+	cmd := &cobra.Command{
+		Use:   "upgrade",
+		Short: "Take ARC to another version: uninstall all of it, and install it again",
+		Long: `Upgrade takes ARC's controller and all its scale sets to another version of their
+charts, as ARC's documentation asks for: it uninstalls the scale sets, then the
+controller and the CRDs, and installs them again with the values and the hooks
+they had. A downgrade is the same.
+
+Before anything is written it makes sure that the new charts can be had, and that
+they render with these values. What it needs for the second half it saves in the
+Secret ` + upgrade.SecretName + ` in the controller's namespace: stopped at any point, it goes
+on when it is run again, with or without --version. When it cannot, it prints a
+command for every step that is left.
+
+It is done by the helm on PATH, 3 or 4, with your rights. By hand it prints the
+plan and asks first; without a terminal it needs --yes.
+
+` + exitHelp,
+		Example: `  arc-hookjob upgrade --version 0.12.1 --dry-run
+  arc-hookjob upgrade --version 0.12.1
+
+  # Charts of a registry of yours, or folders and archives
+  arc-hookjob upgrade --version 0.12.1 \
+    --chart oci://registry.example.com/charts/gha-runner-scale-set-controller \
+    --scale-set-chart oci://registry.example.com/charts/gha-runner-scale-set`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	fs := cmd.Flags()
+	f.register(fs)
+	fs.StringVar(&f.request.Version, "version", "", "version of ARC's charts, or of those given as oci:// references")
+	fs.StringVar(&f.request.Chart, "chart", "", "chart of the controller: a folder, an archive, or an oci:// reference; default ARC's own")
+	fs.StringVar(&f.request.ScaleSetChart, "scale-set-chart", "", "chart of the scale sets, in the same way")
+	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
+	fs.StringVar(&f.busyRunners, "busy-runners", string(cleanup.WaitForBusy), "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)")
+	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
+	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "time for draining and uninstalling, jobs of runners included")
+	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm's, such as for the new controller")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, and write nothing")
+	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed without a terminal")
+	fs.StringVar(&f.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal and json elsewhere")
+	return cmd
+}
+
+func (f *upgradeFlags) run(cmd *cobra.Command) error {
+	if err := fromEnvironment(cmd); err != nil {
+		return err
+	}
+	console, err := f.complete(cmd)
+	if err != nil {
+		return err
+	}
+	client, err := f.connect()
+	if err != nil {
+		return failed(cmd, err)
+	}
+	u := &upgrade.Upgrade{
+		Client: client,
+		Helm: &upgrade.Helm{
+			Binary:     cmp.Or(f.helm, os.Getenv("HELM_BIN"), "helm"),
+			Kubeconfig: f.kubeconfig, Context: client.Context, Timeout: f.timeout,
+		},
+		BusyRunners: cleanup.BusyRunnersPolicy(f.busyRunners), Grace: f.grace, Budget: f.budget,
+		Log: newLogger(console, cmd.ErrOrStderr()),
+	}
+	dir, err := os.MkdirTemp("", "arc-cleanup-upgrade-")
+	if err != nil {
+		return failed(cmd, fmt.Errorf("making a folder for charts: %w", err))
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+
+	plan, err := f.plan(cmd, u, dir)
+	if err != nil || plan == nil {
+		return err
+	}
+	if stopped := u.Run(cmd.Context(), plan); stopped != nil {
+		return f.stopped(cmd, u, plan, stopped)
+	}
+	is := plan.State.Target.Controller.Is
+	u.Log.Info().Str("verdict", string(cleanup.Done)).
+		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-hookjob status", is.Name, is.Version, len(plan.State.Releases)-1)
+	return nil
+}
+
+// complete checks what the flags say. Its errors are wrong usage.
+func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
+	switch cleanup.BusyRunnersPolicy(f.busyRunners) {
+	case cleanup.WaitForBusy, cleanup.RefuseBusy, cleanup.ForceBusy:
+	case cleanup.LeaveBusy:
+		return false, errors.New("--busy-runners leave: they would keep the CRDs, which have to go; must be wait, refuse or force")
+	default:
+		return false, fmt.Errorf("--busy-runners %q: must be wait, refuse or force", f.busyRunners)
+	}
+	for name, d := range map[string]time.Duration{"grace": f.grace, "budget": f.budget, "timeout": f.timeout} {
+		if d <= 0 {
+			return false, fmt.Errorf("--%s %s: must be more than 0", name, d)
+		}
+	}
+	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
+		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
+	}
+	return isConsole(f.logFormat, cmd.ErrOrStderr())
+}
+
+// plan looks, plans, tries what can be tried, and asks. Without a plan or an error
+// there is nothing to do, or it was only to be printed.
+func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) (*upgrade.Plan, error) {
+	out := cmd.ErrOrStderr()
+	if f.dryRun {
+		out = cmd.OutOrStdout()
+	}
+	if err := u.Helm.Check(cmd.Context()); err != nil {
+		return nil, failed(cmd, err)
+	}
+	situation, err := look(cmd.Context(), u.Client)
+	if err != nil {
+		return nil, failed(cmd, err)
+	}
+	target, err := f.request.Resolve(situation)
+	if err != nil {
+		return nil, err
+	}
+	if situation.Target, err = u.Helm.Fetch(cmd.Context(), target, dir); err != nil {
+		return nil, failed(cmd, err)
+	}
+	plan := upgrade.NewPlan(situation)
+	var engine *cleanup.Plan
+	refusals := plan.Refusals
+	if len(plan.Steps) > 0 {
+		if refusals, engine, err = u.Check(cmd.Context(), situation, plan); err != nil {
+			return nil, failed(cmd, err)
+		}
+	}
+	if len(refusals) > 0 {
+		refused := &cleanup.Plan{Refusals: refusals}
+		printPlan(out, refused)
+		return nil, exitError(exitCode(refused.Verdict()))
+	}
+	if len(plan.Steps) == 0 {
+		fmt.Fprintf(out, "Nothing to do: every release is of version %s.\n", situation.Target.Controller.Is.Version)
+		return nil, nil
+	}
+	if f.dryRun || !f.yes {
+		printUpgrade(out, u.Client, plan, engine)
+	}
+	if f.dryRun {
+		return nil, nil
+	}
+	if !f.yes {
+		if yes, err := ask(cmd); !yes {
+			return nil, err
+		}
+	}
+	return plan, nil
+}
+
+func look(ctx context.Context, client *kube.Client) (upgrade.Situation, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	return upgrade.Look(ctx, client)
+}
+
+// printUpgrade prints the plan for a person, with what the engine will do.
+func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *cleanup.Plan) {
+	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "STEP\tNAMESPACE\tRELEASE\tWHAT\n")
+	for _, s := range p.Steps {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Kind, s.Release.Namespace, s.Release.Name, s.What)
+	}
+	// A table that cannot be written cannot be reported on the same stream.
+	_ = table.Flush()
+	if engine != nil {
+		fmt.Fprintf(w, "\nThe step %s does:\n\n", upgrade.Clean)
+		printPlan(w, engine)
+	}
+}
+
+// stopped says where it stopped, and how it goes on.
+func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, plan *upgrade.Plan, s *upgrade.Stopped) error {
+	out := cmd.ErrOrStderr()
+	if s.Report != nil {
+		fmt.Fprintln(out, s.Report.Text(reportLines))
+	}
+	err := failed(cmd, s)
+	if s.Report != nil && s.Report.Verdict != cleanup.Done {
+		err = exitError(exitCode(s.Report.Verdict))
+	}
+	commands := u.Commands(plan, s.Step)
+	if len(commands) == 0 {
+		fmt.Fprintln(out, "Nothing was changed.")
+		return err
+	}
+	fmt.Fprint(out, "\nRun the same command again to go on, or do by hand what is left:\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(out, "    %s\n", c)
+	}
+	return err
+}

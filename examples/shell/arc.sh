@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs, upgrades or uninstalls ARC, and leaves nothing behind:
+#
+#   arc.sh install|uninstall [FLAGS OF HELM...]
+#   arc.sh upgrade [FLAGS OF ARC-HOOKJOB UPGRADE...]
+#
+# It takes helm 3 or 4, arc-postrender (for Helm 4 its plugin) and arc-hookjob.
+# VALUES is a file with the values of the scale set. A change of values is an
+# install; another version of ARC is an upgrade.
+set -euo pipefail
+
+CHARTS=${CHARTS:-oci://ghcr.io/actions/actions-runner-controller-charts}
+ARC_VERSION=${ARC_VERSION:-0.12.1}
+VALUES=${VALUES:-values.yaml}
+
+# Helm 4 does not show what a post-renderer says.
+export ARC_CLEANUP_LOG_FILE=${ARC_CLEANUP_LOG_FILE:-$(mktemp)}
+
+install() {
+  helm upgrade --install arc "$CHARTS/gha-runner-scale-set-controller" --version "$ARC_VERSION" \
+    --namespace arc-systems --create-namespace --post-renderer arc-postrender --wait "$@" || why
+  helm upgrade --install arc-runner-set "$CHARTS/gha-runner-scale-set" --version "$ARC_VERSION" \
+    --namespace arc-runners --create-namespace --post-renderer arc-postrender --values "$VALUES" "$@" || why
+}
+
+why() {
+  cat "$ARC_CLEANUP_LOG_FILE" >&2
+  exit 1
+}
+
+upgrade() {
+  arc-hookjob upgrade --version "$ARC_VERSION" --chart "$CHARTS/gha-runner-scale-set-controller" \
+    --scale-set-chart "$CHARTS/gha-runner-scale-set" --yes "$@"
+}
+
+uninstall() {
+  helm uninstall arc-runner-set --namespace arc-runners --ignore-not-found "$@"
+  helm uninstall arc --namespace arc-systems --ignore-not-found "$@"
+  arc-hookjob plan # fails when anything of ARC is left
+}
+
+case ${1:-} in
+  install | upgrade | uninstall) "$@" ;;
+  *) sed -n 's/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac

@@ -1,0 +1,107 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// renders is how many charts Helm renders at the same time.
+const renders = 4
+
+// Check tries, before anything is written, all of a plan that can be tried: that
+// Helm sees what we see, that the new charts render with the values of before, and
+// that the engine would not refuse. It returns what stands in the way, and what the
+// engine will do.
+func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Refusal, *cleanup.Plan, error) {
+	controller := p.State.Releases[0]
+	running := false
+	for _, f := range s.Found {
+		if f.key() == controller.key() {
+			running = f.Status == release.Deployed
+			if err := u.Helm.Sees(ctx, controller, f.Revision); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	if !p.Has(Clean) {
+		return nil, nil, nil
+	}
+	within, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	engine := cleanup.Preview(within, u.Client, u.clean(controller))
+	releases := p.State.Releases
+	switch served := slices.ContainsFunc(engine.Phases, func(p cleanup.Phase) bool { return p.Name == cleanup.CRDs }); {
+	case s.Saved != nil && s.Saved.Target.same(s.Target):
+		releases = nil // they have rendered before
+	case !running || !served:
+		// A scale set is rendered for a controller that is there, and Helm 4 asks for
+		// its CRD as well.
+		releases = releases[:1]
+	}
+	refusals := judge(p.State.Target, releases, u.render(ctx, p.State.Target, releases))
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	refusals = append(refusals, engine.Refusals...)
+	for _, k := range engine.Kept {
+		refusals = append(refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
+	}
+	if engine.Off {
+		refusals = append(refusals, cleanup.Refusal{
+			Verdict: cleanup.Refused, Message: "the cleanup is switched off by the ConfigMap " + cleanup.OffSwitch,
+			Do: []string{fmt.Sprintf("kubectl delete configmap %s --namespace %s", cleanup.OffSwitch, controller.Namespace)},
+		})
+	}
+	return refusals, engine, nil
+}
+
+// result is how the rendering of a release went.
+type result struct {
+	rendered
+	err error
+}
+
+func (u *Upgrade) render(ctx context.Context, t Target, releases []Release) []result {
+	results := make([]result, len(releases))
+	var g errgroup.Group
+	g.SetLimit(renders)
+	for i, r := range releases {
+		g.Go(func() error {
+			results[i].rendered, results[i].err = u.Helm.render(ctx, r, t.of(r))
+			return nil
+		})
+	}
+	_ = g.Wait() // each has its own error
+	return results
+}
+
+// judge says what of that which was rendered would not work.
+func judge(t Target, releases []Release, results []result) []cleanup.Refusal {
+	var out []cleanup.Refusal
+	refuse := func(format string, args ...any) {
+		out = append(out, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf(format, args...)})
+	}
+	for i, r := range releases {
+		chart := t.of(r)
+		want, what := anchor.ScaleSet, "a scale set"
+		if r.Controller {
+			want, what = anchor.Controller, "ARC's controller"
+		}
+		switch got := results[i]; {
+		case got.err != nil:
+			refuse("release %s does not render from the chart %s with its values: %v", r, chart.Ref, got.err)
+		case got.scope != want:
+			refuse("the chart %s does not install %s, which release %s is of", chart.Ref, what, r)
+		case got.version != results[0].version && results[0].err == nil:
+			refuse("the controller would be ARC %s, which deletes scale sets of another version, and release %s would be %s", results[0].version, r, got.version)
+		}
+	}
+	return out
+}

@@ -1,0 +1,243 @@
+package upgrade
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+// oci is how a chart in a registry begins, and registry where ARC publishes its own.
+const (
+	oci      = "oci://"
+	registry = oci + "ghcr.io/actions/actions-runner-controller-charts/"
+)
+
+// ControllerChart and ScaleSetChart are where ARC's own charts are.
+const (
+	ControllerChart = registry + "gha-runner-scale-set-controller"
+	ScaleSetChart   = registry + "gha-runner-scale-set"
+)
+
+const (
+	// helmTime bounds what Helm does without waiting for anything in the cluster: it
+	// may fetch a chart.
+	helmTime = 2 * time.Minute
+	// endTime is how long Helm may take to end when it is told to.
+	endTime = 10 * time.Second
+)
+
+// Helm is the helm of the user, 3 or 4. Its SDK would make the image half as large
+// again.
+type Helm struct {
+	// Binary is a path, or a name on PATH.
+	Binary string
+	// Kubeconfig and Context say which cluster; empty is kubectl's own.
+	Kubeconfig, Context string
+	// Timeout bounds each wait of Helm's for the cluster.
+	Timeout time.Duration
+
+	major int
+}
+
+// Check finds out which Helm it is.
+func (h *Helm) Check(ctx context.Context) error {
+	out, err := h.run(ctx, helmTime, nil, "", "version", "--template", "{{.Version}}")
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: Helm 3 or 4 has to be on PATH, or named by --helm", err)
+	}
+	if err != nil {
+		return err
+	}
+	major, _, _ := strings.Cut(strings.TrimPrefix(string(out), "v"), ".")
+	if h.major, err = strconv.Atoi(major); err != nil || h.major != 3 && h.major != 4 {
+		return fmt.Errorf("%s says that it is %q; Helm 3 or 4 is needed", h.Binary, out)
+	}
+	return nil
+}
+
+// Sees makes sure that Helm means the same release of the same cluster as we do,
+// whatever its own settings are.
+func (h *Helm) Sees(ctx context.Context, r Release, revision int) error {
+	out, err := h.run(ctx, helmTime, nil, r.Driver, "history", r.Name, "--namespace", r.Namespace, "--max", "1", "--output", "json")
+	if err != nil {
+		return err
+	}
+	var history []struct{ Revision int }
+	if err := json.Unmarshal(out, &history); err != nil {
+		return fmt.Errorf("helm history of release %s: %w", r, err)
+	}
+	if len(history) != 1 || history[0].Revision != revision {
+		return fmt.Errorf("the newest revision of release %s is %d, and Helm sees %v", r, revision, history)
+	}
+	return nil
+}
+
+// fetch has a chart at hand, below dir, and reads what it is. What is fetched once
+// cannot be missing in the middle of an upgrade.
+func (h *Helm) fetch(ctx context.Context, c Chart, dir string) (Chart, error) {
+	c.path = c.Ref
+	if strings.HasPrefix(c.Ref, oci) {
+		into, err := os.MkdirTemp(dir, "chart-")
+		if err != nil {
+			return c, fmt.Errorf("making a folder for the chart %s: %w", c.Ref, err)
+		}
+		pull := []string{"pull", c.Ref, "--destination", into}
+		if c.Version != "" {
+			pull = append(pull, "--version", c.Version)
+		}
+		if _, err := h.run(ctx, helmTime, nil, "", pull...); err != nil {
+			return c, err
+		}
+		archives, err := filepath.Glob(filepath.Join(into, "*.tgz"))
+		if err != nil || len(archives) != 1 {
+			return c, fmt.Errorf("helm pull %s: wrote %d archives, want 1", c.Ref, len(archives))
+		}
+		c.path = archives[0]
+	}
+	out, err := h.run(ctx, helmTime, nil, "", "show", "chart", c.path)
+	if err != nil {
+		return c, err
+	}
+	if err := yaml.Unmarshal(out, &c.Is); err != nil {
+		return c, fmt.Errorf("reading what the chart %s is: %w", c.Ref, err)
+	}
+	if c.path != c.Ref {
+		c.Version = c.Is.Version // whatever is published meanwhile
+	}
+	return c, nil
+}
+
+// rendered is what is read of a release that was rendered.
+type rendered struct {
+	scope string // of its anchor
+	// version is that of ARC, by the label which ARC's controller compares.
+	version string
+}
+
+// render renders a release as it will be installed. The API server is asked for
+// what a template looks up, as ARC's scale-set chart does for its controller; but
+// not whether it takes the manifests, since it knows the old CRDs.
+func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error) {
+	out, err := h.run(ctx, helmTime, r.values(), r.Driver,
+		"template", r.Name, c.path, "--namespace", r.Namespace, "--values", "-", "--dry-run=server", "--disable-openapi-validation")
+	if err != nil {
+		return rendered{}, err
+	}
+	a, _, err := anchor.Find(out)
+	if err != nil {
+		return rendered{}, fmt.Errorf("what the chart %s renders: %w", c.Ref, err)
+	}
+	if a == nil {
+		return rendered{}, nil
+	}
+	return rendered{a.Scope, a.Root.GetLabels()[arc.LabelVersion]}, nil
+}
+
+// installArgs are the arguments that install a release; its values are on stdin.
+func (h *Helm) installArgs(r Release, chart []string) []string {
+	args := slices.Concat([]string{"install", r.Name}, chart, []string{"--namespace", r.Namespace, "--values", "-"})
+	if h.major == 4 && !r.ServerSide {
+		// As before: charts of ARC render empty lists as null, which an apply on the
+		// server's side refuses.
+		args = append(args, "--server-side=false")
+	}
+	if r.Controller {
+		args = append(args, "--wait")
+	}
+	return append(args, "--timeout", h.Timeout.String())
+}
+
+// uninstallArgs are the arguments that uninstall a release. A controller has to
+// be gone with its Pods: one of another version deletes every scale set.
+func (h *Helm) uninstallArgs(r Release) []string {
+	args := []string{"uninstall", r.Name, "--namespace", r.Namespace, "--ignore-not-found"}
+	if !r.OtherHooks {
+		args = append(args, "--no-hooks")
+	}
+	if r.Controller {
+		args = append(args, "--cascade", "foreground", "--wait")
+	}
+	return append(args, "--timeout", h.Timeout.String())
+}
+
+func (h *Helm) install(ctx context.Context, r Release, c Chart) error {
+	_, err := h.run(ctx, h.patience(), r.values(), r.Driver, h.installArgs(r, []string{c.path})...)
+	return err
+}
+
+func (h *Helm) uninstall(ctx context.Context, r Release) error {
+	_, err := h.run(ctx, h.patience(), nil, r.Driver, h.uninstallArgs(r)...)
+	return err
+}
+
+// patience is longer than Helm's own, which is for each of its waits.
+func (h *Helm) patience() time.Duration { return 2*h.Timeout + helmTime }
+
+// run runs Helm and returns its output, which may hold secrets. Its values go
+// through a pipe, and so into no file and no list of processes.
+func (h *Helm) run(ctx context.Context, limit time.Duration, values []byte, driver string, args ...string) ([]byte, error) {
+	// The kernel ends Helm with the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(within, h.Binary, slices.Concat(args, h.cluster())...)
+	cmd.Env = environment(os.Environ(), driver)
+	cmd.Stdin = bytes.NewReader(values)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = endTime
+	cmd.SysProcAttr = attributes()
+	if err := cmd.Run(); err != nil {
+		what := strings.Join(args[:min(2, len(args))], " ")
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case within.Err() != nil:
+			err = fmt.Errorf("not over after %s", limit)
+		}
+		return nil, fmt.Errorf("helm %s: %w\n%s", what, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return stdout.Bytes(), nil
+}
+
+// cluster are the arguments which say which cluster is meant.
+func (h *Helm) cluster() []string {
+	var args []string
+	if h.Kubeconfig != "" {
+		args = append(args, "--kubeconfig", h.Kubeconfig)
+	}
+	if h.Context != "" {
+		args = append(args, "--kube-context", h.Context)
+	}
+	return args
+}
+
+// environment is the user's, without what would make Helm mean another cluster or
+// namespace than we do (helm.sh/helm pkg/cli/environment.go).
+func environment(of []string, driver string) []string {
+	env := slices.DeleteFunc(slices.Clone(of), func(v string) bool {
+		return strings.HasPrefix(v, "HELM_KUBE") || strings.HasPrefix(v, "HELM_NAMESPACE=")
+	})
+	if driver != "" {
+		env = append(env, "HELM_DRIVER="+driver)
+	}
+	return env
+}

@@ -1,0 +1,115 @@
+package upgrade
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+)
+
+// Commands are shell commands for what is left to be done when an upgrade stopped
+// at a step: they do the same without us. There are none when it stopped before
+// anything was saved.
+func (u *Upgrade) Commands(p *Plan, stopped int) []string {
+	var out []string
+	for i, s := range p.Steps[stopped:] {
+		switch r := s.Release; s.Kind {
+		case Save:
+			return nil
+		case Clean:
+			out = append(out, u.hookjob(u.clean(r)))
+		case Uninstall:
+			out = append(out, u.helm(r, u.Helm.uninstallArgs(r)))
+		case Remove:
+			out = append(out, u.removal(r, p.State)...)
+		case Install:
+			if i == 0 {
+				out = append(out, u.removal(r, p.State)...)
+			}
+			chart := p.State.Target.of(r)
+			ref := []string{chart.Ref}
+			if chart.Version != "" {
+				ref = append(ref, "--version", chart.Version)
+			}
+			out = append(out, u.saved(p.State, valuesKey(r))+" | "+u.helm(r, u.Helm.installArgs(r, ref)))
+		case Ready:
+			wait := []string{"kubectl", "wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
+			for _, name := range arc.CRDs() {
+				wait = append(wait, "crd/"+name)
+			}
+			out = append(out, quote(slices.Concat(wait, u.cluster())))
+		case Enrol:
+			out = append(out, u.saved(p.State, hooksKey(r))+" | "+
+				quote(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())))
+		case Forget:
+			out = append(out, quote(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--namespace", p.State.namespace()}, u.cluster())))
+		}
+	}
+	return out
+}
+
+// removal takes away what an installation that broke off has left.
+func (u *Upgrade) removal(r Release, state State) []string {
+	helm := u.helm(r, u.Helm.uninstallArgs(r))
+	if r.Controller {
+		return []string{helm}
+	}
+	return []string{u.hookjob(u.remove(r, state)), helm}
+}
+
+// saved is what prints values or a hook out of the Secret.
+func (u *Upgrade) saved(state State, key string) string {
+	path := "jsonpath={.data." + strings.ReplaceAll(key, ".", `\.`) + "}"
+	return quote(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", state.namespace(), "--output", path}, u.cluster())) +
+		" | base64 -d | gunzip"
+}
+
+func (u *Upgrade) helm(r Release, args []string) string {
+	command := quote(slices.Concat([]string{u.Helm.Binary}, args, u.Helm.cluster()))
+	if r.Driver == "configmap" {
+		command = "HELM_DRIVER=configmap " + command
+	}
+	return command
+}
+
+// hookjob is what runs the engine with these options.
+func (u *Upgrade) hookjob(o cleanup.Options) string {
+	args := []string{"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
+	if o.Scope == cleanup.ScaleSet {
+		args = append(args, "--scope", string(o.Scope), "--controller-namespace", o.ControllerNamespace)
+	} else {
+		args = append(args, "--scale-sets", string(o.ScaleSets))
+	}
+	if o.WatchNamespace != "" {
+		args = append(args, "--watch-namespace", o.WatchNamespace)
+	}
+	args = append(args, "--busy-runners", string(o.BusyRunners))
+	return quote(slices.Concat(args, u.cluster()))
+}
+
+// cluster are the arguments of kubectl, and ours, which say which cluster is meant.
+func (u *Upgrade) cluster() []string {
+	var args []string
+	if u.Helm.Kubeconfig != "" {
+		args = append(args, "--kubeconfig", u.Helm.Kubeconfig)
+	}
+	if u.Helm.Context != "" {
+		args = append(args, "--context", u.Helm.Context)
+	}
+	return args
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// quote writes a command for a shell.
+func quote(args []string) string {
+	words := make([]string, len(args))
+	for i, a := range args {
+		if words[i] = a; !plain.MatchString(a) {
+			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}

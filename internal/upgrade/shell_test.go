@@ -1,0 +1,224 @@
+package upgrade
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+)
+
+func upgrading() *Upgrade {
+	return &Upgrade{
+		Helm:        &Helm{Binary: "helm", Context: "it's", Timeout: time.Minute, major: 4},
+		BusyRunners: cleanup.WaitForBusy, Grace: time.Second, Budget: time.Minute,
+	}
+}
+
+// The commands for a failure are tried on a real cluster; this is how they read.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	charts := Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "/with space/s"}}
+	arc, set := hooked(installed("arc-systems", "arc", "1", "deployed")), installed("a", "runners", "1", "deployed")
+	set.Driver, set.ServerSide = "configmap", true
+	arc.WatchNamespace = "a"
+	charts.Controller.Is.Name, charts.ScaleSets.Is.Name = "controller", "scale-set"
+	p := NewPlan(Situation{Found: []Found{arc, set}, Target: charts})
+
+	const (
+		at     = ` --context 'it'\''s'`
+		helmAt = ` --kube-context 'it'\''s'`
+		get    = `kubectl get secret arc-cleanup-upgrade --namespace arc-systems --output 'jsonpath={.data.`
+		print  = `\.gz}'` + at + ` | base64 -d | gunzip | `
+		run    = `arc-hookjob run --yes --release `
+		engine = ` --backup=false --budget 1m0s --grace 1s --`
+	)
+	all := []string{
+		run + `arc --release-namespace arc-systems` + engine + `scale-sets uninstall --watch-namespace a --busy-runners wait` + at,
+		`helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait --timeout 1m0s` + helmAt,
+		get + `values\.arc-systems\.arc` + print + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
+		`kubectl wait --for condition=Established --timeout 1m0s crd/ephemeralrunners.actions.github.com crd/ephemeralrunnersets.actions.github.com crd/autoscalinglisteners.actions.github.com crd/autoscalingrunnersets.actions.github.com` + at,
+		get + `hooks\.arc-systems\.arc` + print + `arc-hookjob enrol arc --namespace arc-systems --hooks -` + at,
+		get + `values\.a\.runners` + print + `HELM_DRIVER=configmap helm install runners '/with space/s' --namespace a --values - --timeout 1m0s` + helmAt,
+		`kubectl delete secret arc-cleanup-upgrade --namespace arc-systems` + at,
+	}
+	removeSet := []string{
+		run + `runners --release-namespace a` + engine + `scope scale-set --controller-namespace arc-systems --busy-runners wait` + at,
+		`HELM_DRIVER=configmap helm uninstall runners --namespace a --ignore-not-found --no-hooks --timeout 1m0s` + helmAt,
+	}
+	u := upgrading()
+	for i, s := range p.Steps {
+		var want []string
+		switch {
+		case s.Kind == Save:
+		case s.Kind == Clean:
+			want = all
+		case s.Kind == Uninstall:
+			want = all[1:]
+		case s.Kind == Note:
+			want = all[2:]
+		case s.Kind == Install && s.Release.Controller:
+			want = append([]string{all[1]}, all[2:]...)
+		case s.Kind == Install:
+			want = append(removeSet, all[5:]...)
+		case s.Kind == Ready:
+			want = all[3:]
+		case s.Kind == Enrol:
+			want = all[4:]
+		case s.Kind == Forget:
+			want = all[6:]
+		}
+		if diff := cmp.Diff(want, u.Commands(p, i)); diff != "" {
+			t.Errorf("stopped at %s of %s (-want +got):\n%s", s.Kind, s.Release.Name, diff)
+		}
+	}
+}
+
+// Values never are in a command, nor in what is printed of a plan.
+func TestSecretsAreNotShown(t *testing.T) {
+	t.Parallel()
+	arc := installed("arc-systems", "arc", "1", "deployed")
+	arc.Values = []byte(`{"token": "ghp_secret"}`)
+	p := NewPlan(Situation{Found: []Found{arc}, Target: target("2")})
+	all := strings.Join(upgrading().Commands(p, 1), "\n")
+	for _, s := range p.Steps {
+		all += s.What
+	}
+	if all == "" || strings.Contains(all, "ghp_secret") {
+		t.Error(all)
+	}
+}
+
+// A shell takes every word as it is.
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	words := []string{"plain", "", "two words", "it's", `back\slash`, "$HOME", "{.data.x}", "a\nb", "*"}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", `for w in `+quote(words)+`; do printf '%s|' "$w"; done`).Output()
+	if err != nil || string(out) != strings.Join(words, "|")+"|" {
+		t.Errorf("%v: %q", err, out)
+	}
+}
+
+// script is an executable that stands for Helm where a real one would have to be
+// broken, or of another version. Tests that use one are not parallel: a process
+// forked meanwhile would hold the file open for writing.
+func script(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "helm")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestHelmIsChecked(t *testing.T) {
+	for text, want := range map[string]string{
+		"echo -n v3.22.0": "", "echo -n v4.3.1": "",
+		"echo -n v2.17.0":           `says that it is "v2.17.0"; Helm 3 or 4 is needed`,
+		"echo -n hello":             `says that it is "hello"`,
+		"echo no cluster >&2;false": "helm version --template: exit status 1\nno cluster",
+	} {
+		h := &Helm{Binary: script(t, text)}
+		if err := h.Check(t.Context()); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	for _, missing := range []string{"no-such-helm", "/no/such/helm"} {
+		if err := (&Helm{Binary: missing}).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "has to be on PATH, or named by --helm") {
+			t.Errorf("%s: %v", missing, err)
+		}
+	}
+}
+
+// Helm's own settings must not make it mean another cluster.
+func TestHelmSeesTheSame(t *testing.T) {
+	r := installed("arc-systems", "arc", "1", "deployed").Release
+	for text, want := range map[string]string{
+		`echo '[{"revision":3,"status":"deployed"}]'`: "",
+		`echo '[{"revision":2}]'`:                     "the newest revision of release arc in namespace arc-systems is 3",
+		`echo '[]'`:                                   "the newest revision",
+		`echo '?'`:                                    "helm history of release arc",
+		`echo release: not found >&2; exit 1`:         "release: not found",
+	} {
+		h := &Helm{Binary: script(t, text), Context: "here", Kubeconfig: "/k"}
+		if err := h.Sees(t.Context(), r, 3); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	env := environment([]string{"HOME=/h", "HELM_KUBECONTEXT=prod", "HELM_KUBETOKEN=t", "HELM_NAMESPACE=n", "HELM_DRIVER=sql", "HELM_CACHE_HOME=/c"}, "configmap")
+	if diff := cmp.Diff([]string{"HOME=/h", "HELM_DRIVER=sql", "HELM_CACHE_HOME=/c", "HELM_DRIVER=configmap"}, env); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What rendered is judged before anything goes.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	releases := []Release{
+		installed("arc-systems", "arc", "1", "").Release, installed("a", "runners", "1", "").Release,
+	}
+	const controller, set = "controller", "scale-set"
+	for want, results := range map[string][]result{
+		"": {{rendered{controller, "2"}, nil}, {rendered{set, "2"}, nil}},
+		"the controller would be ARC 2, which deletes":   {{rendered{controller, "2"}, nil}, {rendered{set, "1"}, nil}},
+		"does not install ARC's controller":              {{rendered{set, "2"}, nil}, {rendered{set, "2"}, nil}},
+		"does not install a scale set":                   {{rendered{controller, "2"}, nil}, {rendered{controller, "2"}, nil}},
+		"release runners in namespace a does not render": {{rendered{controller, "2"}, nil}, {rendered{}, os.ErrInvalid}},
+	} {
+		got := judge(target("2"), releases, results)
+		if want == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || want == "" || !strings.Contains(got[0].Message, want) {
+			t.Errorf("want %q, got %+v", want, got)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	sets := Situation{Found: []Found{installed("arc-systems", "arc", "1", ""), installed("a", "runners", "1", "")}}
+	begun := Situation{Saved: saved("2", true, sets.Found...)}
+	here, err := filepath.Abs("charts/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		q    Request
+		s    Situation
+		want Target
+		err  string
+	}{
+		"ARC's own": {Request{Version: "2"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: ScaleSetChart, Version: "2"}}, ""},
+		"a mirror": {
+			Request{"2", "oci://r/c", "oci://r/s"},
+			sets, Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s", Version: "2"}}, "",
+		},
+		"a folder and ARC's own": {Request{Version: "2", ScaleSetChart: "charts/x"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: here}}, ""},
+		"no scale sets":          {Request{Chart: "charts/x"}, Situation{Found: sets.Found[:1]}, Target{Controller: Chart{Ref: here}}, ""},
+		"nothing":                {Request{}, sets, Target{}, "give the version to upgrade to"},
+		"nothing, going on":      {Request{}, begun, begun.Saved.Target, ""},
+		"one chart only":         {Request{Chart: "charts/x"}, begun, Target{}, "scale sets are installed: give --version or --scale-set-chart"},
+		"the other only":         {Request{ScaleSetChart: "charts/x"}, sets, Target{}, "give --version or --chart"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := test.q.Resolve(test.s)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(Chart{})); err != nil || diff != "" {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}

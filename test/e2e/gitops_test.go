@@ -1,0 +1,352 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+)
+
+// A rollout is a chart which a GitOps tool installs, by one of the examples.
+type rollout struct {
+	tool, name, namespace, chart string
+	values                       map[string]any
+}
+
+// rollouts are those of all examples.
+func rollouts(t *testing.T) []rollout {
+	t.Helper()
+	var out []rollout
+	for _, text := range documents(readExample(t, "argocd", "arc.yaml")) {
+		var o struct {
+			Spec struct {
+				Destination struct{ Namespace string }
+				Source      struct {
+					Path string
+					Helm struct {
+						ReleaseName  string
+						ValuesObject map[string]any
+					}
+				}
+			}
+		}
+		unmarshal(t, text, &o)
+		s := o.Spec.Source
+		out = append(out, rollout{"argocd", s.Helm.ReleaseName, o.Spec.Destination.Namespace, s.Path, s.Helm.ValuesObject})
+	}
+	for _, text := range documents(readExample(t, "flux", "arc.yaml")) {
+		var o struct {
+			Kind     string
+			Metadata struct{ Namespace string }
+			Spec     struct {
+				ReleaseName string
+				Chart       struct{ Spec struct{ Chart string } }
+				Values      map[string]any
+			}
+		}
+		unmarshal(t, text, &o)
+		if o.Kind == "HelmRelease" {
+			out = append(out, rollout{"flux", o.Spec.ReleaseName, o.Metadata.Namespace, o.Spec.Chart.Spec.Chart, o.Spec.Values})
+		}
+	}
+	// Helmfile itself takes longer to build than all the tests: its fields are
+	// those of pkg/state HelmState and ReleaseSpec, and no others are let in.
+	var h struct {
+		HelmDefaults struct {
+			Wait    bool `json:"wait"`
+			Timeout int  `json:"timeout"`
+		} `json:"helmDefaults"`
+		Releases []struct {
+			Name      string           `json:"name"`
+			Namespace string           `json:"namespace"`
+			Chart     string           `json:"chart"`
+			Needs     []string         `json:"needs"`
+			Values    []map[string]any `json:"values"`
+		} `json:"releases"`
+	}
+	if err := yaml.UnmarshalStrict(readExample(t, "helmfile", "helmfile.yaml"), &h); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range h.Releases {
+		var values map[string]any
+		if len(r.Values) > 0 {
+			values = r.Values[0]
+		}
+		out = append(out, rollout{"helmfile", r.Name, r.Namespace, filepath.Join("examples", "helmfile", r.Chart), values})
+	}
+	return out
+}
+
+func readExample(t *testing.T, parts ...string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(example(parts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func unmarshal(t *testing.T, text []byte, into any) {
+	t.Helper()
+	if err := yaml.Unmarshal(text, into); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+}
+
+// exampleCharts copies the examples' charts into a folder laid out as the
+// repository, with ARC's charts of here for those of GitHub.
+func (l *lab) exampleCharts() string {
+	l.Helper()
+	root := l.TempDir()
+	for _, name := range []string{"arc", "arc-runner-set"} {
+		dir := filepath.Join(root, "examples", "charts", name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			l.Fatal(err)
+		}
+		var chart map[string]any
+		unmarshal(l.T, readExample(l.T, "charts", name, "Chart.yaml"), &chart)
+		for _, d := range chart["dependencies"].([]any) {
+			d := d.(map[string]any)
+			switch repository := d["repository"].(string); {
+			case strings.HasPrefix(repository, "file://"):
+				d["repository"] = "file://" + example("charts", name, strings.TrimPrefix(repository, "file://"))
+			default:
+				d["repository"], d["version"] = "file://"+built.ARCChart(d["name"].(string)), "0.6.1"
+			}
+		}
+		text, err := yaml.Marshal(chart)
+		if err != nil {
+			l.Fatal(err)
+		}
+		for file, text := range map[string][]byte{"Chart.yaml": text, "values.yaml": readExample(l.T, "charts", name, "values.yaml")} {
+			if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
+				l.Fatal(err)
+			}
+		}
+		l.mustHelm(4, "dependency", "build", dir)
+	}
+	return root
+}
+
+// TestExampleGitOpsRenders renders every rollout with both Helms: the hook is in
+// it, once, and knows what it has to.
+func TestExampleGitOpsRenders(t *testing.T) {
+	l := newLab(t)
+	root := l.exampleCharts()
+	all := rollouts(t)
+	if len(all) != 6 {
+		t.Fatalf("%d rollouts, want two of each tool", len(all))
+	}
+	for _, r := range all {
+		for _, major := range []int{3, 4} {
+			var args []string
+			for _, o := range l.render(major, root, r) {
+				if o.GetKind() == "Job" {
+					if len(args) > 0 || o.GetAnnotations()["helm.sh/hook"] != "pre-delete" {
+						t.Errorf("%s %s: a second Job, or no hook", r.tool, r.name)
+					}
+					containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+					args, _, _ = unstructured.NestedStringSlice(containers[0].(map[string]any), "args")
+				}
+			}
+			want := []string{"--release-namespace=" + r.namespace, "--job=" + r.name + "-arc-cleanup"}
+			scaleSet := r.name == "arc-runner-set"
+			if scaleSet {
+				want = append(want, "--scope=scale-set", "--controller-namespace=arc-systems")
+			} else {
+				want = append(want, "--scope=controller")
+			}
+			// Only where there is no record of a release.
+			if r.tool == "argocd" {
+				want = append(want, "--require-uninstalling=false")
+			} else {
+				want = append(want, "--require-uninstalling=true")
+			}
+			if scaleSet && r.tool == "argocd" {
+				want = append(want, "--scale-set=arc-runner-set")
+			}
+			for _, w := range want {
+				if !slices.Contains(args, w) {
+					t.Errorf("%s %s, Helm %d: no argument %s of the hook's Job in %v", r.tool, r.name, major, w, args)
+				}
+			}
+		}
+	}
+}
+
+// render is what helm template makes of a rollout, with CRDs, as Argo CD has it.
+func (l *lab) render(major int, root string, r rollout, args ...string) (out []*unstructured.Unstructured) {
+	l.Helper()
+	values, err := yaml.Marshal(r.values)
+	if err != nil {
+		l.Fatal(err)
+	}
+	file := filepath.Join(l.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, values, 0o600); err != nil {
+		l.Fatal(err)
+	}
+	text, err := l.helmCommand(major, slices.Concat([]string{
+		"template", r.name, filepath.Join(root, r.chart), "--namespace", r.namespace, "--values", file, "--include-crds", "--kube-version", "1.37",
+	}, args)...).Output()
+	if err != nil {
+		l.Fatalf("helm template %s: %v", r.name, err)
+	}
+	for _, document := range documents(text) {
+		o := &unstructured.Unstructured{}
+		unmarshal(l.T, document, &o.Object)
+		if len(o.Object) > 0 {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// TestExampleGitOpsIsValid has the API server look at what Argo CD and Flux are
+// given, by their own CRDs: every field is known and has a value it may have.
+func TestExampleGitOpsIsValid(t *testing.T) {
+	l := newLab(t)
+	crds, err := cluster.GitOpsCRDs(l.ctx, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range crds {
+		crd := &unstructured.Unstructured{}
+		unmarshal(t, text, &crd.Object)
+		l.create(crd)
+	}
+	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict}
+	for _, file := range []string{"argocd", "flux"} {
+		for _, text := range documents(readExample(t, file, "arc.yaml")) {
+			o := &unstructured.Unstructured{}
+			unmarshal(t, text, &o.Object)
+			o.SetNamespace("default") // the namespace has to be there
+			name := fmt.Sprintf("%s %s/%s", file, o.GetKind(), o.GetName())
+			l.eventually(name+" is served", func() bool {
+				_, err = l.resourceOf(o).Create(l.ctx, o, dry)
+				return !apierrors.IsNotFound(err)
+			})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			_ = unstructured.SetNestedField(o.Object, true, "spec", "unheardOf")
+			if _, err := l.resourceOf(o).Create(l.ctx, o, dry); err == nil {
+				t.Errorf("%s: a field that there is not was let in, so that this test proves nothing", name)
+			}
+		}
+	}
+}
+
+// TestExampleArgoCD does with the rendered charts what Argo CD does: it creates
+// what is no hook, and at a deletion the hooks first, by their weight, waits for
+// the Job, and then deletes the rest. There is no record of a release, and nothing
+// is left.
+func TestExampleArgoCD(t *testing.T) {
+	l := newLab(t)
+	root := l.exampleCharts()
+	var argo []rollout
+	for _, r := range rollouts(t) {
+		if r.tool == "argocd" {
+			argo = append(argo, r)
+		}
+	}
+	objects := map[string][]*unstructured.Unstructured{}
+	for _, r := range argo {
+		if err := l.createNamespace(r.namespace); err != nil {
+			t.Fatal(err)
+		}
+		var args []string
+		if r.name == "arc-runner-set" {
+			args = l.scaleSetValues("gha-runner-scale-set.")
+		}
+		objects[r.name] = l.render(3, root, r, args...)
+		for _, o := range objects[r.name] {
+			if o.GetAnnotations()["helm.sh/hook"] == "" {
+				l.create(o)
+			}
+		}
+	}
+	l.awaitRunner(runnerNamespace)
+
+	for _, r := range slices.Backward(argo) {
+		var hooks, others []*unstructured.Unstructured
+		for _, o := range objects[r.name] {
+			if o.GetAnnotations()["helm.sh/hook"] != "" {
+				hooks = append(hooks, o)
+			} else {
+				others = append(others, o)
+			}
+		}
+		slices.SortStableFunc(hooks, func(a, b *unstructured.Unstructured) int {
+			return weight(t, a) - weight(t, b)
+		})
+		for _, o := range hooks {
+			l.create(o)
+		}
+		l.eventually("the hook's Job is done", func() bool {
+			job, err := l.client.BatchV1().Jobs(r.namespace).Get(l.ctx, r.name+"-arc-cleanup", metav1.GetOptions{})
+			if err == nil && job.Status.Failed > 0 {
+				t.Fatal("the hook failed")
+			}
+			return err == nil && job.Status.Succeeded == 1
+		})
+		for _, o := range slices.Backward(append(others, hooks...)) {
+			background := metav1.DeletePropagationBackground
+			err := l.resourceOf(o).Delete(l.ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+			if err != nil && !apierrors.IsNotFound(err) {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !l.GitHub().Deregistered() {
+		t.Error("still registered at GitHub")
+	}
+	l.nothingLeft()
+}
+
+func weight(t *testing.T, o *unstructured.Unstructured) (n int) {
+	t.Helper()
+	if _, err := fmt.Sscan(o.GetAnnotations()["helm.sh/hook-weight"], &n); err != nil {
+		t.Fatalf("the weight of %s %s: %v", o.GetKind(), o.GetName(), err)
+	}
+	return n
+}
+
+// TestExampleHelmfile does what helmfile has Helm do, which is also what Flux does
+// with Helm's SDK: one after the other, and back.
+func TestExampleHelmfile(t *testing.T) {
+	l := newLab(t)
+	root, runs := l.exampleCharts(), l.hookRuns()
+	var releases []rollout
+	for _, r := range rollouts(t) {
+		if r.tool == "helmfile" {
+			releases = append(releases, r)
+		}
+	}
+	for _, r := range releases {
+		args := []string{"upgrade", "--install", r.name, filepath.Join(root, r.chart), "--namespace", r.namespace, "--create-namespace", "--wait", "--timeout", "300s"}
+		if r.name == "arc-runner-set" {
+			args = append(args, l.scaleSetValues("gha-runner-scale-set.")...)
+		}
+		l.mustHelm(3, args...)
+	}
+	l.awaitRunner(runnerNamespace)
+	for _, r := range slices.Backward(releases) {
+		l.mustHelm(3, "uninstall", r.name, "--namespace", r.namespace)
+	}
+	if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup"] != 1 {
+		t.Errorf("hooks ran that often: %v", got)
+	}
+	if !l.GitHub().Deregistered() {
+		t.Error("still registered at GitHub")
+	}
+	l.nothingLeft()
+}
