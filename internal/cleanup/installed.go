@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -38,6 +40,16 @@ var ofScaleSets = map[string]schema.GroupVersionResource{
 	"rbac.authorization.k8s.io/v1/RoleBinding": roleBindingResource,
 }
 
+// ofEnrollers are the further kinds of what the post-renderer adds under Helm 3 to
+// have the hook enrolled (charts/enroller), and enroller are its labels.
+var (
+	ofEnrollers = map[string]schema.GroupVersionResource{
+		"v1/ConfigMap":       {Version: "v1", Resource: "configmaps"},
+		"apps/v1/Deployment": deploymentResource,
+	}
+	enroller = map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "enroller"}
+)
+
 // installed finds the Helm releases that installed scale sets in a namespace (""
 // is all of them). It is what action.Uninstall of Helm's SDK would read, without
 // the SDK, with which the image would be above its 15 MB.
@@ -61,17 +73,11 @@ func installed(ctx context.Context, c *kube.Client, namespace string) ([]Install
 			i.Records = append(i.Records, &Object{Target: t})
 		}
 		for _, o := range record.Objects {
-			gvr, known := ofScaleSets[o.APIVersion+"/"+o.Kind]
-			switch {
-			case isScaleSet(o):
-			case !known:
-				i.Others = append(i.Others, o.Kind+" "+o.Name)
-			default:
-				object, err := i.object(ctx, c, gvr, o)
-				if err != nil {
-					return nil, err
-				}
-				i.Objects = append(i.Objects, object...)
+			if isScaleSet(o) {
+				continue
+			}
+			if err := i.add(ctx, c, o); err != nil {
+				return nil, err
 			}
 		}
 		found = append(found, i)
@@ -83,28 +89,38 @@ func isScaleSet(o release.Object) bool {
 	return o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/")
 }
 
-// object returns the object as it is, if it is there, is still the release's, and
-// Helm would delete it (helm.sh/helm pkg/kube/resource_policy.go).
-func (i Installed) object(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, o release.Object) ([]*Object, error) {
-	namespace := o.Namespace
-	if namespace == "" {
-		namespace = i.Release.Namespace
+// add sorts what a release has installed beside its scale sets: what Helm would
+// delete with it, if it is there and still the release's (helm.sh/helm
+// pkg/kube/resource_policy.go), and what is of other kinds.
+func (i *Installed) add(ctx context.Context, c *kube.Client, o release.Object) error {
+	kind := o.APIVersion + "/" + o.Kind
+	gvr, known := ofScaleSets[kind]
+	if !known {
+		if gvr, known = ofEnrollers[kind]; !known {
+			i.Others = append(i.Others, o.Kind+" "+o.Name)
+			return nil
+		}
 	}
+	namespace := cmp.Or(o.Namespace, i.Release.Namespace)
 	var m *metav1.PartialObjectMetadata
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
 		m, err = c.Metadata.Resource(gvr).Namespace(namespace).Get(ctx, o.Name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s %s/%s: %w", gvr.Resource, namespace, o.Name, err)
+		return fmt.Errorf("reading %s %s/%s: %w", gvr.Resource, namespace, o.Name, err)
+	}
+	if _, ofEnroller := ofEnrollers[kind]; ofEnroller && !labels.SelectorFromSet(enroller).Matches(labels.Set(m.Labels)) {
+		i.Others = append(i.Others, o.Kind+" "+o.Name)
+		return nil
 	}
 	if found := object(gvr, m); found.Release == i.Release && m.Annotations["helm.sh/resource-policy"] != "keep" {
-		return []*Object{found}, nil
+		i.Objects = append(i.Objects, found)
 	}
-	return nil, nil
+	return nil
 }
 
 // uninstallable returns the releases of scale sets that are to be uninstalled.

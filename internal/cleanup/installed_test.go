@@ -3,6 +3,7 @@ package cleanup
 import (
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -115,6 +116,10 @@ metadata: {name: set-manager}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: gone}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: enrols}
 `
 
 func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
@@ -122,7 +127,9 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 	mine := by("runners/gpu")
 	keep := whole(obj("secret runners/to-keep", mine))[0]
 	keep.annotations["helm.sh/resource-policy"] = "keep"
-	items := append(whole(crdObjects()...), keep,
+	enrols := whole(obj("deploy runners/enrols", mine))[0]
+	enrols.labels["app.kubernetes.io/name"], enrols.labels["app.kubernetes.io/component"] = "arc-cleanup", "enroller"
+	items := append(whole(crdObjects()...), keep, enrols,
 		helmRecord("gpu", "runners", gpuManifest),
 		helmRecord("web", "runners", "apiVersion: v1\nkind: Secret\nmetadata: {name: github}\n"))
 	items = append(items, whole(
@@ -133,5 +140,17 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 	want := []string{"sa runners/taken-over", "secret runners/sh.helm.release.v1.web.v1", "secret runners/to-keep"}
 	if diff := cmp.Diff(want, a.left()); r.Verdict != Done || diff != "" {
 		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)
+	}
+}
+
+func TestAReleaseThatHoldsADeploymentOfOthersIsNotUninstalled(t *testing.T) {
+	t.Parallel()
+	mine := by("runners/gpu")
+	items := append(whole(crdObjects()...), helmRecord("gpu", "runners", gpuManifest))
+	items = append(items, whole(obj("ars runners/set", mine), obj("deploy runners/enrols", mine))...)
+	_, c := newAPI(t, items...)
+	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet)
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "holds more than scale sets: Deployment enrols") {
+		t.Error(r.Text(10))
 	}
 }

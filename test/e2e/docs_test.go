@@ -17,6 +17,7 @@ var notRun = map[string]string{
 	"README.md#arc-cleanup":        "make demo is the source of the picture, which has a test of its own; make test runs this",
 	"README.md#An upgrade of ARC":  "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/upgrade.md":              "the charts of that version are not at hand; TestUpgrade does it with others",
+	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",
 	"docs/uninstall.md#The backup": "a name in it is an example; TestABackupIsRestored does both",
 	"docs/arc-hookjob.md":          "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",
 	"docs/arc-postrender.md":       "the examples of the help; README.md installs through the post-renderer",

@@ -98,6 +98,16 @@ func TestExampleShell(t *testing.T) {
 			}
 			d.must(script, "install")
 			d.lives(major)
+
+			controller, _ := nextCharts(t)
+			d.env = append(d.env, "CHARTS="+filepath.Dir(controller), "ARC_VERSION="+nextVersion)
+			d.must(script, "upgrade")
+			d.awaitRunner(runnerNamespace)
+			for release, namespace := range map[string]string{"arc": controllerNamespace, "arc-runner-set": runnerNamespace} {
+				if out := l.mustHelm(major, "list", "--namespace", namespace); !strings.Contains(out, "-"+nextVersion) {
+					t.Errorf("%s is not of the next version:\n%s", release, out)
+				}
+			}
 			d.must(script, "uninstall")
 			if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup"] != 1 {
 				t.Errorf("hooks ran that often: %v", got)

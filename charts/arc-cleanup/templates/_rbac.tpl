@@ -103,6 +103,10 @@ allows.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, delete]
+# What Helm 3's post-renderer has put beside the scale sets to enrol their hook.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, delete]
 {{- end -}}
 
 {{/* others: who else is here, read only. */}}
