@@ -93,7 +93,7 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
-	cd test && go test -p 1 -count=1 -timeout 40m ./...
+	cd test && go test -p 1 -count=1 -timeout 60m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
