@@ -71,9 +71,12 @@ func onlyHelmsContext() error {
 		return nil
 	}
 	for _, flag := range []struct{ name, variable string }{
-		{"--kube-apiserver", "HELM_KUBEAPISERVER"}, {"--kube-token", "HELM_KUBETOKEN"},
-		{"--kube-as-user", "HELM_KUBEASUSER"}, {"--kube-as-group", "HELM_KUBEASGROUPS"},
-		{"--kube-ca-file", "HELM_KUBECAFILE"}, {"--kube-tls-server-name", "HELM_KUBETLS_SERVER_NAME"},
+		{"--kube-apiserver", "HELM_KUBEAPISERVER"},
+		{"--kube-token", "HELM_KUBETOKEN"},
+		{"--kube-as-user", "HELM_KUBEASUSER"},
+		{"--kube-as-group", "HELM_KUBEASGROUPS"},
+		{"--kube-ca-file", "HELM_KUBECAFILE"},
+		{"--kube-tls-server-name", "HELM_KUBETLS_SERVER_NAME"},
 	} {
 		if os.Getenv(flag.variable) != "" {
 			return fmt.Errorf("upgrade runs Helm itself, with a kubeconfig and its context alone: put what %s says (or %s) into a kubeconfig", flag.name, flag.variable)

@@ -50,8 +50,10 @@ func (l *lab) newDesk(major int) *desk {
 		}
 	}
 	d.write("values.yaml", fmt.Sprintf("githubConfigUrl: %s\ngithubConfigSecret: {github_token: not-a-token}\nminRunners: 1\n", l.GitHub().ConfigURL()), 0o600)
-	d.env = append(helm.Env, "PATH="+bin+":"+os.Getenv("PATH"), "TMPDIR="+d.dir,
-		"CHARTS="+filepath.Dir(built.ARCChart("x")), "ARC_VERSION=0.6.1")
+	d.env = slices.Concat(helm.Env, []string{
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + d.dir,
+		"CHARTS=" + filepath.Dir(built.ARCChart("x")), "ARC_VERSION=0.6.1",
+	})
 	return d
 }
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,7 +174,7 @@ func (l *lab) legacyRunner(kind, name string, busy bool) *corev1.Pod {
 func (l *lab) removedAtGitHub(pod *corev1.Pod) {
 	l.Helper()
 	for _, call := range l.GitHub().Calls() {
-		if call.Method == "DELETE" && call.Path == "/api/v3/repos/acme/app/actions/runners/"+pod.Annotations[runnerID] && call.Status == 204 {
+		if call.Method == http.MethodDelete && call.Path == "/api/v3/repos/acme/app/actions/runners/"+pod.Annotations[runnerID] && call.Status == 204 {
 			return
 		}
 	}

@@ -131,7 +131,7 @@ func TestFailure(t *testing.T) {
 			l := newLab(t)
 			runs := l.hookRuns()
 			command := slices.Concat([]string{"arc", w.chart, "--namespace", controllerNamespace, "--create-namespace"}, w.with)
-			broken := append(w.all()[2].change, "--set", "image.repository=registry.invalid/none", "--timeout", "15s")
+			broken := slices.Concat(w.all()[2].change, []string{"--set", "image.repository=registry.invalid/none", "--timeout", "15s"})
 			if out, err := l.helm(w.major, slices.Concat([]string{"install"}, command, broken)...); err == nil {
 				t.Fatalf("a controller without an image was installed:\n%s", out)
 			}

@@ -130,7 +130,7 @@ var releaseNamespaces = map[string]string{"arc": controllerNamespace, "runners":
 func (l *lab) arcReleases(major int) arcReleases {
 	l.Helper()
 	r := arcReleases{map[string]string{}, map[string]string{}, map[string]string{}}
-	print := func(args ...string) string {
+	get := func(args ...string) string {
 		l.Helper()
 		cmd := built.Helm(l.ctx, major, l.Kubeconfig(), args...)
 		cmd.Env = append(cmd.Env, l.helmEnv...)
@@ -142,12 +142,12 @@ func (l *lab) arcReleases(major int) arcReleases {
 	}
 	for name, namespace := range releaseNamespaces {
 		var listed []struct{ Chart, Status string }
-		if err := json.Unmarshal([]byte(print("list", "--namespace", namespace, "--output", "json")), &listed); err != nil || len(listed) != 1 {
+		if err := json.Unmarshal([]byte(get("list", "--namespace", namespace, "--output", "json")), &listed); err != nil || len(listed) != 1 {
 			l.Fatalf("helm list: %v, %v", listed, err)
 		}
 		r.charts[name] = listed[0].Chart + " " + listed[0].Status
-		r.values[name] = print("get", "values", name, "--namespace", namespace, "--output", "yaml")
-		r.hooks[name] = print("get", "hooks", name, "--namespace", namespace)
+		r.values[name] = get("get", "values", name, "--namespace", namespace, "--output", "yaml")
+		r.hooks[name] = get("get", "hooks", name, "--namespace", namespace)
 	}
 	return r
 }
@@ -463,8 +463,7 @@ func (l *lab) shell(major int, commands string) {
 			continue
 		}
 		cmd := exec.CommandContext(l.ctx, "bash", "-c", "set -o pipefail; "+command)
-		cmd.Env = append(built.ByHand(l.ctx, l.Kubeconfig()).Env, l.helmEnv...)
-		cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
+		cmd.Env = slices.Concat(built.ByHand(l.ctx, l.Kubeconfig()).Env, l.helmEnv, []string{"PATH=" + bin + ":" + os.Getenv("PATH")})
 		out, err := cmd.CombinedOutput()
 		l.Logf("$ %s\n%s", command, out)
 		if err != nil {
