@@ -336,7 +336,11 @@ func (r *reader) asking(words []string) []*exec.Cmd {
 			return []*exec.Cmd{helm4}
 		}
 		// To Helm 3 a post-renderer is a program on PATH.
-		helm3.Env = append(helm3.Env, "PATH="+filepath.Dir(built.Postrender)+":"+os.Getenv("PATH"))
+		bin := r.TempDir()
+		if err := os.Symlink(built.Postrender, filepath.Join(bin, "arc-postrender")); err != nil {
+			r.Fatal(err)
+		}
+		helm3.Env = append(helm3.Env, "PATH="+bin+":"+os.Getenv("PATH"))
 		return []*exec.Cmd{helm3, helm4}
 	case "make":
 		cmd := exec.CommandContext(r.ctx, "make", append([]string{"--dry-run"}, words[1:]...)...)

@@ -58,7 +58,7 @@ func TestImageNeverComes(t *testing.T) {
 		t.Errorf("helm uninstall: %v\n%s", err, out)
 	}
 
-	out, code := l.hookjob("run", "--yes", "--release", "arc", "-n", controllerNamespace, "--require-uninstalling")
+	out, code := l.hookjob("run", "--yes", "--release", "arc", "--release-namespace", controllerNamespace, "--require-uninstalling")
 	if code != 0 {
 		t.Fatalf("run: exit code %d\n%s", code, out)
 	}
