@@ -17,8 +17,6 @@ import (
 func TestImageComesLate(t *testing.T) {
 	l := newLab(t)
 	l.installController(4, postRenderer(4, "image.tag=late")...)
-	l.installScaleSet(4, postRenderer(4)...)
-	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	before := l.everything()
 
 	out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace, "--timeout", "10s")
