@@ -88,6 +88,9 @@ func TestBothPlatforms(t *testing.T) {
 	}
 	found := map[string]bool{}
 	for _, m := range manifest.Manifests {
+		if m.Platform.OS == "unknown" {
+			continue // what the image is made of, in BuildKit's form
+		}
 		platform, err := index.Image(m.Digest)
 		if err != nil {
 			t.Fatalf("%s: %v", m.Platform, err)
