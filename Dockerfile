@@ -19,7 +19,7 @@ ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=dev
 ARG REVISION=unknown
-RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=false -trimpath -tags image \
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=false -trimpath \
     -ldflags "-s -w -X github.com/arc-cleanup/arc-cleanup/internal/version.Version=$VERSION -X github.com/arc-cleanup/arc-cleanup/internal/version.Revision=$REVISION" \
     -o /out/arc-hookjob ./cmd/hookjob
 

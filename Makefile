@@ -141,7 +141,7 @@ image: ## Build the image with docker, podman or buildah
 IMAGE_BINARIES = dist/arc-hookjob-linux-amd64 dist/arc-hookjob-linux-arm64
 .PHONY: $(IMAGE_BINARIES)
 $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
-	GOOS=linux GOARCH=$* $(GO_BUILD) -tags image -o $@ ./cmd/hookjob
+	GOOS=linux GOARCH=$* $(GO_BUILD) -o $@ ./cmd/hookjob
 
 .PHONY: image-oci
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)

@@ -73,7 +73,7 @@ func TestWrongUsage(t *testing.T) {
 		"enrol without a namespace":        {[]string{"enrol", "arc"}, "", "--namespace is needed"},
 		"enrol what":                       {[]string{"enrol", "-n", "ns"}, "", "give the RELEASE"},
 		"enrol twice told":                 {[]string{"enrol", "arc", "-n", "ns", "--enroller", "e"}, "", "give the RELEASE"},
-		"enrol with a value that is none":  {[]string{"enrol", "arc", "-n", "ns", "--set", "x=1"}, "", "additional properties 'x' not allowed"},
+		"enrol with a value that is none":  {[]string{"enrol", "arc", "-n", "ns", "--set", "x=1"}, "", "unexpected additional properties [\"x\"]"},
 		"enrol with a file that is none":   {[]string{"enrol", "arc", "-n", "ns", "--values", "/nowhere"}, "", "--values: open /nowhere"},
 		"enrol under a name that is none":  {[]string{"enrol", "Arc_", "-n", "ns"}, "", `release name "Arc_"`},
 		"unenrol without a namespace":      {[]string{"unenrol", "arc"}, "", "--namespace is needed"},

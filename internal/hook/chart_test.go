@@ -114,10 +114,7 @@ func TestEveryValueIsTried(t *testing.T) {
 // (https://artifacthub.io/docs/topics/annotations/helm): a list in a string, which
 // nothing else would find broken.
 func TestArtifactHub(t *testing.T) {
-	c, err := load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := load(t)
 	var images []struct {
 		Name, Image string
 		Platforms   []string

@@ -1,7 +1,5 @@
 // Package hook renders the chart arc-cleanup, the only description of the hook,
-// for one release. Built with the tag image it does not: Helm's engine links the
-// scheme of every API of Kubernetes, half of what a node would have to pull for
-// something which nothing that runs in a cluster does.
+// for one release.
 package hook
 
 import "helm.sh/helm/v3/pkg/release"

@@ -118,8 +118,8 @@ func TestRenderRefuses(t *testing.T) {
 	}{
 		"no release name": {Release{Namespace: "x"}, nil, `release name ""`},
 		"bad name":        {Release{Name: "Arc_1", Namespace: "x"}, nil, `release name "Arc_1"`},
-		"unknown key":     {arcRelease, map[string]any{"imag": map[string]any{}}, "additional properties 'imag' not allowed"},
-		"wrong type":      {arcRelease, map[string]any{"backoffLimit": "3"}, "'/backoffLimit'"},
+		"unknown key":     {arcRelease, map[string]any{"imag": map[string]any{}}, `values of the chart arc-cleanup: unexpected additional properties ["imag"]`},
+		"wrong type":      {arcRelease, map[string]any{"backoffLimit": "3"}, `backoffLimit: type: 3 has type "string", want "integer"`},
 		"template":        {arcRelease, map[string]any{"activeDeadlineSeconds": 301}, "must be lower than Helm's timeout"},
 	}
 	for name, test := range tests {

@@ -12,8 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/chartutil"
-	"helm.sh/helm/v3/pkg/engine"
 	"sigs.k8s.io/yaml"
 )
 
@@ -100,20 +98,10 @@ func (r ruleRow) cell(t *testing.T) string {
 // grants asks the chart where a variant gets which sets of rules.
 func grants(t *testing.T, values map[string]any) string {
 	t.Helper()
-	c, err := load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := load(t)
 	const name = "templates/grants.txt"
 	c.Templates = append(c.Templates, &chart.File{Name: name, Data: []byte(`{{ include "arc-cleanup.grants" . }}`)})
-	scope, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: "RELEASE", Namespace: "its own"}, chartutil.DefaultCapabilities)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := engine.Render(c, scope)
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := byHelm(t, c, Release{Name: "RELEASE", Namespace: "its own"}, values)
 	var granted []struct {
 		Namespace *string
 		Rules     []string

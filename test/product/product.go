@@ -29,7 +29,6 @@ type Product struct {
 	// Root is the top folder of the repository.
 	Root                string
 	Hookjob, Postrender string
-	image               string // arc-hookjob as the image has it
 	arcCharts           string
 	helm                map[int]string // by major version
 	home                string         // Helm's own folders
@@ -47,14 +46,11 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 		Root:       filepath.Dir(strings.TrimSpace(string(out))),
 		Hookjob:    filepath.Join(dir, "arc-hookjob"),
 		Postrender: filepath.Join(plugin, "bin", "arc-postrender-"+runtime.GOOS+"-"+runtime.GOARCH),
-		image:      filepath.Join(dir, "image", "arc-hookjob"),
 		helm:       map[int]string{},
 		home:       filepath.Join(dir, "helm"),
 	}
-	for path, args := range map[string][]string{
-		p.Hookjob: {"./cmd/hookjob"}, p.image: {"-tags", "image", "./cmd/hookjob"}, p.Postrender: {"./cmd/postrender"},
-	} {
-		build := exec.CommandContext(ctx, "go", append([]string{"build", "-o", path}, args...)...)
+	for path, pkg := range map[string]string{p.Hookjob: "./cmd/hookjob", p.Postrender: "./cmd/postrender"} {
+		build := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
 		build.Dir = p.Root
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
@@ -125,6 +121,6 @@ func (p *Product) Images(ctx context.Context, progress io.Writer) (map[string]cl
 	if err != nil {
 		return nil, err
 	}
-	images[HookImage] = cluster.Image{Commands: map[string]cluster.Program{"": {Path: p.image}}}
+	images[HookImage] = cluster.Image{Commands: map[string]cluster.Program{"": {Path: p.Hookjob}}}
 	return images, nil
 }

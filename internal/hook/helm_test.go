@@ -1,0 +1,121 @@
+package hook
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/releaseutil"
+
+	"github.com/arc-cleanup/arc-cleanup/charts"
+)
+
+// load reads the chart with Helm's own loader.
+func load(t *testing.T) *chart.Chart {
+	t.Helper()
+	c, err := loader.Load(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// byHelm renders a chart with Helm's own engine.
+func byHelm(t *testing.T, c *chart.Chart, r Release, values map[string]any) map[string]string {
+	t.Helper()
+	options := chartutil.ReleaseOptions{Name: r.Name, Namespace: r.Namespace, Revision: 1, IsInstall: true}
+	scope, err := chartutil.ToRenderValues(c, values, options, chartutil.DefaultCapabilities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := engine.Render(c, scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// sortByHelm tells hooks from the rest as Helm does, in its order.
+func sortByHelm(t *testing.T, files map[string]string) ([]*release.Hook, []releaseutil.Manifest) {
+	t.Helper()
+	maps.DeleteFunc(files, func(name, _ string) bool { return path.Base(name) == "NOTES.txt" })
+	hooks, others, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortStableFunc(hooks, func(a, b *release.Hook) int { return cmp.Compare(a.Weight, b.Weight) })
+	return hooks, others
+}
+
+// TestAsHelmRenders holds the hook and the enroller to what Helm's engine makes of
+// the same chart and values.
+func TestAsHelmRenders(t *testing.T) {
+	all := variants(t)
+	all["null"] = map[string]any{"resources": nil, "policy": map[string]any{"busyRunners": nil}}
+	all["yaml in values"] = map[string]any{"podAnnotations": map[string]any{"a": "x\n---\ny: [", "b": "{{ .Values }}", "c": "<&>", "d": "yes"}}
+	all["numbers"] = map[string]any{"activeDeadlineSeconds": 1100000, "helmTimeoutSeconds": 1200000, "backoffLimit": int64(0)}
+	for name, values := range all {
+		t.Run(name, func(t *testing.T) {
+			got, err := Render(arcRelease, values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, others := sortByHelm(t, byHelm(t, load(t), arcRelease, values))
+			if len(others) > 0 {
+				t.Errorf("the chart has what is no hook: %v", others)
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("Helm's (-) and ours (+) differ:\n%s", diff)
+			}
+			if len(got) == 0 {
+				return // then there is no enroller either
+			}
+
+			objects, err := Enroller(arcRelease, values, got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := json.Marshal(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := load(t)
+			c.Templates = append(c.Templates, &chart.File{Name: "templates/enroller.yaml", Data: charts.Enroller})
+			c.Files = append(c.Files, &chart.File{Name: EnrolData, Data: data})
+			_, others = sortByHelm(t, byHelm(t, c, arcRelease, values))
+			var enroller []Object
+			for _, m := range others {
+				enroller = append(enroller, Object{Kind: m.Head.Kind, Name: m.Head.Metadata.Name, Path: m.Name, Manifest: m.Content})
+			}
+			for i := range objects {
+				objects[i].annotations = nil
+			}
+			if diff := gocmp.Diff(enroller, objects, gocmp.AllowUnexported(Object{})); diff != "" {
+				t.Errorf("Helm's (-) and our (+) enroller differ:\n%s", diff)
+			}
+		})
+	}
+}
+
+// What is embedded is the chart without what rendering does not need.
+func TestEmbedded(t *testing.T) {
+	for _, f := range load(t).Templates {
+		embedded, err := charts.ArcCleanup.ReadFile(Name + "/" + f.Name)
+		if err != nil || string(embedded) != string(f.Data) {
+			t.Errorf("%s is not embedded as it is (%v)", f.Name, err)
+		}
+	}
+	if _, err := os.Stat(chartDir + "/charts"); err == nil {
+		t.Error("the chart has dependencies, which are not rendered")
+	}
+}
