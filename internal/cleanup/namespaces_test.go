@@ -89,6 +89,12 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 				"release: release role runners/set-manager", "namespaces: await ns runners",
 			},
 		},
+		"a rescue of a controller's namespace frees listeners of scale sets elsewhere": {
+			Survey{Terminating: gone("runners"), Custom: []*Object{obj("al runners/l", of("shop/set"), deleting), obj("ars shop/set")}},
+			rescue,
+			History{},
+			[]string{"release: release al runners/l", "namespaces: await ns runners"},
+		},
 		"a rescue waits for the controller that lives": {
 			Survey{Terminating: gone("runners"), Custom: []*Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
 			rescue,

@@ -152,3 +152,9 @@ func (o Options) coreNamespace() string {
 	}
 	return cmp.Or(o.Namespace, o.WatchNamespace)
 }
+
+// listenersApart reports whether what listeners own is in another namespace than
+// the core objects: beside a controller that watches one which is not its own.
+func (o Options) listenersApart() bool {
+	return o.Scope == Controller && o.WatchNamespace != "" && o.ReleaseNamespace != "" && o.ReleaseNamespace != o.WatchNamespace
+}

@@ -287,10 +287,8 @@ func (p *planner) inRelease(o *Object) bool {
 // unreachable says why an object is none of this uninstall's business; "" means
 // that it is.
 func (p *planner) unreachable(o *Object) string {
-	ns := o.Namespace
-	if o.Resource.Resource == arc.AutoscalingListeners && o.ScaleSet.Namespace != "" {
-		ns = o.ScaleSet.Namespace
-	}
+	// A listener, and what it owns, is beside its controller.
+	ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
 	if p.o.Scope == ScaleSet {
 		if ns == p.o.ReleaseNamespace && (p.sets[o.ScaleSet.Name] || p.inRelease(o)) {
 			return ""
@@ -298,7 +296,7 @@ func (p *planner) unreachable(o *Object) string {
 		return "not a scale set of this release"
 	}
 	if p.o.Scope == Namespace {
-		if ns == p.o.Namespace {
+		if ns == p.o.Namespace || o.Namespace == p.o.Namespace {
 			return ""
 		}
 		return fmt.Sprintf("outside namespace %s", p.o.Namespace)

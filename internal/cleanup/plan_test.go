@@ -382,6 +382,12 @@ func TestPlanCollects(t *testing.T) {
 		"what has lost its owner is deleted": {
 			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"))}}, byHand, Fresh, []string{"collect: delete pod runners/r"},
 		},
+		"what listeners owned beside a controller that watches another namespace": {
+			Survey{Record: uninstalling(), Dependents: []*Object{
+				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/far", of("far/set"), owned("al systems/far")),
+				obj("secret systems/unknown", owned("al systems/unknown")),
+			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l"},
+		},
 		"or waited for, where it is being deleted": {
 			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"collect: await pod runners/r"},
 		},

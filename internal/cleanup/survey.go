@@ -141,15 +141,22 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 			})
 		})
 	}
-	read("pods", func(add func(func())) error {
-		return c.Each(ctx, podResource, core, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-			obj := object(podResource, m)
-			if obj.Owner != "" {
-				add(func() { s.Dependents = append(s.Dependents, obj) })
-			}
-			return nil
+	dependents := func(what string, gvr schema.GroupVersionResource, namespace string) {
+		read(what, func(add func(func())) error {
+			return c.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				if obj := object(gvr, m); obj.Owner != "" {
+					add(func() { s.Dependents = append(s.Dependents, obj) })
+				}
+				return nil
+			})
 		})
-	})
+	}
+	dependents("pods", podResource, core)
+	if o.listenersApart() {
+		for _, gvr := range []schema.GroupVersionResource{podResource, secretResource, serviceAccountResource} {
+			dependents(gvr.Resource+" of listeners", gvr, o.ReleaseNamespace)
+		}
+	}
 	read("jobs of runners", func(add func(func())) error {
 		jobs, err := busy(ctx, c, o)
 		add(func() { s.Busy = jobs })

@@ -207,6 +207,33 @@ func TestSurveyOfAScaleSetStaysInItsNamespaces(t *testing.T) {
 	}
 }
 
+// What a controller's listeners own is beside it, whatever namespace it watches.
+func TestSurveyFindsWhatListenersOwn(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		watches string
+		want    []string
+	}{
+		"all namespaces":  {"", []string{"pod runners/r", "pod systems/l", "sa systems/l", "secret systems/l"}},
+		"another one":     {"runners", []string{"pod runners/r", "pod systems/l", "sa systems/l", "secret systems/l"}},
+		"its own, it all": {"systems", []string{"pod systems/l", "sa systems/l", "secret systems/l"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, c := newAPI(t, whole(
+				obj("pod runners/r", owned("er runners/r")), obj("pod systems/l", owned("al systems/l")), obj("sa systems/l", owned("al systems/l")),
+				obj("secret systems/l", owned("al systems/l")), obj("secret systems/helm"), obj("role systems/owned", owned("x")))...)
+			o := inArgo
+			o.WatchNamespace = test.watches
+			got := refs(survey(t.Context(), c, o).Dependents)
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestForbiddenStaysForbiddenInTheSurvey(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t)

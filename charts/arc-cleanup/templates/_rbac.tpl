@@ -8,6 +8,7 @@ allows.
 {{- $own := include "arc-cleanup.fullname" . -}}
 {{- $outer := include "arc-cleanup.outerName" . -}}
 {{- $backup := ternary ", backup" "" .Values.policy.backup -}}
+{{- $apart := ternary "" ", listenersLeftovers" (eq .Values.watchNamespace .Release.Namespace) -}}
 {{- $releases := ternary ", releases" "" (eq .Values.policy.scaleSets "uninstall") -}}
 {{- if eq .Values.scope "scale-set" }}
 - {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, objects]}
@@ -21,7 +22,7 @@ allows.
 - {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self]}
 {{- else if .Values.watchNamespace }}
 - {name: {{ $outer | quote }}, rules: [crds, others]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}, listeners]}
+- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}, listeners{{ $apart }}]}
 - {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [objects{{ $releases }}]}
 {{- else }}
 - {name: {{ $outer | quote }}, rules: [crds, objects, others{{ $releases }}]}
@@ -94,6 +95,15 @@ allows.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+{{- end -}}
+
+{{/* listenersLeftovers: where objects are only in the one namespace watched. */}}
+{{- define "arc-cleanup.rules.listenersLeftovers" }}
+# Listeners' Secrets, ServiceAccounts and Pods, which are deleted when all their
+# owners are gone and the garbage collector never learned of these.
+- apiGroups: [""]
+  resources: [secrets, serviceaccounts, pods]
+  verbs: [list, watch, delete]
 {{- end -}}
 
 {{/* releases: only with policy.scaleSets=uninstall. */}}
