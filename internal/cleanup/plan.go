@@ -598,7 +598,10 @@ func (p *planner) collect() {
 	var steps []Step
 	for _, o := range p.s.Dependents {
 		reachable, present := mine[o.Owner]
-		ours := p.history.Ours[o.UID] || p.unreachable(o) == ""
+		// A listener's Secret with its configuration has no labels. It is beside its
+		// controller, where nobody else is.
+		lost := p.o.listenersApart() && o.Namespace == p.o.ReleaseNamespace && o.ScaleSet.Name == "" && len(p.others) == 0
+		ours := p.history.Ours[o.UID] || p.unreachable(o) == "" || lost
 		switch {
 		case present && reachable:
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})

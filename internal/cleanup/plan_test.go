@@ -385,7 +385,12 @@ func TestPlanCollects(t *testing.T) {
 		"what listeners owned beside a controller that watches another namespace": {
 			Survey{Record: uninstalling(), Dependents: []*Object{
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/far", of("far/set"), owned("al systems/far")),
-				obj("secret systems/unknown", owned("al systems/unknown")),
+				obj("secret systems/l-config", owned("al systems/l")), obj("secret far/lost", owned("er far/r")),
+			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l, delete secret systems/l-config"},
+		},
+		"but not what may be another controller's, which says nothing": {
+			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "far")}, Dependents: []*Object{
+				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/l-config", owned("al systems/l")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l"},
 		},
 		"or waited for, where it is being deleted": {
