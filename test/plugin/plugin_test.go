@@ -350,6 +350,40 @@ func TestByHand(t *testing.T) {
 	}
 }
 
+// TestStuck: helm uninstall has left ARC's CRDs, and helm arc-cleanup removes them.
+func TestStuck(t *testing.T) {
+	c, err := cluster.Start(t.Context(), cluster.Options{Progress: os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for major := range helm {
+		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
+			u := newUser(t)
+			u.env = append(u.env, "KUBECONFIG="+c.Kubeconfig())
+			u.mustHelm(major, "plugin", "install", filepath.Join(folders, byHand))
+			u.mustHelm(major, "install", "arc", chart, "--namespace", "arc-systems", "--create-namespace")
+			if out := u.mustHelm(major, byHand, "status", "arc", "--namespace", "arc-systems"); !strings.Contains(out, "arc-systems") {
+				t.Errorf("status does not name the release:\n%s", out)
+			}
+			u.mustHelm(major, "uninstall", "arc", "--namespace", "arc-systems")
+
+			var exit *exec.ExitError
+			if out, err := u.helm(major, byHand, "plan"); !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "ephemeralrunners.actions.github.com") {
+				t.Errorf("error %v, want exit code 7 and the CRDs:\n%s", err, out)
+			}
+			if out := u.mustHelm(major, byHand, "run", "--yes"); !strings.Contains(out, "done: nothing of ARC is left") {
+				t.Errorf("it does not say that it is done:\n%s", out)
+			}
+			u.mustHelm(major, byHand, "plan")
+		})
+	}
+}
+
 // TestSideBySide: one home, both Helms. Helm 4 has the post-renderer as a plugin,
 // Helm 3 has it on PATH, from `make install`; both have helm arc-cleanup, Helm 3 in
 // a folder of its own.
