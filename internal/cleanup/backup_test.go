@@ -3,11 +3,13 @@ package cleanup
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -17,6 +19,12 @@ import (
 // kept is options with a backup.
 func kept(o Options) Options {
 	o.Backup = types.NamespacedName{Namespace: "systems", Name: "backup"}
+	return o
+}
+
+// leaving is options that leave busy runners to the controller.
+func leaving(o Options) Options {
+	o.BusyRunners = LeaveBusy
 	return o
 }
 
@@ -35,7 +43,11 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 		"not when it is switched off":    {Survey{Custom: []*Object{set}}, byHand, History{}, false},
 		"not of a scale set's uninstall": {Survey{Record: uninstalling(), Custom: []*Object{set}}, kept(ofSet), History{}, false},
 		"not twice":                      {Survey{Custom: []*Object{set}}, kept(byHand), History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
-		"not of another controller's":    {Survey{Custom: []*Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
+		"not what is left to the controller": {
+			Survey{Record: uninstalling(), Custom: []*Object{runner, set}, Busy: map[types.UID]Job{runner.UID: {Pod: obj("pod runners/r")}}, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}},
+			leaving(kept(asHook)), History{}, false,
+		},
+		"not of another controller's": {Survey{Custom: []*Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +67,7 @@ func written() item {
 	it := whole(obj("ars runners/set", deleting))[0]
 	it.annotations[arc.AnnotationRunnerScaleSetID] = "7"
 	it.annotations["theirs"] = "x"
+	it.annotations[arc.AnnotationNudge] = "3"
 	it.rest = map[string]any{
 		"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet",
 		"spec":   map[string]any{"githubConfigUrl": "https://github.com/acme", "maxRunners": 5},
@@ -131,6 +144,45 @@ func TestABackupOfAnEarlierPodIsCompleted(t *testing.T) {
 		if err != nil || secret.Name != want.name {
 			t.Errorf("%d: %s, error %v; want %s", i, secret.Name, err, want.name)
 		}
+	}
+}
+
+// An uninstall has no more than so many backups, and what cannot be read is in none.
+func TestABackupThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	there := func(n int, name string) item {
+		it := whole(obj("secret systems/" + name))[0]
+		var other unstructured.Unstructured
+		other.SetAPIVersion("actions.github.com/v1alpha1")
+		other.SetKind("AutoscalingRunnerSet")
+		other.SetNamespace(fmt.Sprintf("team%d", n))
+		other.SetName("set")
+		data, err := pack([]unstructured.Unstructured{other})
+		if err != nil {
+			t.Fatal(err)
+		}
+		it.rest = map[string]any{"data": map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)}}
+		return it
+	}
+	all := append(whole(crdObjects()...), written(), there(1, "backup"))
+	for n := 2; n <= backups; n++ {
+		all = append(all, there(n, fmt.Sprintf("backup-%d", n)))
+	}
+	set := written().Object
+	a, c := newAPI(t, all...)
+	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{set}); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("error %v", err)
+	}
+	for _, request := range []string{"GET ars runners/set", "GET secret systems/backup"} {
+		a.fault = on(http.StatusForbidden, always, request)
+		if secret, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{set}); !apierrors.IsForbidden(err) {
+			t.Errorf("%s refused: %v, error %v", request, secret, err)
+		}
+	}
+	gone := obj("ars runners/gone")
+	a, c = newAPI(t, append(whole(crdObjects()...), written())...)
+	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{gone, set}); err != nil || len(a.writes) != 1 {
+		t.Errorf("a set that is gone by now: writes %q, error %v", a.writes, err)
 	}
 }
 
