@@ -2,10 +2,13 @@ package cleanup
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -79,6 +82,39 @@ func TestPlanIsEmptyWhenSwitchedOff(t *testing.T) {
 	s.Off = true
 	if p := NewPlan(&s, asHook, History{}); !p.Off || len(p.Phases)+len(p.Refusals)+len(p.Kept) > 0 {
 		t.Errorf("%+v", p)
+	}
+}
+
+// runnerWithPod is an EphemeralRunner that has a status, and its Pod.
+func runnerWithPod(name string, status map[string]any) []item {
+	items := whole(obj("er runners/"+name), obj("pod runners/"+name, owned("er runners/"+name)))
+	items[0].rest = map[string]any{"status": status}
+	items[1].owners[0].Kind = arc.EphemeralRunner
+	return items
+}
+
+// A runner is busy while its Pod runs and its own status names a job.
+func TestSurveyFindsBusyRunners(t *testing.T) {
+	t.Parallel()
+	launch := map[string]any{"jobDisplayName": "launch", "jobRepositoryName": "acme/rocket"}
+	replaced := runnerWithPod("replaced", launch)
+	replaced[1].owners[0].UID = "another"
+	notARunner := runnerWithPod("of-another-kind", launch)
+	notARunner[1].owners[0].Kind = "EphemeralRunnerSet"
+	items := slices.Concat(whole(crdObjects()...), runnerWithPod("busy", launch), runnerWithPod("idle", nil),
+		runnerWithPod("gone", launch)[1:], runnerWithPod("without-a-pod", launch)[:1], replaced, notARunner)
+	a, c := newAPI(t, items...)
+	pod := obj("pod runners/busy", owned("er runners/busy"))
+	want := map[types.UID]Job{"er runners/busy": {Repository: "acme/rocket", Name: "launch", Pod: pod}}
+	s := survey(t.Context(), c, byHand)
+	if diff := cmp.Diff(want, s.Busy); diff != "" || len(s.Unknown) > 0 {
+		t.Errorf("unknown %v, busy (-want +got):\n%s", s.Unknown, diff)
+	}
+
+	a.fault = on(http.StatusForbidden, always, "GET er runners/busy")
+	s = survey(t.Context(), c, byHand)
+	if len(s.Unknown) != 1 || s.Unknown[0].What != "jobs of runners" || !apierrors.IsForbidden(s.Unknown[0].Err) {
+		t.Errorf("a runner that may not be read: unknown %v", s.Unknown)
 	}
 }
 

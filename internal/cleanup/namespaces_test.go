@@ -2,6 +2,8 @@ package cleanup
 
 import (
 	"maps"
+	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -164,5 +166,27 @@ func TestCRDsInstalledAgainAreNotDeletedAgain(t *testing.T) {
 	}
 	if len(r.Kept) != 1 || r.Kept[0].Why != "somebody has installed them again since this uninstall deleted them" {
 		t.Errorf("kept %v", r.Kept)
+	}
+}
+
+// TestSurveyOfTerminatingNamespaces: what is gone by the time it is read is not
+// there, and what cannot be read is unknown.
+func TestSurveyOfTerminatingNamespaces(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, whole(obj("ns runners", deleting), obj("ns shop", deleting), obj("ns systems"))...)
+	names := func(s *Survey) []string { return slices.Sorted(maps.Keys(s.Terminating)) }
+	if s := survey(t.Context(), c, byHand); s.Live || !slices.Equal(names(s), []string{"runners", "shop"}) {
+		t.Errorf("%v, live %v", names(s), s.Live)
+	}
+	if s := survey(t.Context(), c, Options{Scope: Namespace, Namespace: "systems"}); !s.Live {
+		t.Error("a namespace that nobody deletes is not live")
+	}
+	a.fault = on(http.StatusNotFound, always, "GET ns shop")
+	if s := survey(t.Context(), c, byHand); !slices.Equal(names(s), []string{"runners"}) {
+		t.Errorf("one that is gone by now: %v", names(s))
+	}
+	a.fault = on(http.StatusForbidden, always, "GET ns shop")
+	if s := survey(t.Context(), c, byHand); len(s.Unknown) != 1 || s.Unknown[0].What != "namespaces" {
+		t.Errorf("one that may not be read: unknown %v", s.Unknown)
 	}
 }
