@@ -97,6 +97,12 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			History{},
 			[]string{"release: release al runners/l", "namespaces: await ns runners"},
 		},
+		"a rescue waits also for what ARC does not hold, and says what does": {
+			Survey{Terminating: because(finalizersRemain+"example.com/f in 1 resource instances", gone("runners"))},
+			rescue,
+			History{},
+			[]string{"namespaces: await ns runners"},
+		},
 		"a rescue waits for the controller that lives": {
 			Survey{Terminating: gone("runners"), Custom: []*Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
 			rescue,
