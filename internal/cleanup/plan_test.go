@@ -366,6 +366,32 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 	testPlans(t, tests)
 }
 
+// Each forced release says why no controller does it.
+func TestPlanSaysWhyNoControllerHelps(t *testing.T) {
+	lockedOut := ctrl("systems/arc", "", by("systems/arc"))
+	lockedOut.LockedOut = map[string]bool{"runners": true}
+	leaving := ctrl("systems/arc", "", by("systems/arc"), deleting)
+	tests := map[string]struct {
+		controllers []ARC
+		want        string
+	}{
+		"there is none":         {nil, "no controller to do it"},
+		"it is down":            {[]ARC{dead(ctrl("systems/arc", "", by("systems/arc")))}, "the controller systems/arc has no ready replica"},
+		"it has lost rights":    {[]ARC{lockedOut}, "the controller systems/arc has no rights there any more"},
+		"it is leaving":         {[]ARC{leaving}, "no controller to do it"},
+		"it is somebody else's": {[]ARC{dead(ctrl("team/b", "team", by("team/b")))}, "no controller to do it"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := &Survey{Record: uninstalling(), Controllers: test.controllers, Custom: []*Object{obj("er runners/r", finalizers(arc.EphemeralRunnerFinalizer), deleting)}}
+			steps := NewPlan(s, asHook, History{}).steps(Free)
+			if len(steps) != 1 || steps[0].Why != test.want {
+				t.Errorf("%+v, want because %s", steps, test.want)
+			}
+		})
+	}
+}
+
 func TestPlanCollects(t *testing.T) {
 	tests := map[string]planTest{
 		"what its owner takes along is waited for": {
