@@ -45,7 +45,9 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 		"not twice":                      {Survey{Custom: []*Object{set}}, kept(byHand), History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
 		"not what is left to the controller": {
 			Survey{Record: uninstalling(), Custom: []*Object{runner, set}, Busy: map[types.UID]Job{runner.UID: {Pod: obj("pod runners/r")}}, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}},
-			leaving(kept(asHook)), History{}, false,
+			leaving(kept(asHook)),
+			History{},
+			false,
 		},
 		"not of another controller's": {Survey{Custom: []*Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
 	}

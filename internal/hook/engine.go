@@ -90,10 +90,8 @@ var installOrder = []string{"ServiceAccount", "ConfigMap", "ClusterRole", "Clust
 // parse returns the templates that render to something, by name. Those whose name
 // begins with an underscore are only included by others.
 func parse(more map[string]string) ([]*template.Template, error) {
-	texts := maps.Clone(more)
-	if texts == nil {
-		texts = map[string]string{}
-	}
+	texts := map[string]string{}
+	maps.Copy(texts, more)
 	err := fs.WalkDir(charts.ArcCleanup, Name+"/templates", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || path.Base(name) == "NOTES.txt" {
 			return err
@@ -105,9 +103,10 @@ func parse(more map[string]string) ([]*template.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	// As Helm's engine does it (helm.sh/helm/v3 pkg/engine), as far as the chart asks.
+	// As Helm's engine does it (helm.sh/helm/v3 pkg/engine), as far as the chart asks,
+	// and without what would differ from one time or machine to the next.
 	root := template.New(Name).Option("missingkey=zero")
-	root.Funcs(sprig.TxtFuncMap()).Funcs(template.FuncMap{
+	root.Funcs(sprig.HermeticTxtFuncMap()).Funcs(template.FuncMap{
 		"include": func(name string, data any) (string, error) {
 			var out strings.Builder
 			err := root.ExecuteTemplate(&out, name, data)

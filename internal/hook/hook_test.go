@@ -120,6 +120,8 @@ func TestRenderRefuses(t *testing.T) {
 		"bad name":        {Release{Name: "Arc_1", Namespace: "x"}, nil, `release name "Arc_1"`},
 		"unknown key":     {arcRelease, map[string]any{"imag": map[string]any{}}, `values of the chart arc-cleanup: unexpected additional properties ["imag"]`},
 		"wrong type":      {arcRelease, map[string]any{"backoffLimit": "3"}, `backoffLimit: type: 3 has type "string", want "integer"`},
+		"wrong form":      {arcRelease, map[string]any{"policy": map[string]any{"grace": "5x"}}, `policy.grace: pattern: "5x" does not match`},
+		"wrong word":      {arcRelease, map[string]any{"policy": map[string]any{"scaleSets": "keep"}}, `policy.scaleSets: enum: keep does not equal any of: [refuse uninstall delete]`},
 		"template":        {arcRelease, map[string]any{"activeDeadlineSeconds": 301}, "must be lower than Helm's timeout"},
 	}
 	for name, test := range tests {
