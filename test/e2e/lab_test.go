@@ -239,10 +239,10 @@ func (l *lab) awaitRunner(namespace string) {
 
 func (l *lab) eventually(what string, done func() bool) {
 	l.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !done() {
 		if time.Now().After(deadline) {
-			l.Fatalf("not within a minute: %s\n%s", what, lines(l.added()))
+			l.Fatalf("not within two minutes: %s\n%s", what, lines(l.added()))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
