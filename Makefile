@@ -91,21 +91,9 @@ test-chart: ## Test the chart with helm-unittest, and whether its README is that
 test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 	go test ./internal/manifest -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME)
 
-# The tests of e2e that follow releases through their lives, and the others: each half has a
-# cluster of its own, since much of their time they wait.
-LIVES = Test(Matrix|Failure|Documentation|Example|Upgrade|Enrol|Helm3)
-CLUSTER_TEST = go test -p 1 -count=1 -timeout 60m
-
-.PHONY: test-cluster test-lives test-rest
+.PHONY: test-cluster
 test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
-	cd test && $(CLUSTER_TEST) ./cluster/...
-	$(MAKE) --no-print-directory --jobs=2 test-lives test-rest
-
-test-lives:
-	cd test && $(CLUSTER_TEST) -run '^$(LIVES)' ./e2e
-
-test-rest:
-	cd test && $(CLUSTER_TEST) -skip '^$(LIVES)' $$(go list ./... | grep -v /test/cluster)
+	cd test && go test -p 1 -count=1 -timeout 60m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
