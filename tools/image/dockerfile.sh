@@ -14,10 +14,10 @@ fail() { echo "dockerfile: $*" >&2; exit 1; }
 work=$(mktemp -d)
 # chroot needs neither a user namespace nor a network's set-up.
 export BUILDAH_ISOLATION=chroot
-buildah() { command buildah --root "$work/root" --runroot "$work/run" "$@"; }
+buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
 cleanup() {
   buildah rm --all >/dev/null 2>&1 || true
-  umount "$work"/root/overlay/*/merged "$work/root/overlay" 2>/dev/null || true
+  umount "$work"/storage/overlay/*/merged "$work/storage/overlay" 2>/dev/null || true
   rm -rf --one-file-system "$work" # never through a mount that is left
 }
 trap cleanup EXIT
