@@ -406,7 +406,7 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 			Op, Path string
 			Value    json.RawMessage
 		}
-		if err := json.Unmarshal(body, &ops); err != nil || len(ops) != 3 {
+		if err := json.Unmarshal(body, &ops); err != nil || len(ops) < 3 {
 			return http.StatusBadRequest, nil
 		}
 		var (
@@ -418,6 +418,10 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		_ = json.Unmarshal(ops[2].Value, &want)
 		if uid != it.UID || !slices.Equal(before, it.Finalizers) {
 			return http.StatusUnprocessableEntity, nil
+		}
+		// Only of what is about to go may the managers of fields be forgotten.
+		if len(ops) > 3 && (it.deleted == nil || len(want) > 0 || len(ops) > 4 || ops[3].Path != "/metadata/managedFields") {
+			return http.StatusBadRequest, nil
 		}
 		it.Finalizers = want
 		a.changed(it, "MODIFIED")

@@ -40,7 +40,6 @@ var protectedResources = []schema.GroupVersionResource{roleBindingResource, role
 // it is kept small, and once: plan and report point to it.
 type Object struct {
 	kube.Target
-	Deleting bool
 	// ScaleSet is the AutoscalingRunnerSet this object belongs to, if it says so.
 	ScaleSet types.NamespacedName
 	// Release is the Helm release that installed the object, if Helm did.
@@ -338,8 +337,8 @@ func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *O
 	o := &Object{
 		Target: kube.Target{
 			Resource: gvr, Namespace: shared(m.Namespace), Name: m.Name, UID: m.UID, Finalizers: finalizers,
+			Deleting: m.DeletionTimestamp != nil,
 		},
-		Deleting: m.DeletionTimestamp != nil,
 		ScaleSet: types.NamespacedName{Namespace: shared(m.Labels[arc.LabelScaleSetNamespace]), Name: shared(m.Labels[arc.LabelScaleSetName])},
 		Release:  types.NamespacedName{Namespace: shared(m.Annotations[arc.AnnotationReleaseNamespace]), Name: shared(m.Annotations[arc.AnnotationReleaseName])},
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -123,6 +124,43 @@ func TestRemoveFinalizers(t *testing.T) {
 			// json.Marshal of a map orders its keys, so that patches compare.
 			if diff := cmp.Diff(test.patches, patches); diff != "" {
 				t.Errorf("patches (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Nobody asks any more who manages the fields of an object that is about to go;
+// of one that stays, even for a while, it is not ours to forget.
+func TestManagedFieldsGoWithTheObjectOnly(t *testing.T) {
+	t.Parallel()
+	const theirs, ours, forget = "example.com/theirs", "own/a", `{"op":"add","path":"/metadata/managedFields","value":[{}]}`
+	deleted := found("1", ours)
+	meta := deleted.body.(metav1.PartialObjectMetadata)
+	meta.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+	deleted.body = meta
+	tests := map[string]struct {
+		deleting   bool
+		finalizers []string
+		replies    []reply
+		want       bool // in the last patch
+	}{
+		"its last finalizer":             {true, []string{ours}, []reply{found("1")}, true},
+		"somebody else's is left":        {true, []string{theirs, ours}, []reply{found("1")}, false},
+		"not being deleted":              {false, []string{ours}, []reply{found("1")}, false},
+		"deletion has begun meanwhile":   {false, []string{theirs, ours}, []reply{invalid, deleted, found("1")}, true},
+		"read again, not being deleted":  {false, []string{theirs, ours}, []reply{invalid, found("1", ours), found("1")}, false},
+		"throttled, with its last again": {true, []string{ours}, []reply{busy, found("1")}, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := script(t, test.replies...)
+			target := thing
+			target.Finalizers, target.Deleting = test.finalizers, test.deleting
+			check(t, c.RemoveFinalizers(t.Context(), target, isOurs), "")
+			last := s.requests[len(s.requests)-1]
+			if last.Method != http.MethodPatch || strings.Contains(last.Body, forget) != test.want {
+				t.Errorf("%s %s, want managedFields in it: %v", last.Method, last.Body, test.want)
 			}
 		})
 	}
