@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 )
@@ -34,6 +35,43 @@ func commands() map[string]*cobra.Command {
 // TestGeneratedReference holds docs/arc-hookjob.md against the commands.
 func TestGeneratedReference(t *testing.T) {
 	golden(t, filepath.Join("..", "..", "..", "docs", "arc-hookjob.md"), cli.Reference(newRoot(), environment))
+}
+
+// completion is how Helm wants to be told of a plugin's commands (helm.sh/helm/v3
+// cmd/helm/load_plugins.go, pluginCommand).
+type completion struct {
+	Name      string       `json:"name"`
+	ValidArgs []string     `json:"validArgs,omitempty"`
+	Flags     []string     `json:"flags,omitempty"`
+	Commands  []completion `json:"commands,omitempty"`
+}
+
+// completionOf leaves one-letter flags out: one that is Helm's, too, makes Helm panic.
+func completionOf(cmd *cobra.Command) completion {
+	out := completion{Name: cmd.Name(), ValidArgs: cmd.ValidArgs}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			out.Flags = append(out.Flags, f.Name)
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden {
+			out.Commands = append(out.Commands, completionOf(sub))
+		}
+	}
+	return out
+}
+
+// TestGeneratedCompletion holds what Helm completes after "helm arc-cleanup" against
+// the commands.
+func TestGeneratedCompletion(t *testing.T) {
+	root := completionOf(newRoot())
+	root.Name = "arc-cleanup"
+	data, err := yaml.Marshal(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, filepath.Join("..", "..", "..", "plugin", "arc-cleanup", "completion.yaml"), "# Written by make docs.\n"+string(data))
 }
 
 // Every command explains itself, and what it shows as an example is right.

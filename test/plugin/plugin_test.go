@@ -331,6 +331,12 @@ func TestByHand(t *testing.T) {
 				t.Errorf("helm help does not list it:\n%s", out)
 			}
 			u.mustHelm(major, byHand, "--version")
+			for words, want := range map[string]string{"": "status", "run --": "--busy-runners"} {
+				complete := append([]string{"__complete", byHand}, strings.Split(words, " ")...)
+				if out := u.mustHelm(major, complete...); !strings.Contains(out, want) {
+					t.Errorf("helm %s %s completes to\n%s\nwant %s in it", byHand, words, out, want)
+				}
+			}
 			if out := u.mustHelm(major, byHand, "run", "--help"); !strings.Contains(out, " arc-cleanup run [flags]") || strings.Contains(out, "arc-hookjob ") {
 				t.Errorf("the help does not speak of helm arc-cleanup:\n%s", out)
 			}
