@@ -295,7 +295,7 @@ func TestLegacySurvey(t *testing.T) {
 	}
 	items = append(append(items, linked...),
 		busyPod, onNode(whole(runnerPod("pod ci/ending", "run ci/r", deleting))[0]), unregistered,
-		onNode(whole(runnerPod("pod ci/s-1-0", "sts ci/s-1"))[0]), onNode(whole(obj("pod ci/app"))[0]),
+		onNode(whole(runnerPod("pod ci/s-1-0", "sts ci/s-1"))[0]), onNode(whole(runnerPod("pod ci/alone", "run ci/alone"))[0]), whole(obj("run ci/alone"))[0], onNode(whole(obj("pod ci/app"))[0]),
 		legacyDeployment("systems/renamed", "/manager", 1, "--watch-namespace=ci"), legacyDeployment("systems/down", "/manager", 0),
 		legacyDeployment("systems/server", "/github-webhook-server", 1), deployment(ctrl("systems/modern", "")),
 		legacyHooks("mwc dead", "systems/gone", "mutate.runner.actions.summerwind.dev", "mutate-runner-pod.webhook.actions.summerwind.dev"),
@@ -314,12 +314,12 @@ func TestLegacySurvey(t *testing.T) {
 		return out
 	}
 	expectStrings(t, "custom", names(s.Custom),
-		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
-		"run ci/r of rrs ci/d-1", "rrs ci/d-1 of rd ci/d", "rset ci/s of ", "rd ci/d of ", "hra ci/d of ")
+		"pod ci/alone of run ci/alone", "pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
+		"run ci/alone of ", "run ci/r of rrs ci/d-1", "rrs ci/d-1 of rd ci/d", "rset ci/s of ", "rd ci/d of ", "hra ci/d of ")
 	dependents := names(s.Dependents)
 	slices.Sort(dependents)
 	expectStrings(t, "dependents", dependents,
-		"pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
+		"pod ci/alone of run ci/alone", "pod ci/busy of run ci/r", "pod ci/done of run ci/done", "pod ci/ending of run ci/r", "pod ci/kube of run ci/r", "pod ci/s-1-0 of rset ci/s", "pod ci/waiting of run ci/r",
 		"sa ci/r of run ci/r", "sts ci/s-1 of rset ci/s")
 	expectStrings(t, "linked", names(s.Linked), "pod ci/kube-job of ", "secret ci/kube-job of ")
 	var busy, rest []string
@@ -327,7 +327,9 @@ func TestLegacySurvey(t *testing.T) {
 		busy = append(busy, ref(j.Pod)+": "+j.Guess)
 	}
 	slices.Sort(busy)
-	expectStrings(t, "busy", busy, "pod ci/busy: its Pod runs, and GitHub did not remove it: it is running a job", "pod ci/s-1-0: its Pod runs")
+	expectStrings(t, "busy", busy,
+		"pod ci/alone: its Pod runs; if it has none, kubectl delete runner.actions.summerwind.dev alone --namespace ci",
+		"pod ci/busy: its Pod runs, and GitHub did not remove it: it is running a job", "pod ci/s-1-0: its Pod runs")
 	for uid := range s.Registered {
 		rest = append(rest, "registered "+string(uid))
 	}
@@ -341,7 +343,7 @@ func TestLegacySurvey(t *testing.T) {
 		rest = append(rest, ref(crd))
 	}
 	want := []string{
-		"registered pod ci/busy", "registered pod ci/ending", "registered pod ci/s-1-0",
+		"registered pod ci/alone", "registered pod ci/busy", "registered pod ci/ending", "registered pod ci/s-1-0",
 		`deploy systems/down "" "has no ready replica"`, `deploy systems/renamed "ci" ""`,
 		`mwc dead systems/gone "the Service systems/gone does not exist"`, `vwc live systems/live ""`,
 	}

@@ -80,6 +80,47 @@ func TestLegacyLive(t *testing.T) {
 	l.nothingLeft()
 }
 
+// TestLegacyRunnersAlone is the same with Runners that nothing scales, and that do not
+// end with their job: there is no way to have such a one finish. Of one that runs
+// nobody can say whether it has a job, so it is the user's to delete.
+func TestLegacyRunnersAlone(t *testing.T) {
+	l := newLab(t)
+	l.installLegacy(
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.scaleSets=delete",
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=5s",
+		"--post-renderer-args", "--set", "--post-renderer-args", "policy.budget=25s",
+	)
+	l.SetImage(runnerImage, cluster.Image{Commands: map[string]cluster.Program{
+		"": {Path: "/bin/sh", Args: []string{"-c", `trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done`}},
+	}})
+	if err := l.createNamespace(runnerNamespace); err != nil {
+		t.Fatal(err)
+	}
+	pod := l.legacyRunner("Runner", "alone", false)
+
+	refused, err := l.helm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
+	if err == nil || !strings.Contains(refused, "runner alone in namespace "+runnerNamespace+" is busy with a job, for all that can be known") {
+		t.Errorf("the refusal does not name the runner: %v\n%s", err, refused)
+	}
+	if want := "if it has none, kubectl delete runner.actions.summerwind.dev alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {
+		t.Errorf("the refusal does not say %q", want)
+	}
+	l.stillRuns(pod, "a refused uninstall")
+	if runners := l.GitHub().Runners(); !slices.Equal(runners, []string{pod.Name}) {
+		t.Errorf("registered at GitHub: %q", runners)
+	}
+
+	if err := l.legacy("runners").Delete(l.ctx, "alone", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	out := l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
+	if !strings.Contains(out, "done: nothing of legacy ARC is left") {
+		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
+	}
+	l.removedAtGitHub(pod)
+	l.nothingLeft()
+}
+
 // installLegacy installs the legacy chart with its own CRDs, and the post-renderer,
 // and waits until its controller runs.
 func (l *lab) installLegacy(args ...string) {
@@ -139,23 +180,30 @@ func (l *lab) connectWebhooks(port string) {
 	}
 }
 
-// legacyRunner makes a RunnerDeployment or a RunnerSet, and returns the Pod of its
+// legacyRunner makes a RunnerDeployment, a RunnerSet or a Runner of its own, and returns the Pod of its
 // runner when the controller knows that it is registered at GitHub.
 func (l *lab) legacyRunner(kind, name string, busy bool) *corev1.Pod {
 	l.Helper()
 	config := map[string]any{"repository": "acme/app", "image": runnerImage, "dockerEnabled": false}
-	spec, label := map[string]any{"template": map[string]any{"spec": config}}, "runner-deployment-name"
-	if kind == "RunnerSet" {
+	spec := map[string]any{"template": map[string]any{"spec": config}}
+	selection := metav1.ListOptions{LabelSelector: "runner-deployment-name=" + name}
+	switch kind {
+	case "Runner":
+		spec, selection = config, metav1.ListOptions{FieldSelector: "metadata.name=" + name}
+		spec["ephemeral"] = false
+	case "RunnerSet":
 		labels := map[string]any{"app": name}
-		spec, label = config, "runnerset-name"
+		spec, selection = config, metav1.ListOptions{LabelSelector: "runnerset-name=" + name}
 		spec["serviceName"], spec["selector"] = name, map[string]any{"matchLabels": labels}
 		spec["template"] = map[string]any{"metadata": map[string]any{"labels": labels}}
 	}
-	spec["replicas"] = int64(1)
+	if kind != "Runner" {
+		spec["replicas"] = int64(1)
+	}
 	l.legacyObject(kind, name, nil, spec)
 	var pod *corev1.Pod
 	find := func() bool {
-		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: label + "=" + name})
+		pods, err := l.client.CoreV1().Pods(runnerNamespace).List(l.ctx, selection)
 		if err != nil || len(pods.Items) != 1 {
 			return false
 		}
