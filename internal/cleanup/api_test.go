@@ -330,8 +330,14 @@ func (a *api) review(w http.ResponseWriter, r *http.Request) {
 	if review.Spec.User != "" {
 		who = fmt.Sprintf("%s %s in %s", review.Spec.User, who, asked.Namespace)
 	}
-	denied := a.denied[who]
+	denied, fault := a.denied[who], a.fault
 	a.mu.Unlock()
+	if fault != nil {
+		if code := fault("REVIEW " + who); code != 0 {
+			w.WriteHeader(code)
+			return
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",

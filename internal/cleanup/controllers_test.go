@@ -2,9 +2,11 @@ package cleanup
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -82,5 +84,64 @@ func TestOthersNeedNotBeLookedInto(t *testing.T) {
 	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
 	if r.Verdict != Done || len(r.Kept) != 4 {
 		t.Errorf("%s", r.Text(10))
+	}
+}
+
+// TestWhereControllersAreLockedOut: only a controller that runs, is known by name and
+// watches the namespace can be locked out of it, and only where the API server says so.
+func TestWhereControllersAreLockedOut(t *testing.T) {
+	t.Parallel()
+	nameless := deployment(ctrl("systems/arc", ""))
+	nameless.rest["spec"].(map[string]any)["template"] = map[string]any{}
+	const arcs, teams = "system:serviceaccount:systems:arc delete pods in ", "system:serviceaccount:team:b delete pods in "
+	tests := map[string]struct {
+		items []item
+		fault func(string) int
+		want  []string
+	}{
+		"it is":                               {stuck(deployment(ctrl("systems/arc", ""))), nil, []string{"arc in other", "arc in runners"}},
+		"in the namespace that it watches":    {stuck(deployment(ctrl("team/b", "other"))), nil, []string{"b in other"}},
+		"it does not run":                     {stuck(deployment(dead(ctrl("systems/arc", "")))), nil, nil},
+		"nobody knows as whom it runs":        {stuck(nameless), nil, nil},
+		"the answer cannot be had":            {stuck(deployment(ctrl("systems/arc", ""))), on(http.StatusForbidden, always, "REVIEW "+arcs+"other", "REVIEW "+arcs+"runners"), nil},
+		"the answer cannot be had of one":     {stuck(deployment(ctrl("systems/arc", ""))), on(http.StatusForbidden, always, "REVIEW "+arcs+"runners"), []string{"arc in other"}},
+		"another controller is not locked":    {stuck(deployment(ctrl("c/c", ""))), nil, nil},
+		"listeners' namespace does not count": {append(stuck(deployment(ctrl("systems/arc", "systems"))), whole(obj("al systems/m", of("runners/set")))...), nil, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, c := newAPI(t, append(test.items, whole(obj("er other/x"))...)...)
+			a.denied = map[string]bool{arcs + "runners": true, arcs + "other": true, arcs + "systems": true, teams + "runners": true, teams + "other": true}
+			a.fault = test.fault
+			s := survey(t.Context(), c, byHand)
+			var got []string
+			for _, controller := range s.Controllers {
+				for namespace := range controller.LockedOut {
+					got = append(got, controller.Name+" in "+namespace)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" || len(s.Unknown) > 0 {
+				t.Errorf("locked out (-want +got), unknown %v:\n%s", s.Unknown, diff)
+			}
+		})
+	}
+}
+
+// Whether a controller crashes cannot be told without its Pods; without a selector it
+// has none that could be told from others.
+func TestAControllersPods(t *testing.T) {
+	t.Parallel()
+	unselective := deployment(ctrl("systems/arc", ""))
+	unselective.rest["spec"].(map[string]any)["selector"] = map[string]any{}
+	a, c := newAPI(t, unselective, loop("systems/other"))
+	if s := survey(t.Context(), c, byHand); len(s.Unknown) > 0 || len(s.Controllers) != 1 || s.Controllers[0].Down != "" {
+		t.Errorf("unknown %v, controllers %+v", s.Unknown, s.Controllers)
+	}
+	a, c = newAPI(t, deployment(ctrl("systems/arc", "")))
+	a.fault = on(http.StatusBadRequest, always, "LIST pod systems")
+	if s := survey(t.Context(), c, byHand); len(s.Unknown) != 1 {
+		t.Errorf("unknown %v, want the controllers", s.Unknown)
 	}
 }
