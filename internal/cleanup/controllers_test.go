@@ -135,11 +135,11 @@ func TestAControllersPods(t *testing.T) {
 	t.Parallel()
 	unselective := deployment(ctrl("systems/arc", ""))
 	unselective.rest["spec"].(map[string]any)["selector"] = map[string]any{}
-	a, c := newAPI(t, unselective, loop("systems/other"))
+	_, c := newAPI(t, unselective, loop("systems/other"))
 	if s := survey(t.Context(), c, byHand); len(s.Unknown) > 0 || len(s.Controllers) != 1 || s.Controllers[0].Down != "" {
 		t.Errorf("unknown %v, controllers %+v", s.Unknown, s.Controllers)
 	}
-	a, c = newAPI(t, deployment(ctrl("systems/arc", "")))
+	a, c := newAPI(t, deployment(ctrl("systems/arc", "")))
 	a.fault = on(http.StatusBadRequest, always, "LIST pod systems")
 	if s := survey(t.Context(), c, byHand); len(s.Unknown) != 1 {
 		t.Errorf("unknown %v, want the controllers", s.Unknown)

@@ -3,6 +3,7 @@ package cleanup
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -152,5 +153,21 @@ func TestAReleaseThatHoldsADeploymentOfOthersIsNotUninstalled(t *testing.T) {
 	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet)
 	if r.Verdict != Refused || !strings.Contains(r.Text(10), "holds more than scale sets: Deployment enrols") {
 		t.Error(r.Text(10))
+	}
+}
+
+// A record, or what a release has installed, that cannot be read is not absent.
+func TestReleasesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	mine := by("runners/gpu")
+	items := append(whole(crdObjects()...), helmRecord("gpu", "runners", gpuManifest))
+	items = append(items, whole(obj("ars runners/set", mine, finalizers(arc.AutoscalingRunnerSetFinalizer)), protected("secret runners/github", mine))...)
+	for _, request := range []string{"LIST secret", "GET secret runners/sh.helm.release.v1.gpu.v1", "GET secret runners/github", "GET rolebinding runners/gone"} {
+		a, c := newAPI(t, items...)
+		a.fault = on(http.StatusBadRequest, always, request)
+		r := Run(t.Context(), c, graced(uninstalls(byHand), ample), quiet)
+		if r.Verdict != Failed || len(a.writes) > 0 || strings.Contains(r.Text(10), "Helm has no record") {
+			t.Errorf("%s refused: %v\n%s", request, a.writes, r.Text(10))
+		}
 	}
 }

@@ -369,7 +369,9 @@ func (p *planner) refuse() {
 		return
 	}
 	if p.o.ScaleSets == UninstallScaleSets && p.o.Scope == Controller {
-		p.refuseUninstall()
+		if len(p.s.Unknown) == 0 { // else a release that was not read would be said not to exist
+			p.refuseUninstall()
+		}
 		return
 	}
 	for _, o := range p.reachable(p.s.Custom) {
