@@ -85,7 +85,8 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 }
 
 // helmRecord is the Secret of a release, as far as it is read.
-func helmRecord(name, namespace, manifest string) item {
+func helmRecord(name, manifest string) item {
+	const namespace = "runners"
 	it := whole(obj("secret " + namespace + "/sh.helm.release.v1." + name + ".v1"))[0]
 	it.labels["owner"], it.labels["name"], it.labels["version"], it.labels["status"] = "helm", name, "1", "deployed"
 	raw, _ := json.Marshal(map[string]any{"name": name, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"}, "manifest": manifest})
@@ -131,8 +132,8 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 	enrols := whole(obj("deploy runners/enrols", mine))[0]
 	enrols.labels["app.kubernetes.io/name"], enrols.labels["app.kubernetes.io/component"] = "arc-cleanup", "enroller"
 	items := append(whole(crdObjects()...), keep, enrols,
-		helmRecord("gpu", "runners", gpuManifest),
-		helmRecord("web", "runners", "apiVersion: v1\nkind: Secret\nmetadata: {name: github}\n"))
+		helmRecord("gpu", gpuManifest),
+		helmRecord("web", "apiVersion: v1\nkind: Secret\nmetadata: {name: github}\n"))
 	items = append(items, whole(
 		obj("ars runners/set", mine, finalizers(arc.AutoscalingRunnerSetFinalizer)), protected("secret runners/github", mine),
 		obj("sa runners/taken-over", by("runners/other")), protected("role runners/set-manager", mine))...)
@@ -144,14 +145,28 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 	}
 }
 
-func TestAReleaseThatHoldsADeploymentOfOthersIsNotUninstalled(t *testing.T) {
+func TestAReleaseThatHoldsMoreIsNotUninstalled(t *testing.T) {
 	t.Parallel()
+	const more = gpuManifest + `---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: cache}
+---
+apiVersion: actions.github.com/v1alpha1
+kind: EphemeralRunner
+metadata: {name: by-hand}
+---
+apiVersion: example.com/v1
+kind: AutoscalingRunnerSet
+metadata: {name: theirs}
+`
 	mine := by("runners/gpu")
-	items := append(whole(crdObjects()...), helmRecord("gpu", "runners", gpuManifest))
+	items := append(whole(crdObjects()...), helmRecord("gpu", more))
 	items = append(items, whole(obj("ars runners/set", mine), obj("deploy runners/enrols", mine))...)
-	_, c := newAPI(t, items...)
+	a, c := newAPI(t, items...)
 	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "holds more than scale sets: Deployment enrols") {
+	const want = "holds more than scale sets: Deployment enrols, PersistentVolumeClaim cache, EphemeralRunner by-hand, AutoscalingRunnerSet theirs"
+	if r.Verdict != Refused || len(a.writes) > 0 || !strings.Contains(r.Text(10), want) {
 		t.Error(r.Text(10))
 	}
 }
@@ -160,7 +175,7 @@ func TestAReleaseThatHoldsADeploymentOfOthersIsNotUninstalled(t *testing.T) {
 func TestReleasesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	mine := by("runners/gpu")
-	items := append(whole(crdObjects()...), helmRecord("gpu", "runners", gpuManifest))
+	items := append(whole(crdObjects()...), helmRecord("gpu", gpuManifest))
 	items = append(items, whole(obj("ars runners/set", mine, finalizers(arc.AutoscalingRunnerSetFinalizer)), protected("secret runners/github", mine))...)
 	for _, request := range []string{"LIST secret", "GET secret runners/sh.helm.release.v1.gpu.v1", "GET secret runners/github", "GET rolebinding runners/gone"} {
 		a, c := newAPI(t, items...)
