@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,6 +133,42 @@ func TestDeadline(t *testing.T) {
 	}
 
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
+
+// TestKilled kills the hook in the middle of its work, as a node does that has no
+// memory left: the Job starts another Pod, which goes on where the first one was.
+func TestKilled(t *testing.T) {
+	const n = 2000
+	l := newLab(t)
+	l.installController(4, postRenderer(4)...)
+	l.stopController()
+	l.stuckRunners(n)
+
+	uninstalled := make(chan error)
+	go func() {
+		_, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+		uninstalled <- err
+	}()
+	pod := l.hookRuns()
+	pid, err := cgroupOf(pod).Process()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("some runners are gone", func() bool { return l.countRunners() < n*9/10 })
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	left := l.countRunners()
+	if err := <-uninstalled; err != nil || left == 0 {
+		t.Errorf("helm uninstall: %v; %d runners were left when the hook was killed", err, left)
+	}
+	if end := l.hookEnded(pod.UID); end.ExitCode != 128+int32(syscall.SIGKILL) {
+		t.Errorf("the hook's container ended with %+v", end)
+	}
+	if pods := l.hookPods(); len(pods) != 2 {
+		t.Errorf("%d Pods for an uninstall whose hook was killed once", len(pods))
+	}
 	l.nothingLeft()
 }
 
