@@ -65,6 +65,14 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 				"  kubectl delete autoscalingrunnerset set --namespace runners", "release: release ars runners/set",
 			},
 		},
+		"Helm need not know of what is being deleted, its own release's, no set, or nobody's release": {
+			Survey{Record: uninstalling(), Custom: []*Object{
+				obj("ars runners/deleted", by("runners/gpu"), deleting), obj("ars systems/own", by("systems/arc")), obj("ars runners/plain"),
+				obj("er runners/r", by("runners/gpu")),
+			}},
+			uninstalls(asHook), Fresh,
+			[]string{"release: release er runners/r", "release: release ars runners/deleted, release ars systems/own, release ars runners/plain"},
+		},
 		"not the release that Helm uninstalls itself": {
 			Survey{Record: uninstalling(), Installed: []Installed{ours}}, uninstalls(asHook), Fresh, nil,
 		},
