@@ -97,24 +97,30 @@ func newLab(t *testing.T) *lab {
 	t.Cleanup(func() {
 		l.ctx = context.WithoutCancel(l.ctx)
 		if t.Failed() {
-			l.Logf("the controller's log:\n%s", l.controllerLog())
+			l.Logf("Pods, and what controllers said:\n%s", l.pods())
 		}
 		l.sweep()
 	})
 	return l
 }
 
-// controllerLog is the end of what ARC's controller said, as far as it still runs.
-func (l *lab) controllerLog() string {
-	pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=gha-rs-controller"})
-	if err != nil || len(pods.Items) == 0 {
-		return fmt.Sprintf("(no controller Pod: %v)", err)
+// pods are how ARC's Pods are, and the end of what its controllers said.
+func (l *lab) pods() string {
+	var out strings.Builder
+	for _, namespace := range []string{controllerNamespace, runnerNamespace} {
+		pods, err := l.client.CoreV1().Pods(namespace).List(l.ctx, metav1.ListOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		for _, p := range pods.Items {
+			fmt.Fprintf(&out, "%s/%s: %s %v %+v\n", namespace, p.Name, p.Status.Phase, p.Annotations, p.Status.ContainerStatuses)
+			if namespace == controllerNamespace {
+				log, err := l.client.CoreV1().Pods(namespace).GetLogs(p.Name, &corev1.PodLogOptions{TailLines: new(int64(40))}).DoRaw(l.ctx)
+				fmt.Fprintf(&out, "%s (error: %v)\n", log, err)
+			}
+		}
 	}
-	out, err := l.client.CoreV1().Pods(controllerNamespace).GetLogs(pods.Items[0].Name, &corev1.PodLogOptions{TailLines: new(int64(40))}).DoRaw(l.ctx)
-	if err != nil {
-		return err.Error()
-	}
-	return string(out)
+	return out.String()
 }
 
 // helm runs Helm of a major version.
