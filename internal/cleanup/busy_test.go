@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -189,5 +190,28 @@ func TestOffSwitchEndsARun(t *testing.T) {
 	o.ReleaseNamespace = "systems"
 	if r := Run(context.WithoutCancel(t.Context()), c, o, quiet); r.Verdict != Off || len(a.written()) > 0 {
 		t.Errorf("%s after %v", r.Summary(), a.written())
+	}
+}
+
+// A switch that cannot be read is not known to be on, and not known to be off.
+func TestAnUnreadableOffSwitch(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck()...)
+	a.fault = on(http.StatusForbidden, always, "GET configmap systems/"+OffSwitch)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	if r.Verdict != NotPermitted || len(a.writes) > 0 {
+		t.Errorf("%v\n%s", a.writes, r.Text(10))
+	}
+}
+
+// The switch is looked at while the hook waits, too.
+func TestOffSwitchEndsAWait(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck(deployment(ctrl("systems/arc", "", by("systems/arc"))))...)
+	time.AfterFunc(offEvery/2, func() { a.put(whole(obj("configmap systems/" + OffSwitch))[0]) })
+	start := time.Now()
+	r := Run(t.Context(), c, graced(ofRelease, time.Minute), quiet)
+	if r.Verdict != Off || time.Since(start) > 10*time.Second || len(a.writes) > 0 {
+		t.Errorf("%s after %s: %v\n%s", r.Verdict, time.Since(start), a.writes, r.Text(10))
 	}
 }
