@@ -2,8 +2,10 @@ package cleanup
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -13,24 +15,63 @@ import (
 
 func TestASchemaThatRefusesThePatchIsRelaxed(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck()...)
+	a, c := newAPI(t, stuck(whole(obj("er runners/q", of("runners/set"), owned("ers runners/s")))...)...)
 	var relaxed, refusals atomic.Int32
 	a.fault = func(request string) int {
 		switch request {
 		case "PATCH crd ephemeralrunners." + arc.Group:
 			relaxed.Add(1)
-		case "PATCH er runners/r":
+		case "PATCH er runners/r", "PATCH er runners/q":
 			// It takes a moment until the API server heeds the new schema.
-			if relaxed.Load() == 0 || refusals.Add(1) < 3 {
+			if relaxed.Load() == 0 || refusals.Add(1) < 5 {
 				return http.StatusUnprocessableEntity
 			}
 		}
 		return 0
 	}
 	a.objects["crd ephemeralrunners."+arc.Group].rest = map[string]any{"spec": map[string]any{"versions": []any{map[string]any{"name": "v1alpha1"}}}}
+	start := time.Now()
 	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
-	if r.Verdict != Done || relaxed.Load() != 1 {
-		t.Errorf("relaxed %d times\n%s", relaxed.Load(), r.Text(10))
+	if r.Verdict != Done || relaxed.Load() != 1 || time.Since(start) > relaxPatience/2 {
+		t.Errorf("relaxed %d times, after %s\n%s", relaxed.Load(), time.Since(start), r.Text(10))
+	}
+}
+
+func TestASchemaThatCannotBeRelaxed(t *testing.T) {
+	t.Parallel()
+	const crd = "crd ephemeralrunners." + arc.Group
+	versions := func(v any) map[string]any { return map[string]any{"spec": map[string]any{"versions": v}} }
+	tests := map[string]struct {
+		rest    map[string]any
+		refused string
+		want    string
+	}{
+		"it cannot be read":    {versions([]any{}), "GET " + crd, "reading customresourcedefinitions.apiextensions.k8s.io/ephemeralrunners." + arc.Group + ": GET"},
+		"nor understood":       {versions("text"), "", "reading customresourcedefinitions.apiextensions.k8s.io/ephemeralrunners." + arc.Group + ": .spec.versions"},
+		"it cannot be changed": {versions([]any{}), "PATCH " + crd, "relaxing the schema of customresourcedefinitions.apiextensions.k8s.io/ephemeralrunners." + arc.Group},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, c := newAPI(t, stuck()...)
+			a.objects[crd].rest = test.rest
+			var begun atomic.Bool // the survey has read it
+			a.fault = func(request string) int {
+				switch {
+				case request == "PATCH er runners/r":
+					begun.Store(true)
+					return http.StatusUnprocessableEntity
+				case request == test.refused && begun.Load():
+					return http.StatusBadRequest
+				}
+				return 0
+			}
+			r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+			text := r.Text(20)
+			if r.Verdict == Done || !strings.Contains(text, test.want) || !strings.Contains(text, "removing finalizers from ephemeralrunners.actions.github.com/r") {
+				t.Errorf("want %q in\n%s", test.want, text)
+			}
+		})
 	}
 }
 
