@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -386,12 +387,15 @@ func (p *planner) refuse() {
 }
 
 func (p *planner) refuseWithoutProof() {
-	r := p.s.Record
+	r, none := p.s.Record, p.s.ProofErr
+	if r == nil && none == nil && len(p.s.Unknown) == 0 {
+		none = errors.New("no release is named")
+	}
 	switch {
-	case p.s.ProofErr != nil:
+	case none != nil:
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
-			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", p.s.ProofErr),
+			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", none),
 			Do:      []string{"this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"},
 		})
 	case r != nil && r.Status != release.Uninstalling:

@@ -374,3 +374,17 @@ func TestRunTellsHowFarItIs(t *testing.T) {
 		}
 	}
 }
+
+// Without a record there is no proof, and without proof no write.
+func TestAHookWithoutARecordWritesNothing(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck()...)
+	for _, o := range []Options{ofRelease, byHand} {
+		o = graced(o, ample)
+		o.RequireUninstalling = true
+		r := Run(t.Context(), c, o, quiet)
+		if r.Verdict != Refused || len(a.writes) > 0 || !strings.Contains(r.Text(10), "no proof that anything is being uninstalled") {
+			t.Errorf("%v\n%s", a.writes, r.Text(10))
+		}
+	}
+}
