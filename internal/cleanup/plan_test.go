@@ -545,3 +545,65 @@ func TestDocumentOfAPlan(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// With a record the release decides; without one, where the controller is and what
+// it watches.
+func TestWhoseControllerItIs(t *testing.T) {
+	tests := map[string]struct {
+		record     bool
+		controller ARC
+		watch      string
+		want       bool
+	}{
+		"of the release": {true, ctrl("systems/arc", "", by("systems/arc")), "", true},
+		"of the release, watching another namespace": {true, ctrl("systems/arc", "other", by("systems/arc")), "runners", true},
+		"of another release beside it":               {true, ctrl("systems/arc", "", by("systems/b")), "", false},
+		"no record, beside the hook":                 {false, ctrl("systems/arc", ""), "", true},
+		"no record, elsewhere":                       {false, ctrl("team/arc", ""), "", false},
+		"no record, of every namespace":              {false, ctrl("systems/arc", ""), "runners", true},
+		"no record, of the hook's":                   {false, ctrl("systems/arc", "runners"), "runners", true},
+		"no record, of another":                      {false, ctrl("systems/arc", "other"), "runners", false},
+		"no record, of one, and the hook of all":     {false, ctrl("systems/arc", "other"), "", true},
+	}
+	for name, test := range tests {
+		s, o := &Survey{}, Options{Scope: Controller, ReleaseNamespace: "systems", WatchNamespace: test.watch}
+		if test.record {
+			s.Record = uninstalling()
+		}
+		p := &planner{s: s, o: o, release: uninstalled(s, o)}
+		if got := p.ours(test.controller); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	by := &planner{s: &Survey{}, o: byHand}
+	if by.ours(ctrl("systems/arc", "")) {
+		t.Error("by hand no controller is being uninstalled")
+	}
+}
+
+// A scale set stays the release's while nobody else's Helm release says that it is its.
+func TestWhoseScaleSetItIs(t *testing.T) {
+	ours := []string{"release: delete ars runners/set", "release: release ars runners/set"}
+	tests := map[string]struct {
+		set  *Object
+		name string // of the release
+		want []string
+	}{
+		"of the release":                    {obj("ars runners/set", by("runners/gpu")), "gpu", ours},
+		"of another, in its place":          {obj("ars runners/set", by("runners/other")), "gpu", nil},
+		"of nobody, in its place":           {obj("ars runners/set"), "gpu", ours},
+		"of any, where no release is known": {obj("ars runners/set", by("runners/other")), "", ours},
+	}
+	for name, test := range tests {
+		o := Options{Scope: ScaleSet, Release: test.name, ReleaseNamespace: "runners", ControllerNamespace: "systems", ScaleSetNames: []string{"set"}}
+		if diff := cmp.Diff(test.want, lines(NewPlan(&Survey{Custom: []*Object{test.set}}, o, History{}))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	// A namesake in another namespace takes nothing away.
+	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespace: "systems", ScaleSetNames: []string{"set"}}
+	s := &Survey{Custom: []*Object{obj("er runners/r", of("runners/set")), obj("ars other/set", by("other/gpu"))}}
+	if diff := cmp.Diff([]string{"release: delete er runners/r", "release: release er runners/r"}, lines(NewPlan(s, o, History{}))); diff != "" {
+		t.Errorf("a namesake elsewhere (-want +got):\n%s", diff)
+	}
+}
