@@ -17,8 +17,10 @@ export BUILDAH_ISOLATION=chroot
 buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
 cleanup() {
   buildah rm --all >/dev/null 2>&1 || true
+  # What a build that was cut off has left mounted; most leave nothing, which umount
+  # calls an error. What is still mounted then, rm does not go into.
   umount "$work"/storage/overlay/*/merged "$work/storage/overlay" 2>/dev/null || true
-  rm -rf --one-file-system "$work" # never through a mount that is left
+  rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
