@@ -26,6 +26,8 @@ type Job struct {
 	Pod *Object
 	// Guess is all that is known where nothing names the job.
 	Guess string
+	// Alone says that nothing scales the legacy runner, so that it may outlive its job.
+	Alone bool
 }
 
 func (j Job) String() string {

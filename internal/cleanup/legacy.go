@@ -73,22 +73,18 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r.crds(arc.LegacyCRDs())
 	r.surroundings()
 	r.end()
-	endless(s)
-	return s
-}
-
-// endless tells what ends a runner that nothing scales, and that may have no job.
-func endless(s *Survey) {
-	alone := map[types.UID]bool{}
 	for _, o := range s.Custom {
-		alone[o.UID] = o.Resource == arc.LegacyResource(arc.Runners) && o.Owner == ""
-	}
-	for uid, j := range s.Busy {
-		if alone[j.Pod.Owner] {
-			j.Guess += fmt.Sprintf("; if it has none, kubectl delete runner.%s %s --namespace %s", arc.LegacyGroup, j.Pod.Name, j.Pod.Namespace)
-			s.Busy[uid] = j
+		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
+			continue
+		}
+		for uid, j := range s.Busy {
+			if j.Pod.Owner == o.UID {
+				j.Alone = true
+				s.Busy[uid] = j
+			}
 		}
 	}
+	return s
 }
 
 // legacyObject is object for what legacy custom resources own, and for themselves.

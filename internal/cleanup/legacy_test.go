@@ -176,6 +176,16 @@ func TestLegacyPlan(t *testing.T) {
 				"release: release pod ci/r", "release: release run ci/r", "release: await rd ci/d",
 			},
 		},
+		"of one that nothing scales it is said how it ends": {
+			Survey{Record: uninstalling(), Custom: []*Object{runnerPod("pod ci/r", "run ci/r")}, Busy: map[types.UID]Job{"pod ci/r": {Pod: obj("pod ci/r"), Guess: "its Pod runs", Alone: true}}},
+			with(asLegacyHook, RefuseBusy), Fresh,
+			[]string{
+				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
+				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
+				"  it does not end with its job; once it has none: kubectl delete runner.actions.summerwind.dev r --namespace ci",
+				"release: release pod ci/r",
+			},
+		},
 		"or left alone, with its namespace and the CRDs": {
 			Survey{Record: uninstalling(), Custom: append(family(deleting), obj("run other/x", owned("rrs other/y"), deleting)), CRDs: legacyCRDs(), Busy: guess(family()[0])},
 			with(asLegacyHook, LeaveBusy), Fresh,
@@ -324,12 +334,12 @@ func TestLegacySurvey(t *testing.T) {
 	expectStrings(t, "linked", names(s.Linked), "pod ci/kube-job of ", "secret ci/kube-job of ")
 	var busy, rest []string
 	for _, j := range s.Busy {
-		busy = append(busy, ref(j.Pod)+": "+j.Guess)
+		busy = append(busy, fmt.Sprintf("%s: %s %t", ref(j.Pod), j.Guess, j.Alone))
 	}
 	slices.Sort(busy)
 	expectStrings(t, "busy", busy,
-		"pod ci/alone: its Pod runs; if it has none, kubectl delete runner.actions.summerwind.dev alone --namespace ci",
-		"pod ci/busy: its Pod runs, and GitHub did not remove it: it is running a job", "pod ci/s-1-0: its Pod runs")
+		"pod ci/alone: its Pod runs true",
+		"pod ci/busy: its Pod runs, and GitHub did not remove it: it is running a job false", "pod ci/s-1-0: its Pod runs false")
 	for uid := range s.Registered {
 		rest = append(rest, "registered "+string(uid))
 	}

@@ -107,6 +107,8 @@ type Plan struct {
 
 	// backup holds the AutoscalingRunnerSets to back up.
 	backup []*Object
+	// jobs are what a run refuses with that cannot wait for busy runners any longer.
+	jobs []Refusal
 }
 
 // planner holds what the parts of one plan share.
@@ -360,7 +362,7 @@ func (p *planner) refuse() {
 	}
 	if p.o.busyRunners() == RefuseBusy {
 		for _, o := range p.busy() {
-			p.plan.Refusals = append(p.plan.Refusals, busyRefusal(o, "busy with "+p.s.Busy[o.UID].String()))
+			p.plan.Refusals = append(p.plan.Refusals, busyRefusal(p.s.Busy[o.UID]))
 		}
 	}
 	if p.o.Scope == Namespace {
@@ -467,6 +469,7 @@ func (p *planner) waitForBusy() {
 	for _, o := range p.busy() {
 		j := p.s.Busy[o.UID]
 		steps = append(steps, Step{Await, j.Pod, "busy with " + j.String()})
+		p.plan.jobs = append(p.plan.jobs, busyRefusal(j))
 	}
 	p.phase(Busy, steps)
 }
@@ -699,19 +702,15 @@ func (p *Plan) steps(name PhaseName) (out []Step) {
 	return out
 }
 
-// jobs turns the wait for busy runners into what a run that could not wait any
-// longer refuses with.
-func (p *Plan) jobs() (out []Refusal) {
-	for _, s := range p.steps(Busy) {
-		out = append(out, busyRefusal(s.Object, s.Why))
-	}
-	return out
-}
-
-func busyRefusal(runner *Object, why string) Refusal {
-	return Refusal{
+// busyRefusal names the runner by its Pod, which has its name.
+func busyRefusal(j Job) Refusal {
+	r := Refusal{
 		Verdict: Refused,
-		Message: fmt.Sprintf("runner %s in namespace %s is %s", runner.Name, runner.Namespace, why),
+		Message: fmt.Sprintf("runner %s in namespace %s is busy with %s", j.Pod.Name, j.Pod.Namespace, j),
 		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
 	}
+	if j.Alone {
+		r.Do = append(r.Do, fmt.Sprintf("it does not end with its job; once it has none: kubectl delete runner.%s %s --namespace %s", arc.LegacyGroup, j.Pod.Name, j.Pod.Namespace))
+	}
+	return r
 }

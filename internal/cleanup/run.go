@@ -275,8 +275,8 @@ func (r *run) stopped(ctx context.Context) Verdict {
 		if len(p.Phases) == 0 {
 			return Done
 		}
-		if jobs := p.jobs(); len(jobs) > 0 && errors.Is(context.Cause(ctx), ErrBudget) {
-			r.report.Refusals = jobs
+		if len(p.jobs) > 0 && errors.Is(context.Cause(ctx), ErrBudget) {
+			r.report.Refusals = p.jobs
 			return Refused
 		}
 		r.report.Left = leftovers(p)

@@ -102,7 +102,7 @@ func TestLegacyRunnersAlone(t *testing.T) {
 	if err == nil || !strings.Contains(refused, "runner alone in namespace "+runnerNamespace+" is busy with a job, for all that can be known") {
 		t.Errorf("the refusal does not name the runner: %v\n%s", err, refused)
 	}
-	if want := "if it has none, kubectl delete runner.actions.summerwind.dev alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {
+	if want := "once it has none: kubectl delete runner.actions.summerwind.dev alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {
 		t.Errorf("the refusal does not say %q", want)
 	}
 	l.stillRuns(pod, "a refused uninstall")
