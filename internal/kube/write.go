@@ -60,9 +60,9 @@ func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string
 			{"op": "replace", "path": "/metadata/finalizers", "value": keep},
 		}
 		if t.Deleting && len(keep) == 0 {
-			// The object goes with this patch. To work out who manages which of its fields
-			// costs the API server a fifth of the time; this is how it is told not to
-			// (kubernetes.io, Server-Side Apply, "Clearing managedFields").
+			// The object goes with this patch (a Pod, when its containers have ended). To work
+			// out who manages which of its fields costs the API server a fifth of the time; this
+			// is how it is told not to (kubernetes.io, Server-Side Apply, "Clearing managedFields").
 			operations = append(operations, map[string]any{"op": "add", "path": "/metadata/managedFields", "value": []any{map[string]any{}}})
 		}
 		patch, err := json.Marshal(operations)
