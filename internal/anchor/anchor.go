@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
@@ -26,7 +24,7 @@ const (
 // AutoscalingRunnerSet.
 type Anchor struct {
 	Document  manifest.Document
-	Root      *yaml.RNode // of the document; a List holds the object deeper down
+	Root      manifest.Object // of the document; a List holds the object deeper down
 	Kind      string
 	Name      string
 	Namespace string // "" if the object has none
@@ -106,7 +104,7 @@ func (s *Search) parse(d manifest.Document) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range objects(root) {
+	for _, o := range root.Items() {
 		switch {
 		case isHook(o):
 			s.Hooked = true
@@ -149,57 +147,38 @@ func mayBe(d manifest.Document, marks [][]string) bool {
 	return false
 }
 
-// objects returns the document's object, or those of a List.
-func objects(root *yaml.RNode) []*yaml.RNode {
-	if root == nil || root.YNode().Kind != yaml.MappingNode {
-		return nil
-	}
-	if strings.HasSuffix(root.GetKind(), "List") {
-		if items, err := root.Pipe(yaml.Lookup("items")); err == nil && items != nil {
-			if list, err := items.Elements(); err == nil {
-				return list
-			}
-		}
-	}
-	return []*yaml.RNode{root}
-}
-
-func isController(o *yaml.RNode) bool {
-	return o.GetKind() == "Deployment" && arc.IsControllerPartOf(o.GetLabels()[arc.LabelPartOf])
+func isController(o manifest.Object) bool {
+	return o.Kind() == "Deployment" && arc.IsControllerPartOf(o.Labels()[arc.LabelPartOf])
 }
 
 // isLegacy reports whether an object is the Deployment of the legacy controller, as
 // its chart installs it.
-func isLegacy(o *yaml.RNode) bool {
+func isLegacy(o manifest.Object) bool {
 	_, is := legacyController(o)
-	return is && arc.IsLegacyChart(o.GetLabels())
+	return is && arc.IsLegacyChart(o.Labels())
 }
 
 // legacyController asks whether a Deployment is of the legacy controller, and which
 // namespace it watches. What cannot be read is none.
-func legacyController(o *yaml.RNode) (watches string, is bool) {
-	if o.GetKind() != "Deployment" {
-		return "", false
-	}
-	node, err := o.Pipe(yaml.Lookup("spec", "template", "spec", "containers"))
-	if err != nil || node == nil {
+func legacyController(o manifest.Object) (watches string, is bool) {
+	if o.Kind() != "Deployment" {
 		return "", false
 	}
 	var containers []arc.Container
-	if err := node.YNode().Decode(&containers); err != nil {
+	if node := o.Lookup("spec", "template", "spec", "containers"); node == nil || node.Decode(&containers) != nil {
 		return "", false
 	}
-	return arc.LegacyController(o.GetLabels(), containers)
+	return arc.LegacyController(o.Labels(), containers)
 }
 
-func isScaleSet(o *yaml.RNode) bool {
-	return o.GetKind() == arc.AutoscalingRunnerSet && strings.HasPrefix(o.GetApiVersion(), arc.Group+"/")
+func isScaleSet(o manifest.Object) bool {
+	return o.Kind() == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion(), arc.Group+"/")
 }
 
 // isHook reports whether an object is the hook itself, added before or brought
 // along by the chart as a dependency, or what enrols it.
-func isHook(o *yaml.RNode) bool {
-	return hook.IsOurs(o.GetLabels(), o.GetAnnotations()) || hook.IsEnroller(o.GetLabels())
+func isHook(o manifest.Object) bool {
+	return hook.IsOurs(o.Labels(), o.Annotations()) || hook.IsEnroller(o.Labels())
 }
 
 // podSpec is what the hook's Pod takes over.
@@ -232,26 +211,23 @@ func (p podSpec) values() map[string]any {
 }
 
 // podSpecAt decodes the Pod spec at a path of an object, if there is one.
-func podSpecAt(o *yaml.RNode, path ...string) (podSpec, error) {
-	var spec podSpec
-	node, err := o.Pipe(yaml.Lookup(path...))
-	if err != nil || node == nil {
-		return spec, err
+func podSpecAt(o manifest.Object, path ...string) (spec podSpec, err error) {
+	if node := o.Lookup(path...); node != nil {
+		err = node.Decode(&spec)
 	}
-	err = node.YNode().Decode(&spec)
 	return spec, err
 }
 
 // newAnchor reads what the hook has to know from the anchor.
-func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*Anchor, error) {
+func newAnchor(d manifest.Document, root, o manifest.Object, scope string) (*Anchor, error) {
 	a := &Anchor{
 		Document: d, Root: root, Scope: scope,
-		Kind: o.GetKind(), Name: o.GetName(), Namespace: o.GetNamespace(),
+		Kind: o.Kind(), Name: o.Name(), Namespace: o.Namespace(),
 	}
 	var spec podSpec
 	var err error
 	if scope == Controller || scope == Legacy {
-		a.Release = o.GetLabels()[arc.LabelInstance]
+		a.Release = o.Labels()[arc.LabelInstance]
 		spec, err = podSpecAt(o, "spec", "template", "spec")
 	} else {
 		a.Release = a.Name
@@ -262,7 +238,7 @@ func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*Anchor,
 	}
 	a.Values = spec.values()
 	a.Values["scope"] = scope
-	if watched := o.GetLabels()[arc.LabelWatchSingleNamespace]; scope == Controller && watched != "" {
+	if watched := o.Labels()[arc.LabelWatchSingleNamespace]; scope == Controller && watched != "" {
 		a.Values["watchNamespace"] = watched
 	}
 	if watched, _ := legacyController(o); scope == Legacy && watched != "" {
@@ -277,7 +253,7 @@ func newAnchor(d manifest.Document, root, o *yaml.RNode, scope string) (*Anchor,
 // an uninstall must not wait for; only what widens the choice is taken from it:
 // tolerations, when the listener has none, and the pull secrets, because those
 // of the listener are in the controller's namespace, out of reach.
-func scaleSetPodSpec(o *yaml.RNode) (podSpec, error) {
+func scaleSetPodSpec(o manifest.Object) (podSpec, error) {
 	spec, err := podSpecAt(o, "spec", "listenerTemplate", "spec")
 	if err != nil {
 		return spec, err
@@ -298,8 +274,8 @@ func (a *Anchor) findController(bindings []manifest.Document) error {
 		if err != nil {
 			return err
 		}
-		for _, o := range objects(root) {
-			if namespace := managerNamespace(o); namespace != "" && o.GetNamespace() == a.Namespace {
+		for _, o := range root.Items() {
+			if namespace := managerNamespace(o); namespace != "" && o.Namespace() == a.Namespace {
 				a.Values["controllerNamespace"] = namespace
 				return nil
 			}
@@ -312,15 +288,15 @@ func (a *Anchor) findController(bindings []manifest.Document) error {
 // the RoleBinding that gives the controller its rights in the runners'
 // namespace: "<name>-manager", or "-manager-role" in the experimental charts
 // (charts/gha-runner-scale-set*/templates/manager_role_binding.yaml).
-func managerNamespace(o *yaml.RNode) string {
-	if o.GetKind() != "RoleBinding" || !arc.IsManager(o.GetName()) {
+func managerNamespace(o manifest.Object) string {
+	if o.Kind() != "RoleBinding" || !arc.IsManager(o.Name()) {
 		return ""
 	}
-	subject, err := o.Pipe(yaml.Lookup("subjects", "0", "namespace"))
-	if err != nil || subject == nil {
+	var subjects []struct{ Namespace string }
+	if node := o.Lookup("subjects"); node == nil || node.Decode(&subjects) != nil || len(subjects) == 0 {
 		return ""
 	}
-	return yaml.GetValue(subject)
+	return subjects[0].Namespace
 }
 
 func (a *Anchor) String() string {

@@ -8,17 +8,16 @@ import (
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/arc-cleanup/arc-cleanup/charts"
 )
 
-// read reads a YAML file of the embedded chart.
-func read(name string, into any) error {
+// read reads a file of the embedded chart.
+func read(name string, unmarshal func([]byte, any) error, into any) error {
 	data, err := charts.ArcCleanup.ReadFile(Name + "/" + name)
 	if err == nil {
-		// Numbers as they stand there: 300 and not 300.0, as Helm reads them.
-		err = yaml.Unmarshal(data, into, func(d *json.Decoder) *json.Decoder { d.UseNumber(); return d })
+		err = unmarshal(data, into)
 	}
 	if err != nil {
 		return fmt.Errorf("the embedded chart %s: %s: %w", Name, name, err)
@@ -33,7 +32,7 @@ func withDefaults(values map[string]any) (map[string]any, error) {
 		defaults map[string]any
 		schema   jsonschema.Schema
 	)
-	if err := errors.Join(read("values.yaml", &defaults), read("values.schema.json", &schema)); err != nil {
+	if err := errors.Join(read("values.yaml", yaml.Unmarshal, &defaults), read("values.schema.json", json.Unmarshal, &schema)); err != nil {
 		return nil, err
 	}
 	resolved, err := schema.Resolve(nil)

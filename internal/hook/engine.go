@@ -13,7 +13,8 @@ import (
 	"text/template"
 
 	"github.com/Masterminds/sprig/v3"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
+	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/charts"
 )
@@ -24,7 +25,10 @@ import (
 // variant of the chart with Helm's engine, too, and has the same come out.
 
 // metadata is as much of Chart.yaml as templates ask for.
-type metadata struct{ Name, Version, AppVersion string }
+type metadata struct {
+	Name, Version string
+	AppVersion    string `yaml:"appVersion"`
+}
 
 // enrolData is what the template of the enroller finds under .Files.
 type enrolData string
@@ -43,7 +47,7 @@ func render(r Release, values map[string]any, more map[string]string, data strin
 		return nil, fmt.Errorf("release name %q: must be lower case letters, digits, \"-\" and \".\", beginning and ending with a letter or digit, and no longer than %d", r.Name, maxReleaseName)
 	}
 	var chart metadata
-	if err := read("Chart.yaml", &chart); err != nil {
+	if err := read("Chart.yaml", yaml.Unmarshal, &chart); err != nil {
 		return nil, err
 	}
 	all, err := withDefaults(values)
@@ -113,15 +117,15 @@ func parse(more map[string]string) ([]*template.Template, error) {
 			return out.String(), err
 		},
 		"toYaml": func(v any) (string, error) {
-			data, err := yaml.Marshal(v)
+			data, err := sigsyaml.Marshal(v)
 			return strings.TrimSuffix(string(data), "\n"), err
 		},
 		"fromYaml": func(text string) (out map[string]any, err error) {
-			err = yaml.Unmarshal([]byte(text), &out)
+			err = sigsyaml.Unmarshal([]byte(text), &out)
 			return out, err
 		},
 		"fromYamlArray": func(text string) (out []any, err error) {
-			err = yaml.Unmarshal([]byte(text), &out)
+			err = sigsyaml.Unmarshal([]byte(text), &out)
 			return out, err
 		},
 	})

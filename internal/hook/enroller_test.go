@@ -1,16 +1,14 @@
 package hook
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"helm.sh/helm/v3/pkg/release"
 	"sigs.k8s.io/yaml"
 )
 
-func enroller(t *testing.T, values map[string]any) ([]*release.Hook, []Object) {
+func enroller(t *testing.T, values map[string]any) ([]Hook, []Object) {
 	t.Helper()
 	hooks, err := Render(arcRelease, values)
 	if err != nil {
@@ -68,11 +66,7 @@ func TestEnrollerCarriesTheHookAsData(t *testing.T) {
 			}
 		}
 	}
-	want, err := json.Marshal(hooks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), data); diff != "" {
+	if diff := cmp.Diff(asJSON(t, hooks), data); diff != "" {
 		t.Error(diff)
 	}
 }

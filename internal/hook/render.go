@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/release"
-
 	"github.com/arc-cleanup/arc-cleanup/charts"
 )
 
@@ -20,12 +18,12 @@ import (
 // The values go over the chart's defaults. Values which the chart's schema or
 // its templates refuse are an error that names them. With enabled=false there
 // is no hook and no error.
-func Render(r Release, values map[string]any) ([]*release.Hook, error) {
+func Render(r Release, values map[string]any) ([]Hook, error) {
 	objects, err := render(r, values, nil, "")
 	if err != nil {
 		return nil, err
 	}
-	var hooks []*release.Hook
+	var hooks []Hook
 	for _, o := range objects {
 		h, err := o.hook()
 		if err != nil {
@@ -34,7 +32,7 @@ func Render(r Release, values map[string]any) ([]*release.Hook, error) {
 		}
 		hooks = append(hooks, h)
 	}
-	slices.SortStableFunc(hooks, func(a, b *release.Hook) int { return cmp.Compare(a.Weight, b.Weight) })
+	slices.SortStableFunc(hooks, func(a, b Hook) int { return cmp.Compare(a.Weight, b.Weight) })
 	return hooks, nil
 }
 
@@ -48,7 +46,7 @@ type Object struct {
 // Enroller returns the objects that put hooks of Render into the record of a
 // release from inside the cluster, in the order in which Helm creates them. None
 // of them is a hook. The same input gives the same bytes.
-func Enroller(r Release, values map[string]any, hooks []*release.Hook) ([]Object, error) {
+func Enroller(r Release, values map[string]any, hooks []Hook) ([]Object, error) {
 	data, err := json.Marshal(hooks)
 	if err != nil {
 		return nil, fmt.Errorf("the hook as JSON: %w", err)
@@ -60,21 +58,15 @@ func Enroller(r Release, values map[string]any, hooks []*release.Hook) ([]Object
 
 // hook reads an object's annotations as Helm does (helm.sh/helm/v3
 // pkg/releaseutil/manifest_sorter.go).
-func (o Object) hook() (*release.Hook, error) {
-	weight, err := strconv.Atoi(o.annotations[release.HookWeightAnnotation])
-	if o.annotations[Annotation] != release.HookPreDelete.String() || err != nil {
-		return nil, fmt.Errorf("%s %s is no pre-delete hook with a weight", o.Kind, o.Name)
+func (o Object) hook() (Hook, error) {
+	weight, err := strconv.Atoi(o.annotations[annotationWeight])
+	if o.annotations[Annotation] != preDelete || err != nil {
+		return Hook{}, fmt.Errorf("%s %s is no pre-delete hook with a weight", o.Kind, o.Name)
 	}
-	h := &release.Hook{
-		Name: o.Name, Kind: o.Kind, Path: o.Path, Manifest: o.Manifest, Weight: weight,
-		Events: []release.HookEvent{release.HookPreDelete}, DeletePolicies: []release.HookDeletePolicy{}, OutputLogPolicies: []release.HookOutputLogPolicy{},
-	}
-	for policy := range strings.SplitSeq(o.annotations[release.HookDeleteAnnotation], ",") {
-		h.DeletePolicies = append(h.DeletePolicies, release.HookDeletePolicy(policy))
-	}
-	if policies, ok := o.annotations[release.HookOutputLogAnnotation]; ok {
-		for policy := range strings.SplitSeq(policies, ",") {
-			h.OutputLogPolicies = append(h.OutputLogPolicies, release.HookOutputLogPolicy(policy))
+	h := Hook{Name: o.Name, Kind: o.Kind, Path: o.Path, Manifest: o.Manifest, Weight: weight, Events: []string{preDelete}}
+	for annotation, policies := range map[string]*[]string{annotationDelete: &h.DeletePolicies, annotationLog: &h.OutputLogPolicies} {
+		if text, ok := o.annotations[annotation]; ok {
+			*policies = strings.Split(text, ",")
 		}
 	}
 	return h, nil

@@ -2,14 +2,12 @@ package manifest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 // FilenameAnnotation is put by Helm 4 on every document which it gives to a
@@ -32,20 +30,20 @@ func (e *SyntaxError) Error() string {
 }
 
 // Parse reads the document. A document without content (comments, an end marker)
-// gives nil. An error is a *SyntaxError.
-func (d Document) Parse() (*yaml.RNode, error) {
+// gives an empty object. An error is a *SyntaxError.
+func (d Document) Parse() (Object, error) {
 	// The parser knows a "..." only after content; a stream may have any number.
 	if d.isEmpty() {
-		return nil, nil
+		return Object{}, nil
 	}
-	node, err := yaml.Parse(string(d.Bytes()))
-	if errors.Is(err, io.EOF) {
-		return nil, nil
+	var document yaml.Node
+	if err := yaml.Unmarshal(d.Bytes(), &document); err != nil {
+		return Object{}, d.syntaxError(err)
 	}
-	if err != nil {
-		return nil, d.syntaxError(err)
+	if len(document.Content) == 0 {
+		return Object{}, nil
 	}
-	return node, nil
+	return Object{document.Content[0]}, nil
 }
 
 // isEmpty reports whether there is nothing but blank lines, comments and end

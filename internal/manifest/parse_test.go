@@ -20,13 +20,13 @@ func document(t *testing.T, stream string, n int) Document {
 }
 
 func TestParse(t *testing.T) {
-	node, err := document(t, "a: 1\n---\nkind: X # c\n", 1).Parse()
-	if err != nil || node.GetKind() != "X" {
-		t.Errorf("got %v, %v", node, err)
+	o, err := document(t, "a: 1\n---\nkind: X # c\n", 1).Parse()
+	if err != nil || o.Kind() != "X" {
+		t.Errorf("got %v, %v", o, err)
 	}
 	for _, empty := range []string{"# c\n", "---\n# c\n", "\n", "...\n", "\ufeff# c\r\n... # d"} {
-		if node, err := document(t, empty, 0).Parse(); err != nil || !node.IsNilOrEmpty() {
-			t.Errorf("%q: got %v, %v", empty, node, err)
+		if o, err := document(t, empty, 0).Parse(); err != nil || o.Kind() != "" || len(o.Labels()) > 0 {
+			t.Errorf("%q: got %v, %v", empty, o, err)
 		}
 	}
 }

@@ -6,15 +6,13 @@ import (
 	"slices"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/release"
-
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 )
 
 // explain says what is added to a stream, and why. The enroller is what is added
 // under Helm 3 in the place of the hooks.
-func explain(a *anchor.Anchor, helm Helm, target hook.Release, hooks []*release.Hook, enroller []hook.Object) string {
+func explain(a *anchor.Anchor, helm Helm, target hook.Release, hooks []hook.Hook, enroller []hook.Object) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "Found the %s, line %d of the input, on its way to Helm %s.\n", a, a.Document.Line(), helm)
 	if len(enroller) > 0 {

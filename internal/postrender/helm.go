@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/release"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
@@ -49,7 +46,7 @@ func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 	default:
 		return nil, fmt.Errorf("unknown Helm %q: 3 or 4", told)
 	}
-	annotated := a.Root.GetAnnotations()[manifest.FilenameAnnotation] != ""
+	annotated := a.Root.Annotations()[manifest.FilenameAnnotation] != ""
 	commented := a.Document.HasSourceComment()
 	switch {
 	case told == Helm3, told == HelmUnknown && commented && !annotated:
@@ -65,21 +62,16 @@ func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 
 // documents returns the hooks as documents to follow the stream. Each says
 // which file it is, or Helm 4 would name it "generated-by-postrender-7.yaml".
-func (h *hookReader) documents(hooks []*release.Hook) (string, error) {
+func (h *hookReader) documents(hooks []hook.Hook) (string, error) {
+	// The line in the chart's own manifests; that of a Pod's template stands deeper.
+	const annotations = "\n  annotations:\n"
 	var out strings.Builder
 	for _, hook := range hooks {
-		node, err := yaml.Parse(hook.Manifest)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", hook.Path, err)
+		before, after, ok := strings.Cut(hook.Manifest, annotations)
+		if !ok {
+			return "", fmt.Errorf("%s: %s %s has no annotations", hook.Path, hook.Kind, hook.Name)
 		}
-		if err := node.PipeE(yaml.SetAnnotation(manifest.FilenameAnnotation, hook.Path)); err != nil {
-			return "", fmt.Errorf("%s: %w", hook.Path, err)
-		}
-		text, err := node.String()
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", hook.Path, err)
-		}
-		out.WriteString("---\n" + text)
+		fmt.Fprintf(&out, "---\n%s%s    %s: %s\n%s\n", before, annotations, manifest.FilenameAnnotation, hook.Path, after)
 	}
 	return out.String(), nil
 }

@@ -146,7 +146,7 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 	if a == nil {
 		return rendered{}, nil
 	}
-	return rendered{a.Scope, a.Root.GetLabels()[arc.LabelVersion]}, nil
+	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion]}, nil
 }
 
 // installArgs are the arguments that install a release; its values are on stdin.
