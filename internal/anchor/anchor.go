@@ -86,17 +86,22 @@ func (s *Search) Look(d manifest.Document) error {
 // for again: a large stream may hold thousands of scale sets.
 func (s *Search) Wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
 
+// Words are how a document is known that may matter, before it is parsed. Helm and
+// every other renderer of manifests writes them as they are; a document that hides
+// them behind escapes is not seen. The rarest letter comes first: what is not there is
+// found out at the speed of memory, and that is most of what a large stream takes.
 func (s *Search) wantsObject(d manifest.Document) bool {
-	return mayBe(d, hookMarks) ||
-		s.controller == nil && mayBe(d, controllerMarks) ||
-		s.controller == nil && s.legacy == nil && mayBe(d, legacyMarks) ||
-		s.controller == nil && s.scaleSet == nil && mayBe(d, scaleSetMarks)
+	return d.Contains("Job", hook.Annotation, hook.Name) ||
+		s.controller == nil && s.scaleSet == nil && d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
+		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
+			s.controller == nil && d.Contains("gha-r") || // gha-rs-controller, gha-runner-scale-set-controller
+			s.controller == nil && s.legacy == nil && d.Contains("/manager", "actions-runner-controller-"))
 }
 
 func (s *Search) wantsBinding(d manifest.Document) bool {
 	return s.controller == nil &&
 		(s.scaleSet == nil || s.scaleSet.Values["controllerNamespace"] == nil) &&
-		mayBe(d, managerBindingMarks)
+		d.Contains("RoleBinding", "-manager")
 }
 
 func (s *Search) parse(d manifest.Document) error {
@@ -125,26 +130,6 @@ func (s *Search) parse(d manifest.Document) error {
 // Found returns the anchor, or nil if there is none.
 func (s *Search) Found() *Anchor {
 	return cmp.Or(s.controller, s.legacy, s.scaleSet)
-}
-
-// Marks by which a document may be one that matters, before it is parsed. Helm
-// and every other renderer of manifests writes these words as they are; a
-// document that hides them behind escapes is not seen.
-var (
-	controllerMarks     = [][]string{{"Deployment", "gha-rs-controller"}, {"Deployment", "gha-runner-scale-set-controller"}}
-	legacyMarks         = [][]string{{"Deployment", "actions-runner-controller-", "/manager"}}
-	scaleSetMarks       = [][]string{{arc.AutoscalingRunnerSet, arc.Group + "/"}}
-	hookMarks           = [][]string{{hook.Name, hook.Annotation}, {hook.Name, "enroller"}}
-	managerBindingMarks = [][]string{{"RoleBinding", "-manager"}}
-)
-
-func mayBe(d manifest.Document, marks [][]string) bool {
-	for _, m := range marks {
-		if d.Contains(m...) {
-			return true
-		}
-	}
-	return false
 }
 
 func isController(o manifest.Object) bool {
