@@ -6,40 +6,12 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/google/jsonschema-go/jsonschema"
-	"go.yaml.in/yaml/v3"
-
-	"github.com/arc-cleanup/arc-cleanup/charts"
 )
-
-// read reads a file of the embedded chart.
-func read(name string, unmarshal func([]byte, any) error, into any) error {
-	data, err := charts.ArcCleanup.ReadFile(Name + "/" + name)
-	if err == nil {
-		err = unmarshal(data, into)
-	}
-	if err != nil {
-		return fmt.Errorf("the embedded chart %s: %s: %w", Name, name, err)
-	}
-	return nil
-}
 
 // withDefaults lays values over the chart's, where null takes a default away, and
 // has the chart's schema look at what comes out.
-func withDefaults(values map[string]any) (map[string]any, error) {
-	var (
-		defaults map[string]any
-		schema   jsonschema.Schema
-	)
-	if err := errors.Join(read("values.yaml", yaml.Unmarshal, &defaults), read("values.schema.json", json.Unmarshal, &schema)); err != nil {
-		return nil, err
-	}
-	resolved, err := schema.Resolve(nil)
-	if err != nil {
-		return nil, fmt.Errorf("the embedded chart %s: values.schema.json: %w", Name, err)
-	}
-	all := withoutNull(defaults, Merge(defaults, values))
+func (c *preparedChart) withDefaults(values map[string]any) (map[string]any, error) {
+	all := withoutNull(c.defaults, Merge(c.defaults, values))
 	// Numbers as a schema knows them.
 	data, err := json.Marshal(all)
 	if err != nil {
@@ -49,7 +21,7 @@ func withDefaults(values map[string]any) (map[string]any, error) {
 	if err := json.Unmarshal(data, &plain); err != nil {
 		return nil, fmt.Errorf("values of the chart %s: %w", Name, err)
 	}
-	if err := resolved.Validate(plain); err != nil {
+	if err := c.schema.Validate(plain); err != nil {
 		return nil, fmt.Errorf("values of the chart %s: %w", Name, readable(err))
 	}
 	return all, nil

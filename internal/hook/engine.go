@@ -2,17 +2,19 @@ package hook
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 
 	"github.com/Masterminds/sprig/v3"
+	"github.com/google/jsonschema-go/jsonschema"
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
 
@@ -24,10 +26,51 @@ import (
 // start takes a post-renderer twice as long as all it does. A test renders every
 // variant of the chart with Helm's engine, too, and has the same come out.
 
-// metadata is as much of Chart.yaml as templates ask for.
-type metadata struct {
-	Name, Version string
-	AppVersion    string `yaml:"appVersion"`
+// A preparedChart is the embedded one, ready to be rendered.
+type preparedChart struct {
+	metadata struct {
+		Name, Version string
+		AppVersion    string `yaml:"appVersion"`
+	}
+	defaults  map[string]any
+	schema    *jsonschema.Resolved
+	templates *template.Template
+	files     []string // the templates that render to something, the enroller's apart
+}
+
+// prepared reads the chart, once.
+var prepared = sync.OnceValues(func() (*preparedChart, error) {
+	var c preparedChart
+	var schema jsonschema.Schema
+	err := errors.Join(
+		read("Chart.yaml", yaml.Unmarshal, &c.metadata),
+		read("values.yaml", yaml.Unmarshal, &c.defaults),
+		read("values.schema.json", json.Unmarshal, &schema),
+		c.parse(),
+	)
+	if err == nil {
+		c.schema, err = schema.Resolve(nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the embedded chart %s: %w", Name, err)
+	}
+	return &c, nil
+})
+
+// Prepare does what of Render and Enroller depends on nothing, ahead of them: while a
+// caller still waits for its input.
+func Prepare() { _, _ = prepared() }
+
+// read reads a file of the embedded chart.
+func read(name string, unmarshal func([]byte, any) error, into any) error {
+	data, err := charts.ArcCleanup.ReadFile(Name + "/" + name)
+	if err == nil {
+		err = unmarshal(data, into)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // enrolData is what the template of the enroller finds under .Files.
@@ -41,37 +84,37 @@ func (d enrolData) Get(name string) (string, error) {
 	return string(d), nil
 }
 
-// render renders the embedded chart with more templates for a release, by kind.
-func render(r Release, values map[string]any, more map[string]string, data string) ([]Object, error) {
+// render renders files of the embedded chart for a release, or all of them but the
+// enroller's, by kind.
+func render(r Release, values map[string]any, data string, files ...string) ([]Object, error) {
 	if len(r.Name) > maxReleaseName || !releaseName.MatchString(r.Name) {
 		return nil, fmt.Errorf("release name %q: must be lower case letters, digits, \"-\" and \".\", beginning and ending with a letter or digit, and no longer than %d", r.Name, maxReleaseName)
 	}
-	var chart metadata
-	if err := read("Chart.yaml", yaml.Unmarshal, &chart); err != nil {
-		return nil, err
-	}
-	all, err := withDefaults(values)
+	chart, err := prepared()
 	if err != nil {
 		return nil, err
 	}
-	templates, err := parse(more)
+	all, err := chart.withDefaults(values)
 	if err != nil {
-		return nil, fmt.Errorf("the embedded chart %s: %w", Name, err)
+		return nil, err
 	}
 	scope := map[string]any{
-		"Values": all, "Chart": chart, "Files": enrolData(data),
+		"Values": all, "Chart": chart.metadata, "Files": enrolData(data),
 		"Release":  map[string]any{"Name": r.Name, "Namespace": r.Namespace, "Service": "Helm"},
 		"Template": map[string]any{"BasePath": Name + "/templates"},
 	}
 	var objects []Object
-	for _, t := range templates {
+	if len(files) == 0 {
+		files = chart.files
+	}
+	for _, file := range files {
 		var out strings.Builder
-		if err := t.Execute(&out, scope); err != nil {
+		if err := chart.templates.ExecuteTemplate(&out, file, scope); err != nil {
 			return nil, fmt.Errorf("chart %s: %w", Name, cause(err))
 		}
-		found, err := split(t.Name(), out.String())
+		found, err := split(file, out.String())
 		if err != nil {
-			return nil, fmt.Errorf("chart %s: %s: %w", Name, t.Name(), err)
+			return nil, fmt.Errorf("chart %s: %s: %w", Name, file, err)
 		}
 		objects = append(objects, found...)
 	}
@@ -91,26 +134,16 @@ var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9](
 // (helm.sh/helm/v3 pkg/releaseutil/kind_sorter.go).
 var installOrder = []string{"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job"}
 
-// parse returns the templates that render to something, by name. Those whose name
-// begins with an underscore are only included by others.
-func parse(more map[string]string) ([]*template.Template, error) {
-	texts := map[string]string{}
-	maps.Copy(texts, more)
-	err := fs.WalkDir(charts.ArcCleanup, Name+"/templates", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || path.Base(name) == "NOTES.txt" {
-			return err
-		}
-		data, err := charts.ArcCleanup.ReadFile(name)
-		texts[strings.TrimPrefix(name, Name+"/")] = string(data)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
+// enrollerFile is where the enroller's template would be if it were the chart's.
+const enrollerFile = Name + "/templates/enroller.yaml"
+
+// parse parses the templates. Those in a file whose name begins with an underscore
+// are only included by others.
+func (c *preparedChart) parse() error {
+	root := template.New(Name).Option("missingkey=zero").Funcs(sprig.HermeticTxtFuncMap())
 	// As Helm's engine does it (helm.sh/helm/v3 pkg/engine), as far as the chart asks,
 	// and without what would differ from one time or machine to the next.
-	root := template.New(Name).Option("missingkey=zero")
-	root.Funcs(sprig.HermeticTxtFuncMap()).Funcs(template.FuncMap{
+	root.Funcs(template.FuncMap{
 		"include": func(name string, data any) (string, error) {
 			var out strings.Builder
 			err := root.ExecuteTemplate(&out, name, data)
@@ -129,17 +162,24 @@ func parse(more map[string]string) ([]*template.Template, error) {
 			return out, err
 		},
 	})
-	var out []*template.Template
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		t, err := root.New(Name + "/" + name).Parse(texts[name])
-		if err != nil {
-			return nil, err
-		}
-		if !strings.HasPrefix(path.Base(name), "_") {
-			out = append(out, t)
-		}
+	c.templates = root
+	if _, err := root.New(enrollerFile).Parse(string(charts.Enroller)); err != nil {
+		return err
 	}
-	return out, nil
+	return fs.WalkDir(charts.ArcCleanup, Name+"/templates", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Base(file) == "NOTES.txt" {
+			return err
+		}
+		data, err := charts.ArcCleanup.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(path.Base(file), "_") {
+			c.files = append(c.files, file)
+		}
+		_, err = root.New(file).Parse(string(data))
+		return err
+	})
 }
 
 // cause is what a template has refused with, without the templates on the way to

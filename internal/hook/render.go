@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/arc-cleanup/arc-cleanup/charts"
 )
 
 // Render returns the hook of a release in the order in which Helm creates it:
@@ -19,7 +17,7 @@ import (
 // its templates refuse are an error that names them. With enabled=false there
 // is no hook and no error.
 func Render(r Release, values map[string]any) ([]Hook, error) {
-	objects, err := render(r, values, nil, "")
+	objects, err := render(r, values, "")
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +49,7 @@ func Enroller(r Release, values map[string]any, hooks []Hook) ([]Object, error) 
 	if err != nil {
 		return nil, fmt.Errorf("the hook as JSON: %w", err)
 	}
-	const file = "templates/enroller.yaml"
-	objects, err := render(r, values, map[string]string{file: string(charts.Enroller)}, string(data))
-	return slices.DeleteFunc(objects, func(o Object) bool { return o.annotations[Annotation] != "" }), err
+	return render(r, values, string(data), enrollerFile)
 }
 
 // hook reads an object's annotations as Helm does (helm.sh/helm/v3

@@ -93,6 +93,7 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 	if o.Check {
 		out = io.Discard
 	}
+	go hook.Prepare() // Helm, too, takes its time
 	head, err := io.ReadAll(io.LimitReader(in, heldBelow+1))
 	if err != nil {
 		return "", fmt.Errorf("reading stdin: %w", err)
