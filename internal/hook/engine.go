@@ -13,18 +13,16 @@ import (
 	"sync"
 	"text/template"
 
-	"github.com/Masterminds/sprig/v3"
 	"github.com/google/jsonschema-go/jsonschema"
 	"go.yaml.in/yaml/v3"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/charts"
 )
 
-// The chart is rendered with what Helm's engine is made of, text/template and
-// Sprig, and not with the engine itself: that links every API of Kubernetes, and to
-// start takes a post-renderer twice as long as all it does. A test renders every
-// variant of the chart with Helm's engine, too, and has the same come out.
+// The chart is rendered with what Helm's engine is made of, text/template, and not
+// with the engine itself: that links every API of Kubernetes, and to start takes a
+// post-renderer several times as long as all it does. A test renders every variant of
+// the chart with Helm's engine, too, and has the same come out.
 
 // A preparedChart is the embedded one, ready to be rendered.
 type preparedChart struct {
@@ -140,28 +138,12 @@ const enrollerFile = Name + "/templates/enroller.yaml"
 // parse parses the templates. Those in a file whose name begins with an underscore
 // are only included by others.
 func (c *preparedChart) parse() error {
-	root := template.New(Name).Option("missingkey=zero").Funcs(sprig.HermeticTxtFuncMap())
-	// As Helm's engine does it (helm.sh/helm/v3 pkg/engine), as far as the chart asks,
-	// and without what would differ from one time or machine to the next.
-	root.Funcs(template.FuncMap{
-		"include": func(name string, data any) (string, error) {
-			var out strings.Builder
-			err := root.ExecuteTemplate(&out, name, data)
-			return out.String(), err
-		},
-		"toYaml": func(v any) (string, error) {
-			data, err := sigsyaml.Marshal(v)
-			return strings.TrimSuffix(string(data), "\n"), err
-		},
-		"fromYaml": func(text string) (out map[string]any, err error) {
-			err = sigsyaml.Unmarshal([]byte(text), &out)
-			return out, err
-		},
-		"fromYamlArray": func(text string) (out []any, err error) {
-			err = sigsyaml.Unmarshal([]byte(text), &out)
-			return out, err
-		},
-	})
+	root := template.New(Name).Option("missingkey=zero").Funcs(functions)
+	root.Funcs(template.FuncMap{"include": func(name string, data any) (string, error) {
+		var out strings.Builder
+		err := root.ExecuteTemplate(&out, name, data)
+		return out.String(), err
+	}})
 	c.templates = root
 	if _, err := root.New(enrollerFile).Parse(string(charts.Enroller)); err != nil {
 		return err
