@@ -86,10 +86,11 @@ func (s *Search) Look(d manifest.Document) error {
 // for again: a large stream may hold thousands of scale sets.
 func (s *Search) Wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
 
-// Words are how a document is known that may matter, before it is parsed. Helm and
-// every other renderer of manifests writes them as they are; a document that hides
-// them behind escapes is not seen. The rarest letter comes first: what is not there is
-// found out at the speed of memory, and that is most of what a large stream takes.
+// wantsObject knows by its words a document that may matter, before it is parsed: of a
+// hook of ours the Job, of what enrols one the Deployment. Helm and every other renderer
+// of manifests writes them as they are; a document that hides them behind escapes is
+// not seen. The word with the rarest first letter comes first: that it is not there is
+// found out at the speed of memory, and this is most of what a large stream takes.
 func (s *Search) wantsObject(d manifest.Document) bool {
 	return d.Contains("Job", hook.Annotation, hook.Name) ||
 		s.controller == nil && s.scaleSet == nil && d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
