@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -74,43 +75,54 @@ func TestAsHelmRenders(t *testing.T) {
 	all["null"] = map[string]any{"resources": nil, "policy": map[string]any{"busyRunners": nil}}
 	all["yaml in values"] = map[string]any{"podAnnotations": map[string]any{"a": "x\n---\ny: [", "b": "{{ .Values }}", "c": "<&>", "d": "yes"}}
 	all["numbers"] = map[string]any{"activeDeadlineSeconds": 1100000, "helmTimeoutSeconds": 1200000, "backoffLimit": int64(0)}
+	all["empty"] = map[string]any{"podLabels": map[string]any{"sidecar.istio.io/inject": ""}, "podAnnotations": map[string]any{"sidecar.istio.io/inject": ""}}
+	all["taken"] = map[string]any{"podLabels": map[string]any{"sidecar.istio.io/inject": "true", "app.kubernetes.io/name": "x"}, "podAnnotations": map[string]any{"linkerd.io/inject": "enabled"}}
+	all["quotes"] = map[string]any{"image": map[string]any{"repository": "a\"b\\c\tä"}}
+	all["cut"] = map[string]any{"nameOverride": strings.Repeat("a", 30) + "-b"}
+	// Where it is cut there is a dash.
+	longRelease := Release{Name: "aa" + strings.Repeat("-a", 25) + "a", Namespace: "n"}
 	for name, values := range all {
-		t.Run(name, func(t *testing.T) {
-			got, err := Render(arcRelease, values)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, others := sortByHelm(t, byHelm(t, load(t), arcRelease, values))
-			if len(others) > 0 {
-				t.Errorf("the chart has what is no hook: %v", others)
-			}
-			data := asJSON(t, got)
-			if diff := gocmp.Diff(asJSON(t, want), data); diff != "" {
-				t.Errorf("Helm's (-) and ours (+) differ:\n%s", diff)
-			}
-			if len(got) == 0 {
-				return // then there is no enroller either
-			}
+		for _, r := range []Release{arcRelease, longRelease} {
+			t.Run(name+" "+r.Name, func(t *testing.T) { sameAsHelm(t, r, values) })
+		}
+	}
+}
 
-			objects, err := Enroller(arcRelease, values, got)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := load(t)
-			c.Templates = append(c.Templates, &chart.File{Name: "templates/enroller.yaml", Data: charts.Enroller})
-			c.Files = append(c.Files, &chart.File{Name: EnrolData, Data: []byte(data)})
-			_, others = sortByHelm(t, byHelm(t, c, arcRelease, values))
-			var enroller []Object
-			for _, m := range others {
-				enroller = append(enroller, Object{Kind: m.Head.Kind, Name: m.Head.Metadata.Name, Path: m.Name, Manifest: m.Content})
-			}
-			for i := range objects {
-				objects[i].annotations = nil
-			}
-			if diff := gocmp.Diff(enroller, objects, gocmp.AllowUnexported(Object{})); diff != "" {
-				t.Errorf("Helm's (-) and our (+) enroller differ:\n%s", diff)
-			}
-		})
+func sameAsHelm(t *testing.T, r Release, values map[string]any) {
+	t.Helper()
+	got, err := Render(r, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, others := sortByHelm(t, byHelm(t, load(t), r, values))
+	if len(others) > 0 {
+		t.Errorf("the chart has what is no hook: %v", others)
+	}
+	data := asJSON(t, got)
+	if diff := gocmp.Diff(asJSON(t, want), data); diff != "" {
+		t.Errorf("Helm's (-) and ours (+) differ:\n%s", diff)
+	}
+	if len(got) == 0 {
+		return // then there is no enroller either
+	}
+
+	objects, err := Enroller(r, values, got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := load(t)
+	c.Templates = append(c.Templates, &chart.File{Name: "templates/enroller.yaml", Data: charts.Enroller})
+	c.Files = append(c.Files, &chart.File{Name: EnrolData, Data: []byte(data)})
+	_, others = sortByHelm(t, byHelm(t, c, r, values))
+	var enroller []Object
+	for _, m := range others {
+		enroller = append(enroller, Object{Kind: m.Head.Kind, Name: m.Head.Metadata.Name, Path: m.Name, Manifest: m.Content})
+	}
+	for i := range objects {
+		objects[i].annotations = nil
+	}
+	if diff := gocmp.Diff(enroller, objects, gocmp.AllowUnexported(Object{})); diff != "" {
+		t.Errorf("Helm's (-) and our (+) enroller differ:\n%s", diff)
 	}
 }
 
