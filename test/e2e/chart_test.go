@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/registry"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -165,7 +164,7 @@ func TestChartPackage(t *testing.T) {
 func TestChartIsValid(t *testing.T) {
 	l := newLab(t)
 	for _, ns := range []string{"controllers", "runners"} {
-		if err := l.createNamespace(ns); err != nil && !apierrors.IsAlreadyExists(err) {
+		if err := l.createNamespace(ns); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
@@ -174,9 +173,6 @@ func TestChartIsValid(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-	if err := l.createNamespace(controllerNamespace); err != nil {
-		t.Fatal(err)
 	}
 	for _, major := range []int{3, 4} {
 		for _, values := range chartVariants(t) {

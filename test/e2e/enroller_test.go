@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -98,10 +97,6 @@ func TestHelm3AppliedByHand(t *testing.T) {
 	out, err := cmd.Output()
 	if err != nil || !bytes.HasPrefix(out, rendered) {
 		t.Fatalf("the output does not begin with the input: %v", err)
-	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: controllerNamespace}}
-	if _, err := l.client.CoreV1().Namespaces().Create(l.ctx, namespace, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
 	}
 	for document := range strings.SplitSeq(string(out[len(rendered):]), "---\n") {
 		o := &unstructured.Unstructured{}

@@ -210,9 +210,6 @@ func (l *lab) stuckRunners(n int) {
 	l.Helper()
 	l.installController()
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	if err := l.createNamespace(runnerNamespace); err != nil {
-		l.Fatal(err)
-	}
 	var g errgroup.Group
 	g.SetLimit(32)
 	for i := range n {

@@ -81,8 +81,8 @@ type lab struct {
 	helmEnv  []string // further environment of Helm
 }
 
-// newLab gives the test the two namespaces, and afterwards removes by force what
-// a failed test left, so that the next one is not misled.
+// newLab gives the test the two namespaces, empty, and afterwards removes by force
+// what a failed test left, so that the next one is not misled.
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	config := shared.Config()
@@ -93,6 +93,18 @@ func newLab(t *testing.T) *lab {
 		metadata: metadata.NewForConfigOrDie(config),
 	}
 	l.GitHub().Reset()
+	for _, ns := range []string{controllerNamespace, runnerNamespace} {
+		l.eventually("the namespace "+ns+" is there", func() bool {
+			namespace, err := l.client.CoreV1().Namespaces().Get(l.ctx, ns, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				namespace, err = nil, l.createNamespace(ns)
+			}
+			if err != nil {
+				l.Fatal(err)
+			}
+			return namespace != nil && namespace.DeletionTimestamp == nil // a test before may have deleted it
+		})
+	}
 	l.before = l.everything()
 	t.Cleanup(func() {
 		l.ctx = context.WithoutCancel(l.ctx)
@@ -285,19 +297,10 @@ func lines(objects []product.Object) string {
 	return b.String()
 }
 
-// nothingLeft fails unless the cluster is as it was, but for expected objects
-// and the two namespaces; then it deletes these, which has to work at once.
+// nothingLeft fails unless the cluster is as it was, but for expected objects and
+// namespaces. What has no object in it cannot hang: that the two go is tried once, in
+// TestMainJob, since a namespace takes Kubernetes up to ten seconds.
 func (l *lab) nothingLeft(expected ...product.Object) {
-	l.Helper()
-	l.onlyLeft(expected...)
-	if len(expected) == 0 {
-		l.deleteNamespaces(15 * time.Second)
-	}
-}
-
-// onlyLeft fails unless the cluster is as it was, but for expected objects and
-// namespaces.
-func (l *lab) onlyLeft(expected ...product.Object) {
 	l.Helper()
 	l.removeBackups()
 	var left []product.Object
@@ -336,14 +339,15 @@ func (l *lab) removeBackups() int {
 	return len(backups.Items)
 }
 
-// deleteNamespaces deletes both namespaces and waits until they are gone.
-func (l *lab) deleteNamespaces(patience time.Duration) {
+// deleteNamespaces deletes both namespaces, which has to work at once.
+func (l *lab) deleteNamespaces() {
 	l.Helper()
 	for _, ns := range []string{controllerNamespace, runnerNamespace} {
 		if err := l.client.CoreV1().Namespaces().Delete(l.ctx, ns, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			l.Fatal(err)
 		}
 	}
+	const patience = 15 * time.Second
 	deadline := time.Now().Add(patience)
 	for _, ns := range []string{controllerNamespace, runnerNamespace} {
 		for !l.namespaceGone(ns) {
@@ -355,8 +359,12 @@ func (l *lab) deleteNamespaces(patience time.Duration) {
 	}
 }
 
+// createNamespace creates a namespace, unless it is there.
 func (l *lab) createNamespace(name string) error {
 	_, err := l.client.CoreV1().Namespaces().Create(l.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
 	return err
 }
 

@@ -105,9 +105,6 @@ func (l *lab) legacyRunners() {
 			l.Fatal(err)
 		}
 	}
-	if _, err := l.client.CoreV1().Namespaces().Create(l.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: runnerNamespace}}, metav1.CreateOptions{}); err != nil {
-		l.Fatal(err)
-	}
 	template := map[string]any{"spec": map[string]any{"repository": "acme/app"}}
 	d := l.legacyObject("RunnerDeployment", "d", nil, map[string]any{"template": template})
 	set := l.legacyObject("RunnerReplicaSet", "d-1", &d, map[string]any{"template": template, "selector": map[string]any{}})

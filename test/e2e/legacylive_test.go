@@ -38,9 +38,6 @@ func TestLegacyLive(t *testing.T) {
 	l.SetImage(runnerImage, cluster.Image{Commands: map[string]cluster.Program{
 		"": {Path: "/bin/sh", Args: []string{"-c", `trap 'exit 0' TERM; until [ -e "$0" ]; do sleep 0.2 & wait $!; done`, over}},
 	}})
-	if err := l.createNamespace(runnerNamespace); err != nil {
-		t.Fatal(err)
-	}
 	busy := l.legacyRunner("RunnerDeployment", "busy", true)
 	idle := []*corev1.Pod{l.legacyRunner("RunnerDeployment", "idle", false), l.legacyRunner("RunnerSet", "set", false)}
 	// As long as it is there, scaling down is in vain.
@@ -93,9 +90,6 @@ func TestLegacyRunnersAlone(t *testing.T) {
 	l.SetImage(runnerImage, cluster.Image{Commands: map[string]cluster.Program{
 		"": {Path: "/bin/sh", Args: []string{"-c", `trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done`}},
 	}})
-	if err := l.createNamespace(runnerNamespace); err != nil {
-		t.Fatal(err)
-	}
 	pod := l.legacyRunner("Runner", "alone", false)
 
 	refused, err := l.helm(4, "uninstall", "legacy", "--namespace", controllerNamespace)

@@ -77,10 +77,6 @@ func (w way) all() []flags {
 // alone makes it fast; the tests of uninstalls have scale sets.
 func TestMatrix(t *testing.T) {
 	all := newLab(t)
-	// Two seconds for a row instead of ten: a namespace takes its time to go.
-	if err := all.createNamespace(controllerNamespace); err != nil {
-		t.Fatal(err)
-	}
 	for _, w := range all.ways() {
 		for _, f := range w.all() {
 			name := fmt.Sprintf("%s helm%d %s %s", w.name, w.major, strings.Join(f.change, " "), f.driver)
@@ -116,7 +112,7 @@ func TestMatrix(t *testing.T) {
 				if got := runs(); got["arc-arc-cleanup"] != 1 || len(got) != 1 {
 					t.Errorf("hooks ran that often: %v", got)
 				}
-				l.onlyLeft()
+				l.nothingLeft()
 			})
 		}
 	}
@@ -137,7 +133,7 @@ func TestFailure(t *testing.T) {
 			}
 			l.enrollerGone()
 			if w.major == 4 {
-				l.onlyLeft() // the hook of the release that Helm took back has run
+				l.nothingLeft() // the hook of the release that Helm took back has run
 			}
 
 			l.install(w.major, w.with...)

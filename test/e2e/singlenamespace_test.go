@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/arc-cleanup/arc-cleanup/test/product"
@@ -54,10 +53,8 @@ func TestTwoSingleNamespaceControllers(t *testing.T) {
 func (l *lab) installPair(release, namespace string) {
 	l.Helper()
 	// The controller's Role is in it.
-	for _, ns := range []string{controllerNamespace, namespace} {
-		if err := l.createNamespace(ns); err != nil && !apierrors.IsAlreadyExists(err) {
-			l.Fatal(err)
-		}
+	if err := l.createNamespace(namespace); err != nil {
+		l.Fatal(err)
 	}
 	l.mustHelm(4, append([]string{
 		"install", release, built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace,

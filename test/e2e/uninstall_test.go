@@ -38,6 +38,7 @@ func TestMainJob(t *testing.T) {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
 	l.nothingLeft()
+	l.deleteNamespaces()
 }
 
 // TestRefusedWhileLive uninstalls the controller under a live scale set: nothing
@@ -157,7 +158,6 @@ func TestTerminatingNamespace(t *testing.T) {
 		t.Errorf("helm uninstall --no-hooks: %v\n%s", err, out)
 	}
 	l.letGo(controllerNamespace)
-	l.deleteNamespaces(15 * time.Second)
 	l.nothingLeft()
 }
 
