@@ -104,6 +104,9 @@ func newLab(t *testing.T) *lab {
 			}
 			return namespace != nil && namespace.DeletionTimestamp == nil // a test before may have deleted it
 		})
+		if err := l.client.CoreV1().Events(ns).DeleteCollection(l.ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	l.before = l.everything()
 	t.Cleanup(func() {
