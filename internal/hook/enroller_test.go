@@ -71,6 +71,18 @@ func TestEnrollerCarriesTheHookAsData(t *testing.T) {
 	}
 }
 
+// No hook leaves as an ordinary object.
+func TestOrdinary(t *testing.T) {
+	_, objects := enroller(t, nil)
+	if err := ordinary(objects); err != nil {
+		t.Error(err)
+	}
+	job := Object{Kind: "Job", Name: "x", annotations: map[string]string{Annotation: "pre-delete"}}
+	if err := ordinary(append(objects, job)); err == nil || !strings.Contains(err.Error(), "Job x is a hook") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A long name is cut where the suffix would be lost, and what Kubernetes does
 // not let change, the selector, holds nothing that an upgrade of ours changes.
 func TestEnrollerNames(t *testing.T) {

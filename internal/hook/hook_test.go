@@ -2,6 +2,7 @@ package hook
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +76,20 @@ func golden(t *testing.T, name, got string) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s differs, run with -update if that is right:\n%s", file, diff)
+	}
+}
+
+// The defaults are read once, and no rendering changes them for the next.
+func TestDefaultsStay(t *testing.T) {
+	for name, values := range variants(t) {
+		documents(t, values)
+		c, err := prepared()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(fmt.Sprint(chartValues(t)), fmt.Sprint(c.defaults)); diff != "" {
+			t.Fatalf("after %s:\n%s", name, diff)
+		}
 	}
 }
 

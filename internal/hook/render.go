@@ -49,7 +49,22 @@ func Enroller(r Release, values map[string]any, hooks []Hook) ([]Object, error) 
 	if err != nil {
 		return nil, fmt.Errorf("the hook as JSON: %w", err)
 	}
-	return render(r, values, string(data), enrollerFile)
+	objects, err := render(r, values, string(data), enrollerFile)
+	if err != nil {
+		return nil, err
+	}
+	return objects, ordinary(objects)
+}
+
+// ordinary is an error if one of the objects is a hook: Helm 3 would create it at
+// install, and not know it for one.
+func ordinary(objects []Object) error {
+	for _, o := range objects {
+		if o.annotations[Annotation] != "" {
+			return fmt.Errorf("chart %s: %s: %s %s is a hook, and must not be", Name, o.Path, o.Kind, o.Name)
+		}
+	}
+	return nil
 }
 
 // hook reads an object's annotations as Helm does (helm.sh/helm/v3

@@ -44,9 +44,7 @@ func target(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// Text returns the scalar under a path of keys, or "".
-func (o Object) Text(path ...string) string { return text(o.Lookup(path...)) }
-
+// text is a scalar's, and "" of anything else.
 func text(node *yaml.Node) string {
 	if node == nil || node.Kind != yaml.ScalarNode || node.ShortTag() == "!!null" {
 		return ""
@@ -56,10 +54,10 @@ func text(node *yaml.Node) string {
 
 // Kind and the others return what Kubernetes knows an object by; "" what it does
 // not have.
-func (o Object) Kind() string       { return o.Text("kind") }
-func (o Object) APIVersion() string { return o.Text("apiVersion") }
-func (o Object) Name() string       { return o.Text("metadata", "name") }
-func (o Object) Namespace() string  { return o.Text("metadata", "namespace") }
+func (o Object) Kind() string       { return text(o.Lookup("kind")) }
+func (o Object) APIVersion() string { return text(o.Lookup("apiVersion")) }
+func (o Object) Name() string       { return text(o.Lookup("metadata", "name")) }
+func (o Object) Namespace() string  { return text(o.Lookup("metadata", "namespace")) }
 
 // Labels returns the object's labels.
 func (o Object) Labels() map[string]string { return o.texts("labels") }
