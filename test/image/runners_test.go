@@ -77,7 +77,7 @@ func TestMemory(t *testing.T) {
 // TestDeadline has Kubernetes end the Job in the middle of its work: the hook
 // stops, and says how far it came. The next uninstall goes on.
 func TestDeadline(t *testing.T) {
-	const n = 2000
+	const n = 4000 // with 2,000 the hook was once nearly done before it was asked to end
 	l := newLab(t)
 	l.installController(3)
 	if out, code := l.hookjob("enrol", "arc", "--namespace", controllerNamespace); code != 0 {
@@ -108,14 +108,10 @@ func TestDeadline(t *testing.T) {
 		t.Errorf("helm uninstall: %v\n%s", err, said)
 	}
 	end := l.hookEnded(pod.UID)
-	// Kubernetes notes when it will kill what does not end by itself.
-	killed := l.hookPod(pod.UID).DeletionTimestamp
-	if killed == nil || !end.FinishedAt.Before(killed) {
-		t.Errorf("asked to end, it ended at %s, and would have been killed at %s", end.FinishedAt, killed)
-	}
 	var told int
 	_, after, _ := strings.Cut(end.Message, "removed ARC's finalizers from ")
 	_, err = fmt.Sscanf(after, "%d ephemeralrunners", &told)
+	// By itself: what is killed ends with 137.
 	if end.ExitCode != 130 || !strings.Contains(end.Message, "interrupted: run it again to go on") || err != nil {
 		t.Errorf("the hook's container ended with %+v", end)
 	}
