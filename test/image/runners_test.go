@@ -77,7 +77,7 @@ func TestMemory(t *testing.T) {
 // TestDeadline has Kubernetes end the Job in the middle of its work: the hook
 // stops, and says how far it came. The next uninstall goes on.
 func TestDeadline(t *testing.T) {
-	const n = 4000 // with 2,000 the hook was once nearly done before it was asked to end
+	const n = 4000 // with 2,000 the hook was sometimes nearly done before it was asked to end
 	l := newLab(t)
 	l.installController(3)
 	if out, code := l.hookjob("enrol", "arc", "--namespace", controllerNamespace); code != 0 {
