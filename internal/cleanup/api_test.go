@@ -398,6 +398,9 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		if err := json.Unmarshal(body, &options); err != nil || options.Preconditions == nil || *options.Preconditions.UID != it.UID {
 			return http.StatusConflict, nil
 		}
+		if *options.PropagationPolicy == metav1.DeletePropagationForeground {
+			it.Finalizers = append(slices.Clone(it.Finalizers), metav1.FinalizerDeleteDependents)
+		}
 		a.delete(it)
 	case http.MethodPatch:
 		if it.Resource == crdResource {

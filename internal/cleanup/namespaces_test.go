@@ -88,7 +88,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			History{},
 			[]string{
 				"release: delete al systems/l", "release: release er runners/r", "release: release al systems/l",
-				"release: release role runners/set-manager", "namespaces: await ns runners",
+				"release: release role runners/set-manager", "belongings: await al systems/l", "namespaces: await ns runners",
 			},
 		},
 		"a rescue of a controller's namespace frees listeners of scale sets elsewhere": {

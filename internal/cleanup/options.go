@@ -153,6 +153,13 @@ func (o Options) coreNamespace() string {
 	return cmp.Or(o.Namespace, o.WatchNamespace)
 }
 
+// foreground reports whether an object is deleted in the foreground: a listener
+// in a namespace where this uninstall may not read, of which nobody but the garbage
+// collector can say whether what it owned, Secrets with credentials among it, is gone.
+func (o Options) foreground(of *Object) bool {
+	return !o.ofController() && of.Resource.Resource == arc.AutoscalingListeners && of.Namespace != o.coreNamespace()
+}
+
 // listenersApart reports whether what listeners own is in another namespace than
 // the core objects: beside a controller that watches one which is not its own.
 func (o Options) listenersApart() bool {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -59,6 +60,8 @@ const (
 	Releases  PhaseName = "releases"  // the Helm releases of scale sets go
 	CRDs      PhaseName = "crds"      // the definitions go
 	Collect   PhaseName = "collect"   // what the objects owned follows
+
+	Belongings PhaseName = "belongings" // what listeners own where nothing may be read is gone
 
 	Linked       PhaseName = "linked"   // Pods and Secrets of legacy runners' jobs go
 	DeadWebhooks PhaseName = "webhooks" // of the legacy controller, which nobody answers
@@ -218,6 +221,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 		p.crds()
 	}
 	p.collect()
+	p.belongings(custom)
 	p.namespaces()
 	p.backUp()
 	if len(p.plan.Phases) > 0 {
@@ -560,13 +564,15 @@ func (p *planner) free(custom, protected []*Object) {
 		}
 		// A legacy runner's Pod that nothing owns goes with nothing.
 		orphan := o.Resource == podResource && o.Owner == ""
-		if !o.Deleting && (each || orphan || helped && p.history.Stage == Over) {
+		foreground := p.o.foreground(o)
+		begun := o.Deleting && (!foreground || slices.Contains(o.Finalizers, metav1.FinalizerDeleteDependents))
+		if !begun && (each || orphan || helped && p.history.Stage == Over) {
 			last := releases - 1
 			ranks[last-i] = append(ranks[last-i], Step{Delete, o, "left behind"})
 		}
 		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
 			ranks[releases+i] = append(ranks[releases+i], Step{Release, o, why})
-		} else if o.Deleting {
+		} else if o.Deleting && !foreground {
 			ranks[releases+i] = append(ranks[releases+i], Step{Await, o, "already being deleted"})
 		}
 	}
@@ -622,6 +628,17 @@ func (p *planner) collect() {
 		}
 	}
 	p.phase(Collect, steps)
+}
+
+// belongings waits for the listeners that are kept until what they own is gone.
+func (p *planner) belongings(custom []*Object) {
+	var steps []Step
+	for _, o := range custom {
+		if p.o.foreground(o) && !p.isLeft(o) {
+			steps = append(steps, Step{Await, o, "goes when the garbage collector has deleted what it owns"})
+		}
+	}
+	p.phase(Belongings, steps)
 }
 
 // crdsKept says why the CRDs have to stay; "" means that they can go.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -447,9 +448,10 @@ func TestPlanOfAScaleSet(t *testing.T) {
 		CRDs: crdObjects(),
 	}
 	ofMine := []string{
+		"release: delete al systems/mine",
 		"release: release er runners/mine", "release: release al systems/mine", "release: release ars runners/set",
 		"release: release secret runners/mine, release secret runners/unlabelled",
-		"listeners: delete role runners/mine", "collect: delete pod runners/mine",
+		"listeners: delete role runners/mine", "collect: delete pod runners/mine", "belongings: await al systems/mine",
 	}
 	noRecord := all
 	noRecord.Record, noRecord.ProofErr = nil, release.ErrNotFound
@@ -463,8 +465,10 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	tests := map[string]planTest{
 		"only what the release installed": {all, ofSet, Over, ofMine},
 		"or what is named": {noRecord, named1("set"), Over, []string{
+			"release: delete al systems/mine",
 			"release: release er runners/mine", "release: release al systems/mine", "release: release ars runners/set",
 			"release: release secret runners/mine", "listeners: delete role runners/mine", "collect: delete pod runners/mine",
+			"belongings: await al systems/mine",
 		}},
 		"the release named by hand, when its record is gone": {
 			noRecord, Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespace: "systems"}, Over, ofMine,
@@ -477,11 +481,23 @@ func TestPlanOfAScaleSet(t *testing.T) {
 			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`",
 		}},
 		"the same, by what Helm has recorded": {recorded, ofSet, Over, []string{
-			"release: release er runners/mine", "release: release al systems/mine", "listeners: delete role runners/mine",
+			"release: delete al systems/mine", "release: release er runners/mine", "release: release al systems/mine",
+			"listeners: delete role runners/mine", "belongings: await al systems/mine",
 		}},
+		"a listener that waits for what it owns is deleted no second time": {
+			Survey{Record: &known, Custom: []*Object{obj("al systems/mine", of("runners/set"), deleting, finalizers(metav1.FinalizerDeleteDependents))}},
+			ofSet, Over,
+			[]string{"belongings: await al systems/mine"},
+		},
+		"one in the namespace that is read needs no other to say what is left of it": {
+			Survey{Record: &known, Custom: []*Object{obj("al runners/mine", of("runners/set"), deleting)}},
+			ofSet, Over,
+			[]string{"release: release al runners/mine"},
+		},
 		"a namesake that another release has installed meanwhile is theirs": {replaced, ofSet, Over, nil},
 		"what is left of a set that is gone, by its name": {left, withNames(ofSet, "set"), Over, []string{
-			"release: release er runners/mine", "release: release al systems/mine", "listeners: delete role runners/mine",
+			"release: delete al systems/mine", "release: release er runners/mine", "release: release al systems/mine",
+			"listeners: delete role runners/mine", "belongings: await al systems/mine",
 		}},
 	}
 	testPlans(t, tests)

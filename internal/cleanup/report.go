@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 )
 
@@ -255,6 +257,8 @@ func held(o *Object) string {
 	switch {
 	case o.Resource == crdResource && o.Deleting:
 		return "is being deleted, and waits for its objects"
+	case slices.Equal(o.Finalizers, []string{metav1.FinalizerDeleteDependents}):
+		return "waits for Kubernetes' garbage collector to delete what it owns"
 	case len(foreign) > 0:
 		return "held by finalizers which are not ARC's: " + strings.Join(foreign, ", ")
 	case len(own) > 0:

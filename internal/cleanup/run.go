@@ -32,6 +32,9 @@ const (
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
+	// belongingsPatience is how long the garbage collector may take for what listeners
+	// own. Of ARC's kinds it learns within a minute of their installation.
+	belongingsPatience = 90 * time.Second
 	// crdPatience is the least time for CRDs to go: Kubernetes looks at one every 5 s
 	// (k8s.io/apiextensions-apiserver pkg/controller/finalizer).
 	crdPatience = 15 * time.Second
@@ -330,6 +333,8 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 			return nil
 		}
 		return err
+	case Belongings:
+		return r.await(ctx, l, phase.Name, steps, belongingsPatience)
 	case CRDs:
 		return r.await(ctx, l, phase.Name, steps, max(r.options.Grace, crdPatience))
 	case Namespaces:
@@ -372,6 +377,7 @@ var begin = map[PhaseName]string{
 	Listeners:    "deleting listeners' Roles and RoleBindings",
 	CRDs:         "deleting the CRDs and waiting until they are gone",
 	Namespaces:   "waiting until the Terminating namespaces are gone",
+	Belongings:   "waiting until Kubernetes has deleted what listeners own beside the controller",
 	Collect:      "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
@@ -452,7 +458,11 @@ func (r *run) step(ctx context.Context, s Step) error {
 	t := s.Object.Target
 	switch {
 	case s.Action == Delete:
-		return r.client.Delete(ctx, t)
+		propagation := metav1.DeletePropagationBackground
+		if r.options.foreground(s.Object) {
+			propagation = metav1.DeletePropagationForeground
+		}
+		return r.client.Delete(ctx, t, propagation)
 	case s.Action == Release:
 		return r.free(ctx, s.Object)
 	case s.Action == Stop:

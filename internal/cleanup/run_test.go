@@ -192,6 +192,23 @@ func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 	expectStrings(t, "writes", a.written(), "DELETE ars runners/set", "DELETE role runners/l")
 }
 
+// TestAListenersBelongings: what a listener owns in the controller's namespace is
+// not for a scale set's hook to read, so that the collector's word is waited for.
+func TestAListenersBelongings(t *testing.T) {
+	t.Parallel()
+	items := append(whole(crdObjects()...), whole(obj("al systems/l", of("runners/set"), deleting), obj("ars runners/set", by("runners/gpu")))...)
+	a, c := newAPI(t, items...)
+	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespace: "systems", Grace: ample}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
+	defer cancel()
+	expect(t, Run(ctx, c, o, quiet), outcome{Verdict: OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})
+
+	time.AfterFunc(300*time.Millisecond, func() { a.take("al systems/l") })
+	expect(t, Run(t.Context(), c, o, quiet), outcome{Verdict: Done})
+	expectStrings(t, "writes", a.written(),
+		"DELETE al systems/l", "DELETE ars runners/set", "PATCH al systems/l", "PATCH ars runners/set")
+}
+
 func TestRunStopsWhenTheBudgetIsUsedUp(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck(whole(obj("er runners/held", deleting, finalizers("example.com/hold", arc.EphemeralRunnerFinalizer)))...)...)

@@ -97,7 +97,7 @@ func TestThereIsNoClientSideRateLimit(t *testing.T) {
 	start := time.Now()
 	// client-go's own limit, 5 a second after a burst of 10, would take 18 s.
 	for range 100 {
-		if err := c.Delete(t.Context(), thing); err != nil {
+		if err := c.Delete(t.Context(), thing, metav1.DeletePropagationBackground); err != nil {
 			t.Fatal(err)
 		}
 	}

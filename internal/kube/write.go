@@ -23,14 +23,15 @@ type Target struct {
 }
 
 // Delete asks for the deletion of exactly this object. Absence, and an object
-// of another UID in its place, are success. The request is tried again while
-// what hinders it is transient.
-func (c *Client) Delete(ctx context.Context, t Target) error {
-	background := metav1.DeletePropagationBackground
+// of another UID in its place, are success. In the foreground the API server
+// keeps the object until the garbage collector has deleted what it owns, also
+// when its deletion has begun. The request is tried again while what hinders it
+// is transient.
+func (c *Client) Delete(ctx context.Context, t Target, propagation metav1.DeletionPropagation) error {
 	err := Retry(ctx, func(ctx context.Context) error {
 		return c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Delete(ctx, t.Name, metav1.DeleteOptions{
 			Preconditions:     &metav1.Preconditions{UID: &t.UID},
-			PropagationPolicy: &background,
+			PropagationPolicy: &propagation,
 		})
 	})
 	// A delete with a UID precondition conflicts only when the UID differs.

@@ -45,7 +45,7 @@ func TestDelete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, s := script(t, test.replies...)
-			check(t, c.Delete(t.Context(), thing), test.want)
+			check(t, c.Delete(t.Context(), thing, metav1.DeletePropagationForeground), test.want)
 			if got := len(s.methods()); got != test.requests {
 				t.Errorf("%d requests, want %d", got, test.requests)
 			}
@@ -56,8 +56,8 @@ func TestDelete(t *testing.T) {
 			if p := options.Preconditions; p == nil || p.UID == nil || *p.UID != "1" {
 				t.Errorf("no UID precondition in %s", s.requests[0].Body)
 			}
-			if p := options.PropagationPolicy; p == nil || *p != metav1.DeletePropagationBackground {
-				t.Errorf("not in the background: %s", s.requests[0].Body)
+			if p := options.PropagationPolicy; p == nil || *p != metav1.DeletePropagationForeground {
+				t.Errorf("not in the foreground: %s", s.requests[0].Body)
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 func TestControllerIsNoHelp(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
+	before := l.added()
 
 	l.installScaleSet(4, append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.grace=1s")...)
 	for _, resource := range []string{"rolebindings", "roles"} {
@@ -30,7 +31,9 @@ func TestControllerIsNoHelp(t *testing.T) {
 	begun := time.Now()
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	t.Logf("without rights: %s", time.Since(begun))
-	if left := l.left(); len(left) > 0 {
+	// In the controller's namespace too, where what a listener owns is left to a
+	// garbage collector that has not learned of its kind yet.
+	if left := slices.DeleteFunc(l.added(), func(o product.Object) bool { return slices.Contains(before, o) }); len(left) > 0 {
 		t.Errorf("left:\n%s", lines(left))
 	}
 
