@@ -94,6 +94,14 @@ func (r *reader) executions() []execution {
 			l.hookjob("run", "--yes") // the rest
 		}},
 		{block: "docs/troubleshooting.md#A cluster that is stuck today/3", before: func() { l.installController() }},
+		{block: "docs/troubleshooting.md#A cluster that is stuck today/4", before: func() {
+			l.installController()
+			if err := l.client.CoreV1().Namespaces().Delete(l.ctx, controllerNamespace, metav1.DeleteOptions{}); err != nil {
+				l.Fatal(err)
+			}
+			l.hookjob("run", "--yes")
+			l.eventually("the namespace is gone", func() bool { return l.namespaceGone(controllerNamespace) })
+		}},
 		{block: "docs/troubleshooting.md#The image cannot be pulled", before: func() { r.installWithoutImage() }},
 		{block: "docs/troubleshooting.md#The image cannot be pulled/2", before: func() {
 			r.installWithoutImage()
