@@ -171,7 +171,14 @@ func (h *Helm) uninstallArgs(r Release) []string {
 		args = append(args, "--no-hooks")
 	}
 	if r.Controller {
-		args = append(args, "--cascade", "foreground", "--wait")
+		wait := "--wait"
+		if h.major == 4 {
+			// Helm 4's own way to wait stops at the first object that is gone: it then takes
+			// for gone what it does not know yet, and fails over what is still going
+			// (helm.sh/helm/v4 pkg/kube/statuswait.go, statusObserver).
+			wait = "--wait=legacy"
+		}
+		args = append(args, "--cascade", "foreground", wait)
 	}
 	return append(args, "--timeout", h.Timeout.String())
 }

@@ -138,7 +138,7 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 }
 
 // podsGone makes sure that no Pod of the old controller is left, which would delete
-// the new scale sets: Helm 4 takes it for gone when it does not know.
+// the new scale sets: Helm waits for nothing where the release is gone already.
 func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 	ctx, cancel := context.WithTimeout(ctx, u.Helm.Timeout)
 	defer cancel()

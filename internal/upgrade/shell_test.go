@@ -41,7 +41,7 @@ func TestCommands(t *testing.T) {
 	)
 	all := []string{
 		run + `arc --release-namespace arc-systems` + engine + `scale-sets uninstall --watch-namespace a --busy-runners wait` + at,
-		`helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait --timeout 1m0s` + helmAt,
+		`helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s` + helmAt,
 		get + `values\.arc-systems\.arc` + out + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
 		`kubectl wait --for condition=Established --timeout 1m0s crd/ephemeralrunners.actions.github.com crd/ephemeralrunnersets.actions.github.com crd/autoscalinglisteners.actions.github.com crd/autoscalingrunnersets.actions.github.com` + at,
 		get + `hooks\.arc-systems\.arc` + out + `arc-hookjob enrol arc --namespace arc-systems --hooks -` + at,
