@@ -71,7 +71,7 @@ func TestRealARC(t *testing.T) {
 	}
 
 	started = time.Now()
-	run("uninstall", "arc-runner-set", "--namespace", runners, "--wait", "--timeout", "40s")
+	run("uninstall", "arc-runner-set", "--namespace", runners, "--wait=legacy", "--timeout", "40s")
 	tt.eventually("GitHub knows nothing any more", func(context.Context) (bool, error) {
 		return shared.GitHub().Deregistered(), nil
 	})
