@@ -41,6 +41,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/kube":    nil,
 		"internal/version": nil,
 		"internal/cli":     nil,
+		"internal/shell":   nil,
 
 		"internal/manifest":   nil,
 		"internal/hook":       {"charts", "internal/arc", "internal/version"},
@@ -48,20 +49,20 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
 		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
-		"internal/release": {"internal/kube"},
-		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/version"},
-		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release"},
+		"internal/release": {"internal/kube", "internal/shell"},
+		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version"},
+		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release", "internal/shell"},
 		"internal/status": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
-			"internal/kube", "internal/manifest", "internal/release", "internal/version",
+			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
 		},
 		"internal/upgrade": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
-			"internal/kube", "internal/manifest", "internal/release", "internal/version",
+			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
 		},
 		"cmd/hookjob": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook",
-			"internal/kube", "internal/manifest", "internal/release", "internal/status", "internal/upgrade", "internal/version",
+			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/status", "internal/upgrade", "internal/version",
 		},
 	}
 	for pkg, allowed := range tests {

@@ -1,12 +1,12 @@
 package upgrade
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Commands are shell commands for what is left to be done when an upgrade stopped
@@ -39,12 +39,12 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			for _, name := range arc.CRDs() {
 				wait = append(wait, "crd/"+name)
 			}
-			out = append(out, quote(slices.Concat(wait, u.cluster())))
+			out = append(out, shell.Command(slices.Concat(wait, u.cluster())...))
 		case Enrol:
 			out = append(out, u.saved(p.State, hooksKey(r))+" | "+
-				quote(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())))
+				shell.Command(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
-			out = append(out, quote(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--namespace", p.State.namespace()}, u.cluster())))
+			out = append(out, shell.Command(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--namespace", p.State.namespace()}, u.cluster())...))
 		}
 	}
 	return out
@@ -62,12 +62,12 @@ func (u *Upgrade) removal(r Release, state State) []string {
 // saved is what prints values or a hook out of the Secret.
 func (u *Upgrade) saved(state State, key string) string {
 	path := "jsonpath={.data." + strings.ReplaceAll(key, ".", `\.`) + "}"
-	return quote(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", state.namespace(), "--output", path}, u.cluster())) +
+	return shell.Command(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", state.namespace(), "--output", path}, u.cluster())...) +
 		" | base64 -d | gunzip"
 }
 
 func (u *Upgrade) helm(r Release, args []string) string {
-	command := quote(slices.Concat([]string{u.Helm.Binary}, args, u.Helm.cluster()))
+	command := shell.Command(slices.Concat([]string{u.Helm.Binary}, args, u.Helm.cluster())...)
 	if r.Driver == "configmap" {
 		command = "HELM_DRIVER=configmap " + command
 	}
@@ -86,7 +86,7 @@ func (u *Upgrade) hookjob(o cleanup.Options) string {
 		args = append(args, "--watch-namespace", o.WatchNamespace)
 	}
 	args = append(args, "--busy-runners", string(o.BusyRunners))
-	return quote(slices.Concat(args, u.cluster()))
+	return shell.Command(slices.Concat(args, u.cluster())...)
 }
 
 // cluster are the arguments of kubectl, and ours, which say which cluster is meant.
@@ -99,17 +99,4 @@ func (u *Upgrade) cluster() []string {
 		args = append(args, "--context", u.Helm.Context)
 	}
 	return args
-}
-
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
-
-// quote writes a command for a shell.
-func quote(args []string) string {
-	words := make([]string, len(args))
-	for i, a := range args {
-		if words[i] = a; !plain.MatchString(a) {
-			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
 }

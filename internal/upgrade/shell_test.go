@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,16 +91,6 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	if all == "" || strings.Contains(all, "ghp_secret") {
 		t.Error(all)
-	}
-}
-
-// A shell takes every word as it is.
-func TestQuote(t *testing.T) {
-	t.Parallel()
-	words := []string{"plain", "", "two words", "it's", `back\slash`, "$HOME", "{.data.x}", "a\nb", "*"}
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", `for w in `+quote(words)+`; do printf '%s|' "$w"; done`).Output()
-	if err != nil || string(out) != strings.Join(words, "|")+"|" {
-		t.Errorf("%v: %q", err, out)
 	}
 }
 
