@@ -372,7 +372,7 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 				if it.rest["spec"] == nil {
 					continue
 				}
-			case "", unfinished, "metadata.name=" + it.Name:
+			case "", unfinished, "metadata.name=" + it.Name, fmt.Sprintf("type=%v", it.rest["type"]):
 			default:
 				continue
 			}

@@ -60,6 +60,9 @@ func installed(ctx context.Context, c *kube.Client, namespace string) ([]Install
 	}
 	var found []Installed
 	for _, record := range records {
+		if record.StoredElsewhere() || !record.Status.Installed() {
+			continue
+		}
 		i := Installed{Release: types.NamespacedName{Namespace: record.Namespace, Name: record.Name}}
 		for _, o := range record.Objects {
 			if isScaleSet(o) {

@@ -99,7 +99,7 @@ func helmRecord(name, manifest string) item {
 	it.labels["owner"], it.labels["name"], it.labels["version"], it.labels["status"] = "helm", name, "1", "deployed"
 	raw, _ := json.Marshal(map[string]any{"name": name, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"}, "manifest": manifest})
 	data := base64.StdEncoding.EncodeToString(raw)
-	it.rest = map[string]any{"kind": "Secret", "data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))}}
+	it.rest = map[string]any{"kind": "Secret", "type": "helm.sh/release.v1", "data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))}}
 	return it
 }
 

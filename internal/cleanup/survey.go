@@ -322,9 +322,9 @@ func (s *Survey) order() {
 func findRecord(ctx context.Context, c *kube.Client, o Options) (*release.Record, error) {
 	switch {
 	case o.Release != "":
-		return release.Get(ctx, c, o.ReleaseNamespace, o.Release)
+		return release.Get(ctx, c, release.Place{Namespace: o.ReleaseNamespace}, o.Release)
 	case o.Job != "":
-		return release.ByHookJob(ctx, c, o.ReleaseNamespace, o.Job)
+		return release.ByHookJob(ctx, c, release.Place{Namespace: o.ReleaseNamespace}, o.Job)
 	}
 	return nil, nil
 }

@@ -47,7 +47,7 @@ func (r Release) String() string { return fmt.Sprintf("%s in namespace %s", r.Na
 // Found is a release as it is now.
 type Found struct {
 	Release
-	Status   string
+	Status   release.Status
 	Revision int
 	// Mixed says that it installs the controller and scale sets.
 	Mixed bool
