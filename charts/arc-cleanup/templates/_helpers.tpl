@@ -86,7 +86,7 @@ word: grace < budget < Job's deadline < Helm's timeout. */}}
 {{- define "arc-cleanup.memoryLimit" -}}
 {{- with .Values.resources -}}
 {{- with .limits -}}
-{{- .memory -}}
+{{- .memory | default "" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
