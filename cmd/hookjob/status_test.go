@@ -72,7 +72,7 @@ func TestOptionsOfTheHook(t *testing.T) {
 		},
 		"a scale set": {
 			map[string]any{"scope": "scale-set", "controllerNamespaces": []any{"c"}, "policy": map[string]any{"busyRunners": "force"}},
-			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
+			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup-scale-set", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
 		},
 	}
 	for name, test := range tests {
