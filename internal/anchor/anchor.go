@@ -161,37 +161,59 @@ func (s *Search) Look(d manifest.Document) error {
 // what a large stream takes. That may hold thousands of scale sets: one that names no
 // namespace which is not known is not looked at.
 func (s *Search) Wants(d manifest.Document) bool {
-	return d.Contains("Job", hook.Annotation, hook.Name) ||
-		d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") && mayName(d, s.sets) ||
-		d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) && mayName(d, s.bindings) ||
+	if d.Contains("Job", hook.Annotation, hook.Name) {
+		return true
+	}
+	var known []places
+	if d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") {
+		known = append(known, s.sets)
+	}
+	if d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) {
+		known = append(known, s.bindings)
+	}
+	return len(known) > 0 && mayName(d.Bytes(), known) ||
 		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
 			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
 			s.controller == nil && d.Contains("/manager", "actions-runner-controller-"))
 }
 
-// mayName reports whether a document may name a namespace that is not known: one
-// that names none may say it in another way.
-func mayName(d manifest.Document, known places) bool {
-	const key, quotes = "namespace", "\"' \t\r\n"
-	text, none := d.Bytes(), true
+// mayName reports whether a text may name a namespace that is not known in each of the
+// ways: one that names none may say it otherwise. What stands for a namespace that was
+// looked at is passed over as a whole.
+func mayName(text []byte, known []places) bool {
+	const key, around = "namespace", "\"' \t\r\n"
+	none := true
+	var passed [][]byte
 	for {
 		i := bytes.Index(text, []byte(key))
 		if i < 0 {
 			return none
 		}
-		text = bytes.TrimLeft(text[i+len(key):], quotes)
-		value, isKey := bytes.CutPrefix(text, []byte(":"))
-		if !isKey {
+		text = text[i:]
+		if n := slices.IndexFunc(passed, func(p []byte) bool { return bytes.HasPrefix(text, p) }); n >= 0 {
+			text = text[len(passed[n]):]
 			continue
 		}
-		value = bytes.TrimLeft(value, quotes)
-		if n := bytes.IndexAny(value, quotes+",}"); n >= 0 {
-			value = value[:n]
+		value, isKey := bytes.CutPrefix(bytes.TrimLeft(text[len(key):], around), []byte(":"))
+		if !isKey {
+			text = text[len(key):]
+			continue
 		}
-		if !slices.Contains(known, string(value)) {
-			return true
+		value = bytes.TrimLeft(value, around)
+		n := bytes.IndexAny(value, around+",}")
+		if n < 0 {
+			return true // it may go on
+		}
+		for _, places := range known {
+			if !slices.Contains(places, string(value[:n])) {
+				return true
+			}
 		}
 		none = false
+		if len(passed) < 8 {
+			passed = append(passed, text[:len(text)-len(value)+n+1])
+		}
+		text = value
 	}
 }
 
