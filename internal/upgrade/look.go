@@ -32,6 +32,9 @@ func Look(ctx context.Context, c *kube.Client) (Situation, error) {
 		if errors.Is(err, release.ErrUnreadable) {
 			return // somebody else's: scale sets of it count as nobody's
 		}
+		if err == nil && (r.StoredElsewhere() || !r.Status.Installed()) {
+			return // not of this place, or gone
+		}
 		var found *Found
 		if err == nil {
 			found, err = read(r)

@@ -42,12 +42,20 @@ func (r Release) key() types.NamespacedName {
 	return types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
 }
 
+// watches are the namespaces that the controller watches; none is all.
+func (r Release) watches() []string {
+	if r.WatchNamespace == "" {
+		return nil
+	}
+	return []string{r.WatchNamespace}
+}
+
 func (r Release) String() string { return fmt.Sprintf("%s in namespace %s", r.Name, r.Namespace) }
 
 // Found is a release as it is now.
 type Found struct {
 	Release
-	Status   string
+	Status   release.Status
 	Revision int
 	// Mixed says that it installs the controller and scale sets.
 	Mixed bool

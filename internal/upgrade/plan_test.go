@@ -21,7 +21,7 @@ func target(version string) Target {
 	return Target{chartOf("controller", version), chartOf("scale-set", version)}
 }
 
-func installed(namespace, name, status string) Found {
+func installed(namespace, name string, status release.Status) Found {
 	chart := "scale-set"
 	if namespace == "arc-systems" {
 		chart = "controller"
@@ -66,7 +66,7 @@ func TestPlan(t *testing.T) {
 	t.Parallel()
 	const deployed = release.Deployed
 	arc, runners, more := installed("arc-systems", "arc", deployed), installed("a", "runners", deployed), installed("b", "more", deployed)
-	now := func(f Found, version, status string) Found {
+	now := func(f Found, version string, status release.Status) Found {
 		f.Chart.Version, f.Chart.AppVersion, f.Status = version, version, status
 		return f
 	}
