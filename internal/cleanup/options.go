@@ -69,6 +69,9 @@ type Options struct {
 	Job, Release        string
 	// ReleaseNamespace is where the release is. Empty by hand.
 	ReleaseNamespace string
+	// StorageNamespace is where Helm's record of it is stored, if not there: Flux
+	// keeps it beside the HelmRelease.
+	StorageNamespace string
 
 	// Namespace is the one to rescue, for Scope Namespace.
 	Namespace string
