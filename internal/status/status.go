@@ -185,7 +185,7 @@ func (u *Uninstall) advise(r *release.Revision) {
 	of := enrol.Flux(r)
 	switch {
 	case of != "":
-		u.Why = append(u.Why, "Flux's HelmRelease "+of+" would undo an enrolment")
+		u.Why = append(u.Why, fmt.Sprintf("Flux's HelmRelease %q would undo an enrolment", of))
 		u.Do = append(u.Do, "have its chart depend on arc-cleanup")
 	case r.StoredElsewhere():
 		u.Why = append(u.Why, fmt.Sprintf("its record is in namespace %s, where it is not enrolled", r.StorageNamespace))
@@ -224,14 +224,14 @@ func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) b
 			found = true
 			continue
 		}
-		out.Why = append(out.Why, fmt.Sprintf("release %s, which is %s, has a hook Job %s as well", other.Name, other.Status, o.Job))
+		out.Why = append(out.Why, fmt.Sprintf("release %s, which is %s, has a hook Job %q as well", other.Name, other.Status, o.Job))
 		if other.Status == release.Uninstalling {
 			clear = false
 			out.Do = append(out.Do, shell.Command("helm", "uninstall", other.Name, "--namespace", other.Namespace))
 		}
 	}
 	if !found {
-		out.Why = append(out.Why, fmt.Sprintf("its hook looks for a release with a hook Job %s, which it has not: it would refuse", o.Job))
+		out.Why = append(out.Why, fmt.Sprintf("its hook looks for a release with a hook Job %q, which it has not: it would refuse", o.Job))
 		out.advise(r)
 	}
 	return found && clear
