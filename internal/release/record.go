@@ -185,6 +185,24 @@ func All(ctx context.Context, c *kube.Client, namespace string) ([]Record, error
 	return records, nil
 }
 
+// Installs reports whether a record of the release can be read that has an object in
+// its manifest. It is for advice: a record that may not be read proves nothing.
+func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
+	for _, d := range storage {
+		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
+		if err != nil {
+			continue
+		}
+		for _, h := range all {
+			r, err := h.newest(ctx, c)
+			if err == nil && r.Namespace == at.Namespace && r.Status.Installed() && slices.ContainsFunc(r.Objects, is) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Each calls do for the newest revision of every release that is stored in a
 // namespace ("" is all of them), or of the one of that name, one after the other. A
 // record that cannot be read is given as an error; one that is gone by then is
@@ -205,12 +223,15 @@ func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*
 func isNone(err error) bool { return errors.Is(err, errForeign) || apierrors.IsNotFound(err) }
 
 // Helm stores a record in a Secret, or in a ConfigMap with HELM_DRIVER=configmap.
-var storage = []struct {
-	schema.GroupVersionResource
-	fields string
-}{
+var storage = []driver{
 	{schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, "type=" + secretType},
 	{schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, ""},
+}
+
+// driver is what Helm calls a way to store records.
+type driver struct {
+	schema.GroupVersionResource
+	fields string
 }
 
 // history is where Helm keeps a release: an entry for each revision, the newest
@@ -227,6 +248,10 @@ type entry struct {
 // histories finds the releases that are stored in a namespace ("" is all of them),
 // or the one of that name, by what Helm writes on the outside of a record.
 func histories(ctx context.Context, c *kube.Client, namespace, name string) ([]history, error) {
+	return historiesIn(ctx, c, storage, namespace, name)
+}
+
+func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespace, name string) ([]history, error) {
 	selector := labels.Set{"owner": "helm"}
 	if name != "" {
 		selector["name"] = name

@@ -42,6 +42,14 @@ func (r Release) key() types.NamespacedName {
 	return types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
 }
 
+// watches are the namespaces that the controller watches; none is all.
+func (r Release) watches() []string {
+	if r.WatchNamespace == "" {
+		return nil
+	}
+	return []string{r.WatchNamespace}
+}
+
 func (r Release) String() string { return fmt.Sprintf("%s in namespace %s", r.Name, r.Namespace) }
 
 // Found is a release as it is now.

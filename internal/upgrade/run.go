@@ -110,7 +110,7 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 func (u *Upgrade) clean(controller Release) cleanup.Options {
 	return cleanup.Options{
 		Scope: cleanup.Controller, Release: controller.Name, ReleaseNamespace: controller.Namespace,
-		WatchNamespace: controller.WatchNamespace, ScaleSets: cleanup.UninstallScaleSets,
+		WatchNamespaces: controller.watches(), ScaleSets: cleanup.UninstallScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
 }
@@ -119,7 +119,7 @@ func (u *Upgrade) clean(controller Release) cleanup.Options {
 func (u *Upgrade) remove(r Release, state State) cleanup.Options {
 	return cleanup.Options{
 		Scope: cleanup.ScaleSet, Release: r.Name, ReleaseNamespace: r.Namespace,
-		ControllerNamespace: state.namespace(), ScaleSets: cleanup.RefuseScaleSets,
+		ControllerNamespaces: []string{state.namespace()}, ScaleSets: cleanup.RefuseScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
 }
