@@ -229,7 +229,7 @@ func failed(cmd *cobra.Command, err error) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 	var (
 		unfit release.Unfit
-		state release.NotDeployed
+		state release.NotEditable
 	)
 	switch {
 	case errors.As(err, &unfit), errors.As(err, &state), errors.Is(err, release.ErrNotFound):

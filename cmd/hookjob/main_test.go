@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -103,7 +104,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
-	byHand := cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets, Grace: time.Minute}
+	byHand := cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, Grace: time.Minute}
 	change := func(f func(*cleanup.Options)) cleanup.Options {
 		o := byHand
 		f(&o)
@@ -128,16 +129,17 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 			o.Release, o.ReleaseNamespace = "r", "ns"
 		})},
 		"the flag beats the environment": {[]string{"--grace", "5s"}, map[string]string{"ARC_CLEANUP_GRACE": "9s", "ARC_CLEANUP_WATCH_NAMESPACE": "w"}, change(func(o *cleanup.Options) {
-			o.Grace, o.WatchNamespace = 5*time.Second, "w"
+			o.Grace, o.WatchNamespaces = 5*time.Second, []string{"w"}
 		})},
-		"the listeners are beside the scale set": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
-			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "ns", []string{"a", "b"}
+		"a scale set alone is in the release's namespace": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
+			o.Scope, o.ReleaseNamespace, o.Sets = cleanup.ScaleSet, "ns", []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "ns", Name: "b"}}
 		})},
 		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *cleanup.Options) {
 			o.ScaleSets, o.BusyRunners = cleanup.DeleteScaleSets, cleanup.ForceBusy
 		})},
-		"unless told where": {[]string{"--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a", "--scale-set", "b", "--controller-namespace", "c"}, nil, change(func(o *cleanup.Options) {
-			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "c", []string{"a", "b"}
+		"unless told where": {[]string{"--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a", "--scale-set", "r/b_c", "--controller-namespace", "c", "--runner-namespace", "r,ns"}, nil, change(func(o *cleanup.Options) {
+			o.Scope, o.ReleaseNamespace, o.ControllerNamespaces, o.RunnerNamespaces = cleanup.ScaleSet, "ns", []string{"c"}, []string{"r", "ns"}
+			o.Sets = []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "r", Name: "b-c"}}
 		})},
 	}
 	for name, test := range tests {
@@ -359,7 +361,7 @@ func TestTheVerdictIsTheLastLineAndTheTerminationMessage(t *testing.T) {
 func TestTheVerdictIsTheLastLineOfAConsoleToo(t *testing.T) {
 	t.Parallel()
 	got := command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--kubeconfig", mixed().kubeconfig(t))
-	want := "    helm uninstall gpu --namespace runners\nrefused: nothing was written\n"
+	want := "    kubectl delete autoscalingrunnerset live --namespace runners\nrefused: nothing was written\n"
 	if got.code != exitRefused || !strings.HasSuffix(got.stderr, want) {
 		t.Errorf("exit code %d:\n%s", got.code, got.stderr)
 	}
@@ -461,7 +463,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 		kind, reason, inText string
 	}{
 		"done":    {withCRDs(), "Normal", "CleanupDone", "nothing of ARC is left"},
-		"refused": {mixed(), "Warning", "CleanupRefused", "helm uninstall gpu --namespace runners"},
+		"refused": {mixed(), "Warning", "CleanupRefused", "kubectl delete autoscalingrunnerset live --namespace runners"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -535,7 +537,7 @@ func TestTheReportIsADocumentToo(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &d); err != nil {
 		t.Fatalf("%v in %s", err, got.stdout)
 	}
-	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "helm uninstall gpu --namespace runners" {
+	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners" {
 		t.Errorf("exit code %d, %+v", got.code, d)
 	}
 }

@@ -67,12 +67,12 @@ func TestOptionsOfTheHook(t *testing.T) {
 		want   cleanup.Options
 	}{
 		"a controller": {
-			map[string]any{"policy": map[string]any{"scaleSets": "delete", "grace": "7s"}, "watchNamespace": "w"},
-			cleanup.Options{Scope: cleanup.Controller, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespace: "w", ScaleSets: cleanup.DeleteScaleSets, Grace: 7 * time.Second},
+			map[string]any{"policy": map[string]any{"scaleSets": "delete", "grace": "7s"}, "watchNamespaces": []any{"w"}},
+			cleanup.Options{Scope: cleanup.Controller, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespaces: []string{"w"}, ScaleSets: cleanup.DeleteScaleSets, CRDs: cleanup.DeleteCRDs, Grace: 7 * time.Second},
 		},
 		"a scale set": {
-			map[string]any{"scope": "scale-set", "controllerNamespace": "c", "policy": map[string]any{"busyRunners": "force"}},
-			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespace: "c", ScaleSets: cleanup.RefuseScaleSets, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
+			map[string]any{"scope": "scale-set", "controllerNamespaces": []any{"c"}, "policy": map[string]any{"busyRunners": "force"}},
+			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
 		},
 	}
 	for name, test := range tests {

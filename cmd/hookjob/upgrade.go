@@ -70,7 +70,7 @@ is installed is not taken from a Secret that nobody has looked at.
 	fs.StringVar(&f.request.Chart, "chart", "", "chart of the controller: a folder, an archive, or an oci:// reference; default ARC's own")
 	fs.StringVar(&f.request.ScaleSetChart, "scale-set-chart", "", "chart of the scale sets, in the same way")
 	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the controller's release; needed where its controller is gone, as to go on with an upgrade")
-	fs.StringVar(&f.renderer, "post-renderer", "", "Helm's own flag, for everything that is installed")
+	fs.StringVar(&f.renderer, "post-renderer", "", "what Helm takes by this flag, for everything that is installed")
 	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of it; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
 	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", cleanup.WaitForBusy, "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",

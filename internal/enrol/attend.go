@@ -53,7 +53,7 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, patienc
 		target := hook.Release{Name: of, Namespace: namespace}
 		revision, result, err := enrolOwn(ctx, c, target, name)
 		var (
-			state release.NotDeployed
+			state release.NotEditable
 			unfit release.Unfit
 		)
 		switch {
@@ -65,7 +65,7 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, patienc
 		default:
 			return err
 		}
-		if state.Pending() && time.Now().Before(end) {
+		if state.Status.Pending() && time.Now().Before(end) {
 			if delay == firstLook {
 				say(fmt.Sprintf("waiting for Helm: revision %d of release %s is %s", revision, of, state.Status))
 			}
@@ -175,7 +175,7 @@ func settle(ctx context.Context, c *kube.Client, of hook.Release, name string, s
 	if err := scale(ctx, c, of.Namespace, name, 0); err != nil {
 		return err
 	}
-	newest, err := release.Get(ctx, c, of.Namespace, of.Name)
+	newest, err := release.Get(ctx, c, release.Place{Namespace: of.Namespace}, of.Name)
 	switch {
 	case errors.Is(err, release.ErrNotFound):
 		return nil

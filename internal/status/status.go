@@ -77,7 +77,7 @@ func (t *taker) releases() {
 			return
 		}
 		out := Release{
-			Name: r.Name, Namespace: r.Namespace, Revision: r.Revision, State: r.Status,
+			Name: r.Name, Namespace: r.Namespace, Revision: r.Revision, State: string(r.Status),
 			Chart: Chart(r.Chart), Installs: a.Scope, Hook: t.hook(r),
 		}
 		out.Uninstall = t.uninstall(r, out.Hook)

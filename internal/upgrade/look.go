@@ -68,7 +68,12 @@ type object struct {
 	types.NamespacedName
 	of       types.NamespacedName
 	deleting bool
+	flux     string // the HelmRelease that installed it
 }
+
+// labelFlux is put by Flux on what a HelmRelease installs
+// (fluxcd/helm-controller internal/postrender/origin_labels.go).
+const labelFlux = "helm.toolkit.fluxcd.io/name"
 
 func releaseOf(annotations map[string]string) types.NamespacedName {
 	return types.NamespacedName{Namespace: annotations[arc.AnnotationReleaseNamespace], Name: annotations[arc.AnnotationReleaseName]}
@@ -171,7 +176,7 @@ func (l *looker) mayControl(namespace, user string, watches []string) (bool, err
 func (l *looker) scaleSets() error {
 	err := l.client.Each(l.ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		l.live = append(l.live, object{
-			types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, releaseOf(m.Annotations), m.DeletionTimestamp != nil,
+			types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, releaseOf(m.Annotations), m.DeletionTimestamp != nil, m.Labels[labelFlux],
 		})
 		return nil
 	})
@@ -232,7 +237,7 @@ func (l *looker) releases() error {
 	})
 	for _, set := range l.live {
 		if f := l.read[set.of]; !set.deleting && (f == nil || !slices.Contains(f.Sets, set.NamespacedName)) {
-			l.s.Loose = append(l.s.Loose, set.NamespacedName)
+			l.s.Loose = append(l.s.Loose, Loose{set.NamespacedName, set.flux})
 		}
 	}
 	return nil
@@ -267,8 +272,9 @@ func (l *looker) look(key types.NamespacedName) error {
 }
 
 // each reads the releases in a namespace, or the one of that name. What is not in
-// Helm's format, or speaks for another namespace, is no record. Where Secrets and
-// ConfigMaps both hold one, Helm reads the Secrets unless it is told otherwise.
+// Helm's format, or speaks for another namespace, is no record, and of a release whose
+// history was kept nothing is installed. Where Secrets and ConfigMaps both hold one,
+// Helm reads the Secrets unless it is told otherwise.
 func (l *looker) each(key types.NamespacedName) error {
 	var failed error
 	err := release.Each(l.ctx, l.client, key.Namespace, key.Name, func(r *release.Revision, err error) {
@@ -278,7 +284,7 @@ func (l *looker) each(key types.NamespacedName) error {
 		case err != nil:
 			failed = errors.Join(failed, err)
 			return
-		case r.Namespace != key.Namespace || !isName(r.Name) || key.Name != "" && r.Name != key.Name, r.Status == uninstalled:
+		case r.StoredElsewhere() || !r.Status.Installed() || !isName(r.Name):
 			return
 		}
 		f := found(r)
@@ -288,9 +294,6 @@ func (l *looker) each(key types.NamespacedName) error {
 	})
 	return errors.Join(err, failed)
 }
-
-// uninstalled is the status of a release whose history Helm was told to keep.
-const uninstalled = "uninstalled"
 
 var name = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
@@ -306,7 +309,7 @@ func found(r *release.Revision) *Found {
 	}}
 	for _, o := range r.Objects {
 		if o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/") {
-			f.Sets = append(f.Sets, types.NamespacedName{Namespace: cmp.Or(o.Namespace, r.Namespace), Name: o.Name})
+			f.Sets = append(f.Sets, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
 		}
 	}
 	f.Hooks, f.HookErr = enrol.Of(r)

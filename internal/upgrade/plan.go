@@ -94,7 +94,7 @@ func (r Release) namespaces() []string {
 // Found is a release as it is now.
 type Found struct {
 	Release
-	Status   string
+	Status   release.Status
 	Revision int
 	// Mixed says that it installs the controller and scale sets.
 	Mixed bool
@@ -102,6 +102,13 @@ type Found struct {
 	HookErr error
 
 	record *release.Revision
+}
+
+// Loose is a scale set which would not come back.
+type Loose struct {
+	types.NamespacedName
+	// Flux is the HelmRelease that installed it, where it was Flux.
+	Flux string
 }
 
 // Chart is a chart to install from.
@@ -163,7 +170,7 @@ type Situation struct {
 	// Found are ARC's Helm releases.
 	Found []Found
 	// Loose are scale sets which no Helm release installed.
-	Loose []types.NamespacedName
+	Loose []Loose
 	// Target is what is asked for, or what was saved, and PostRenderer the user's.
 	Target       Target
 	PostRenderer []string
@@ -350,7 +357,7 @@ func (p *planner) releases() []Release {
 		case f.Status == release.Uninstalling && !f.Controller:
 			p.note("release %s is being uninstalled, and does not come back", f)
 		default:
-			p.refusal(fmt.Sprintf("release %s is %s, and what is not deployed cannot be installed again as it was", f, printable(f.Status)), f.wayOut())
+			p.refusal(fmt.Sprintf("release %s is %s, and what is not deployed cannot be installed again as it was", f, printable(string(f.Status))), f.wayOut())
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Release) int {
@@ -429,6 +436,11 @@ func (p *planner) refuse() {
 		}
 	}
 	for _, set := range p.s.Loose {
+		if set.Flux != "" {
+			p.refusal(fmt.Sprintf("scale set %s in namespace %s is of Flux's HelmRelease %q, which would not come back", set.Name, set.Namespace, set.Flux),
+				"change the version of the chart there, or suspend and uninstall it")
+			continue
+		}
 		p.refusal(fmt.Sprintf("no Helm release has installed the scale set %s in namespace %s, as its record would say: it would not come back", set.Name, set.Namespace),
 			shell.Command("kubectl", "delete", "autoscalingrunnerset", set.Name, "--namespace", set.Namespace))
 	}
@@ -481,7 +493,7 @@ func (p *planner) again() {
 		f, there := p.found[r.key()]
 		whole := there && f.Status == release.Deployed
 		if there && !whole {
-			p.add(Remove, r, fmt.Sprintf("an installation that broke off goes: it is %s", printable(f.Status)))
+			p.add(Remove, r, fmt.Sprintf("an installation that broke off goes: it is %s", printable(string(f.Status))))
 		}
 		if whole {
 			p.ready(r)

@@ -21,7 +21,7 @@ func target(version string) Target {
 	return Target{chartOf("controller", version), chartOf("scale-set", version)}
 }
 
-func installed(namespace, name, status string) Found {
+func installed(namespace, name string, status release.Status) Found {
 	chart := "scale-set"
 	if namespace == "arc-systems" {
 		chart = "controller"
@@ -66,7 +66,7 @@ func TestPlan(t *testing.T) {
 	t.Parallel()
 	const deployed = release.Deployed
 	arc, runners, more := installed("arc-systems", "arc", deployed), installed("a", "runners", deployed), installed("b", "more", deployed)
-	now := func(f Found, version, status string) Found {
+	now := func(f Found, version string, status release.Status) Found {
 		f.Chart.Version, f.Chart.AppVersion, f.Status = version, version, status
 		return f
 	}
@@ -160,7 +160,7 @@ func TestPlan(t *testing.T) {
 			refused: []string{"release runners in namespace a is pending-upgrade"},
 		},
 		"a scale set nobody installed": {
-			s:       Situation{Found: []Found{arc}, Loose: []types.NamespacedName{{Namespace: "a", Name: "stray"}}, Target: target("2")},
+			s:       Situation{Found: []Found{arc}, Loose: []Loose{{NamespacedName: types.NamespacedName{Namespace: "a", Name: "stray"}}}, Target: target("2")},
 			refused: []string{"no Helm release has installed the scale set stray in namespace a"},
 		},
 		"controller and scale sets in one": {

@@ -107,7 +107,7 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 func (u *Upgrade) clean(controller Release) cleanup.Options {
 	return cleanup.Options{
 		Scope: cleanup.Controller, Release: controller.Name, ReleaseNamespace: controller.Namespace,
-		WatchNamespace: only(controller.watches()), ScaleSets: cleanup.UninstallScaleSets,
+		WatchNamespaces: controller.watches(), ControllerNamespaces: controller.namespaces(), ScaleSets: cleanup.UninstallScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
 }
@@ -116,16 +116,9 @@ func (u *Upgrade) clean(controller Release) cleanup.Options {
 func (u *Upgrade) remove(r Release, state State) cleanup.Options {
 	return cleanup.Options{
 		Scope: cleanup.ScaleSet, Release: r.Name, ReleaseNamespace: r.Namespace,
-		ControllerNamespace: only(state.Releases[0].namespaces()), ScaleSets: cleanup.RefuseScaleSets,
+		ControllerNamespaces: state.Releases[0].namespaces(), RunnerNamespaces: r.namespaces(), ScaleSets: cleanup.RefuseScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
-}
-
-func only(of []string) string {
-	if len(of) == 1 {
-		return of[0]
-	}
-	return ""
 }
 
 func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Report, error) {

@@ -80,12 +80,17 @@ func (u *Upgrade) helm(r Release, args []string) string {
 func (u *Upgrade) hookjob(o cleanup.Options) string {
 	args := []string{"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
 	if o.Scope == cleanup.ScaleSet {
-		args = append(args, "--scope", string(o.Scope), "--controller-namespace", o.ControllerNamespace)
+		args = append(args, "--scope", string(o.Scope))
 	} else {
 		args = append(args, "--scale-sets", string(o.ScaleSets))
 	}
-	if o.WatchNamespace != "" {
-		args = append(args, "--watch-namespace", o.WatchNamespace)
+	for _, of := range []struct {
+		flag       string
+		namespaces []string
+	}{{"--watch-namespace", o.WatchNamespaces}, {"--controller-namespace", o.ControllerNamespaces}, {"--runner-namespace", o.RunnerNamespaces}} {
+		for _, namespace := range of.namespaces {
+			args = append(args, of.flag, namespace)
+		}
 	}
 	args = append(args, "--busy-runners", string(o.BusyRunners))
 	return shell.Command(slices.Concat(args, u.cluster())...)

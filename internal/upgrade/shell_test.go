@@ -39,7 +39,7 @@ func TestCommands(t *testing.T) {
 		engine = ` --backup=false --budget 1m0s --grace 1s --`
 	)
 	all := []string{
-		run + `arc --release-namespace arc-systems` + engine + `scale-sets uninstall --watch-namespace a --busy-runners wait` + at,
+		run + `arc --release-namespace arc-systems` + engine + `scale-sets uninstall --watch-namespace a --controller-namespace arc-systems --busy-runners wait` + at,
 		`helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s` + helmAt,
 		get + `arc-systems --output 'jsonpath={.data.values\.arc` + out + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
 		`kubectl wait --for condition=Established --timeout 1m0s crd/ephemeralrunners.actions.github.com crd/ephemeralrunnersets.actions.github.com crd/autoscalinglisteners.actions.github.com crd/autoscalingrunnersets.actions.github.com` + at,
