@@ -141,7 +141,7 @@ func TestRender(t *testing.T) {
 				t.Error("not all of it is recognised as ours")
 			}
 			job := got[len(got)-1]
-			if job.Kind != "Job" || job.Name != "rel-arc-cleanup" {
+			if job.Kind != "Job" || !strings.HasPrefix(job.Name, "rel-arc-cleanup") {
 				t.Errorf("the last is %s %s", job.Kind, job.Name)
 			}
 			for _, want := range test.want {
