@@ -289,6 +289,11 @@ func TestExampleArgoCD(t *testing.T) {
 			return weight(t, a) - weight(t, b)
 		})
 		for _, o := range hooks {
+			if o.GetKind() == "Job" {
+				annotations := o.GetAnnotations()
+				annotations["argocd.argoproj.io/tracking-id"] = fmt.Sprintf("%s:batch/Job:%s/%s", r.name, r.namespace, o.GetName())
+				o.SetAnnotations(annotations)
+			}
 			l.create(o)
 		}
 		l.eventually("the hook's Job is done", func() bool {
