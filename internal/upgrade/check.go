@@ -10,6 +10,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // renders is how many charts Helm renders at the same time.
@@ -18,7 +19,7 @@ const renders = 4
 // Check tries, before anything is written, all of a plan that can be tried: that
 // Helm sees what we see, that the new charts render with the values of before, and
 // that the engine would not refuse. It returns what stands in the way, and what the
-// engine will do.
+// engine will do; what the old charts do not explain it adds to the plan.
 func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Refusal, *cleanup.Plan, error) {
 	controller := p.State.Releases[0]
 	running := false
@@ -49,6 +50,7 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
+	u.explain(ctx, s, p)
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range engine.Kept {
 		refusals = append(refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
@@ -56,7 +58,7 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	if engine.Off {
 		refusals = append(refusals, cleanup.Refusal{
 			Verdict: cleanup.Refused, Message: "the cleanup is switched off by the ConfigMap " + cleanup.OffSwitch,
-			Do: []string{fmt.Sprintf("kubectl delete configmap %s --namespace %s", cleanup.OffSwitch, controller.Namespace)},
+			Do: []string{shell.Command("kubectl", "delete", "configmap", cleanup.OffSwitch, "--namespace", controller.Namespace)},
 		})
 	}
 	return refusals, engine, nil
@@ -99,6 +101,8 @@ func judge(t Target, releases []Release, results []result) []cleanup.Refusal {
 			refuse("release %s does not render from the chart %s with its values: %v", r, chart.Ref, got.err)
 		case got.scope != want:
 			refuse("the chart %s does not install %s, which release %s is of", chart.Ref, what, r)
+		case got.elsewhere != "":
+			refuse("release %s would install the %s, where none of its scale sets is", r, got.elsewhere)
 		case got.version != results[0].version && results[0].err == nil:
 			refuse("the controller would be ARC %s, which deletes scale sets of another version, and release %s would be %s", results[0].version, r, got.version)
 		}

@@ -146,10 +146,10 @@ func TestPlan(t *testing.T) {
 			},
 		},
 		"no controller": {
-			s: Situation{Found: []Found{runners}, Target: target("2")}, refused: []string{"no Helm release of ARC's controller"},
+			s: Situation{Found: []Found{runners}, Target: target("2")}, refused: []string{"no controller runs which a Helm release has installed"},
 		},
 		"nothing at all": {
-			s: Situation{Target: target("2")}, refused: []string{"no Helm release of ARC's controller"},
+			s: Situation{Target: target("2")}, refused: []string{"no controller runs which a Helm release has installed"},
 		},
 		"two controllers": {
 			s:       Situation{Found: []Found{arc, installed("arc-systems", "other", deployed)}, Target: target("2")},
@@ -160,8 +160,8 @@ func TestPlan(t *testing.T) {
 			refused: []string{"release runners in namespace a is pending-upgrade"},
 		},
 		"a scale set nobody installed": {
-			s:       Situation{Found: []Found{arc}, Loose: []types.NamespacedName{{Namespace: "a", Name: "stray"}}, Target: target("2")},
-			refused: []string{"scale set stray in namespace a was not installed by Helm"},
+			s:       Situation{Found: []Found{arc}, Loose: []Loose{{NamespacedName: types.NamespacedName{Namespace: "a", Name: "stray"}}}, Target: target("2")},
+			refused: []string{"no Helm release has installed the scale set stray in namespace a"},
 		},
 		"controller and scale sets in one": {
 			s:       Situation{Found: []Found{mixed(arc)}, Target: target("2")},
@@ -169,7 +169,7 @@ func TestPlan(t *testing.T) {
 		},
 		"another chart": {
 			s:       Situation{Found: []Found{arc, runners}, Target: Target{chartOf("controller", "2"), chartOf("umbrella", "2")}},
-			refused: []string{"release runners in namespace a was installed from the chart scale-set, and would be from the chart umbrella"},
+			refused: []string{"release runners in namespace a was installed from the chart \"scale-set\", and would be from the chart \"umbrella\""},
 		},
 	}
 	for name, test := range tests {
