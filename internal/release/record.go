@@ -164,6 +164,24 @@ func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]R
 	return found, nil
 }
 
+// Installs reports whether a record of the release can be read that has an object in
+// its manifest. It is for advice: a record that may not be read proves nothing.
+func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
+	for _, d := range storage {
+		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
+		if err != nil {
+			continue
+		}
+		for _, h := range all {
+			r, err := h.newest(ctx, c)
+			if err == nil && r.Namespace == at.Namespace && r.Status.Installed() && slices.ContainsFunc(r.Objects, is) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Each calls do for the newest revision of every release that is stored in a
 // namespace ("" is all of them), or of the one of that name, one after the other. A
 // record that cannot be read is given as an error; one that is gone by then is

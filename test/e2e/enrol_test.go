@@ -41,7 +41,7 @@ func TestEnrolByHand(t *testing.T) {
 				t.Error("still registered at GitHub")
 			}
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup"] != 1 {
+			if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup-scale-set"] != 1 {
 				t.Errorf("hooks ran that often: %v", got)
 			}
 			l.nothingLeft()
@@ -342,7 +342,7 @@ func TestHelm3(t *testing.T) {
 
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup"] != 1 || len(got) != 2 {
+	if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup-scale-set"] != 1 || len(got) != 2 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
 	if !l.GitHub().Deregistered() {
