@@ -307,10 +307,7 @@ func (e entry) read(ctx context.Context, c *kube.Client) (*Revision, error) {
 		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", e.Namespace, e.Name, err)
 	}
 	r, err := decode(o)
-	switch {
-	case errors.Is(err, errForeign):
-		return nil, err
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", e.Namespace, e.Name, ErrUnreadable, err)
 	}
 	r.resource, r.object = e.Resource, o

@@ -148,9 +148,12 @@ func TestPassedOver(t *testing.T) {
 	for name, o := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, c := serve(t, o)
+			s, c := serve(t, o)
 			if r, err := Get(t.Context(), c, here, "arc"); !errors.Is(err, ErrNotFound) {
 				t.Errorf("Get: got %v, %v", r, err)
+			}
+			if inside := strings.HasSuffix(name, "body"); s.reads > 0 != inside {
+				t.Errorf("%d were read, though the outside says enough", s.reads)
 			}
 			if r, err := ByHookJob(t.Context(), c, here, "hook"); !errors.Is(err, ErrNotFound) {
 				t.Errorf("ByHookJob: got %v, %v", r, err)
@@ -333,8 +336,9 @@ func TestNotToBeRead(t *testing.T) {
 	}
 	s.fail = map[string]int{"secrets": http.StatusForbidden}
 	for name, err := range map[string]error{
-		"Each": Each(t.Context(), c, "ns", "", func(*Revision, error) {}),
-		"Edit": Edit(t.Context(), c, "ns", "a", add(t)),
+		"Each":      Each(t.Context(), c, "ns", "", func(*Revision, error) {}),
+		"Edit":      Edit(t.Context(), c, "ns", "a", add(t)),
+		"ByHookJob": func() error { _, err := ByHookJob(t.Context(), c, here, "hook"); return err }(),
 	} {
 		check(t, err, "listing secrets in namespace ns")
 		if errors.Is(err, ErrNotFound) {
@@ -395,12 +399,19 @@ func TestListsAreSelected(t *testing.T) {
 	if diff := cmp.Diff(want, slices.Compact(s.lists)); diff != "" || len(s.lists) != 8 {
 		t.Errorf("%d lists: %s", len(s.lists), diff)
 	}
-	s.lists = nil
+	s.lists, s.reads = nil, 0
 	if _, err := Get(t.Context(), c, here, "r1"); err != nil {
 		t.Error(err)
 	}
+	if s.reads != 1 {
+		t.Errorf("%d records were read for one release", s.reads)
+	}
+	// Who writes a selector into a name gets no other release.
+	if r, err := Get(t.Context(), c, here, "r1,team=a"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v, %v", r, err)
+	}
 	want = []string{"secrets ns name=r1,owner=helm type=helm.sh/release.v1", "configmaps ns name=r1,owner=helm "}
-	if diff := cmp.Diff(want, s.lists); diff != "" {
+	if diff := cmp.Diff(want, s.lists[:2]); diff != "" {
 		t.Error(diff)
 	}
 }
