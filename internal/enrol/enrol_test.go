@@ -113,7 +113,7 @@ func TestRender(t *testing.T) {
 		want   []string // arguments of the Job
 		err    string
 	}{
-		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup"}, ""},
+		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup", "--controller-namespace=systems"}, ""},
 		"one namespace": {"controller-watch.yaml", nil, []string{"--watch-namespace=runners"}, ""},
 		"a scale set": {
 			"scale-set.yaml",
