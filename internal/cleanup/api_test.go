@@ -79,6 +79,9 @@ func whole(objects ...*Object) (out []item) {
 		if o.Release.Name != "" {
 			it.annotations[arc.AnnotationReleaseName], it.annotations[arc.AnnotationReleaseNamespace] = o.Release.Name, o.Release.Namespace
 		}
+		if o.Keep {
+			it.annotations[resourcePolicy] = "keep"
+		}
 		if o.Owner != "" {
 			group := arc.Group
 			switch kind, _, _ := strings.Cut(string(o.Owner), " "); kind {
@@ -155,6 +158,13 @@ func (a *api) written() []string {
 	out := slices.Clone(a.writes)
 	slices.Sort(out)
 	return out
+}
+
+// inOrder are the writes as they came.
+func (a *api) inOrder() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.writes)
 }
 
 // served reports whether the API server knows the resource.

@@ -285,8 +285,7 @@ func (r *reading) prove() {
 			continue
 		}
 		g.Go(func() error {
-			record, err := release.Get(r.ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name)
-			if err == nil && slices.ContainsFunc(record.Objects, o.is) {
+			if release.Installs(r.ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, o.is) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.s.Proven[o.UID] = true

@@ -26,7 +26,7 @@ func nasty() []string {
 	}
 	var names []string
 	for _, name := range out {
-		if releaseName.MatchString(name) {
+		if IsReleaseName(name) {
 			names = append(names, name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,6 +47,23 @@ type Revision struct {
 	raw      []byte // the record's JSON
 }
 
+// Label returns what the first object of the manifest that has this label has for
+// it; "" if none has.
+func (r *Revision) Label(key string) string {
+	for document := range documents(r.Manifest) {
+		if !strings.Contains(document, key) {
+			continue
+		}
+		var o struct {
+			Metadata struct{ Labels map[string]string }
+		}
+		if (parse(head(document), &o) || parse(document, &o)) && o.Metadata.Labels[key] != "" {
+			return o.Metadata.Labels[key]
+		}
+	}
+	return ""
+}
+
 // Hook is one hook of a record. What is not read here is kept as it was.
 type Hook struct {
 	Name, Kind, Manifest string
@@ -75,26 +93,32 @@ func (u Unfit) Error() string { return u.Why + "; nothing was written" }
 // written.
 type NotEditable struct{ Record }
 
-func (n NotEditable) Error() string {
-	return fmt.Sprintf("release %s in namespace %s is %s (revision %d)%s; nothing was written", n.Name, n.Namespace, n.Status, n.Revision, n.why())
+func (n NotEditable) Error() string { return n.Why() + "; nothing was written" }
+
+// Why says what keeps the revision from being edited, and what helps.
+func (n NotEditable) Why() string {
+	because := n.because()
+	if because == "" {
+		return fmt.Sprintf("release %s in namespace %s is in the state %q (revision %d), which is not known", n.Name, n.Namespace, n.Status, n.Revision)
+	}
+	return fmt.Sprintf("release %s in namespace %s is %s (revision %d): %s", n.Name, n.Namespace, n.Status, n.Revision, because)
 }
 
-// why says what keeps the revision from being edited, and what helps.
-func (n NotEditable) why() string {
+func (n NotEditable) because() string {
 	helm := func(command string) string {
 		return "`" + shell.Command("helm", command, n.Name, "--namespace", n.Namespace) + "`"
 	}
 	switch n.Status {
 	case PendingInstall:
-		return ": Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("uninstall") + " and install it again"
+		return "Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("uninstall") + " and install it again"
 	case PendingUpgrade, PendingRollback:
-		return ": Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("rollback") + " ends that"
+		return "Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("rollback") + " ends that"
 	case Uninstalling:
-		return ": it is being uninstalled, with the hooks it has; " + helm("uninstall") + " goes on with that, and `arc-hookjob run` removes what it leaves of ARC"
+		return "it is being uninstalled, with the hooks it has; " + helm("uninstall") + " goes on with that, and `arc-hookjob run` removes what it leaves of ARC"
 	case Uninstalled:
-		return ": only its history is kept, and no hook of it will run; `arc-hookjob plan` shows what it has left of ARC"
+		return "only its history is kept, and no hook of it will run; `arc-hookjob plan` shows what it has left of ARC"
 	}
-	return ", a state that is not known"
+	return ""
 }
 
 // Edit replaces the hooks of a release's newest revision, and nothing else in

@@ -154,7 +154,7 @@ func TestEditWritesNothing(t *testing.T) {
 		"being rolled back":    {in("pending-rollback"), add(t), NotEditable{}, "release arc in namespace ns is pending-rollback" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
 		"being uninstalled":    {in("uninstalling"), add(t), NotEditable{}, "is uninstalling (revision 3): it is being uninstalled, with the hooks it has; `helm uninstall arc --namespace ns` goes on"},
 		"uninstalled":          {in("uninstalled"), add(t), NotEditable{}, "is uninstalled (revision 3): only its history is kept"},
-		"a state nobody knows": {in("paused"), add(t), NotEditable{}, "is paused (revision 3), a state that is not known; nothing was written"},
+		"a state nobody knows": {in("paused"), add(t), NotEditable{}, `is in the state "paused" (revision 3), which is not known; nothing was written`},
 		"unreadable":           {"no JSON", add(t), nil, "not in Helm's format"},
 		"too large": {record, func(_ *Revision) ([]Hook, bool, error) {
 			return []Hook{hookOf(t, `{"name": "`+noise(1<<20)+`"}`)}, true, nil

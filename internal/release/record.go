@@ -115,38 +115,51 @@ func Get(ctx context.Context, c *kube.Client, at Place, name string) (*Record, e
 // uninstalling either may be meant, which is ErrAmbiguous. The error wraps
 // ErrNotFound when there is none.
 func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*Record, error) {
-	all, err := histories(ctx, c, at.storage(), "")
+	all, err := WithHookJob(ctx, c, at, job)
 	if err != nil {
 		return nil, err
 	}
-	var found *Record
-	var uninstalling []string
-	for _, h := range all {
-		r, err := h.newest(ctx, c)
-		switch {
-		case isNone(err):
-			continue
-		case errors.Is(err, ErrUnreadable) && h[0].status != Uninstalling:
-			continue // Somebody else's, whose state must not block this uninstall.
-		case err != nil:
-			return nil, err
-		case r.Namespace != at.Namespace || !slices.Contains(r.HookJobs, job):
-			continue
-		}
+	var uninstalling []*Record
+	var names []string
+	for i, r := range all {
 		if r.Status == Uninstalling {
-			uninstalling = append(uninstalling, fmt.Sprintf("%s (%s)", r.Name, h[0].Target))
-		}
-		if found == nil || found.Status != Uninstalling && r.Status == Uninstalling {
-			found = &r.Record
+			uninstalling = append(uninstalling, &all[i])
+			names = append(names, fmt.Sprintf("%s (%s)", r.Name, r.Storage[len(r.Storage)-1]))
 		}
 	}
 	switch {
 	case len(uninstalling) > 1:
-		return nil, fmt.Errorf("%w: %s are being uninstalled in namespace %q, and each has a hook Job %q", ErrAmbiguous, strings.Join(uninstalling, " and "), at.Namespace, job)
-	case found == nil && at.storage() != at.Namespace:
+		return nil, fmt.Errorf("%w: %s are being uninstalled in namespace %q, and each has a hook Job %q", ErrAmbiguous, strings.Join(names, " and "), at.Namespace, job)
+	case len(uninstalling) == 1:
+		return uninstalling[0], nil
+	case len(all) > 0:
+		return &all[0], nil
+	case at.storage() != at.Namespace:
 		return nil, fmt.Errorf("%w: none in namespace %q, stored in namespace %q, has a hook Job %q", ErrNotFound, at.Namespace, at.storage(), job)
-	case found == nil:
-		return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, at.Namespace, job)
+	}
+	return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, at.Namespace, job)
+}
+
+// WithHookJob returns all releases whose newest revision has a hook Job of that
+// name. One that is being uninstalled and cannot be understood may be another, and
+// is an error; what else cannot be understood is somebody else's, and must not block
+// an uninstall.
+func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]Record, error) {
+	all, err := histories(ctx, c, at.storage(), "")
+	if err != nil {
+		return nil, err
+	}
+	var found []Record
+	for _, h := range all {
+		r, err := h.newest(ctx, c)
+		switch {
+		case isNone(err):
+		case errors.Is(err, ErrUnreadable) && h[0].status != Uninstalling:
+		case err != nil:
+			return nil, err
+		case r.Namespace == at.Namespace && slices.Contains(r.HookJobs, job):
+			found = append(found, r.Record)
+		}
 	}
 	return found, nil
 }
@@ -172,6 +185,24 @@ func All(ctx context.Context, c *kube.Client, namespace string) ([]Record, error
 	return records, nil
 }
 
+// Installs reports whether a record of the release can be read that has an object in
+// its manifest. It is for advice: a record that may not be read proves nothing.
+func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
+	for _, d := range storage {
+		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
+		if err != nil {
+			continue
+		}
+		for _, h := range all {
+			r, err := h.newest(ctx, c)
+			if err == nil && r.Namespace == at.Namespace && r.Status.Installed() && slices.ContainsFunc(r.Objects, is) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Each calls do for the newest revision of every release that is stored in a
 // namespace ("" is all of them), or of the one of that name, one after the other. A
 // record that cannot be read is given as an error; one that is gone by then is
@@ -192,12 +223,15 @@ func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*
 func isNone(err error) bool { return errors.Is(err, errForeign) || apierrors.IsNotFound(err) }
 
 // Helm stores a record in a Secret, or in a ConfigMap with HELM_DRIVER=configmap.
-var storage = []struct {
-	schema.GroupVersionResource
-	fields string
-}{
+var storage = []driver{
 	{schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, "type=" + secretType},
 	{schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, ""},
+}
+
+// driver is what Helm calls a way to store records.
+type driver struct {
+	schema.GroupVersionResource
+	fields string
 }
 
 // history is where Helm keeps a release: an entry for each revision, the newest
@@ -214,6 +248,10 @@ type entry struct {
 // histories finds the releases that are stored in a namespace ("" is all of them),
 // or the one of that name, by what Helm writes on the outside of a record.
 func histories(ctx context.Context, c *kube.Client, namespace, name string) ([]history, error) {
+	return historiesIn(ctx, c, storage, namespace, name)
+}
+
+func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespace, name string) ([]history, error) {
 	selector := labels.Set{"owner": "helm"}
 	if name != "" {
 		selector["name"] = name
