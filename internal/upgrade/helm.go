@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -280,6 +281,8 @@ func (h *Helm) runBoth(ctx context.Context, limit time.Duration, values []byte, 
 			err = context.Cause(ctx)
 		case within.Err() != nil:
 			err = fmt.Errorf("not over after %s", limit)
+		default:
+			err = cmp.Or(stdout.over, stderr.over, err)
 		}
 		return nil, nil, fmt.Errorf("helm %s: %w\n%s", what, err, bytes.TrimSpace(stderr.taken.Bytes()))
 	}
@@ -290,11 +293,15 @@ func (h *Helm) runBoth(ctx context.Context, limit time.Duration, values []byte, 
 const outputBytes = 64 << 20
 
 // limited takes no more than outputBytes.
-type limited struct{ taken bytes.Buffer }
+type limited struct {
+	taken bytes.Buffer
+	over  error
+}
 
 func (l *limited) Write(text []byte) (int, error) {
 	if l.taken.Len()+len(text) > outputBytes {
-		return 0, fmt.Errorf("it writes more than %d bytes", outputBytes)
+		l.over = fmt.Errorf("it writes more than %d bytes", outputBytes)
+		return 0, l.over
 	}
 	return l.taken.Write(text)
 }

@@ -327,7 +327,7 @@ func annotated(namespace, name string) map[string]any {
 // controllerAt is the Deployment of a controller called arc, of a release.
 func controllerAt(namespace, releaseNamespace, releaseName string, args ...string) kubeObject {
 	return kind("Deployment", namespace, "arc", kubeObject{
-		"labels":      map[string]any{"actions.github.com/controller-service-account-name": "arc"},
+		"labels":      map[string]any{"actions.github.com/controller-service-account-name": "arc", "app.kubernetes.io/part-of": "gha-rs-controller"},
 		"annotations": annotated(releaseNamespace, releaseName),
 		"spec": map[string]any{
 			"selector": map[string]any{"matchLabels": map[string]any{"app": "arc"}},
