@@ -215,13 +215,18 @@ func TestLookFails(t *testing.T) {
 func TestFound(t *testing.T) {
 	t.Parallel()
 	hooks := strings.Replace(ourHook, `[`, `[{"name":"theirs","kind":"Job","manifest":"kind: Job\nmetadata: {annotations: {helm.sh/hook: pre-delete}}"},{"name":"test","kind":"Pod","manifest":"kind: Pod\nmetadata: {annotations: {helm.sh/hook: test}}"},`, 1)
-	set := setAt("", "set", "a", "runners")
-	_, c := newAPI(t, setAt("a", "set", "a", "runners"), helmRecord{namespace: "a", name: "runners", revision: 3, driver: "configmap", objects: []kubeObject{set}, hooks: hooks}.object(t))
+	set, others := setAt("", "set", "a", "runners"), setAt("kube-system", "set", "a", "runners")
+	_, c := newAPI(t, setAt("a", "set", "a", "runners"), setAt("kube-system", "set", "kube-system", "x"), helmRecord{
+		namespace: "a", name: "runners", revision: 3, driver: "configmap", objects: []kubeObject{set, others, controllerAt("kube-system", "a", "runners")}, hooks: hooks,
+	}.object(t))
 	s, err := Look(t.Context(), c, "")
 	if err != nil || len(s.Found) != 1 {
 		t.Fatalf("%v, %v", seen(s), err)
 	}
 	f := s.Found[0]
+	if len(f.Controllers) > 0 || f.Controller || f.Mixed {
+		t.Errorf("a controller that does not run: %+v", f)
+	}
 	if f.Revision != 3 || f.Driver != "configmap" || string(f.Values) != `{"of":"the user"}` || f.Chart.Name != "scale-set" || f.HookErr != nil {
 		t.Errorf("%+v", f)
 	}
@@ -233,5 +238,28 @@ func TestFound(t *testing.T) {
 	}
 	if diff := cmp.Diff([]types.NamespacedName{{Namespace: "a", Name: "set"}}, f.Sets); diff != "" {
 		t.Errorf("sets (-want +got):\n%s", diff)
+	}
+}
+
+// Stopped in the middle, a release has records and no objects any more: the state knows
+// which it had.
+func TestFoundByTheState(t *testing.T) {
+	t.Parallel()
+	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
+	state.Releases[0].Controllers = []Controller{{Namespace: "control", Name: "arc", Watches: []string{"a", "b"}}}
+	state.Releases[1].Sets = []types.NamespacedName{{Namespace: "b", Name: "set"}}
+	_, c := newAPI(t, append(secretsOf(t, state),
+		helmRecord{namespace: "arc-systems", name: "arc", status: "uninstalling"}.object(t),
+		helmRecord{namespace: "a", name: "runners", objects: []kubeObject{setAt("b", "set", "", "")}}.object(t),
+		helmRecord{namespace: "c", name: "another"}.object(t))...)
+	s, err := Look(t.Context(), c, "arc-systems")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"set a/runners deployed", "controller arc-systems/arc uninstalling watches [a b]"}, seen(s)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"b"}, s.Found[0].namespaces()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
