@@ -98,7 +98,7 @@ type deployment struct {
 // controllers finds the Deployments that may be a controller and have a controller's
 // rights, which nobody can give who has not got them.
 func (l *looker) controllers() error {
-	seen, asked := map[types.NamespacedName]bool{}, map[string]bool{}
+	asked := map[string]bool{}
 	for _, selector := range arc.ControllerSelectors() {
 		options := metav1.ListOptions{LabelSelector: selector, Limit: 500}
 		for {
@@ -112,15 +112,15 @@ func (l *looker) controllers() error {
 			}
 			for _, item := range page.Items {
 				var d deployment
-				if runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &d) != nil {
-					continue
+				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &d); err != nil {
+					return fmt.Errorf("reading Deployment %s/%s: %w", item.GetNamespace(), item.GetName(), err)
 				}
 				o := object{NamespacedName: types.NamespacedName{Namespace: d.Metadata.Namespace, Name: d.Metadata.Name}, of: releaseOf(d.Metadata.Annotations)}
 				watches, is := arc.Controller(d.Metadata.Labels, d.Spec.Template.Spec.Containers)
-				if !is || seen[o.NamespacedName] {
+				if !is {
 					continue
 				}
-				seen[o.NamespacedName], o.watches = true, watches
+				o.watches = watches
 				user := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default"))
 				question := user + " " + strings.Join(watches, " ")
 				may, known := asked[question]

@@ -320,7 +320,7 @@ func TestCheck(t *testing.T) {
 		metadata(s)["labels"] = map[string]any{"app.kubernetes.io/version": "2"}
 		return s
 	}
-	objects := join(arcAt(t), runnersAt(t, "a"), crdObjects("Established"))
+	objects := join(arcAt(t), runnersAt(t), crdObjects("Established"))
 	single := controllerAt("arc-systems", "arc-systems", "arc", "--watch-single-namespace=a")
 	off := kind("ConfigMap", "arc-systems", cleanup.OffSwitch, nil)
 	other := controllerAt("team", "team", "other")
