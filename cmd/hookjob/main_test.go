@@ -415,11 +415,20 @@ func TestALongReportIsClipped(t *testing.T) {
 	}
 }
 
+// argoJob is the hook's Job as Argo CD makes it, since it needs no record.
+func argoJob(start any) map[string]any {
+	return map[string]any{
+		"metadata": map[string]any{
+			"name": "hook", "namespace": "systems", "uid": "uid-hook",
+			"annotations": map[string]string{"argocd.argoproj.io/tracking-id": "apps_arc:batch/Job:systems/hook"},
+		},
+		"status": map[string]any{"startTime": start},
+	}
+}
+
 func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	t.Parallel()
-	job := func(start string) *api {
-		return withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": start}})
-	}
+	job := func(start any) *api { return withCRDs().with(jobs+"hook", argoJob(start)) }
 	long := time.Now().Add(-time.Hour).Format(time.RFC3339)
 	tests := map[string]struct {
 		api  *api
@@ -428,10 +437,10 @@ func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	}{
 		"just now":          {job(time.Now().Format(time.RFC3339)), exitDone, false},
 		"an hour ago":       {job(long), exitOutOfTime, false},
-		"not known":         {withCRDs(), exitDone, true},
+		"not known":         {withCRDs(), exitRefused, true},
 		"not yet":           {job(""), exitDone, true},
-		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitDone, true},
-		"of the wrong type": {withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": 1}}), exitDone, true},
+		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitNotPermitted, true},
+		"of the wrong type": {job(1), exitDone, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -468,7 +477,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test.api.with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": time.Now().Format(time.RFC3339)}})
+			test.api.with(jobs+"hook", argoJob(time.Now().Format(time.RFC3339)))
 			got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--kubeconfig", test.api.kubeconfig(t))
 			if len(test.api.events) != 1 {
 				t.Fatalf("%d events:\n%s", len(test.api.events), got.stderr)

@@ -75,7 +75,8 @@ type Options struct {
 
 	// RequireUninstalling makes a release that is being uninstalled the
 	// condition of every write. The release is found by Job, the name of the
-	// hook's own Job, or by Release.
+	// hook's own Job, or by Release. Without it a Job has to have been made by Argo CD,
+	// which runs it at a deletion only, and keeps no record.
 	RequireUninstalling bool
 	Job, Release        string
 	// ReleaseNamespace is where the release is. Empty by hand.

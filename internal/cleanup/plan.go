@@ -363,9 +363,12 @@ func (p *planner) helpless(o *Object) string {
 }
 
 func (p *planner) refuse() {
-	if p.o.RequireUninstalling {
+	switch {
+	case p.o.RequireUninstalling:
 		p.refuseWithoutProof()
-	} else if p.o.Release != "" {
+	case p.o.Job != "":
+		p.refuseWithoutArgoCD()
+	case p.o.Release != "":
 		p.noteRelease()
 	}
 	for _, u := range p.s.Unknown {
@@ -425,6 +428,20 @@ func (p *planner) refuseWithoutProof() {
 			Do:      []string{shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace)},
 		})
 	}
+}
+
+// refuseWithoutArgoCD is for a hook that need not find a record: Argo CD keeps none.
+// Any other tool that makes an ordinary Job of the hook runs it at the installation.
+func (p *planner) refuseWithoutArgoCD() {
+	uninstalling := p.s.Record != nil && p.s.Record.Status == release.Uninstalling
+	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
+		return
+	}
+	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
+		Do:      []string{"where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`"},
+	})
 }
 
 // noteRelease says what Helm's record says of a release that was named by hand, where

@@ -530,3 +530,31 @@ func TestCommandsAreQuoted(t *testing.T) {
 		t.Errorf("named though nothing proves it: %+v", got)
 	}
 }
+
+// Without a record only Argo CD's own mark, on this very Job, says that it runs for a
+// deletion.
+func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		id   string
+		want Verdict
+	}{
+		"Argo CD":          {"apps_arc:batch/Job:systems/arc-arc-cleanup", Done},
+		"helm template":    {"", Refused},
+		"of another Job":   {"apps_arc:batch/Job:systems/other", Refused},
+		"of another place": {"apps_arc:batch/Job:team/arc-arc-cleanup", Refused},
+	} {
+		it := whole(obj("job systems/arc-arc-cleanup"))[0]
+		it.annotations[trackingID] = test.id
+		a, c := newAPI(t, stuck(it)...)
+		r := Run(t.Context(), c, graced(inArgo, ample), quiet)
+		if r.Verdict != test.want || test.want == Refused && len(a.written()) > 0 {
+			t.Errorf("%s: %s", name, r.Text(10))
+		}
+	}
+	a, c := newAPI(t, stuck()...)
+	a.fault = on(http.StatusForbidden, always, "GET job systems/arc-arc-cleanup")
+	if r := Run(t.Context(), c, graced(inArgo, ample), quiet); r.Verdict != NotPermitted || len(a.written()) > 0 {
+		t.Errorf("it may not be read: %s", r.Text(10))
+	}
+}
