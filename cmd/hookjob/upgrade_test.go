@@ -44,7 +44,7 @@ func withState(t *testing.T, ago time.Duration) (a *api, chart string) {
 func helmFor(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "helm")
-	text := "#!/bin/sh\ncase \"$1\" in\nversion) echo v4.3.1 ;;\nshow) printf 'name: gha-runner-scale-set-controller\\nversion: \"2\"\\nappVersion: \"2\"\\n' ;;\n*) echo \"would $1\" >&2; exit 1 ;;\nesac\n"
+	text := "#!/bin/sh\ncase \"$1\" in\nversion) echo v4.3.1 ;;\ntemplate) ;;\nshow) printf 'name: gha-runner-scale-set-controller\\nversion: \"2\"\\nappVersion: \"2\"\\n' ;;\n*) echo \"would $1\" >&2; exit 1 ;;\nesac\n"
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
