@@ -318,8 +318,8 @@ func TestUpgradeStops(t *testing.T) {
 			}
 			if major == 3 {
 				// Nobody's word is believed but the state's where the controller's release was.
-				if _, code := l.upgraded(major, nil, append(slices.Clone(charts[1:]), "--dry-run", "--namespace", runnerNamespace)...); code != 3 {
-					t.Errorf("with the state of somewhere else: exit code %d, want 3", code)
+				if out, code := l.upgraded(major, nil, append(slices.Clone(charts[1:]), "--dry-run", "--namespace", runnerNamespace)...); code != 1 || !strings.Contains(out, "the controller's release was in another namespace") {
+					t.Errorf("with the state of somewhere else: exit code %d, want 1", code)
 				}
 			}
 			_, byHand, found := strings.Cut(out, "do by hand what is left:\n\n")
@@ -376,10 +376,10 @@ func (l *lab) upgradeRefused(controller, scaleSet string) {
 		l.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"--yes needs --version or --chart":                                  nil,
-		"which deletes scale sets of another version":                       {"--chart", controller, "--scale-set-chart", other},
-		"was installed from the chart gha-runner-scale-set-controller, and": {"--chart", scaleSet, "--scale-set-chart", scaleSet},
-		"helm show chart": {"--chart", filepath.Join(l.TempDir(), "none"), "--scale-set-chart", scaleSet},
+		"--yes needs --version or --chart":                                    nil,
+		"which deletes scale sets of another version":                         {"--chart", controller, "--scale-set-chart", other},
+		`was installed from the chart "gha-runner-scale-set-controller", and`: {"--chart", scaleSet, "--scale-set-chart", scaleSet},
+		"reading the chart":                                                   {"--chart", filepath.Join(l.TempDir(), "none"), "--scale-set-chart", scaleSet},
 	} {
 		out, code := l.upgraded(3, nil, append(args, "--yes")...)
 		if code == 0 || !strings.Contains(out, want) || len(l.upgradeSecrets()) > 0 {
