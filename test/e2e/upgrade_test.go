@@ -861,3 +861,32 @@ func TestUpgradeWaysOut(t *testing.T) {
 	}
 	l.nothingLeft()
 }
+
+// TestUpgradeByHand: the commands for every step, from the first on, do the whole of it.
+func TestUpgradeByHand(t *testing.T) {
+	l := newLab(t)
+	controller, scaleSet := nextCharts(t)
+	l.install(4)
+	l.installScaleSet(4)
+	for name, namespace := range releaseNamespaces {
+		if _, code := l.hookjob("enrol", name, "--namespace", namespace); code != 0 {
+			t.Fatalf("enrol: exit code %d", code)
+		}
+	}
+	before := l.arcReleases(4)
+	runner := l.giveJob()
+	out, code := l.upgraded(4, nil, "--yes", "--grace", "5s", "--budget", "15s", "--chart", controller, "--scale-set-chart", scaleSet)
+	_, byHand, found := strings.Cut(out, "do by hand what is left:\n\n")
+	if code != 3 || !found || !strings.Contains(byHand, "--scale-sets uninstall") {
+		t.Fatalf("it was to wait for a job: exit code %d", code)
+	}
+	l.GitHub().SetMode(github.OK)
+	if err := l.KillPod(runnerNamespace, runner.GetName(), "runner"); err != nil {
+		t.Fatal(err)
+	}
+	l.shell(4, byHand)
+	l.isNext(4, before)
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft()
+}
