@@ -535,6 +535,7 @@ func (p *planner) refuseUnbuildable() {
 		Do: []string{
 			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
+			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
 			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
