@@ -193,6 +193,19 @@ func (o Options) readsCore(namespace string) bool {
 	return slices.Contains(in, namespace) || slices.Contains(in, "")
 }
 
+// reaching are the options for a release whose scale sets, by its record, are in other
+// namespaces than its own, as with namespaceOverride: that is where they are looked for.
+func (o Options) reaching(r identity.Release) Options {
+	if o.Scope == ScaleSet {
+		for _, set := range r.Sets {
+			if !o.readsCore(set.Namespace) {
+				o.RunnerNamespaces = append(slices.Clone(o.coreNamespaces()), set.Namespace)
+			}
+		}
+	}
+	return o
+}
+
 // foreground reports whether an object is deleted in the foreground: a listener
 // in a namespace where this uninstall may not read, of which nobody but the garbage
 // collector can say whether what it owned, Secrets with credentials among it, is gone.

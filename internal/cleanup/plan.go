@@ -179,6 +179,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
+	o = o.reaching(uninstalled(s, o))
 	p := &planner{
 		s: s, o: o, release: uninstalled(s, o), history: h, sets: map[identity.Set]bool{},
 		reinstalled: map[string]bool{}, existing: map[identity.Set]bool{}, left: map[identity.Set]bool{},
@@ -497,7 +498,8 @@ func (p *planner) refuseOutOfReach() {
 	}
 	outside := map[string]int{}
 	for _, o := range p.reachable(p.s.Custom) {
-		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !p.o.readsCore(ns) {
+		beside := o.Resource.Resource == arc.AutoscalingListeners && slices.Contains(p.o.controllerNamespaces(), o.Namespace)
+		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !beside && !p.o.readsCore(ns) {
 			outside[ns]++
 		}
 	}

@@ -130,7 +130,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	s := r.s
 	r.proof()
 	r.wait()
-	r.findSets()
+	r.o = o.reaching(uninstalled(s, o))
 	r.core()
 	r.wait()
 	for _, gvr := range arc.Resources() {
@@ -221,19 +221,6 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 
 // wait waits for what is being read.
 func (r *reading) wait() { r.readers.Wait() }
-
-// findSets takes the scale sets of the release from its record, and looks where they
-// are: with namespaceOverride that is not the release's namespace.
-func (r *reading) findSets() {
-	if r.o.Scope != ScaleSet {
-		return
-	}
-	for _, set := range uninstalled(r.s, r.o).Sets {
-		if !r.o.readsCore(set.Namespace) {
-			r.o.RunnerNamespaces = append(slices.Clone(r.o.coreNamespaces()), set.Namespace)
-		}
-	}
-}
 
 // core reads Pods, and the core objects which ARC protects or owns.
 func (r *reading) core() {

@@ -558,3 +558,12 @@ func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
 		t.Errorf("it may not be read: %s", r.Text(10))
 	}
 }
+
+// What a tenant wrote into an annotation is not obeyed by a terminal.
+func TestARegistrationIsShownAsItIs(t *testing.T) {
+	t.Parallel()
+	r := Registration{Object: obj("ars tenant/set"), Set: ScaleSetInfo{ID: "7", Name: "x\x1b[2J", URL: "https://github.com/acme"}}
+	if got := r.String(); strings.Contains(got, "\x1b") {
+		t.Errorf("%q", got)
+	}
+}

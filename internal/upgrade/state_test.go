@@ -382,7 +382,7 @@ func TestSaveAndForget(t *testing.T) {
 func TestForeignSecret(t *testing.T) {
 	t.Parallel()
 	theirs := unlabelled(secretOfOurs("a", map[string][]byte{"password": []byte("x")}), "app.kubernetes.io/name")
-	a, c := newAPI(t, join(arcAt(t), runnersAt(t, "a"), []kubeObject{theirs})...)
+	a, c := newAPI(t, join(arcAt(t), runnersAt(t), []kubeObject{theirs})...)
 	s, err := Look(t.Context(), c, "")
 	if err != nil {
 		t.Fatal(err)

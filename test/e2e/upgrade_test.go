@@ -820,3 +820,44 @@ func TestUpgradePostRenderer(t *testing.T) {
 	}
 	l.nothingLeft()
 }
+
+// TestUpgradeWaysOut: what stands in the way is named with commands, and these help.
+func TestUpgradeWaysOut(t *testing.T) {
+	l := newLab(t)
+	controller, scaleSet := nextCharts(t)
+	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
+	l.install(3)
+	l.installScaleSet(3)
+	broken := filepath.Join(l.TempDir(), "renderer")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\ncat\nprintf -- '---\\napiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: NO_NAME}\\n'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.helm(3, "upgrade", "runners", built.ARCChart(product.ScaleSetChart), "--namespace", runnerNamespace, "--reuse-values", "--post-renderer", broken); err == nil {
+		t.Fatal("the upgrade was to fail")
+	}
+	theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "arc-cleanup-upgrade"}, StringData: map[string]string{"password": "x"}}
+	if _, err := l.client.CoreV1().Secrets(controllerNamespace).Create(l.ctx, theirs, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	out, code := l.upgraded(3, nil, append(charts, "--yes")...)
+	var commands []string
+	for line := range strings.Lines(out) {
+		if command, is := strings.CutPrefix(line, "    "); is {
+			commands = append(commands, strings.TrimSpace(command))
+		}
+	}
+	want := []string{"helm rollback runners --namespace " + runnerNamespace, "kubectl delete secret arc-cleanup-upgrade --namespace " + controllerNamespace}
+	if diff := cmp.Diff(want, commands); diff != "" || code != 3 {
+		t.Fatalf("exit code %d, want 3; commands (-want +got):\n%s", code, diff)
+	}
+	l.shell(3, strings.Join(commands, "\n"))
+	if _, code := l.upgraded(3, nil, append(charts, "--dry-run")...); code != 0 {
+		t.Errorf("after the commands: exit code %d", code)
+	}
+	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("the rest: exit code %d", code)
+	}
+	l.nothingLeft()
+}
