@@ -535,10 +535,11 @@ func (p *planner) refuseUnbuildable() {
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
 		Do: []string{
-			"a stand-in for the CRD lets Helm finish:",
+			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
+			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
-			shell.Command("kubectl", "delete", "crd", lastCRD),
+			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
 	})
 }
@@ -553,10 +554,16 @@ func (p *planner) liveScaleSet(o *Object) Refusal {
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("scale set %s in namespace %s is still installed (runners: %d, busy: %d)", o.Name, o.Namespace, runners.Current, runners.Running),
-		Do:      []string{shell.Command("kubectl", "delete", "autoscalingrunnerset", o.Name, "--namespace", o.Namespace)},
+		Do:      []string{deletion("autoscalingrunnerset", o.Name, o.Namespace)},
 	}
 	p.byRelease(o, &r)
 	return r
+}
+
+// deletion is the command with which a person deletes an object. It does not wait:
+// where no controller lives to clear its finalizers, it would for ever.
+func deletion(kind, name, namespace string) string {
+	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }
 
 // byRelease has a refusal name the Helm release of an object that is still installed,
@@ -936,7 +943,8 @@ func busyRefusal(j Job) Refusal {
 		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
 	}
 	if j.Alone {
-		r.Do = append(r.Do, "it does not end with its job; once it has none: "+shell.Command("kubectl", "delete", "runner."+arc.LegacyGroup, j.Pod.Name, "--namespace", j.Pod.Namespace))
+		// The Pod too: where no controller ends it, it would look busy the next time.
+		r.Do = append(r.Do, "it does not end with its job; once it has none: "+deletion("runner."+arc.LegacyGroup+",pod", j.Pod.Name, j.Pod.Namespace))
 	}
 	return r
 }
