@@ -58,6 +58,11 @@ func TestWrongUsage(t *testing.T) {
 		"two names of the release":      {[]string{"plan", "--release-namespace", "ns", "--job", "j", "--release", "r"}, "", "--job and --release both name the release; give one"},
 		"proof of what":                 {[]string{"plan", "--require-uninstalling"}, "", "--require-uninstalling needs --job or --release"},
 		"which scale set":               {[]string{"plan", "--scope", "scale-set", "--release-namespace", "ns"}, "", "needs --job, --release or --scale-set, to know which"},
+		"a record of what":              {[]string{"plan", "--storage-namespace", "flux-system"}, "", "--storage-namespace needs --job or --release"},
+		"a scale set of many parts":     {[]string{"plan", "--scale-set", "a/b/c"}, "", `--scale-set "a/b/c": want a name, or a namespace and a name`},
+		"a scale set of no namespace":   {[]string{"plan", "--scale-set", "/b"}, "", `--scale-set "/b": want a name`},
+		"a scale set without a name":    {[]string{"plan", "--scale-set", "a/"}, "", `--scale-set "a/": want a name`},
+		"runners left to what goes":     {[]string{"plan", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, "", "--busy-runners leave does not go with --scope controller in a hook"},
 		"no grace":                      {[]string{"plan", "--grace", "0s"}, "", "--grace 0s: must be more than 0"},
 		"no budget":                     {[]string{"run", "--yes", "--budget", "-1s"}, "", "--budget -1s: must be more than 0"},
 		"an output that is none":        {[]string{"plan", "--output", "yaml"}, "", `"-o, --output" flag: must be table or json`},
@@ -133,6 +138,19 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 		})},
 		"a scale set alone is in the release's namespace": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
 			o.Scope, o.ReleaseNamespace, o.Sets = cleanup.ScaleSet, "ns", []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "ns", Name: "b"}}
+		})},
+		"a record elsewhere, of a release": {[]string{"--release", "r", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *cleanup.Options) {
+			o.Release, o.ReleaseNamespace, o.StorageNamespace = "r", "ns", "flux"
+		})},
+		"a record elsewhere, of a hook": {[]string{"--job", "j", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *cleanup.Options) {
+			o.Job, o.ReleaseNamespace, o.StorageNamespace, o.RequireUninstalling = "j", "ns", "flux", true
+		})},
+		"the scale sets of a release": {[]string{"--scope", "scale-set", "--release", "r", "--release-namespace", "ns"}, nil, change(func(o *cleanup.Options) {
+			o.Scope, o.Release, o.ReleaseNamespace = cleanup.ScaleSet, "r", "ns"
+		})},
+		"by hand, runners may be left to a controller": {[]string{"--busy-runners", "leave"}, nil, change(func(o *cleanup.Options) { o.BusyRunners = cleanup.LeaveBusy })},
+		"in the hook of a scale set, too": {[]string{"--scope", "scale-set", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, nil, change(func(o *cleanup.Options) {
+			o.Scope, o.Job, o.ReleaseNamespace, o.RequireUninstalling, o.BusyRunners = cleanup.ScaleSet, "j", "ns", true, cleanup.LeaveBusy
 		})},
 		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *cleanup.Options) {
 			o.ScaleSets, o.BusyRunners = cleanup.DeleteScaleSets, cleanup.ForceBusy
@@ -212,6 +230,21 @@ func TestPlanIsPrinted(t *testing.T) {
 
 	got = command(t.Context(), nil, "plan", "--watch-namespace", "other", "--kubeconfig", mixed().kubeconfig(t), "-o", "json")
 	golden(t, "plan-kept.json", got.stdout)
+}
+
+func TestNotesArePrintedBeforeThePlan(t *testing.T) {
+	for name, test := range map[string]struct {
+		plan cleanup.Plan
+		want string
+	}{
+		"a note":  {cleanup.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
+		"nothing": {cleanup.Plan{}, "Nothing to do.\n"},
+	} {
+		var out strings.Builder
+		if printPlan(&out, &test.plan); out.String() != test.want {
+			t.Errorf("%s: %q", name, out.String())
+		}
+	}
 }
 
 func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
@@ -415,11 +448,20 @@ func TestALongReportIsClipped(t *testing.T) {
 	}
 }
 
+// argoJob is the hook's Job as Argo CD makes it, since it needs no record.
+func argoJob(start any) map[string]any {
+	return map[string]any{
+		"metadata": map[string]any{
+			"name": "hook", "namespace": "systems", "uid": "uid-hook",
+			"annotations": map[string]string{"argocd.argoproj.io/tracking-id": "apps_arc:batch/Job:systems/hook"},
+		},
+		"status": map[string]any{"startTime": start},
+	}
+}
+
 func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	t.Parallel()
-	job := func(start string) *api {
-		return withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": start}})
-	}
+	job := func(start any) *api { return withCRDs().with(jobs+"hook", argoJob(start)) }
 	long := time.Now().Add(-time.Hour).Format(time.RFC3339)
 	tests := map[string]struct {
 		api  *api
@@ -428,10 +470,10 @@ func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	}{
 		"just now":          {job(time.Now().Format(time.RFC3339)), exitDone, false},
 		"an hour ago":       {job(long), exitOutOfTime, false},
-		"not known":         {withCRDs(), exitDone, true},
+		"not known":         {withCRDs(), exitRefused, true},
 		"not yet":           {job(""), exitDone, true},
-		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitDone, true},
-		"of the wrong type": {withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": 1}}), exitDone, true},
+		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitNotPermitted, true},
+		"of the wrong type": {job(1), exitDone, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -468,7 +510,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test.api.with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": time.Now().Format(time.RFC3339)}})
+			test.api.with(jobs+"hook", argoJob(time.Now().Format(time.RFC3339)))
 			got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--kubeconfig", test.api.kubeconfig(t))
 			if len(test.api.events) != 1 {
 				t.Fatalf("%d events:\n%s", len(test.api.events), got.stderr)

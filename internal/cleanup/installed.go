@@ -180,7 +180,7 @@ func (p *planner) refuseUninstall() {
 		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inRelease(o) && o.Release.Name != "" && !known[o.Release] {
 			r := p.liveScaleSet(o)
 			r.Message += ", and Helm has no record of the release that it names"
-			r.Do = []string{shell.Command("kubectl", "delete", "autoscalingrunnerset", o.Name, "--namespace", o.Namespace)}
+			r.Do = []string{deletion("autoscalingrunnerset", o.Name, o.Namespace)}
 			p.plan.Refusals = append(p.plan.Refusals, r)
 		}
 	}

@@ -77,7 +77,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",
-				"  kubectl delete autoscalingrunnerset set --namespace runners", "release: release ars runners/set",
+				"  kubectl delete autoscalingrunnerset set --namespace runners --wait=false", "release: release ars runners/set",
 			},
 		},
 		"Helm need not know of what is being deleted, its own release's, no set, or nobody's release": {

@@ -21,7 +21,7 @@ var short = map[string]schema.GroupVersionResource{
 	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
 	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
 	"vwc": validatingResource, "mwc": mutatingResource, "apiservice": apiServiceResource, "svc": serviceResource, "eps": endpointSliceResource,
-	"configmap": {Version: "v1", Resource: "configmaps"},
+	"configmap": {Version: "v1", Resource: "configmaps"}, "job": jobResource,
 }
 
 func shortOf(gvr schema.GroupVersionResource) string {

@@ -75,7 +75,8 @@ type Options struct {
 
 	// RequireUninstalling makes a release that is being uninstalled the
 	// condition of every write. The release is found by Job, the name of the
-	// hook's own Job, or by Release.
+	// hook's own Job, or by Release. Without it a Job has to have been made by Argo CD,
+	// which runs it at a deletion only, and keeps no record.
 	RequireUninstalling bool
 	Job, Release        string
 	// ReleaseNamespace is where the release is. Empty by hand.
@@ -190,6 +191,19 @@ func (o Options) coreNamespaces() []string {
 func (o Options) readsCore(namespace string) bool {
 	in := o.coreNamespaces()
 	return slices.Contains(in, namespace) || slices.Contains(in, "")
+}
+
+// reaching are the options for a release whose scale sets, by its record, are in other
+// namespaces than its own, as with namespaceOverride: that is where they are looked for.
+func (o Options) reaching(r identity.Release) Options {
+	if o.Scope == ScaleSet {
+		for _, set := range r.Sets {
+			if !o.readsCore(set.Namespace) {
+				o.RunnerNamespaces = append(slices.Clone(o.coreNamespaces()), set.Namespace)
+			}
+		}
+	}
+	return o
 }
 
 // foreground reports whether an object is deleted in the foreground: a listener

@@ -179,6 +179,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
+	o = o.reaching(uninstalled(s, o))
 	p := &planner{
 		s: s, o: o, release: uninstalled(s, o), history: h, sets: map[identity.Set]bool{},
 		reinstalled: map[string]bool{}, existing: map[identity.Set]bool{}, left: map[identity.Set]bool{},
@@ -363,9 +364,12 @@ func (p *planner) helpless(o *Object) string {
 }
 
 func (p *planner) refuse() {
-	if p.o.RequireUninstalling {
+	switch {
+	case p.o.RequireUninstalling:
 		p.refuseWithoutProof()
-	} else if p.o.Release != "" {
+	case p.o.Job != "":
+		p.refuseWithoutArgoCD()
+	case p.o.Release != "":
 		p.noteRelease()
 	}
 	for _, u := range p.s.Unknown {
@@ -427,6 +431,20 @@ func (p *planner) refuseWithoutProof() {
 	}
 }
 
+// refuseWithoutArgoCD is for a hook that need not find a record: Argo CD keeps none.
+// Any other tool that makes an ordinary Job of the hook runs it at the installation.
+func (p *planner) refuseWithoutArgoCD() {
+	uninstalling := p.s.Record != nil && p.s.Record.Status == release.Uninstalling
+	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
+		return
+	}
+	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
+		Do:      []string{"where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`"},
+	})
+}
+
 // noteRelease says what Helm's record says of a release that was named by hand, where
 // that is not what it says during an uninstall.
 func (p *planner) noteRelease() {
@@ -480,7 +498,8 @@ func (p *planner) refuseOutOfReach() {
 	}
 	outside := map[string]int{}
 	for _, o := range p.reachable(p.s.Custom) {
-		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !p.o.readsCore(ns) {
+		beside := o.Resource.Resource == arc.AutoscalingListeners && slices.Contains(p.o.controllerNamespaces(), o.Namespace)
+		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !beside && !p.o.readsCore(ns) {
 			outside[ns]++
 		}
 	}
@@ -516,10 +535,11 @@ func (p *planner) refuseUnbuildable() {
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
 		Do: []string{
-			"a stand-in for the CRD lets Helm finish:",
+			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
+			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
-			shell.Command("kubectl", "delete", "crd", lastCRD),
+			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
 	})
 }
@@ -534,10 +554,16 @@ func (p *planner) liveScaleSet(o *Object) Refusal {
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("scale set %s in namespace %s is still installed (runners: %d, busy: %d)", o.Name, o.Namespace, runners.Current, runners.Running),
-		Do:      []string{shell.Command("kubectl", "delete", "autoscalingrunnerset", o.Name, "--namespace", o.Namespace)},
+		Do:      []string{deletion("autoscalingrunnerset", o.Name, o.Namespace)},
 	}
 	p.byRelease(o, &r)
 	return r
+}
+
+// deletion is the command with which a person deletes an object. It does not wait:
+// where no controller lives to clear its finalizers, it would for ever.
+func deletion(kind, name, namespace string) string {
+	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }
 
 // byRelease has a refusal name the Helm release of an object that is still installed,
@@ -917,7 +943,8 @@ func busyRefusal(j Job) Refusal {
 		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
 	}
 	if j.Alone {
-		r.Do = append(r.Do, "it does not end with its job; once it has none: "+shell.Command("kubectl", "delete", "runner."+arc.LegacyGroup, j.Pod.Name, "--namespace", j.Pod.Namespace))
+		// The Pod too: where no controller ends it, it would look busy the next time.
+		r.Do = append(r.Do, "it does not end with its job; once it has none: "+deletion("runner."+arc.LegacyGroup+",pod", j.Pod.Name, j.Pod.Namespace))
 	}
 	return r
 }

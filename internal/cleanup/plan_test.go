@@ -78,7 +78,7 @@ func TestPlanRefuses(t *testing.T) {
 			asHook, Over,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset set --namespace runners",
+				"  kubectl delete autoscalingrunnerset set --namespace runners --wait=false",
 				"release: release ars runners/set",
 			},
 		},
@@ -87,7 +87,7 @@ func TestPlanRefuses(t *testing.T) {
 			asHook, Over,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset set --namespace runners",
+				"  kubectl delete autoscalingrunnerset set --namespace runners --wait=false",
 				"release: release ars runners/set",
 			},
 		},
@@ -125,17 +125,35 @@ func TestPlanRefuses(t *testing.T) {
 				"not-permitted: could not read secrets: secrets is forbidden: User cannot list",
 				"  grant the right named above; nothing is taken for absent that could not be read",
 				"refused: scale set one in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset one --namespace runners",
+				"  kubectl delete autoscalingrunnerset one --namespace runners --wait=false",
 				"refused: scale set two in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset two --namespace runners",
+				"  kubectl delete autoscalingrunnerset two --namespace runners --wait=false",
 				"release: release ars runners/one, release ars runners/two",
 			},
 		},
 
-		"nothing when a set is on its way out":         {Survey{Record: uninstalling(), Custom: set(deleting)}, asHook, Over, []string{"release: release ars runners/set"}},
-		"nothing when a set is of the release":         {Survey{Record: uninstalling(), Custom: set(by("systems/arc"))}, asHook, Over, []string{"release: release ars runners/set"}},
-		"nothing for want of proof when none is asked": {Survey{ProofErr: errors.New("none")}, inArgo, Fresh, nil},
-		"nothing when the status is not asked":         {Survey{Record: deployed}, inArgo, Fresh, nil},
+		"nothing when a set is on its way out": {Survey{Record: uninstalling(), Custom: set(deleting)}, asHook, Over, []string{"release: release ars runners/set"}},
+		"nothing when a set is of the release": {Survey{Record: uninstalling(), Custom: set(by("systems/arc"))}, asHook, Over, []string{"release: release ars runners/set"}},
+		"nobody's Job": {
+			Survey{ProofErr: errors.New("none"), CRDs: crdObjects()},
+			inArgo, Fresh,
+			[]string{
+				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
+				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
+				"crds: " + allCRDs,
+			},
+		},
+		"the Job of a release that is deployed": {
+			Survey{Record: deployed},
+			inArgo, Fresh,
+			[]string{
+				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
+				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
+			},
+		},
+		"nothing when Helm says it itself":             {Survey{Record: uninstalling()}, inArgo, Fresh, nil},
+		"nothing for want of proof when none is asked": {Survey{ProofErr: errors.New("none"), ByArgoCD: true}, inArgo, Fresh, nil},
+		"nothing when the status is not asked":         {Survey{Record: deployed, ByArgoCD: true}, inArgo, Fresh, nil},
 		// A release of that name elsewhere is another release.
 		"a live set of a namesake": {Survey{Record: uninstalling(), Custom: set(by("runners/arc")), Proven: proven}, asHook, Over, []string{
 			"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release arc",
@@ -237,10 +255,10 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 		},
 
 		"without a record, the controller beside the hook is ours": {
-			Survey{Controllers: []ARC{ctrl("systems/arc", "")}, CRDs: crdObjects()}, inArgo, Fresh, []string{"crds: " + allCRDs},
+			Survey{ByArgoCD: true, Controllers: []ARC{ctrl("systems/arc", "")}, CRDs: crdObjects()}, inArgo, Fresh, []string{"crds: " + allCRDs},
 		},
 		"and one elsewhere is not": {
-			Survey{Controllers: other(""), CRDs: crdObjects()}, inArgo, Fresh, []string{"keep: the controller team/other uses them"},
+			Survey{ByArgoCD: true, Controllers: other(""), CRDs: crdObjects()}, inArgo, Fresh, []string{"keep: the controller team/other uses them"},
 		},
 		"nor one beside it which watches another namespace": {
 			Survey{Controllers: []ARC{ctrl("systems/arc", "runners"), ctrl("systems/b", "theirs")}, CRDs: crdObjects()},
@@ -473,6 +491,8 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	recorded.Record = &known
 	replaced := Survey{Record: &known, Custom: append(slices.Clone(left.Custom), obj("ars runners/set", by("runners/theirs")))}
 
+	argo := noRecord
+	argo.ByArgoCD = true
 	tests := map[string]planTest{
 		"only what the release installed": {all, ofSet, Over, ofMine},
 		"or what is named": {noRecord, named1("set"), Over, []string{
@@ -485,7 +505,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 			noRecord, Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}, Over, ofMine,
 		},
 		"nothing of a release that is not known": {
-			noRecord, Options{Scope: ScaleSet, Job: "hook", ReleaseNamespace: "runners"}, Over, nil,
+			argo, Options{Scope: ScaleSet, Job: "hook", ReleaseNamespace: "runners"}, Over, nil,
 		},
 		"proof is asked for": {noRecord, ofSet, Over, []string{
 			"refused: no proof that anything is being uninstalled: no Helm release found",

@@ -141,6 +141,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
 		r.options.Sets = scaleSets(s, r.options)
+		r.options = r.options.reaching(uninstalled(s, r.options))
 		p := NewPlan(s, r.options, r.history)
 		if p.Off {
 			return Off

@@ -30,6 +30,7 @@ var (
 	namespaceResource  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
+	jobResource            = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	roleResource           = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
 	roleBindingResource    = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
 	serviceAccountResource = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
@@ -77,6 +78,8 @@ type Survey struct {
 	Record *release.Record
 	// ProofErr says why Record is missing though it was asked for.
 	ProofErr error
+	// ByArgoCD says that Argo CD has made the hook's Job.
+	ByArgoCD bool
 
 	CRDs         []*Object
 	Custom       []*Object // ARC's custom resources, children before parents
@@ -127,7 +130,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	s := r.s
 	r.proof()
 	r.wait()
-	r.findSets()
+	r.o = o.reaching(uninstalled(s, o))
 	r.core()
 	r.wait()
 	for _, gvr := range arc.Resources() {
@@ -219,19 +222,6 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 // wait waits for what is being read.
 func (r *reading) wait() { r.readers.Wait() }
 
-// findSets takes the scale sets of the release from its record, and looks where they
-// are: with namespaceOverride that is not the release's namespace.
-func (r *reading) findSets() {
-	if r.o.Scope != ScaleSet {
-		return
-	}
-	for _, set := range uninstalled(r.s, r.o).Sets {
-		if !r.o.readsCore(set.Namespace) {
-			r.o.RunnerNamespaces = append(slices.Clone(r.o.coreNamespaces()), set.Namespace)
-		}
-	}
-}
-
 // core reads Pods, and the core objects which ARC protects or owns.
 func (r *reading) core() {
 	each := func(what string, gvr schema.GroupVersionResource, namespace string, see func(*Object, *metav1.PartialObjectMetadata)) {
@@ -309,6 +299,13 @@ func (r *reading) proof() {
 		r.read("the off switch", func(add func(func())) error {
 			off, err := switchedOff(r.ctx, r.c, r.o.ReleaseNamespace)
 			add(func() { r.s.Off = off })
+			return err
+		})
+	}
+	if r.o.Job != "" && !r.o.RequireUninstalling {
+		r.read("the hook's Job", func(add func(func())) error {
+			byArgoCD, err := madeByArgoCD(r.ctx, r.c, r.o.ReleaseNamespace, r.o.Job)
+			add(func() { r.s.ByArgoCD = byArgoCD })
 			return err
 		})
 	}
@@ -445,6 +442,30 @@ func (s *Survey) order() {
 		return cmp.Or(cmp.Compare(a.Resource.Resource, b.Resource.Resource), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(s.Unknown, func(a, b Unknown) int { return cmp.Compare(a.What, b.What) })
+}
+
+// trackingID is the annotation that Argo CD puts on everything it renders, hooks
+// among it: APPLICATION:GROUP/KIND:NAMESPACE/NAME (argoproj/argo-cd v3.3.0
+// util/argo/resource_tracking.go; by annotation is the default since 3.0). A
+// pre-delete hook it creates when the Application is being deleted, and never else
+// (controller/hook.go, executeHooks). Tools that make ordinary objects of a chart
+// leave no such mark.
+const trackingID = "argocd.argoproj.io/tracking-id"
+
+// madeByArgoCD reports whether Argo CD has made a Job.
+func madeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (bool, error) {
+	var m *metav1.PartialObjectMetadata
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		m, err = c.Metadata.Resource(jobResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading Job %s/%s: %w", namespace, name, err)
+	}
+	return strings.HasSuffix(m.Annotations[trackingID], fmt.Sprintf(":batch/Job:%s/%s", namespace, name)), nil
 }
 
 func findRecord(ctx context.Context, c *kube.Client, o Options) (*release.Record, error) {

@@ -310,7 +310,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	a, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "helm uninstall arc --namespace systems --no-hooks") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -528,5 +528,42 @@ func TestCommandsAreQuoted(t *testing.T) {
 	s.Proven = nil
 	if got := NewPlan(s, byHand, History{}).Refusals[0]; strings.Contains(got.Message+got.Do[0], "curl") {
 		t.Errorf("named though nothing proves it: %+v", got)
+	}
+}
+
+// Without a record only Argo CD's own mark, on this very Job, says that it runs for a
+// deletion.
+func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		id   string
+		want Verdict
+	}{
+		"Argo CD":          {"apps_arc:batch/Job:systems/arc-arc-cleanup", Done},
+		"helm template":    {"", Refused},
+		"of another Job":   {"apps_arc:batch/Job:systems/other", Refused},
+		"of another place": {"apps_arc:batch/Job:team/arc-arc-cleanup", Refused},
+	} {
+		it := whole(obj("job systems/arc-arc-cleanup"))[0]
+		it.annotations[trackingID] = test.id
+		a, c := newAPI(t, stuck(it)...)
+		r := Run(t.Context(), c, graced(inArgo, ample), quiet)
+		if r.Verdict != test.want || test.want == Refused && len(a.written()) > 0 {
+			t.Errorf("%s: %s", name, r.Text(10))
+		}
+	}
+	a, c := newAPI(t, stuck()...)
+	a.fault = on(http.StatusForbidden, always, "GET job systems/arc-arc-cleanup")
+	if r := Run(t.Context(), c, graced(inArgo, ample), quiet); r.Verdict != NotPermitted || len(a.written()) > 0 {
+		t.Errorf("it may not be read: %s", r.Text(10))
+	}
+}
+
+// What a tenant wrote into an annotation is not obeyed by a terminal.
+func TestARegistrationIsShownAsItIs(t *testing.T) {
+	t.Parallel()
+	r := Registration{Object: obj("ars tenant/set"), Set: ScaleSetInfo{ID: "7", Name: "x\x1b[2J", URL: "https://github.com/acme"}}
+	if got := r.String(); strings.Contains(got, "\x1b") {
+		t.Errorf("%q", got)
 	}
 }

@@ -108,7 +108,7 @@ func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) 
 	if a == nil {
 		return nil, release.Unfit{Why: fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace)}
 	}
-	hooks, err := hook.Render(hook.Release{Name: r.Name, Namespace: r.Namespace}, hook.Merge(a.Values, values))
+	hooks, err := hook.Render(hook.Release{Name: r.Name, Namespace: r.Namespace}, hook.Merge(a.In(r.Namespace), values))
 	if err != nil {
 		return nil, err
 	}

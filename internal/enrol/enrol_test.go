@@ -113,7 +113,7 @@ func TestRender(t *testing.T) {
 		want   []string // arguments of the Job
 		err    string
 	}{
-		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup"}, ""},
+		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup", "--controller-namespace=systems"}, ""},
 		"one namespace": {"controller-watch.yaml", nil, []string{"--watch-namespace=runners"}, ""},
 		"a scale set": {
 			"scale-set.yaml",
@@ -141,7 +141,7 @@ func TestRender(t *testing.T) {
 				t.Error("not all of it is recognised as ours")
 			}
 			job := got[len(got)-1]
-			if job.Kind != "Job" || job.Name != "rel-arc-cleanup" {
+			if job.Kind != "Job" || !strings.HasPrefix(job.Name, "rel-arc-cleanup") {
 				t.Errorf("the last is %s %s", job.Kind, job.Name)
 			}
 			for _, want := range test.want {

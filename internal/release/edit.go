@@ -163,7 +163,7 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (foun
 		n++
 		found, failed = r, cmp.Or(failed, err)
 	})
-	if err = cmp.Or(err, failed); err != nil {
+	if err := cmp.Or(err, failed); err != nil {
 		return nil, err
 	}
 	switch {

@@ -164,27 +164,6 @@ func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]R
 	return found, nil
 }
 
-// All returns the newest revision of every release that is stored in a namespace
-// (anywhere for ""). One that cannot be understood is passed over: whoever may write
-// there must not keep others from their uninstall.
-func All(ctx context.Context, c *kube.Client, namespace string) ([]Record, error) {
-	var records []Record
-	var failed error
-	err := Each(ctx, c, namespace, "", func(r *Revision, err error) {
-		switch {
-		case errors.Is(err, ErrUnreadable):
-		case err != nil:
-			failed = cmp.Or(failed, err)
-		default:
-			records = append(records, r.Record)
-		}
-	})
-	if err = cmp.Or(err, failed); err != nil {
-		return nil, err
-	}
-	return records, nil
-}
-
 // Installs reports whether a record of the release can be read that has an object in
 // its manifest. It is for advice: a record that may not be read proves nothing.
 func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
@@ -328,10 +307,7 @@ func (e entry) read(ctx context.Context, c *kube.Client) (*Revision, error) {
 		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", e.Namespace, e.Name, err)
 	}
 	r, err := decode(o)
-	switch {
-	case errors.Is(err, errForeign):
-		return nil, err
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", e.Namespace, e.Name, ErrUnreadable, err)
 	}
 	r.resource, r.object = e.Resource, o

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	helm "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
 const manifest = `---
@@ -39,6 +41,17 @@ func revision(name string, version int, status helm.Status, jobs ...string) *hel
 		r.Hooks = append(r.Hooks, &helm.Hook{Name: j, Kind: "Job"})
 	}
 	return r
+}
+
+// all collects what Each gives.
+func all(t *testing.T, c *kube.Client, namespace string) (records []Record, failed error) {
+	t.Helper()
+	err := Each(t.Context(), c, namespace, "", func(r *Revision, err error) {
+		if failed = errors.Join(failed, err); err == nil {
+			records = append(records, r.Record)
+		}
+	})
+	return records, errors.Join(err, failed)
 }
 
 var here = Place{Namespace: "ns"}
@@ -78,7 +91,8 @@ func TestGet(t *testing.T) {
 		"cut short":                  {holds(packed(configMap(deployed))[:64]), nil, nil, "unexpected EOF"},
 		"not JSON":                   {objects{secret(deployed, holding("kind: x"))}, nil, nil, "invalid character"},
 		"empty":                      {holds(""), nil, nil, "unexpected end of JSON"},
-		"data of the wrong type":     {objects{configMap(deployed, func(o *unstructured.Unstructured) { o.Object["data"] = "x" })}, nil, nil, "not in Helm's format"},
+		"data of the wrong type":     {objects{configMap(deployed, func(o *unstructured.Unstructured) { o.Object["data"] = "x" })}, nil, nil, "accessor error"},
+		"no hooks, said so":          {objects{secret(deployed, holding(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}, "hooks": null}`))}, nil, &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: Deployed}, ""},
 		"a status of the wrong type": {objects{secret(deployed, holding(`{"info": {"status": 1}}`))}, nil, nil, "cannot unmarshal"},
 		"hooks that are no list":     {objects{secret(deployed, holding(`{"hooks": {}}`))}, nil, nil, "hooks are {, and not a list"},
 		"a hook that is none":        {objects{secret(deployed, holding(`{"hooks": [1]}`))}, nil, nil, "cannot unmarshal"},
@@ -135,9 +149,12 @@ func TestPassedOver(t *testing.T) {
 	for name, o := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, c := serve(t, o)
+			s, c := serve(t, o)
 			if r, err := Get(t.Context(), c, here, "arc"); !errors.Is(err, ErrNotFound) {
 				t.Errorf("Get: got %v, %v", r, err)
+			}
+			if inside := strings.HasSuffix(name, "body"); s.reads > 0 != inside {
+				t.Errorf("%d were read, though the outside says enough", s.reads)
 			}
 			if r, err := ByHookJob(t.Context(), c, here, "hook"); !errors.Is(err, ErrNotFound) {
 				t.Errorf("ByHookJob: got %v, %v", r, err)
@@ -145,9 +162,9 @@ func TestPassedOver(t *testing.T) {
 			if err := Edit(t.Context(), c, "ns", "arc", add(t)); err == nil {
 				t.Error("Edit: no error")
 			}
-			records, err := All(t.Context(), c, "")
+			records, err := all(t, c, "")
 			if err != nil || slices.ContainsFunc(records, func(r Record) bool { return !r.StoredElsewhere() }) {
-				t.Errorf("All: got %v, %v", records, err)
+				t.Errorf("Each: got %v, %v", records, err)
 			}
 
 			// Beside a true one, older or younger, it changes nothing.
@@ -294,9 +311,6 @@ func TestUnreadable(t *testing.T) {
 	if _, err := ByHookJob(t.Context(), c, here, "hook"); !errors.Is(err, ErrUnreadable) {
 		t.Errorf("got %v", err)
 	}
-	if records, err := All(t.Context(), c, ""); err != nil || len(records) != 1 || records[0].Name != "mine" {
-		t.Errorf("All: got %v, %v", records, err)
-	}
 	if _, err := Get(t.Context(), c, here, "broken"); !errors.Is(err, ErrUnreadable) {
 		t.Errorf("Get: %v", err)
 	}
@@ -315,16 +329,17 @@ func TestNotToBeRead(t *testing.T) {
 	t.Parallel()
 	s, c := serve(t, secret(revision("a", 1, helm.StatusDeployed)), secret(revision("b", 1, helm.StatusUninstalling, "hook")))
 	s.fail = map[string]int{"secrets/sh.helm.release.v1.a.v1": http.StatusForbidden}
-	if _, err := All(t.Context(), c, "ns"); err == nil {
-		t.Error("All: no error")
+	if records, err := all(t, c, "ns"); err == nil || len(records) != 1 {
+		t.Errorf("Each: %v, %v", records, err)
 	}
 	if _, err := ByHookJob(t.Context(), c, here, "hook"); err == nil || errors.Is(err, ErrNotFound) {
 		t.Errorf("ByHookJob: %v", err)
 	}
 	s.fail = map[string]int{"secrets": http.StatusForbidden}
 	for name, err := range map[string]error{
-		"Each": Each(t.Context(), c, "ns", "", func(*Revision, error) {}),
-		"Edit": Edit(t.Context(), c, "ns", "a", add(t)),
+		"Each":      Each(t.Context(), c, "ns", "", func(*Revision, error) {}),
+		"Edit":      Edit(t.Context(), c, "ns", "a", add(t)),
+		"ByHookJob": func() error { _, err := ByHookJob(t.Context(), c, here, "hook"); return err }(),
 	} {
 		check(t, err, "listing secrets in namespace ns")
 		if errors.Is(err, ErrNotFound) {
@@ -343,12 +358,12 @@ func check(t *testing.T, err error, want string) {
 	}
 }
 
-func TestAllKnowsWhereEachReleaseIsKept(t *testing.T) {
+func TestEachKnowsWhereTheReleaseIsKept(t *testing.T) {
 	t.Parallel()
 	_, c := serve(t,
 		secret(revision("a", 10, helm.StatusDeployed)), secret(revision("a", 9, helm.StatusSuperseded)), configMap(revision("b", 1, helm.StatusDeployed)),
 	)
-	records, err := All(t.Context(), c, "ns")
+	records, err := all(t, c, "ns")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +392,7 @@ func TestListsAreSelected(t *testing.T) {
 		objects = append(objects, secret(r), configMap(r))
 	}
 	s, c := serve(t, objects...)
-	records, err := All(t.Context(), c, "")
+	records, err := all(t, c, "")
 	if err != nil || len(records) != 20 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
@@ -385,12 +400,19 @@ func TestListsAreSelected(t *testing.T) {
 	if diff := cmp.Diff(want, slices.Compact(s.lists)); diff != "" || len(s.lists) != 8 {
 		t.Errorf("%d lists: %s", len(s.lists), diff)
 	}
-	s.lists = nil
+	s.lists, s.reads = nil, 0
 	if _, err := Get(t.Context(), c, here, "r1"); err != nil {
 		t.Error(err)
 	}
+	if s.reads != 1 {
+		t.Errorf("%d records were read for one release", s.reads)
+	}
+	// Who writes a selector into a name gets no other release.
+	if r, err := Get(t.Context(), c, here, "r1,team=a"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v, %v", r, err)
+	}
 	want = []string{"secrets ns name=r1,owner=helm type=helm.sh/release.v1", "configmaps ns name=r1,owner=helm "}
-	if diff := cmp.Diff(want, s.lists); diff != "" {
+	if diff := cmp.Diff(want, s.lists[:2]); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -417,5 +439,41 @@ func TestStatus(t *testing.T) {
 		if s.Pending() != test.pending || s.Pending() != test.status.IsPending() || s.Installed() != test.installed || s.Editable() != test.editable {
 			t.Errorf("%s: pending %t, installed %t, editable %t", s, s.Pending(), s.Installed(), s.Editable())
 		}
+	}
+}
+
+// Which of a release's records tells that it has installed an object is of no account,
+// as long as it is one of Helm's; what may not be read tells nothing.
+func TestInstalls(t *testing.T) {
+	t.Parallel()
+	isSet := func(o Object) bool { return o.Name == "set" }
+	deployed := secret(revision("arc", 1, helm.StatusDeployed))
+	inConfigMap := configMap(revision("arc", 1, helm.StatusDeployed))
+	tests := map[string]struct {
+		objects []*unstructured.Unstructured
+		fail    map[string]int
+		is      func(Object) bool
+		want    bool
+	}{
+		"in a Secret":                         {[]*unstructured.Unstructured{deployed}, nil, isSet, true},
+		"in a ConfigMap":                      {[]*unstructured.Unstructured{inConfigMap}, nil, isSet, true},
+		"another object":                      {[]*unstructured.Unstructured{deployed}, nil, func(o Object) bool { return o.Name == "web" }, false},
+		"another release":                     {[]*unstructured.Unstructured{secret(revision("web", 1, helm.StatusDeployed))}, nil, isSet, false},
+		"uninstalled":                         {[]*unstructured.Unstructured{secret(revision("arc", 1, helm.StatusUninstalled))}, nil, isSet, false},
+		"of another namespace":                {[]*unstructured.Unstructured{secret(&helm.Release{Name: "arc", Namespace: "other", Version: 1, Info: &helm.Info{Status: helm.StatusDeployed}, Manifest: manifest}, in("ns"))}, nil, isSet, false},
+		"not to be read":                      {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, isSet, false},
+		"Secrets not to be listed":            {[]*unstructured.Unstructured{inConfigMap}, map[string]int{"secrets": http.StatusForbidden}, isSet, true},
+		"Secrets alone, and not to be listed": {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets": http.StatusForbidden}, isSet, false},
+		"none":                                {nil, nil, isSet, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := serve(t, test.objects...)
+			s.fail = test.fail
+			if got := Installs(t.Context(), c, here, "arc", test.is); got != test.want {
+				t.Errorf("got %t", got)
+			}
+		})
 	}
 }

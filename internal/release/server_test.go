@@ -36,6 +36,7 @@ type server struct {
 	before func(*server)
 	// page is how many objects a list holds at most, whatever is asked for.
 	page   int
+	reads  int // of single objects
 	writes int
 	lists  []string // the queries of lists
 }
@@ -89,6 +90,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case i < 0:
 		fail(http.StatusNotFound)
 	case r.Method == http.MethodGet:
+		s.reads++
 		answer(http.StatusOK, s.objects[i])
 	case r.Method == http.MethodPut:
 		o := &unstructured.Unstructured{}

@@ -218,7 +218,7 @@ func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) b
 		out.Why = append(out.Why, err.Error())
 		return false
 	}
-	found, clear := false, true
+	found, alone := false, true
 	for _, other := range all {
 		if other.Name == r.Name {
 			found = true
@@ -226,7 +226,7 @@ func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) b
 		}
 		out.Why = append(out.Why, fmt.Sprintf("release %s, which is %s, has a hook Job %q as well", other.Name, other.Status, o.Job))
 		if other.Status == release.Uninstalling {
-			clear = false
+			alone = false
 			out.Do = append(out.Do, shell.Command("helm", "uninstall", other.Name, "--namespace", other.Namespace))
 		}
 	}
@@ -234,7 +234,7 @@ func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) b
 		out.Why = append(out.Why, fmt.Sprintf("its hook looks for a release with a hook Job %q, which it has not: it would refuse", o.Job))
 		out.advise(r)
 	}
-	return found && clear
+	return found && alone
 }
 
 func (t *taker) scaleSets() {

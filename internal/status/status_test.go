@@ -115,9 +115,9 @@ metadata: {name: set}
 `
 
 // hooked are the hooks of a release with the Job of ours, whose arguments are these.
-func hooked(job string, args ...string) []map[string]string {
+func hooked(args ...string) []map[string]string {
 	quoted, _ := json.Marshal(append([]string{"run"}, args...))
-	return []map[string]string{{"name": job, "kind": "Job", "manifest": fmt.Sprintf(
+	return []map[string]string{{"name": "hook", "kind": "Job", "manifest": fmt.Sprintf(
 		"metadata: {labels: {app.kubernetes.io/name: arc-cleanup, helm.sh/chart: arc-cleanup-1}, annotations: {helm.sh/hook: pre-delete}}\nspec: {template: {spec: {containers: [{args: %s}]}}}\n", quoted)}}
 }
 
@@ -146,7 +146,7 @@ func options(args []string) (cleanup.Options, error) {
 // command works in the state in which it is printed.
 func TestUninstall(t *testing.T) {
 	t.Parallel()
-	mine := hooked("hook", "--job=hook", "--release-namespace=ns")
+	mine := hooked("--job=hook", "--release-namespace=ns")
 	plain := func(status release.Status) record {
 		return record{name: "arc", namespace: "ns", status: status, manifest: set}
 	}
@@ -177,7 +177,7 @@ func TestUninstall(t *testing.T) {
 	}{
 		"with the hook":  {[]record{with(release.Deployed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
 		"failed":         {[]record{with(release.Failed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"asks no proof":  {[]record{with(release.Deployed, hooked("hook", "--no-proof", "--release-namespace=other"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof":  {[]record{with(release.Deployed, hooked("--no-proof", "--release-namespace=other"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
 		"deployed":       {[]record{plain(release.Deployed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
 		"upgrade failed": {[]record{plain(release.Failed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
 		"being upgraded": {[]record{plain(release.PendingUpgrade)}, Hook{State: Absent, Why: rendered}, false, []string{
@@ -188,34 +188,68 @@ func TestUninstall(t *testing.T) {
 		}, nil},
 		"uninstalled, with its history": {[]record{with(release.Uninstalled, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
 		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"have its chart depend on arc-cleanup"}},
-		"of Flux, stored elsewhere": {[]record{flux}, Hook{State: Present, Chart: "arc-cleanup-1"}, false,
+		"of Flux, stored elsewhere": {
+			[]record{flux},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
 			[]string{"its hook looks for Helm's record in namespace ns, and it is in flux-system: it would refuse"},
-			[]string{"set storageNamespace: flux-system among the values of arc-cleanup"}},
-		"of Flux, stored elsewhere, without the hook": {[]record{unhooked}, Hook{State: Absent, Why: rendered}, false,
+			[]string{"set storageNamespace: flux-system among the values of arc-cleanup"},
+		},
+		"of Flux, stored elsewhere, without the hook": {
+			[]record{unhooked},
+			Hook{State: Absent, Why: rendered},
+			false,
 			[]string{without, "its record is in namespace flux-system, where it is not enrolled"},
-			[]string{"have its chart depend on arc-cleanup, with storageNamespace: flux-system"}},
+			[]string{"have its chart depend on arc-cleanup, with storageNamespace: flux-system"},
+		},
 		"of Flux, and told so": {[]record{func() record {
 			r := flux
-			r.hooks = hooked("hook", "--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system")
+			r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system")
 			return r
 		}()}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"told another storage": {[]record{with(release.Deployed, hooked("hook", "--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"}, false,
+		"told another storage": {
+			[]record{with(release.Deployed, hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
 			[]string{"its hook looks for Helm's record in namespace flux-system, and it is in ns: it would refuse"},
-			[]string{"set storageNamespace: ns among the values of arc-cleanup"}},
-		"rendered for another namespace": {[]record{with(release.Deployed, hooked("hook", "--job=hook", "--release-namespace=elsewhere"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"}, false,
-			[]string{"its hook looks for the release in namespace elsewhere, and it is in ns: it would refuse"}, []string{enrol}},
-		"another Job's hook": {[]record{with(release.Deployed, hooked("hook", "--job=another", "--release-namespace=ns"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"}, false,
-			[]string{`its hook looks for a release with a hook Job "another", which it has not: it would refuse`}, []string{enrol}},
+			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
+		},
+		"rendered for another namespace": {
+			[]record{with(release.Deployed, hooked("--job=hook", "--release-namespace=elsewhere"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{"its hook looks for the release in namespace elsewhere, and it is in ns: it would refuse"},
+			[]string{enrol},
+		},
+		"another Job's hook": {
+			[]record{with(release.Deployed, hooked("--job=another", "--release-namespace=ns"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{`its hook looks for a release with a hook Job "another", which it has not: it would refuse`},
+			[]string{enrol},
+		},
 		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-hookjob enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
-		"arguments nobody knows": {[]record{with(release.Deployed, hooked("hook", "--what"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, false,
-			[]string{"its hook is not understood: the hook of release arc in namespace ns: unknown: --what"}, nil},
-		"beside a release with the same Job": {[]record{with(release.Deployed, mine), other(release.Deployed)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true,
-			[]string{`release other, which is deployed, has a hook Job "hook" as well`}, nil},
-		"beside one that is being uninstalled": {[]record{other(release.Uninstalling), with(release.Deployed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false,
-			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`}, []string{"helm uninstall other --namespace ns"}},
+		"arguments nobody knows": {
+			[]record{with(release.Deployed, hooked("--what"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{"its hook is not understood: the hook of release arc in namespace ns: unknown: --what"},
+			nil,
+		},
+		"beside a release with the same Job": {
+			[]record{with(release.Deployed, mine), other(release.Deployed)},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			true,
+			[]string{`release other, which is deployed, has a hook Job "hook" as well`},
+			nil,
+		},
+		"beside one that is being uninstalled": {
+			[]record{other(release.Uninstalling), with(release.Deployed, mine)},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
+			[]string{"helm uninstall other --namespace ns"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

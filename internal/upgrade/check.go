@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -51,6 +52,7 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 		return nil, nil, context.Cause(ctx)
 	}
 	u.explain(ctx, s, p)
+	p.Notes = append(p.Notes, lost(p, engine)...)
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range engine.Kept {
 		refusals = append(refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
@@ -63,6 +65,28 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	}
 	return refusals, engine, nil
 }
+
+// lost names the releases that the engine uninstalls and that do not come back: those
+// of which there is a record, and no scale set.
+func lost(p *Plan, engine *cleanup.Plan) (out []string) {
+	seen := map[string]bool{}
+	for _, phase := range engine.Phases {
+		for _, s := range phase.Steps() {
+			m := helmRecordName.FindStringSubmatch(s.Object.Name)
+			if m == nil || s.Action != cleanup.Delete || slices.ContainsFunc(p.State.Releases, func(r Release) bool { return r.Name == m[1] && r.Namespace == s.Object.Namespace }) {
+				continue
+			}
+			if of := m[1] + " in namespace " + s.Object.Namespace; !seen[of] {
+				seen[of] = true
+				out = append(out, fmt.Sprintf("release %s does not come back: none of the scale sets in its record exists", of))
+			}
+		}
+	}
+	return out
+}
+
+// helmRecordName is what Helm calls its record of a release.
+var helmRecordName = regexp.MustCompile(`^sh\.helm\.release\.v1\.(.+)\.v[0-9]+$`)
 
 // result is how the rendering of a release went.
 type result struct {
@@ -101,8 +125,8 @@ func judge(t Target, releases []Release, results []result) []cleanup.Refusal {
 			refuse("release %s does not render from the chart %s with its values: %v", r, chart.Ref, got.err)
 		case got.scope != want:
 			refuse("the chart %s does not install %s, which release %s is of", chart.Ref, what, r)
-		case got.elsewhere != "":
-			refuse("release %s would install the %s, where none of its scale sets is", r, got.elsewhere)
+		case got.strays != "":
+			refuse("release %s %s", r, got.strays)
 		case got.version != results[0].version && results[0].err == nil:
 			refuse("the controller would be ARC %s, which deletes scale sets of another version, and release %s would be %s", results[0].version, r, got.version)
 		}

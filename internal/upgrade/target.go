@@ -3,7 +3,6 @@ package upgrade
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -77,8 +76,8 @@ func (h *Helm) Fetch(ctx context.Context, t Target, dir string) (Target, error) 
 	return t, err
 }
 
-// digest is the SHA-256 of a chart's content: of an archive's bytes; of a folder the
-// names and the content of all files in it, in the order of their names, each with its
+// digest is the SHA-256 of a chart's content: of an archive's bytes; of a folder, of the
+// names and contents of all files in it, in the order of their names, each after its
 // length. It tells two charts of one version apart. Of a chart in a registry, that
 // which helm pull reports takes its place: of the manifest, which holds those of its
 // layers, the archive and its provenance.
@@ -97,11 +96,14 @@ func digest(path string) (string, error) {
 			if err != nil {
 				return err
 			}
-			if info, err := os.Stat(file); err != nil || info.IsDir() {
-				return err // a link to a folder, which Helm would follow: its name has to do
+			is, err := os.Stat(file)
+			if err != nil {
+				return err
 			}
-			_ = binary.Write(sum, binary.BigEndian, int64(len(name))) // as all writes into a hash
-			_, _ = io.WriteString(sum, name)
+			_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, is.Size()) // a hash takes everything
+			if is.IsDir() {
+				return nil // a link to a folder, which Helm would follow: its name has to do
+			}
 			return add(sum, file)
 		})
 	} else {
@@ -113,14 +115,13 @@ func digest(path string) (string, error) {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// add hashes a file's content, and its length.
+// add hashes a file's content.
 func add(sum hash.Hash, file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	n, err := io.Copy(sum, f)
-	_ = binary.Write(sum, binary.BigEndian, n)
+	_, err = io.Copy(sum, f)
 	return err
 }
