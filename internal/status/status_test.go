@@ -320,7 +320,7 @@ func TestOneBadRecord(t *testing.T) {
 	t.Run("not to be listed", func(t *testing.T) {
 		t.Parallel()
 		d, err := Take(t.Context(), serve(t, map[string]int{"secrets": 403}, good), Query{Options: options})
-		if err == nil || len(d.Releases) != 0 {
+		if err == nil || len(d.Releases) != 0 || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, "listing secrets in all namespaces") }) {
 			t.Errorf("%+v, %v", d, err)
 		}
 	})
@@ -365,6 +365,13 @@ func TestNotReady(t *testing.T) {
 	d, err = Take(t.Context(), serve(t, map[string]int{"/apis/rbac.authorization.k8s.io/v1/namespaces/ns/roles": 403}, mine), Query{Options: options})
 	if err != nil || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) == 0 || len(d.Releases[0].Uninstall.Do) == 0 {
 		t.Errorf("refused: %+v, %v", d.Releases, err)
+	}
+
+	// It may be the one that has the same hook Job: the hook would not go on.
+	broken := record{name: "broken", namespace: "ns", status: release.Uninstalling, broken: true}
+	d, err = Take(t.Context(), serve(t, nil, mine, broken), Query{Options: options})
+	if !errors.Is(err, release.ErrUnreadable) || len(d.Releases) != 1 || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) != 1 || len(d.Unknown) != 2 {
+		t.Errorf("beside a record that nobody can read: %+v, %v", d, err)
 	}
 
 	unknown := mine
