@@ -197,6 +197,16 @@ func TestASetElsewhere(t *testing.T) {
 		}
 	}
 
+	// Without a record: the set is named, and so is where it is.
+	a, c = newAPI(t, append(whole(crdObjects()...), whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)...)
+	byName := Options{Scope: ScaleSet, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}, Sets: []identity.Set{named("runners/set")}}
+	expect(t, Run(t.Context(), c, graced(byName, ample), quiet), outcome{Verdict: Done})
+	for _, left := range a.left() {
+		if !strings.HasPrefix(left, "crd ") {
+			t.Errorf("named, and left: %s", left)
+		}
+	}
+
 	// A record's word about another namespace is not enough.
 	theirs := append(whole(crdObjects()...), record("releases", "releases", "gpu", "uninstalling", manifest))
 	theirs = append(theirs, whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)
