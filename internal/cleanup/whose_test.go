@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -277,6 +278,14 @@ func TestAControllerThatTheHookDoesNotKnow(t *testing.T) {
 	if got := refused(watching(), both); strings.Contains(got, "rendered for") {
 		t.Errorf("rendered for all:\n%s", got)
 	}
+	legacy := watching("team-a")
+	legacy.Scope = Legacy
+	if got := refused(legacy, all); !strings.Contains(got, "watches all namespaces, and the hook was rendered for team-a") {
+		t.Errorf("a legacy one:\n%s", got)
+	}
+	if got := refused(watching("team-a"), []ARC{ctrl("team/b", "team-b")}); strings.Contains(got, "rendered for") {
+		t.Errorf("somebody else's:\n%s", got)
+	}
 }
 
 // What is outside the namespaces where the hook has rights is not done.
@@ -285,10 +294,16 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	o := asHook
 	o.RunnerNamespaces = []string{"runners"}
 	s := &Survey{Record: uninstalling(), Custom: []*Object{obj("ars runners/set", deleting), obj("er team/r", deleting), obj("al systems/l", of("runners/set"), deleting)}, CRDs: crdObjects()}
-	got := lines(NewPlan(s, o, History{}))
-	if want := "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners"; !slices.Contains(got, want) || strings.Contains(strings.Join(got, "\n"), "in namespace systems") {
-		t.Errorf("want %s:\n%q", want, got)
+	refusals := func(s *Survey, o Options) (out []string) {
+		for _, r := range NewPlan(s, o, History{}).Refusals {
+			out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
+		}
+		return out
 	}
+	expectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
+	s.Custom = []*Object{obj("run runners/r", deleting), obj("run team/r", deleting)}
+	o.Scope = Legacy
+	expectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
 }
 
 // The CRDs go last of all where Helm still needs them.
