@@ -368,7 +368,7 @@ func (p *planner) refuse() {
 		p.refuseWithoutProof()
 	case p.o.Job != "":
 		p.refuseWithoutArgoCD()
-	case p.o.Release != "":
+	default:
 		p.noteRelease()
 	}
 	for _, u := range p.s.Unknown {
@@ -449,7 +449,7 @@ func (p *planner) refuseWithoutArgoCD() {
 func (p *planner) noteRelease() {
 	of := fmt.Sprintf("release %s in namespace %s", p.o.Release, p.o.ReleaseNamespace)
 	switch r := p.s.Record; {
-	case r == nil && p.s.ProofErr != nil:
+	case p.s.ProofErr != nil:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
 	case r != nil && r.Status != release.Uninstalling:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: nobody is uninstalling it", of, r.Status))

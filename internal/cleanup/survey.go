@@ -384,7 +384,6 @@ func (r *reading) distrust(group string) {
 			doubtful = append(doubtful, resource)
 		}
 	}
-	slices.Sort(doubtful)
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
 		served, err := r.c.Served(r.ctx, group)
 		if err != nil {
