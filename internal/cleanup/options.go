@@ -211,8 +211,10 @@ func (o Options) foreground(of *Object) bool {
 // listenersApart are the namespaces beside those of the core objects in which what
 // listeners own is looked for: those of controllers that watch others than their own.
 func (o Options) listenersApart() []string {
-	if o.Scope != Controller || o.ReleaseNamespace == "" {
+	if o.Scope != Controller {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(o.controllerNamespaces()), o.readsCore)
+	return slices.DeleteFunc(slices.Clone(o.controllerNamespaces()), func(namespace string) bool {
+		return namespace == "" || o.readsCore(namespace) // "": nobody has said where
+	})
 }
