@@ -444,6 +444,11 @@ func TestPlanCollects(t *testing.T) {
 				obj("secret systems/l-config", owned("al systems/l")), obj("secret far/lost", owned("er far/r")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l, delete secret systems/l-config"},
 		},
+		"by hand, too, where the controller's namespace is named": {
+			Survey{Dependents: []*Object{obj("secret systems/l-config", owned("al systems/l"))}},
+			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}}, Fresh,
+			[]string{"collect: delete secret systems/l-config"},
+		},
 		"but not what may be another controller's, which says nothing": {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "far")}, Dependents: []*Object{
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/l-config", owned("al systems/l")),
