@@ -241,3 +241,99 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Of a folder that cannot be read, and of links, as Helm follows them.
+func TestDigestOfWhatIsOdd(t *testing.T) {
+	t.Parallel()
+	at := func(t *testing.T) (dir string, link func(name, to string)) {
+		t.Helper()
+		dir = t.TempDir()
+		return dir, func(name, to string) {
+			t.Helper()
+			if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	dir, link := at(t)
+	link("nowhere", "none")
+	if got, err := digest(dir); err == nil {
+		t.Errorf("a link to nowhere: %s", got)
+	}
+	dir, link = at(t)
+	link("folder", t.TempDir())
+	one, err := digest(dir)
+	if err != nil {
+		t.Errorf("a link to a folder: %v", err)
+	}
+	dir, link = at(t)
+	link("another", t.TempDir())
+	if two, err := digest(dir); err != nil || one == two {
+		t.Errorf("its name does not count: %s, %v", two, err)
+	}
+	if os.Getuid() == 0 {
+		return // who may read everything
+	}
+	if err := os.Chmod(dir, 0o000); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := digest(dir); err == nil {
+		t.Errorf("a folder that may not be read: %s", got)
+	}
+}
+
+func TestFetchBoth(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	h := &Helm{Binary: script(t, `echo "$@" >> `+log+`; case "$1" in pull) : > "$4/x.tgz" ;; show) echo 'version: "2"' ;; esac`)}
+	both := Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s"}}
+	got, err := h.Fetch(t.Context(), both, t.TempDir())
+	if err != nil || got.Controller.Version != "2" || got.ScaleSets.Version != "2" || got.ScaleSets.path == got.Controller.path {
+		t.Errorf("%+v, %v", got, err)
+	}
+	said, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(said); !strings.Contains(text, "pull oci://r/c --destination") || strings.Count(text, " --version 2") != 1 || strings.Count(text, "pull ") != 2 {
+		t.Error(text)
+	}
+	if got, err := h.Fetch(t.Context(), Target{Controller: both.Controller}, t.TempDir()); err != nil || got.ScaleSets.path != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		`[ "$1" != pull ]`: "helm pull oci://r/c: exit status 1",
+		`case "$1" in pull) : > "$4/x.tgz" ;; *) exit 1 ;; esac`:                                                     "helm show chart: exit status 1",
+		`case "$1" in pull) : > "$4/x.tgz" ;; show) echo ': [' ;; esac`:                                              "reading what the chart oci://r/c is",
+		`case "$1$2" in pulloci://r/c) : > "$4/x.tgz" ;; show*) echo 'version: "2"' ;; *) echo "$2"; exit 1 ;; esac`: "helm pull oci://r/s",
+	} {
+		h := &Helm{Binary: script(t, text)}
+		if _, err := h.Fetch(t.Context(), both, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := (&Helm{Binary: "helm"}).Fetch(t.Context(), both, filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "making a folder") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a chart renders that is no manifest, or nothing of ARC.
+func TestRender(t *testing.T) {
+	r := installed("a", "runners", "").Release
+	h := &Helm{Binary: script(t, "echo 'kind: Pod'")}
+	if got, err := h.render(t.Context(), r, Chart{}); err != nil || got != (rendered{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	h = &Helm{Binary: script(t, "echo 'kind: ['")}
+	if _, err := h.render(t.Context(), r, Chart{Ref: "x"}); err == nil || !strings.Contains(err.Error(), "what the chart x renders") {
+		t.Errorf("%v", err)
+	}
+	if _, err := strays(r, []byte("kind: [")); err == nil {
+		t.Error("no manifest")
+	}
+	t.Setenv("HELM_NAMESPACE", "elsewhere")
+	h = &Helm{Binary: script(t, `echo "$HELM_NAMESPACE,$HELM_DRIVER"`)}
+	if out, err := h.run(t.Context(), helmTime, nil, "configmap", "x"); err != nil || string(out) != ",configmap\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
@@ -77,6 +78,32 @@ func TestCommands(t *testing.T) {
 		if diff := cmp.Diff(want, u.Commands(p, i)); diff != "" {
 			t.Errorf("stopped at %s of %s (-want +got):\n%s", s.Kind, s.Release.Name, diff)
 		}
+	}
+}
+
+// What broke off is removed first.
+func TestCommandsRemove(t *testing.T) {
+	t.Parallel()
+	arc, set := installed("arc-systems", "arc", "failed"), installed("a", "runners", "failed")
+	set.Sets = []types.NamespacedName{{Namespace: "b", Name: "set"}}
+	u := upgrading()
+	u.Helm.Kubeconfig, u.Helm.Context = "/k", ""
+	state := saved(true, arc, set)
+	state.Releases[0].Controllers = []Controller{{Namespace: "control", Name: "arc"}}
+	p := NewPlan(Situation{Saved: state, Found: []Found{arc, set}, Target: target("2")})
+	got := u.Commands(p, 0)
+	want := []string{
+		"helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s --kubeconfig /k",
+		"arc-hookjob run --yes --release runners --release-namespace a --backup=false --budget 1m0s --grace 1s --scope scale-set --controller-namespace control --runner-namespace b --busy-runners wait --kubeconfig /k",
+		"helm uninstall runners --namespace a --ignore-not-found --no-hooks --timeout 1m0s --kubeconfig /k",
+	}
+	for i, at := range []int{0, 3, 4} {
+		if got[at] != want[i] {
+			t.Errorf("%s\nwant %s", got[at], want[i])
+		}
+	}
+	if n := strings.Count(strings.Join(got, "\n"), "--kubeconfig /k"); n < len(got) {
+		t.Errorf("%d of %d commands name the cluster", n, len(got))
 	}
 }
 
