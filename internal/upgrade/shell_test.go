@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -238,5 +240,19 @@ func TestResolve(t *testing.T) {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// Helm ends in time, and when it is told to.
+func TestHelmEnds(t *testing.T) {
+	h := &Helm{Binary: script(t, "exec sleep 60")}
+	if _, err := h.run(t.Context(), 100*time.Millisecond, nil, "", "install", "arc", "--x"); err == nil || !strings.Contains(err.Error(), "helm install arc: not over after 100ms") {
+		t.Errorf("%v", err)
+	}
+	cause := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(cause) })
+	if _, err := h.run(ctx, time.Minute, nil, "", "install"); !errors.Is(err, cause) {
+		t.Errorf("%v", err)
 	}
 }
