@@ -1,8 +1,10 @@
 package cleanup
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,5 +145,43 @@ func TestAControllersPods(t *testing.T) {
 	a.fault = on(http.StatusBadRequest, always, "LIST pod systems")
 	if s := survey(t.Context(), c, byHand); len(s.Unknown) != 1 {
 		t.Errorf("unknown %v, want the controllers", s.Unknown)
+	}
+}
+
+// A Deployment watches the namespaces that it says only as far as its rights go: one
+// of its own would keep all others from being cleaned up.
+func TestAControllerWatchesWhatItMay(t *testing.T) {
+	t.Parallel()
+	it := deployment(ctrl("tenant/arc", "tenant"))
+	spec := it.rest["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+	says := func(namespaces ...string) {
+		var containers []any
+		for _, namespace := range namespaces {
+			containers = append(containers, map[string]any{"args": []any{"--auto-scaling-runner-set-only", "--watch-single-namespace=" + namespace}})
+		}
+		spec["containers"] = containers
+	}
+	says("tenant", "runners", "tenant")
+	a, c := newAPI(t, stuck(it)...)
+	asked := 0
+	a.fault = func(request string) int {
+		if strings.HasPrefix(request, "REVIEW system:serviceaccount:tenant:arc list autoscalingrunnersets in ") {
+			asked++
+		}
+		return 0
+	}
+	a.denied = map[string]bool{"system:serviceaccount:tenant:arc list autoscalingrunnersets in runners": true}
+	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	if slices.Contains(a.left(), "ars runners/set") {
+		t.Errorf("a tenant keeps another namespace from being cleaned up:\n%s", r.Text(10))
+	}
+	var many []string
+	for i := range 1000 {
+		many = append(many, fmt.Sprint("n", i))
+	}
+	says(many...)
+	asked = 0
+	if found, err := controllers(t.Context(), c, everywhere); err != nil || len(found) != 1 || asked > mostWatched {
+		t.Errorf("%d controllers, %v, after %d questions", len(found), err, asked)
 	}
 }
