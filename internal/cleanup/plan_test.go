@@ -454,8 +454,11 @@ func TestPlanCollects(t *testing.T) {
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/l-config", owned("al systems/l")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l"},
 		},
-		"or waited for, where it is being deleted": {
-			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"collect: await pod runners/r"},
+		"or waited for, where it is being deleted and of a set that is known": {
+			Survey{Dependents: []*Object{obj("pod runners/r", of("runners/set"), owned("er runners/r"), deleting)}}, withNames(byHand, "set"), Fresh, []string{"collect: await pod runners/r"},
+		},
+		"and else it is named": {
+			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"keep: is being deleted, and not gone yet"},
 		},
 	}
 	testPlans(t, tests)
