@@ -394,7 +394,7 @@ func (p *planner) refuse() {
 	if !p.o.ofController() || p.o.ScaleSets == DeleteScaleSets {
 		return
 	}
-	if p.o.ScaleSets == UninstallScaleSets && p.o.Scope == Controller {
+	if p.o.uninstalls() {
 		if len(p.s.Unknown) == 0 { // else a release that was not read would be said not to exist
 			p.refuseUninstall()
 		}

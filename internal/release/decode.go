@@ -30,6 +30,9 @@ const (
 	// maxHead bounds what is read of an object: Kubernetes takes 256 KiB of
 	// annotations (k8s.io/apimachinery pkg/api/validation, TotalAnnotationSizeLimitB).
 	maxHead = 512 << 10
+	// maxName bounds what is kept of a name: no object that Helm has applied has a longer
+	// one.
+	maxName = 253
 )
 
 // serverSide is how Helm 4 says that it applied a revision on the server's side
@@ -164,11 +167,13 @@ func objects(manifest, namespace string) (out []Object, err error) {
 		}
 		// What is at the head may be an alias of something below.
 		if (parse(text, &o) || parse(document, &o)) && o.Kind != "" {
-			out = append(out, Object{o.APIVersion, o.Kind, cmp.Or(o.Metadata.Namespace, namespace), o.Metadata.Name})
+			out = append(out, Object{cut(o.APIVersion), cut(o.Kind), cut(cmp.Or(o.Metadata.Namespace, namespace)), cut(o.Metadata.Name)})
 		}
 	}
 	return out, nil
 }
+
+func cut(name string) string { return strings.Clone(name[:min(len(name), maxName)]) }
 
 // documents splits a manifest where Helm does (helm.sh/helm pkg/releaseutil, sep).
 func documents(manifest string) iter.Seq[string] {
