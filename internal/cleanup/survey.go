@@ -286,7 +286,13 @@ func (r *reading) prove() {
 	r.s.Proven = map[types.UID]bool{}
 	var g errgroup.Group
 	g.SetLimit(workers)
-	for _, o := range r.s.Custom {
+	claims := slices.Clone(r.s.Custom)
+	if r.s.ProofErr != nil {
+		for _, c := range r.s.Controllers {
+			claims = append(claims, c.Object)
+		}
+	}
+	for _, o := range claims {
 		if o.Deleting || o.Owner != "" || o.Release.Name == "" || !r.o.ofController() {
 			continue
 		}
