@@ -446,7 +446,8 @@ func TestPlanCollects(t *testing.T) {
 		},
 		"by hand, too, where the controller's namespace is named": {
 			Survey{Dependents: []*Object{obj("secret systems/l-config", owned("al systems/l"))}},
-			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}}, Fresh,
+			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}},
+			Fresh,
 			[]string{"collect: delete secret systems/l-config"},
 		},
 		"but not what may be another controller's, which says nothing": {
