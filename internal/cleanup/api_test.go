@@ -337,6 +337,13 @@ func (a *api) discover(w http.ResponseWriter, group string) {
 	group, version, _ := strings.Cut(group, "/")
 	resources := []metav1.APIResource{}
 	a.mu.Lock()
+	if fault := a.fault; fault != nil {
+		if code := fault("DISCOVER " + group); code != 0 {
+			a.mu.Unlock()
+			w.WriteHeader(code)
+			return
+		}
+	}
 	for s, gvr := range short {
 		if gvr.Group == group && (a.served(s) || a.claimed[gvr.Resource]) {
 			resources = append(resources, metav1.APIResource{Name: gvr.Resource})

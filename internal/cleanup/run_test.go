@@ -3,6 +3,7 @@ package cleanup
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -403,5 +404,72 @@ func TestAHookWithoutARecordWritesNothing(t *testing.T) {
 		if r.Verdict != Refused || len(a.writes) > 0 || !strings.Contains(r.Text(10), "no proof that anything is being uninstalled") {
 			t.Errorf("%v\n%s", a.writes, r.Text(10))
 		}
+	}
+}
+
+// What the plan stands on is looked at once more before the CRDs go: what is new, or
+// cannot be read, keeps them.
+func TestUnchanged(t *testing.T) {
+	t.Parallel()
+	known := whole(obj("ars runners/set", deleting))
+	arcRecord := record("systems", "systems", "arc", "uninstalling", arcManifest)
+	legacySet := whole(obj("rd ci/known"))
+	by := func(o Options, no func(*Options)) Options { no(&o); return o }
+	proofless := by(asHook, func(o *Options) { o.RequireUninstalling = false })
+	for name, test := range map[string]struct {
+		options Options
+		before  []item
+		now     []item
+		gone    string
+		fault   func(string) int
+		want    string // in the error
+	}{
+		"it is":                       {asHook, append(known, arcRecord, deployment(ctrl("systems/arc", ""))), nil, "", nil, ""},
+		"no CRD any more":             {asHook, []item{arcRecord}, nil, "crd autoscalingrunnersets.actions.github.com", nil, ""},
+		"a scale set is new":          {asHook, append(known, arcRecord), whole(obj("ars team/set")), "", nil, "autoscalingrunnersets.actions.github.com/set in namespace team is new"},
+		"scale sets cannot be read":   {asHook, []item{arcRecord}, nil, "", on(http.StatusForbidden, always, "LIST ars"), "listing autoscalingrunnersets"},
+		"a controller is new":         {asHook, []item{arcRecord}, []item{deployment(ctrl("team/arc", ""))}, "", nil, "deployments.apps/arc in namespace team is new"},
+		"it is new, and leaves":       {asHook, []item{arcRecord}, []item{deployment(ctrl("team/arc", "", deleting))}, "", nil, ""},
+		"controllers cannot be read":  {asHook, []item{arcRecord}, nil, "", on(http.StatusForbidden, always, "LIST deploy"), "listing deployments"},
+		"a rollback":                  {asHook, []item{arcRecord}, []item{record("systems", "systems", "arc", "deployed", arcManifest)}, "", nil, "release arc in namespace systems is deployed"},
+		"the record is gone":          {asHook, []item{arcRecord}, nil, ref(arcRecord.Object), nil, "no Helm release found"},
+		"no proof is asked for":       {proofless, nil, nil, "", nil, ""},
+		"a legacy object is new":      {legacyByHand, legacySet, whole(obj("rset ci/new")), "", nil, "runnersets.actions.summerwind.dev/new in namespace ci is new"},
+		"a legacy one is known":       {legacyByHand, legacySet, nil, "", nil, ""},
+		"a legacy controller is new":  {legacyByHand, nil, []item{legacyDeployment("systems/arc", "/manager", 1)}, "", nil, "deployments.apps/arc in namespace systems is new"},
+		"not of legacy ARC":           {legacyByHand, nil, append(whole(obj("ars team/set")), deployment(ctrl("team/arc", ""))), "", nil, ""},
+		"legacy ones cannot be read":  {legacyByHand, nil, nil, "", on(http.StatusForbidden, always, "LIST rd"), "listing runnerdeployments"},
+		"no legacy one was there yet": {legacyByHand, nil, nil, "crd runners.actions.summerwind.dev", nil, ""},
+	} {
+		a, c := newAPI(t, slices.Concat(whole(crdObjects()...), whole(legacyCRDs()...), test.before)...)
+		s := survey(t.Context(), c, test.options)
+		for _, it := range test.now {
+			a.put(it)
+		}
+		a.take(test.gone)
+		a.fault = test.fault
+		err := (&run{client: c, options: test.options}).unchanged(t.Context(), s)
+		if got := fmt.Sprint(err); (test.want == "") != (err == nil) || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %s, want %q", name, got, test.want)
+		}
+	}
+}
+
+// A legacy owner that is there after all keeps what it owns, too.
+func TestALegacyOwnerIsLookedForOnceMore(t *testing.T) {
+	t.Parallel()
+	_, c := newAPI(t, append(whole(legacyCRDs()...), whole(obj("rset ci/s"))...)...)
+	o := asLegacyHook
+	o.WatchNamespaces = []string{"ci"}
+	steps := func(action Action, owner string) []Step { return []Step{{action, obj("pod ci/r", owned(owner)), ""}} }
+	r := &run{client: c, options: o}
+	if err := r.ownersGone(t.Context(), steps(Delete, "rset ci/s")); !errors.Is(err, errChanged) {
+		t.Errorf("it is there: %v", err)
+	}
+	if err := r.ownersGone(t.Context(), steps(Delete, "rset ci/gone")); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	if err := r.ownersGone(t.Context(), steps(Await, "rset ci/s")); err != nil {
+		t.Errorf("nothing is to be deleted: %v", err)
 	}
 }

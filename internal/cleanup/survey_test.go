@@ -1,11 +1,14 @@
 package cleanup
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -197,7 +200,7 @@ func TestSurveyKnowsAbsentFromUnknown(t *testing.T) {
 
 func TestSurveyOfAScaleSetStaysInItsNamespaces(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, whole(crdObjects()...)...)
+	a, c := newAPI(t, append(whole(crdObjects()...), whole(obj("ars runners/other", by("elsewhere/other")))...)...)
 	outside := make(chan string, 100)
 	a.fault = func(r string) int {
 		switch r {
@@ -262,6 +265,61 @@ func TestForbiddenStaysForbiddenInTheSurvey(t *testing.T) {
 	for _, u := range s.Unknown {
 		if !apierrors.IsForbidden(u.Err) {
 			t.Errorf("unknown: %v", u)
+		}
+	}
+}
+
+// What cannot be asked about is unknown, whatever the time.
+func TestWhetherItIsServedIsNotKnown(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t)
+	a.fault = on(http.StatusForbidden, always, "DISCOVER "+arc.Group)
+	o := ofSet
+	o.RequireUninstalling, o.Job, o.Release = false, "", "gpu"
+	if s := survey(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "whether actions.github.com is served" || !apierrors.IsForbidden(s.Unknown[0].Err) {
+		t.Errorf("unknown %v", s.Unknown)
+	}
+	a, c = newAPI(t)
+	a.claimed = map[string]bool{arc.EphemeralRunners: true}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a.fault = func(request string) int {
+		if request == "DISCOVER "+arc.Group {
+			time.AfterFunc(50*time.Millisecond, func() { cancel(ErrInterrupted) })
+		}
+		return 0
+	}
+	s := survey(ctx, c, o)
+	last := s.Unknown[len(s.Unknown)-1]
+	if last.What != "whether actions.github.com is served" || !errors.Is(last.Err, ErrInterrupted) {
+		t.Errorf("unknown %v", s.Unknown)
+	}
+}
+
+// Deployments that look like controllers are read one by one, each once.
+func TestReadingControllers(t *testing.T) {
+	t.Parallel()
+	both := deployment(ctrl("systems/arc", ""))
+	both.labels[arc.LabelPartOf] = "gha-rs-controller"
+	odd := deployment(ctrl("team/odd", ""))
+	odd.rest = map[string]any{"spec": "x"}
+	no := func(code int, request string) func(string) int { return on(code, always, request) }
+	for name, test := range map[string]struct {
+		items []item
+		fault func(string) int
+		found int
+		want  int // unknown
+	}{
+		"by two labels":    {[]item{both, deployment(ctrl("team/b", "theirs"))}, nil, 2, 0},
+		"gone by now":      {[]item{both}, no(http.StatusNotFound, "GET deploy systems/arc"), 0, 0},
+		"not to be read":   {[]item{both}, no(http.StatusForbidden, "GET deploy systems/arc"), 0, 1},
+		"of another form":  {[]item{odd}, nil, 0, 1},
+		"nothing of ARC's": {whole(obj("deploy web/app")), no(http.StatusForbidden, "GET deploy web/app"), 0, 0},
+	} {
+		a, c := newAPI(t, test.items...)
+		a.fault = test.fault
+		s := survey(t.Context(), c, byHand)
+		if len(s.Controllers) != test.found || len(s.Unknown) != test.want {
+			t.Errorf("%s: controllers %+v, unknown %v", name, s.Controllers, s.Unknown)
 		}
 	}
 }
