@@ -141,6 +141,16 @@ func (a *api) take(refs ...string) {
 	}
 }
 
+// claim says which resources are served, whether there are CRDs or not.
+func (a *api) claim(resources ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.claimed = map[string]bool{}
+	for _, r := range resources {
+		a.claimed[r] = true
+	}
+}
+
 // left names what there is, CRDs apart.
 func (a *api) left() (out []string) {
 	a.mu.Lock()
@@ -338,7 +348,7 @@ func (a *api) discover(w http.ResponseWriter, group string) {
 	resources := []metav1.APIResource{}
 	a.mu.Lock()
 	if fault := a.fault; fault != nil {
-		if code := fault("DISCOVER " + group); code != 0 {
+		if code := fault(strings.TrimSuffix("DISCOVER "+group+"/"+version, "/")); code != 0 {
 			a.mu.Unlock()
 			w.WriteHeader(code)
 			return
@@ -420,7 +430,11 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 				if it.rest["spec"] == nil {
 					continue
 				}
-			case "", unfinished, "metadata.name=" + it.Name, fmt.Sprintf("type=%s", it.rest["type"]):
+			case unfinished:
+				if phase, _ := it.rest["phase"].(string); phase == "Succeeded" {
+					continue
+				}
+			case "", "metadata.name=" + it.Name, fmt.Sprintf("type=%s", it.rest["type"]):
 			default:
 				continue
 			}

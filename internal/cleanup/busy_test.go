@@ -111,7 +111,9 @@ func TestSurveyFindsBusyRunners(t *testing.T) {
 	replaced[1].owners[0].UID = "another"
 	notARunner := runnerWithPod("of-another-kind", launch)
 	notARunner[1].owners[0].Kind = "EphemeralRunnerSet"
-	items := slices.Concat(whole(crdObjects()...), runnerWithPod("busy", launch), runnerWithPod("idle", nil),
+	finished := runnerWithPod("finished", launch)
+	finished[1].rest = map[string]any{"phase": "Succeeded"}
+	items := slices.Concat(whole(crdObjects()...), finished, runnerWithPod("busy", launch), runnerWithPod("idle", nil),
 		runnerWithPod("gone", launch)[1:], runnerWithPod("without-a-pod", launch)[:1], replaced, notARunner)
 	a, c := newAPI(t, items...)
 	pod := obj("pod runners/busy", owned("er runners/busy"))

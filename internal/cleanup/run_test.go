@@ -458,7 +458,7 @@ func TestUnchanged(t *testing.T) {
 // A legacy owner that is there after all keeps what it owns, too.
 func TestALegacyOwnerIsLookedForOnceMore(t *testing.T) {
 	t.Parallel()
-	_, c := newAPI(t, append(whole(legacyCRDs()...), whole(obj("rset ci/s"))...)...)
+	a, c := newAPI(t, append(whole(legacyCRDs()...), whole(obj("rset ci/s"))...)...)
 	o := asLegacyHook
 	o.WatchNamespaces = []string{"ci"}
 	steps := func(action Action, owner string) []Step { return []Step{{action, obj("pod ci/r", owned(owner)), ""}} }
@@ -469,7 +469,62 @@ func TestALegacyOwnerIsLookedForOnceMore(t *testing.T) {
 	if err := r.ownersGone(t.Context(), steps(Delete, "rset ci/gone")); err != nil {
 		t.Errorf("it is gone: %v", err)
 	}
+	a.fault = on(http.StatusForbidden, always, "LIST rset ci", "LIST run ci")
 	if err := r.ownersGone(t.Context(), steps(Await, "rset ci/s")); err != nil {
-		t.Errorf("nothing is to be deleted: %v", err)
+		t.Errorf("nothing is to be deleted, and so nothing to be looked for: %v", err)
+	}
+}
+
+// How a run that was stopped ends is what the last look finds; what it cannot read is
+// never taken for the end.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	unreadable := on(http.StatusForbidden, always, "LIST er")
+	did := []Outcome{{Delete, obj("er runners/r")}}
+	for name, test := range map[string]struct {
+		cause error
+		items []item
+		fault func(string) int
+		done  []Outcome
+		want  Verdict
+		left  int
+		errs  int
+	}{
+		"nothing is left":                     {ErrBudget, nil, nil, did, Done, 0, 0},
+		"something is":                        {ErrBudget, whole(obj("er runners/r")), nil, nil, OutOfTime, 1, 0},
+		"told to stop":                        {ErrInterrupted, whole(obj("er runners/r")), nil, nil, Interrupted, 1, 0},
+		"unreadable, and nothing done":        {ErrBudget, nil, unreadable, nil, Failed, 0, 1},
+		"unreadable after something was done": {ErrBudget, nil, unreadable, did, OutOfTime, 0, 1},
+		"unreadable, and told to stop":        {ErrInterrupted, nil, unreadable, nil, Interrupted, 0, 1},
+	} {
+		items := test.items
+		if items != nil || test.fault != nil {
+			items = append(whole(crdObjects()[:1]...), items...)
+		}
+		a, c := newAPI(t, items...)
+		a.fault = test.fault
+		ctx, stop := context.WithCancelCause(t.Context())
+		stop(test.cause)
+		r := &run{client: c, options: byHand, log: quiet, report: &Report{Done: test.done}}
+		// The CRD goes with what is left.
+		if got := r.stopped(ctx); got != test.want || min(1, len(r.report.Left)) != test.left || len(r.report.Errs) != test.errs {
+			t.Errorf("%s: %s, left %v, errors %v", name, got, r.report.Left, r.report.Errs)
+		}
+	}
+}
+
+// A phase that the last look forbids writes nothing.
+func TestAPhaseThatIsOverruled(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, append(whole(crdObjects()...), whole(obj("er runners/r"), obj("pod runners/r", owned("er runners/r")))...)...)
+	for _, phase := range []Phase{
+		{Collect, [][]Step{{{Delete, obj("pod runners/r", owned("er runners/r")), ownerGone}}}},
+		{CRDs, [][]Step{{{Delete, obj("crd ephemeralrunners.actions.github.com"), ""}}}},
+	} {
+		a.put(whole(obj("ars team/new"))[0])
+		r := &run{client: c, options: byHand, log: quiet, report: &Report{}}
+		if err := r.execute(t.Context(), phase, &Survey{}); !errors.Is(err, errChanged) || len(a.written()) > 0 {
+			t.Errorf("%s: error %v, writes %q", phase.Name, err, a.written())
+		}
 	}
 }

@@ -467,7 +467,10 @@ func TestAForgedRecord(t *testing.T) {
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n---\n" +
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: credentials, namespace: monitoring}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
 	credentials := whole(obj("secret monitoring/credentials", by("monitoring/prometheus")))
+	junk := record("tenant", "tenant", "x", "deployed", manifest)
+	junk.rest["data"] = map[string]any{"release": "eA=="}
 	for name, forged := range map[string]item{
+		"is none":                      junk,
 		"says to be another's release": record("tenant", "monitoring", "prometheus", "deployed", manifest),
 		"names another's objects":      record("tenant", "tenant", "prometheus", "deployed", manifest),
 		"is being uninstalled":         record("tenant", "systems", "arc", "uninstalling", manifest),
@@ -771,11 +774,11 @@ func TestIsTheObjectOfAManifest(t *testing.T) {
 // Only records prove of what is still installed whose it is.
 func TestWhatRecordsProve(t *testing.T) {
 	t.Parallel()
-	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n"
+	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: two}\n"
 	items := append(whole(crdObjects()...), record("runners", "runners", "gpu", "deployed", manifest), record("team", "team", "x", "deployed", arcManifest))
-	items = append(items, whole(obj("ars runners/set", by("runners/gpu")), obj("ars team/set", by("team/x")), obj("ars team/plain"))...)
+	items = append(items, whole(obj("ars runners/set", by("runners/gpu")), obj("ars runners/two", by("runners/gpu")), obj("ars team/set", by("team/x")), obj("ars team/plain"))...)
 	_, c := newAPI(t, items...)
-	want := map[types.UID]bool{"ars runners/set": true}
+	want := map[types.UID]bool{"ars runners/set": true, "ars runners/two": true}
 	if diff := cmp.Diff(want, survey(t.Context(), c, byHand).Proven); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
