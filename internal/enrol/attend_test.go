@@ -139,7 +139,7 @@ func TestDryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dry := range []bool{true, false} {
-		out, err := Enrol(t.Context(), client, hook.Release{Name: "arc", Namespace: "ns"}, nil, dry)
+		out, err := Enrol(t.Context(), client, hook.Release{Name: "arc", Namespace: "ns"}, named, dry)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,9 +176,9 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, do := range []func() (*Outcome, error){
-			func() (*Outcome, error) { return Enrol(t.Context(), client, target, nil, true) },
+			func() (*Outcome, error) { return Enrol(t.Context(), client, target, named, true) },
 			func() (*Outcome, error) { return Unenrol(t.Context(), client, target, false) },
-			func() (*Outcome, error) { return Enrol(t.Context(), client, target, nil, false) },
+			func() (*Outcome, error) { return Enrol(t.Context(), client, target, named, false) },
 		} {
 			_, err := do()
 			var unfit release.Unfit
@@ -229,11 +229,11 @@ func TestPut(t *testing.T) {
 func TestAttend(t *testing.T) {
 	t.Parallel()
 	target := hook.Release{Name: "arc", Namespace: "ns"}
-	rendered, err := hook.Render(target, nil)
+	rendered, err := hook.Render(target, named)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := hook.Enroller(target, nil, rendered)
+	objects, err := hook.Enroller(target, named, rendered)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,15 +162,20 @@ func TestLook(t *testing.T) {
 		},
 		"a newer one that nobody can read": {
 			append(runnersAt(t), kind("ConfigMap", "b", "x", nil), garbage), "",
-			nil, []string{"loose a/set"},
+			nil,
+			[]string{"loose a/set"},
 		},
 		"of the controller, and not a scale set": {
-			[]kubeObject{all[0], helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{all[0], listener}}.object(t)}, "",
-			nil, []string{arcThere},
+			[]kubeObject{all[0], helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{all[0], listener}}.object(t)},
+			"",
+			nil,
+			[]string{arcThere},
 		},
 		"labels of a controller, on something else": {
-			[]kubeObject{helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{notes}}.object(t)}, "arc-systems",
-			nil, []string{},
+			[]kubeObject{helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{notes}}.object(t)},
+			"arc-systems",
+			nil,
+			[]string{},
 		},
 		"a manifest nobody can parse": {
 			append(arcAt(t), helmRecord{namespace: "arc-systems", name: "other", manifest: "kind: Deployment\n\t- actions.github.com/: {"}.object(t)), "arc-systems",
