@@ -394,7 +394,7 @@ func TestTheVerdictIsTheLastLineAndTheTerminationMessage(t *testing.T) {
 func TestTheVerdictIsTheLastLineOfAConsoleToo(t *testing.T) {
 	t.Parallel()
 	got := command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--kubeconfig", mixed().kubeconfig(t))
-	want := "    kubectl delete autoscalingrunnerset live --namespace runners\nrefused: nothing was written\n"
+	want := "    kubectl delete autoscalingrunnerset live --namespace runners --wait=false\nrefused: nothing was written\n"
 	if got.code != exitRefused || !strings.HasSuffix(got.stderr, want) {
 		t.Errorf("exit code %d:\n%s", got.code, got.stderr)
 	}
@@ -505,7 +505,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 		kind, reason, inText string
 	}{
 		"done":    {withCRDs(), "Normal", "CleanupDone", "nothing of ARC is left"},
-		"refused": {mixed(), "Warning", "CleanupRefused", "kubectl delete autoscalingrunnerset live --namespace runners"},
+		"refused": {mixed(), "Warning", "CleanupRefused", "kubectl delete autoscalingrunnerset live --namespace runners --wait=false"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -579,7 +579,7 @@ func TestTheReportIsADocumentToo(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &d); err != nil {
 		t.Fatalf("%v in %s", err, got.stdout)
 	}
-	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners" {
+	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners --wait=false" {
 		t.Errorf("exit code %d, %+v", got.code, d)
 	}
 }

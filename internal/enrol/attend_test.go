@@ -251,8 +251,16 @@ func TestAttend(t *testing.T) {
 			c: &cluster{release: "arc", of: "systems", revision: 1, status: []string{"deployed"}, manifest: with.String()}, scaled: []string{"0"},
 			say: []string{"release arc is in namespace systems, and its enroller in ns (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=systems to the command line of Helm, or use `arc-hookjob enrol arc --namespace systems`"},
 		},
-		"uninstalled":     {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalled"}}, scaled: []string{"0"}, say: []string{"only its history is kept"}},
-		"uninstalling":    {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalling"}}, scaled: []string{"0"}, say: []string{"is uninstalling"}},
+		"uninstalled":  {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalled"}}, scaled: []string{"0"}, say: []string{"only its history is kept"}},
+		"uninstalling": {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalling"}}, scaled: []string{"0"}, say: []string{"is uninstalling"}},
+		// What does not pass by itself is not tried for ever.
+		"a hook that is none": {
+			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: strings.Replace(with.String(), `"[{`, `"[`, 1)}, scaled: []string{"0"},
+			say: []string{"revision 1 of release arc: reading the hook: "},
+		},
+		"a record that is none": {
+			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, hooks: "]"}, scaled: []string{"0"}, say: []string{"not in Helm's format"},
+		},
 		"no record":       {c: &cluster{release: "arc"}, scaled: []string{"0"}, say: []string{"HELM_DRIVER=sql"}},
 		"applied by hand": {c: &cluster{}, scaled: []string{"0"}, say: []string{"the Deployment was not installed by Helm"}},
 		"gone":            {c: &cluster{gone: true}, say: []string{"the Deployment is gone"}},
