@@ -74,7 +74,7 @@ func TestFind(t *testing.T) {
 				if err != nil || a == nil || hooked {
 					t.Fatalf("got %v, %v, %v", a, hooked, err)
 				}
-				if diff := cmp.Diff(want, facts{a.String(), a.Scope, a.Release, a.Values}); diff != "" {
+				if diff := cmp.Diff(want, facts{a.String(), a.Scope, a.Release, a.In(a.Namespace)}); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -249,9 +249,6 @@ func TestIn(t *testing.T) {
 				if diff := cmp.Diff(test.want, a.In(test.release)); diff != "" {
 					t.Error(diff)
 				}
-				if diff := cmp.Diff(a.In(a.Namespace), a.Values); diff != "" {
-					t.Errorf("in its own namespace: %s", diff)
-				}
 				if diff := cmp.Diff(test.namespaces, a.Namespaces(), cmpopts.EquateEmpty()); diff != "" {
 					t.Error(diff)
 				}
@@ -316,6 +313,7 @@ func TestWants(t *testing.T) {
 		"a longer name":           {setIn("runners-2", "y", "systems"), true},
 		"without a namespace":     {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\n", true},
 		"the word alone":          {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec: {namespaces: x}\n", true},
+		"the third":               {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners\nnamespace: runners\nnamespace: apart\n", true},
 		"an alias":                {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: *runners`), true},
 		"a controller":            {controllerIn("runners", ""), true},
 		"a legacy controller":     {legacyIn("runners", ""), true},

@@ -459,3 +459,22 @@ func TestLegacyRunStopsARunnerOnce(t *testing.T) {
 	}
 	expectStrings(t, "writes", a.written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")
 }
+
+// What is found in one namespace is not forgotten over the next, and what cannot be
+// read in one of them is unknown.
+func TestLegacySurveyOfNamespaces(t *testing.T) {
+	t.Parallel()
+	items := append(whole(legacyCRDs()...), onNode(whole(runnerPod("pod a/r", "run a/r"))[0]), onNode(whole(runnerPod("pod b/r", "run b/r"))[0]), onNode(whole(runnerPod("pod c/r", "run c/r"))[0]))
+	a, c := newAPI(t, items...)
+	o := legacyByHand
+	o.WatchNamespaces = []string{"a", "b"}
+	want := map[types.UID]bool{"pod a/r": true, "pod b/r": true}
+	s := survey(t.Context(), c, o)
+	if diff := cmp.Diff(want, s.Registered); diff != "" || len(s.Busy) != 2 || len(s.Unknown) > 0 {
+		t.Errorf("busy %v, unknown %v, registered (-want +got):\n%s", s.Busy, s.Unknown, diff)
+	}
+	a.fault = on(http.StatusForbidden, always, "LIST sts b")
+	if s := survey(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "what legacy runners own" {
+		t.Errorf("unknown %v", s.Unknown)
+	}
+}

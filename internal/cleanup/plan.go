@@ -179,7 +179,6 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
-	o = o.reaching(uninstalled(s, o))
 	p := &planner{
 		s: s, o: o, release: uninstalled(s, o), history: h, sets: map[identity.Set]bool{},
 		reinstalled: map[string]bool{}, existing: map[identity.Set]bool{}, left: map[identity.Set]bool{},
@@ -369,7 +368,7 @@ func (p *planner) refuse() {
 		p.refuseWithoutProof()
 	case p.o.Job != "":
 		p.refuseWithoutArgoCD()
-	case p.o.Release != "":
+	default:
 		p.noteRelease()
 	}
 	for _, u := range p.s.Unknown {
@@ -450,7 +449,7 @@ func (p *planner) refuseWithoutArgoCD() {
 func (p *planner) noteRelease() {
 	of := fmt.Sprintf("release %s in namespace %s", p.o.Release, p.o.ReleaseNamespace)
 	switch r := p.s.Record; {
-	case r == nil && p.s.ProofErr != nil:
+	case p.s.ProofErr != nil:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
 	case r != nil && r.Status != release.Uninstalling:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: nobody is uninstalling it", of, r.Status))
@@ -481,7 +480,7 @@ func (p *planner) elsewhere() []string {
 // refuseOutOfReach names what is this uninstall's and not within the namespaces for
 // which its hook was rendered: to call that done would be a lie.
 func (p *planner) refuseOutOfReach() {
-	if watched := p.o.WatchNamespaces; p.o.Scope == Controller && len(watched) > 0 {
+	if watched := p.o.WatchNamespaces; p.o.ofController() && len(watched) > 0 {
 		for _, c := range p.s.Controllers {
 			unwatched := slices.DeleteFunc(slices.Clone(c.Watches), func(ns string) bool { return slices.Contains(watched, ns) })
 			if p.ours(c) && (len(c.Watches) == 0 || len(unwatched) > 0) {
@@ -493,7 +492,7 @@ func (p *planner) refuseOutOfReach() {
 			}
 		}
 	}
-	if p.o.Scope != Controller || len(p.o.RunnerNamespaces) == 0 {
+	if !p.o.ofController() {
 		return
 	}
 	outside := map[string]int{}
@@ -524,13 +523,13 @@ func (p *planner) mixed() bool { return p.o.Scope == Controller && len(p.release
 // that done would send Helm into an error from which no second uninstall leads out.
 // A run that has deleted the CRD itself goes on: within one uninstall Helm remembers.
 func (p *planner) refuseUnbuildable() {
-	if !p.mixed() || p.s.Record == nil || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
+	if !p.mixed() || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
 		return
 	}
 	if slices.ContainsFunc(p.s.CRDs, func(o *Object) bool { return o.Name == lastCRD }) {
 		return
 	}
-	r := p.s.Record
+	r := p.release
 	refusal := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),

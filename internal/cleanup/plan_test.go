@@ -444,10 +444,24 @@ func TestPlanCollects(t *testing.T) {
 				obj("secret systems/l-config", owned("al systems/l")), obj("secret far/lost", owned("er far/r")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l, delete secret systems/l-config"},
 		},
+		"by hand, too, where the controller's namespace is named": {
+			Survey{Dependents: []*Object{obj("secret systems/l-config", owned("al systems/l"))}},
+			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}}, Fresh,
+			[]string{"collect: delete secret systems/l-config"},
+		},
 		"but not what may be another controller's, which says nothing": {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "far")}, Dependents: []*Object{
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/l-config", owned("al systems/l")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l"},
+		},
+		"nor, of a set that is left, what has lost its owner": {
+			func() Survey {
+				s := busySet()
+				s.Dependents = []*Object{obj("secret runners/lost", of("runners/set"), owned("er runners/lost"))}
+				return s
+			}(),
+			leaving(asHook), Fresh,
+			[]string{"keep: runner r is busy with job \"launch\" of acme/rocket (launch.yml), after which the controller removes it"},
 		},
 		"or waited for, where it is being deleted": {
 			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"collect: await pod runners/r"},
@@ -625,6 +639,10 @@ func TestWhoseControllerItIs(t *testing.T) {
 		if got := p.ours(test.controller); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
+	}
+	elsewhere := Options{Scope: Controller, ReleaseNamespace: "systems", ControllerNamespaces: []string{"control"}}
+	if p := (&planner{s: &Survey{}, o: elsewhere, release: uninstalled(&Survey{}, elsewhere)}); !p.ours(ctrl("control/arc", "")) || p.ours(ctrl("systems/arc", "")) {
+		t.Error("no record: it is where the hook was told")
 	}
 	by := &planner{s: &Survey{}, o: byHand}
 	if by.ours(ctrl("systems/arc", "")) {

@@ -105,6 +105,9 @@ func TestSame(t *testing.T) {
 	}
 }
 
+// named gives the image a name, as everybody has to who has no release.
+var named = map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}
+
 // The hook is the one the post-renderer adds, under the release's own name.
 func TestRender(t *testing.T) {
 	tests := map[string]struct {
@@ -127,7 +130,7 @@ func TestRender(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(revision(t, test.file), test.values)
+			got, err := Render(revision(t, test.file), hook.Merge(named, test.values))
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("error %v, want %q in it", err, test.err)
@@ -160,11 +163,11 @@ func TestRender(t *testing.T) {
 // What the post-renderer packs into the manifest comes out of it again.
 func TestCarried(t *testing.T) {
 	target := hook.Release{Name: "arc", Namespace: "ns"}
-	rendered, err := hook.Render(target, nil)
+	rendered, err := hook.Render(target, named)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := hook.Enroller(target, nil, rendered)
+	objects, err := hook.Enroller(target, named, rendered)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,3 +123,28 @@ func TestDecodeLooksAtTheOutside(t *testing.T) {
 		}
 	}
 }
+
+func TestLabel(t *testing.T) {
+	t.Parallel()
+	const before = "kind: A\nmetadata:\n  labels: {other: a, key: ''}\n  annotations: {key: c}\n---\ndata: key\n---\nkind: [key\n---\n"
+	for text, want := range map[string]string{
+		before + "metadata:\n  labels:\n    key: value\n---\nmetadata: {labels: {key: second}}\n":        "value",
+		before + "spec: &a value # key\nmetadata: {labels: {key: *a}}\n":                                 "value",
+		before + "spec: {labels: {key: value}, template: {metadata: {labels: {key: value}}}}\nkind: B\n": "",
+		before: "",
+		"":     "",
+	} {
+		r := Revision{Manifest: text}
+		if got := r.Label("key"); got != want {
+			t.Errorf("%q, want %q, in\n%s", got, want, text)
+		}
+	}
+	// Whatever else is in a document, a head is read up to a size.
+	for more, want := range map[int]string{0: "value", 1: ""} {
+		const text = "metadata: {labels: {key: value}, name: "
+		r := Revision{Manifest: text + strings.Repeat("n", maxHead-len(text)-len("}\n")+more) + "}\n"}
+		if got := r.Label("key"); got != want {
+			t.Errorf("%d more: %q, want %q", more, got, want)
+		}
+	}
+}

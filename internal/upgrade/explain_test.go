@@ -47,7 +47,7 @@ func TestExplain(t *testing.T) {
 		"the same":      {record: []kubeObject{set(nil)}, rendered: []kubeObject{set(nil)}},
 		"our own":       {record: []kubeObject{set(nil), enroller, ourHookObject}, rendered: []kubeObject{set(nil)}},
 		"an empty map":  {record: []kubeObject{set(nil)}, rendered: []kubeObject{set(map[string]any{"x": nil})}, confirm: perhaps + "AutoscalingRunnerSet a/set"},
-		"null in both":  {record: []kubeObject{secretNamed("x", kubeObject{"data": map[string]any{"l": []any{map[string]any{"y": nil}}}})}, rendered: []kubeObject{secretNamed("x", kubeObject{"data": map[string]any{"l": []any{map[string]any{}}, "k": nil}})}},
+		"null in both":  {record: []kubeObject{set(nil), secretNamed("x", kubeObject{"data": map[string]any{"l": []any{map[string]any{"y": nil}}, "m": map[string]any{"y": nil}}})}, rendered: []kubeObject{set(nil), secretNamed("x", kubeObject{"data": map[string]any{"l": []any{map[string]any{}}, "k": nil, "m": map[string]any{}}})}},
 		"a label":       {record: []kubeObject{set(map[string]any{"team": "blue"})}, rendered: []kubeObject{set(nil)}, confirm: perhaps + "AutoscalingRunnerSet a/set"},
 		"one is more":   {record: []kubeObject{set(nil), secretNamed("x", nil)}, rendered: []kubeObject{set(nil)}, confirm: perhaps + "Secret a/x"},
 		"one is less":   {record: []kubeObject{set(nil)}, rendered: []kubeObject{set(nil), secretNamed("x", nil)}, confirm: perhaps + "Secret a/x"},
@@ -61,6 +61,16 @@ func TestExplain(t *testing.T) {
 			record: []kubeObject{set(nil), binding}, rendered: []kubeObject{set(nil), binding},
 			args: "--set-string controllerServiceAccount.name=arc.sa --set-string controllerServiceAccount.namespace=arc-systems",
 		},
+		"not among these": {
+			record: []kubeObject{
+				set(nil),
+				{"kind": "RoleBinding", "metadata": map[string]any{"name": "x-manager"}},
+				{"kind": "Role", "metadata": map[string]any{"name": "x-manager"}, "subjects": []any{map[string]any{"namespace": "wrong", "name": "RoleBinding"}}},
+				{"kind": "RoleBinding", "metadata": map[string]any{"name": "x-managers", "uid": "-manager"}, "subjects": []any{map[string]any{"namespace": "wrong", "name": "name"}}},
+			},
+			confirm: perhaps + "Role a/x-manager, RoleBinding a/x-manager, RoleBinding a/x-managers", rendered: []kubeObject{set(nil)},
+		},
+		"no object": {record: []kubeObject{set(nil), {"metadata": map[string]any{"name": "x"}}}, rendered: []kubeObject{set(nil)}},
 		"among the values": {
 			record: []kubeObject{set(nil), binding}, rendered: []kubeObject{set(nil), binding}, values: `{"controllerServiceAccount": {"name": "x"}}`,
 		},
@@ -81,11 +91,7 @@ func TestExplain(t *testing.T) {
 	}
 	for name, test := range tests {
 		record := helmRecord{namespace: "a", name: "runners", objects: test.record, chart: test.chart, values: test.values, revision: test.revision, status: test.status}
-		objects := []kubeObject{setAt("a", "set", "a", "runners"), record.object(t)}
-		if !slices.ContainsFunc(test.record, func(o kubeObject) bool { return o["kind"] == "AutoscalingRunnerSet" }) {
-			objects = nil
-		}
-		u, _, helm := upgradingWith(t, objects...)
+		u, _, helm := upgradingWith(t, setAt("a", "set", "a", "runners"), record.object(t))
 		u.Helm.Context = "here"
 		if test.renderer != "" {
 			u.Helm.PostRenderer, u.Helm.PostRendererArgs = test.renderer, []string{"-x"}
@@ -98,8 +104,8 @@ func TestExplain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if objects == nil {
-			continue
+		if len(s.Found) != 1 {
+			t.Fatalf("%s: %v", name, seen(s))
 		}
 		p := &Plan{}
 		u.explain(t.Context(), s, p)
@@ -233,5 +239,101 @@ func TestOutputIsBounded(t *testing.T) {
 	h := &Helm{Binary: script(t, "yes "+strings.Repeat("x", 4000))}
 	if _, err := h.run(t.Context(), helmTime, nil, "", "template"); err == nil || !strings.Contains(err.Error(), "it writes more than 67108864 bytes") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Of a folder that cannot be read, and of links, as Helm follows them.
+func TestDigestOfWhatIsOdd(t *testing.T) {
+	t.Parallel()
+	at := func(t *testing.T) (dir string, link func(name, to string)) {
+		t.Helper()
+		dir = t.TempDir()
+		return dir, func(name, to string) {
+			t.Helper()
+			if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	dir, link := at(t)
+	link("nowhere", "none")
+	if got, err := digest(dir); err == nil {
+		t.Errorf("a link to nowhere: %s", got)
+	}
+	dir, link = at(t)
+	link("folder", t.TempDir())
+	one, err := digest(dir)
+	if err != nil {
+		t.Errorf("a link to a folder: %v", err)
+	}
+	dir, link = at(t)
+	link("another", t.TempDir())
+	if two, err := digest(dir); err != nil || one == two {
+		t.Errorf("its name does not count: %s, %v", two, err)
+	}
+	if os.Getuid() == 0 {
+		return // who may read everything
+	}
+	if err := os.Chmod(dir, 0o000); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := digest(dir); err == nil {
+		t.Errorf("a folder that may not be read: %s", got)
+	}
+}
+
+func TestFetchBoth(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	h := &Helm{Binary: script(t, `echo "$@" >> `+log+`; case "$1" in pull) : > "$4/x.tgz" ;; show) echo 'version: "2"' ;; esac`)}
+	both := Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s"}}
+	got, err := h.Fetch(t.Context(), both, t.TempDir())
+	if err != nil || got.Controller.Version != "2" || got.ScaleSets.Version != "2" || got.ScaleSets.path == got.Controller.path {
+		t.Errorf("%+v, %v", got, err)
+	}
+	said, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(said); !strings.Contains(text, "pull oci://r/c --destination") || strings.Count(text, " --version 2") != 1 || strings.Count(text, "pull ") != 2 {
+		t.Error(text)
+	}
+	if got, err := h.Fetch(t.Context(), Target{Controller: both.Controller}, t.TempDir()); err != nil || got.ScaleSets.path != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		`[ "$1" != pull ]`: "helm pull oci://r/c: exit status 1",
+		`case "$1" in pull) : > "$4/x.tgz" ;; *) exit 1 ;; esac`:                                                     "helm show chart: exit status 1",
+		`case "$1" in pull) : > "$4/x.tgz" ;; show) echo ': [' ;; esac`:                                              "reading what the chart oci://r/c is",
+		`case "$1$2" in pulloci://r/c) : > "$4/x.tgz" ;; show*) echo 'version: "2"' ;; *) echo "$2"; exit 1 ;; esac`: "helm pull oci://r/s",
+	} {
+		h := &Helm{Binary: script(t, text)}
+		if _, err := h.Fetch(t.Context(), both, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := (&Helm{Binary: "helm"}).Fetch(t.Context(), both, filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "making a folder") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a chart renders that is no manifest, or nothing of ARC.
+func TestRender(t *testing.T) {
+	r := installed("a", "runners", "").Release
+	h := &Helm{Binary: script(t, "echo 'kind: Pod'")}
+	if got, err := h.render(t.Context(), r, Chart{}); err != nil || got != (rendered{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	h = &Helm{Binary: script(t, "echo 'kind: ['")}
+	if _, err := h.render(t.Context(), r, Chart{Ref: "x"}); err == nil || !strings.Contains(err.Error(), "what the chart x renders") {
+		t.Errorf("%v", err)
+	}
+	if _, err := strays(r, []byte("kind: [")); err == nil {
+		t.Error("no manifest")
+	}
+	t.Setenv("HELM_NAMESPACE", "elsewhere")
+	h = &Helm{Binary: script(t, `echo "$HELM_NAMESPACE,$HELM_DRIVER"`)}
+	if out, err := h.run(t.Context(), helmTime, nil, "configmap", "x"); err != nil || string(out) != ",configmap\n" {
+		t.Errorf("%q, %v", out, err)
 	}
 }

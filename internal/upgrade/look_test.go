@@ -74,6 +74,12 @@ func TestLook(t *testing.T) {
 	renamed := controllerAt("arc-systems", "arc-systems", "arc")
 	metadata(renamed)["labels"] = map[string]any{"app.kubernetes.io/part-of": "gha-rs-controller"}
 
+	garbage := kind("Secret", "a", "sh.helm.release.v1.runners.v9", kubeObject{
+		"type": "helm.sh/release.v1", "labels": map[string]any{"owner": "helm", "name": "runners", "version": "9", "status": "deployed"}, "data": map[string]any{"release": "Pz8/"},
+	})
+	listener := kubeObject{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingListener", "metadata": map[string]any{"name": "x"}}
+	notes := kind("ConfigMap", "", "of-the-Deployment", kubeObject{"labels": metadata(all[0])["labels"]})
+
 	tests := map[string]struct {
 		objects   []kubeObject
 		namespace string
@@ -154,6 +160,23 @@ func TestLook(t *testing.T) {
 			nil,
 			[]string{runnersThere},
 		},
+		"a newer one that nobody can read": {
+			append(runnersAt(t), kind("ConfigMap", "b", "x", nil), garbage), "",
+			nil,
+			[]string{"loose a/set"},
+		},
+		"of the controller, and not a scale set": {
+			[]kubeObject{all[0], helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{all[0], listener}}.object(t)},
+			"",
+			nil,
+			[]string{arcThere},
+		},
+		"labels of a controller, on something else": {
+			[]kubeObject{helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{notes}}.object(t)},
+			"arc-systems",
+			nil,
+			[]string{},
+		},
 		"a manifest nobody can parse": {
 			append(arcAt(t), helmRecord{namespace: "arc-systems", name: "other", manifest: "kind: Deployment\n\t- actions.github.com/: {"}.object(t)), "arc-systems",
 			nil,
@@ -212,6 +235,27 @@ func TestLookFails(t *testing.T) {
 		}
 		if s, err := Look(t.Context(), c, ""); err == nil {
 			t.Errorf("%s: %v", path, seen(s))
+		}
+	}
+	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
+	for path, objects := range map[string][]kubeObject{
+		"/api/v1/namespaces/arc-systems/configmaps": nil,
+		"/api/v1/namespaces/a/configmaps":           secretsOf(t, state),
+		"/api/v1/secrets/arc-cleanup-upgrade":       nil, // which is never asked for
+	} {
+		a, c := newAPI(t, objects...)
+		a.fault = func(request string) int {
+			if strings.HasSuffix(request, " "+path) {
+				return http.StatusForbidden
+			}
+			return 0
+		}
+		namespace := "arc-systems"
+		if path == "/api/v1/secrets/arc-cleanup-upgrade" {
+			namespace = ""
+		}
+		if _, err := Look(t.Context(), c, namespace); (err == nil) != (namespace == "") {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 	broken := controllerAt("b", "b", "x")

@@ -6,6 +6,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -243,7 +244,6 @@ func NewPlan(s Situation) *Plan {
 		p.goesOn()
 	}
 	if s.Saved != nil && s.Saved.Uninstalled && s.Saved.Target.same(s.Target) {
-		p.plan.State.Uninstalled = true
 		p.plan.State.Releases = p.lasting()
 		p.refuseControllers()
 		p.again()
@@ -360,15 +360,13 @@ func (p *planner) releases() []Release {
 			p.refusal(fmt.Sprintf("release %s is %s, and what is not deployed cannot be installed again as it was", f, printable(string(f.Status))), f.wayOut())
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Release) int {
-		switch {
-		case a.Controller && !b.Controller:
-			return -1
-		case b.Controller && !a.Controller:
-			return 1
+	rank := func(r Release) int {
+		if r.Controller {
+			return 0
 		}
-		return 0
-	})
+		return 1
+	}
+	slices.SortStableFunc(out, func(a, b Release) int { return cmp.Compare(rank(a), rank(b)) })
 	return out
 }
 

@@ -149,6 +149,20 @@ func TestPlan(t *testing.T) {
 				"install arc", "ready arc", "enrol arc", "install runners", "forget arc",
 			},
 		},
+		"another version of the scale sets only": {
+			s: Situation{
+				Saved: saved(true, arc), Found: []Found{now(arc, "2", deployed)},
+				Target: Target{chartOf("controller", "2"), chartOf("scale-set", "3")},
+			},
+			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "forget arc"},
+		},
+		"the controller comes first": {
+			s: Situation{Found: []Found{installed("c", "c", deployed), runners, more, arc}, Target: target("2")},
+			want: []string{
+				"save arc", "clean arc", "uninstall arc", "note arc",
+				"install arc", "ready arc", "install c", "install runners", "install more", "forget arc",
+			},
+		},
 		"no controller": {
 			s: Situation{Found: []Found{runners}, Target: target("2")}, refused: []string{"no controller runs which a Helm release has installed"},
 		},
@@ -275,7 +289,11 @@ func TestPlanOfAState(t *testing.T) {
 		"lost, and it is left half": {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, failed}, notes: []string{"does not come back"}, steps: 2},
 		"lost, in the first half":   {saved: lost(saved(false, arc, runners), 1), found: []Found{arc}, notes: []string{"does not come back"}, steps: 7},
 		"the controller's is lost":  {saved: lost(saved(true, arc, runners), 0), refused: []string{"what was saved of release arc in namespace arc-systems is lost: gone [31m", "no controller runs"}},
-		"another controller since":  {saved: saved(true, arc), found: []Found{installed("arc-systems", "other", release.Deployed)}, refused: []string{"share the CRDs"}},
+		"all is lost":               {saved: lost(saved(true, arc), 0), refused: []string{"what was saved of release arc in namespace arc-systems is lost", "no controller runs"}},
+		"another chart since": {
+			saved: with(saved(true, arc), func(s *State) { s.Target.Controller.Digest = "sha256:0" }), found: []Found{renewed}, version: "3", steps: 7,
+		},
+		"another controller since": {saved: saved(true, arc), found: []Found{installed("arc-systems", "other", release.Deployed)}, refused: []string{"share the CRDs"}},
 		"the chart has changed since": {
 			saved: with(saved(true, arc), func(s *State) { s.Target.Controller.Digest = "sha256:0" }), found: []Found{renewed},
 			notes: []string{"the chart /charts/controller was sha256:0 when the upgrade began"}, steps: 2,
@@ -416,6 +434,38 @@ func TestPlanHeedsTheNamespace(t *testing.T) {
 		p := NewPlan(s)
 		if want == "" && len(p.Refusals) > 0 || want != "" && (len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, want)) {
 			t.Errorf("want %q, got %+v", want, p.Refusals)
+		}
+	}
+}
+
+func TestNamespacesOfARelease(t *testing.T) {
+	t.Parallel()
+	of := func(namespace string, watches ...string) Controller {
+		return Controller{Namespace: namespace, Watches: watches}
+	}
+	r := Release{Controllers: []Controller{of("d", "y", "x"), of("c", "x", "a")}, Sets: []types.NamespacedName{{Namespace: "b"}, {Namespace: "d"}}}
+	if diff := gocmp.Diff([]string{"a", "x", "y"}, r.watches()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff([]string{"b", "c", "d"}, r.namespaces()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	r.Controllers = append(r.Controllers, of("c"))
+	if all := r.watches(); all != nil {
+		t.Errorf("%q", all)
+	}
+}
+
+func TestChartsOfAPlan(t *testing.T) {
+	t.Parallel()
+	both := target("2")
+	for _, want := range [][]Chart{{both.Controller, both.ScaleSets}, {both.Controller}} {
+		p := Plan{State: State{Target: Target{Controller: both.Controller}}}
+		if len(want) > 1 {
+			p.State.Target = both
+		}
+		if diff := gocmp.Diff(want, p.Charts(), gocmp.AllowUnexported(Chart{})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
 }

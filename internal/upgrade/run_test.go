@@ -321,6 +321,9 @@ func TestCheck(t *testing.T) {
 		return s
 	}
 	objects := join(arcAt(t), runnersAt(t), crdObjects("Established"))
+	gone := func(revision int) kubeObject {
+		return helmRecord{namespace: "b", name: "old", revision: revision, objects: []kubeObject{setAt("", "gone", "b", "old")}}.object(t)
+	}
 	single := controllerAt("arc-systems", "arc-systems", "arc", "--watch-single-namespace=a")
 	off := kind("ConfigMap", "arc-systems", cleanup.OffSwitch, nil)
 	other := controllerAt("team", "team", "other")
@@ -330,9 +333,23 @@ func TestCheck(t *testing.T) {
 		change   func(*fakeHelm)
 		saved    *State
 		refused  []string // in each
+		confirm  string
+		notes    string
 		rendered []string
 		err      string
 	}{
+		"changed by a post-renderer": {
+			objects: objects, change: func(h *fakeHelm) { h.renders("runners", setNow("a")) }, rendered: []string{"arc", "runners", "runners"},
+			confirm: "release runners in namespace a is not what its chart renders",
+		},
+		"more than scale sets": {
+			objects: join(objects[:3], []kubeObject{helmRecord{namespace: "a", name: "runners", objects: []kubeObject{objects[2], {"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "cache"}}}}.object(t)}, crdObjects("Established")), rendered: []string{"arc", "runners"},
+			refused: []string{"Service cache"},
+		},
+		"a record of no scale set": {
+			objects: join(objects, []kubeObject{gone(1), gone(2)}), rendered: []string{"arc", "runners"},
+			notes: "release old in namespace b does not come back: none of the scale sets in its record exists",
+		},
 		"all is well": {objects: objects, rendered: []string{"arc", "runners"}},
 		"it does not render": {
 			objects: objects, change: func(h *fakeHelm) { h.write("fail.template.runners", "") }, rendered: []string{"arc", "runners"},
@@ -402,7 +419,9 @@ func TestCheck(t *testing.T) {
 		}
 		s.Target, s.Saved = target("2"), test.saved
 		for i := range s.Found {
-			s.Found[i].record = nil // what explain does has a test of its own
+			if test.confirm == "" || s.Found[i].Controller {
+				s.Found[i].record = nil // what explain does has a test of its own
+			}
 		}
 		p := NewPlan(s)
 		if len(p.Refusals) > 0 {
@@ -423,6 +442,13 @@ func TestCheck(t *testing.T) {
 			if !strings.Contains(r.Message, test.refused[i]) || r.Verdict != cleanup.Refused {
 				t.Errorf("%s: refused: %s", name, r.Message)
 			}
+		}
+		confirm := ""
+		for _, c := range p.Confirm {
+			confirm += c.Message
+		}
+		if notes := strings.Join(p.Notes, "\n"); !strings.Contains(confirm, test.confirm) || test.confirm == "" && confirm != "" || test.saved == nil && notes != test.notes {
+			t.Errorf("%s: confirm %q, notes %q", name, confirm, notes)
 		}
 		var rendered []string
 		for _, said := range helm.said() {

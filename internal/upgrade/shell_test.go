@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
@@ -77,6 +80,32 @@ func TestCommands(t *testing.T) {
 		if diff := cmp.Diff(want, u.Commands(p, i)); diff != "" {
 			t.Errorf("stopped at %s of %s (-want +got):\n%s", s.Kind, s.Release.Name, diff)
 		}
+	}
+}
+
+// What broke off is removed first.
+func TestCommandsRemove(t *testing.T) {
+	t.Parallel()
+	arc, set := installed("arc-systems", "arc", "failed"), installed("a", "runners", "failed")
+	set.Sets = []types.NamespacedName{{Namespace: "b", Name: "set"}}
+	u := upgrading()
+	u.Helm.Kubeconfig, u.Helm.Context = "/k", ""
+	state := saved(true, arc, set)
+	state.Releases[0].Controllers = []Controller{{Namespace: "control", Name: "arc"}}
+	p := NewPlan(Situation{Saved: state, Found: []Found{arc, set}, Target: target("2")})
+	got := u.Commands(p, 0)
+	want := []string{
+		"helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s --kubeconfig /k",
+		"arc-hookjob run --yes --release runners --release-namespace a --backup=false --budget 1m0s --grace 1s --scope scale-set --controller-namespace control --runner-namespace b --busy-runners wait --kubeconfig /k",
+		"helm uninstall runners --namespace a --ignore-not-found --no-hooks --timeout 1m0s --kubeconfig /k",
+	}
+	for i, at := range []int{0, 3, 4} {
+		if got[at] != want[i] {
+			t.Errorf("%s\nwant %s", got[at], want[i])
+		}
+	}
+	if n := strings.Count(strings.Join(got, "\n"), "--kubeconfig /k"); n < len(got) {
+		t.Errorf("%d of %d commands name the cluster", n, len(got))
 	}
 }
 
@@ -211,5 +240,19 @@ func TestResolve(t *testing.T) {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// Helm ends in time, and when it is told to.
+func TestHelmEnds(t *testing.T) {
+	h := &Helm{Binary: script(t, "exec sleep 60")}
+	if _, err := h.run(t.Context(), 100*time.Millisecond, nil, "", "install", "arc", "--x"); err == nil || !strings.Contains(err.Error(), "helm install arc: not over after 100ms") {
+		t.Errorf("%v", err)
+	}
+	cause := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(cause) })
+	if _, err := h.run(ctx, time.Minute, nil, "", "install"); !errors.Is(err, cause) {
+		t.Errorf("%v", err)
 	}
 }
