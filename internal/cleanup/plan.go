@@ -534,7 +534,7 @@ func (p *planner) refuseUnbuildable() {
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
 		Do: []string{
-			"a stand-in for the CRD lets Helm finish, and goes with what is left:",
+			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
 			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
 			// Its hook would delete the stand-in before Helm has looked.
