@@ -890,7 +890,7 @@ func (p *planner) crds() {
 		}
 	}
 	if len(steps) == 0 {
-		steps, last = last, nil
+		steps = last
 	}
 	p.phase(CRDs, steps)
 }

@@ -37,8 +37,8 @@ func record(in, namespace, name, status, manifest string) item {
 const arcManifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc}\n"
 
 // recorded is what is left of ARC while its release is being uninstalled.
-func recorded(more ...item) []item {
-	return append(stuck(record("systems", "systems", "arc", "uninstalling", arcManifest)), more...)
+func recorded() []item {
+	return stuck(record("systems", "systems", "arc", "uninstalling", arcManifest))
 }
 
 var building = map[string]any{"jobDisplayName": "build", "jobRepositoryName": "acme/shop"}
@@ -333,7 +333,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	}
 
 	// They are gone, and Helm has still to uninstall: done would be a lie.
-	a, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
+	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
 	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems\n") {
 		t.Errorf("%s", r.Text(10))
@@ -362,7 +362,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		}
 	}
 	// Anybody may put the label on what is theirs: it is named, and blocks nobody.
-	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign))...)...)
+	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign), obj("er tenant/r", of("tenant/set"), deleting))...)...)
 	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -624,14 +624,17 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	testPlans(t, map[string]planTest{
 		"while something is left they stay": {
 			Survey{Record: withSets(), CRDs: crdObjects(), Custom: []*Object{obj("er systems/r", of("systems/set"))}},
-			asHook, Fresh, []string{"release: delete er systems/r", "release: release er systems/r"},
+			asHook, Fresh,
+			[]string{"release: delete er systems/r", "release: release er systems/r"},
 		},
 		"though it is but garbage": {
 			Survey{Record: withSets(), CRDs: crdObjects(), Dependents: []*Object{obj("secret systems/jit", of("systems/set"), owned("er systems/r"))}},
-			asHook, Fresh, []string{"collect: delete secret systems/jit"},
+			asHook, Fresh,
+			[]string{"collect: delete secret systems/jit"},
 		},
 		"then those go which Helm does not need": {
-			Survey{Record: withSets(), CRDs: crdObjects()}, asHook, Fresh,
+			Survey{Record: withSets(), CRDs: crdObjects()},
+			asHook, Fresh,
 			[]string{"crds: delete crd ephemeralrunners.actions.github.com, delete crd ephemeralrunnersets.actions.github.com, delete crd autoscalinglisteners.actions.github.com"},
 		},
 		"then the last":              {Survey{Record: withSets(), CRDs: last}, asHook, Fresh, []string{"crds: delete crd autoscalingrunnersets.actions.github.com"}},
@@ -711,7 +714,7 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 	held := func(text string, mods ...with) *Object {
 		return obj("secret "+text, append([]with{deleting, finalizers("example.com/keep")}, mods...)...)
 	}
-	const kept = "keep: it is being deleted, and held by finalizers which are not ARC's: example.com/keep"
+	const kept = "it is being deleted, and held by finalizers which are not ARC's: example.com/keep"
 	for name, test := range map[string]struct {
 		object  *Object
 		custom  []*Object
@@ -719,22 +722,26 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 		history History
 		want    []string
 	}{
-		"of a set that was seen":            {held("runners/s", of("runners/set")), nil, byHand, seen, []string{"collect: await secret runners/s"}},
-		"of one that is there":              {held("runners/s", of("runners/set")), []*Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"collect: await secret runners/s"}},
-		"of one that is named":              {held("runners/s", of("runners/set")), nil, named1("set"), History{}, []string{"collect: await secret runners/s"}},
+		"of a set that was seen":            {held("runners/s", of("runners/set")), nil, byHand, seen, []string{"await secret runners/s"}},
+		"of one that is there":              {held("runners/s", of("runners/set")), []*Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"await secret runners/s"}},
+		"of one that is named":              {held("runners/s", of("runners/set")), nil, named1("set"), History{}, []string{"await secret runners/s"}},
 		"of one that nobody has seen":       {held("runners/s", of("runners/other")), nil, byHand, seen, []string{kept}},
 		"not being deleted":                 {obj("role runners/s", of("runners/set"), finalizers("example.com/keep")), nil, named1("other"), seen, nil},
 		"out of reach":                      {held("team/s", of("team/set")), nil, named1("set"), seen, nil},
-		"of a release that was seen":        {held("runners/s", by("runners/gpu")), nil, byHand, seen, []string{"collect: await secret runners/s"}},
+		"of a release that was seen":        {held("runners/s", by("runners/gpu")), nil, byHand, seen, []string{"await secret runners/s"}},
 		"of that release, elsewhere":        {held("team/s", by("runners/gpu")), nil, byHand, seen, nil},
 		"of another release":                {held("runners/s", by("runners/other")), nil, byHand, seen, nil},
 		"of nobody, as a set that was seen": {held("plain/s"), nil, byHand, seen, nil},
 	} {
 		s := &Survey{Held: []*Object{test.object}, Custom: test.custom}
 		var got []string
-		for _, line := range lines(NewPlan(s, test.options, test.history)) {
-			if strings.Contains(line, "secret") || strings.HasPrefix(line, "keep: it is being") {
-				got = append(got, line)
+		plan := NewPlan(s, test.options, test.history)
+		for _, step := range plan.steps(Collect) {
+			got = append(got, fmt.Sprintf("%s %s", step.Action, ref(step.Object)))
+		}
+		for _, k := range plan.Kept {
+			if k.Object == test.object {
+				got = append(got, k.Why)
 			}
 		}
 		expectStrings(t, name, got, test.want...)
