@@ -202,6 +202,17 @@ func TestDigest(t *testing.T) {
 	if digests["one"] != digests["same"] {
 		t.Error("the order matters")
 	}
+	empty := t.TempDir()
+	before, err := digest(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(empty, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := digest(empty); err != nil || after != before {
+		t.Errorf("a folder without files counts: %v", err)
+	}
 	delete(digests, "same")
 	if distinct := slices.Compact(slices.Sorted(maps.Values(digests))); len(distinct) != len(digests) {
 		t.Errorf("%v", digests)
