@@ -313,6 +313,7 @@ func TestWants(t *testing.T) {
 		"a longer name":           {setIn("runners-2", "y", "systems"), true},
 		"without a namespace":     {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\n", true},
 		"the word alone":          {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec: {namespaces: x}\n", true},
+		"the third":               {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners\nnamespace: runners\nnamespace: apart\n", true},
 		"an alias":                {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: *runners`), true},
 		"a controller":            {controllerIn("runners", ""), true},
 		"a legacy controller":     {legacyIn("runners", ""), true},

@@ -8,9 +8,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 )
 
 // uninstalls is options that uninstall scale sets, too.
@@ -67,13 +69,34 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 				"  wait for Helm; where it was stopped: helm uninstall gpu --namespace runners", "release: release ars runners/set", releases, records,
 			},
 		},
+		"nor one of which another scale set stays": {
+			Survey{
+				Record: uninstalling(), Proven: map[types.UID]bool{live.UID: true}, Custom: []*Object{live},
+				Installed: []Installed{{Release: gpu.Release, Sets: []identity.Set{named("runners/set"), named("team/set")}}},
+			},
+			uninstalls(onlyRuns), Fresh,
+			[]string{
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, and the release that it names cannot be uninstalled with it: other scale sets of it stay, or its record does not hold this one",
+				"  helm uninstall gpu --namespace runners", "release: release ars runners/set",
+			},
+		},
+		"a record that holds another set blocks nobody": {
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("ars runners/another", by("runners/gpu"), deleting)}},
+			uninstalls(asHook), Fresh,
+			[]string{"release: release ars runners/another"},
+		},
+		"nor does one of whose set a runner is left": {
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("er runners/r", by("runners/gpu"), of("runners/set"), deleting)}},
+			uninstalls(asHook), Fresh,
+			[]string{"release: release er runners/r"},
+		},
 		"a record of sets that are not there blocks nobody": {
 			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("ars runners/set", by("runners/other"), deleting)}},
 			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/set"},
 		},
 		"not a set of which Helm has no record": {
-			Survey{Record: uninstalling(), Custom: []*Object{live}},
+			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{{Release: named("team/other"), Sets: []identity.Set{named("team/set")}}}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",
@@ -207,6 +230,29 @@ func TestReleasesThatCannotBeRead(t *testing.T) {
 		r := Run(t.Context(), c, graced(uninstalls(byHand), ample), quiet)
 		if r.Verdict != Failed || len(a.writes) > 0 || strings.Contains(r.Text(10), "Helm has no record") {
 			t.Errorf("%s refused: %v\n%s", request, a.writes, r.Text(10))
+		}
+	}
+}
+
+func TestIsLabelled(t *testing.T) {
+	t.Parallel()
+	enroller := map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "enroller"}
+	set := map[string]string{arc.LabelScaleSetName: "set"}
+	for name, test := range map[string]struct {
+		gvr    schema.GroupVersionResource
+		labels map[string]string
+		want   bool
+	}{
+		"an enroller":                     {deploymentResource, enroller, true},
+		"of the enroller":                 {configMapResource, enroller, true},
+		"another part of arc-cleanup":     {deploymentResource, map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "backup"}, false},
+		"somebody's enroller":             {deploymentResource, map[string]string{"app.kubernetes.io/name": "shop", "app.kubernetes.io/component": "enroller"}, false},
+		"a scale set's ConfigMap":         {configMapResource, set, true},
+		"a ConfigMap":                     {configMapResource, nil, false},
+		"a Deployment with a set's label": {deploymentResource, set, false},
+	} {
+		if got := isLabelled(test.gvr, test.labels); got != test.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

@@ -141,7 +141,6 @@ func (r *run) loop(ctx context.Context) Verdict {
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
 		r.options.Sets = scaleSets(s, r.options)
-		r.options = r.options.reaching(uninstalled(s, r.options))
 		p := NewPlan(s, r.options, r.history)
 		if p.Off {
 			return Off
@@ -182,8 +181,8 @@ func (r *run) loop(ctx context.Context) Verdict {
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
-		for _, step := range p.steps(Collect) {
-			r.history.Ours[step.Object.UID] = true
+		for _, o := range p.owned {
+			r.history.Ours[o.UID] = true
 		}
 		r.doomed = map[string]*Object{}
 		for _, step := range p.steps(CRDs) {
@@ -467,7 +466,7 @@ func (r *run) ownersGone(ctx context.Context, steps []Step) error {
 	}
 	kinds, namespaces := arc.Resources(), r.options.customNamespaces
 	if r.options.Scope == Legacy {
-		kinds, namespaces = append(arc.LegacyResources(), statefulSetResource), func(string) []string { return r.options.coreNamespaces() }
+		kinds, namespaces = arc.LegacyResources(), func(string) []string { return r.options.coreNamespaces() }
 	}
 	for _, gvr := range kinds {
 		for _, namespace := range namespaces(gvr.Resource) {

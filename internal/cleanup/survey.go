@@ -130,7 +130,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	s := r.s
 	r.proof()
 	r.wait()
-	r.o = o.reaching(uninstalled(s, o))
+	r.findSets()
 	r.core()
 	r.wait()
 	for _, gvr := range arc.Resources() {
@@ -221,6 +221,10 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 
 // wait waits for what is being read.
 func (r *reading) wait() { r.readers.Wait() }
+
+// findSets has the scale sets that the release's record names looked for where they
+// are: with namespaceOverride that is not the release's namespace.
+func (r *reading) findSets() { r.o.Sets = slices.Concat(r.o.Sets, uninstalled(r.s, r.o).Sets) }
 
 // core reads Pods, and the core objects which ARC protects or owns.
 func (r *reading) core() {
@@ -380,7 +384,6 @@ func (r *reading) distrust(group string) {
 			doubtful = append(doubtful, resource)
 		}
 	}
-	slices.Sort(doubtful)
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
 		served, err := r.c.Served(r.ctx, group)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,8 +37,8 @@ func record(in, namespace, name, status, manifest string) item {
 const arcManifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc}\n"
 
 // recorded is what is left of ARC while its release is being uninstalled.
-func recorded(more ...item) []item {
-	return append(stuck(record("systems", "systems", "arc", "uninstalling", arcManifest)), more...)
+func recorded() []item {
+	return stuck(record("systems", "systems", "arc", "uninstalling", arcManifest))
 }
 
 var building = map[string]any{"jobDisplayName": "build", "jobRepositoryName": "acme/shop"}
@@ -197,6 +198,16 @@ func TestASetElsewhere(t *testing.T) {
 		}
 	}
 
+	// Without a record: the set is named, and so is where it is.
+	a, c = newAPI(t, append(whole(crdObjects()...), whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)...)
+	byName := Options{Scope: ScaleSet, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}, Sets: []identity.Set{named("runners/set")}}
+	expect(t, Run(t.Context(), c, graced(byName, ample), quiet), outcome{Verdict: Done})
+	for _, left := range a.left() {
+		if !strings.HasPrefix(left, "crd ") {
+			t.Errorf("named, and left: %s", left)
+		}
+	}
+
 	// A record's word about another namespace is not enough.
 	theirs := append(whole(crdObjects()...), record("releases", "releases", "gpu", "uninstalling", manifest))
 	theirs = append(theirs, whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)
@@ -267,6 +278,14 @@ func TestAControllerThatTheHookDoesNotKnow(t *testing.T) {
 	if got := refused(watching(), both); strings.Contains(got, "rendered for") {
 		t.Errorf("rendered for all:\n%s", got)
 	}
+	legacy := watching("team-a")
+	legacy.Scope = Legacy
+	if got := refused(legacy, all); !strings.Contains(got, "watches all namespaces, and the hook was rendered for team-a") {
+		t.Errorf("a legacy one:\n%s", got)
+	}
+	if got := refused(watching("team-a"), []ARC{ctrl("team/b", "team-b")}); strings.Contains(got, "rendered for") {
+		t.Errorf("somebody else's:\n%s", got)
+	}
 }
 
 // What is outside the namespaces where the hook has rights is not done.
@@ -275,10 +294,16 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	o := asHook
 	o.RunnerNamespaces = []string{"runners"}
 	s := &Survey{Record: uninstalling(), Custom: []*Object{obj("ars runners/set", deleting), obj("er team/r", deleting), obj("al systems/l", of("runners/set"), deleting)}, CRDs: crdObjects()}
-	got := lines(NewPlan(s, o, History{}))
-	if want := "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners"; !slices.Contains(got, want) || strings.Contains(strings.Join(got, "\n"), "in namespace systems") {
-		t.Errorf("want %s:\n%q", want, got)
+	refusals := func(s *Survey, o Options) (out []string) {
+		for _, r := range NewPlan(s, o, History{}).Refusals {
+			out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
+		}
+		return out
 	}
+	expectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
+	s.Custom = []*Object{obj("run runners/r", deleting), obj("run team/r", deleting)}
+	o.Scope = Legacy
+	expectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
 }
 
 // The CRDs go last of all where Helm still needs them.
@@ -308,9 +333,9 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	}
 
 	// They are gone, and Helm has still to uninstall: done would be a lie.
-	a, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
+	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -337,7 +362,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		}
 	}
 	// Anybody may put the label on what is theirs: it is named, and blocks nobody.
-	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign))...)...)
+	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign), obj("er tenant/r", of("tenant/set"), deleting))...)...)
 	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -442,7 +467,10 @@ func TestAForgedRecord(t *testing.T) {
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n---\n" +
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: credentials, namespace: monitoring}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
 	credentials := whole(obj("secret monitoring/credentials", by("monitoring/prometheus")))
+	junk := record("tenant", "tenant", "x", "deployed", manifest)
+	junk.rest["data"] = map[string]any{"release": "eA=="}
 	for name, forged := range map[string]item{
+		"is none":                      junk,
 		"says to be another's release": record("tenant", "monitoring", "prometheus", "deployed", manifest),
 		"names another's objects":      record("tenant", "tenant", "prometheus", "deployed", manifest),
 		"is being uninstalled":         record("tenant", "systems", "arc", "uninstalling", manifest),
@@ -510,6 +538,12 @@ func TestANamesakesController(t *testing.T) {
 	if got := lines(NewPlan(s, asHook, History{})); !slices.Contains(got, "keep: the controller team/arc uses them") {
 		t.Errorf("%q", got)
 	}
+	account := uninstalling()
+	account.Objects = []release.Object{{APIVersion: "v1", Kind: "ServiceAccount", Namespace: "systems", Name: "arc"}}
+	namesake := &Survey{Record: account, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, CRDs: crdObjects()}
+	if got := lines(NewPlan(namesake, asHook, History{})); !slices.Contains(got, "keep: the controller systems/arc uses them") {
+		t.Errorf("the record has another object of that name, and no Deployment: %q", got)
+	}
 	claims := &Survey{Record: uninstalling(), Controllers: []ARC{ctrl("team/arc", "", by("systems/arc"))}, CRDs: crdObjects()}
 	if got := lines(NewPlan(claims, asHook, History{})); !slices.Contains(got, "keep: the controller team/arc uses them") {
 		t.Errorf("it says to be ours, which the record does not: %q", got)
@@ -565,5 +599,257 @@ func TestARegistrationIsShownAsItIs(t *testing.T) {
 	r := Registration{Object: obj("ars tenant/set"), Set: ScaleSetInfo{ID: "7", Name: "x\x1b[2J", URL: "https://github.com/acme"}}
 	if got := r.String(); strings.Contains(got, "\x1b") {
 		t.Errorf("%q", got)
+	}
+}
+
+// withSets is the record of a release that holds a scale set beside the controller.
+func withSets() *release.Record {
+	r := uninstalling()
+	r.Objects = append(r.Objects, release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "systems", Name: "set"})
+	return r
+}
+
+// Of a release that holds scale sets the CRDs go when nothing else is left, the one
+// that Helm needs after the others, and without it nothing is called done.
+func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
+	t.Parallel()
+	last := crdObjects()[3:]
+	stays := func(o Options) Options { o.CRDs = KeepCRDs; return o }
+	refusal := []string{
+		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
+		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + standIn + "' | kubectl create --filename -",
+		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
+		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
+	}
+	testPlans(t, map[string]planTest{
+		"while something is left they stay": {
+			Survey{Record: withSets(), CRDs: crdObjects(), Custom: []*Object{obj("er systems/r", of("systems/set"))}},
+			asHook, Fresh,
+			[]string{"release: delete er systems/r", "release: release er systems/r"},
+		},
+		"though it is but garbage": {
+			Survey{Record: withSets(), CRDs: crdObjects(), Dependents: []*Object{obj("secret systems/jit", of("systems/set"), owned("er systems/r"))}},
+			asHook, Fresh,
+			[]string{"collect: delete secret systems/jit"},
+		},
+		"then those go which Helm does not need": {
+			Survey{Record: withSets(), CRDs: crdObjects()},
+			asHook, Fresh,
+			[]string{"crds: delete crd ephemeralrunners.actions.github.com, delete crd ephemeralrunnersets.actions.github.com, delete crd autoscalinglisteners.actions.github.com"},
+		},
+		"then the last":              {Survey{Record: withSets(), CRDs: last}, asHook, Fresh, []string{"crds: delete crd autoscalingrunnersets.actions.github.com"}},
+		"unless they are to be kept": {Survey{Record: withSets(), CRDs: last}, stays(asHook), Fresh, []string{"keep: crds=keep"}},
+		"not when it is gone":        {Survey{Record: withSets()}, asHook, Fresh, refusal},
+		"nor when only others are there": {
+			Survey{Record: withSets(), CRDs: crdObjects()[:1]}, asHook, Fresh, append(slices.Clone(refusal), "crds: delete crd ephemeralrunners.actions.github.com"),
+		},
+		"what was not read is not gone":     {Survey{Record: withSets(), Unknown: []Unknown{{"crds", errors.New("x")}}}, asHook, Fresh, []string{"failed: could not read crds: x"}},
+		"a release without them needs none": {Survey{Record: uninstalling()}, asHook, Fresh, nil},
+	})
+	gone := History{Deleted: map[string]types.UID{lastCRD: "1"}}
+	if got := lines(NewPlan(&Survey{Record: withSets()}, asHook, gone)); got != nil {
+		t.Errorf("this run has deleted it: %q", got)
+	}
+	if got := NewPlan(&Survey{Record: withSets(), CRDs: last}, stays(asHook), History{}).Kept; len(got) != 1 {
+		t.Errorf("kept %d times", len(got))
+	}
+}
+
+// What is said of a release that was named by hand is what its record says, and where
+// there is none.
+func TestNotesAboutANamedRelease(t *testing.T) {
+	t.Parallel()
+	deployed := uninstalling()
+	deployed.Status = "deployed"
+	for name, test := range map[string]struct {
+		survey Survey
+		want   []string
+	}{
+		"no record":               {Survey{ProofErr: release.ErrNotFound}, []string{"Helm has no record of release arc in namespace systems"}},
+		"it could not be read":    {Survey{Unknown: []Unknown{{"the Helm release", errors.New("x")}}}, nil},
+		"nobody uninstalls it":    {Survey{Record: deployed}, []string{"release arc in namespace systems is deployed: nobody is uninstalling it"}},
+		"it is being uninstalled": {Survey{Record: uninstalling()}, nil},
+	} {
+		expectStrings(t, name, NewPlan(&test.survey, ofRelease, History{}).Notes, test.want...)
+	}
+	if got := NewPlan(&Survey{}, byHand, History{}).Notes; got != nil {
+		t.Errorf("nothing is named: %q", got)
+	}
+}
+
+// Where the proof may be is said of the controllers beside the hook only.
+func TestWhereTheProofMayBe(t *testing.T) {
+	t.Parallel()
+	flux := func(c ARC, namespace string) ARC { c.Flux = namespace; return c }
+	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
+	const storage = "Flux manages the controller systems/arc, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to flux-system"
+	stored := asHook
+	stored.StorageNamespace = "flux-system"
+	for name, test := range map[string]struct {
+		controller ARC
+		options    Options
+		want       []string
+	}{
+		"nobody says":                     {ctrl("systems/arc", ""), asHook, []string{hint}},
+		"of this release":                 {ctrl("systems/arc", "", by("systems/arc")), asHook, []string{hint}},
+		"Flux":                            {flux(ctrl("systems/arc", ""), "flux-system"), asHook, []string{storage, hint}},
+		"Flux, which keeps it here":       {flux(ctrl("systems/arc", ""), "systems"), asHook, []string{hint}},
+		"Flux, which was told":            {flux(ctrl("systems/arc", ""), "flux-system"), stored, []string{hint}},
+		"Flux, of a controller elsewhere": {flux(ctrl("team/arc", "", by("x/arc")), "flux-system"), asHook, []string{hint}},
+		"a release elsewhere": {ctrl("systems/arc", "", by("platform/arc")), asHook, []string{
+			"the controller systems/arc is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=platform",
+			"to uninstall it now: arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks",
+			hint,
+		}},
+	} {
+		s := &Survey{ProofErr: release.ErrNotFound, Controllers: []ARC{test.controller}}
+		expectStrings(t, name, NewPlan(s, test.options, History{}).Refusals[0].Do, test.want...)
+	}
+}
+
+// What others hold is left of this uninstall as far as its set or its release was seen.
+func TestWhatIsHeldAndKnown(t *testing.T) {
+	t.Parallel()
+	seen := History{Sets: map[identity.Set]identity.Name{named("runners/set"): named("runners/gpu"), named("plain/set"): {}}}
+	held := func(text string, mods ...with) *Object {
+		return obj("secret "+text, append([]with{deleting, finalizers("example.com/keep")}, mods...)...)
+	}
+	const kept = "it is being deleted, and held by finalizers which are not ARC's: example.com/keep"
+	for name, test := range map[string]struct {
+		object  *Object
+		custom  []*Object
+		options Options
+		history History
+		want    []string
+	}{
+		"of a set that was seen":            {held("runners/s", of("runners/set")), nil, byHand, seen, []string{"await secret runners/s"}},
+		"of one that is there":              {held("runners/s", of("runners/set")), []*Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"await secret runners/s"}},
+		"of one that is named":              {held("runners/s", of("runners/set")), nil, named1("set"), History{}, []string{"await secret runners/s"}},
+		"of one that nobody has seen":       {held("runners/s", of("runners/other")), nil, byHand, seen, []string{kept}},
+		"not being deleted":                 {obj("role runners/s", of("runners/set"), finalizers("example.com/keep")), nil, named1("other"), seen, nil},
+		"out of reach":                      {held("team/s", of("team/set")), nil, named1("set"), seen, nil},
+		"of a release that was seen":        {held("runners/s", by("runners/gpu")), nil, byHand, seen, []string{"await secret runners/s"}},
+		"of that release, elsewhere":        {held("team/s", by("runners/gpu")), nil, byHand, seen, nil},
+		"of another release":                {held("runners/s", by("runners/other")), nil, byHand, seen, nil},
+		"of nobody, as a set that was seen": {held("plain/s"), nil, byHand, seen, nil},
+	} {
+		s := &Survey{Held: []*Object{test.object}, Custom: test.custom}
+		var got []string
+		plan := NewPlan(s, test.options, test.history)
+		for _, step := range plan.steps(Collect) {
+			got = append(got, fmt.Sprintf("%s %s", step.Action, ref(step.Object)))
+		}
+		for _, k := range plan.Kept {
+			if k.Object == test.object {
+				got = append(got, k.Why)
+			}
+		}
+		expectStrings(t, name, got, test.want...)
+	}
+}
+
+// That a run remembers it as its own is stronger than what else lives there, and no
+// reason to take what another's owner has.
+func TestWhatARunRemembersAsItsOwn(t *testing.T) {
+	t.Parallel()
+	s := &Survey{
+		Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []*Object{obj("er theirs/r")},
+		Dependents: []*Object{obj("secret runners/jit", owned("er runners/r")), obj("secret theirs/jit", owned("er theirs/r"))},
+	}
+	if got := lines(NewPlan(s, byHand, History{})); got != nil {
+		t.Errorf("before: %q", got)
+	}
+	h := History{Ours: map[types.UID]bool{"secret runners/jit": true, "secret theirs/jit": true}}
+	plan := NewPlan(s, byHand, h)
+	expectStrings(t, "plan", lines(plan), "collect: delete secret runners/jit")
+	if why := plan.Phases[0].Steps()[0].Why; why != ownerGone {
+		t.Errorf("because %s", why)
+	}
+}
+
+// Whose an object of a manifest is.
+func TestIsTheObjectOfAManifest(t *testing.T) {
+	t.Parallel()
+	set := obj("ars runners/set", by("runners/gpu"))
+	for name, test := range map[string]struct {
+		object release.Object
+		want   bool
+	}{
+		"it is":               {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "runners", Name: "set"}, true},
+		"without a namespace": {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, true},
+		"another name":        {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "other"}, false},
+		"another namespace":   {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "team", Name: "set"}, false},
+		"another kind":        {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: "EphemeralRunner", Name: "set"}, false},
+		"another group":       {release.Object{APIVersion: "example.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, false},
+	} {
+		if got := set.is(test.object); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// Only records prove of what is still installed whose it is.
+func TestWhatRecordsProve(t *testing.T) {
+	t.Parallel()
+	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: two}\n"
+	items := append(whole(crdObjects()...), record("runners", "runners", "gpu", "deployed", manifest), record("team", "team", "x", "deployed", arcManifest))
+	items = append(items, whole(obj("ars runners/set", by("runners/gpu")), obj("ars runners/two", by("runners/gpu")), obj("ars team/set", by("team/x")), obj("ars team/plain"))...)
+	_, c := newAPI(t, items...)
+	want := map[types.UID]bool{"ars runners/set": true, "ars runners/two": true}
+	if diff := cmp.Diff(want, survey(t.Context(), c, byHand).Proven); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	deployments := record("ci", "ci", "rd", "deployed", "apiVersion: actions.summerwind.dev/v1alpha1\nkind: RunnerDeployment\nmetadata: {name: d}\n")
+	_, c = newAPI(t, append(whole(append(legacyCRDs(), obj("rd ci/d", by("ci/rd")))...), deployments)...)
+	if s := survey(t.Context(), c, legacyByHand); !s.Proven["rd ci/d"] {
+		t.Errorf("legacy: %v", s.Proven)
+	}
+}
+
+// Two releases of which each may be the hook's are a refusal, not a failure to read.
+func TestTwoReleasesOfOneHook(t *testing.T) {
+	t.Parallel()
+	one, two := record("systems", "systems", "arc", "uninstalling", arcManifest), record("systems", "systems", "other", "uninstalling", arcManifest)
+	raw, _ := json.Marshal(map[string]any{
+		"name": "other", "namespace": "systems", "version": 1, "info": map[string]any{"status": "uninstalling"},
+		"hooks": []any{map[string]any{"name": "arc-arc-cleanup", "kind": "Job"}},
+	})
+	text := base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString(raw)))
+	two.rest = map[string]any{"kind": "Secret", "type": "helm.sh/release.v1", "data": map[string]any{"release": text}}
+	_, c := newAPI(t, stuck(one, two)...)
+	if p := Preview(t.Context(), c, asHook); p.Verdict() != Refused || !strings.Contains(p.Refusals[0].Message, "no proof that anything is being uninstalled") {
+		t.Errorf("%q", lines(p))
+	}
+}
+
+// What a tenant makes to look like a runner's, and holds, is the tenant's: the
+// uninstall of everybody's ARC neither waits for it nor fails over it.
+func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
+	t.Parallel()
+	foreign := finalizers("example.com/keep")
+	for name, it := range map[string]item{
+		"a runner's Secret":                      whole(obj("secret tenant/held", owned("er gone"), foreign))[0],
+		"one that is being deleted":              whole(obj("secret tenant/held", owned("er gone"), foreign, deleting))[0],
+		"one that names a set":                   whole(obj("secret tenant/held", of("tenant/set"), owned("er gone"), foreign, deleting))[0],
+		"a Pod":                                  whole(obj("pod tenant/held", owned("er gone"), foreign, deleting))[0],
+		"a Pod that takes a day to end":          whole(obj("pod tenant/held", owned("er gone"), deleting))[0],
+		"the ServiceAccount of a listener":       whole(obj("sa tenant/held", owned("al gone"), foreign, deleting))[0],
+		"a Secret of a set that another one has": whole(obj("secret tenant/held", of("runners/set"), owned("er gone"), foreign, deleting))[0],
+	} {
+		a, c := newAPI(t, stuck(it)...)
+		r := Run(t.Context(), c, graced(byHand, time.Minute), quiet)
+		if r.Verdict != Done || len(r.Kept) != 1 || r.Kept[0].Object.Name != "held" {
+			t.Errorf("%s: %s", name, r.Text(10))
+		}
+		want := []string{ref(it.Object), "role runners/set-manager", "secret runners/theirs"}
+		slices.Sort(want)
+		if left := a.left(); !slices.Equal(left, want) {
+			t.Errorf("%s: left are %q", name, left)
+		}
+	}
+	// What a runner that was seen owned is not the word of whoever wrote it.
+	_, c := newAPI(t, stuck(whole(obj("secret runners/jit", owned("er runners/r"), foreign))...)...)
+	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Residue {
+		t.Errorf("%s", r.Text(10))
 	}
 }

@@ -66,7 +66,7 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, patienc
 		case err == nil:
 		case errors.As(err, &state):
 			revision, result = state.Revision, err.Error()
-		case errors.As(err, &unfit), errors.Is(err, release.ErrNotFound):
+		case errors.As(err, &unfit), errors.Is(err, release.ErrNotFound), errors.Is(err, release.ErrUnreadable):
 			result = err.Error()
 		default:
 			return err
@@ -121,7 +121,7 @@ func enrolOwn(ctx context.Context, c *kube.Client, target hook.Release, configMa
 		hooks, err := carried(r.Manifest, configMap)
 		switch {
 		case err != nil:
-			return nil, false, err
+			return nil, false, release.Unfit{Why: fmt.Sprintf("revision %d of release %s: %v", r.Revision, r.Name, err)}
 		case len(hooks) == 0:
 			result = fmt.Sprintf("revision %d of release %s was rendered without the post-renderer: there is nothing to enrol", r.Revision, r.Name)
 			return nil, false, nil
@@ -194,7 +194,7 @@ func settle(ctx context.Context, c *kube.Client, of hook.Release, name string, s
 	}
 	newest, err := release.Get(ctx, c, release.Place{Namespace: of.Namespace}, of.Name)
 	switch {
-	case errors.Is(err, release.ErrNotFound):
+	case errors.Is(err, release.ErrNotFound), errors.Is(err, release.ErrUnreadable):
 		return nil
 	case err != nil:
 		return err

@@ -235,7 +235,7 @@ func (l *lab) asPrinted(major int, command string) {
 	byHand := built.ByHand(l.ctx, l.Kubeconfig())
 	cmd := exec.CommandContext(l.ctx, "sh", "-e", "-c", "helm() { "+shellWords(helm.Args)+" \"$@\"; }\narc_hookjob() { "+shellWords(byHand.Args)+" \"$@\"; }\n"+
 		strings.Replace(command, "arc-hookjob ", "arc_hookjob ", 1))
-	cmd.Env = append(helm.Env, byHand.Env...)
+	cmd.Env = slices.Concat(helm.Env, byHand.Env)
 	out, err := cmd.CombinedOutput()
 	l.Logf("$ %s\n%s", command, out)
 	if err != nil {

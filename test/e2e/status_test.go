@@ -164,7 +164,7 @@ func TestForeignRecords(t *testing.T) {
 	var foreign []product.Object
 	for _, s := range []*corev1.Secret{
 		{ObjectMeta: metav1.ObjectMeta{Name: "team-secret", Labels: labels()}},
-		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.arc.v2", Labels: labels("name", "arc", "version", "2", "status", "deployed")}, Data: own.Data},
+		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.web.v1", Labels: labels("name", "web", "version", "1", "status", "uninstalling")}, Data: own.Data},
 		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.other.v1", Labels: labels("name", "other", "version", "1", "status", "uninstalling")}, Type: own.Type, Data: own.Data},
 		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.broken.v1", Labels: labels("name", "broken", "version", "1", "status", "deployed")}, Type: own.Type, Data: map[string][]byte{"release": []byte("!")}},
 	} {
