@@ -335,7 +335,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -621,7 +621,7 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
 		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + standIn + "' | kubectl create --filename -",
 		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
-		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems",
+		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
 	}
 	testPlans(t, map[string]planTest{
 		"while something is left they stay": {
