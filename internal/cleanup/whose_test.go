@@ -467,14 +467,16 @@ func TestAForgedRecord(t *testing.T) {
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n---\n" +
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: credentials, namespace: monitoring}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
 	credentials := whole(obj("secret monitoring/credentials", by("monitoring/prometheus")))
+	short, _, _ := strings.Cut(manifest, "---\napiVersion: v1\nkind: Service")
 	junk := record("tenant", "tenant", "x", "deployed", manifest)
 	junk.rest["data"] = map[string]any{"release": "eA=="}
 	for name, forged := range map[string]item{
-		"is none":                      junk,
-		"says to be another's release": record("tenant", "monitoring", "prometheus", "deployed", manifest),
-		"names another's objects":      record("tenant", "tenant", "prometheus", "deployed", manifest),
-		"is being uninstalled":         record("tenant", "systems", "arc", "uninstalling", manifest),
-		"is pending":                   record("tenant", "tenant", "x", "pending-upgrade", manifest),
+		"is none":                        junk,
+		"says to be another's release":   record("tenant", "monitoring", "prometheus", "deployed", manifest),
+		"says so, and no more than that": record("tenant", "monitoring", "prometheus", "deployed", short),
+		"names another's objects":        record("tenant", "tenant", "prometheus", "deployed", manifest),
+		"is being uninstalled":           record("tenant", "systems", "arc", "uninstalling", manifest),
+		"is pending":                     record("tenant", "tenant", "x", "pending-upgrade", manifest),
 	} {
 		a, c := newAPI(t, append(append(recorded(), forged), credentials...)...)
 		r := Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet)
