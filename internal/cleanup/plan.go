@@ -394,7 +394,7 @@ func (p *planner) refuse() {
 	if !p.o.ofController() || p.o.ScaleSets == DeleteScaleSets {
 		return
 	}
-	if p.o.ScaleSets == UninstallScaleSets && p.o.Scope == Controller {
+	if p.o.uninstalls() {
 		if len(p.s.Unknown) == 0 { // else a release that was not read would be said not to exist
 			p.refuseUninstall()
 		}
@@ -469,11 +469,13 @@ func (p *planner) elsewhere() []string {
 		if c.Flux != "" && c.Flux != cmp.Or(p.o.StorageNamespace, p.o.ReleaseNamespace) {
 			do = append(do, fmt.Sprintf("Flux manages the controller %s/%s, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to %s", c.Namespace, c.Name, shell.Quote(c.Flux)))
 		}
-		if c.Release.Name != "" && c.Release.Namespace != p.o.ReleaseNamespace {
-			do = append(do,
-				fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)),
-				"to uninstall it now: "+shell.Command("arc-hookjob", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
-					" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
+		if !p.o.ofController() || c.Release.Name == "" || c.Release.Namespace == p.o.ReleaseNamespace || c.Release.Namespace == c.Namespace {
+			continue // another release's, or a scale set's own controller
+		}
+		do = append(do, fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)))
+		if p.s.Proven[c.UID] {
+			do = append(do, "to uninstall it now: "+shell.Command("arc-hookjob", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
+				" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
 		}
 	}
 	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`")

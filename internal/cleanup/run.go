@@ -21,6 +21,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 const (
@@ -656,6 +657,6 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 		if deadline, ok := ctx.Deadline(); ok {
 			e = e.Stringer("budget", time.Until(deadline).Round(time.Second))
 		}
-		e.Msgf("waiting for %s", strings.Join(examples, ", "))
+		e.Msg(shell.Visible("waiting for " + strings.Join(examples, ", ")))
 	})
 }

@@ -855,3 +855,34 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 		t.Errorf("%s", r.Text(10))
 	}
 }
+
+// A hook that finds no proof says where it may be. A release of another namespace, which
+// the controller's annotations name, it has a person uninstall only where its record
+// holds the controller; and a scale set's hook does not speak of the controller's at all.
+func TestWhereTheProofMayBe(t *testing.T) {
+	t.Parallel()
+	const uninstalls, override = "helm uninstall arc --namespace releases", "give the post-renderer --namespace=releases"
+	overridden := deployment(ctrl("systems/arc", "", by("releases/arc")))
+	holds := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc, namespace: systems}\n"
+	ofSetHook := Options{Scope: ScaleSet, Job: "gpu-arc-cleanup", RequireUninstalling: true, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}
+	besides := asHook
+	besides.ControllerNamespaces = []string{"releases"}
+	for name, test := range map[string]struct {
+		options              Options
+		items                []item
+		override, uninstalls bool
+	}{
+		"its record holds it":         {asHook, []item{overridden, record("releases", "releases", "arc", "deployed", holds)}, true, true},
+		"its record holds another":    {asHook, []item{overridden, record("releases", "releases", "arc", "deployed", arcManifest)}, true, false},
+		"somebody's record says so":   {asHook, []item{overridden, record("tenant", "releases", "arc", "deployed", holds)}, true, false},
+		"there is no record":          {asHook, []item{overridden}, true, false},
+		"a scale set's hook":          {ofSetHook, []item{overridden, record("releases", "releases", "arc", "deployed", holds)}, false, false},
+		"a controller in its own one": {besides, []item{deployment(ctrl("releases/arc", "", by("releases/arc"))), record("releases", "releases", "arc", "deployed", arcManifest)}, false, false},
+	} {
+		_, c := newAPI(t, append(whole(crdObjects()...), test.items...)...)
+		text := Run(t.Context(), c, graced(test.options, ample), quiet).Text(10)
+		if !strings.Contains(text, "no proof") || strings.Contains(text, override) != test.override || strings.Contains(text, uninstalls) != test.uninstalls {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
