@@ -96,7 +96,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			[]string{"release: release ars runners/set"},
 		},
 		"not a set of which Helm has no record": {
-			Survey{Record: uninstalling(), Custom: []*Object{live}},
+			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{{Release: named("team/other"), Sets: []identity.Set{named("team/set")}}}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",

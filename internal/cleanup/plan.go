@@ -117,6 +117,8 @@ type Plan struct {
 	backup []*Object
 	// jobs are what a run refuses with that cannot wait for busy runners any longer.
 	jobs []Refusal
+	// owned is what custom resources of this uninstall own that are there.
+	owned []*Object
 }
 
 // planner holds what the parts of one plan share.
@@ -530,23 +532,29 @@ func (p *planner) refuseUnbuildable() {
 		return
 	}
 	r := p.release
-	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+	refusal := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
 		Do: []string{
 			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
 			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
+			// Its hook would delete the stand-in before Helm has looked.
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
 			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
-	})
+	}
+	if p.o.Job != "" {
+		refusal.Do = append(refusal.Do, shell.Command("kubectl", "delete", "job", p.o.Job, "--namespace", p.o.ReleaseNamespace))
+	}
+	p.plan.Refusals = append(p.plan.Refusals, refusal)
 }
 
-// standIn is the least that serves as the CRD of AutoscalingRunnerSets.
-const standIn = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"autoscalingrunnersets.actions.github.com"},` +
-	`"spec":{"group":"actions.github.com","scope":"Namespaced","names":{"plural":"autoscalingrunnersets","singular":"autoscalingrunnerset","kind":"AutoscalingRunnerSet","listKind":"AutoscalingRunnerSetList"},` +
-	`"versions":[{"name":"v1alpha1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]}}`
+// standIn is the least that serves as the CRD of AutoscalingRunnerSets. It is without
+// double quotes, which Helm 4 prints with a backslash.
+const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: autoscalingrunnersets.actions.github.com}, " +
+	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
+	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
 
 func (p *planner) liveScaleSet(o *Object) Refusal {
 	runners := p.s.Sets[o.UID]
@@ -774,9 +782,7 @@ func (p *planner) collect() {
 		case p.known(o):
 			steps = append(steps, Step{Await, o, "already being deleted"})
 		case o.ScaleSet.Name != "":
-			// Whoever may write there can have put the label on it: that alone is no reason
-			// for the uninstall to fail.
-			p.plan.Kept = append(p.plan.Kept, Kept{o, "it is being deleted, and " + held(o)})
+			p.keepHeld(o)
 		}
 	}
 	for _, o := range p.s.Dependents {
@@ -789,8 +795,11 @@ func (p *planner) collect() {
 		anybodys := o.ScaleSet.Name == "" && len(p.others) > 0 && !p.history.Ours[o.UID]
 		switch {
 		case present && reachable:
+			p.plan.owned = append(p.plan.owned, o)
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
 		case present, !ours, anybodys, p.isLeft(o):
+		case (o.Deleting || len(o.Finalizers) > 0) && !p.history.Ours[o.UID] && !p.known(o):
+			p.keepHeld(o)
 		case !o.Deleting:
 			steps = append(steps, Step{Delete, o, ownerGone})
 		default:
@@ -798,6 +807,17 @@ func (p *planner) collect() {
 		}
 	}
 	p.phase(Collect, steps)
+}
+
+// keepHeld names what does not go, and says of itself alone that it is ARC's. Whoever
+// may write there can have put the label or the owner on it: that is no reason for the
+// uninstall to wait for it, nor to fail.
+func (p *planner) keepHeld(o *Object) {
+	why := held(o)
+	if o.Deleting && len(o.Finalizers) > 0 {
+		why = "it is being deleted, and " + why
+	}
+	p.plan.Kept = append(p.plan.Kept, Kept{o, why})
 }
 
 // known reports whether an object is of a scale set that was seen, by its label or by
@@ -884,7 +904,7 @@ func (p *planner) crds() {
 		}
 	}
 	if len(steps) == 0 {
-		steps, last = last, nil
+		steps = last
 	}
 	p.phase(CRDs, steps)
 }

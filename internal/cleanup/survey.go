@@ -378,10 +378,9 @@ const crdPrefix = "crd "
 func (r *reading) distrust(group string) {
 	var doubtful []string
 	for name := range r.absent {
-		resource, is := strings.CutSuffix(name, "."+group)
 		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
-		if is && !strings.HasPrefix(name, crdPrefix) && !read {
-			doubtful = append(doubtful, resource)
+		if !strings.HasPrefix(name, crdPrefix) && !read {
+			doubtful = append(doubtful, strings.TrimSuffix(name, "."+group))
 		}
 	}
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {

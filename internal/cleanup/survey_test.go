@@ -288,6 +288,10 @@ func TestWhetherItIsServedIsNotKnown(t *testing.T) {
 	if s := survey(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "whether actions.github.com is served" || !apierrors.IsForbidden(s.Unknown[0].Err) {
 		t.Errorf("unknown %v", s.Unknown)
 	}
+	// Where the CRDs' absence was read there is no doubt.
+	if s := survey(t.Context(), c, byHand); len(s.Unknown) > 0 {
+		t.Errorf("unknown %v", s.Unknown)
+	}
 	a, c = newAPI(t)
 	a.claimed = map[string]bool{arc.EphemeralRunners: true}
 	ctx, cancel := context.WithCancelCause(t.Context())
