@@ -117,6 +117,8 @@ type Plan struct {
 	backup []*Object
 	// jobs are what a run refuses with that cannot wait for busy runners any longer.
 	jobs []Refusal
+	// owned is what custom resources of this uninstall own that are there.
+	owned []*Object
 }
 
 // planner holds what the parts of one plan share.
@@ -780,9 +782,7 @@ func (p *planner) collect() {
 		case p.known(o):
 			steps = append(steps, Step{Await, o, "already being deleted"})
 		case o.ScaleSet.Name != "":
-			// Whoever may write there can have put the label on it: that alone is no reason
-			// for the uninstall to fail.
-			p.plan.Kept = append(p.plan.Kept, Kept{o, "it is being deleted, and " + held(o)})
+			p.keepHeld(o)
 		}
 	}
 	for _, o := range p.s.Dependents {
@@ -795,8 +795,11 @@ func (p *planner) collect() {
 		anybodys := o.ScaleSet.Name == "" && len(p.others) > 0 && !p.history.Ours[o.UID]
 		switch {
 		case present && reachable:
+			p.plan.owned = append(p.plan.owned, o)
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
 		case present, !ours, anybodys, p.isLeft(o):
+		case (o.Deleting || len(o.Finalizers) > 0) && !p.history.Ours[o.UID] && !p.known(o):
+			p.keepHeld(o)
 		case !o.Deleting:
 			steps = append(steps, Step{Delete, o, ownerGone})
 		default:
@@ -804,6 +807,17 @@ func (p *planner) collect() {
 		}
 	}
 	p.phase(Collect, steps)
+}
+
+// keepHeld names what does not go, and says of itself alone that it is ARC's. Whoever
+// may write there can have put the label or the owner on it: that is no reason for the
+// uninstall to wait for it, nor to fail.
+func (p *planner) keepHeld(o *Object) {
+	why := held(o)
+	if o.Deleting && len(o.Finalizers) > 0 {
+		why = "it is being deleted, and " + why
+	}
+	p.plan.Kept = append(p.plan.Kept, Kept{o, why})
 }
 
 // known reports whether an object is of a scale set that was seen, by its label or by

@@ -467,8 +467,11 @@ func TestPlanCollects(t *testing.T) {
 			leaving(asHook), Fresh,
 			[]string{"keep: runner r is busy with job \"launch\" of acme/rocket (launch.yml), after which the controller removes it"},
 		},
-		"or waited for, where it is being deleted": {
-			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"collect: await pod runners/r"},
+		"or waited for, where it is being deleted and of a set that is known": {
+			Survey{Dependents: []*Object{obj("pod runners/r", of("runners/set"), owned("er runners/r"), deleting)}}, withNames(byHand, "set"), Fresh, []string{"collect: await pod runners/r"},
+		},
+		"and else it is named": {
+			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"keep: is being deleted, and not gone yet"},
 		},
 	}
 	testPlans(t, tests)

@@ -181,8 +181,8 @@ func (r *run) loop(ctx context.Context) Verdict {
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
-		for _, step := range p.steps(Collect) {
-			r.history.Ours[step.Object.UID] = true
+		for _, o := range p.owned {
+			r.history.Ours[o.UID] = true
 		}
 		r.doomed = map[string]*Object{}
 		for _, step := range p.steps(CRDs) {

@@ -823,3 +823,35 @@ func TestTwoReleasesOfOneHook(t *testing.T) {
 		t.Errorf("%q", lines(p))
 	}
 }
+
+// What a tenant makes to look like a runner's, and holds, is the tenant's: the
+// uninstall of everybody's ARC neither waits for it nor fails over it.
+func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
+	t.Parallel()
+	foreign := finalizers("example.com/keep")
+	for name, it := range map[string]item{
+		"a runner's Secret":                      whole(obj("secret tenant/held", owned("er gone"), foreign))[0],
+		"one that is being deleted":              whole(obj("secret tenant/held", owned("er gone"), foreign, deleting))[0],
+		"one that names a set":                   whole(obj("secret tenant/held", of("tenant/set"), owned("er gone"), foreign, deleting))[0],
+		"a Pod":                                  whole(obj("pod tenant/held", owned("er gone"), foreign, deleting))[0],
+		"a Pod that takes a day to end":          whole(obj("pod tenant/held", owned("er gone"), deleting))[0],
+		"the ServiceAccount of a listener":       whole(obj("sa tenant/held", owned("al gone"), foreign, deleting))[0],
+		"a Secret of a set that another one has": whole(obj("secret tenant/held", of("runners/set"), owned("er gone"), foreign, deleting))[0],
+	} {
+		a, c := newAPI(t, stuck(it)...)
+		r := Run(t.Context(), c, graced(byHand, time.Minute), quiet)
+		if r.Verdict != Done || len(r.Kept) != 1 || r.Kept[0].Object.Name != "held" {
+			t.Errorf("%s: %s", name, r.Text(10))
+		}
+		want := []string{ref(it.Object), "role runners/set-manager", "secret runners/theirs"}
+		slices.Sort(want)
+		if left := a.left(); !slices.Equal(left, want) {
+			t.Errorf("%s: left are %q", name, left)
+		}
+	}
+	// What a runner that was seen owned is not the word of whoever wrote it.
+	_, c := newAPI(t, stuck(whole(obj("secret runners/jit", owned("er runners/r"), foreign))...)...)
+	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Residue {
+		t.Errorf("%s", r.Text(10))
+	}
+}
