@@ -223,11 +223,11 @@ const unreadable = "kind: ConfigMap\nmetadata: {name: arc-cleanup\ndata: {hooks.
 func TestOf(t *testing.T) {
 	t.Parallel()
 	target := hook.Release{Name: "arc", Namespace: "ns"}
-	rendered, err := hook.Render(target, nil)
+	rendered, err := hook.Render(target, named)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := hook.Enroller(target, nil, rendered)
+	objects, err := hook.Enroller(target, named, rendered)
 	if err != nil {
 		t.Fatal(err)
 	}
