@@ -1,0 +1,174 @@
+package attack
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
+)
+
+// What a command may take more with the actor's objects than without. The floors are
+// above what two runs without any actor differ by.
+const (
+	share        = 0.25
+	floorKiB     = 6 << 10
+	floorSeconds = 1.5
+)
+
+// TestHealthy: ARC runs. It is looked at, enrolled, upgraded, and uninstalled with all
+// of its scale sets.
+func TestHealthy(t *testing.T) {
+	against(t, selected(admin, podCreator), func(s *stage) {
+		s.installController(4, s.postRenderer(4, "policy.scaleSets=uninstall")...)
+		s.installScaleSet(4)
+		s.attack()
+		s.cheap(0, "status")
+		s.hookjob(0, "status", "--output", "json")
+		s.cheap(3, "plan", "--release", "arc", "--release-namespace", controllerNamespace)
+		s.cheap(7, "plan", "--release", "arc", "--release-namespace", controllerNamespace, "--scale-sets", "uninstall")
+		s.hookjob(0, "enrol", "runners", "--namespace", runnerNamespace)
+		s.look()
+		charts := []string{"upgrade", "--chart", s.chart(product.ControllerChart), "--scale-set-chart", s.chart(product.ScaleSetChart), "--helm", s.Helm(s.ctx, 4, "").Path}
+		s.hookjob(0, append(charts, "--dry-run")...)
+		s.hookjob(0, append(charts, "--yes")...)
+		s.awaitRunner()
+		s.look()
+		s.helm(4, 0, "uninstall", "arc", "--namespace", controllerNamespace)
+		s.look()
+		s.hookjob(0, "run", "--yes")
+		s.look()
+	})
+}
+
+// against plays without and with the actors, and fails for every difference.
+func against(t *testing.T, tries []try, p play) {
+	t.Helper()
+	l := start(t)
+	without := perform(t, l, p, nil, nil)
+	if t.Failed() {
+		return
+	}
+	attacked := func(tries []try) []string {
+		return findings(without, perform(t, l, p, tries, without))
+	}
+	found := attacked(tries)
+	for _, f := range found {
+		t.Errorf("%s", f)
+	}
+	if len(found) == 0 {
+		return
+	}
+	if !*bisect {
+		t.Logf("which try makes a difference: cd test && go test ./attack -run '^%s$' -v -args -bisect", t.Name())
+		return
+	}
+	for len(tries) > 1 {
+		half := tries[:len(tries)/2]
+		if len(attacked(half)) == 0 {
+			half = tries[len(tries)/2:]
+			if len(attacked(half)) == 0 {
+				t.Logf("no half of these tries makes a difference alone: %d tries", len(tries))
+				return
+			}
+		}
+		tries = half
+	}
+	t.Logf("the try that makes a difference is of the %s: %s\nalone: cd test && go test ./attack -run '^%s$' -v -args -try '%s'", tries[0].by.who, tries[0].what, t.Name(), tries[0].what)
+}
+
+// findings are what of a run is not as without the actor.
+func findings(without, with []step) (out []string) {
+	report := func(s step, format string, args ...any) {
+		out = append(out, fmt.Sprintf("%s: ", s.command)+fmt.Sprintf(format, args...))
+	}
+	for i, w := range with {
+		if i >= len(without) {
+			break
+		}
+		a := without[i]
+		if w.code != a.code {
+			report(w, "exit code %d instead of %d; the run ends here. It printed\n%s\n    and without the actor\n%s", w.code, a.code, head(w.output), head(a.output))
+		}
+		if v, of := verdict(w.output), verdict(a.output); v != of {
+			report(w, "the verdict is %q instead of %q", v, of)
+		}
+		if most := int64(float64(a.kib) * (1 + share)); w.kib > most+floorKiB {
+			report(w, "it took %d MiB instead of %d", w.kib>>10, a.kib>>10)
+		}
+		if most := a.seconds*(1+share) + floorSeconds; w.seconds > most {
+			report(w, "it took %.1fs instead of %.1fs", w.seconds, a.seconds)
+		}
+		for _, u := range unquoted(w.output) {
+			report(w, "printed what an actor wrote: %s", u)
+		}
+		before := commands(a.output)
+		for _, c := range commands(w.output) {
+			if wrong := ofTenant(c); wrong != "" && !slices.Contains(before, c) {
+				report(w, "printed, because of the actor, the command\n%s\n    %s", indented(c), wrong)
+			}
+		}
+		if w.picture != nil {
+			for _, d := range differences(a.picture, w.picture) {
+				report(w, "afterwards %s", d)
+			}
+		}
+	}
+	return out
+}
+
+// verdict is what a run says at its end, in the log for machines.
+func verdict(output string) string {
+	for line := range strings.Lines(output) {
+		var e struct{ Verdict string }
+		if json.Unmarshal([]byte(line), &e) == nil && e.Verdict != "" {
+			return e.Verdict
+		}
+		for _, v := range []string{"done", "refused", "residue", "out-of-time", "failed", "not-permitted", "off", "interrupted"} {
+			if strings.Contains(line, `\"verdict\":\"`+v+`\"`) {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// facts are of the cluster as it is.
+func (s *stage) facts() facts {
+	s.Helper()
+	f := facts{url: s.GitHub().ConfigURL()}
+	arc := func(resource string) schema.GroupVersionResource {
+		return schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: resource}
+	}
+	for _, x := range []struct {
+		gvr             schema.GroupVersionResource
+		namespace, name string
+		to              *owner
+	}{
+		{arc("autoscalingrunnersets"), runnerNamespace, "", &f.set},
+		{arc("ephemeralrunnersets"), runnerNamespace, "", &f.runnerSet},
+		{arc("ephemeralrunners"), runnerNamespace, "", &f.runner},
+		{schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, "", "autoscalingrunnersets.actions.github.com", &f.crd},
+		{schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}, "", "arc-gha-rs-controller", &f.role},
+	} {
+		list, err := s.dynamic.Resource(x.gvr).Namespace(x.namespace).List(s.ctx, metav1.ListOptions{})
+		if err != nil {
+			s.Fatal(err)
+		}
+		i := slices.IndexFunc(list.Items, func(o unstructured.Unstructured) bool { return x.name == "" || o.GetName() == x.name })
+		if i < 0 {
+			s.Logf("there is no object of %s", x.gvr.Resource)
+			*x.to = owner{"v1", "ConfigMap", "none", "00000000-0000-0000-0000-000000000001"}
+			continue
+		}
+		o := list.Items[i]
+		*x.to = owner{o.GetAPIVersion(), o.GetKind(), o.GetName(), string(o.GetUID())}
+	}
+	return f
+}
