@@ -43,6 +43,8 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/cli":     nil,
 		"internal/shell":   nil,
 
+		"internal/identity": {"internal/arc"},
+
 		"internal/manifest":   nil,
 		"internal/hook":       {"charts", "internal/arc", "internal/version"},
 		"internal/anchor":     {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
@@ -51,17 +53,17 @@ func TestDependenciesPointOneWay(t *testing.T) {
 
 		"internal/release": {"internal/kube", "internal/shell"},
 		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version"},
-		"internal/cleanup": {"internal/arc", "internal/kube", "internal/release", "internal/shell"},
+		"internal/cleanup": {"internal/arc", "internal/identity", "internal/kube", "internal/release", "internal/shell"},
 		"internal/status": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
 		},
 		"internal/upgrade": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook",
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
 		},
 		"cmd/hookjob": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook",
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/status", "internal/upgrade", "internal/version",
 		},
 	}

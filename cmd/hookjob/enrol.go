@@ -17,6 +17,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 const (
@@ -50,8 +51,9 @@ uninstall" runs it. Nothing that runs is touched, and nothing else in the record
 is changed. A hook that is there and differs is replaced.
 
 It works for releases of Helm 3 and Helm 4, which keep their records in Secrets
-or ConfigMaps. An upgrade without the post-renderer makes a revision without the
-hook: enrol that one again.
+or ConfigMaps, when Helm is done with them: deployed, or failed. An upgrade without
+the post-renderer makes a revision without the hook: enrol that one again. Flux takes
+an edited record for tampered with: there the chart is a dependency instead.
 
 ` + exitHelp,
 		Example: `  arc-hookjob enrol arc -n arc-systems
@@ -180,7 +182,7 @@ func printOutcome(w io.Writer, target hook.Release, out *enrol.Outcome, dryRun b
 		fmt.Fprintf(w, "  + %s %s\n", h.Kind, h.Name)
 	}
 	if len(out.After) > 0 && !dryRun {
-		fmt.Fprintf(w, "See it: helm get hooks %s --namespace %s\n", target.Name, target.Namespace)
+		fmt.Fprintf(w, "See it: %s\n", shell.Command("helm", "get", "hooks", target.Name, "--namespace", target.Namespace))
 	}
 }
 
@@ -229,7 +231,7 @@ func failed(cmd *cobra.Command, err error) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 	var (
 		unfit release.Unfit
-		state release.NotDeployed
+		state release.NotEditable
 	)
 	switch {
 	case errors.As(err, &unfit), errors.As(err, &state), errors.Is(err, release.ErrNotFound):

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,8 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
@@ -40,6 +43,7 @@ func (c *cluster) overrides() *clientcmd.ConfigOverrides {
 type target struct {
 	cluster
 	backup  bool
+	sets    []string
 	options cleanup.Options
 }
 
@@ -51,9 +55,12 @@ func (t *target) register(f *pflag.FlagSet) {
 	f.StringVar(&o.ReleaseNamespace, "release-namespace", "", "namespace of the release")
 	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
 	f.StringVarP(&o.Namespace, "namespace", "n", "", "rescue this one namespace, which hangs in Terminating; the CRDs stay")
-	f.StringVar(&o.WatchNamespace, "watch-namespace", "", "the one namespace that a single-namespace controller watches")
-	f.StringVar(&o.ControllerNamespace, "controller-namespace", "", "with --scope scale-set: where the controller is; default the release's namespace")
-	f.StringSliceVar(&o.ScaleSetNames, "scale-set", nil, "with --scope scale-set: name of a scale set, where Helm did not install it; repeatable")
+	f.StringVar(&o.StorageNamespace, "storage-namespace", "", "namespace in which Helm's record of the release is stored, as with Flux; default the release's")
+	f.StringSliceVar(&o.WatchNamespaces, "watch-namespace", nil, "namespace that a single-namespace controller of the release watches; repeatable")
+	f.StringSliceVar(&o.ControllerNamespaces, "controller-namespace", nil, "namespace of a controller, and so of its listeners; repeatable; default the release's")
+	f.StringSliceVar(&o.RunnerNamespaces, "runner-namespace", nil, "namespace of scale sets and their runners; repeatable; default with --scope scale-set the release's, else those watched")
+	f.StringSliceVar(&t.sets, "scale-set", nil, "with --scope scale-set: name of a scale set, or its namespace/name, where Helm did not install it; repeatable")
+	cli.OneOf(f, &o.CRDs, "crds", "", cleanup.DeleteCRDs, "what happens to the CRDs: keep leaves them to who manages them apart from the release", cleanup.DeleteCRDs, cleanup.KeepCRDs)
 	f.BoolVar(&o.RequireUninstalling, "require-uninstalling", false, "write nothing unless Helm's record says that the release is being uninstalled (default true with --job)")
 	cli.OneOf(f, &o.ScaleSets, "scale-sets", "", cleanup.RefuseScaleSets, "with --scope controller, what happens to scale sets that are still installed: uninstall takes their Helm releases too, delete only the AutoscalingRunnerSets",
 		cleanup.RefuseScaleSets, cleanup.UninstallScaleSets, cleanup.DeleteScaleSets)
@@ -67,7 +74,7 @@ func (t *target) register(f *pflag.FlagSet) {
 func (t *target) complete(f *pflag.FlagSet) error {
 	o := &t.options
 	if o.Namespace != "" {
-		for _, other := range []string{"scope", "job", "release", "release-namespace", "watch-namespace", "controller-namespace", "scale-set", "require-uninstalling"} {
+		for _, other := range []string{"scope", "job", "release", "release-namespace", "storage-namespace", "watch-namespace", "controller-namespace", "runner-namespace", "scale-set", "require-uninstalling", "crds"} {
 			if f.Changed(other) {
 				return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
 			}
@@ -86,19 +93,38 @@ func (t *target) complete(f *pflag.FlagSet) error {
 	if o.RequireUninstalling && o.Job == "" && o.Release == "" {
 		return fmt.Errorf("--require-uninstalling needs --job or --release, to know of which release")
 	}
-	if o.Scope == cleanup.ScaleSet {
-		if o.Job == "" && o.Release == "" && len(o.ScaleSetNames) == 0 {
-			return fmt.Errorf("--scope scale-set needs --job, --release or --scale-set, to know which")
-		}
-		if o.ControllerNamespace == "" {
-			o.ControllerNamespace = o.ReleaseNamespace
-		}
+	if o.StorageNamespace != "" && o.Job == "" && o.Release == "" {
+		return fmt.Errorf("--storage-namespace needs --job or --release, to know which record")
+	}
+	if o.Scope == cleanup.ScaleSet && o.Job == "" && o.Release == "" && len(t.sets) == 0 {
+		return fmt.Errorf("--scope scale-set needs --job, --release or --scale-set, to know which")
+	}
+	if err := t.parseSets(); err != nil {
+		return err
+	}
+	if o.Job != "" && o.Scope != cleanup.ScaleSet && o.BusyRunners == cleanup.LeaveBusy {
+		return fmt.Errorf("--busy-runners leave does not go with --scope %s in a hook: the controller that it leaves them to is what Helm deletes next; give wait, refuse or force", o.Scope)
 	}
 	if o.Scope == cleanup.Legacy && o.ScaleSets == cleanup.UninstallScaleSets {
 		return fmt.Errorf("--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete")
 	}
 	if o.Grace <= 0 {
 		return fmt.Errorf("--grace %s: must be more than 0", o.Grace)
+	}
+	return nil
+}
+
+// parseSets reads the scale sets: a name alone is in the release's namespace.
+func (t *target) parseSets() error {
+	for _, text := range t.sets {
+		namespace, name, both := strings.Cut(text, "/")
+		if !both {
+			namespace, name = t.options.ReleaseNamespace, text
+		}
+		if namespace == "" || name == "" || strings.Contains(name, "/") {
+			return fmt.Errorf("--scale-set %q: want a name, or a namespace and a name with a slash between them", text)
+		}
+		t.options.Sets = append(t.options.Sets, identity.Set{Namespace: namespace, Name: arc.ScaleSetName(name)})
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -103,7 +104,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
-	byHand := cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets, Grace: time.Minute}
+	byHand := cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, Grace: time.Minute}
 	change := func(f func(*cleanup.Options)) cleanup.Options {
 		o := byHand
 		f(&o)
@@ -128,16 +129,17 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 			o.Release, o.ReleaseNamespace = "r", "ns"
 		})},
 		"the flag beats the environment": {[]string{"--grace", "5s"}, map[string]string{"ARC_CLEANUP_GRACE": "9s", "ARC_CLEANUP_WATCH_NAMESPACE": "w"}, change(func(o *cleanup.Options) {
-			o.Grace, o.WatchNamespace = 5*time.Second, "w"
+			o.Grace, o.WatchNamespaces = 5*time.Second, []string{"w"}
 		})},
-		"the listeners are beside the scale set": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
-			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "ns", []string{"a", "b"}
+		"a scale set alone is in the release's namespace": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
+			o.Scope, o.ReleaseNamespace, o.Sets = cleanup.ScaleSet, "ns", []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "ns", Name: "b"}}
 		})},
 		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *cleanup.Options) {
 			o.ScaleSets, o.BusyRunners = cleanup.DeleteScaleSets, cleanup.ForceBusy
 		})},
-		"unless told where": {[]string{"--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a", "--scale-set", "b", "--controller-namespace", "c"}, nil, change(func(o *cleanup.Options) {
-			o.Scope, o.ReleaseNamespace, o.ControllerNamespace, o.ScaleSetNames = cleanup.ScaleSet, "ns", "c", []string{"a", "b"}
+		"unless told where": {[]string{"--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a", "--scale-set", "r/b_c", "--controller-namespace", "c", "--runner-namespace", "r,ns"}, nil, change(func(o *cleanup.Options) {
+			o.Scope, o.ReleaseNamespace, o.ControllerNamespaces, o.RunnerNamespaces = cleanup.ScaleSet, "ns", []string{"c"}, []string{"r", "ns"}
+			o.Sets = []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "r", Name: "b-c"}}
 		})},
 	}
 	for name, test := range tests {
@@ -359,7 +361,7 @@ func TestTheVerdictIsTheLastLineAndTheTerminationMessage(t *testing.T) {
 func TestTheVerdictIsTheLastLineOfAConsoleToo(t *testing.T) {
 	t.Parallel()
 	got := command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--kubeconfig", mixed().kubeconfig(t))
-	want := "    helm uninstall gpu --namespace runners\nrefused: nothing was written\n"
+	want := "    kubectl delete autoscalingrunnerset live --namespace runners\nrefused: nothing was written\n"
 	if got.code != exitRefused || !strings.HasSuffix(got.stderr, want) {
 		t.Errorf("exit code %d:\n%s", got.code, got.stderr)
 	}
@@ -413,11 +415,20 @@ func TestALongReportIsClipped(t *testing.T) {
 	}
 }
 
+// argoJob is the hook's Job as Argo CD makes it, since it needs no record.
+func argoJob(start any) map[string]any {
+	return map[string]any{
+		"metadata": map[string]any{
+			"name": "hook", "namespace": "systems", "uid": "uid-hook",
+			"annotations": map[string]string{"argocd.argoproj.io/tracking-id": "apps_arc:batch/Job:systems/hook"},
+		},
+		"status": map[string]any{"startTime": start},
+	}
+}
+
 func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	t.Parallel()
-	job := func(start string) *api {
-		return withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": start}})
-	}
+	job := func(start any) *api { return withCRDs().with(jobs+"hook", argoJob(start)) }
 	long := time.Now().Add(-time.Hour).Format(time.RFC3339)
 	tests := map[string]struct {
 		api  *api
@@ -426,10 +437,10 @@ func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	}{
 		"just now":          {job(time.Now().Format(time.RFC3339)), exitDone, false},
 		"an hour ago":       {job(long), exitOutOfTime, false},
-		"not known":         {withCRDs(), exitDone, true},
+		"not known":         {withCRDs(), exitRefused, true},
 		"not yet":           {job(""), exitDone, true},
-		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitDone, true},
-		"of the wrong type": {withCRDs().with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": 1}}), exitDone, true},
+		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitNotPermitted, true},
+		"of the wrong type": {job(1), exitDone, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -461,12 +472,12 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 		kind, reason, inText string
 	}{
 		"done":    {withCRDs(), "Normal", "CleanupDone", "nothing of ARC is left"},
-		"refused": {mixed(), "Warning", "CleanupRefused", "helm uninstall gpu --namespace runners"},
+		"refused": {mixed(), "Warning", "CleanupRefused", "kubectl delete autoscalingrunnerset live --namespace runners"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test.api.with(jobs+"hook", map[string]any{"status": map[string]any{"startTime": time.Now().Format(time.RFC3339)}})
+			test.api.with(jobs+"hook", argoJob(time.Now().Format(time.RFC3339)))
 			got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--kubeconfig", test.api.kubeconfig(t))
 			if len(test.api.events) != 1 {
 				t.Fatalf("%d events:\n%s", len(test.api.events), got.stderr)
@@ -535,7 +546,7 @@ func TestTheReportIsADocumentToo(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &d); err != nil {
 		t.Fatalf("%v in %s", err, got.stdout)
 	}
-	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "helm uninstall gpu --namespace runners" {
+	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners" {
 		t.Errorf("exit code %d, %+v", got.code, d)
 	}
 }

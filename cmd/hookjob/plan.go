@@ -95,7 +95,10 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 			fmt.Fprintf(w, "    %s\n", asCalled(do))
 		}
 	}
-	if len(p.Refusals) > 0 {
+	for _, note := range p.Notes {
+		fmt.Fprintf(w, "Note: %s.\n", note)
+	}
+	if len(p.Refusals)+len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)

@@ -19,6 +19,7 @@ func newRestore() *cobra.Command {
 	var (
 		t               cluster
 		namespace, from string
+		everywhere      bool
 	)
 	cmd := &cobra.Command{
 		Use:   "restore --from SECRET",
@@ -27,6 +28,9 @@ func newRestore() *cobra.Command {
 What exists is left alone. ARC's controller, with its CRDs, has to be installed
 before; Roles and Secrets of the scale sets' Helm releases are not in a backup.
 
+A backup speaks for the namespace that it is in: whoever may write Secrets there
+can have made it. Scale sets of other namespaces need --all-namespaces.
+
 kubectl does the same:
 
   kubectl get secret SECRET -o jsonpath='{.data.autoscalingrunnersets\.yaml\.gz}' |
@@ -34,7 +38,7 @@ kubectl does the same:
 
 ` + exitHelp,
 		Example: `  kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup
-  arc-hookjob restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems`,
+  arc-hookjob restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems --all-namespaces`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if from == "" {
@@ -49,7 +53,7 @@ kubectl does the same:
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), restoreTime)
 			defer cancel()
-			restored, err := cleanup.Restore(ctx, client, namespace, from)
+			restored, err := cleanup.Restore(ctx, client, namespace, from, everywhere)
 			for _, r := range restored {
 				became := "restored"
 				if r.Existed {
@@ -57,7 +61,11 @@ kubectl does the same:
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "autoscalingrunnerset.actions.github.com/%s in namespace %s: %s\n", r.Name, r.Namespace, became)
 			}
-			if err != nil {
+			switch {
+			case errors.Is(err, cleanup.ErrElsewhere):
+				fmt.Fprintf(cmd.ErrOrStderr(), "%v\nIf you trust it, add --all-namespaces. Nothing was written.\n", err)
+				return exitError(exitRefused)
+			case err != nil:
 				return failed(cmd, err)
 			}
 			return nil
@@ -66,6 +74,7 @@ kubectl does the same:
 	f := cmd.Flags()
 	t.register(f)
 	f.StringVar(&from, "from", "", "name of the Secret")
+	f.BoolVarP(&everywhere, "all-namespaces", "A", false, "restore scale sets of other namespaces than the Secret's, too")
 	f.StringVarP(&namespace, "namespace", "n", "", "namespace of the Secret; default that of the kubeconfig's context")
 	return cmd
 }

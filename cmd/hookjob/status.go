@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,6 +19,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
@@ -82,7 +86,7 @@ is stuck. It writes nothing.
 	}
 	fs := cmd.Flags()
 	c.register(fs)
-	fs.StringVarP(&namespace, "namespace", "n", "", "namespace of the releases; default all")
+	fs.StringVarP(&namespace, "namespace", "n", "", "namespace where Helm keeps the releases; default all")
 	cli.OneOf(fs, &output, "output", "o", "table", "form of the status", "table", "json")
 	return cmd
 }
@@ -133,9 +137,16 @@ func printStatus(w io.Writer, d *status.Document) {
 		})
 	}
 	for _, r := range d.Releases {
-		fmt.Fprintf(w, "\nhelm uninstall %s --namespace %s\n", r.Name, r.Namespace)
+		switch {
+		case !release.Status(r.State).Installed():
+			continue // there is nothing to uninstall
+		case r.Storage != "":
+			fmt.Fprintf(w, "\nrelease %s in namespace %s, recorded in namespace %s\n", r.Name, r.Namespace, r.Storage)
+		default:
+			fmt.Fprintf(w, "\n%s\n", shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace))
+		}
 		if r.Hook.State != status.Present {
-			fmt.Fprintf(w, "    no hook: %s\n", r.Hook.Why)
+			fmt.Fprintf(w, "    no hook: %s\n", visible(r.Hook.Why))
 		}
 		printUninstall(w, r.Uninstall)
 	}
@@ -151,17 +162,17 @@ func printStatus(w io.Writer, d *status.Document) {
 		fmt.Fprintf(w, "See what would be done: %s plan\n", called())
 	}
 	for _, u := range d.Unknown {
-		fmt.Fprintf(w, "\nUNKNOWN: %s\n", u)
+		fmt.Fprintf(w, "\nUNKNOWN: %s\n", visible(u))
 	}
 }
 
 func printUninstall(w io.Writer, u status.Uninstall) {
 	for _, why := range u.Why {
-		fmt.Fprintf(w, "    %s\n", why)
+		fmt.Fprintf(w, "    %s\n", visible(why))
 	}
 	for i, do := range u.Do {
 		if !slices.Contains(u.Do[:i], do) {
-			fmt.Fprintf(w, "        %s\n", asCalled(do))
+			fmt.Fprintf(w, "        %s\n", visible(asCalled(do)))
 		}
 	}
 	if !u.Ready {
@@ -180,6 +191,15 @@ func printUninstall(w io.Writer, u status.Uninstall) {
 	fmt.Fprintf(w, "    ready: %s\n", strings.Join(parts, ", "))
 }
 
+// visible is a text as a terminal should get it. Parts of it were written by whoever
+// may write a release's record, and a terminal obeys what it cannot print.
+func visible(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
 // table prints rows under a heading.
 func table[T any](w io.Writer, heading []string, rows []T, cells func(T) []any) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
@@ -189,7 +209,7 @@ func table[T any](w io.Writer, heading []string, rows []T, cells func(T) []any) 
 			if i > 0 {
 				fmt.Fprint(t, "\t")
 			}
-			fmt.Fprint(t, cell)
+			fmt.Fprint(t, visible(fmt.Sprint(cell)))
 		}
 		fmt.Fprintln(t)
 	}

@@ -36,13 +36,28 @@ func TestPrintStatus(t *testing.T) {
 				Hook:      status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
 				Uninstall: status.Uninstall{Ready: true, Why: []string{}, Do: []string{}, Phases: []status.Phase{{Name: cleanup.Drain, Steps: 3}, {Name: cleanup.CRDs, Steps: 4}}, Kept: 1},
 			},
+			{
+				Name: "flux", Namespace: "systems", Storage: "flux-system", Revision: 1, State: "deployed", Chart: chart, Installs: "controller",
+				Hook:      status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Uninstall: status.Uninstall{Why: []string{"its hook would refuse"}, Do: []string{"set storageNamespace: flux-system"}, Phases: []status.Phase{}},
+			},
+			{
+				Name: "old", Namespace: "runners", Revision: 1, State: "uninstalled", Chart: chart, Installs: "scale-set",
+				Hook:      status.Hook{State: status.Absent, Why: "this revision was rendered without it"},
+				Uninstall: status.Uninstall{Why: []string{"it is uninstalled, and only its history is kept"}, Do: []string{}, Phases: []status.Phase{}},
+			},
+			{
+				Name: "forged", Namespace: "tenant", Revision: 1, State: "\x1b[2Jdeployed", Chart: status.Chart{Name: "a\nb"}, Installs: "scale-set",
+				Hook:      status.Hook{State: status.Absent, Why: "\x1b]0;x\a"},
+				Uninstall: status.Uninstall{Why: []string{"a\nready: nothing to do"}, Do: []string{"\x1b[2J"}, Phases: []status.Phase{}},
+			},
 		},
 		ScaleSets: []status.ScaleSet{
 			{Namespace: "runners", Name: "a", Release: "gpu", ReleaseNamespace: "runners", Runners: 3, Busy: 1},
 			{Namespace: "runners", Name: "b", Deleting: true},
 		},
 		Stuck:   []status.Object{{Resource: "namespaces", Name: "old", Why: "is Terminating"}},
-		Unknown: []string{"listing secrets: forbidden"},
+		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer
 	printStatus(&out, document)
@@ -67,12 +82,12 @@ func TestOptionsOfTheHook(t *testing.T) {
 		want   cleanup.Options
 	}{
 		"a controller": {
-			map[string]any{"policy": map[string]any{"scaleSets": "delete", "grace": "7s"}, "watchNamespace": "w"},
-			cleanup.Options{Scope: cleanup.Controller, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespace: "w", ScaleSets: cleanup.DeleteScaleSets, Grace: 7 * time.Second},
+			map[string]any{"policy": map[string]any{"scaleSets": "delete", "grace": "7s"}, "watchNamespaces": []any{"w"}},
+			cleanup.Options{Scope: cleanup.Controller, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespaces: []string{"w"}, ScaleSets: cleanup.DeleteScaleSets, CRDs: cleanup.DeleteCRDs, Grace: 7 * time.Second},
 		},
 		"a scale set": {
-			map[string]any{"scope": "scale-set", "controllerNamespace": "c", "policy": map[string]any{"busyRunners": "force"}},
-			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespace: "c", ScaleSets: cleanup.RefuseScaleSets, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
+			map[string]any{"scope": "scale-set", "controllerNamespaces": []any{"c"}, "policy": map[string]any{"busyRunners": "force"}},
+			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup-scale-set", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
 		},
 	}
 	for name, test := range tests {

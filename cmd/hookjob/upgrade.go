@@ -20,14 +20,17 @@ import (
 
 type upgradeFlags struct {
 	cluster
-	request     upgrade.Request
-	helm        string
-	busyRunners cleanup.BusyRunnersPolicy
-	grace       time.Duration
-	budget      time.Duration
-	timeout     time.Duration
-	dryRun, yes bool
-	logFormat   string
+	request      upgrade.Request
+	namespace    string
+	helm         string
+	renderer     string
+	rendererArgs []string
+	busyRunners  cleanup.BusyRunnersPolicy
+	grace        time.Duration
+	budget       time.Duration
+	timeout      time.Duration
+	dryRun, yes  bool
+	logFormat    string
 }
 
 func newUpgrade() *cobra.Command {
@@ -41,13 +44,14 @@ controller and the CRDs, and installs them again with the values and the hooks
 they had. A downgrade is the same.
 
 Before anything is written it makes sure that the new charts can be had, and that
-they render with these values. What it needs for the second half it saves in the
-Secret ` + upgrade.SecretName + ` in the controller's namespace: stopped at any point, it goes
-on when it is run again, with or without --version. When it cannot, it prints a
-command for every step that is left.
+they render with these values. What it needs for the second half it saves in a
+Secret ` + upgrade.SecretName + ` in the namespace of each release: stopped at any point, it
+goes on when it is run again, on a terminal without --version, too. When it cannot, it
+prints a command for every step that is left.
 
 It is done by the helm on PATH, 3 or 4, with your rights. By hand it prints the
-plan and asks first; without a terminal it needs --yes.
+plan and asks first. Without a terminal it needs --yes, and --version or --chart: what
+is installed is not taken from a Secret that nobody has looked at.
 
 ` + exitHelp,
 		Example: `  arc-hookjob upgrade --version 0.12.1 --dry-run
@@ -65,6 +69,9 @@ plan and asks first; without a terminal it needs --yes.
 	fs.StringVar(&f.request.Version, "version", "", "version of ARC's charts, or of those given as oci:// references")
 	fs.StringVar(&f.request.Chart, "chart", "", "chart of the controller: a folder, an archive, or an oci:// reference; default ARC's own")
 	fs.StringVar(&f.request.ScaleSetChart, "scale-set-chart", "", "chart of the scale sets, in the same way")
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the controller's release; needed where its controller is gone, as to go on with an upgrade")
+	fs.StringVar(&f.renderer, "post-renderer", "", "what Helm takes by this flag, for everything that is installed")
+	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of it; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
 	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", cleanup.WaitForBusy, "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
 		cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy)
@@ -94,6 +101,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 		Helm: &upgrade.Helm{
 			Binary:     cmp.Or(f.helm, os.Getenv("HELM_BIN"), "helm"),
 			Kubeconfig: f.kubeconfig, Context: client.Context, Timeout: f.timeout,
+			PostRenderer: f.renderer, PostRendererArgs: f.rendererArgs,
 		},
 		BusyRunners: f.busyRunners, Grace: f.grace, Budget: f.budget,
 		Log: newLogger(console, cmd.ErrOrStderr()),
@@ -127,6 +135,12 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 			return false, fmt.Errorf("--%s %s: must be more than 0", name, d)
 		}
 	}
+	if f.renderer == "" && len(f.rendererArgs) > 0 {
+		return false, errors.New("--post-renderer-args: of which --post-renderer?")
+	}
+	if f.yes && !f.dryRun && f.request.Version == "" && f.request.Chart == "" {
+		return false, errors.New("--yes needs --version or --chart: which charts a saved state names has to be seen by a person; leave --yes away to be asked")
+	}
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
 		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
 	}
@@ -143,7 +157,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	if err := u.Helm.Check(cmd.Context()); err != nil {
 		return nil, failed(cmd, err)
 	}
-	situation, err := look(cmd.Context(), u.Client)
+	situation, err := look(cmd.Context(), u.Client, f.namespace)
 	if err != nil {
 		return nil, failed(cmd, err)
 	}
@@ -154,12 +168,21 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	if situation.Target, err = u.Helm.Fetch(cmd.Context(), target, dir); err != nil {
 		return nil, failed(cmd, err)
 	}
+	if f.renderer != "" {
+		situation.PostRenderer = append([]string{f.renderer}, f.rendererArgs...)
+	}
 	plan := upgrade.NewPlan(situation)
 	var engine *cleanup.Plan
 	refusals := plan.Refusals
 	if len(plan.Steps) > 0 {
 		if refusals, engine, err = u.Check(cmd.Context(), situation, plan); err != nil {
 			return nil, failed(cmd, err)
+		}
+	}
+	if f.yes && !f.dryRun {
+		for _, c := range plan.Confirm {
+			c.Do = append(c.Do, "or run it without --yes, on a terminal, and say yes")
+			refusals = append(refusals, c)
 		}
 	}
 	if len(refusals) > 0 {
@@ -177,6 +200,12 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	if f.dryRun {
 		return nil, nil
 	}
+	for _, c := range plan.Charts() {
+		u.Log.Info().Str("chart", c.Ref).Str("version", c.Is.Version).Str("digest", c.Digest).Msg("this chart is installed")
+	}
+	for _, n := range plan.Notes {
+		u.Log.Warn().Msg(n)
+	}
 	if !f.yes {
 		if yes, err := ask(cmd); !yes {
 			return nil, err
@@ -185,16 +214,35 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	return plan, nil
 }
 
-func look(ctx context.Context, client *kube.Client) (upgrade.Situation, error) {
+func look(ctx context.Context, client *kube.Client, namespace string) (upgrade.Situation, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	return upgrade.Look(ctx, client)
+	return upgrade.Look(ctx, client, namespace)
 }
 
 // printUpgrade prints the plan for a person, with what the engine will do.
 func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *cleanup.Plan) {
 	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "CHART\tVERSION\tDIGEST\n")
+	for _, c := range p.Charts() {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", c.Ref, c.Is.Version, c.Digest)
+	}
+	_ = table.Flush() // see below
+	fmt.Fprintln(w)
+	for _, c := range p.Confirm {
+		fmt.Fprintf(w, "CONFIRM: %s\n", c.Message)
+		for _, do := range c.Do {
+			fmt.Fprintf(w, "    %s\n", asCalled(do))
+		}
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintf(w, "NOTE: %s\n", n)
+	}
+	if len(p.Confirm)+len(p.Notes) > 0 {
+		fmt.Fprintln(w)
+	}
+	table = tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "STEP\tNAMESPACE\tRELEASE\tWHAT\n")
 	for _, s := range p.Steps {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Kind, s.Release.Namespace, s.Release.Name, s.What)
@@ -222,7 +270,7 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, plan *upg
 		fmt.Fprintln(out, "Nothing was changed.")
 		return err
 	}
-	fmt.Fprint(out, "\nRun the same command again to go on, or do by hand what is left:\n\n")
+	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or do by hand what is left:\n\n", plan.State.Releases[0].Namespace)
 	for _, c := range commands {
 		fmt.Fprintf(out, "    %s\n", asCalled(c))
 	}

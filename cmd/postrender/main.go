@@ -181,7 +181,7 @@ func newCommand(explanation *string) *cobra.Command {
 			if o.Values, err = hook.Values(valueFiles, set, setString); err != nil {
 				return usageError{err}
 			}
-			o.DefaultNamespace = os.Getenv("HELM_NAMESPACE")
+			o.HelmNamespace = os.Getenv("HELM_NAMESPACE")
 
 			*explanation, err = postrender.Copy(cmd.OutOrStdout(), cmd.InOrStdin(), o)
 			if err != nil || !o.Check {
@@ -202,7 +202,7 @@ func newCommand(explanation *string) *cobra.Command {
 	flags.StringArrayVar(&set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
 	flags.StringArrayVar(&setString, "set-string", nil, "the same, always a string (repeatable)")
 	flags.StringVar(&o.Release, "release", "", "name of the release (default: what ARC's objects say)")
-	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release (default: that of ARC's objects, then $HELM_NAMESPACE)")
+	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release, as Helm's own (default: that of ARC's objects and $HELM_NAMESPACE, where they agree)")
 	cli.OneOf(flags, &o.Helm, "helm", "", postrender.HelmUnknown, "which Helm reads the output (default: what the input says)", postrender.Helm3, postrender.Helm4)
 	flags.BoolVar(&o.Check, "check", false, "say what would be added, instead of writing manifests")
 	// For the help and the parser; openLog has read it by then.

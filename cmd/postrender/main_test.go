@@ -15,7 +15,7 @@ const anchor = `apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: c
-  labels: {app.kubernetes.io/instance: arc, app.kubernetes.io/part-of: gha-rs-controller}
+  labels: {app.kubernetes.io/instance: arc, actions.github.com/controller-service-account-name: c}
   annotations: {postrenderer.helm.sh/postrender-filename: c/templates/deployment.yaml}
 `
 

@@ -3,8 +3,11 @@
 package anchor
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -21,7 +24,8 @@ const (
 
 // An Anchor is the object that tells whose hook to add: the Deployment of ARC's
 // controller or, without one, of the legacy controller or, without that, an
-// AutoscalingRunnerSet.
+// AutoscalingRunnerSet. Where there are several it is the first, and what the others
+// say of namespaces is in it.
 type Anchor struct {
 	Document  manifest.Document
 	Root      manifest.Object // of the document; a List holds the object deeper down
@@ -30,8 +34,76 @@ type Anchor struct {
 	Namespace string // "" if the object has none
 	Scope     string
 	Release   string // as far as the object knows
-	// Values are those of the chart arc-cleanup that follow from the object.
+	// Values are those of the chart arc-cleanup that follow from the stream, for a
+	// release in the anchor's own namespace. In has them for another.
 	Values map[string]any
+
+	pod         map[string]any // the values that follow from the Pod's template
+	deployments places         // of the controllers of Scope
+	watches     places         // what these watch, unless one watches all
+	watchesAll  bool
+	sets        places // of the AutoscalingRunnerSets
+	managers    places // of the controllers that these belong to
+}
+
+// places are namespaces, sorted, each once. "" is that of an object which has none,
+// and so is installed into the release's.
+type places []string
+
+func (p *places) add(namespaces ...string) {
+	all := append(slices.Clone(*p), namespaces...)
+	slices.Sort(all)
+	*p = slices.Compact(all)
+}
+
+// in are the places of a release in a namespace.
+func (p places) in(namespace string) (out places) {
+	for _, place := range p {
+		out.add(cmp.Or(place, namespace))
+	}
+	return out
+}
+
+// Namespaces are those in which the stream has controllers and scale sets, each
+// once. The release's is one of them, unless ARC's charts were told another
+// (namespaceOverride).
+func (a *Anchor) Namespaces() []string {
+	var all places
+	all.add(slices.Concat(a.deployments, a.sets)...)
+	return slices.DeleteFunc(all, func(namespace string) bool { return namespace == "" })
+}
+
+// In returns the values for a release in a namespace. What the chart does by itself
+// is left to it.
+func (a *Anchor) In(namespace string) map[string]any {
+	out := maps.Clone(a.pod)
+	out["scope"] = a.Scope
+	set := func(value string, p places) {
+		if len(p) > 0 && !slices.Equal(p, places{namespace}) {
+			out[value] = []string(p)
+		}
+	}
+	sets, managers := a.sets.in(namespace), a.managers.in(namespace)
+	switch a.Scope {
+	case ScaleSet:
+		set("controllerNamespaces", managers)
+		set("runnerNamespaces", sets)
+		return out
+	case Controller:
+		managers.add(a.deployments.in(namespace)...)
+		set("controllerNamespaces", managers)
+	}
+	if a.watchesAll {
+		return out
+	}
+	out["watchNamespaces"] = []string(a.watches)
+	// A scale set beside a controller that does not watch its namespace.
+	runners := slices.Clone(a.watches)
+	runners.add(sets...)
+	if a.Scope == Controller && len(runners) > len(a.watches) {
+		out["runnerNamespaces"] = []string(runners)
+	}
+	return out
 }
 
 // wholeBelow is the size up to which every document of a stream is parsed, and
@@ -61,100 +133,150 @@ type Search struct {
 
 	whole                        bool // parse every document
 	controller, legacy, scaleSet *Anchor
-	bindings                     []manifest.Document // that may tell where the scale set's controller is
+	sets, managers               places
+	bindings                     places // of the RoleBindings that tell managers
 }
 
 // Look takes the next document.
 func (s *Search) Look(d manifest.Document) error {
-	if s.wantsBinding(d) {
-		s.bindings = append(s.bindings, d.Clone())
-	}
-	if s.whole || s.wantsObject(d) {
-		if err := s.parse(d); err != nil {
-			return err
-		}
-	}
-	if s.scaleSet == nil || len(s.bindings) == 0 {
+	if !s.whole && !s.Wants(d) {
 		return nil
 	}
-	bindings := s.bindings
-	s.bindings = nil
-	return s.scaleSet.findController(bindings)
-}
-
-// Wants reports whether a document may matter. What is found need not be looked
-// for again: a large stream may hold thousands of scale sets.
-func (s *Search) Wants(d manifest.Document) bool { return s.wantsObject(d) || s.wantsBinding(d) }
-
-// wantsObject knows by its words a document that may matter, before it is parsed: of a
-// hook of ours the Job, of what enrols one the Deployment. Helm and every other renderer
-// of manifests writes them as they are; a document that hides them behind escapes is
-// not seen. The word with the rarest first letter comes first: that it is not there is
-// found out at the speed of memory, and this is most of what a large stream takes.
-func (s *Search) wantsObject(d manifest.Document) bool {
-	return d.Contains("Job", hook.Annotation, hook.Name) ||
-		s.controller == nil && s.scaleSet == nil && d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
-		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
-			s.controller == nil && d.Contains("gha-r") || // gha-rs-controller, gha-runner-scale-set-controller
-			s.controller == nil && s.legacy == nil && d.Contains("/manager", "actions-runner-controller-"))
-}
-
-func (s *Search) wantsBinding(d manifest.Document) bool {
-	return s.controller == nil &&
-		(s.scaleSet == nil || s.scaleSet.Values["controllerNamespace"] == nil) &&
-		d.Contains("RoleBinding", "-manager")
-}
-
-func (s *Search) parse(d manifest.Document) error {
 	root, err := d.Parse()
 	if err != nil {
 		return err
 	}
 	for _, o := range root.Items() {
-		switch {
-		case isHook(o):
-			s.Hooked = true
-		case s.controller == nil && isController(o):
-			s.controller, err = newAnchor(d.Clone(), root, o, Controller)
-		case s.legacy == nil && isLegacy(o):
-			s.legacy, err = newAnchor(d.Clone(), root, o, Legacy)
-		case s.scaleSet == nil && isScaleSet(o):
-			s.scaleSet, err = newAnchor(d.Clone(), root, o, ScaleSet)
-		}
-		if err != nil {
+		if err := s.see(d, root, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// Wants reports whether a document may matter, before it is parsed, by its words.
+// Helm and every other renderer of manifests writes them as they are; a document that
+// hides them behind escapes is not seen. The word with the rarest first letter comes
+// first: that it is not there is found out at the speed of memory, and this is most of
+// what a large stream takes. That may hold thousands of scale sets: one that names no
+// namespace which is not known is not looked at.
+func (s *Search) Wants(d manifest.Document) bool {
+	if d.Contains("Job", hook.Annotation, hook.Name) {
+		return true
+	}
+	var known []places
+	if d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") {
+		known = append(known, s.sets)
+	}
+	if d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) {
+		known = append(known, s.bindings)
+	}
+	return len(known) > 0 && mayName(d.Bytes(), known) ||
+		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
+			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
+			s.controller == nil && d.Contains("/manager", "actions-runner-controller-"))
+}
+
+// mayName reports whether a text may name a namespace that is not known in each of the
+// ways: one that names none may say it otherwise. What stands for a namespace that was
+// looked at is passed over as a whole.
+func mayName(text []byte, known []places) bool {
+	const key, around = "namespace", "\"' \t\r\n"
+	none := true
+	var passed [][]byte
+	for {
+		i := bytes.Index(text, []byte(key))
+		if i < 0 {
+			return none
+		}
+		text = text[i:]
+		if n := slices.IndexFunc(passed, func(p []byte) bool { return bytes.HasPrefix(text, p) }); n >= 0 {
+			text = text[len(passed[n]):]
+			continue
+		}
+		value, isKey := bytes.CutPrefix(bytes.TrimLeft(text[len(key):], around), []byte(":"))
+		if !isKey {
+			text = text[len(key):]
+			continue
+		}
+		value = bytes.TrimLeft(value, around)
+		n := bytes.IndexAny(value, around+",}")
+		if n < 0 {
+			return true // it may go on
+		}
+		for _, places := range known {
+			if !slices.Contains(places, string(value[:n])) {
+				return true
+			}
+		}
+		none = false
+		if len(passed) < 8 {
+			passed = append(passed, text[:len(text)-len(value)+n+1])
+		}
+		text = value
+	}
+}
+
+// see takes an object of a document.
+func (s *Search) see(d manifest.Document, root, o manifest.Object) (err error) {
+	switch namespace := managerNamespace(o); {
+	case isHook(o):
+		s.Hooked = true
+	case namespace != "":
+		s.managers.add(namespace)
+		s.bindings.add(namespace, o.Namespace())
+	case isScaleSet(o):
+		s.sets.add(o.Namespace())
+		err = s.take(&s.scaleSet, d, root, o, ScaleSet)
+	case o.Kind() == "Deployment":
+		containers := containers(o)
+		if watches, is := arc.Controller(o.Labels(), containers); is {
+			return s.takeController(&s.controller, d, root, o, Controller, watches)
+		}
+		if watches, is := arc.LegacyController(o.Labels(), containers); is && arc.IsLegacyChart(o.Labels()) {
+			return s.takeController(&s.legacy, d, root, o, Legacy, slices.DeleteFunc([]string{watches}, isNone))
+		}
+	}
+	return err
+}
+
+func isNone(namespace string) bool { return namespace == "" }
+
+// take makes the object the anchor of its scope, unless there is one.
+func (s *Search) take(a **Anchor, d manifest.Document, root, o manifest.Object, scope string) (err error) {
+	if *a == nil {
+		*a, err = newAnchor(d.Clone(), root, o, scope)
+	}
+	return err
+}
+
+// takeController notes a controller, and which namespaces it watches; none is all.
+func (s *Search) takeController(a **Anchor, d manifest.Document, root, o manifest.Object, scope string, watches []string) error {
+	if err := s.take(a, d, root, o, scope); err != nil {
+		return err
+	}
+	(*a).deployments.add(o.Namespace())
+	(*a).watches.add(watches...)
+	(*a).watchesAll = (*a).watchesAll || len(watches) == 0
+	return nil
+}
+
 // Found returns the anchor, or nil if there is none.
 func (s *Search) Found() *Anchor {
-	return cmp.Or(s.controller, s.legacy, s.scaleSet)
-}
-
-func isController(o manifest.Object) bool {
-	return o.Kind() == "Deployment" && arc.IsControllerPartOf(o.Labels()[arc.LabelPartOf])
-}
-
-// isLegacy reports whether an object is the Deployment of the legacy controller, as
-// its chart installs it.
-func isLegacy(o manifest.Object) bool {
-	_, is := legacyController(o)
-	return is && arc.IsLegacyChart(o.Labels())
-}
-
-// legacyController asks whether a Deployment is of the legacy controller, and which
-// namespace it watches. What cannot be read is none.
-func legacyController(o manifest.Object) (watches string, is bool) {
-	if o.Kind() != "Deployment" {
-		return "", false
+	a := cmp.Or(s.controller, s.legacy, s.scaleSet)
+	if a != nil {
+		a.sets, a.managers = s.sets, s.managers
+		a.Values = a.In(a.Namespace)
 	}
-	var containers []arc.Container
-	if node := o.Lookup("spec", "template", "spec", "containers"); node == nil || node.Decode(&containers) != nil {
-		return "", false
+	return a
+}
+
+// containers are those of a Deployment. What cannot be read is none.
+func containers(o manifest.Object) (out []arc.Container) {
+	if node := o.Lookup("spec", "template", "spec", "containers"); node == nil || node.Decode(&out) != nil {
+		return nil
 	}
-	return arc.LegacyController(o.Labels(), containers)
+	return out
 }
 
 func isScaleSet(o manifest.Object) bool {
@@ -222,14 +344,7 @@ func newAnchor(d manifest.Document, root, o manifest.Object, scope string) (*Anc
 	if err != nil {
 		return nil, fmt.Errorf("%s: the Pod template cannot be read: %w", a, err)
 	}
-	a.Values = spec.values()
-	a.Values["scope"] = scope
-	if watched := o.Labels()[arc.LabelWatchSingleNamespace]; scope == Controller && watched != "" {
-		a.Values["watchNamespace"] = watched
-	}
-	if watched, _ := legacyController(o); scope == Legacy && watched != "" {
-		a.Values["watchNamespace"] = watched
-	}
+	a.pod = spec.values()
 	return a, nil
 }
 
@@ -252,30 +367,17 @@ func scaleSetPodSpec(o manifest.Object) (podSpec, error) {
 	return spec, err
 }
 
-// findController looks in the documents for the namespace of the controller
-// which this scale set belongs to.
-func (a *Anchor) findController(bindings []manifest.Document) error {
-	for _, d := range bindings {
-		root, err := d.Parse()
-		if err != nil {
-			return err
-		}
-		for _, o := range root.Items() {
-			if namespace := managerNamespace(o); namespace != "" && o.Namespace() == a.Namespace {
-				a.Values["controllerNamespace"] = namespace
-				return nil
-			}
-		}
-	}
-	return nil
-}
-
 // managerNamespace returns the namespace of ARC's controller, if the object is
 // the RoleBinding that gives the controller its rights in the runners'
 // namespace: "<name>-manager", or "-manager-role" in the experimental charts
-// (charts/gha-runner-scale-set*/templates/manager_role_binding.yaml).
+// (charts/gha-runner-scale-set*/templates/manager_role_binding.yaml). Other programs
+// have such names too; ARC's finalizer is on its own alone.
 func managerNamespace(o manifest.Object) string {
 	if o.Kind() != "RoleBinding" || !arc.IsManager(o.Name()) {
+		return ""
+	}
+	var finalizers []string
+	if node := o.Lookup("metadata", "finalizers"); node == nil || node.Decode(&finalizers) != nil || !slices.Contains(finalizers, arc.CleanupProtectionFinalizer) {
 		return ""
 	}
 	var subjects []struct{ Namespace string }

@@ -3,9 +3,13 @@ package anchor
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 func testdata(t *testing.T, name string) []byte {
@@ -41,25 +45,25 @@ func TestFind(t *testing.T) {
 		}},
 		"controller-old.yaml":          {"Deployment systems/arc-gha-runner-scale-set-controller", "controller", "arc", map[string]any{"scope": "controller"}},
 		"controller-experimental.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller"}},
-		"controller-watch.yaml":        {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespace": "runners"}},
+		"controller-watch.yaml":        {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespaces": []string{"runners"}}},
 		// Its servers come first, and have the same labels.
-		"legacy.yaml": {"Deployment systems/legacy-arc", "legacy", "legacy", map[string]any{"scope": "legacy", "watchNamespace": "ci", "priorityClassName": "high"}},
+		"legacy.yaml": {"Deployment systems/legacy-arc", "legacy", "legacy", map[string]any{"scope": "legacy", "watchNamespaces": []string{"ci"}, "priorityClassName": "high"}},
 		"list.yaml":   {"Deployment systems/c", "controller", "arc", map[string]any{"scope": "controller", "nodeSelector": map[string]any{"pool": "infra"}}},
 		// The controller wins, wherever it stands.
-		"umbrella.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespace": "runners"}},
+		"umbrella.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespaces": []string{"runners"}}},
 		// Of the runners' Pod, only what widens the choice of nodes.
 		"scale-set.yaml": {"AutoscalingRunnerSet runners/set", "scale-set", "set", map[string]any{
-			"scope":               "scale-set",
-			"controllerNamespace": "systems",
-			"tolerations":         []any{map[string]any{"key": "gpu", "operator": "Exists"}},
-			"imagePullSecrets":    []any{map[string]any{"name": "runner-pull"}},
+			"scope":                "scale-set",
+			"controllerNamespaces": []string{"systems"},
+			"tolerations":          []any{map[string]any{"key": "gpu", "operator": "Exists"}},
+			"imagePullSecrets":     []any{map[string]any{"name": "runner-pull"}},
 		}},
 		"scale-set-experimental.yaml": {"AutoscalingRunnerSet runners/set", "scale-set", "set", map[string]any{
-			"scope":               "scale-set",
-			"controllerNamespace": "systems",
-			"tolerations":         []any{map[string]any{"key": "infra", "operator": "Exists"}},
-			"nodeSelector":        map[string]any{"pool": "infra"},
-			"priorityClassName":   "high",
+			"scope":                "scale-set",
+			"controllerNamespaces": []string{"systems"},
+			"tolerations":          []any{map[string]any{"key": "infra", "operator": "Exists"}},
+			"nodeSelector":         map[string]any{"pool": "infra"},
+			"priorityClassName":    "high",
 		}},
 	}
 	for file, want := range tests {
@@ -100,4 +104,233 @@ func filler(size int) []byte {
 		out = append(out, document...)
 	}
 	return out
+}
+
+// Documents of a stream, as ARC's charts write them.
+func controllerIn(namespace, watches string) string {
+	args := `"--auto-scaling-runner-set-only"`
+	if watches != "" {
+		args += `, "--watch-single-namespace=` + watches + `"`
+	}
+	return "kind: Deployment\nmetadata:\n  name: c-" + namespace + watches + "\n" + in(namespace) +
+		"  labels: {app.kubernetes.io/instance: arc}\nspec: {template: {spec: {containers: [{name: manager, args: [" + args + "]}]}}}\n"
+}
+
+func legacyIn(namespace, watches string) string {
+	args := ""
+	if watches != "" {
+		args = `"--watch-namespace=` + watches + `"`
+	}
+	return "kind: Deployment\nmetadata:\n  name: l-" + namespace + watches + "\n" + in(namespace) +
+		"  labels: {app.kubernetes.io/instance: old, helm.sh/chart: actions-runner-controller-0.23.7}\n" +
+		"spec: {template: {spec: {containers: [{name: manager, command: [/manager], args: [" + args + "]}]}}}\n"
+}
+
+func setIn(namespace, name, manager string) string {
+	binding := "kind: RoleBinding\nmetadata:\n  name: " + name + "-gha-rs-manager\n" + in(namespace) + "  finalizers: [actions.github.com/cleanup-protection]\n" +
+		"subjects:\n- kind: ServiceAccount\n  name:\n    arc\n  namespace:\n    " + manager + "\n"
+	return binding + "---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata:\n  name: " + name + "\n" + in(namespace)
+}
+
+func in(namespace string) string {
+	if namespace == "" {
+		return ""
+	}
+	return "  namespace: " + namespace + "\n"
+}
+
+// All controllers and scale sets of a stream count, wherever they stand.
+func TestIn(t *testing.T) {
+	const scope, watch, controllers, runners = "scope", "watchNamespaces", "controllerNamespaces", "runnerNamespaces"
+	list := func(names ...string) []string { return names }
+	tests := map[string]struct {
+		documents  []string
+		release    string
+		namespaces []string
+		want       map[string]any
+	}{
+		"two controllers": {
+			list(controllerIn("systems", "team-b"), controllerIn("systems", "team-a")), "systems", list("systems"),
+			map[string]any{scope: "controller", watch: list("team-a", "team-b")},
+		},
+		"two controllers, one watches all": {
+			list(controllerIn("systems", "team-a"), controllerIn("systems", "")), "systems", list("systems"),
+			map[string]any{scope: "controller"},
+		},
+		"two controllers, the first watches all": {
+			list(controllerIn("systems", ""), controllerIn("systems", "team-a")), "systems", list("systems"),
+			map[string]any{scope: "controller"},
+		},
+		"two controllers, apart": {
+			list(controllerIn("b", "team-b"), controllerIn("a", "team-a")), "platform", list("a", "b"),
+			map[string]any{scope: "controller", watch: list("team-a", "team-b"), controllers: list("a", "b")},
+		},
+		"two controllers, one beside the release": {
+			list(controllerIn("b", "team-b"), controllerIn("a", "team-a")), "a", list("a", "b"),
+			map[string]any{scope: "controller", watch: list("team-a", "team-b"), controllers: list("a", "b")},
+		},
+		"a controller apart": {
+			list(controllerIn("systems", "")), "platform", list("systems"),
+			map[string]any{scope: "controller", controllers: list("systems")},
+		},
+		"a controller without a namespace": {
+			list(controllerIn("", "")), "platform", nil,
+			map[string]any{scope: "controller"},
+		},
+		"a controller without a namespace, another with": {
+			list(controllerIn("", ""), controllerIn("systems", "")), "platform", list("systems"),
+			map[string]any{scope: "controller", controllers: list("platform", "systems")},
+		},
+		"a controller and its set": {
+			list(controllerIn("systems", ""), setIn("runners", "x", "systems")), "systems", list("runners", "systems"),
+			map[string]any{scope: "controller"},
+		},
+		"a controller and another one's set": {
+			list(setIn("runners", "x", "other"), controllerIn("systems", "")), "systems", list("runners", "systems"),
+			map[string]any{scope: "controller", controllers: list("other", "systems")},
+		},
+		"a controller and a set that it watches": {
+			list(controllerIn("systems", "runners"), setIn("runners", "x", "systems")), "systems", list("runners", "systems"),
+			map[string]any{scope: "controller", watch: list("runners")},
+		},
+		"a controller and a set that it does not watch": {
+			list(controllerIn("systems", "runners"), setIn("apart", "x", "systems")), "systems", list("apart", "systems"),
+			map[string]any{scope: "controller", watch: list("runners"), runners: list("apart", "runners")},
+		},
+		"a controller and a set beside it that it does not watch": {
+			list(controllerIn("", "runners"), setIn("", "x", "systems")), "systems", nil,
+			map[string]any{scope: "controller", watch: list("runners"), runners: list("runners", "systems")},
+		},
+		"a set beside its controller": {
+			list(setIn("runners", "x", "runners")), "runners", list("runners"),
+			map[string]any{scope: "scale-set"},
+		},
+		"sets of several controllers": {
+			list(setIn("runners", "x", "systems"), setIn("runners", "y", "other")), "runners", list("runners"),
+			map[string]any{scope: "scale-set", controllers: list("other", "systems")},
+		},
+		"sets of several namespaces": {
+			list(setIn("b", "x", "systems"), setIn("a", "y", "systems")), "a", list("a", "b"),
+			map[string]any{scope: "scale-set", controllers: list("systems"), runners: list("a", "b")},
+		},
+		"a set apart": {
+			list(setIn("runners", "x", "systems")), "systems", list("runners"),
+			map[string]any{scope: "scale-set", runners: list("runners")},
+		},
+		"sets without a namespace and with": {
+			list(setIn("runners", "x", "systems"), setIn("", "y", "systems")), "systems", list("runners"),
+			map[string]any{scope: "scale-set", runners: list("runners", "systems")},
+		},
+		"two legacy controllers": {
+			list(legacyIn("systems", "b"), legacyIn("systems", "a")), "systems", list("systems"),
+			map[string]any{scope: "legacy", watch: list("a", "b")},
+		},
+		"two legacy controllers, one watches all": {
+			list(legacyIn("systems", "b"), legacyIn("systems", "")), "elsewhere", list("systems"),
+			map[string]any{scope: "legacy"},
+		},
+		"a legacy controller and a set": {
+			list(legacyIn("systems", "b"), setIn("runners", "x", "other")), "systems", list("runners", "systems"),
+			map[string]any{scope: "legacy", watch: list("b")},
+		},
+		"a controller and a legacy one": {
+			list(legacyIn("old", "b"), controllerIn("systems", "a")), "systems", list("systems"),
+			map[string]any{scope: "controller", watch: list("a")},
+		},
+	}
+	for name, test := range tests {
+		stream := []byte(strings.Join(test.documents, "---\n"))
+		for size, stream := range map[string][]byte{"small": stream, "large": large(stream)} {
+			t.Run(name+" "+size, func(t *testing.T) {
+				a, _, err := Find(stream)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(test.want, a.In(test.release)); diff != "" {
+					t.Error(diff)
+				}
+				if diff := cmp.Diff(a.In(a.Namespace), a.Values); diff != "" {
+					t.Errorf("in its own namespace: %s", diff)
+				}
+				if diff := cmp.Diff(test.namespaces, a.Namespaces(), cmpopts.EquateEmpty()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
+
+// Only ARC's own RoleBindings say where a controller is.
+func TestManagers(t *testing.T) {
+	set := setIn("runners", "x", "systems")
+	for name, stream := range map[string]string{
+		"another one's":         strings.Replace(set, "actions.github.com/cleanup-protection", "example.com/protection", 1),
+		"without a finalizer":   strings.Replace(set, "  finalizers: [actions.github.com/cleanup-protection]\n", "", 1),
+		"for another purpose":   strings.Replace(set, "-gha-rs-manager", "-gha-rs-kube-mode", 1),
+		"without a subject":     strings.Replace(set, "subjects:", "others:", 1),
+		"of another kind":       strings.Replace(set, "kind: RoleBinding", "kind: Role", 1),
+		"finalizers of no form": strings.Replace(set, "[actions.github.com/cleanup-protection]", "{actions.github.com/cleanup-protection: 1}", 1),
+	} {
+		a, _, err := Find([]byte(stream))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]any{"scope": "scale-set"}, a.In("runners")); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// Of a large stream with thousands of scale sets only those are parsed that may tell
+// something new.
+func TestWants(t *testing.T) {
+	s := Search{}
+	look := func(stream string) {
+		for d := range manifest.Documents([]byte(stream)) {
+			if err := s.Look(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wants := func(stream string) bool {
+		for d := range manifest.Documents([]byte(stream)) {
+			if s.Wants(d) {
+				return true
+			}
+		}
+		return false
+	}
+	look(setIn("runners", "x", "systems"))
+	for name, test := range map[string]struct {
+		stream string
+		want   bool
+	}{
+		"another one like it":     {setIn("runners", "y", "systems"), false},
+		"in another namespace":    {setIn("apart", "y", "systems"), true},
+		"of another controller":   {setIn("runners", "y", "other"), true},
+		"where the controller is": {setIn("systems", "y", "systems"), true},
+		"quoted":                  {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: "runners"`), false},
+		"quoted with one":         {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: 'runners'`), false},
+		"as JSON":                 {`{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet", "metadata": {"namespace":"runners"}}`, false},
+		"as JSON, another":        {`{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet", "metadata": {"namespace" : "apart"}}`, true},
+		"a longer name":           {setIn("runners-2", "y", "systems"), true},
+		"without a namespace":     {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\n", true},
+		"the word alone":          {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec: {namespaces: x}\n", true},
+		"an alias":                {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: *runners`), true},
+		"a controller":            {controllerIn("runners", ""), true},
+		"a legacy controller":     {legacyIn("runners", ""), true},
+		"a Deployment":            {"kind: Deployment\nmetadata: {namespace: x}\n", false},
+		"nothing":                 {"kind: ConfigMap\nmetadata: {namespace: x}\n", false},
+	} {
+		if got := wants(test.stream); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	look(controllerIn("systems", ""))
+	if !wants(controllerIn("systems", "x")) {
+		t.Error("no controller after the first")
+	}
+	if wants(legacyIn("systems", "")) {
+		t.Error("a legacy one beside a controller")
+	}
 }

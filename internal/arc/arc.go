@@ -131,6 +131,10 @@ const (
 	LabelListenerName      = "auto-scaling-listener-name"
 	LabelListenerNamespace = "auto-scaling-listener-namespace"
 
+	// LabelControllerAccount is on the Deployment of a controller of scale sets, from
+	// chart 0.4.0 on; by it ARC's scale-set chart finds the controller. The chart writes
+	// it after its value `labels`, which therefore cannot change it.
+	LabelControllerAccount = "actions.github.com/controller-service-account-name"
 	// LabelWatchSingleNamespace is on the Deployment of a controller which
 	// watches one namespace; its value is that namespace.
 	LabelWatchSingleNamespace = "actions.github.com/controller-watch-single-namespace"
@@ -166,3 +170,8 @@ func IsControllerPartOf(value string) bool {
 func IsManager(name string) bool {
 	return strings.HasSuffix(strings.TrimSuffix(name, "-role"), "-manager")
 }
+
+// ScaleSetName is the name of the AutoscalingRunnerSet that a scale-set-name label
+// speaks of. From 0.13 on the chart takes names with an underscore, which it keeps in
+// labels and writes as a dash in the names of objects (ARC's pull request 3545).
+func ScaleSetName(label string) string { return strings.ReplaceAll(label, "_", "-") }

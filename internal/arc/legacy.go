@@ -102,26 +102,15 @@ func LegacyController(labels map[string]string, containers []Container) (watches
 	charted := IsLegacyChart(labels)
 	for _, c := range containers {
 		switch {
-		case !slices.Equal(c.Command, []string{"/manager"}), slices.Contains(c.Args, "--auto-scaling-runner-set-only"):
+		case !slices.Equal(c.Command, []string{"/manager"}), c.scaleSetsOnly():
 			continue
 		case !charted && !strings.Contains(c.Image, "/actions-runner-controller:") && !strings.Contains(c.Image, "/actions-runner-controller@"):
 			continue
 		}
-		for _, arg := range c.Args {
-			if namespace, ok := strings.CutPrefix(arg, "--watch-namespace="); ok {
-				watches = namespace
-			}
-		}
+		watches, _ = c.flag("watch-namespace")
 		return watches, true
 	}
 	return "", false
-}
-
-// Container is what tells one controller's container from another's.
-type Container struct {
-	Image   string   `json:"image"   yaml:"image"`
-	Command []string `json:"command" yaml:"command"`
-	Args    []string `json:"args"    yaml:"args"`
 }
 
 // IsLegacyWebhook reports whether a webhook's name is one of the legacy chart's

@@ -34,6 +34,8 @@ type api struct {
 	fault func(request string) (status int)
 	// denied holds the writes ("patch secrets") an access review says no to.
 	denied map[string]bool
+	// claimed holds the resources that are served, by what the server says of itself.
+	claimed map[string]bool
 	// react is called, without the lock, after each write.
 	react func(a *api, request string)
 }
@@ -77,6 +79,9 @@ func whole(objects ...*Object) (out []item) {
 		if o.Release.Name != "" {
 			it.annotations[arc.AnnotationReleaseName], it.annotations[arc.AnnotationReleaseNamespace] = o.Release.Name, o.Release.Namespace
 		}
+		if o.Keep {
+			it.annotations[resourcePolicy] = "keep"
+		}
 		if o.Owner != "" {
 			group := arc.Group
 			switch kind, _, _ := strings.Cut(string(o.Owner), " "); kind {
@@ -99,18 +104,20 @@ func whole(objects ...*Object) (out []item) {
 // deployment is a controller as the API has it.
 func deployment(c ARC) item {
 	it := whole(c.Object)[0]
-	it.labels[arc.LabelPartOf] = "gha-rs-controller"
-	if c.Watches != "" {
-		it.labels[arc.LabelWatchSingleNamespace] = c.Watches
+	it.labels[arc.LabelControllerAccount] = c.Name
+	args := []any{"--auto-scaling-runner-set-only"}
+	for _, namespace := range c.Watches {
+		args = append(args, "--watch-single-namespace="+namespace)
 	}
+	it.rest = map[string]any{"spec": map[string]any{
+		"selector": map[string]any{"matchLabels": map[string]any{"app": c.Name}},
+		"template": map[string]any{"spec": map[string]any{
+			"serviceAccountName": c.Name,
+			"containers":         []any{map[string]any{"name": "manager", "command": []any{"/manager"}, "args": args}},
+		}},
+	}}
 	if c.Down == "" {
-		it.rest = map[string]any{
-			"spec": map[string]any{
-				"selector": map[string]any{"matchLabels": map[string]any{"app": c.Name}},
-				"template": map[string]any{"spec": map[string]any{"serviceAccountName": c.Name}},
-			},
-			"status": map[string]any{"readyReplicas": 1},
-		}
+		it.rest["status"] = map[string]any{"readyReplicas": 1}
 	}
 	return it
 }
@@ -151,6 +158,13 @@ func (a *api) written() []string {
 	out := slices.Clone(a.writes)
 	slices.Sort(out)
 	return out
+}
+
+// inOrder are the writes as they came.
+func (a *api) inOrder() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.writes)
 }
 
 // served reports whether the API server knows the resource.
@@ -258,6 +272,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.review(w, r)
 		return
 	}
+	if group, is := strings.CutPrefix(r.URL.Path, "/apis/"); is && strings.Count(group, "/") < 2 {
+		a.discover(w, group)
+		return
+	}
 	s, namespace, name := parse(r.URL.Path)
 	q, body := r.URL.Query(), []byte(nil)
 	if r.Method != http.MethodGet {
@@ -312,6 +330,29 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_, _ = w.Write(text)
+}
+
+// discover answers what of a group is served, and in which version.
+func (a *api) discover(w http.ResponseWriter, group string) {
+	group, version, _ := strings.Cut(group, "/")
+	resources := []metav1.APIResource{}
+	a.mu.Lock()
+	for s, gvr := range short {
+		if gvr.Group == group && (a.served(s) || a.claimed[gvr.Resource]) {
+			resources = append(resources, metav1.APIResource{Name: gvr.Resource})
+		}
+	}
+	a.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case len(resources) == 0:
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
+	case version == "":
+		_ = json.NewEncoder(w).Encode(metav1.APIGroup{Name: group, Versions: []metav1.GroupVersionForDiscovery{{GroupVersion: group + "/v1alpha1", Version: "v1alpha1"}}})
+	default:
+		_ = json.NewEncoder(w).Encode(metav1.APIResourceList{GroupVersion: group + "/" + version, APIResources: resources})
+	}
 }
 
 // review answers whether a write is allowed: unless it is denied, to us or (as
@@ -372,7 +413,7 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 				if it.rest["spec"] == nil {
 					continue
 				}
-			case "", unfinished, "metadata.name=" + it.Name:
+			case "", unfinished, "metadata.name=" + it.Name, fmt.Sprintf("type=%s", it.rest["type"]):
 			default:
 				continue
 			}
@@ -406,9 +447,20 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		if it.Resource == crdResource {
 			break
 		}
-		var replicas struct{ Spec map[string]any }
-		if json.Unmarshal(body, &replicas) == nil && replicas.Spec != nil {
-			it.rest = map[string]any{"spec": replicas.Spec}
+		var merge struct {
+			Metadata struct {
+				UID         types.UID
+				Annotations map[string]any
+			}
+			Spec map[string]any
+		}
+		if json.Unmarshal(body, &merge) == nil {
+			if merge.Metadata.UID != it.UID {
+				return http.StatusConflict, nil
+			}
+			if merge.Spec != nil {
+				it.rest = map[string]any{"spec": merge.Spec}
+			}
 			break
 		}
 		var ops []struct {

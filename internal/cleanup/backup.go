@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -27,6 +29,9 @@ const (
 	// backupBytes is less than a Secret may hold (k8s.io/api/core/v1, MaxSecretSize),
 	// which is counted before base64.
 	backupBytes = 1000 * 1024
+	// unpackedBytes is more than any backup has, and no danger to memory: what is in a
+	// Secret whoever may write there has packed.
+	unpackedBytes = 32 << 20
 	// backups is how many of one uninstall there may be: a Pod that was replaced
 	// has made one already, which may miss what came since.
 	backups = 9
@@ -184,9 +189,12 @@ func unpack(secret *unstructured.Unstructured) ([]unstructured.Unstructured, err
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(z)
+	text, err := io.ReadAll(io.LimitReader(z, unpackedBytes+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(text) > unpackedBytes {
+		return nil, fmt.Errorf("unpacked it has more than %d bytes", unpackedBytes)
 	}
 	var list map[string]any
 	if err := yaml.Unmarshal(text, &list); err != nil {
@@ -206,12 +214,32 @@ type Restored struct {
 	Existed bool
 }
 
-// Restore makes the AutoscalingRunnerSets of a backup that do not exist anew.
-// The Roles and Secrets of their Helm releases are not in it.
-func Restore(ctx context.Context, c *kube.Client, namespace, name string) ([]Restored, error) {
+// ErrElsewhere is a backup that holds AutoscalingRunnerSets of other namespaces than
+// its own, for which whoever can have written it may not speak. Nothing was written.
+var ErrElsewhere = errors.New("it holds scale sets of other namespaces than its own, and whoever may write Secrets there can have put them in")
+
+// Restore makes the AutoscalingRunnerSets of a backup that do not exist anew. The
+// Roles and Secrets of their Helm releases are not in it. Those of other namespaces
+// than the backup's are made only with trusted, and else the error is ErrElsewhere.
+func Restore(ctx context.Context, c *kube.Client, namespace, name string, trusted bool) ([]Restored, error) {
 	items, err := readBackup(ctx, c, namespace, name)
 	if err != nil {
 		return nil, err
+	}
+	var elsewhere []string
+	for _, u := range items {
+		if problems := slices.Concat(validation.IsDNS1123Subdomain(u.GetName()), validation.IsDNS1123Label(u.GetNamespace())); len(problems) > 0 {
+			return nil, fmt.Errorf("secret %s/%s: %q in namespace %q is no name of an object: %s", namespace, name, u.GetName(), u.GetNamespace(), problems[0])
+		}
+		if u.GetKind() != arc.AutoscalingRunnerSet || u.GroupVersionKind().Group != arc.Group {
+			return nil, fmt.Errorf("secret %s/%s: %q %s/%s: a backup holds nothing but AutoscalingRunnerSets", namespace, name, u.GetKind(), u.GetNamespace(), u.GetName())
+		}
+		if ns := u.GetNamespace(); ns != namespace && !slices.Contains(elsewhere, ns) {
+			elsewhere = append(elsewhere, ns)
+		}
+	}
+	if len(elsewhere) > 0 && !trusted {
+		return nil, fmt.Errorf("secret %s/%s: %w: %s", namespace, name, ErrElsewhere, strings.Join(elsewhere, ", "))
 	}
 	var (
 		restored []Restored
@@ -219,10 +247,6 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string) ([]Res
 	)
 	for _, u := range items {
 		gvr := arc.Resource(arc.AutoscalingRunnerSets)
-		if u.GetKind() != arc.AutoscalingRunnerSet || u.GroupVersionKind().Group != arc.Group {
-			errs = append(errs, fmt.Errorf("%s %s/%s: a backup holds nothing but AutoscalingRunnerSets", u.GetKind(), u.GetNamespace(), u.GetName()))
-			continue
-		}
 		err := kube.Retry(ctx, func(ctx context.Context) error {
 			_, err := c.Dynamic.Resource(gvr).Namespace(u.GetNamespace()).Create(ctx, &u, metav1.CreateOptions{})
 			return err

@@ -1,8 +1,11 @@
 package cleanup
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -89,7 +92,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 		t.Errorf("the first write is %q", a.writes[0])
 	}
 
-	restored, err := Restore(t.Context(), c, "systems", "backup")
+	restored, err := Restore(t.Context(), c, "systems", "backup", true)
 	if err == nil || !strings.Contains(err.Error(), "runners/set") {
 		t.Errorf("without a CRD: %v, error %v", restored, err)
 	}
@@ -97,7 +100,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 		a.put(it)
 	}
 	for _, existed := range []bool{false, true} {
-		restored, err = Restore(t.Context(), c, "systems", "backup")
+		restored, err = Restore(t.Context(), c, "systems", "backup", true)
 		if diff := cmp.Diff([]Restored{{"runners", "set", existed}}, restored); err != nil || diff != "" {
 			t.Errorf("error %v, (-want +got):\n%s", err, diff)
 		}
@@ -200,6 +203,56 @@ func TestABackupHasABound(t *testing.T) {
 	}
 }
 
+// packed is what a backup of one set holds.
+func packed(t *testing.T, namespace, name string) string {
+	t.Helper()
+	var set unstructured.Unstructured
+	set.SetAPIVersion("actions.github.com/v1alpha1")
+	set.SetKind("AutoscalingRunnerSet")
+	set.SetNamespace(namespace)
+	set.SetName(name)
+	data, err := pack([]unstructured.Unstructured{set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(data)
+}
+
+// bomb is little, and much when it is unpacked.
+func bomb(t *testing.T) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(make([]byte, unpackedBytes+1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}
+
+// A backup speaks for its own namespace: whoever may write there can have made it.
+func TestABackupSpeaksForItsNamespace(t *testing.T) {
+	t.Parallel()
+	backup := func(namespace string) item {
+		it := whole(obj("secret tenant/backup"))[0]
+		it.rest = map[string]any{"data": map[string]any{BackupKey: packed(t, namespace, "set")}}
+		return it
+	}
+	a, c := newAPI(t, append(whole(crdObjects()...), backup("kube-system"))...)
+	if _, err := Restore(t.Context(), c, "tenant", "backup", false); !errors.Is(err, ErrElsewhere) || len(a.written()) > 0 {
+		t.Errorf("error %v, writes %q", err, a.written())
+	}
+	if _, err := Restore(t.Context(), c, "tenant", "backup", true); err != nil || len(a.written()) != 1 {
+		t.Errorf("trusted: error %v, writes %q", err, a.written())
+	}
+	a, c = newAPI(t, append(whole(crdObjects()...), backup("tenant"))...)
+	if _, err := Restore(t.Context(), c, "tenant", "backup", false); err != nil || len(a.written()) != 1 {
+		t.Errorf("its own: error %v, writes %q", err, a.written())
+	}
+}
+
 func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 	t.Parallel()
 	pod := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "p", "namespace": "ns"}}}
@@ -214,18 +267,20 @@ func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 		"another key":  {map[string]any{"x": "eA=="}, "is not a backup of arc-cleanup: it has no key"},
 		"not packed":   {map[string]any{BackupKey: "eA=="}, "is not a backup of arc-cleanup"},
 		"not base64":   {map[string]any{BackupKey: "!"}, "is not a backup of arc-cleanup"},
-		"another kind": {map[string]any{BackupKey: base64.StdEncoding.EncodeToString(other)}, "Pod ns/p: a backup holds nothing but AutoscalingRunnerSets"},
+		"too much":     {map[string]any{BackupKey: bomb(t)}, "unpacked it has more than"},
+		"no name":      {map[string]any{BackupKey: packed(t, "systems", "x\x1b[31m")}, "is no name of an object"},
+		"another kind": {map[string]any{BackupKey: base64.StdEncoding.EncodeToString(other)}, `"Pod" ns/p: a backup holds nothing but AutoscalingRunnerSets`},
 	}
 	for name, test := range tests {
 		it := whole(obj("secret systems/backup"))[0]
 		it.rest = map[string]any{"data": test.data}
 		a, c := newAPI(t, it)
-		if _, err := Restore(t.Context(), c, "systems", "backup"); err == nil || !strings.Contains(err.Error(), test.want) || len(a.writes) > 0 {
+		if _, err := Restore(t.Context(), c, "systems", "backup", true); err == nil || !strings.Contains(err.Error(), test.want) || len(a.writes) > 0 {
 			t.Errorf("%s: error %v, writes %q", name, err, a.writes)
 		}
 	}
 	_, c := newAPI(t)
-	if _, err := Restore(t.Context(), c, "systems", "nothing"); err == nil || !strings.Contains(err.Error(), "reading Secret systems/nothing") {
+	if _, err := Restore(t.Context(), c, "systems", "nothing", true); err == nil || !strings.Contains(err.Error(), "reading Secret systems/nothing") {
 		t.Errorf("error %v", err)
 	}
 }

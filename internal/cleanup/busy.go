@@ -42,16 +42,18 @@ func (j Job) String() string {
 // such a Pod are read in full: thousands of stuck ones have none.
 func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, error) {
 	pods := map[types.UID]*Object{}
-	err := c.Each(ctx, podResource, o.coreNamespace(), metav1.ListOptions{FieldSelector: unfinished}, func(m *metav1.PartialObjectMetadata) error {
-		for _, owner := range m.OwnerReferences {
-			if owner.Kind == arc.EphemeralRunner {
-				pods[owner.UID] = object(podResource, m)
+	for _, namespace := range o.coreNamespaces() {
+		err := c.Each(ctx, podResource, namespace, metav1.ListOptions{FieldSelector: unfinished}, func(m *metav1.PartialObjectMetadata) error {
+			for _, owner := range m.OwnerReferences {
+				if owner.Kind == arc.EphemeralRunner {
+					pods[owner.UID] = object(podResource, m)
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	var (
 		g     errgroup.Group

@@ -36,6 +36,9 @@ func busySet(set ...with) Survey {
 func TestPlanAndBusyRunners(t *testing.T) {
 	dying := busySet()
 	dying.Controllers = []ARC{dead(dying.Controllers[0])}
+	alone, locked := busySet(), busySet()
+	alone.Controllers = nil
+	locked.Controllers[0].LockedOut = map[string]bool{"runners": true}
 	idle := busySet()
 	idle.Busy = nil
 	live := busySet(func(o *Object) { o.Deleting = false })
@@ -52,13 +55,16 @@ func TestPlanAndBusyRunners(t *testing.T) {
 		return o
 	}
 	testPlans(t, map[string]planTest{
-		"a controller's uninstall waits for jobs": {busySet(), asHook, Fresh, slices.Concat([]string{awaited, waits}, freed)},
-		"also when no controller is there":        {dying, asHook, Fresh, slices.Concat([]string{waits}, freed)},
-		"a busy runner is not nudged":             {busySet(), asHook, Stuck, slices.Concat([]string{awaited, waits}, freed)},
-		"an idle one is":                          {idle, asHook, Stuck, slices.Concat([]string{"nudge: delete er runners/r", "nudge: nudge er runners/r, nudge ars runners/set", awaited}, freed)},
-		"left ones keep all that their set needs": {busySet(), with(LeaveBusy), Fresh, []string{kept}},
-		"a set is handed to the controller":       {live, with(LeaveBusy), Fresh, []string{"hand-over: delete ars runners/set", kept}},
-		"force treats them like idle ones":        {busySet(), with(ForceBusy), Fresh, slices.Concat([]string{awaited}, freed)},
+		"a controller's uninstall waits for jobs":  {busySet(), asHook, Fresh, slices.Concat([]string{awaited, waits}, freed)},
+		"also when no controller is there":         {dying, asHook, Fresh, slices.Concat([]string{waits}, freed)},
+		"a busy runner is not nudged":              {busySet(), asHook, Stuck, slices.Concat([]string{awaited, waits}, freed)},
+		"an idle one is":                           {idle, asHook, Stuck, slices.Concat([]string{"nudge: delete er runners/r", "nudge: nudge er runners/r, nudge ars runners/set", awaited}, freed)},
+		"left ones keep all that their set needs":  {busySet(), with(LeaveBusy), Fresh, []string{kept}},
+		"a set is handed to the controller":        {live, with(LeaveBusy), Fresh, []string{"hand-over: delete ars runners/set", kept}},
+		"without a controller nobody would finish": {alone, with(LeaveBusy), Fresh, slices.Concat([]string{waits}, freed)},
+		"nor would one that is not ready":          {dying, with(LeaveBusy), Fresh, slices.Concat([]string{waits}, freed)},
+		"nor one without its rights":               {locked, with(LeaveBusy), Fresh, slices.Concat([]string{waits}, freed)},
+		"force treats them like idle ones":         {busySet(), with(ForceBusy), Fresh, slices.Concat([]string{awaited}, freed)},
 		"refused at once, with repository and job": {dying, with(RefuseBusy), Fresh, slices.Concat([]string{
 			`refused: runner r in namespace runners is busy with job "launch" of acme/rocket (launch.yml)`,
 			"  wait for the job or cancel it, then try again; busyRunners=force would kill it",

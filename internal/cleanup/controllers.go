@@ -1,8 +1,10 @@
 package cleanup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,7 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -20,15 +25,20 @@ import (
 // ARC is one installed ARC controller.
 type ARC struct {
 	*Object
-	// Watches is the one namespace it watches; empty is all.
-	Watches string
+	// Watches are the namespaces it watches; none is all.
+	Watches []string
 	// Down says why it cannot be counted on; empty when it runs.
 	Down string
+	// Flux is the namespace of the HelmRelease by which Flux manages it, if it does.
+	Flux string
 	// LockedOut names the namespaces in which it lacks the rights to finish.
 	LockedOut map[string]bool
-	// Account is the name of its ServiceAccount.
-	Account string
+	account   account
 }
+
+// readers is how many whole Deployments are in memory at once: anybody may make many,
+// and large ones, that look like controllers.
+const readers = 8
 
 // A controller which has restarted this often and runs for less than this is
 // crash-looping: between two crashes its Deployment says that it is ready.
@@ -37,24 +47,83 @@ const (
 	shortRun     = time.Minute
 )
 
-// controllers finds the ARC controllers in a namespace ("" is all of them).
-func controllers(ctx context.Context, c *kube.Client, namespace string) ([]ARC, error) {
-	deployments, err := list(ctx, c, deploymentResource, namespace, arc.LabelPartOf)
+// controllers finds the ARC controllers in namespaces ("" is all of them). Of all
+// Deployments only those that may be one are read in full.
+func controllers(ctx context.Context, c *kube.Client, namespaces []string) ([]ARC, error) {
+	var candidates []types.NamespacedName
+	for _, namespace := range namespaces {
+		for _, selector := range arc.ControllerSelectors() {
+			err := c.Each(ctx, deploymentResource, namespace, metav1.ListOptions{LabelSelector: selector}, func(m *metav1.PartialObjectMetadata) error {
+				candidates = append(candidates, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return readControllers(ctx, c, candidates, arc.Controller, arc.Resource(arc.AutoscalingRunnerSets))
+}
+
+// readControllers reads the Deployments that may be controllers, and returns those
+// that are: by what they run, and by the rights to read what is made for them.
+func readControllers(ctx context.Context, c *kube.Client, candidates []types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) ([]ARC, error) {
+	slices.SortFunc(candidates, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
+	var (
+		g     errgroup.Group
+		mu    sync.Mutex
+		found []ARC
+	)
+	g.SetLimit(readers)
+	for _, name := range slices.Compact(candidates) {
+		g.Go(func() error {
+			a, err := readController(ctx, c, name, is, made)
+			if err == nil && a != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				found = append(found, *a)
+			}
+			return err
+		})
+	}
+	return found, g.Wait()
+}
+
+// readController reads a Deployment; nil if it is no controller's.
+func readController(ctx context.Context, c *kube.Client, name types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) (*ARC, error) {
+	var d *unstructured.Unstructured
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		d, err = c.Dynamic.Resource(deploymentResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
 	}
-	var found []ARC
-	for _, d := range deployments {
-		if !arc.IsControllerPartOf(d.GetLabels()[arc.LabelPartOf]) {
-			continue
-		}
-		a, err := controller(ctx, c, d)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, a)
+	var read struct {
+		Spec struct {
+			Template struct {
+				Spec struct {
+					ServiceAccountName string          `json:"serviceAccountName"`
+					Containers         []arc.Container `json:"containers"`
+				} `json:"spec"`
+			} `json:"template"`
+		} `json:"spec"`
 	}
-	return found, nil
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(d.Object, &read); err != nil {
+		return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
+	}
+	pod := read.Spec.Template.Spec
+	watches, controls := is(d.GetLabels(), pod.Containers)
+	account := account{name.Namespace, cmp.Or(pod.ServiceAccountName, "default")} // as Kubernetes' admission has it
+	if !controls || account.powerless(ctx, c, watches, made) {
+		return nil, nil
+	}
+	a, err := controller(ctx, c, *d)
+	a.Watches, a.account = watches, account
+	return &a, err
 }
 
 // controller is a Deployment of a controller, and whether it can be counted on.
@@ -63,8 +132,7 @@ func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured
 		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
 		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
 	}}
-	a := ARC{Object: object(deploymentResource, &m), Watches: d.GetLabels()[arc.LabelWatchSingleNamespace]}
-	a.Account, _, _ = unstructured.NestedString(d.Object, "spec", "template", "spec", "serviceAccountName")
+	a := ARC{Object: object(deploymentResource, &m), Flux: d.GetLabels()[labelFluxNamespace]}
 	if ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas"); ready == 0 {
 		a.Down = "has no ready replica"
 		return a, nil
@@ -105,7 +173,66 @@ func crashLooping(pod unstructured.Unstructured, now time.Time) bool {
 	return false
 }
 
-var localAccessReviewResource = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "localsubjectaccessreviews"}
+// labelFluxNamespace is put by Flux's helm-controller on what it installs
+// (fluxcd/helm-controller internal/postrender, originLabels).
+const labelFluxNamespace = "helm.toolkit.fluxcd.io/namespace"
+
+var (
+	localAccessReviewResource   = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "localsubjectaccessreviews"}
+	subjectAccessReviewResource = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
+)
+
+// account is a ServiceAccount.
+type account struct{ namespace, name string }
+
+// powerless reports whether what looks like a controller cannot be one: its
+// ServiceAccount may not even list what a controller looks after, where it says that
+// it watches. Anybody who administers a namespace can make a Deployment with a
+// controller's labels and flags there; only who has these rights can give them. An
+// answer that cannot be had leaves it a controller.
+func (a account) powerless(ctx context.Context, c *kube.Client, watches []string, made schema.GroupVersionResource) bool {
+	if len(watches) == 0 {
+		watches = everywhere
+	}
+	for _, namespace := range watches {
+		review := a.review("SubjectAccessReview", map[string]any{
+			"namespace": namespace, "verb": "list", "group": made.Group, "version": made.Version, "resource": made.Resource,
+		})
+		if allowed, err := ask(ctx, c.Dynamic.Resource(subjectAccessReviewResource), review); err != nil || allowed {
+			return false
+		}
+	}
+	return true
+}
+
+// review asks what the ServiceAccount may do.
+func (a account) review(kind string, attributes map[string]any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "authorization.k8s.io/v1", "kind": kind,
+		"spec": map[string]any{
+			"user":               fmt.Sprintf("system:serviceaccount:%s:%s", a.namespace, a.name),
+			"groups":             []any{"system:serviceaccounts", "system:serviceaccounts:" + a.namespace, "system:authenticated"},
+			"resourceAttributes": attributes,
+		},
+	}}
+}
+
+// ask has the API server answer a review.
+func ask(ctx context.Context, reviews dynamic.ResourceInterface, review *unstructured.Unstructured) (bool, error) {
+	var answer *unstructured.Unstructured
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		answer, err = reviews.Create(ctx, review, metav1.CreateOptions{})
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	allowed, found, err := unstructured.NestedBool(answer.Object, "status", "allowed")
+	if err == nil && !found {
+		err = apierrors.NewBadRequest("the answer says neither yes nor no")
+	}
+	return allowed, err
+}
 
 // askForRights finds out where controllers that run are locked out. What a
 // controller may do in a runner namespace comes from the manager Role and
@@ -125,16 +252,16 @@ func askForRights(ctx context.Context, c *kube.Client, s *Survey) {
 	)
 	g.SetLimit(workers)
 	for i, a := range s.Controllers {
-		if a.Down != "" || a.Account == "" {
+		if a.Down != "" {
 			continue
 		}
 		s.Controllers[i].LockedOut = map[string]bool{}
 		for namespace := range places {
-			if a.Watches != "" && a.Watches != namespace {
+			if len(a.Watches) > 0 && !slices.Contains(a.Watches, namespace) {
 				continue
 			}
 			g.Go(func() error {
-				if allowed, err := mayDeletePods(ctx, c, a, namespace); err == nil && !allowed {
+				if allowed, err := a.account.mayDeletePods(ctx, c, namespace); err == nil && !allowed {
 					mu.Lock()
 					defer mu.Unlock()
 					s.Controllers[i].LockedOut[namespace] = true
@@ -146,29 +273,10 @@ func askForRights(ctx context.Context, c *kube.Client, s *Survey) {
 	_ = g.Wait() // no error: see above
 }
 
-func mayDeletePods(ctx context.Context, c *kube.Client, a ARC, namespace string) (bool, error) {
-	review := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "authorization.k8s.io/v1", "kind": "LocalSubjectAccessReview",
-		"metadata": map[string]any{"namespace": namespace},
-		"spec": map[string]any{
-			"user":   fmt.Sprintf("system:serviceaccount:%s:%s", a.Namespace, a.Account),
-			"groups": []any{"system:serviceaccounts", "system:serviceaccounts:" + a.Namespace, "system:authenticated"},
-			"resourceAttributes": map[string]any{
-				"namespace": namespace, "verb": "delete", "version": "v1", "resource": podResource.Resource,
-			},
-		},
-	}}
-	var answer *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		answer, err = c.Dynamic.Resource(localAccessReviewResource).Namespace(namespace).Create(ctx, review, metav1.CreateOptions{})
-		return err
+func (a account) mayDeletePods(ctx context.Context, c *kube.Client, namespace string) (bool, error) {
+	review := a.review("LocalSubjectAccessReview", map[string]any{
+		"namespace": namespace, "verb": "delete", "version": "v1", "resource": podResource.Resource,
 	})
-	if err != nil {
-		return false, err
-	}
-	allowed, found, err := unstructured.NestedBool(answer.Object, "status", "allowed")
-	if err == nil && !found {
-		err = apierrors.NewBadRequest("the answer says neither yes nor no")
-	}
-	return allowed, err
+	review.SetNamespace(namespace)
+	return ask(ctx, c.Dynamic.Resource(localAccessReviewResource).Namespace(namespace), review)
 }

@@ -10,6 +10,7 @@ type PlanDocument struct {
 	Refusals []RefusalDocument `json:"refusals"`
 	Phases   []PhaseDocument   `json:"phases"`
 	Kept     []StepDocument    `json:"kept"`
+	Notes    []string          `json:"notes"`
 	// Obstacles are of others, and likely to be in the way.
 	Obstacles []StepDocument `json:"obstacles"`
 }
@@ -116,7 +117,7 @@ func (r *Report) Document() ReportDocument {
 
 // Document is the plan as it is printed by `plan --output json`.
 func (p *Plan) Document() PlanDocument {
-	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Obstacles: []StepDocument{}}
+	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: append([]string{}, p.Notes...), Obstacles: []StepDocument{}}
 	for _, r := range p.Refusals {
 		d.Refusals = append(d.Refusals, RefusalDocument(r))
 	}

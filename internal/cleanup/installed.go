@@ -1,28 +1,31 @@
 package cleanup
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Installed is a Helm release that installed scale sets, for scaleSets=uninstall.
 type Installed struct {
 	Release types.NamespacedName
-	// Sets names its scale sets.
-	Sets []string
+	// Sets are its scale sets, as its record has them.
+	Sets []identity.Set
+	// Pending says that Helm is at work on it.
+	Pending bool
 	// Objects are those of its objects that exist, its scale sets apart.
 	Objects []*Object
 	// Records are the objects in which Helm keeps it.
@@ -40,49 +43,57 @@ var ofScaleSets = map[string]schema.GroupVersionResource{
 	"rbac.authorization.k8s.io/v1/RoleBinding": roleBindingResource,
 }
 
-// ofEnrollers are the further kinds of what the post-renderer adds under Helm 3 to
-// have the hook enrolled (charts/enroller), and enroller are its labels.
-var (
-	ofEnrollers = map[string]schema.GroupVersionResource{
-		"v1/ConfigMap":       {Version: "v1", Resource: "configmaps"},
-		"apps/v1/Deployment": deploymentResource,
-	}
-	enroller = map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "enroller"}
-)
+// labelled are further kinds that may belong to a scale set, by their labels: what the
+// post-renderer adds under Helm 3 to have the hook enrolled (charts/enroller), and the
+// ConfigMap of the experimental chart's container hooks
+// (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
+var labelled = map[string]schema.GroupVersionResource{
+	"v1/ConfigMap":       configMapResource,
+	"apps/v1/Deployment": deploymentResource,
+}
+
+// isLabelled reports whether an object's labels say that it is a scale set's, or of
+// what enrols its hook.
+func isLabelled(gvr schema.GroupVersionResource, l map[string]string) bool {
+	enroller := l["app.kubernetes.io/name"] == "arc-cleanup" && l["app.kubernetes.io/component"] == "enroller"
+	return enroller || gvr == configMapResource && l[arc.LabelScaleSetName] != ""
+}
 
 // installed finds the Helm releases that installed scale sets in a namespace (""
 // is all of them). It is what action.Uninstall of Helm's SDK would read, without
-// the SDK, with which the image would be above its 15 MB.
-func installed(ctx context.Context, c *kube.Client, namespace string) ([]Installed, error) {
-	records, err := release.All(ctx, c, namespace)
-	if err != nil {
-		return nil, err
+// the SDK, with which the image would be twice as large. A release whose history was
+// kept is none any more.
+func installed(ctx context.Context, c *kube.Client, namespace string) (found []Installed, failed error) {
+	err := release.Each(ctx, c, namespace, "", func(r *release.Revision, err error) {
+		switch {
+		case errors.Is(err, release.ErrUnreadable):
+			return // Somebody else's: of scale sets of it Helm counts as knowing nothing.
+		case err != nil:
+			failed = errors.Join(failed, err)
+			return
+		case r.StoredElsewhere(), !r.Status.Installed(), !slices.ContainsFunc(r.Objects, isScaleSet):
+			return
+		}
+		i, err := read(ctx, c, r.Record)
+		found, failed = append(found, i), errors.Join(failed, err)
+	})
+	return found, errors.Join(err, failed)
+}
+
+// read reads what there is of a release.
+func read(ctx context.Context, c *kube.Client, record release.Record) (Installed, error) {
+	i := Installed{Release: types.NamespacedName{Namespace: record.Namespace, Name: record.Name}, Pending: record.Status.Pending()}
+	for _, t := range record.Storage {
+		i.Records = append(i.Records, &Object{Target: t})
 	}
-	var found []Installed
-	for _, record := range records {
-		i := Installed{Release: types.NamespacedName{Namespace: record.Namespace, Name: record.Name}}
-		for _, o := range record.Objects {
-			if isScaleSet(o) {
-				i.Sets = append(i.Sets, o.Name)
-			}
+	for _, o := range record.Objects {
+		if isScaleSet(o) {
+			i.Sets = append(i.Sets, identity.Set{Namespace: o.Namespace, Name: o.Name})
+		} else if err := i.add(ctx, c, o); err != nil {
+			return i, err
 		}
-		if len(i.Sets) == 0 {
-			continue
-		}
-		for _, t := range record.Storage {
-			i.Records = append(i.Records, &Object{Target: t})
-		}
-		for _, o := range record.Objects {
-			if isScaleSet(o) {
-				continue
-			}
-			if err := i.add(ctx, c, o); err != nil {
-				return nil, err
-			}
-		}
-		found = append(found, i)
 	}
-	return found, nil
+	return i, nil
 }
 
 func isScaleSet(o release.Object) bool {
@@ -90,34 +101,34 @@ func isScaleSet(o release.Object) bool {
 }
 
 // add sorts what a release has installed beside its scale sets: what Helm would
-// delete with it, if it is there and still the release's (helm.sh/helm
-// pkg/kube/resource_policy.go), and what is of other kinds.
+// delete with it, if it is there and still the release's, as its own annotations have
+// to say (helm.sh/helm pkg/kube/resource_policy.go, pkg/action/validate.go), and what
+// is of other kinds.
 func (i *Installed) add(ctx context.Context, c *kube.Client, o release.Object) error {
 	kind := o.APIVersion + "/" + o.Kind
 	gvr, known := ofScaleSets[kind]
 	if !known {
-		if gvr, known = ofEnrollers[kind]; !known {
+		if gvr, known = labelled[kind]; !known {
 			i.Others = append(i.Others, o.Kind+" "+o.Name)
 			return nil
 		}
 	}
-	namespace := cmp.Or(o.Namespace, i.Release.Namespace)
 	var m *metav1.PartialObjectMetadata
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		m, err = c.Metadata.Resource(gvr).Namespace(namespace).Get(ctx, o.Name, metav1.GetOptions{})
+		m, err = c.Metadata.Resource(gvr).Namespace(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading %s %s/%s: %w", gvr.Resource, namespace, o.Name, err)
+		return fmt.Errorf("reading %s %s/%s: %w", gvr.Resource, o.Namespace, o.Name, err)
 	}
-	if _, ofEnroller := ofEnrollers[kind]; ofEnroller && !labels.SelectorFromSet(enroller).Matches(labels.Set(m.Labels)) {
+	if _, byLabel := labelled[kind]; byLabel && !isLabelled(gvr, m.Labels) {
 		i.Others = append(i.Others, o.Kind+" "+o.Name)
 		return nil
 	}
-	if found := object(gvr, m); found.Release == i.Release && m.Annotations["helm.sh/resource-policy"] != "keep" {
+	if found := object(gvr, m); found.Release == i.Release && !found.Keep {
 		i.Objects = append(i.Objects, found)
 	}
 	return nil
@@ -126,15 +137,26 @@ func (i *Installed) add(ctx context.Context, c *kube.Client, o release.Object) e
 // uninstallable returns the releases of scale sets that are to be uninstalled.
 func (p *planner) uninstallable() []Installed {
 	return slices.DeleteFunc(slices.Clone(p.s.Installed), func(i Installed) bool {
-		left := slices.ContainsFunc(i.Sets, func(set string) bool {
-			return p.left[types.NamespacedName{Namespace: i.Release.Namespace, Name: set}]
+		left := slices.ContainsFunc(i.Sets, func(set identity.Set) bool { return p.left[set] })
+		outside := slices.ContainsFunc(i.Sets, func(set identity.Set) bool {
+			return p.unreachable(&Object{Target: kube.Target{Namespace: set.Namespace}}) != ""
 		})
-		return left || i.Release == p.release || p.unreachable(&Object{Target: kube.Target{Namespace: i.Release.Namespace}}) != ""
+		return left || outside || i.Release == p.release.Key() || (i.Pending || len(i.Others) > 0) && !p.installs(i)
+	})
+}
+
+// installs reports whether a scale set of the release is there and says so: a record
+// can be written by whoever administers a namespace, and would block the uninstall of
+// everybody else's ARC if it were taken at its word.
+func (p *planner) installs(i Installed) bool {
+	return slices.ContainsFunc(p.s.Custom, func(o *Object) bool {
+		return o.Resource.Resource == arc.AutoscalingRunnerSets && o.Release == i.Release && slices.Contains(i.Sets, o.ScaleSet)
 	})
 }
 
 // refuseUninstall names what scaleSets=uninstall cannot uninstall: a release that
-// holds more than scale sets, and a set of which Helm knows nothing.
+// holds more than scale sets or that Helm is at work on, and a set of which Helm knows
+// nothing.
 func (p *planner) refuseUninstall() {
 	known := map[types.NamespacedName]bool{}
 	for _, i := range p.uninstallable() {
@@ -143,15 +165,22 @@ func (p *planner) refuseUninstall() {
 			p.plan.Refusals = append(p.plan.Refusals, Refusal{
 				Verdict: Refused,
 				Message: fmt.Sprintf("Helm release %s in namespace %s holds more than scale sets: %s", i.Release.Name, i.Release.Namespace, strings.Join(i.Others, ", ")),
-				Do:      []string{fmt.Sprintf("helm uninstall %s --namespace %s", i.Release.Name, i.Release.Namespace)},
+				Do:      []string{shell.Command("helm", "uninstall", i.Release.Name, "--namespace", i.Release.Namespace)},
+			})
+		}
+		if i.Pending {
+			p.plan.Refusals = append(p.plan.Refusals, Refusal{
+				Verdict: Refused,
+				Message: fmt.Sprintf("Helm release %s in namespace %s is pending: Helm is at work on it, or was stopped in the middle", i.Release.Name, i.Release.Namespace),
+				Do:      []string{"wait for Helm; where it was stopped: " + shell.Command("helm", "uninstall", i.Release.Name, "--namespace", i.Release.Namespace)},
 			})
 		}
 	}
 	for _, o := range p.reachable(p.s.Custom) {
 		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inRelease(o) && o.Release.Name != "" && !known[o.Release] {
 			r := p.liveScaleSet(o)
-			r.Message += ", of which Helm has no record"
-			r.Do = []string{fmt.Sprintf("kubectl delete autoscalingrunnerset %s --namespace %s", o.Name, o.Namespace)}
+			r.Message += ", and Helm has no record of the release that it names"
+			r.Do = []string{shell.Command("kubectl", "delete", "autoscalingrunnerset", o.Name, "--namespace", o.Namespace)}
 			p.plan.Refusals = append(p.plan.Refusals, r)
 		}
 	}

@@ -22,12 +22,14 @@ func uninstalls(o Options) Options {
 func TestPlanUninstallsScaleSets(t *testing.T) {
 	live := obj("ars runners/set", by("runners/gpu"))
 	gpu := Installed{
-		Release: named("runners/gpu"), Sets: []string{"set"},
+		Release: named("runners/gpu"), Sets: named1("set").Sets,
 		Objects: []*Object{obj("secret runners/github", by("runners/gpu")), obj("role runners/set-manager", by("runners/gpu"), deleting)},
 		Records: []*Object{obj("secret runners/sh.helm.release.v1.gpu.v1"), obj("secret runners/sh.helm.release.v1.gpu.v2")},
 	}
 	shop := gpu
 	shop.Others = []string{"Deployment web", "Service web"}
+	pending := gpu
+	pending.Pending = true
 	ours := gpu
 	ours.Release = named("systems/arc")
 	const releases = "releases: delete secret runners/github, await role runners/set-manager"
@@ -50,18 +52,31 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			[]string{records},
 		},
 		"not a release that holds more": {
-			Survey{Record: uninstalling(), Installed: []Installed{shop}},
+			Survey{Record: uninstalling(), Installed: []Installed{shop}, Custom: []*Object{live}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: Helm release gpu in namespace runners holds more than scale sets: Deployment web, Service web",
-				"  helm uninstall gpu --namespace runners", releases, records,
+				"  helm uninstall gpu --namespace runners", "release: release ars runners/set", releases, records,
 			},
+		},
+		"nor one that Helm is at work on": {
+			Survey{Record: uninstalling(), Installed: []Installed{pending}, Custom: []*Object{live}},
+			uninstalls(asHook), Fresh,
+			[]string{
+				"refused: Helm release gpu in namespace runners is pending: Helm is at work on it, or was stopped in the middle",
+				"  wait for Helm; where it was stopped: helm uninstall gpu --namespace runners", "release: release ars runners/set", releases, records,
+			},
+		},
+		"a record of sets that are not there blocks nobody": {
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("ars runners/set", by("runners/other"), deleting)}},
+			uninstalls(asHook), Fresh,
+			[]string{"release: release ars runners/set"},
 		},
 		"not a set of which Helm has no record": {
 			Survey{Record: uninstalling(), Custom: []*Object{live}},
 			uninstalls(asHook), Fresh,
 			[]string{
-				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, of which Helm has no record",
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",
 				"  kubectl delete autoscalingrunnerset set --namespace runners", "release: release ars runners/set",
 			},
 		},
@@ -83,7 +98,8 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 		"not one whose runner is busy and left": {
 			Survey{
 				Record: uninstalling(), Installed: []Installed{gpu}, Custom: []*Object{obj("er runners/r", of("runners/set"))},
-				Busy: map[types.UID]Job{"er runners/r": job},
+				Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
+				Busy:        map[types.UID]Job{"er runners/r": job},
 			},
 			func() Options { o := uninstalls(asHook); o.BusyRunners = LeaveBusy; return o }(), Fresh,
 			[]string{`keep: runner r is busy with job "build" of acme/shop (), after which the controller removes it`},
@@ -99,7 +115,7 @@ func helmRecord(name, manifest string) item {
 	it.labels["owner"], it.labels["name"], it.labels["version"], it.labels["status"] = "helm", name, "1", "deployed"
 	raw, _ := json.Marshal(map[string]any{"name": name, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"}, "manifest": manifest})
 	data := base64.StdEncoding.EncodeToString(raw)
-	it.rest = map[string]any{"kind": "Secret", "data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))}}
+	it.rest = map[string]any{"kind": "Secret", "type": "helm.sh/release.v1", "data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))}}
 	return it
 }
 

@@ -3,18 +3,16 @@ package cleanup
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 var statefulSetResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
@@ -43,6 +41,16 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r := newReading(ctx, c, o)
 	s := r.s
 	r.proof()
+	var found legacyRest
+	for _, namespace := range o.coreNamespaces() {
+		r.read("what legacy runners own", func(add func(func())) error {
+			in, err := legacyDependents(ctx, c, namespace)
+			add(func() { found.append(in) })
+			return err
+		})
+	}
+	r.wait()
+	s.Custom, s.Dependents, s.Linked, s.Busy, s.Registered = found.pods, found.owned, found.linked, found.busy, found.registered
 	for _, gvr := range arc.LegacyResources() {
 		r.read(gvr.GroupResource().String(), func(add func(func())) error {
 			return c.Each(ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
@@ -51,15 +59,8 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 				return nil
 			})
 		})
+		r.wait()
 	}
-	r.read("what legacy runners own", func(add func(func())) error {
-		found, err := legacyDependents(ctx, c, o.coreNamespace())
-		add(func() {
-			s.Custom, s.Dependents = append(s.Custom, found.pods...), found.owned
-			s.Linked, s.Busy, s.Registered = found.linked, found.busy, found.registered
-		})
-		return err
-	})
 	r.read("legacy ARC controllers", func(add func(func())) error {
 		found, err := legacyControllers(ctx, c)
 		add(func() { s.Controllers = found })
@@ -72,7 +73,8 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	})
 	r.crds(arc.LegacyCRDs())
 	r.surroundings()
-	r.end()
+	r.end(arc.LegacyGroup)
+	r.prove()
 	for _, o := range s.Custom {
 		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
 			continue
@@ -104,6 +106,16 @@ type legacyRest struct {
 	busy   map[types.UID]Job
 	// registered are the Pods of runners that GitHub has, or may have.
 	registered map[types.UID]bool
+}
+
+// append adds what was found in another namespace.
+func (r *legacyRest) append(o legacyRest) {
+	if r.busy == nil {
+		r.busy, r.registered = map[types.UID]Job{}, map[types.UID]bool{}
+	}
+	r.pods, r.owned, r.linked = append(r.pods, o.pods...), append(r.owned, o.owned...), append(r.linked, o.linked...)
+	maps.Copy(r.busy, o.busy)
+	maps.Copy(r.registered, o.registered)
 }
 
 // legacyDependents finds runners' Pods, and what else custom resources own. A
@@ -198,43 +210,14 @@ func legacyControllers(ctx context.Context, c *kube.Client) ([]ARC, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []ARC
-	for _, name := range candidates {
-		var d *unstructured.Unstructured
-		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-			d, err = c.Dynamic.Resource(deploymentResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-			return err
-		})
-		if apierrors.IsNotFound(err) {
-			continue
+	is := func(labels map[string]string, containers []arc.Container) (watches []string, is bool) {
+		namespace, is := arc.LegacyController(labels, containers)
+		if namespace != "" {
+			watches = []string{namespace}
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
-		}
-		var spec struct {
-			Spec struct {
-				Template struct {
-					Spec struct {
-						Containers []arc.Container `json:"containers"`
-					} `json:"spec"`
-				} `json:"template"`
-			} `json:"spec"`
-		}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(d.Object, &spec); err != nil {
-			return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
-		}
-		watches, is := arc.LegacyController(d.GetLabels(), spec.Spec.Template.Spec.Containers)
-		if !is {
-			continue
-		}
-		a, err := controller(ctx, c, *d)
-		if err != nil {
-			return nil, err
-		}
-		a.Watches = watches
-		found = append(found, a)
+		return watches, is
 	}
-	return found, nil
+	return readControllers(ctx, c, candidates, is, arc.LegacyResource(arc.Runners))
 }
 
 // legacyWebhooks finds the configurations of the legacy chart's webhooks: those of
@@ -264,7 +247,9 @@ func legacyWebhooks(ctx context.Context, c *kube.Client) ([]Webhooks, error) {
 			if err != nil {
 				return nil, err
 			}
-			found = append(found, Webhooks{target(gvr, u), types.NamespacedName{Namespace: service.Namespace, Name: service.Name}, dead})
+			configuration := target(gvr, u)
+			configuration.Release = types.NamespacedName{Namespace: u.GetAnnotations()[arc.AnnotationReleaseNamespace], Name: u.GetAnnotations()[arc.AnnotationReleaseName]}
+			found = append(found, Webhooks{configuration, types.NamespacedName{Namespace: service.Namespace, Name: service.Name}, dead})
 		}
 	}
 	return found, nil
@@ -304,7 +289,7 @@ func (p *planner) dead(w Webhooks) string {
 func (p *planner) releases(w Webhooks) bool {
 	switch {
 	case p.release.Name != "" && w.Release.Name != "":
-		return w.Release == p.release
+		return w.Release == p.release.Key()
 	case p.o.ReleaseNamespace != "":
 		return w.Service.Namespace == p.o.ReleaseNamespace
 	}
@@ -337,15 +322,12 @@ func (p *planner) liveRunners(o *Object) Refusal {
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("%s %s in namespace %s is still installed", kind, o.Name, o.Namespace),
-		Do:      []string{fmt.Sprintf("kubectl delete %s.%s %s --namespace %s", kind, arc.LegacyGroup, o.Name, o.Namespace)},
+		Do:      []string{shell.Command("kubectl", "delete", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace)},
 	}
-	if o.Release.Name != "" {
-		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
-		r.Do = []string{fmt.Sprintf("helm uninstall %s --namespace %s", o.Release.Name, o.Release.Namespace)}
-	}
+	p.byRelease(o, &r)
 	if o.Resource.Resource != arc.Runners {
 		r.Message += "; to let its runners finish their jobs, scale it to zero first"
-		r.Do = append([]string{fmt.Sprintf(`kubectl patch %s.%s %s --namespace %s --type merge --patch '{"spec":{"replicas":0}}'`, kind, arc.LegacyGroup, o.Name, o.Namespace)}, r.Do...)
+		r.Do = append([]string{shell.Command("kubectl", "patch", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace, "--type", "merge", "--patch", `{"spec":{"replicas":0}}`)}, r.Do...)
 	}
 	return r
 }

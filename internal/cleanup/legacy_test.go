@@ -80,7 +80,10 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"what is live is named with what lets its runners finish": {
-			Survey{Record: uninstalling(), Custom: append(idle, alone[1], obj("rset team/s", by("team/app")))},
+			Survey{
+				Record: uninstalling(), Custom: append(idle, alone[1], obj("rset team/s", by("team/app"))),
+				Proven: map[types.UID]bool{"rset team/s": true},
+			},
 			asLegacyHook, Over,
 			[]string{
 				"refused: runnerdeployment d in namespace ci is still installed; to let its runners finish their jobs, scale it to zero first",
@@ -187,10 +190,10 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"or left alone, with its namespace and the CRDs": {
-			Survey{Record: uninstalling(), Custom: append(family(deleting), obj("run other/x", owned("rrs other/y"), deleting)), CRDs: legacyCRDs(), Busy: guess(family()[0])},
+			Survey{Record: uninstalling(), Controllers: live, Custom: append(family(deleting), obj("run other/x", owned("rrs other/y"), deleting)), CRDs: legacyCRDs(), Busy: guess(family()[0])},
 			with(asLegacyHook, LeaveBusy), Fresh,
 			[]string{
-				"release: release run other/x",
+				"drain: await run other/x", "release: release run other/x",
 				"keep: runner r is busy with a job, for all that can be known: its Pod runs, after which the controller removes it",
 				"keep: namespace ci has busy runners",
 			},
@@ -246,7 +249,7 @@ func TestLegacyPlan(t *testing.T) {
 		},
 		"one namespace only": {
 			Survey{Record: uninstalling(), CRDs: legacyCRDs(), Custom: []*Object{obj("run ci/x", deleting), obj("run old/x")}},
-			func() Options { o := asLegacyHook; o.WatchNamespace = "ci"; return o }(), Fresh,
+			func() Options { o := asLegacyHook; o.WatchNamespaces = list1("ci"); return o }(), Fresh,
 			[]string{"release: release run ci/x", "keep: 1 custom resources in namespace old are not this release's"},
 		},
 	})
@@ -354,7 +357,7 @@ func TestLegacySurvey(t *testing.T) {
 	}
 	want := []string{
 		"registered pod ci/alone", "registered pod ci/busy", "registered pod ci/ending", "registered pod ci/s-1-0",
-		`deploy systems/down "" "has no ready replica"`, `deploy systems/renamed "ci" ""`,
+		`deploy systems/down [] "has no ready replica"`, `deploy systems/renamed ["ci"] ""`,
 		`mwc dead systems/gone "the Service systems/gone does not exist"`, `vwc live systems/live ""`,
 	}
 	for _, crd := range legacyCRDs() {

@@ -21,7 +21,7 @@ var short = map[string]schema.GroupVersionResource{
 	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
 	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
 	"vwc": validatingResource, "mwc": mutatingResource, "apiservice": apiServiceResource, "svc": serviceResource, "eps": endpointSliceResource,
-	"configmap": {Version: "v1", Resource: "configmaps"},
+	"configmap": {Version: "v1", Resource: "configmaps"}, "job": jobResource,
 }
 
 func shortOf(gvr schema.GroupVersionResource) string {
@@ -91,7 +91,15 @@ func protected(text string, mods ...with) *Object {
 
 // a controller, running unless told otherwise.
 func ctrl(name, watches string, mods ...with) ARC {
-	return ARC{Object: obj("deploy "+name, mods...), Watches: watches}
+	return ARC{Object: obj("deploy "+name, mods...), Watches: list1(watches)}
+}
+
+// list1 is a list of one, or of none.
+func list1(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{text}
 }
 
 // gone is a namespace on its way out.
@@ -112,7 +120,10 @@ func crdObjects(mods ...with) (out []*Object) {
 }
 
 func uninstalling() *release.Record {
-	return &release.Record{Name: "arc", Namespace: "systems", Revision: 1, Status: release.Uninstalling}
+	return &release.Record{
+		Name: "arc", Namespace: "systems", StorageNamespace: "systems", Revision: 1, Status: release.Uninstalling,
+		Objects: []release.Object{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "systems", Name: "arc"}},
+	}
 }
 
 // lines is a plan in short: the ranks of its phases, a line each, what is

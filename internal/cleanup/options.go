@@ -4,13 +4,14 @@
 package cleanup
 
 import (
-	"cmp"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 )
 
 // Scope says whose uninstall this is.
@@ -58,29 +59,50 @@ const (
 	ForceBusy BusyRunnersPolicy = "force"
 )
 
+// CRDsPolicy says whether the CRDs go.
+type CRDsPolicy string
+
+const (
+	// DeleteCRDs deletes them, unless somebody else uses or keeps them.
+	DeleteCRDs CRDsPolicy = "delete"
+	// KeepCRDs leaves them to who manages them apart from ARC's release.
+	KeepCRDs CRDsPolicy = "keep"
+)
+
 // Options is what to clean up, and how carefully.
 type Options struct {
 	Scope Scope
 
 	// RequireUninstalling makes a release that is being uninstalled the
 	// condition of every write. The release is found by Job, the name of the
-	// hook's own Job, or by Release.
+	// hook's own Job, or by Release. Without it a Job has to have been made by Argo CD,
+	// which runs it at a deletion only, and keeps no record.
 	RequireUninstalling bool
 	Job, Release        string
 	// ReleaseNamespace is where the release is. Empty by hand.
 	ReleaseNamespace string
+	// StorageNamespace is where Helm's record of it is stored, if not there: Flux
+	// keeps it beside the HelmRelease.
+	StorageNamespace string
 
 	// Namespace is the one to rescue, for Scope Namespace.
 	Namespace string
-	// WatchNamespace is the one namespace a single-namespace controller
-	// watches; empty for a controller that watches all of them.
-	WatchNamespace string
-	// ControllerNamespace is where the listeners of a scale set live. It
-	// matters to Scope ScaleSet only.
-	ControllerNamespace string
-	// ScaleSetNames adds scale sets in ReleaseNamespace to those of the release;
-	// for installers that leave no Helm record.
-	ScaleSetNames []string
+	// WatchNamespaces are those which the release's single-namespace controllers
+	// watch; empty for a controller that watches all of them.
+	WatchNamespaces []string
+	// ControllerNamespaces are where the controllers and so the listeners are. Empty
+	// is the release's namespace.
+	ControllerNamespaces []string
+	// RunnerNamespaces are where scale sets and their runners are. Empty is, for
+	// Scope ScaleSet, the release's namespace and, for Scope Controller, those that
+	// are watched.
+	RunnerNamespaces []string
+	// Sets adds scale sets to those of the release; for installers that leave no Helm
+	// record.
+	Sets []identity.Set
+
+	// CRDs says whether they go.
+	CRDs CRDsPolicy
 
 	ScaleSets ScaleSetsPolicy
 	// BusyRunners is, when empty, LeaveBusy for a scale set, whose controller
@@ -123,45 +145,66 @@ func (o Options) kinds() []schema.GroupVersionResource {
 	return arc.Resources()
 }
 
-// listenerNamespace is the namespace AutoscalingListeners are looked for in; ""
-// is all of them.
-func (o Options) listenerNamespace() string {
-	if o.Scope == ScaleSet {
-		return o.ControllerNamespace
+// controllerNamespaces are where the release's controllers and listeners are.
+func (o Options) controllerNamespaces() []string {
+	if len(o.ControllerNamespaces) > 0 {
+		return o.ControllerNamespaces
 	}
-	return ""
+	return []string{o.ReleaseNamespace}
 }
 
-// customNamespace is the namespace ARC's other custom resources are looked for
-// in. A single-namespace controller's hook looks everywhere, since what lives
+// customNamespaces are the namespaces ARC's custom resources of a kind are looked
+// for in; "" is all of them. A controller's hook looks everywhere, since what lives
 // elsewhere decides about the CRDs.
-func (o Options) customNamespace(resource string) string {
+func (o Options) customNamespaces(resource string) []string {
 	switch {
-	case resource == arc.AutoscalingListeners:
-		return o.listenerNamespace()
+	case o.Scope != ScaleSet && resource == arc.AutoscalingListeners:
+		return everywhere
+	case o.Scope == ScaleSet && resource == arc.AutoscalingListeners:
+		return o.controllerNamespaces()
 	case o.Scope == ScaleSet:
-		return o.ReleaseNamespace
+		return o.coreNamespaces()
 	}
-	return o.Namespace
+	return []string{o.Namespace}
 }
 
-// coreNamespace is the namespace core objects are looked for in.
-func (o Options) coreNamespace() string {
-	if o.Scope == ScaleSet {
-		return o.ReleaseNamespace
+// everywhere are all namespaces.
+var everywhere = []string{""}
+
+// coreNamespaces are the namespaces core objects are looked for in; "" is all of
+// them.
+func (o Options) coreNamespaces() []string {
+	switch {
+	case o.Scope == Namespace:
+		return []string{o.Namespace}
+	case len(o.RunnerNamespaces) > 0:
+		return o.RunnerNamespaces
+	case o.Scope == ScaleSet:
+		return []string{o.ReleaseNamespace}
+	case len(o.WatchNamespaces) > 0:
+		return o.WatchNamespaces
 	}
-	return cmp.Or(o.Namespace, o.WatchNamespace)
+	return everywhere
+}
+
+// readsCore reports whether core objects are looked for in a namespace.
+func (o Options) readsCore(namespace string) bool {
+	in := o.coreNamespaces()
+	return slices.Contains(in, namespace) || slices.Contains(in, "")
 }
 
 // foreground reports whether an object is deleted in the foreground: a listener
 // in a namespace where this uninstall may not read, of which nobody but the garbage
 // collector can say whether what it owned, Secrets with credentials among it, is gone.
 func (o Options) foreground(of *Object) bool {
-	return !o.ofController() && of.Resource.Resource == arc.AutoscalingListeners && of.Namespace != o.coreNamespace()
+	return !o.ofController() && of.Resource.Resource == arc.AutoscalingListeners && !o.readsCore(of.Namespace)
 }
 
-// listenersApart reports whether what listeners own is in another namespace than
-// the core objects: beside a controller that watches one which is not its own.
-func (o Options) listenersApart() bool {
-	return o.Scope == Controller && o.WatchNamespace != "" && o.ReleaseNamespace != "" && o.ReleaseNamespace != o.WatchNamespace
+// listenersApart are the namespaces beside those of the core objects in which what
+// listeners own is looked for: those of controllers that watch others than their own.
+func (o Options) listenersApart() []string {
+	if o.Scope != Controller || o.ReleaseNamespace == "" {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(o.controllerNamespaces()), o.readsCore)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,7 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Action is what a step does to an object.
@@ -103,6 +106,8 @@ type Plan struct {
 	Refusals []Refusal
 	Kept     []Kept
 	Phases   []Phase
+	// Notes are what to know before it is begun, and no reason not to.
+	Notes []string
 	// Obstacles are likely to be in the way of the phases; ObstaclesErr says why
 	// they could not be looked for.
 	Obstacles    []Obstacle
@@ -118,20 +123,20 @@ type Plan struct {
 type planner struct {
 	s *Survey
 	o Options
-	// others are the controllers that are not the one being uninstalled.
+	// release is what is being uninstalled, as far as that is known.
+	release identity.Release
+	// others are the controllers that are not the release's.
 	others []ARC
-	// release is what is being uninstalled; zero when that is not known.
-	release types.NamespacedName
-	// sets names the scale sets of the release, for Scope ScaleSet.
-	sets map[string]bool
+	// sets are the scale sets of the release, for Scope ScaleSet.
+	sets map[identity.Set]bool
 	// reinstalled names the CRDs that somebody has installed again since this
 	// run deleted them.
 	reinstalled map[string]bool
 	// existing holds the AutoscalingRunnerSets there are.
-	existing map[types.NamespacedName]bool
+	existing map[identity.Set]bool
 	// left holds the scale sets that are left alone until their runners have
 	// finished their jobs.
-	left    map[types.NamespacedName]bool
+	left    map[identity.Set]bool
 	history History
 	plan    Plan
 }
@@ -147,6 +152,9 @@ type History struct {
 	Held, Waited map[string]bool
 	// BackedUp holds the AutoscalingRunnerSets that are in a backup.
 	BackedUp map[types.UID]bool
+	// Sets holds the AutoscalingRunnerSets that were seen, and their releases: what
+	// others' finalizers hold of them is left of this uninstall.
+	Sets map[identity.Set]identity.Name
 	// Ours holds what custom resources of this uninstall owned when they were still
 	// there: a runner's Secret says by nothing but its owner whose it is.
 	Ours map[types.UID]bool
@@ -171,9 +179,12 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
-	p := &planner{s: s, o: o, release: uninstalled(s, o), history: h, sets: map[string]bool{}, reinstalled: map[string]bool{}, existing: map[types.NamespacedName]bool{}, left: map[types.NamespacedName]bool{}}
+	p := &planner{
+		s: s, o: o, release: uninstalled(s, o), history: h, sets: map[identity.Set]bool{},
+		reinstalled: map[string]bool{}, existing: map[identity.Set]bool{}, left: map[identity.Set]bool{},
+	}
 	for _, c := range s.Controllers {
-		if o.ofController() && !p.ours(c) && !p.leaving(c) {
+		if o.ofController() && p.release.IsOther(p.claims(c), o.hook()) {
 			p.others = append(p.others, c)
 		}
 	}
@@ -182,18 +193,12 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 			p.reinstalled[crd.Name] = true
 		}
 	}
-	for _, name := range scaleSets(s, o) {
-		p.sets[name] = true
+	for _, set := range scaleSets(s, o) {
+		p.sets[set] = true
 	}
 	for _, obj := range s.Custom {
-		if obj.Resource.Resource != arc.AutoscalingRunnerSets {
-			continue
-		}
-		p.existing[obj.ScaleSet] = true
-		// A set of another release in the place of ours is theirs, and so is all
-		// that goes by its name.
-		if obj.Namespace == o.ReleaseNamespace && p.release.Name != "" && obj.Release.Name != "" && obj.Release != p.release {
-			delete(p.sets, obj.Name)
+		if obj.Resource.Resource == arc.AutoscalingRunnerSets {
+			p.existing[obj.ScaleSet] = true
 		}
 	}
 	p.refuse()
@@ -217,11 +222,14 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	p.free(custom, p.reachable(s.Protected))
 	p.listeners()
 	p.uninstall()
-	if o.ofController() {
+	if o.ofController() && !p.mixed() {
 		p.crds()
 	}
 	p.collect()
 	p.belongings(custom)
+	if o.ofController() && p.mixed() {
+		p.crds()
+	}
 	p.namespaces()
 	p.backUp()
 	if len(p.plan.Phases) > 0 {
@@ -232,51 +240,55 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 
 // uninstalled is the Helm release being uninstalled, as far as it is known: by
 // hand it is named, and its record may be gone already.
-func uninstalled(s *Survey, o Options) types.NamespacedName {
-	switch {
-	case s.Record != nil:
-		return types.NamespacedName{Namespace: s.Record.Namespace, Name: s.Record.Name}
-	case o.Release != "":
-		return types.NamespacedName{Namespace: o.ReleaseNamespace, Name: o.Release}
+func uninstalled(s *Survey, o Options) identity.Release {
+	if s.Record == nil {
+		return identity.Release{Name: o.Release, Namespace: o.ReleaseNamespace}
 	}
-	return types.NamespacedName{}
-}
-
-// scaleSets names the scale sets of the release, whether they still exist (by
-// what Helm has recorded) or objects of them say so, and those named in the
-// options.
-func scaleSets(s *Survey, o Options) []string {
-	names := slices.Clone(o.ScaleSetNames)
-	if s.Record != nil {
-		for _, obj := range s.Record.Objects {
-			if isScaleSet(obj) {
-				names = append(names, obj.Name)
-			}
+	r := identity.Release{Name: s.Record.Name, Namespace: s.Record.Namespace, Recorded: true}
+	for _, obj := range s.Record.Objects {
+		name := types.NamespacedName{Namespace: cmp.Or(obj.Namespace, r.Namespace), Name: obj.Name}
+		switch {
+		case isScaleSet(obj):
+			r.Sets = append(r.Sets, name)
+		case obj.Kind == "Deployment":
+			r.Deployments = append(r.Deployments, name)
 		}
 	}
+	return r
+}
+
+// hook is what the hook was rendered for.
+func (o Options) hook() identity.Hook {
+	return identity.Hook{ControllerNamespaces: o.ControllerNamespaces, WatchNamespaces: o.WatchNamespaces}
+}
+
+// scaleSets are those of the release, whether they still exist (by what Helm has
+// recorded) or objects of them say so, and those named in the options.
+func scaleSets(s *Survey, o Options) []identity.Set {
 	of := uninstalled(s, o)
+	var claimed []identity.Set
+	existing := map[identity.Set]identity.Name{}
 	for _, obj := range slices.Concat(s.Custom, s.Protected) {
-		if of.Name != "" && obj.Release == of && obj.ScaleSet.Name != "" {
-			names = append(names, obj.ScaleSet.Name)
+		if obj.Resource.Resource == arc.AutoscalingRunnerSets {
+			existing[obj.ScaleSet] = obj.Release
+		}
+		if obj.ScaleSet.Name != "" && of.Installed(obj.Release) {
+			claimed = append(claimed, obj.ScaleSet)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return of.ScaleSets(o.Sets, claimed, existing)
 }
 
-// ours reports whether a controller is the one being uninstalled.
-func (p *planner) ours(c ARC) bool {
-	switch {
-	case p.s.Record != nil:
-		return c.Release == p.release
-	case p.o.ReleaseNamespace != "":
-		// No record (Argo CD, helm template): a controller in the same namespace
-		// is the one this hook was rendered for, unless it watches another one.
-		return c.Namespace == p.o.ReleaseNamespace &&
-			(c.Watches == "" || p.o.WatchNamespace == "" || c.Watches == p.o.WatchNamespace)
+// claims are what a controller says of itself, and what is known of it.
+func (p *planner) claims(c ARC) identity.Controller {
+	return identity.Controller{
+		NamespacedName: types.NamespacedName{Namespace: c.Namespace, Name: c.Name},
+		Release:        c.Release, Watches: c.Watches, Leaving: p.leaving(c),
 	}
-	return false
 }
+
+// ours reports whether a controller is the release's.
+func (p *planner) ours(c ARC) bool { return p.release.Owns(p.claims(c), p.o.hook()) }
 
 // leaving reports whether a controller is on its way out: it neither finishes
 // anything nor has a claim on anything.
@@ -287,9 +299,7 @@ func (p *planner) leaving(c ARC) bool {
 
 // inRelease reports whether Helm installed the object with the release that is
 // being uninstalled.
-func (p *planner) inRelease(o *Object) bool {
-	return p.release.Name != "" && o.Release == p.release
-}
+func (p *planner) inRelease(o *Object) bool { return p.release.Installed(o.Release) }
 
 // unreachable says why an object is none of this uninstall's business; "" means
 // that it is.
@@ -297,7 +307,7 @@ func (p *planner) unreachable(o *Object) string {
 	// A listener, and what it owns, is beside its controller.
 	ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
 	if p.o.Scope == ScaleSet {
-		if ns == p.o.ReleaseNamespace && (p.sets[o.ScaleSet.Name] || p.inRelease(o)) {
+		if p.sets[o.ScaleSet] || p.inRelease(o) {
 			return ""
 		}
 		return "not a scale set of this release"
@@ -312,12 +322,12 @@ func (p *planner) unreachable(o *Object) string {
 		return fmt.Sprintf("the CRD %s was installed again", gvr)
 	}
 	for _, c := range p.others {
-		if c.Watches == "" || c.Watches == ns {
+		if p.claims(c).Sees(ns) {
 			return fmt.Sprintf("watched by the controller %s/%s", c.Namespace, c.Name)
 		}
 	}
-	if w := p.o.WatchNamespace; w != "" && w != ns {
-		return fmt.Sprintf("outside namespace %s, the only one this controller watches", w)
+	if watched := p.o.WatchNamespaces; len(watched) > 0 && !slices.Contains(watched, ns) {
+		return fmt.Sprintf("outside the namespaces which this release's controllers watch: %s", strings.Join(watched, ", "))
 	}
 	return ""
 }
@@ -331,7 +341,7 @@ func (p *planner) reachable(objects []*Object) []*Object {
 func (p *planner) helped(o *Object) bool {
 	namespace := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
 	return slices.ContainsFunc(p.s.Controllers, func(c ARC) bool {
-		if c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || c.Watches != "" && c.Watches != namespace {
+		if c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || !p.claims(c).Sees(namespace) {
 			return false
 		}
 		return !p.o.ofController() || p.ours(c)
@@ -353,8 +363,13 @@ func (p *planner) helpless(o *Object) string {
 }
 
 func (p *planner) refuse() {
-	if p.o.RequireUninstalling {
+	switch {
+	case p.o.RequireUninstalling:
 		p.refuseWithoutProof()
+	case p.o.Job != "":
+		p.refuseWithoutArgoCD()
+	case p.o.Release != "":
+		p.noteRelease()
 	}
 	for _, u := range p.s.Unknown {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
@@ -372,6 +387,8 @@ func (p *planner) refuse() {
 	if p.o.Scope == Namespace {
 		p.refuseLiveNamespace()
 	}
+	p.refuseOutOfReach()
+	p.refuseUnbuildable()
 	if !p.o.ofController() || p.o.ScaleSets == DeleteScaleSets {
 		return
 	}
@@ -402,29 +419,151 @@ func (p *planner) refuseWithoutProof() {
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
 			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", none),
-			Do:      []string{"this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"},
+			Do:      p.elsewhere(),
 		})
 	case r != nil && r.Status != release.Uninstalling:
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
 			Message: fmt.Sprintf("release %s in namespace %s is %s, not %s: nobody is uninstalling it", r.Name, r.Namespace, r.Status, release.Uninstalling),
-			Do:      []string{fmt.Sprintf("helm uninstall %s --namespace %s", r.Name, r.Namespace)},
+			Do:      []string{shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace)},
 		})
 	}
 }
+
+// refuseWithoutArgoCD is for a hook that need not find a record: Argo CD keeps none.
+// Any other tool that makes an ordinary Job of the hook runs it at the installation.
+func (p *planner) refuseWithoutArgoCD() {
+	uninstalling := p.s.Record != nil && p.s.Record.Status == release.Uninstalling
+	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
+		return
+	}
+	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
+		Do:      []string{"where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`"},
+	})
+}
+
+// noteRelease says what Helm's record says of a release that was named by hand, where
+// that is not what it says during an uninstall.
+func (p *planner) noteRelease() {
+	of := fmt.Sprintf("release %s in namespace %s", p.o.Release, p.o.ReleaseNamespace)
+	switch r := p.s.Record; {
+	case r == nil && p.s.ProofErr != nil:
+		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
+	case r != nil && r.Status != release.Uninstalling:
+		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: nobody is uninstalling it", of, r.Status))
+	}
+}
+
+// elsewhere says where the proof may be, from what the controllers beside the hook
+// say of themselves. It is advice; nothing is taken from there.
+func (p *planner) elsewhere() []string {
+	var do []string
+	for _, c := range p.s.Controllers {
+		if !slices.Contains(p.o.hook().Controllers(p.release), c.Namespace) {
+			continue
+		}
+		if c.Flux != "" && c.Flux != cmp.Or(p.o.StorageNamespace, p.o.ReleaseNamespace) {
+			do = append(do, fmt.Sprintf("Flux manages the controller %s/%s, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to %s", c.Namespace, c.Name, shell.Quote(c.Flux)))
+		}
+		if c.Release.Name != "" && c.Release.Namespace != p.o.ReleaseNamespace {
+			do = append(do,
+				fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)),
+				"to uninstall it now: "+shell.Command("arc-hookjob", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
+					" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
+		}
+	}
+	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`")
+}
+
+// refuseOutOfReach names what is this uninstall's and not within the namespaces for
+// which its hook was rendered: to call that done would be a lie.
+func (p *planner) refuseOutOfReach() {
+	if watched := p.o.WatchNamespaces; p.o.Scope == Controller && len(watched) > 0 {
+		for _, c := range p.s.Controllers {
+			unwatched := slices.DeleteFunc(slices.Clone(c.Watches), func(ns string) bool { return slices.Contains(watched, ns) })
+			if p.ours(c) && (len(c.Watches) == 0 || len(unwatched) > 0) {
+				p.plan.Refusals = append(p.plan.Refusals, Refusal{
+					Verdict: Refused,
+					Message: fmt.Sprintf("the controller %s/%s of this release watches %s, and the hook was rendered for %s", c.Namespace, c.Name, cmp.Or(strings.Join(c.Watches, ", "), "all namespaces"), strings.Join(watched, ", ")),
+					Do:      []string{"set watchNamespaces to all that the controllers of the release watch, none if one of them watches all"},
+				})
+			}
+		}
+	}
+	if p.o.Scope != Controller || len(p.o.RunnerNamespaces) == 0 {
+		return
+	}
+	outside := map[string]int{}
+	for _, o := range p.reachable(p.s.Custom) {
+		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !p.o.readsCore(ns) {
+			outside[ns]++
+		}
+	}
+	for _, ns := range slices.Sorted(maps.Keys(outside)) {
+		p.plan.Refusals = append(p.plan.Refusals, Refusal{
+			Verdict: Refused,
+			Message: fmt.Sprintf("%d custom resources of ARC in namespace %s are outside the hook's runner namespaces: %s", outside[ns], ns, strings.Join(p.o.RunnerNamespaces, ", ")),
+			Do:      []string{"add the namespace to runnerNamespaces"},
+		})
+	}
+}
+
+// lastCRD is the one that Helm needs to uninstall a release which holds scale sets
+// beside the controller: without it Helm cannot build the objects that it deletes
+// (helm.sh/helm pkg/action/uninstall.go, deleteRelease).
+const lastCRD = arc.AutoscalingRunnerSets + "." + arc.Group
+
+// mixed reports whether the release that takes the CRDs along holds scale sets.
+func (p *planner) mixed() bool { return p.o.Scope == Controller && len(p.release.Sets) > 0 }
+
+// refuseUnbuildable is for a release that holds scale sets whose CRD is gone: to call
+// that done would send Helm into an error from which no second uninstall leads out.
+// A run that has deleted the CRD itself goes on: within one uninstall Helm remembers.
+func (p *planner) refuseUnbuildable() {
+	if !p.mixed() || p.s.Record == nil || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
+		return
+	}
+	if slices.ContainsFunc(p.s.CRDs, func(o *Object) bool { return o.Name == lastCRD }) {
+		return
+	}
+	r := p.s.Record
+	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
+		Do: []string{
+			"a stand-in for the CRD lets Helm finish:",
+			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
+			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
+			shell.Command("kubectl", "delete", "crd", lastCRD),
+		},
+	})
+}
+
+// standIn is the least that serves as the CRD of AutoscalingRunnerSets.
+const standIn = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"autoscalingrunnersets.actions.github.com"},` +
+	`"spec":{"group":"actions.github.com","scope":"Namespaced","names":{"plural":"autoscalingrunnersets","singular":"autoscalingrunnerset","kind":"AutoscalingRunnerSet","listKind":"AutoscalingRunnerSetList"},` +
+	`"versions":[{"name":"v1alpha1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]}}`
 
 func (p *planner) liveScaleSet(o *Object) Refusal {
 	runners := p.s.Sets[o.UID]
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("scale set %s in namespace %s is still installed (runners: %d, busy: %d)", o.Name, o.Namespace, runners.Current, runners.Running),
-		Do:      []string{fmt.Sprintf("kubectl delete autoscalingrunnerset %s --namespace %s", o.Name, o.Namespace)},
+		Do:      []string{shell.Command("kubectl", "delete", "autoscalingrunnerset", o.Name, "--namespace", o.Namespace)},
 	}
-	if o.Release.Name != "" {
-		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
-		r.Do = []string{fmt.Sprintf("helm uninstall %s --namespace %s", o.Release.Name, o.Release.Namespace)}
-	}
+	p.byRelease(o, &r)
 	return r
+}
+
+// byRelease has a refusal name the Helm release of an object that is still installed,
+// where that release's record proves it: the object's annotations may name any.
+func (p *planner) byRelease(o *Object, r *Refusal) {
+	if p.s.Proven[o.UID] {
+		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
+		r.Do = []string{shell.Command("helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace)}
+	}
 }
 
 // busy returns the reachable runners that have a job.
@@ -435,13 +574,17 @@ func (p *planner) busy() []*Object {
 	})
 }
 
+// leaves reports whether a busy runner's scale set is left to a controller: only to
+// one that is there to finish it.
+func (p *planner) leaves(o *Object) bool { return p.o.busyRunners() == LeaveBusy && p.helped(o) }
+
 // leaveBusy marks the scale sets with busy runners as left alone: what the
 // controller needs to finish them (their finalizers, its own rights) stays.
 func (p *planner) leaveBusy() {
-	if p.o.busyRunners() != LeaveBusy {
-		return
-	}
 	for _, o := range p.busy() {
+		if !p.leaves(o) {
+			continue
+		}
 		set := o.ScaleSet
 		if set.Name == "" {
 			set.Namespace = o.Namespace // as of legacy runners
@@ -465,12 +608,17 @@ func (p *planner) isLeft(o *Object) bool {
 	return false
 }
 
+// waitForBusy waits for the jobs which no controller will see to their end.
 func (p *planner) waitForBusy() {
-	if p.o.busyRunners() != WaitForBusy {
+	policy := p.o.busyRunners()
+	if policy != WaitForBusy && policy != LeaveBusy {
 		return
 	}
 	var steps []Step
 	for _, o := range p.busy() {
+		if p.leaves(o) {
+			continue
+		}
 		j := p.s.Busy[o.UID]
 		steps = append(steps, Step{Await, j.Pod, "busy with " + j.String()})
 		p.plan.jobs = append(p.plan.jobs, busyRefusal(j))
@@ -552,7 +700,8 @@ func (p *planner) free(custom, protected []*Object) {
 	ranks := make([][]Step, 2*len(kinds)+2)
 	// Deleted with its CRD, an object needs no request of its own, unless a
 	// controller is there that would not let go of it until then.
-	each := !p.o.ofController() || p.crdsKept() != ""
+	each := !p.o.ofController() || p.mixed() || p.crdsKept() != "" ||
+		slices.ContainsFunc(p.s.CRDs, func(o *Object) bool { return p.crdKept(o) != "" })
 	for _, o := range custom {
 		if p.isLeft(o) {
 			continue
@@ -611,24 +760,55 @@ func (p *planner) collect() {
 		mine[o.UID] = p.unreachable(o) == "" && !p.isLeft(o)
 	}
 	var steps []Step
+	for _, o := range slices.Concat(p.s.Held, p.s.ListenerRBAC) {
+		switch {
+		case !o.Deleting || p.unreachable(o) != "" || p.isLeft(o):
+		case p.known(o):
+			steps = append(steps, Step{Await, o, "already being deleted"})
+		case o.ScaleSet.Name != "":
+			// Whoever may write there can have put the label on it: that alone is no reason
+			// for the uninstall to fail.
+			p.plan.Kept = append(p.plan.Kept, Kept{o, "it is being deleted, and " + held(o)})
+		}
+	}
 	for _, o := range p.s.Dependents {
 		reachable, present := mine[o.Owner]
 		// A listener's Secret with its configuration has no labels. It is beside its
 		// controller, where nobody else is.
-		lost := p.o.listenersApart() && o.Namespace == p.o.ReleaseNamespace && o.ScaleSet.Name == "" && len(p.others) == 0
+		lost := slices.Contains(p.o.listenersApart(), o.Namespace) && o.ScaleSet.Name == ""
 		ours := p.history.Ours[o.UID] || p.unreachable(o) == "" || lost
+		// Where another controller lives, what does not say whose it is may be its.
+		anybodys := o.ScaleSet.Name == "" && len(p.others) > 0 && !p.history.Ours[o.UID]
 		switch {
 		case present && reachable:
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
-		case present, !ours:
+		case present, !ours, anybodys, p.isLeft(o):
 		case !o.Deleting:
-			steps = append(steps, Step{Delete, o, "its owner is gone"})
+			steps = append(steps, Step{Delete, o, ownerGone})
 		default:
 			steps = append(steps, Step{Await, o, "already being deleted"})
 		}
 	}
 	p.phase(Collect, steps)
 }
+
+// known reports whether an object is of a scale set that was seen, by its label or by
+// its release: a set is made by whoever may make one, the rest by any tenant.
+func (p *planner) known(o *Object) bool {
+	if o.ScaleSet.Name != "" {
+		_, seen := p.history.Sets[o.ScaleSet]
+		return seen || p.existing[o.ScaleSet] || p.sets[o.ScaleSet]
+	}
+	for set, of := range p.history.Sets {
+		if set.Namespace == o.Namespace && of.Name != "" && of == o.Release {
+			return true
+		}
+	}
+	return false
+}
+
+// ownerGone is why an orphan is deleted. Its owner is looked for once more before.
+const ownerGone = "its owner is gone"
 
 // belongings waits for the listeners that are kept until what they own is gone.
 func (p *planner) belongings(custom []*Object) {
@@ -674,18 +854,45 @@ func (p *planner) crdsKept() string {
 
 func (p *planner) crds() {
 	why := p.crdsKept()
-	var steps []Step
+	var steps, last []Step
 	for _, o := range p.s.CRDs {
+		kept := cmp.Or(why, p.crdKept(o))
+		step := Step{Delete, o, "Helm never deletes it"}
+		if o.Deleting {
+			step = Step{Await, o, "already being deleted"}
+		}
 		switch {
-		case why != "":
-			p.plan.Kept = append(p.plan.Kept, Kept{o, why})
-		case o.Deleting:
-			steps = append(steps, Step{Await, o, "already being deleted"})
+		case kept != "":
+			p.plan.Kept = append(p.plan.Kept, Kept{o, kept})
+		case !p.mixed():
+			steps = append(steps, step)
+		case len(p.plan.Phases) > 0:
+			// Helm needs them for its own part, and a hook that fails after they are gone
+			// leaves a release which it cannot uninstall: they go when nothing else is left.
+		case o.Name == lastCRD:
+			last = append(last, step)
 		default:
-			steps = append(steps, Step{Delete, o, "Helm never deletes it"})
+			steps = append(steps, step)
 		}
 	}
+	if len(steps) == 0 {
+		steps, last = last, nil
+	}
 	p.phase(CRDs, steps)
+}
+
+// crdKept says why this CRD is kept; "" means that it can go. What Helm or somebody
+// else was told to keep is theirs.
+func (p *planner) crdKept(o *Object) string {
+	switch {
+	case p.o.CRDs == KeepCRDs:
+		return "crds=keep"
+	case o.Keep:
+		return "its annotation helm.sh/resource-policy says keep"
+	case o.Release.Name != "" && o.Release != p.release.Key():
+		return fmt.Sprintf("it is of the Helm release %s in namespace %s", o.Release.Name, o.Release.Namespace)
+	}
+	return ""
 }
 
 // phase adds a phase unless it is empty.
@@ -727,7 +934,7 @@ func busyRefusal(j Job) Refusal {
 		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
 	}
 	if j.Alone {
-		r.Do = append(r.Do, fmt.Sprintf("it does not end with its job; once it has none: kubectl delete runner.%s %s --namespace %s", arc.LegacyGroup, j.Pod.Name, j.Pod.Namespace))
+		r.Do = append(r.Do, "it does not end with its job; once it has none: "+shell.Command("kubectl", "delete", "runner."+arc.LegacyGroup, j.Pod.Name, "--namespace", j.Pod.Namespace))
 	}
 	return r
 }

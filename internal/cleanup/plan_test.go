@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -18,8 +19,8 @@ var (
 	byHand   = Options{Scope: Controller}
 	asHook   = Options{Scope: Controller, RequireUninstalling: true, Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
 	inArgo   = Options{Scope: Controller, Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
-	onlyRuns = Options{Scope: Controller, RequireUninstalling: true, Job: "arc-arc-cleanup", ReleaseNamespace: "systems", WatchNamespace: "runners"}
-	ofSet    = Options{Scope: ScaleSet, RequireUninstalling: true, Job: "set-arc-cleanup", ReleaseNamespace: "runners", ControllerNamespace: "systems"}
+	onlyRuns = Options{Scope: Controller, RequireUninstalling: true, Job: "arc-arc-cleanup", ReleaseNamespace: "systems", WatchNamespaces: []string{"runners"}}
+	ofSet    = Options{Scope: ScaleSet, RequireUninstalling: true, Job: "set-arc-cleanup", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}
 )
 
 type planTest struct {
@@ -45,6 +46,7 @@ func TestPlanRefuses(t *testing.T) {
 	deployed.Status = "deployed"
 	set := func(mods ...with) []*Object { return []*Object{obj("ars runners/set", mods...)} }
 	helmed := set(by("runners/gpu"))
+	proven := map[types.UID]bool{helmed[0].UID: true}
 	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
 	no := apierrors.NewForbidden(secretResource.GroupResource(), "", errors.New("User cannot list"))
 
@@ -63,7 +65,7 @@ func TestPlanRefuses(t *testing.T) {
 			},
 		},
 		"a live set of a Helm release": {
-			Survey{Record: uninstalling(), Custom: helmed, Sets: map[types.UID]ScaleSetInfo{helmed[0].UID: {Current: 3, Running: 2}}},
+			Survey{Record: uninstalling(), Custom: helmed, Proven: proven, Sets: map[types.UID]ScaleSetInfo{helmed[0].UID: {Current: 3, Running: 2}}},
 			asHook, Over,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 3, busy: 2), by Helm release gpu",
@@ -80,8 +82,17 @@ func TestPlanRefuses(t *testing.T) {
 				"release: release ars runners/set",
 			},
 		},
+		"a live set whose release's record says nothing of it": {
+			Survey{Record: uninstalling(), Custom: helmed},
+			asHook, Over,
+			[]string{
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0)",
+				"  kubectl delete autoscalingrunnerset set --namespace runners",
+				"release: release ars runners/set",
+			},
+		},
 		"a live set also by hand": {
-			Survey{Custom: helmed},
+			Survey{Custom: helmed, Proven: proven},
 			byHand, Over,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu",
@@ -115,18 +126,36 @@ func TestPlanRefuses(t *testing.T) {
 				"  grant the right named above; nothing is taken for absent that could not be read",
 				"refused: scale set one in namespace runners is still installed (runners: 0, busy: 0)",
 				"  kubectl delete autoscalingrunnerset one --namespace runners",
-				"refused: scale set two in namespace runners is still installed (runners: 0, busy: 0), by Helm release two",
-				"  helm uninstall two --namespace runners",
+				"refused: scale set two in namespace runners is still installed (runners: 0, busy: 0)",
+				"  kubectl delete autoscalingrunnerset two --namespace runners",
 				"release: release ars runners/one, release ars runners/two",
 			},
 		},
 
-		"nothing when a set is on its way out":         {Survey{Record: uninstalling(), Custom: set(deleting)}, asHook, Over, []string{"release: release ars runners/set"}},
-		"nothing when a set is of the release":         {Survey{Record: uninstalling(), Custom: set(by("systems/arc"))}, asHook, Over, []string{"release: release ars runners/set"}},
-		"nothing for want of proof when none is asked": {Survey{ProofErr: errors.New("none")}, inArgo, Fresh, nil},
-		"nothing when the status is not asked":         {Survey{Record: deployed}, inArgo, Fresh, nil},
+		"nothing when a set is on its way out": {Survey{Record: uninstalling(), Custom: set(deleting)}, asHook, Over, []string{"release: release ars runners/set"}},
+		"nothing when a set is of the release": {Survey{Record: uninstalling(), Custom: set(by("systems/arc"))}, asHook, Over, []string{"release: release ars runners/set"}},
+		"nobody's Job": {
+			Survey{ProofErr: errors.New("none"), CRDs: crdObjects()},
+			inArgo, Fresh,
+			[]string{
+				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
+				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
+				"crds: " + allCRDs,
+			},
+		},
+		"the Job of a release that is deployed": {
+			Survey{Record: deployed},
+			inArgo, Fresh,
+			[]string{
+				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
+				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
+			},
+		},
+		"nothing when Helm says it itself":             {Survey{Record: uninstalling()}, inArgo, Fresh, nil},
+		"nothing for want of proof when none is asked": {Survey{ProofErr: errors.New("none"), ByArgoCD: true}, inArgo, Fresh, nil},
+		"nothing when the status is not asked":         {Survey{Record: deployed, ByArgoCD: true}, inArgo, Fresh, nil},
 		// A release of that name elsewhere is another release.
-		"a live set of a namesake": {Survey{Record: uninstalling(), Custom: set(by("runners/arc"))}, asHook, Over, []string{
+		"a live set of a namesake": {Survey{Record: uninstalling(), Custom: set(by("runners/arc")), Proven: proven}, asHook, Over, []string{
 			"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release arc",
 			"  helm uninstall arc --namespace runners", "release: release ars runners/set",
 		}},
@@ -226,14 +255,14 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 		},
 
 		"without a record, the controller beside the hook is ours": {
-			Survey{Controllers: []ARC{ctrl("systems/arc", "")}, CRDs: crdObjects()}, inArgo, Fresh, []string{"crds: " + allCRDs},
+			Survey{ByArgoCD: true, Controllers: []ARC{ctrl("systems/arc", "")}, CRDs: crdObjects()}, inArgo, Fresh, []string{"crds: " + allCRDs},
 		},
 		"and one elsewhere is not": {
-			Survey{Controllers: other(""), CRDs: crdObjects()}, inArgo, Fresh, []string{"keep: the controller team/other uses them"},
+			Survey{ByArgoCD: true, Controllers: other(""), CRDs: crdObjects()}, inArgo, Fresh, []string{"keep: the controller team/other uses them"},
 		},
 		"nor one beside it which watches another namespace": {
 			Survey{Controllers: []ARC{ctrl("systems/arc", "runners"), ctrl("systems/b", "theirs")}, CRDs: crdObjects()},
-			Options{Scope: Controller, ReleaseNamespace: "systems", WatchNamespace: "runners"},
+			Options{Scope: Controller, ReleaseNamespace: "systems", WatchNamespaces: []string{"runners"}},
 			Fresh,
 			[]string{"keep: the controller systems/b uses them"},
 		},
@@ -315,7 +344,7 @@ func TestPlanDrains(t *testing.T) {
 
 // named1 is the scope of scale sets of these names in namespace runners.
 func named1(names ...string) Options {
-	return Options{Scope: ScaleSet, ReleaseNamespace: "runners", ControllerNamespace: "systems", ScaleSetNames: names}
+	return withNames(Options{Scope: ScaleSet, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}, names...)
 }
 
 func TestPlanOrdersTheRelease(t *testing.T) {
@@ -462,6 +491,8 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	recorded.Record = &known
 	replaced := Survey{Record: &known, Custom: append(slices.Clone(left.Custom), obj("ars runners/set", by("runners/theirs")))}
 
+	argo := noRecord
+	argo.ByArgoCD = true
 	tests := map[string]planTest{
 		"only what the release installed": {all, ofSet, Over, ofMine},
 		"or what is named": {noRecord, named1("set"), Over, []string{
@@ -471,10 +502,10 @@ func TestPlanOfAScaleSet(t *testing.T) {
 			"belongings: await al systems/mine",
 		}},
 		"the release named by hand, when its record is gone": {
-			noRecord, Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespace: "systems"}, Over, ofMine,
+			noRecord, Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}, Over, ofMine,
 		},
 		"nothing of a release that is not known": {
-			noRecord, Options{Scope: ScaleSet, Job: "hook", ReleaseNamespace: "runners"}, Over, nil,
+			argo, Options{Scope: ScaleSet, Job: "hook", ReleaseNamespace: "runners"}, Over, nil,
 		},
 		"proof is asked for": {noRecord, ofSet, Over, []string{
 			"refused: no proof that anything is being uninstalled: no Helm release found",
@@ -504,7 +535,9 @@ func TestPlanOfAScaleSet(t *testing.T) {
 }
 
 func withNames(o Options, names ...string) Options {
-	o.ScaleSetNames = names
+	for _, name := range names {
+		o.Sets = append(o.Sets, identity.Set{Namespace: "runners", Name: name})
+	}
 	return o
 }
 
@@ -529,7 +562,7 @@ func TestScaleSetsAreRememberedByName(t *testing.T) {
 		Custom:    []*Object{obj("ars runners/b", by("runners/gpu")), obj("ars runners/other", by("runners/other"))},
 		Protected: []*Object{protected("secret runners/s", of("runners/a"), by("runners/gpu")), protected("secret runners/t", by("runners/gpu"))},
 	}
-	if diff := cmp.Diff([]string{"a", "b", "z"}, scaleSets(s, withNames(ofSet, "z", "a"))); diff != "" {
+	if diff := cmp.Diff(named1("a", "b", "z").Sets, scaleSets(s, withNames(ofSet, "z", "a"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -539,6 +572,7 @@ func TestDocumentOfAPlan(t *testing.T) {
 		Refusals: []Refusal{{Refused, "no", []string{"do"}}},
 		Phases:   []Phase{{Free, [][]Step{{{Delete, obj("er runners/a"), "x"}}, {{Release, obj("er runners/a"), "y"}}}}},
 		Kept:     []Kept{{obj("crd c"), "used"}},
+		Notes:    []string{"beware"},
 
 		Obstacles: []Obstacle{{obj("apiservice v1.metrics"), "gone"}},
 	}
@@ -550,13 +584,14 @@ func TestDocumentOfAPlan(t *testing.T) {
 			{Release, "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "y"},
 		}}},
 		Kept:      []StepDocument{{"", "apiextensions.k8s.io", "customresourcedefinitions", "", "c", "crd c", "used"}},
+		Notes:     []string{"beware"},
 		Obstacles: []StepDocument{{"", "apiregistration.k8s.io", "apiservices", "", "v1.metrics", "apiservice v1.metrics", "gone"}},
 	}
 	if diff := cmp.Diff(want, p.Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// Lists are never null, so that a reader may go through them.
-	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Obstacles: []StepDocument{}}
+	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: []string{}, Obstacles: []StepDocument{}}
 	if diff := cmp.Diff(empty, (&Plan{}).Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -582,7 +617,7 @@ func TestWhoseControllerItIs(t *testing.T) {
 		"no record, of one, and the hook of all":     {false, ctrl("systems/arc", "other"), "", true},
 	}
 	for name, test := range tests {
-		s, o := &Survey{}, Options{Scope: Controller, ReleaseNamespace: "systems", WatchNamespace: test.watch}
+		s, o := &Survey{}, Options{Scope: Controller, ReleaseNamespace: "systems", WatchNamespaces: list1(test.watch)}
 		if test.record {
 			s.Record = uninstalling()
 		}
@@ -611,13 +646,13 @@ func TestWhoseScaleSetItIs(t *testing.T) {
 		"of any, where no release is known": {obj("ars runners/set", by("runners/other")), "", ours},
 	}
 	for name, test := range tests {
-		o := Options{Scope: ScaleSet, Release: test.name, ReleaseNamespace: "runners", ControllerNamespace: "systems", ScaleSetNames: []string{"set"}}
+		o := Options{Scope: ScaleSet, Release: test.name, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: named1("set").Sets}
 		if diff := cmp.Diff(test.want, lines(NewPlan(&Survey{Custom: []*Object{test.set}}, o, History{}))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 	// A namesake in another namespace takes nothing away.
-	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespace: "systems", ScaleSetNames: []string{"set"}}
+	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: named1("set").Sets}
 	s := &Survey{Custom: []*Object{obj("er runners/r", of("runners/set")), obj("ars other/set", by("other/gpu"))}}
 	if diff := cmp.Diff([]string{"release: delete er runners/r", "release: release er runners/r"}, lines(NewPlan(s, o, History{}))); diff != "" {
 		t.Errorf("a namesake elsewhere (-want +got):\n%s", diff)

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Verdict is how a run ended.
@@ -178,7 +179,7 @@ func (r *Report) Text(maxLines int) string {
 	}
 	for _, o := range r.Done {
 		if o.Action == Create {
-			fmt.Fprintf(&b, "backed up in %s: arc-hookjob restore --from %s --namespace %s\n", o.Object, o.Object.Name, o.Object.Namespace)
+			fmt.Fprintf(&b, "backed up in %s: %s\n", o.Object, shell.Command("arc-hookjob", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces"))
 		}
 	}
 	for _, err := range clip(r.Errs, maxLines) {

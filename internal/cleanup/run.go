@@ -18,7 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 const (
@@ -27,8 +29,9 @@ const (
 	workers = 64
 	// rounds is how often survey, plan and execution are repeated while there is
 	// still something to do: the drain, the nudge, the jobs, both again, the work
-	// itself, and what a controller or a garbage collector brought up meanwhile.
-	rounds = 8
+	// itself, and what a controller or a garbage collector brought up meanwhile; of a
+	// release that holds scale sets, the CRDs twice.
+	rounds = 10
 	// collectPatience is how long the garbage collector may show no progress
 	// before its work is done for it.
 	collectPatience = 10 * time.Second
@@ -80,7 +83,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
@@ -137,13 +140,18 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
-		r.options.ScaleSetNames = scaleSets(s, r.options)
+		r.options.Sets = scaleSets(s, r.options)
 		p := NewPlan(s, r.options, r.history)
 		if p.Off {
 			return Off
 		}
 		if round == 0 {
 			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
+		}
+		for _, o := range s.Custom {
+			if o.Resource.Resource == arc.AutoscalingRunnerSets {
+				r.history.Sets[o.ScaleSet] = o.Release
+			}
 		}
 		r.report.Kept, r.report.Obstacles = p.Kept, p.Obstacles
 		if len(p.Refusals) > 0 {
@@ -273,7 +281,11 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
 	r.history.Stage = Over
-	p := NewPlan(survey(look, r.client, r.options), r.options, r.history)
+	s := survey(look, r.client, r.options)
+	for _, u := range s.Unknown {
+		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
+	}
+	p := NewPlan(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
 			return Done
@@ -284,10 +296,14 @@ func (r *run) stopped(ctx context.Context) Verdict {
 		}
 		r.report.Left = leftovers(p)
 	}
-	if errors.Is(context.Cause(ctx), ErrBudget) {
-		return OutOfTime
+	switch {
+	case !errors.Is(context.Cause(ctx), ErrBudget):
+		return Interrupted
+	case len(s.Unknown) > 0 && len(r.report.Done) == 0:
+		// It is not the time that was missing.
+		return Failed
 	}
-	return Interrupted
+	return OutOfTime
 }
 
 func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
@@ -300,10 +316,15 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 		r.report.Phases = append(r.report.Phases, Took{phase.Name, took})
 	}()
 
-	if phase.Name == CRDs {
-		if err := r.unchanged(ctx, s); err != nil {
-			return err
-		}
+	var err error
+	switch phase.Name {
+	case CRDs:
+		err = r.unchanged(ctx, s)
+	case Collect:
+		err = r.ownersGone(ctx, steps)
+	}
+	if err != nil {
+		return err
 	}
 	r.now, r.since, r.said = Progress{phase.Name, 0, len(steps)}, start, start
 	for _, rank := range phase.Ranks {
@@ -381,16 +402,19 @@ var begin = map[PhaseName]string{
 	Collect:      "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
-// unchanged makes sure, right before the CRDs go, that no scale set came up
-// since the survey.
+// unchanged makes sure, right before the CRDs go, of what the plan stands on: that no
+// scale set came up since the survey, nor another controller, and that the release is
+// still being uninstalled. Half a minute may have passed, or the budget.
 func (r *run) unchanged(ctx context.Context, s *Survey) error {
 	known := map[types.UID]bool{}
 	for _, o := range s.Custom {
 		known[o.UID] = true
 	}
 	made := []schema.GroupVersionResource{arc.Resource(arc.AutoscalingRunnerSets)}
+	find := func() ([]ARC, error) { return controllers(ctx, r.client, everywhere) }
 	if r.options.Scope == Legacy {
 		made = arc.LegacyResources()
+		find = func() ([]ARC, error) { return legacyControllers(ctx, r.client) }
 	}
 	for _, gvr := range made {
 		err := r.client.Each(ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
@@ -401,6 +425,60 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 		})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
+		}
+	}
+	for _, c := range s.Controllers {
+		known[c.UID] = true
+	}
+	found, err := find()
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		if !known[c.UID] && !c.Deleting {
+			return fmt.Errorf("%w: the controller %s is new", errChanged, c)
+		}
+	}
+	if !r.options.RequireUninstalling {
+		return nil
+	}
+	record, err := findRecord(ctx, r.client, r.options)
+	switch {
+	case err != nil:
+		return err
+	case record.Status != release.Uninstalling:
+		return fmt.Errorf("%w: release %s in namespace %s is %s", errChanged, record.Name, record.Namespace, record.Status)
+	}
+	return nil
+}
+
+// ownersGone looks once more, by their UIDs, for the owners of what is to be deleted
+// because they are gone.
+func (r *run) ownersGone(ctx context.Context, steps []Step) error {
+	orphans := map[types.UID]*Object{}
+	for _, s := range steps {
+		if s.Action == Delete {
+			orphans[s.Object.Owner] = s.Object
+		}
+	}
+	if len(orphans) == 0 {
+		return nil
+	}
+	kinds, namespaces := arc.Resources(), r.options.customNamespaces
+	if r.options.Scope == Legacy {
+		kinds, namespaces = append(arc.LegacyResources(), statefulSetResource), func(string) []string { return r.options.coreNamespaces() }
+	}
+	for _, gvr := range kinds {
+		for _, namespace := range namespaces(gvr.Resource) {
+			err := r.client.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				if o := orphans[m.UID]; o != nil {
+					return fmt.Errorf("%w: the owner of %s is there", errChanged, o)
+				}
+				return nil
+			})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return err
+			}
 		}
 	}
 	return nil

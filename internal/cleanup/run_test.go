@@ -187,7 +187,7 @@ func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 	items = append(items, whole(obj("ars runners/set", by("runners/gpu")), obj("ars runners/other", by("runners/other")))...)
 	a, c := newAPI(t, items...)
 	a.react = controllerOf("runners/set")
-	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespace: "systems", Grace: ample}
+	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
 	expect(t, Run(t.Context(), c, o, quiet), outcome{Verdict: Done})
 	expectStrings(t, "writes", a.written(), "DELETE ars runners/set", "DELETE role runners/l")
 }
@@ -198,7 +198,7 @@ func TestAListenersBelongings(t *testing.T) {
 	t.Parallel()
 	items := append(whole(crdObjects()...), whole(obj("al systems/l", of("runners/set"), deleting), obj("ars runners/set", by("runners/gpu")))...)
 	a, c := newAPI(t, items...)
-	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespace: "systems", Grace: ample}
+	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
 	defer cancel()
 	expect(t, Run(ctx, c, o, quiet), outcome{Verdict: OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})

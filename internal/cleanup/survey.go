@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unique"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -27,6 +30,7 @@ var (
 	namespaceResource  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
+	jobResource            = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	roleResource           = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
 	roleBindingResource    = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
 	serviceAccountResource = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
@@ -46,6 +50,8 @@ type Object struct {
 	Release types.NamespacedName
 	// Owner is the UID of its owner, where all of its owners are of ARC's group.
 	Owner types.UID
+	// Keep says that Helm was told to keep it.
+	Keep bool
 }
 
 // ScaleSetInfo is what only an AutoscalingRunnerSet itself knows.
@@ -72,11 +78,14 @@ type Survey struct {
 	Record *release.Record
 	// ProofErr says why Record is missing though it was asked for.
 	ProofErr error
+	// ByArgoCD says that Argo CD has made the hook's Job.
+	ByArgoCD bool
 
 	CRDs         []*Object
 	Custom       []*Object // ARC's custom resources, children before parents
 	Protected    []*Object // core objects with an ARC finalizer
 	ListenerRBAC []*Object // listeners' Roles and RoleBindings, which have no owner
+	Held         []*Object // core objects whose deletion others' finalizers hold up
 	Dependents   []*Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
 	// Webhooks are the legacy chart's, and Linked the Pods and Secrets of jobs of
@@ -91,6 +100,9 @@ type Survey struct {
 	Busy map[types.UID]Job
 	// Terminating holds the namespaces on their way out, by name.
 	Terminating map[string]Terminating
+	// Proven holds, by UID, the objects that are still installed and of which the record
+	// of the Helm release that they name says the same.
+	Proven map[types.UID]bool
 	// Live says, for Scope Namespace, that it is there and nobody deletes it.
 	Live bool
 	// Sets holds more about each AutoscalingRunnerSet by UID.
@@ -104,78 +116,59 @@ type Survey struct {
 	Unknown []Unknown
 }
 
-// survey takes the picture; everything is read concurrently. It never fails as
-// a whole: what could not be read is in Unknown.
+// survey takes the picture. It never fails as a whole: what could not be read is in
+// Unknown.
+//
+// What is owned is listed before its owners: an owner is there before what it owns,
+// so that one which is in no later list is gone, and never one that is new. Whether
+// runners are busy is asked last.
 func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	if o.Scope == Legacy {
 		return surveyLegacy(ctx, c, o)
 	}
 	r := newReading(ctx, c, o)
-	s, read := r.s, r.read
+	s := r.s
 	r.proof()
+	r.wait()
+	r.findSets()
+	r.core()
+	r.wait()
 	for _, gvr := range arc.Resources() {
-		read(gvr.GroupResource().String(), func(add func(func())) error {
-			return c.Each(ctx, gvr, o.customNamespace(gvr.Resource), metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				obj := object(gvr, m)
-				add(func() { s.Custom = append(s.Custom, obj) })
-				return nil
-			})
-		})
+		r.custom(gvr)
+		r.wait()
 	}
 	sets := arc.Resource(arc.AutoscalingRunnerSets)
-	read(sets.GroupResource().String(), func(add func(func())) error {
-		items, err := list(ctx, c, sets, o.customNamespace(sets.Resource), "")
-		for _, u := range items {
-			add(func() { s.Sets[u.GetUID()] = scaleSetInfo(u) })
-		}
-		return err
-	})
-	core := o.coreNamespace()
-	for _, gvr := range protectedResources {
-		read(gvr.GroupResource().String(), func(add func(func())) error {
-			return c.Each(ctx, gvr, core, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				obj := object(gvr, m)
-				add(func() { s.addCore(obj, m) })
-				return nil
-			})
+	for _, namespace := range r.o.customNamespaces(sets.Resource) {
+		r.read(sets.GroupResource().String(), func(add func(func())) error {
+			items, err := list(ctx, c, sets, namespace, "")
+			for _, u := range items {
+				add(func() { s.Sets[u.GetUID()] = scaleSetInfo(u) })
+			}
+			return err
 		})
 	}
-	dependents := func(what string, gvr schema.GroupVersionResource, namespace string) {
-		read(what, func(add func(func())) error {
-			return c.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				if obj := object(gvr, m); obj.Owner != "" {
-					add(func() { s.Dependents = append(s.Dependents, obj) })
-				}
-				return nil
-			})
-		})
-	}
-	dependents("pods", podResource, core)
-	if o.listenersApart() {
-		for _, gvr := range []schema.GroupVersionResource{podResource, secretResource, serviceAccountResource} {
-			dependents(gvr.Resource+" of listeners", gvr, o.ReleaseNamespace)
-		}
-	}
-	read("jobs of runners", func(add func(func())) error {
-		jobs, err := busy(ctx, c, o)
+	r.read("jobs of runners", func(add func(func())) error {
+		jobs, err := busy(ctx, c, r.o)
 		add(func() { s.Busy = jobs })
 		return err
 	})
-	read("ARC controllers", func(add func(func())) error {
-		ns := ""
+	r.read("ARC controllers", func(add func(func())) error {
+		namespaces := everywhere
 		if o.Scope == ScaleSet {
-			ns = o.ControllerNamespace
+			namespaces = o.controllerNamespaces()
 		}
-		found, err := controllers(ctx, c, ns)
+		found, err := controllers(ctx, c, namespaces)
 		add(func() { s.Controllers = found })
 		return err
 	})
 	if o.Scope == Controller && o.ScaleSets == UninstallScaleSets {
-		read("the Helm releases of scale sets", func(add func(func())) error {
-			found, err := installed(ctx, c, o.WatchNamespace)
-			add(func() { s.Installed = found })
-			return err
-		})
+		for _, namespace := range o.coreNamespaces() {
+			r.read("the Helm releases of scale sets", func(add func(func())) error {
+				found, err := installed(ctx, c, namespace)
+				add(func() { s.Installed = append(s.Installed, found...) })
+				return err
+			})
+		}
 	}
 	if o.Scope == Controller {
 		r.crds(arc.CRDs())
@@ -183,8 +176,9 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	if o.Scope != ScaleSet {
 		r.surroundings()
 	}
-	r.end()
+	r.end(arc.Group)
 	askForRights(ctx, c, s)
+	r.prove()
 	return s
 }
 
@@ -225,6 +219,93 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 	})
 }
 
+// wait waits for what is being read.
+func (r *reading) wait() { r.readers.Wait() }
+
+// findSets takes the scale sets of the release from its record, and looks where they
+// are: with namespaceOverride that is not the release's namespace.
+func (r *reading) findSets() {
+	if r.o.Scope != ScaleSet {
+		return
+	}
+	for _, set := range uninstalled(r.s, r.o).Sets {
+		if !r.o.readsCore(set.Namespace) {
+			r.o.RunnerNamespaces = append(slices.Clone(r.o.coreNamespaces()), set.Namespace)
+		}
+	}
+}
+
+// core reads Pods, and the core objects which ARC protects or owns.
+func (r *reading) core() {
+	each := func(what string, gvr schema.GroupVersionResource, namespace string, see func(*Object, *metav1.PartialObjectMetadata)) {
+		r.read(what, func(add func(func())) error {
+			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				obj := object(gvr, m)
+				add(func() { see(obj, m) })
+				return nil
+			})
+		})
+	}
+	dependent := func(o *Object, _ *metav1.PartialObjectMetadata) {
+		if o.Owner != "" {
+			r.s.Dependents = append(r.s.Dependents, o)
+		}
+	}
+	for _, namespace := range r.o.coreNamespaces() {
+		for _, gvr := range protectedResources {
+			each(gvr.GroupResource().String(), gvr, namespace, r.s.addCore)
+		}
+		each("pods", podResource, namespace, dependent)
+	}
+	for _, namespace := range r.o.listenersApart() {
+		for _, gvr := range []schema.GroupVersionResource{podResource, secretResource, serviceAccountResource} {
+			each(gvr.Resource+" of listeners", gvr, namespace, dependent)
+		}
+	}
+}
+
+// custom reads ARC's custom resources of a kind.
+func (r *reading) custom(gvr schema.GroupVersionResource) {
+	for _, namespace := range r.o.customNamespaces(gvr.Resource) {
+		r.read(gvr.GroupResource().String(), func(add func(func())) error {
+			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				obj := object(gvr, m)
+				add(func() { r.s.Custom = append(r.s.Custom, obj) })
+				return nil
+			})
+		})
+	}
+}
+
+// prove asks Helm's records about the objects that are still installed and name a
+// release. It is for advice only: what cannot be read proves nothing.
+func (r *reading) prove() {
+	r.s.Proven = map[types.UID]bool{}
+	var g errgroup.Group
+	g.SetLimit(workers)
+	for _, o := range r.s.Custom {
+		if o.Deleting || o.Owner != "" || o.Release.Name == "" || !r.o.ofController() {
+			continue
+		}
+		g.Go(func() error {
+			if release.Installs(r.ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, o.is) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.s.Proven[o.UID] = true
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // no error: see above
+}
+
+// is reports whether an object of a manifest is this one.
+func (o *Object) is(m release.Object) bool {
+	group, _, _ := strings.Cut(m.APIVersion, "/")
+	return group == o.Resource.Group && strings.ToLower(m.Kind)+"s" == o.Resource.Resource &&
+		cmp.Or(m.Namespace, o.Release.Namespace) == o.Namespace && m.Name == o.Name
+}
+
 // proof reads whether anything is to be done at all.
 func (r *reading) proof() {
 	if r.o.ReleaseNamespace != "" {
@@ -234,9 +315,16 @@ func (r *reading) proof() {
 			return err
 		})
 	}
+	if r.o.Job != "" && !r.o.RequireUninstalling {
+		r.read("the hook's Job", func(add func(func())) error {
+			byArgoCD, err := madeByArgoCD(r.ctx, r.c, r.o.ReleaseNamespace, r.o.Job)
+			add(func() { r.s.ByArgoCD = byArgoCD })
+			return err
+		})
+	}
 	r.read("the Helm release", func(add func(func())) error {
 		record, err := findRecord(r.ctx, r.c, r.o)
-		if errors.Is(err, release.ErrNotFound) {
+		if errors.Is(err, release.ErrNotFound) || errors.Is(err, release.ErrAmbiguous) {
 			add(func() { r.s.ProofErr = err })
 			return nil
 		}
@@ -247,7 +335,7 @@ func (r *reading) proof() {
 
 func (r *reading) crds(names []string) {
 	for _, name := range names {
-		r.read("crd "+name, func(add func(func())) error {
+		r.read(crdPrefix+name, func(add func(func())) error {
 			m, err := getMetadata(r.ctx, r.c, crdResource, name)
 			if err == nil {
 				add(func() { r.s.CRDs = append(r.s.CRDs, object(crdResource, m)) })
@@ -271,16 +359,64 @@ func (r *reading) surroundings() {
 }
 
 // end waits until everything is read.
-func (r *reading) end() {
-	r.readers.Wait()
-	// "Not found" is the answer for a resource whose CRD is gone, but also for
-	// one that is not served yet: only both answers together mean absent.
+func (r *reading) end(group string) {
+	r.wait()
+	r.distrust(group)
 	for _, crd := range r.s.CRDs {
 		if r.absent[crd.Name] && !crd.Deleting {
 			r.s.Unknown = append(r.s.Unknown, Unknown{crd.Name, errors.New("the CRD exists, but the API server does not serve it")})
 		}
 	}
 	r.s.order()
+}
+
+// servedPatience is how long the API server may go on saying that it serves what it
+// does not find: of a CRD that has just gone, for a second or so.
+const servedPatience = 5 * time.Second
+
+// servedEvery is how often it is asked.
+const servedEvery = 500 * time.Millisecond
+
+// crdPrefix tells the reading of a CRD from that of its objects.
+const crdPrefix = "crd "
+
+// distrust looks twice at what was not found. That is the answer for a resource whose
+// CRD is gone, but also for one that is not served yet, or in another version only:
+// only together with the CRD's absence, or what the API server says that it serves,
+// it means absent.
+func (r *reading) distrust(group string) {
+	var doubtful []string
+	for name := range r.absent {
+		resource, is := strings.CutSuffix(name, "."+group)
+		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
+		if is && !strings.HasPrefix(name, crdPrefix) && !read {
+			doubtful = append(doubtful, resource)
+		}
+	}
+	slices.Sort(doubtful)
+	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
+		served, err := r.c.Served(r.ctx, group)
+		if err != nil {
+			r.s.Unknown = append(r.s.Unknown, Unknown{"whether " + group + " is served", err})
+			return
+		}
+		doubtful = slices.DeleteFunc(doubtful, func(resource string) bool { return len(served[resource]) == 0 })
+		if len(doubtful) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			for _, resource := range doubtful {
+				r.s.Unknown = append(r.s.Unknown, Unknown{resource + "." + group, fmt.Errorf("not found, though the API server says that it serves it in the versions %s", strings.Join(served[resource], ", "))})
+			}
+			return
+		}
+		select {
+		case <-r.ctx.Done():
+			r.s.Unknown = append(r.s.Unknown, Unknown{"whether " + group + " is served", context.Cause(r.ctx)})
+			return
+		case <-time.After(servedEvery):
+		}
+	}
 }
 
 // addCore sorts a core object into the survey.
@@ -293,6 +429,8 @@ func (s *Survey) addCore(o *Object, m *metav1.PartialObjectMetadata) {
 		s.ListenerRBAC = append(s.ListenerRBAC, o)
 	case o.Owner != "" && o.Resource.Group == "":
 		s.Dependents = append(s.Dependents, o)
+	case o.Deleting && len(o.Finalizers) > 0:
+		s.Held = append(s.Held, o)
 	}
 }
 
@@ -302,7 +440,7 @@ func (s *Survey) order() {
 	for i, gvr := range slices.Concat(arc.Resources(), protectedResources, arc.LegacyResources()) {
 		rank[gvr.Resource] = i
 	}
-	for _, objects := range [][]*Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Dependents, s.Linked} {
+	for _, objects := range [][]*Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Held, s.Dependents, s.Linked} {
 		slices.SortFunc(objects, func(a, b *Object) int {
 			return cmp.Or(
 				cmp.Compare(rank[a.Resource.Resource], rank[b.Resource.Resource]),
@@ -319,12 +457,37 @@ func (s *Survey) order() {
 	slices.SortFunc(s.Unknown, func(a, b Unknown) int { return cmp.Compare(a.What, b.What) })
 }
 
+// trackingID is the annotation that Argo CD puts on everything it renders, hooks
+// among it: APPLICATION:GROUP/KIND:NAMESPACE/NAME (argoproj/argo-cd v3.3.0
+// util/argo/resource_tracking.go; by annotation is the default since 3.0). A
+// pre-delete hook it creates when the Application is being deleted, and never else
+// (controller/hook.go, executeHooks). Tools that make ordinary objects of a chart
+// leave no such mark.
+const trackingID = "argocd.argoproj.io/tracking-id"
+
+// madeByArgoCD reports whether Argo CD has made a Job.
+func madeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (bool, error) {
+	var m *metav1.PartialObjectMetadata
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		m, err = c.Metadata.Resource(jobResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading Job %s/%s: %w", namespace, name, err)
+	}
+	return strings.HasSuffix(m.Annotations[trackingID], fmt.Sprintf(":batch/Job:%s/%s", namespace, name)), nil
+}
+
 func findRecord(ctx context.Context, c *kube.Client, o Options) (*release.Record, error) {
+	at := release.Place{Namespace: o.ReleaseNamespace, Storage: o.StorageNamespace}
 	switch {
 	case o.Release != "":
-		return release.Get(ctx, c, o.ReleaseNamespace, o.Release)
+		return release.Get(ctx, c, at, o.Release)
 	case o.Job != "":
-		return release.ByHookJob(ctx, c, o.ReleaseNamespace, o.Job)
+		return release.ByHookJob(ctx, c, at, o.Job)
 	}
 	return nil, nil
 }
@@ -339,14 +502,27 @@ func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *O
 			Resource: gvr, Namespace: shared(m.Namespace), Name: m.Name, UID: m.UID, Finalizers: finalizers,
 			Deleting: m.DeletionTimestamp != nil,
 		},
-		ScaleSet: types.NamespacedName{Namespace: shared(m.Labels[arc.LabelScaleSetNamespace]), Name: shared(m.Labels[arc.LabelScaleSetName])},
-		Release:  types.NamespacedName{Namespace: shared(m.Annotations[arc.AnnotationReleaseNamespace]), Name: shared(m.Annotations[arc.AnnotationReleaseName])},
+		Release: types.NamespacedName{Namespace: shared(m.Annotations[arc.AnnotationReleaseNamespace]), Name: shared(m.Annotations[arc.AnnotationReleaseName])},
 	}
+	o.Owner, o.Keep = owner(m, arc.Group), m.Annotations[resourcePolicy] == "keep"
 	if gvr == arc.Resource(arc.AutoscalingRunnerSets) {
-		o.ScaleSet = types.NamespacedName{Namespace: m.Namespace, Name: m.Name}
+		o.ScaleSet = identity.Set{Namespace: o.Namespace, Name: m.Name}
+	} else {
+		o.ScaleSet = identity.SetOf(o.Namespace, besideController(gvr, m), shared(m.Labels[arc.LabelScaleSetNamespace]), shared(m.Labels[arc.LabelScaleSetName]))
 	}
-	o.Owner = owner(m, arc.Group)
 	return o
+}
+
+// resourcePolicy is the annotation by which Helm is told to keep an object
+// (helm.sh/helm pkg/kube/resource_policy.go).
+const resourcePolicy = "helm.sh/resource-policy"
+
+// besideController reports whether an object is a listener, or a listener's: these
+// are not beside their scale set.
+func besideController(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) bool {
+	return gvr.Resource == arc.AutoscalingListeners || slices.ContainsFunc(m.OwnerReferences, func(o metav1.OwnerReference) bool {
+		return o.Kind == arc.AutoscalingListener
+	})
 }
 
 // shared is the one copy of a text that thousands of objects have.
@@ -387,17 +563,27 @@ func scaleSetInfo(u unstructured.Unstructured) ScaleSetInfo {
 	return info
 }
 
-// list reads whole objects; only kinds of which there are few.
+// pageSize is how many whole objects one request asks for.
+const pageSize = 100
+
+// list reads whole objects, a page at a time; only kinds of which there are few.
 func list(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, namespace, selector string) ([]unstructured.Unstructured, error) {
-	var l *unstructured.UnstructuredList
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		l, err = c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing %s: %w", gvr.GroupResource(), err)
+	var all []unstructured.Unstructured
+	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
+	for {
+		var page *unstructured.UnstructuredList
+		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+			page, err = c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("listing %s: %w", gvr.GroupResource(), err)
+		}
+		all = append(all, page.Items...)
+		if options.Continue = page.GetContinue(); options.Continue == "" {
+			return all, nil
+		}
 	}
-	return l.Items, nil
 }
 
 func getMetadata(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, name string) (*metav1.PartialObjectMetadata, error) {

@@ -22,10 +22,18 @@ func TestObjectKeepsWhatIdentifiesIt(t *testing.T) {
 		Labels:      map[string]string{arc.LabelScaleSetName: "set", arc.LabelScaleSetNamespace: "ns"},
 		Annotations: map[string]string{"meta.helm.sh/release-name": "rel", "meta.helm.sh/release-namespace": "relns"},
 	}}
-	want := obj("er runners/r", deleting, finalizers("f"), of("ns/set"), by("relns/rel"))
+	want := obj("er runners/r", deleting, finalizers("f"), of("runners/set"), by("relns/rel"))
 	want.UID = "u"
 	if diff := cmp.Diff(want, object(short["er"], m)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// Only what lives beside the controller is of a set in another namespace.
+	if got := object(short["al"], m).ScaleSet; got != named("ns/set") {
+		t.Errorf("a listener's scale set %s", got)
+	}
+	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingListener}}
+	if got := object(short["pod"], m).ScaleSet; got != named("ns/set") {
+		t.Errorf("a listener's Pod's scale set %s", got)
 	}
 	// A scale set belongs to itself, whatever its labels say.
 	if got := object(short["ars"], m).ScaleSet; got != named("runners/r") {
@@ -95,7 +103,8 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 	listener.labels[arc.LabelListenerName], listener.labels[arc.LabelListenerNamespace] = "l", "systems"
 	ownedRole := whole(obj("role runners/owned", owned("x")))[0]
 	unrelated := deployment(ctrl("web/app", ""))
-	unrelated.labels[arc.LabelPartOf] = "shop"
+	unrelated.labels = map[string]string{arc.LabelPartOf: "gha-rs-controller"}
+	unrelated.rest = nil
 	set := whole(obj("ars runners/set", by("runners/gpu")))[0]
 	set.rest = map[string]any{"status": map[string]any{"currentRunners": 3, "runningEphemeralRunners": 2}}
 	items := append(whole(crdObjects()...), listener, ownedRole, unrelated, set,
@@ -127,7 +136,7 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 		Protected:    []string{"rolebinding runners/kube", "secret runners/github"},
 		ListenerRBAC: []string{"role runners/listener"},
 		Dependents:   []string{"pod runners/a", "sa systems/l", "secret runners/jit"},
-		Controllers:  []string{`systems/arc of "arc" watches "", down ""`, `team/b of "" watches "theirs", down "has no ready replica"`},
+		Controllers:  []string{`systems/arc of "arc" watches [], down ""`, `team/b of "" watches ["theirs"], down "has no ready replica"`},
 		Terminating:  gone("runners"),
 		Sets:         map[types.UID]ScaleSetInfo{"ars runners/set": {Current: 3, Running: 2, Name: "set"}},
 	}
@@ -224,7 +233,7 @@ func TestSurveyFindsWhatListenersOwn(t *testing.T) {
 				obj("pod runners/r", owned("er runners/r")), obj("pod systems/l", owned("al systems/l")), obj("sa systems/l", owned("al systems/l")),
 				obj("secret systems/l", owned("al systems/l")), obj("secret systems/helm"), obj("role systems/owned", owned("x")))...)
 			o := inArgo
-			o.WatchNamespace = test.watches
+			o.WatchNamespaces = list1(test.watches)
 			got := refs(survey(t.Context(), c, o).Dependents)
 			slices.Sort(got)
 			if diff := cmp.Diff(test.want, got); diff != "" {

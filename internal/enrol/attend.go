@@ -1,6 +1,7 @@
 package enrol
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
@@ -29,8 +31,9 @@ const (
 )
 
 // Attend is what the enroller's Deployment does, in the cluster. It waits, for so
-// long, until Helm has deployed the release which the Deployment belongs to, gives the record the hook that its own manifest carries, and scales
-// the Deployment to zero. say is told how it goes.
+// long, until Helm is done with the release which the Deployment belongs to, gives
+// the record the hook that its own manifest carries, and scales the Deployment to
+// zero. say is told how it goes.
 //
 // However it ends, the Deployment is scaled to zero, so that nothing runs on:
 // every upgrade and rollback of Helm scales it up again. Only what may pass by
@@ -46,14 +49,17 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, patienc
 			return nil
 		case err != nil:
 			return err
-		case of == "":
+		case of.Name == "":
 			say("the Deployment was not installed by Helm: there is no release to enrol")
 			return scale(ctx, c, namespace, name, 0)
+		case of.Namespace != namespace:
+			say(Misplaced(of, namespace))
+			return scale(ctx, c, namespace, name, 0)
 		}
-		target := hook.Release{Name: of, Namespace: namespace}
+		target := hook.Release{Name: of.Name, Namespace: namespace}
 		revision, result, err := enrolOwn(ctx, c, target, name)
 		var (
-			state release.NotDeployed
+			state release.NotEditable
 			unfit release.Unfit
 		)
 		switch {
@@ -65,9 +71,9 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, patienc
 		default:
 			return err
 		}
-		if state.Pending() && time.Now().Before(end) {
+		if state.Status.Pending() && time.Now().Before(end) {
 			if delay == firstLook {
-				say(fmt.Sprintf("waiting for Helm: revision %d of release %s is %s", revision, of, state.Status))
+				say(fmt.Sprintf("waiting for Helm: revision %d of release %s is %s", revision, of.Name, state.Status))
 			}
 			select {
 			case <-ctx.Done():
@@ -81,17 +87,28 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, patienc
 	}
 }
 
-// releaseOf is the Helm release which installed the Deployment; "" for none.
-func releaseOf(ctx context.Context, c *kube.Client, namespace, name string) (string, error) {
+// Misplaced says why an enroller in a namespace finds nothing of its release, which
+// is in another one: ARC's charts have namespaceOverride, a post-renderer of Helm 3
+// is told no namespace, and takes that of ARC's objects.
+func Misplaced(of hook.Release, namespace string) string {
+	return fmt.Sprintf("release %s is in namespace %s, and its enroller in %s (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=%s to the command line of Helm, or use ",
+		of.Name, of.Namespace, namespace, shell.Quote(of.Namespace)) + "`" + shell.Command("arc-hookjob", "enrol", of.Name, "--namespace", of.Namespace) + "`"
+}
+
+// releaseOf is the Helm release which installed the Deployment; empty for none.
+func releaseOf(ctx context.Context, c *kube.Client, namespace, name string) (hook.Release, error) {
 	var d *metav1.PartialObjectMetadata
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
 		d, err = c.Metadata.Resource(deployments).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("reading Deployment %s/%s: %w", namespace, name, err)
+		return hook.Release{}, fmt.Errorf("reading Deployment %s/%s: %w", namespace, name, err)
 	}
-	return d.Annotations[arc.AnnotationReleaseName], nil
+	return hook.Release{
+		Name:      d.Annotations[arc.AnnotationReleaseName],
+		Namespace: cmp.Or(d.Annotations[arc.AnnotationReleaseNamespace], namespace),
+	}, nil
 }
 
 // enrolOwn enrols the hook which the newest revision's manifest carries in the
@@ -123,8 +140,8 @@ func enrolOwn(ctx context.Context, c *kube.Client, target hook.Release, configMa
 type configMap struct {
 	Kind     string
 	Metadata struct {
-		Name   string
-		Labels map[string]string
+		Namespace, Name string
+		Labels          map[string]string
 	}
 	Data map[string]string
 }
@@ -133,7 +150,7 @@ type configMap struct {
 // none.
 func findConfigMap(text string) (*configMap, error) {
 	for d := range manifest.Documents([]byte(text)) {
-		if !d.Contains("ConfigMap", hook.Name, hook.EnrolData) {
+		if !d.Contains("ConfigMap", hook.Name, hook.EnrolData) || len(d.Bytes()) > maxObject {
 			continue
 		}
 		var o configMap
@@ -147,14 +164,14 @@ func findConfigMap(text string) (*configMap, error) {
 	return nil, nil
 }
 
-// Enroller names the Deployment which, by its manifest, enrols a release; "" if
+// Enroller is the Deployment which, by its manifest, enrols a release; empty if
 // there is none.
-func Enroller(text string) (string, error) {
-	o, err := findConfigMap(text)
+func Enroller(r *release.Revision) (types.NamespacedName, error) {
+	o, err := findConfigMap(r.Manifest)
 	if err != nil || o == nil {
-		return "", err
+		return types.NamespacedName{}, err
 	}
-	return o.Metadata.Name, nil
+	return types.NamespacedName{Namespace: cmp.Or(o.Metadata.Namespace, r.Namespace), Name: o.Metadata.Name}, nil
 }
 
 // carried returns the hook which a manifest carries for the enroller of that
@@ -175,7 +192,7 @@ func settle(ctx context.Context, c *kube.Client, of hook.Release, name string, s
 	if err := scale(ctx, c, of.Namespace, name, 0); err != nil {
 		return err
 	}
-	newest, err := release.Get(ctx, c, of.Namespace, of.Name)
+	newest, err := release.Get(ctx, c, release.Place{Namespace: of.Namespace}, of.Name)
 	switch {
 	case errors.Is(err, release.ErrNotFound):
 		return nil

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 const deploymentPath = "/apis/apps/v1/namespaces/ns/deployments/arc-arc-cleanup-enrol"
@@ -31,6 +33,7 @@ const deploymentPath = "/apis/apps/v1/namespaces/ns/deployments/arc-arc-cleanup-
 type cluster struct {
 	mu        sync.Mutex
 	release   string // the annotation on the Deployment
+	of        string // the other one: its namespace
 	gone      bool   // the Deployment
 	status    []string
 	revision  int
@@ -62,7 +65,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case c.gone && strings.HasPrefix(path, deploymentPath):
 		fail(http.StatusNotFound, metav1.StatusReasonNotFound)
 	case path == deploymentPath:
-		m := map[string]any{"name": "arc-arc-cleanup-enrol", "annotations": map[string]string{"meta.helm.sh/release-name": c.release}}
+		m := map[string]any{"name": "arc-arc-cleanup-enrol", "annotations": map[string]string{"meta.helm.sh/release-name": c.release, "meta.helm.sh/release-namespace": c.of}}
 		answer(http.StatusOK, map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": m})
 	case path == deploymentPath+"/scale":
 		c.scaled = append(c.scaled, strings.NewReplacer(`{"spec": {"replicas": `, "", "}}", "").Replace(string(body)))
@@ -146,6 +149,52 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// Flux takes an edited record for tampered with, and upgrades to a revision without
+// the edit. What changes nothing is no edit.
+func TestFluxKeepsItsRecord(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../postrender/testdata/controller.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := fmt.Sprintf(`{"name": "job", "kind": "Job", "manifest": %q}`, "metadata:\n  labels: {app.kubernetes.io/name: arc-cleanup}\n  annotations: {helm.sh/hook: pre-delete}\n")
+	target := hook.Release{Name: "arc", Namespace: "ns"}
+	for name, labels := range map[string]string{
+		"a block":         "\nlabels:\n  helm.toolkit.fluxcd.io/name: arc-of-flux\n  helm.toolkit.fluxcd.io/namespace: flux-system",
+		"on one line":     "\nlabels: {helm.toolkit.fluxcd.io/name: arc-of-flux}",
+		"":                "\nlabels: {helm.toolkit.fluxcd.io/names: arc-of-flux}",
+		"an annotation":   "\nannotations: {helm.toolkit.fluxcd.io/name: arc-of-flux}",
+		"no name in them": "\nlabels: {helm.toolkit.fluxcd.io/name: ''}",
+	} {
+		flux := name == "a block" || name == "on one line"
+		more := "\n---\nkind: ConfigMap\napiVersion: v1\nmetadata:\n  name: more" + strings.ReplaceAll(labels, "\n", "\n  ") + "\ndata: {}\n"
+		c := &cluster{revision: 3, status: []string{"deployed"}, manifest: string(text) + more, hooks: ours}
+		server := httptest.NewServer(c)
+		t.Cleanup(server.Close)
+		client, err := kube.New(&rest.Config{Host: server.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, do := range []func() (*Outcome, error){
+			func() (*Outcome, error) { return Enrol(t.Context(), client, target, nil, true) },
+			func() (*Outcome, error) { return Unenrol(t.Context(), client, target, false) },
+			func() (*Outcome, error) { return Enrol(t.Context(), client, target, nil, false) },
+		} {
+			_, err := do()
+			var unfit release.Unfit
+			if errors.As(err, &unfit) != flux || flux && !strings.Contains(err.Error(), `of Flux's HelmRelease "arc-of-flux"`) || !flux && err != nil {
+				t.Errorf("%s, %d: %v", name, what, err)
+			}
+		}
+		if out, err := Put(t.Context(), client, target, nil, false); err != nil || out.Changed {
+			t.Errorf("%s: %+v, %v", name, out, err)
+		}
+		if (c.written == "") != flux {
+			t.Errorf("%s: written %q", name, c.written)
+		}
+	}
+}
+
 func TestAttend(t *testing.T) {
 	t.Parallel()
 	target := hook.Release{Name: "arc", Namespace: "ns"}
@@ -192,14 +241,24 @@ func TestAttend(t *testing.T) {
 			c:      &cluster{release: "arc", revision: 2, status: []string{"deployed"}, manifest: "kind: Pod\n"},
 			scaled: []string{"0"}, say: []string{"revision 2 of release arc was rendered without the post-renderer"},
 		},
-		"failed":          {c: &cluster{release: "arc", revision: 1, status: []string{"failed"}}, scaled: []string{"0"}, say: []string{"release arc in namespace ns is failed"}},
+		// Helm does not write a failed revision again, and runs its hooks.
+		"failed": {
+			c:     &cluster{release: "arc", of: "ns", revision: 2, status: []string{"pending-upgrade", "failed"}, manifest: with.String()},
+			hooks: 6, scaled: []string{"0"}, say: []string{"waiting for Helm", "enrolled: revision 2"},
+		},
+		// namespaceOverride puts ARC's objects, and the enroller with them, elsewhere.
+		"in another namespace than the release": {
+			c: &cluster{release: "arc", of: "systems", revision: 1, status: []string{"deployed"}, manifest: with.String()}, scaled: []string{"0"},
+			say: []string{"release arc is in namespace systems, and its enroller in ns (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=systems to the command line of Helm, or use `arc-hookjob enrol arc --namespace systems`"},
+		},
+		"uninstalled":     {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalled"}}, scaled: []string{"0"}, say: []string{"only its history is kept"}},
 		"uninstalling":    {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalling"}}, scaled: []string{"0"}, say: []string{"is uninstalling"}},
 		"no record":       {c: &cluster{release: "arc"}, scaled: []string{"0"}, say: []string{"HELM_DRIVER=sql"}},
 		"applied by hand": {c: &cluster{}, scaled: []string{"0"}, say: []string{"the Deployment was not installed by Helm"}},
 		"gone":            {c: &cluster{gone: true}, say: []string{"the Deployment is gone"}},
 		"pending for ever": {
 			c: &cluster{release: "arc", revision: 1, status: []string{"pending-install"}}, patience: 300 * time.Millisecond,
-			scaled: []string{"0"}, say: []string{"waiting for Helm", "is pending-install (revision 1), and only a deployed one can be edited"},
+			scaled: []string{"0"}, say: []string{"waiting for Helm", "is pending-install (revision 1): Helm is at work on it"},
 		},
 		// Helm has begun a revision, and has not seen the zero yet.
 		"upgraded at the end": {

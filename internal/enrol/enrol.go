@@ -32,7 +32,8 @@ type Outcome struct {
 // manifest. A hook of ours that is there and differs is replaced. With dryRun
 // nothing is written.
 //
-// Errors: a release.Unfit; release.ErrNotFound; values the chart refuses.
+// Errors: a release.Unfit; a release.NotEditable; release.ErrNotFound; values the
+// chart refuses.
 func Enrol(ctx context.Context, c *kube.Client, target hook.Release, values map[string]any, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
 		return Render(r, values)
@@ -68,6 +69,13 @@ func Unenrol(ctx context.Context, c *kube.Client, target hook.Release, dryRun bo
 	return edit(ctx, c, target, dryRun, func(*release.Revision) ([]release.Hook, error) { return nil, nil })
 }
 
+// Flux names the HelmRelease of Flux that a revision was installed for; "" if none.
+// Flux labels every object of a release with it, and compares a digest of the
+// record, hooks among it, with what it has written itself
+// (github.com/fluxcd/helm-controller internal/postrender/common_renderer.go,
+// internal/action/verify.go). Nobody else who installs with Helm does.
+func Flux(r *release.Revision) string { return r.Label("helm.toolkit.fluxcd.io/name") }
+
 // edit makes what wanted returns the hooks of ours in a record.
 func edit(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool, wanted func(*release.Revision) ([]release.Hook, error)) (*Outcome, error) {
 	var out *Outcome
@@ -78,6 +86,9 @@ func edit(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool,
 		}
 		before := Ours(r.Hooks)
 		out = &Outcome{Revision: r.Revision, Changed: !same(before, ours), Before: before, After: ours}
+		if of := Flux(r); out.Changed && of != "" {
+			return nil, false, release.Unfit{Why: fmt.Sprintf("release %s in namespace %s is of Flux's HelmRelease %q: Flux takes an edited record for tampered with, and upgrades to a revision without the edit; have its chart depend on arc-cleanup instead", r.Name, r.Namespace, of)}
+		}
 		return replace(r.Hooks, ours), out.Changed && !dryRun, nil
 	})
 	if err != nil {
@@ -97,7 +108,7 @@ func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) 
 	if a == nil {
 		return nil, release.Unfit{Why: fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace)}
 	}
-	hooks, err := hook.Render(hook.Release{Name: r.Name, Namespace: r.Namespace}, hook.Merge(a.Values, values))
+	hooks, err := hook.Render(hook.Release{Name: r.Name, Namespace: r.Namespace}, hook.Merge(a.In(r.Namespace), values))
 	if err != nil {
 		return nil, err
 	}
@@ -146,11 +157,17 @@ func isOurs(h release.Hook) bool {
 // ObjectMeta is what is read of a hook's object.
 type ObjectMeta struct{ Labels, Annotations map[string]string }
 
+// maxObject bounds the manifests that are parsed, of which a parser makes a hundred
+// times as much: ours have some 20 KB, and somebody else's may be anything.
+const maxObject = 256 << 10
+
 // Metadata reads labels and annotations of a hook's object; a manifest that is
 // no YAML has none.
 func Metadata(h release.Hook) ObjectMeta {
 	var object struct{ Metadata ObjectMeta }
-	_ = yaml.Unmarshal([]byte(h.Manifest), &object)
+	if len(h.Manifest) <= maxObject {
+		_ = yaml.Unmarshal([]byte(h.Manifest), &object)
+	}
 	return object.Metadata
 }
 

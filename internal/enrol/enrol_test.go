@@ -113,7 +113,7 @@ func TestRender(t *testing.T) {
 		want   []string // arguments of the Job
 		err    string
 	}{
-		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup"}, ""},
+		"a controller":  {"controller.yaml", nil, []string{"--scope=controller", "--release-namespace=ns", "--job=rel-arc-cleanup", "--controller-namespace=systems"}, ""},
 		"one namespace": {"controller-watch.yaml", nil, []string{"--watch-namespace=runners"}, ""},
 		"a scale set": {
 			"scale-set.yaml",
@@ -141,7 +141,7 @@ func TestRender(t *testing.T) {
 				t.Error("not all of it is recognised as ours")
 			}
 			job := got[len(got)-1]
-			if job.Kind != "Job" || job.Name != "rel-arc-cleanup" {
+			if job.Kind != "Job" || !strings.HasPrefix(job.Name, "rel-arc-cleanup") {
 				t.Errorf("the last is %s %s", job.Kind, job.Name)
 			}
 			for _, want := range test.want {
@@ -186,5 +186,30 @@ func TestCarried(t *testing.T) {
 	}
 	if got, err := carried("a: b: c\n--- \nkind: Pod", "arc-arc-cleanup-enrol"); len(got) > 0 || err != nil {
 		t.Errorf("nothing carries %d hooks, %v", len(got), err)
+	}
+}
+
+// What somebody else has put into a record is not parsed, however it is called.
+func TestLargeIsNotOurs(t *testing.T) {
+	t.Parallel()
+	small := hooks(t, ours+"spec: {a: "+strings.Repeat("x", maxObject-len(ours)-len("spec: {a: }\n"))+"}\n")
+	large := hooks(t, ours+"spec: {a: "+strings.Repeat("x", maxObject-len(ours)-len("spec: {a: }\n")+1)+"}\n")
+	if len(Ours(small)) != 1 || len(Ours(large)) != 0 {
+		t.Errorf("small: %d, large: %d", len(Ours(small)), len(Ours(large)))
+	}
+	const enroller = "kind: ConfigMap\nmetadata: {name: e, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'"
+	for _, test := range []struct {
+		more int
+		want string
+	}{{0, "ns/e"}, {1, "/"}} {
+		text := enroller + ", a: " + strings.Repeat("x", maxObject-len(enroller)-len(", a: }\n")+test.more) + "}\n"
+		got, err := Enroller(&release.Revision{Record: release.Record{Namespace: "ns"}, Manifest: text})
+		if err != nil || got.String() != test.want {
+			t.Errorf("%d more: %q, %v", test.more, got, err)
+		}
+	}
+	elsewhere := strings.Replace(enroller, "name: e,", "name: e, namespace: other,", 1) + "}\n"
+	if got, err := Enroller(&release.Revision{Record: release.Record{Namespace: "ns"}, Manifest: elsewhere}); err != nil || got.String() != "other/e" {
+		t.Errorf("elsewhere: %q, %v", got, err)
 	}
 }

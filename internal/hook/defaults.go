@@ -51,7 +51,7 @@ var validating = regexp.MustCompile(`validating (\S+): `)
 func readable(err error) error {
 	text, value := err.Error(), ""
 	for _, m := range validating.FindAllStringSubmatch(text, -1) {
-		if after, ok := strings.CutPrefix(m[1], "/properties/"); ok {
+		if _, after, ok := strings.Cut(m[1], "/properties/"); ok {
 			value = strings.ReplaceAll(after, "/properties/", ".") + ": "
 		}
 	}

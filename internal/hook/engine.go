@@ -86,7 +86,7 @@ func (d enrolData) Get(name string) (string, error) {
 // render renders files of the embedded chart for a release, or all of them but the
 // enroller's, by kind.
 func render(r Release, values map[string]any, data string, files ...string) ([]Object, error) {
-	if len(r.Name) > maxReleaseName || !releaseName.MatchString(r.Name) {
+	if !IsReleaseName(r.Name) {
 		return nil, fmt.Errorf("release name %q: must be lower case letters, digits, \"-\" and \".\", beginning and ending with a letter or digit, and no longer than %d", r.Name, maxReleaseName)
 	}
 	chart, err := prepared()
@@ -126,6 +126,11 @@ func render(r Release, values map[string]any, data string, files ...string) ([]O
 // Helm's rule for the name of a release (helm.sh/helm/v3
 // pkg/chartutil/validate_name.go).
 const maxReleaseName = 53
+
+// IsReleaseName reports whether Helm takes a text for the name of a release.
+func IsReleaseName(text string) bool {
+	return len(text) <= maxReleaseName && releaseName.MatchString(text)
+}
 
 var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 

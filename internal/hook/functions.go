@@ -1,10 +1,12 @@
 package hook
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -70,8 +72,11 @@ var functions = template.FuncMap{
 		return out, err
 	},
 
-	"list":  func(items ...any) []any { return items },
-	"first": func(items []any) any { return items[0] },
+	"sha256sum": func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) },
+
+	"list":   func(items ...any) []any { return items },
+	"concat": func(lists ...[]any) []any { return slices.Concat(lists...) },
+	"first":  func(items []any) any { return items[0] },
 	"dict": func(pairs ...any) map[string]any {
 		out := map[string]any{}
 		for i := 0; i+1 < len(pairs); i += 2 {

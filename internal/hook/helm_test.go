@@ -78,11 +78,11 @@ func TestAsHelmRenders(t *testing.T) {
 	all["empty"] = map[string]any{"podLabels": map[string]any{"sidecar.istio.io/inject": ""}, "podAnnotations": map[string]any{"sidecar.istio.io/inject": ""}}
 	all["taken"] = map[string]any{"podLabels": map[string]any{"sidecar.istio.io/inject": "true", "app.kubernetes.io/name": "x"}, "podAnnotations": map[string]any{"linkerd.io/inject": "enabled"}}
 	all["quotes"] = map[string]any{"image": map[string]any{"repository": "a\"b\\c\tä"}}
-	all["cut"] = map[string]any{"nameOverride": strings.Repeat("a", 30) + "-b"}
+	all["long name"] = map[string]any{"nameOverride": strings.Repeat("a", 29) + "-b", "scope": "scale-set"}
 	// Where it is cut there is a dash.
 	longRelease := Release{Name: "aa" + strings.Repeat("-a", 25) + "a", Namespace: "n"}
 	for name, values := range all {
-		for _, r := range []Release{arcRelease, longRelease} {
+		for _, r := range []Release{arcRelease, longRelease, {Name: "a.b", Namespace: "n"}} {
 			t.Run(name+" "+r.Name, func(t *testing.T) { sameAsHelm(t, r, values) })
 		}
 	}

@@ -96,7 +96,7 @@ func TestDefaultsStay(t *testing.T) {
 // Every object is a pre-delete hook, the Job is the last, and everything else
 // has a strictly lower weight.
 func TestRenderOrder(t *testing.T) {
-	hooks, err := Render(arcRelease, map[string]any{"watchNamespace": "runners"})
+	hooks, err := Render(arcRelease, map[string]any{"watchNamespaces": []any{"runners"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +136,15 @@ func TestRenderRefuses(t *testing.T) {
 		"wrong type":      {arcRelease, map[string]any{"backoffLimit": "3"}, `backoffLimit: type: 3 has type "string", want "integer"`},
 		"wrong form":      {arcRelease, map[string]any{"policy": map[string]any{"grace": "5x"}}, `policy.grace: pattern: "5x" does not match`},
 		"wrong word":      {arcRelease, map[string]any{"policy": map[string]any{"scaleSets": "keep"}}, `policy.scaleSets: enum: keep does not equal any of: [refuse uninstall delete]`},
+		"leave, alone":    {arcRelease, map[string]any{"policy": map[string]any{"busyRunners": "leave"}}, `policy.busyRunners: enum: leave does not equal any of: [ wait refuse force]`},
+		"leave, legacy":   {arcRelease, map[string]any{"scope": "legacy", "policy": map[string]any{"busyRunners": "leave"}}, `policy.busyRunners: enum: leave does not equal`},
+		"legacy releases": {arcRelease, map[string]any{"scope": "legacy", "policy": map[string]any{"scaleSets": "uninstall"}}, `policy.scaleSets: enum: uninstall does not equal any of: [refuse delete]`},
+		"legacy runners":  {arcRelease, map[string]any{"scope": "legacy", "runnerNamespaces": []any{"ci"}}, `runnerNamespaces: maxItems`},
+		"legacy apart":    {arcRelease, map[string]any{"scope": "legacy", "controllerNamespaces": []any{"ci"}}, `controllerNamespaces: maxItems`},
+		"a long word":     {arcRelease, map[string]any{"nameOverride": strings.Repeat("a", 32)}, `nameOverride: maxLength`},
+		"no scale set":    {arcRelease, map[string]any{"scaleSetNames": []any{"a/b/c"}}, `scaleSetNames/items: pattern: "a/b/c" does not match`},
+		"no namespace":    {arcRelease, map[string]any{"watchNamespaces": []any{"A"}}, `watchNamespaces: pattern: "A" does not match`},
+		"one, no list":    {arcRelease, map[string]any{"watchNamespaces": "ci"}, `watchNamespaces: type: ci has type "string", want "array"`},
 		"template":        {arcRelease, map[string]any{"activeDeadlineSeconds": 301}, "must be lower than Helm's timeout"},
 	}
 	for name, test := range tests {

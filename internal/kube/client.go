@@ -27,6 +27,8 @@ type Client struct {
 	Metadata metadata.Interface
 	Dynamic  dynamic.Interface
 
+	discovery rest.Interface
+
 	// Context and Server name the cluster for messages; Context is empty inside
 	// a cluster.
 	Context, Server string
@@ -93,7 +95,11 @@ func New(cfg *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
 	}
-	return &Client{Metadata: m, Dynamic: d, Server: cfg.Host}, nil
+	disco, err := discovery(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
+	}
+	return &Client{Metadata: m, Dynamic: d, discovery: disco, Server: cfg.Host}, nil
 }
 
 // Each calls do for the metadata of every object of a resource in a namespace

@@ -46,6 +46,28 @@ func (d Document) Parse() (Object, error) {
 	return Object{document.Content[0]}, nil
 }
 
+// EndsOpen reports whether the document ends in a text of which a line break behind it
+// would be a part: in a block scalar that is not closed by one. What is no YAML does
+// not.
+func (d Document) EndsOpen() bool {
+	closed := Document{stream: append(bytes.Clone(d.Bytes()), '\n')}
+	closed.end = len(closed.stream)
+	is, err := d.Parse()
+	would, otherErr := closed.Parse()
+	return err == nil && otherErr == nil && lastText(is.node) != lastText(would.node)
+}
+
+// lastText is the scalar with which a node ends.
+func lastText(node *yaml.Node) string {
+	for node != nil && len(node.Content) > 0 {
+		node = node.Content[len(node.Content)-1]
+	}
+	if node == nil {
+		return ""
+	}
+	return node.Value
+}
+
 // isEmpty reports whether there is nothing but blank lines, comments and end
 // markers.
 func (d Document) isEmpty() bool {

@@ -75,9 +75,9 @@ const window = 512 << 10
 // holding all of it. A document is gone with the next one; a Clone stays. An
 // error is the reader's, and the last thing to come.
 //
-// Documents that are not wanted may be left out. That is asked of many at once,
-// as if they were one, before they are told apart: what is wanted of one has to
-// be wanted of all together, as with Contains.
+// Documents that are not wanted may be left out, except for the last. That is asked
+// of many at once, as if they were one, before they are told apart: what is wanted of
+// one has to be wanted of all together, as with Contains.
 func Read(r io.Reader, wanted func(Document) bool) iter.Seq2[Document, error] {
 	return read(r, wanted, window)
 }
@@ -97,12 +97,12 @@ func read(r io.Reader, wanted func(Document) bool, size int) iter.Seq2[Document,
 			if !wanted(Document{stream: text, end: len(text)}) {
 				done = lastStart(text)
 			}
-			if done == 0 {
-				for start, end := range extents(text, last) {
-					if !yield(Document{stream: text, start: start, end: end, above: above}, nil) {
+			if skipped := done; skipped == 0 || last {
+				for start, end := range extents(text[skipped:], last) {
+					if !yield(Document{stream: text, start: skipped + start, end: skipped + end, above: above}, nil) {
 						return
 					}
-					done = end
+					done = skipped + end
 				}
 			}
 			if last {

@@ -67,7 +67,7 @@ func TestCopy(t *testing.T) {
 // An error leaves nothing behind or, of a stream that is not held back, all of
 // it and no hook.
 func TestCopyErrors(t *testing.T) {
-	broken := "---\nkind: Deployment # gha-rs-controller\na: b: c\n"
+	broken := "---\nkind: Deployment # --auto-scaling-runner-set-only\na: b: c\n"
 	for name, test := range map[string]struct {
 		in   string
 		want string

@@ -12,7 +12,7 @@ import (
 
 // explain says what is added to a stream, and why. The enroller is what is added
 // under Helm 3 in the place of the hooks.
-func explain(a *anchor.Anchor, helm Helm, target hook.Release, hooks []hook.Hook, enroller []hook.Object) string {
+func explain(a *anchor.Anchor, helm Helm, target hook.Release, taken map[string]any, hooks []hook.Hook, enroller []hook.Object) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "Found the %s, line %d of the input, on its way to Helm %s.\n", a, a.Document.Line(), helm)
 	if len(enroller) > 0 {
@@ -25,6 +25,13 @@ func explain(a *anchor.Anchor, helm Helm, target hook.Release, hooks []hook.Hook
 	for _, h := range hooks {
 		fmt.Fprintf(&out, "  %s %s\n", h.Kind, h.Name)
 	}
-	fmt.Fprintf(&out, "Values taken from the %s: %s.\n", a.Kind, strings.Join(slices.Sorted(maps.Keys(a.Values)), ", "))
+	var values []string
+	for _, name := range slices.Sorted(maps.Keys(taken)) {
+		if places, ok := taken[name].([]string); ok {
+			name += " (" + strings.Join(places, ", ") + ")"
+		}
+		values = append(values, name)
+	}
+	fmt.Fprintf(&out, "Values taken from ARC's objects: %s.\n", strings.Join(values, ", "))
 	return out.String()
 }

@@ -125,12 +125,12 @@ func TestNoHookUnderHelm3(t *testing.T) {
 	} {
 		stream := []byte(asHelm3(string(testdata(t, file))))
 		for _, told := range []Helm{HelmUnknown, Helm3} {
-			result, err := Inject(stream, Options{Helm: told})
+			result, err := Inject(stream, Options{Helm: told, Namespace: "systems"})
 			if err != nil || result.Added == "" {
 				t.Fatalf("%s, told %q: %v", file, told, err)
 			}
 			noHook(t, output(t, result))
-			again, err := Inject(stream, Options{Helm: told})
+			again, err := Inject(stream, Options{Helm: told, Namespace: "systems"})
 			if diff := cmp.Diff(result, again); err != nil || diff != "" {
 				t.Errorf("%s, told %q: %v, rendered twice it differs:\n%s", file, told, err, diff)
 			}

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
@@ -18,11 +20,12 @@ import (
 // Options are the user's words; each is "" or nil if not given.
 type Options struct {
 	// Release and Namespace win over what the anchor says. A scale set knows its
-	// own name only, which need not be the release's.
+	// own name only, which need not be the release's; and its namespace need not be.
 	Release   string
 	Namespace string
-	// DefaultNamespace is taken when neither Namespace nor the anchor has one.
-	DefaultNamespace string
+	// HelmNamespace is what Helm takes for the namespace unless it is told another.
+	// It counts where nothing in the stream contradicts it.
+	HelmNamespace string
 	// Helm decides where the stream does not tell which Helm reads the output.
 	Helm Helm
 	// Values of the chart, over those taken from the anchor.
@@ -105,12 +108,14 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 		}
 	} else {
 		var s anchor.Search
+		var last manifest.Document
 		var failed error
 		t := &tee{in: io.MultiReader(bytes.NewReader(head), in), out: out}
 		for d, err := range manifest.Read(t, s.Wants) {
 			if err != nil {
 				return "", err
 			}
+			last = d
 			if failed == nil {
 				failed = s.Look(d)
 			}
@@ -118,10 +123,9 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 		if failed != nil {
 			return "", &Error{BadInput, failed}
 		}
-		if result, err = add(t.end[:], s.Found(), s.Hooked, o); err != nil {
+		if result, err = add(last, s.Found(), s.Hooked, o); err != nil {
 			return "", err
 		}
-		result.Input = nil // it is out
 	}
 	if _, err := result.WriteTo(out); err != nil {
 		return "", fmt.Errorf("writing stdout: %w", err)
@@ -134,7 +138,6 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 type tee struct {
 	in  io.Reader
 	out io.Writer
-	end [1]byte // the last byte read
 }
 
 func (t *tee) Read(p []byte) (int, error) {
@@ -144,9 +147,6 @@ func (t *tee) Read(p []byte) (int, error) {
 	}
 	if _, err := t.out.Write(p[:n]); err != nil {
 		return n, fmt.Errorf("writing stdout: %w", err)
-	}
-	if n > 0 {
-		t.end[0] = p[n-1]
 	}
 	return n, err
 }
@@ -166,20 +166,25 @@ func Inject(stream []byte, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, &Error{BadInput, err}
 	}
-	return add(stream, a, hooked, o)
+	var last manifest.Document
+	for d := range manifest.Documents(stream) {
+		last = d
+	}
+	result, err := add(last, a, hooked, o)
+	if err == nil {
+		result.Input = stream
+	}
+	return result, err
 }
 
 // add does Inject's work when the stream was searched. Of the stream it needs the
-// end only.
-func add(stream []byte, a *anchor.Anchor, hooked bool, o Options) (Result, error) {
-	unchanged := Result{Input: stream}
+// last document only.
+func add(last manifest.Document, a *anchor.Anchor, hooked bool, o Options) (Result, error) {
 	switch {
 	case hooked:
-		unchanged.Explanation = "Nothing to add: the hook is in the input already.\n"
-		return unchanged, nil
+		return Result{Explanation: "Nothing to add: the hook is in the input already.\n"}, nil
 	case a == nil:
-		unchanged.Explanation = "Nothing to add: the input installs neither ARC's controller nor a scale set.\n"
-		return unchanged, nil
+		return Result{Explanation: "Nothing to add: the input installs neither ARC's controller nor a scale set.\n"}, nil
 	}
 
 	reader, err := proveHookReader(a, o)
@@ -187,52 +192,81 @@ func add(stream []byte, a *anchor.Anchor, hooked bool, o Options) (Result, error
 	if err != nil && !helm3 {
 		return Result{}, &Error{BadHelm, fmt.Errorf("found the %s: %w", a, err)}
 	}
-	target := hook.Release{
-		Name:      cmp.Or(o.Release, a.Release),
-		Namespace: cmp.Or(o.Namespace, a.Namespace, o.DefaultNamespace),
+	target, err := targetOf(a, o)
+	if err != nil {
+		return Result{}, &Error{BadTarget, err}
 	}
-	if target.Name == "" {
-		return Result{}, &Error{BadTarget, fmt.Errorf("the %s does not say its release; give --release", a)}
-	}
-	if target.Namespace == "" {
-		return Result{}, &Error{BadTarget, fmt.Errorf("the %s has no namespace; give --namespace, or set HELM_NAMESPACE", a)}
-	}
-	values := hook.Merge(a.Values, o.Values)
+	taken := a.In(target.Namespace)
+	values := hook.Merge(taken, o.Values)
 	hooks, err := hook.Render(target, values)
 	if err != nil {
 		return Result{}, &Error{BadValues, err}
 	}
 	if len(hooks) == 0 {
-		unchanged.Explanation = "Nothing to add: the hook is switched off (enabled=false).\n"
-		return unchanged, nil
+		return Result{Explanation: "Nothing to add: the hook is switched off (enabled=false).\n"}, nil
 	}
-	result := Result{Input: stream}
+	var result Result
 	if helm3 {
 		enroller, err := hook.Enroller(target, values, hooks)
 		if err != nil {
 			return Result{}, &Error{BadValues, err}
 		}
 		result.Added = ordinaryDocuments(enroller)
-		result.Explanation = explain(a, Helm3, target, hooks, enroller)
+		result.Explanation = explain(a, Helm3, target, taken, hooks, enroller)
 	} else {
 		if result.Added, err = reader.documents(hooks); err != nil {
 			return Result{}, err
 		}
-		result.Explanation = explain(a, reader.helm, target, hooks, nil)
+		result.Explanation = explain(a, reader.helm, target, taken, hooks, nil)
 	}
 	if o.Check {
 		result.Added = ""
 		return result, nil
 	}
-	result.Added = separator(stream) + result.Added
+	before, err := separator(last)
+	if err != nil {
+		return Result{}, &Error{BadInput, err}
+	}
+	result.Added = before + result.Added
 	return result, nil
 }
 
-// separator is what has to stand between the stream and a "---": a line break,
-// if the last line has none.
-func separator(stream []byte) string {
-	if n := len(stream); n > 0 && stream[n-1] != '\n' && stream[n-1] != '\r' {
-		return "\n"
+// targetOf finds out whose hook it is. ARC's own objects need not be in the namespace
+// of their release (namespaceOverride of its charts), so where what is known of that
+// is not the same, somebody has to say it: in another namespace the hook would never
+// find its release.
+func targetOf(a *anchor.Anchor, o Options) (hook.Release, error) {
+	target := hook.Release{Name: cmp.Or(o.Release, a.Release), Namespace: o.Namespace}
+	switch {
+	case target.Name == "":
+		return target, fmt.Errorf("the %s does not say its release; give --release", a)
+	case o.Release == "" && !hook.IsReleaseName(target.Name):
+		return target, fmt.Errorf("the %s says that its release is %q, which is no release's name; give --release", a, target.Name)
+	case target.Namespace != "":
+		return target, nil
 	}
-	return ""
+	namespaces := a.Namespaces()
+	if o.HelmNamespace != "" && !slices.Contains(namespaces, o.HelmNamespace) {
+		namespaces = append(namespaces, o.HelmNamespace)
+	}
+	switch len(namespaces) {
+	case 0:
+		return target, fmt.Errorf("the %s has no namespace; give --namespace, or set HELM_NAMESPACE", a)
+	case 1:
+		target.Namespace = namespaces[0]
+		return target, nil
+	}
+	return target, fmt.Errorf("the namespace of the release is not known: ARC's objects and HELM_NAMESPACE name %s, as with namespaceOverride; give --namespace", strings.Join(namespaces, ", "))
+}
+
+// separator is what has to stand between the last document and a "---": a line break,
+// if its last line has none. It is an error where that would change the document.
+func separator(last manifest.Document) (string, error) {
+	if text := last.Bytes(); len(text) == 0 || text[len(text)-1] == '\n' || text[len(text)-1] == '\r' {
+		return "", nil
+	}
+	if last.EndsOpen() {
+		return "", errors.New("the last line of the input is one of a block scalar and has no line break; the one that would have to follow it would change that text: end the input with it")
+	}
+	return "\n", nil
 }

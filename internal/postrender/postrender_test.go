@@ -106,7 +106,9 @@ func TestInjectSeparates(t *testing.T) {
 		"comment":          anchor + "\n# the end",
 		"byte order mark":  "\ufeff" + anchor,
 		"blanks":           anchor + "\n  \n",
-		"a block scalar":   anchor + "\n---\ndata: |\n  text",
+		"a flow scalar":    anchor + "\n---\ndata: \"text\"",
+		"a stripped block": anchor + "\n---\ndata: |-\n  text",
+		"a block before":   anchor + "\n---\ndata: |\n  text\nx: y",
 		"leading markers":  "---\n---\n" + anchor,
 		"JSON at the end":  anchor + "\n---\n{\"a\": 1}",
 		"anchors, aliases": anchor + "\n---\na: &x {b: 1}\nc: *x\n",
@@ -125,6 +127,35 @@ func TestInjectSeparates(t *testing.T) {
 				t.Errorf("%d documents in, %d out, want 6 more", len(before), len(after))
 			}
 		})
+	}
+}
+
+// A line break behind a block scalar would be part of it.
+func TestInjectKeepsTheLastText(t *testing.T) {
+	anchor := string(testdata(t, "controller.yaml"))
+	for _, end := range []string{
+		"data: |\n  text", "data: >\n  text", "data: |+\n  text", "data:\n  - |\n    text", "# x\ndata: |\n  text", "data: &x |\r\n  text",
+	} {
+		for size, before := range map[string]string{"small": "", "large": string(filler(heldBelow))} {
+			in := before + anchor + "---\n" + end
+			var known *Error
+			var out bytes.Buffer
+			if _, err := Copy(&out, strings.NewReader(in), Options{}); !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "block scalar") {
+				t.Errorf("%q, %s: got %v", end, size, err)
+			}
+			if got := out.String(); got != "" && got != in {
+				t.Errorf("%q, %s: %d of %d bytes went out", end, size, len(got), len(in))
+			}
+			out.Reset()
+			if _, err := Copy(&out, strings.NewReader(in+"\n"), Options{}); err != nil || !strings.HasPrefix(out.String(), in+"\n---\n") {
+				t.Errorf("%q, %s, closed: %v", end, size, err)
+			}
+			// Where nothing is added nothing is changed.
+			out.Reset()
+			if _, err := Copy(&out, strings.NewReader(before+"a: b\n---\n"+end), Options{}); err != nil || out.String() != before+"a: b\n---\n"+end {
+				t.Errorf("%q, %s, not ARC: %v", end, size, err)
+			}
+		}
 	}
 }
 
@@ -180,7 +211,7 @@ func TestInjectOnce(t *testing.T) {
 
 func TestInjectOptions(t *testing.T) {
 	result, err := Inject(testdata(t, "controller.yaml"), Options{
-		Release: "other", Namespace: "elsewhere", DefaultNamespace: "ignored",
+		Release: "other", Namespace: "elsewhere", HelmNamespace: "ignored",
 		Values: map[string]any{"nodeSelector": map[string]any{"disk": "ssd"}, "tolerations": []any{}, "priorityClassName": "low"},
 	})
 	if err != nil {
@@ -223,28 +254,72 @@ func TestInjectOptions(t *testing.T) {
 	}
 }
 
-func TestInjectNamespace(t *testing.T) {
-	bare := bytes.ReplaceAll(testdata(t, "controller-old.yaml"), []byte("  namespace: systems\n"), nil)
-	if _, err := Inject(bare, Options{}); err == nil || !strings.Contains(err.Error(), "--namespace") {
-		t.Errorf("got %v, want an error that names --namespace", err)
+// Whose hook it is: what is said, else what ARC's objects and HELM_NAMESPACE say,
+// where that is one thing.
+func TestInjectTarget(t *testing.T) {
+	replaced := func(file string, pairs ...string) string {
+		return strings.NewReplacer(pairs...).Replace(string(testdata(t, file)))
 	}
-	for _, o := range []Options{{Namespace: "given"}, {DefaultNamespace: "given"}, {Namespace: "given", DefaultNamespace: "x"}} {
-		result, err := Inject(bare, o)
-		if err != nil || !strings.Contains(result.Added, "namespace: given\n") {
-			t.Errorf("%+v: %v", o, err)
-		}
+	old := replaced("controller-old.yaml")
+	bare := replaced("controller-old.yaml", "  namespace: systems\n", "")
+	umbrella := replaced("umbrella.yaml", "--watch-single-namespace=runners", "--v=1")
+	labelled := func(label string) string {
+		return replaced("controller-old.yaml", "app.kubernetes.io/instance: arc\n", "app.kubernetes.io/instance: "+label+"\n")
 	}
-	// HELM_NAMESPACE may be left over from anything; what ARC's chart says is certain.
-	result, err := Inject(testdata(t, "controller-old.yaml"), Options{DefaultNamespace: "ignored"})
-	if err != nil || !strings.Contains(result.Added, "namespace: systems\n") {
-		t.Errorf("the anchor's namespace is not taken: %v", err)
+	tests := map[string]struct {
+		stream string
+		o      Options
+		want   string // the release
+		values string // taken, as far as they depend on it
+		err    string
+	}{
+		"ARC's objects say it":              {old, Options{}, "systems/arc", "", ""},
+		"they agree":                        {old, Options{HelmNamespace: "systems"}, "systems/arc", "", ""},
+		"they differ":                       {old, Options{HelmNamespace: "platform"}, "", "", "name systems, platform, as with namespaceOverride; give --namespace"},
+		"they differ, it is said":           {old, Options{HelmNamespace: "platform", Namespace: "arc"}, "arc/arc", " controllerNamespaces (systems),", ""},
+		"said":                              {old, Options{Namespace: "platform"}, "platform/arc", " controllerNamespaces (systems),", ""},
+		"no namespace":                      {bare, Options{}, "", "", "no namespace; give --namespace, or set HELM_NAMESPACE"},
+		"no namespace, Helm's":              {bare, Options{HelmNamespace: "platform"}, "platform/arc", "", ""},
+		"no namespace, said":                {bare, Options{Namespace: "platform"}, "platform/arc", "", ""},
+		"no namespace, both":                {bare, Options{Namespace: "platform", HelmNamespace: "x"}, "platform/arc", "", ""},
+		"two namespaces":                    {umbrella, Options{}, "", "", "name runners, systems, as with namespaceOverride"},
+		"two namespaces, one is Helm's":     {umbrella, Options{HelmNamespace: "systems"}, "", "", "name runners, systems, as with namespaceOverride"},
+		"two namespaces, said":              {umbrella, Options{Namespace: "platform"}, "platform/arc", " controllerNamespaces (systems),", ""},
+		"a set's":                           {replaced("scale-set.yaml"), Options{}, "runners/set", " controllerNamespaces (systems),", ""},
+		"a set's, said":                     {replaced("scale-set.yaml"), Options{Namespace: "platform", Release: "gpu"}, "platform/gpu", " controllerNamespaces (systems), imagePullSecrets, runnerNamespaces (runners),", ""},
+		"a set's, beside its controller":    {replaced("scale-set.yaml"), Options{Namespace: "systems"}, "systems/set", " imagePullSecrets, runnerNamespaces (runners),", ""},
+		"a set's, they differ":              {replaced("scale-set.yaml"), Options{HelmNamespace: "platform"}, "", "", "name runners, platform"},
+		"no release":                        {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{}, "", "", "does not say its release; give --release"},
+		"no release, said":                  {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{Release: "arc"}, "systems/arc", "", ""},
+		"an instance of a user's":           {labelled("Build Platform"), Options{}, "", "", `says that its release is "Build Platform", which is no release's name; give --release`},
+		"an instance of Argo CD's":          {labelled("argocd_apps"), Options{}, "", "", `"argocd_apps", which is no release's name`},
+		"an instance that is too long":      {labelled(strings.Repeat("a", 54)), Options{}, "", "", "no release's name"},
+		"an instance of a user's, said":     {labelled("Build Platform"), Options{Release: "arc"}, "systems/arc", "", ""},
+		"an instance that may be a release": {labelled("build.platform"), Options{}, "systems/build.platform", "", ""},
 	}
-	nameless := bytes.ReplaceAll(testdata(t, "controller-old.yaml"), []byte("    app.kubernetes.io/instance: arc\n"), nil)
-	if _, err := Inject(nameless, Options{}); err == nil || !strings.Contains(err.Error(), "--release") {
-		t.Errorf("got %v, want an error that names --release", err)
-	}
-	if _, err := Inject(nameless, Options{Release: "arc"}); err != nil {
-		t.Error(err)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			test.o.Helm = Helm4
+			result, err := Inject([]byte(test.stream), test.o)
+			var known *Error
+			if test.err != "" {
+				if !errors.As(err, &known) || known.Class != BadTarget || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("got %v, want %q", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			namespace, release, _ := strings.Cut(test.want, "/")
+			if !strings.Contains(result.Explanation, "The hook of the release "+release+" in the namespace "+namespace+" is added") ||
+				!strings.Contains(result.Added, "--release-namespace="+namespace+"\n") {
+				t.Errorf("want %s:\n%s", test.want, result.Explanation)
+			}
+			if !strings.Contains(result.Explanation, "Values taken from ARC's objects:"+test.values) || test.values == "" && strings.Contains(result.Explanation, "Namespaces (") {
+				t.Errorf("want the values%s of %s", test.values, result.Explanation)
+			}
+		})
 	}
 }
 

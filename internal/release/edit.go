@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/base64"
@@ -15,20 +16,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
-
-// Deployed is the status of a revision which Helm has finished installing.
-const Deployed = "deployed"
 
 const (
 	// secretType and namePrefix carry the version of the one format there is
 	// (helm.sh/helm pkg/storage/storage.go, pkg/storage/driver/secrets.go).
 	secretType = "helm.sh/release.v1"
 	namePrefix = "sh.helm.release.v1."
-
-	// maxSize is what Kubernetes stores of a Secret's or ConfigMap's data
-	// (k8s.io/api core/v1, MaxSecretSize).
-	maxSize = 1 << 20
 
 	// turns bounds how often a record is read again that changes under our hands.
 	turns = 10
@@ -47,9 +42,26 @@ type Revision struct {
 	// ServerSide says that Helm applied it on the server's side.
 	ServerSide bool
 
-	gvr    schema.GroupVersionResource
-	object *unstructured.Unstructured
-	raw    []byte // the record's JSON
+	resource schema.GroupVersionResource
+	object   *unstructured.Unstructured
+	raw      []byte // the record's JSON
+}
+
+// Label returns what the first object of the manifest that has this label has for
+// it; "" if none has.
+func (r *Revision) Label(key string) string {
+	for document := range documents(r.Manifest) {
+		if !strings.Contains(document, key) {
+			continue
+		}
+		var o struct {
+			Metadata struct{ Labels map[string]string }
+		}
+		if (parse(head(document), &o) || parse(document, &o)) && o.Metadata.Labels[key] != "" {
+			return o.Metadata.Labels[key]
+		}
+	}
+	return ""
 }
 
 // Hook is one hook of a record. What is not read here is kept as it was.
@@ -77,46 +89,44 @@ type Unfit struct{ Why string }
 
 func (u Unfit) Error() string { return u.Why + "; nothing was written" }
 
-// NotDeployed is a revision in a state in which it is not edited. Nothing was
+// NotEditable is a revision in a state in which it is not edited. Nothing was
 // written.
-type NotDeployed struct{ Record }
+type NotEditable struct{ Record }
 
-func (n NotDeployed) Error() string {
-	return fmt.Sprintf("release %s in namespace %s is %s (revision %d), and only a deployed one can be edited; nothing was written", n.Name, n.Namespace, n.Status, n.Revision)
+func (n NotEditable) Error() string { return n.Why() + "; nothing was written" }
+
+// Why says what keeps the revision from being edited, and what helps.
+func (n NotEditable) Why() string {
+	because := n.because()
+	if because == "" {
+		return fmt.Sprintf("release %s in namespace %s is in the state %q (revision %d), which is not known", n.Name, n.Namespace, n.Status, n.Revision)
+	}
+	return fmt.Sprintf("release %s in namespace %s is %s (revision %d): %s", n.Name, n.Namespace, n.Status, n.Revision, because)
 }
 
-// Pending reports whether Helm is at work on the revision, and will record its
-// end (helm.sh/helm pkg/release/status.go).
-func (n NotDeployed) Pending() bool { return strings.HasPrefix(n.Status, "pending-") }
-
-// Each calls do for the newest revision of every release in a namespace ("" is
-// all of them), or of the one of that name. A record that cannot be read is given as an error; one that is
-// gone by then is passed over.
-func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*Revision, error)) error {
-	selector := ""
-	if name != "" {
-		selector = "name=" + name
+func (n NotEditable) because() string {
+	helm := func(command string) string {
+		return "`" + shell.Command("helm", command, n.Name, "--namespace", n.Namespace) + "`"
 	}
-	all, err := heads(ctx, c, namespace, selector)
-	if err != nil {
-		return err
+	switch n.Status {
+	case PendingInstall:
+		return "Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("uninstall") + " and install it again"
+	case PendingUpgrade, PendingRollback:
+		return "Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("rollback") + " ends that"
+	case Uninstalling:
+		return "it is being uninstalled, with the hooks it has; " + helm("uninstall") + " goes on with that, and `arc-hookjob run` removes what it leaves of ARC"
+	case Uninstalled:
+		return "only its history is kept, and no hook of it will run; `arc-hookjob plan` shows what it has left of ARC"
 	}
-	for _, h := range all {
-		r, err := h.read(ctx, c)
-		if !apierrors.IsNotFound(err) {
-			do(r, err)
-		}
-	}
-	return nil
+	return ""
 }
 
 // Edit replaces the hooks of a release's newest revision, and nothing else in
-// its record. The revision has to be deployed: in any other state Helm is about
-// to write the record itself, or will not run its hooks. change is given the
-// revision and returns the hooks it shall have, and whether that is to be
-// written; a record that has changed meanwhile is read and given again.
+// its record. The revision has to be Editable. change is given the revision and
+// returns the hooks it shall have, and whether that is to be written; a record that
+// has changed meanwhile is read and given again.
 //
-// Errors: a NotDeployed; an Unfit; ErrNotFound; what change returns.
+// Errors: a NotEditable; an Unfit; ErrNotFound; what change returns.
 func Edit(ctx context.Context, c *kube.Client, namespace, name string, change func(*Revision) (hooks []Hook, write bool, err error)) error {
 	for turn := 1; ; turn++ {
 		r, err := editable(ctx, c, namespace, name)
@@ -131,7 +141,7 @@ func Edit(ctx context.Context, c *kube.Client, namespace, name string, change fu
 			return err
 		}
 		err = kube.Retry(ctx, func(ctx context.Context) error {
-			_, err := c.Dynamic.Resource(r.gvr).Namespace(namespace).Update(ctx, r.object, metav1.UpdateOptions{})
+			_, err := c.Dynamic.Resource(r.resource).Namespace(namespace).Update(ctx, r.object, metav1.UpdateOptions{})
 			return err
 		})
 		if apierrors.IsConflict(err) && turn < turns {
@@ -146,45 +156,27 @@ func Edit(ctx context.Context, c *kube.Client, namespace, name string, change fu
 
 // editable reads the newest revision of a release and checks that it may be
 // edited.
-func editable(ctx context.Context, c *kube.Client, namespace, name string) (*Revision, error) {
-	all, err := heads(ctx, c, namespace, "name="+name)
-	if err != nil {
+func editable(ctx context.Context, c *kube.Client, namespace, name string) (found *Revision, err error) {
+	var failed error
+	n := 0
+	err = Each(ctx, c, namespace, name, func(r *Revision, err error) {
+		n++
+		found, failed = r, cmp.Or(failed, err)
+	})
+	if err := cmp.Or(err, failed); err != nil {
 		return nil, err
 	}
-	switch len(all) {
-	case 0:
+	switch {
+	case n == 0:
 		return nil, fmt.Errorf("%w: %q in namespace %q, neither in Secrets nor in ConfigMaps; what Helm keeps in SQL (HELM_DRIVER=sql) cannot be edited", ErrNotFound, name, namespace)
-	case 1:
-	default:
+	case n > 1:
 		return nil, Unfit{fmt.Sprintf("release %s in namespace %s is recorded both in Secrets and in ConfigMaps, and only its user knows which of them Helm reads", name, namespace)}
+	case found.StoredElsewhere():
+		return nil, Unfit{fmt.Sprintf("the record %s/%s is of a release in namespace %q, and not edited: who keeps it here, as Flux does, has to add the hook, with the chart as a dependency", namespace, found.object.GetName(), found.Namespace)}
+	case !found.Status.Editable():
+		return nil, NotEditable{found.Record}
 	}
-	h := all[0]
-	o, err := h.get(ctx, c)
-	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w: %q in namespace %q", ErrNotFound, name, namespace)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !isKnownVersion(o, h, name) {
-		return nil, Unfit{fmt.Sprintf("the record %s/%s is not of the version %s, the only one known", namespace, h.name, secretType)}
-	}
-	r, err := h.decode(o)
-	if err != nil {
-		return nil, err
-	}
-	if r.Status != Deployed {
-		return nil, NotDeployed{r.Record}
-	}
-	return r, nil
-}
-
-// isKnownVersion reports whether a record is in the format we know. A ConfigMap
-// says it by its name alone.
-func isKnownVersion(o *unstructured.Unstructured, h head, release string) bool {
-	kind, _, _ := unstructured.NestedString(o.Object, "type")
-	return h.name == fmt.Sprintf("%s%s.v%d", namePrefix, release, h.revision) &&
-		(o.GetKind() != "Secret" || kind == secretType)
+	return found, nil
 }
 
 // setHooks puts hooks into the object that holds the record.

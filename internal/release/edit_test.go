@@ -5,96 +5,28 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	helm "helm.sh/helm/v3/pkg/release"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
-// shelf is an API server that holds one record, and lets it be written.
-type shelf struct {
-	object map[string]any
-	// before is run ahead of a write, once: somebody else was faster.
-	before func(*shelf)
-	writes int
-}
-
-// shelve stores a record as Helm does. Unknown fields are as of a later Helm.
-func shelve(kind string, raw string) *shelf {
-	data := encode([]byte(raw))
-	o := map[string]any{
-		"apiVersion": "v1", "kind": kind,
-		"metadata": map[string]any{
-			"name": "sh.helm.release.v1.arc.v3", "namespace": "ns", "resourceVersion": "1",
-			"labels": map[string]any{"name": "arc", "owner": "helm", "version": "3", "status": "deployed", "team": "a"},
-		},
-		"data": map[string]any{"release": data},
-	}
-	if kind == "Secret" {
-		o["type"] = "helm.sh/release.v1"
-		o["data"] = map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))}
-	}
-	return &shelf{object: o}
-}
-
-func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	answer := func(code int, body any) {
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(body)
-	}
-	resource := strings.ToLower(s.object["kind"].(string)) + "s"
-	switch {
-	case r.Method == http.MethodPut:
-		if s.before != nil {
-			s.before(s)
-			s.before = nil
-		}
-		meta := s.object["metadata"].(map[string]any)
-		var o map[string]any
-		_ = json.NewDecoder(r.Body).Decode(&o)
-		if o["metadata"].(map[string]any)["resourceVersion"] != meta["resourceVersion"] {
-			answer(http.StatusConflict, metav1.Status{Status: metav1.StatusFailure, Code: 409, Reason: metav1.StatusReasonConflict})
-			return
-		}
-		o["metadata"].(map[string]any)["resourceVersion"] = meta["resourceVersion"].(string) + "1"
-		s.object = o
-		s.writes++
-		answer(http.StatusOK, o)
-	case strings.HasSuffix(r.URL.Path, "/"+resource):
-		answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": []any{s.object}})
-	case strings.Contains(r.URL.Path, "/"+resource+"/"):
-		answer(http.StatusOK, s.object)
-	default:
-		answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": []any{}})
-	}
-}
-
-func (s *shelf) client(t *testing.T) *kube.Client {
+// shelve serves one record in the namespace ns, with this body.
+func shelve(t *testing.T, kind, raw string) (*server, *kube.Client) {
 	t.Helper()
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	c, err := kube.New(&rest.Config{Host: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return serve(t, store(kind, revision("arc", 3, helm.StatusDeployed), []func(*unstructured.Unstructured){holding(raw)}))
 }
 
 // revision is what is stored now.
-func (s *shelf) revision(t *testing.T) *Revision {
-	t.Helper()
-	r, err := decode(&unstructured.Unstructured{Object: s.object})
+func (s *server) revision() *Revision {
+	s.Helper()
+	r, err := decode(s.objects[0])
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
 	return r
 }
@@ -129,28 +61,28 @@ func TestEditKeepsTheRest(t *testing.T) {
 	for _, kind := range []string{"Secret", "ConfigMap"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			s := shelve(kind, record)
-			labels := cmp.Diff(nil, s.object["metadata"].(map[string]any)["labels"])
-			if err := Edit(t.Context(), s.client(t), "ns", "arc", add(t)); err != nil {
+			s, c := shelve(t, kind, record)
+			labels := s.objects[0].GetLabels()
+			if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil {
 				t.Fatal(err)
 			}
 			want := strings.Replace(record, `"later": [1.0]}]`, `"later": [1.0]}, `+job+`]`, 1)
-			if diff := cmp.Diff(exactly(t, []byte(want)), exactly(t, s.revision(t).raw)); diff != "" {
+			if diff := cmp.Diff(exactly(t, []byte(want)), exactly(t, s.revision().raw)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if got := cmp.Diff(nil, s.object["metadata"].(map[string]any)["labels"]); got != labels {
-				t.Errorf("labels were %s, are %s", labels, got)
+			if diff := cmp.Diff(labels, s.objects[0].GetLabels()); diff != "" {
+				t.Errorf("labels: %s", diff)
 			}
-			if kind == "Secret" && s.object["type"] != secretType {
-				t.Errorf("type %v", s.object["type"])
+			if kind == "Secret" && s.objects[0].Object["type"] != secretType {
+				t.Errorf("type %v", s.objects[0].Object["type"])
 			}
 
 			// And out again: without hooks there is no list of them.
 			none := func(*Revision) ([]Hook, bool, error) { return nil, true, nil }
-			if err := Edit(t.Context(), s.client(t), "ns", "arc", none); err != nil {
+			if err := Edit(t.Context(), c, "ns", "arc", none); err != nil {
 				t.Fatal(err)
 			}
-			if _, found := exactly(t, s.revision(t).raw).(map[string]any)["hooks"]; found {
+			if _, found := exactly(t, s.revision().raw).(map[string]any)["hooks"]; found {
 				t.Error("an empty list of hooks is left")
 			}
 		})
@@ -171,12 +103,12 @@ func exactly(t *testing.T, raw []byte) (out any) {
 // What we write, Helm's own types read.
 func TestEditIsReadByHelm(t *testing.T) {
 	t.Parallel()
-	s := shelve("Secret", record)
-	if err := Edit(t.Context(), s.client(t), "ns", "arc", add(t)); err != nil {
+	s, c := shelve(t, "Secret", record)
+	if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil {
 		t.Fatal(err)
 	}
 	var r helm.Release
-	if err := json.Unmarshal(s.revision(t).raw, &r); err != nil {
+	if err := json.Unmarshal(s.revision().raw, &r); err != nil {
 		t.Fatal(err)
 	}
 	if h := r.Hooks[1]; h.Name != "job" || h.Kind != "Job" || h.Weight != 5 || h.Events[0] != helm.HookPreDelete {
@@ -188,16 +120,15 @@ func TestEditIsReadByHelm(t *testing.T) {
 // somebody else wrote is lost.
 func TestEditConflict(t *testing.T) {
 	t.Parallel()
-	s := shelve("Secret", record)
-	s.before = func(s *shelf) {
-		faster := shelve("Secret", strings.Replace(record, `"version": 3,`, `"version": 3, "faster": true,`, 1)).object
-		faster["metadata"].(map[string]any)["resourceVersion"] = "2"
-		s.object = faster
+	s, c := shelve(t, "Secret", record)
+	s.before = func(s *server) {
+		holding(strings.Replace(record, `"version": 3,`, `"version": 3, "faster": true,`, 1))(s.objects[0])
+		s.objects[0].SetResourceVersion("2")
 	}
-	if err := Edit(t.Context(), s.client(t), "ns", "arc", add(t)); err != nil {
+	if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(s.revision(t).raw); !strings.Contains(got, `"faster":true`) || !strings.Contains(got, `"name":"job"`) {
+	if got := string(s.revision().raw); !strings.Contains(got, `"faster":true`) || !strings.Contains(got, `"name":"job"`) {
 		t.Errorf("the record is %s", got)
 	}
 	if s.writes != 1 {
@@ -207,55 +138,75 @@ func TestEditConflict(t *testing.T) {
 
 func TestEditWritesNothing(t *testing.T) {
 	t.Parallel()
-	state := func(status string) *shelf {
-		return shelve("Secret", strings.Replace(record, `"deployed"`, `"`+status+`"`, 1))
-	}
-	renamed := shelve("ConfigMap", record)
-	renamed.object["metadata"].(map[string]any)["name"] = "sh.helm.release.v2.arc.v3"
-	retyped := shelve("Secret", "what nobody can read")
-	retyped.object["type"] = "helm.sh/release.v2"
+	in := func(status string) string { return strings.Replace(record, `"deployed"`, `"`+status+`"`, 1) }
 	refused := errors.New("refused")
+	const pending = " (revision 3): Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, "
 	tests := map[string]struct {
-		s      *shelf
+		raw    string
 		change func(*Revision) ([]Hook, bool, error)
 		want   error  // of this type; nil: any
 		err    string // "": none
 	}{
-		"nothing to write":    {shelve("Secret", record), func(_ *Revision) ([]Hook, bool, error) { return nil, false, nil }, nil, ""},
-		"the change refuses":  {shelve("Secret", record), func(_ *Revision) ([]Hook, bool, error) { return nil, true, refused }, nil, "refused"},
-		"being installed":     {state("pending-install"), add(t), NotDeployed{}, "release arc in namespace ns is pending-install (revision 3), and only a deployed one can be edited; nothing was written"},
-		"being upgraded":      {state("pending-upgrade"), add(t), NotDeployed{}, "is pending-upgrade"},
-		"being rolled back":   {state("pending-rollback"), add(t), NotDeployed{}, "is pending-rollback"},
-		"being uninstalled":   {state("uninstalling"), add(t), NotDeployed{}, "is uninstalling"},
-		"failed":              {state("failed"), add(t), NotDeployed{}, "is failed"},
-		"another format":      {renamed, add(t), Unfit{}, "the record ns/sh.helm.release.v2.arc.v3 is not of the version helm.sh/release.v1"},
-		"another Secret type": {retyped, add(t), Unfit{}, "is not of the version helm.sh/release.v1"},
-		"unreadable":          {shelve("Secret", "no JSON"), add(t), nil, "not in Helm's format"},
-		"too large": {shelve("Secret", record), func(_ *Revision) ([]Hook, bool, error) {
+		"nothing to write":     {record, func(_ *Revision) ([]Hook, bool, error) { return nil, false, nil }, nil, ""},
+		"the change refuses":   {record, func(_ *Revision) ([]Hook, bool, error) { return nil, true, refused }, nil, "refused"},
+		"being installed":      {in("pending-install"), add(t), NotEditable{}, "release arc in namespace ns is pending-install" + pending + "`helm uninstall arc --namespace ns` and install it again; nothing was written"},
+		"being upgraded":       {in("pending-upgrade"), add(t), NotEditable{}, "release arc in namespace ns is pending-upgrade" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
+		"being rolled back":    {in("pending-rollback"), add(t), NotEditable{}, "release arc in namespace ns is pending-rollback" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
+		"being uninstalled":    {in("uninstalling"), add(t), NotEditable{}, "is uninstalling (revision 3): it is being uninstalled, with the hooks it has; `helm uninstall arc --namespace ns` goes on"},
+		"uninstalled":          {in("uninstalled"), add(t), NotEditable{}, "is uninstalled (revision 3): only its history is kept"},
+		"a state nobody knows": {in("paused"), add(t), NotEditable{}, `is in the state "paused" (revision 3), which is not known; nothing was written`},
+		"unreadable":           {"no JSON", add(t), nil, "not in Helm's format"},
+		"too large": {record, func(_ *Revision) ([]Hook, bool, error) {
 			return []Hook{hookOf(t, `{"name": "`+noise(1<<20)+`"}`)}, true, nil
 		}, Unfit{}, "bytes, and Kubernetes stores 1048576; nothing was written"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := Edit(t.Context(), test.s.client(t), "ns", "arc", test.change)
+			s, c := shelve(t, "Secret", test.raw)
+			err := Edit(t.Context(), c, "ns", "arc", test.change)
 			check(t, err, test.err)
-			var unfit Unfit
-			var state NotDeployed
 			switch any(test.want).(type) {
 			case Unfit:
-				if !errors.As(err, &unfit) {
+				if !errors.As(err, new(Unfit)) {
 					t.Errorf("error %v is no Unfit", err)
 				}
-			case NotDeployed:
-				if !errors.As(err, &state) || state.Pending() != strings.HasPrefix(state.Status, "pending") {
-					t.Errorf("error %v, state %+v", err, state)
+			case NotEditable:
+				if !errors.As(err, new(NotEditable)) {
+					t.Errorf("error %v is no NotEditable", err)
 				}
 			}
-			if test.s.writes != 0 {
+			if s.writes != 0 {
 				t.Error("something was written")
 			}
 		})
+	}
+}
+
+// Helm runs the hooks of these at an uninstall, and does not write to them before.
+func TestEditWhatHelmWritesNoMore(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"deployed", "failed", "superseded"} {
+		s, c := shelve(t, "Secret", strings.Replace(record, `"deployed"`, `"`+status+`"`, 1))
+		if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil || s.writes != 1 {
+			t.Errorf("%s: %v, writes: %d", status, err, s.writes)
+		}
+	}
+}
+
+// A record that changes with every look is given up.
+func TestEditGivesUp(t *testing.T) {
+	t.Parallel()
+	s, c := shelve(t, "Secret", record)
+	looks := 0
+	err := Edit(t.Context(), c, "ns", "arc", func(r *Revision) ([]Hook, bool, error) {
+		looks++
+		r.object.SetResourceVersion("0")
+		return r.Hooks, true, nil
+	})
+	check(t, err, "writing the Helm record ns/sh.helm.release.v1.arc.v3")
+	if looks != turns || s.writes != 0 {
+		t.Errorf("%d looks, %d writes", looks, s.writes)
 	}
 }
 
@@ -269,11 +220,21 @@ func noise(n int) string {
 
 func TestEditOfNone(t *testing.T) {
 	t.Parallel()
-	err := Edit(t.Context(), storageOf(t, nil, nil), "ns", "arc", add(t))
+	_, c := serve(t)
+	err := Edit(t.Context(), c, "ns", "arc", add(t))
 	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "SQL") {
 		t.Errorf("got %v, want one that explains SQL storage", err)
 	}
-	both := []stored{secret(revision("arc", 1, helm.StatusDeployed)), configMap(revision("arc", 1, helm.StatusDeployed))}
-	err = Edit(t.Context(), storageOf(t, both, nil), "ns", "arc", add(t))
-	check(t, err, "recorded both in Secrets and in ConfigMaps")
+	r := revision("arc", 1, helm.StatusDeployed)
+	for _, both := range [][]*unstructured.Unstructured{
+		{secret(r), configMap(r)},
+		{configMap(r), secret(r)},
+	} {
+		_, c := serve(t, both...)
+		check(t, Edit(t.Context(), c, "ns", "arc", add(t)), "recorded both in Secrets and in ConfigMaps")
+	}
+	_, c = serve(t, secret(r), configMap(r, data("!")))
+	if err := Edit(t.Context(), c, "ns", "arc", add(t)); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("got %v", err)
+	}
 }

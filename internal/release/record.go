@@ -2,21 +2,21 @@
 // it: the Secret or ConfigMap sh.helm.release.v1.<name>.v<revision> which Helm 3
 // and Helm 4 share (helm.sh/helm pkg/storage/driver).
 //
+// A record counts as far as it speaks for the place where it is stored: name and
+// revision are the same in the object's name, in its labels and in the record, and
+// so is the namespace, unless who asks names another one as the storage. What else
+// carries Helm's labels is passed over, as what nobody has written.
+//
 // Helm's storage SDK is not used. The types of one major version drop what the
 // other has written (apply_method of Helm 4), and it links every typed client of
 // Kubernetes, which makes the image 7 MB larger.
 package release
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,269 +24,292 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
-// Uninstalling is the status Helm records before it creates the first
-// pre-delete hook (helm.sh/helm pkg/action/uninstall.go).
-const Uninstalling = "uninstalling"
-
 // Record is what Helm's storage says of one revision of a release.
 type Record struct {
-	Name, Namespace string
-	Revision        int
-	Status          string
-	Chart           Chart
+	// Namespace is the release's, StorageNamespace the one where Helm keeps the
+	// record: the same, but with Flux, and others who embed Helm.
+	Name, Namespace, StorageNamespace string
+	Revision                          int
+	Status                            Status
+	Chart                             Chart
 	// HookJobs names the Jobs among the revision's hooks.
 	HookJobs []string
 	// Objects are those the revision's manifest installs, hooks apart.
 	Objects []Object
-	// Storage is where Helm keeps the release: an object for each revision. Only
-	// All and what finds a release by its records tell.
+	// Storage is where Helm keeps the release: an object for each revision, the
+	// oldest first.
 	Storage []kube.Target
 }
+
+// StoredElsewhere reports whether the record is in another namespace than the
+// release. It proves nothing then, unless who asks knows that namespace.
+func (r *Record) StoredElsewhere() bool { return r.StorageNamespace != r.Namespace }
 
 // Chart is the chart a revision was rendered from.
 type Chart struct{ Name, Version, AppVersion string }
 
-// Object is one object of a manifest; Namespace may be empty.
+// Object is one object of a manifest. Where the manifest names no namespace it is
+// the release's, as Helm takes it; for a cluster-scoped object it means nothing.
 type Object struct{ APIVersion, Kind, Namespace, Name string }
+
+// Place is where a release is, and where its record is stored; "" is where the
+// release is.
+type Place struct{ Namespace, Storage string }
+
+func (p Place) storage() string { return cmp.Or(p.Storage, p.Namespace) }
 
 // ErrNotFound is returned when no revision matches.
 var ErrNotFound = errors.New("no Helm release found")
 
-// Helm stores a record in a Secret, or in a ConfigMap with HELM_DRIVER=configmap.
-var storage = []schema.GroupVersionResource{
-	{Version: "v1", Resource: "secrets"},
-	{Version: "v1", Resource: "configmaps"},
-}
+// ErrAmbiguous is returned when several releases match and only one can be meant.
+var ErrAmbiguous = errors.New("more than one Helm release")
+
+// ErrUnreadable is a record in Helm's place and by its name whose content is not in
+// its format, or too large.
+var ErrUnreadable = errors.New("not in Helm's format")
+
+// errForeign is an object that looks like a record from outside, and says something
+// else inside.
+var errForeign = errors.New("not a record of the release it is named after")
 
 // Get returns the newest revision of a release. The error wraps ErrNotFound when
 // neither Secrets nor ConfigMaps hold one.
-func Get(ctx context.Context, c *kube.Client, namespace, name string) (*Record, error) {
-	records, err := newest(ctx, c, namespace, "name="+name)
+func Get(ctx context.Context, c *kube.Client, at Place, name string) (*Record, error) {
+	all, err := histories(ctx, c, at.storage(), name)
 	if err != nil {
 		return nil, err
 	}
-	if len(records) == 0 {
-		return nil, fmt.Errorf("%w: %q in namespace %q", ErrNotFound, name, namespace)
+	var others []string
+	for _, h := range all {
+		r, err := h.newest(ctx, c)
+		switch {
+		case isNone(err):
+		case err != nil:
+			return nil, err
+		case r.Namespace != at.Namespace:
+			others = append(others, r.Namespace)
+		default:
+			return &r.Record, nil
+		}
 	}
-	return &records[0], nil
+	err = fmt.Errorf("%w: %q in namespace %q", ErrNotFound, name, at.Namespace)
+	if at.storage() != at.Namespace {
+		err = fmt.Errorf("%w, stored in namespace %q", err, at.storage())
+	}
+	if len(others) > 0 {
+		err = fmt.Errorf("%w; the record of that name is of a release in namespace %q", err, others[0])
+	}
+	return nil, err
 }
 
 // ByHookJob returns the release whose newest revision has a hook Job of that
 // name. A rollback copies the hooks of an older revision, so neither name nor
 // revision can be known when the hook is rendered; the Job's own name can. An
-// uninstalling release wins where several would match. The error wraps
+// uninstalling release wins where several would match; of two that are
+// uninstalling either may be meant, which is ErrAmbiguous. The error wraps
 // ErrNotFound when there is none.
-func ByHookJob(ctx context.Context, c *kube.Client, namespace, job string) (*Record, error) {
-	records, err := newest(ctx, c, namespace, "")
+func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*Record, error) {
+	all, err := WithHookJob(ctx, c, at, job)
 	if err != nil {
 		return nil, err
 	}
-	var found *Record
-	for i, r := range records {
-		for _, j := range r.HookJobs {
-			if j == job && (found == nil || r.Status == Uninstalling) {
-				found = &records[i]
-			}
+	var uninstalling []*Record
+	var names []string
+	for i, r := range all {
+		if r.Status == Uninstalling {
+			uninstalling = append(uninstalling, &all[i])
+			names = append(names, fmt.Sprintf("%s (%s)", r.Name, r.Storage[len(r.Storage)-1]))
 		}
 	}
-	if found == nil {
-		return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, namespace, job)
+	switch {
+	case len(uninstalling) > 1:
+		return nil, fmt.Errorf("%w: %s are being uninstalled in namespace %q, and each has a hook Job %q", ErrAmbiguous, strings.Join(names, " and "), at.Namespace, job)
+	case len(uninstalling) == 1:
+		return uninstalling[0], nil
+	case len(all) > 0:
+		return &all[0], nil
+	case at.storage() != at.Namespace:
+		return nil, fmt.Errorf("%w: none in namespace %q, stored in namespace %q, has a hook Job %q", ErrNotFound, at.Namespace, at.storage(), job)
+	}
+	return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, at.Namespace, job)
+}
+
+// WithHookJob returns all releases whose newest revision has a hook Job of that
+// name. One that is being uninstalled and cannot be understood may be another, and
+// is an error; what else cannot be understood is somebody else's, and must not block
+// an uninstall.
+func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]Record, error) {
+	all, err := histories(ctx, c, at.storage(), "")
+	if err != nil {
+		return nil, err
+	}
+	var found []Record
+	for _, h := range all {
+		r, err := h.newest(ctx, c)
+		switch {
+		case isNone(err):
+		case errors.Is(err, ErrUnreadable) && h[0].status != Uninstalling:
+		case err != nil:
+			return nil, err
+		case r.Namespace == at.Namespace && slices.Contains(r.HookJobs, job):
+			found = append(found, r.Record)
+		}
 	}
 	return found, nil
 }
 
-// All returns the newest revision of every release in a namespace ("" is all of
-// them).
-func All(ctx context.Context, c *kube.Client, namespace string) ([]Record, error) {
-	return newest(ctx, c, namespace, "")
-}
-
-// newest returns the newest revision of every release in the namespace that the
-// label selector admits.
-func newest(ctx context.Context, c *kube.Client, namespace, selector string) ([]Record, error) {
-	all, err := heads(ctx, c, namespace, selector)
-	if err != nil {
-		return nil, err
-	}
-	var records []Record
-	for _, h := range all {
-		s, err := h.read(ctx, c)
-		switch {
-		case apierrors.IsNotFound(err):
-		case errors.Is(err, ErrUnreadable) && selector == "" && h.status != Uninstalling:
-			// Somebody else's, whose state must not block this uninstall.
-		case err != nil:
-			return nil, err
-		default:
-			s.Storage = h.all
-			records = append(records, s.Record)
+// Installs reports whether a record of the release can be read that has an object in
+// its manifest. It is for advice: a record that may not be read proves nothing.
+func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
+	for _, d := range storage {
+		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
+		if err != nil {
+			continue
+		}
+		for _, h := range all {
+			r, err := h.newest(ctx, c)
+			if err == nil && r.Namespace == at.Namespace && r.Status.Installed() && slices.ContainsFunc(r.Objects, is) {
+				return true
+			}
 		}
 	}
-	return records, nil
+	return false
 }
 
-// serverSide is how Helm 4 says that it applied a revision on the server's side
-// (helm.sh/helm/v4 pkg/release/v1/release.go). Helm 3 says nothing.
-const serverSide = "ssa"
-
-// head is where the newest revision of a release is stored, by its labels.
-type head struct {
-	gvr             schema.GroupVersionResource
-	namespace, name string
-	revision        int
-	status          string
-	all             []kube.Target
+// Each calls do for the newest revision of every release that is stored in a
+// namespace ("" is all of them), or of the one of that name, one after the other. A
+// record that cannot be read is given as an error; one that is gone by then is
+// passed over.
+func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*Revision, error)) error {
+	all, err := histories(ctx, c, namespace, name)
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		if r, err := h.newest(ctx, c); !isNone(err) {
+			do(r, err)
+		}
+	}
+	return nil
 }
 
-// heads finds the newest revision of every release in the namespace ("" is all
-// of them) that the label selector admits.
-func heads(ctx context.Context, c *kube.Client, namespace, selector string) ([]head, error) {
-	owner := "owner=helm"
-	if selector != "" {
-		owner += "," + selector
+func isNone(err error) bool { return errors.Is(err, errForeign) || apierrors.IsNotFound(err) }
+
+// Helm stores a record in a Secret, or in a ConfigMap with HELM_DRIVER=configmap.
+var storage = []driver{
+	{schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, "type=" + secretType},
+	{schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, ""},
+}
+
+// driver is what Helm calls a way to store records.
+type driver struct {
+	schema.GroupVersionResource
+	fields string
+}
+
+// history is where Helm keeps a release: an entry for each revision, the newest
+// first.
+type history []entry
+
+// entry is where a revision is stored, and what its labels say.
+type entry struct {
+	kube.Target
+	revision int
+	status   Status
+}
+
+// histories finds the releases that are stored in a namespace ("" is all of them),
+// or the one of that name, by what Helm writes on the outside of a record.
+func histories(ctx context.Context, c *kube.Client, namespace, name string) ([]history, error) {
+	return historiesIn(ctx, c, storage, namespace, name)
+}
+
+func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespace, name string) ([]history, error) {
+	selector := labels.Set{"owner": "helm"}
+	if name != "" {
+		selector["name"] = name
 	}
 	type key struct{ driver, namespace, name string }
 	found := map[key]int{}
-	var out []head
-	for _, gvr := range storage {
-		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: owner}, func(o *metav1.PartialObjectMetadata) error {
-			revision, err := strconv.Atoi(o.Labels["version"])
-			if err != nil {
-				return fmt.Errorf("%s %s/%s: label version: %w", gvr.Resource, o.Namespace, o.Name, err)
+	var out []history
+	for _, s := range storage {
+		err := c.Each(ctx, s.GroupVersionResource, namespace, metav1.ListOptions{LabelSelector: selector.String(), FieldSelector: s.fields}, func(o *metav1.PartialObjectMetadata) error {
+			of, revision, ok := outside(o)
+			if !ok || name != "" && of != name {
+				return nil
 			}
-			t := kube.Target{Resource: gvr, Namespace: o.Namespace, Name: o.Name, UID: o.UID}
-			h := head{gvr, o.Namespace, o.Name, revision, o.Labels["status"], []kube.Target{t}}
-			k := key{gvr.Resource, o.Namespace, o.Labels["name"]}
-			switch i, seen := found[k]; {
-			case !seen:
-				found[k] = len(out)
-				out = append(out, h)
-			case revision > out[i].revision:
-				h.all = slices.Concat(out[i].all, h.all)
-				out[i] = h
-			default:
-				out[i].all = append(out[i].all, t)
+			e := entry{
+				kube.Target{Resource: s.GroupVersionResource, Namespace: o.Namespace, Name: o.Name, UID: o.UID},
+				revision, Status(o.Labels["status"]),
 			}
+			k := key{s.Resource, o.Namespace, of}
+			i, seen := found[k]
+			if !seen {
+				i = len(out)
+				found[k] = i
+				out = append(out, nil)
+			}
+			out[i] = append(out[i], e)
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
+	for _, h := range out {
+		slices.SortFunc(h, func(a, b entry) int { return cmp.Compare(b.revision, a.revision) })
+	}
 	return out, nil
 }
 
-// ErrUnreadable is a record which was had, and is not in Helm's format.
-var ErrUnreadable = errors.New("not in Helm's format")
-
-// read reads the revision. The error may be one of Kubernetes, not found among
-// them, or ErrUnreadable.
-func (h head) read(ctx context.Context, c *kube.Client) (*Revision, error) {
-	o, err := h.get(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return h.decode(o)
+// outside reads the release and the revision off an object that is labelled and
+// named as Helm labels and names a record.
+func outside(o metav1.Object) (release string, revision int, ok bool) {
+	release, version := o.GetLabels()["name"], o.GetLabels()["version"]
+	revision, err := strconv.Atoi(version)
+	return release, revision, err == nil && version == strconv.Itoa(revision) && release != "" &&
+		o.GetName() == namePrefix+release+".v"+version
 }
 
-func (h head) get(ctx context.Context, c *kube.Client) (o *unstructured.Unstructured, err error) {
-	err = kube.Retry(ctx, func(ctx context.Context) error {
-		o, err = c.Dynamic.Resource(h.gvr).Namespace(h.namespace).Get(ctx, h.name, metav1.GetOptions{})
+// newest reads the newest revision. What turns out not to be Helm's is passed over;
+// errForeign says that nothing else was there. The error may also be one of
+// Kubernetes, not found among them, or ErrUnreadable.
+func (h history) newest(ctx context.Context, c *kube.Client) (*Revision, error) {
+	for i, e := range h {
+		r, err := e.read(ctx, c)
+		if errors.Is(err, errForeign) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range slices.Backward(h[i:]) {
+			r.Storage = append(r.Storage, e.Target)
+		}
+		return r, nil
+	}
+	return nil, errForeign
+}
+
+func (e entry) read(ctx context.Context, c *kube.Client) (*Revision, error) {
+	var o *unstructured.Unstructured
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		o, err = c.Dynamic.Resource(e.Resource).Namespace(e.Namespace).Get(ctx, e.Name, metav1.GetOptions{})
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", h.namespace, h.name, err)
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", e.Namespace, e.Name, err)
 	}
-	return o, nil
-}
-
-func (h head) decode(o *unstructured.Unstructured) (*Revision, error) {
 	r, err := decode(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", h.namespace, h.name, ErrUnreadable, err)
+		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", e.Namespace, e.Name, ErrUnreadable, err)
 	}
-	r.gvr, r.object = h.gvr, o
+	r.resource, r.object = e.Resource, o
 	return r, nil
-}
-
-// decode undoes what helm.sh/helm pkg/storage/driver/util.go does: JSON, gzip,
-// base64; a Secret's data is base64 once more. Only the few fields needed are
-// understood, so a record of a later Helm stays readable.
-func decode(o *unstructured.Unstructured) (*Revision, error) {
-	data, _, err := unstructured.NestedString(o.Object, "data", "release")
-	if err != nil {
-		return nil, err
-	}
-	raw := []byte(data)
-	if o.GetKind() == "Secret" {
-		if raw, err = base64.StdEncoding.DecodeString(data); err != nil {
-			return nil, err
-		}
-	}
-	if raw, err = base64.StdEncoding.DecodeString(string(raw)); err != nil {
-		return nil, err
-	}
-	// Helm 2's records were not always compressed; Helm still looks for the magic.
-	if bytes.HasPrefix(raw, []byte{0x1f, 0x8b, 0x08}) {
-		z, err := gzip.NewReader(bytes.NewReader(raw))
-		if err != nil {
-			return nil, err
-		}
-		if raw, err = io.ReadAll(z); err != nil {
-			return nil, err
-		}
-	}
-	var rec struct {
-		Name, Namespace string
-		Version         int
-		Info            struct{ Status string }
-		Chart           struct{ Metadata Chart }
-		Config          json.RawMessage
-		Hooks           []Hook
-		Manifest        string
-		ApplyMethod     string `json:"apply_method"`
-	}
-	if err := json.Unmarshal(raw, &rec); err != nil {
-		return nil, err
-	}
-	r := &Revision{
-		Manifest: rec.Manifest, Hooks: rec.Hooks, raw: raw, Config: rec.Config,
-		Driver: strings.ToLower(o.GetKind()), ServerSide: rec.ApplyMethod == serverSide,
-	}
-	r.Record = Record{
-		Name: rec.Name, Namespace: rec.Namespace, Revision: rec.Version, Status: rec.Info.Status,
-		Chart: rec.Chart.Metadata, Objects: objects(rec.Manifest),
-	}
-	for _, h := range rec.Hooks {
-		if strings.EqualFold(h.Kind, "Job") {
-			r.HookJobs = append(r.HookJobs, h.Name)
-		}
-	}
-	return r, nil
-}
-
-// objects lists what a manifest installs, as far as it can be read: Helm has
-// applied it, so what cannot is nothing that we look for.
-func objects(manifest string) (out []Object) {
-	documents := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
-	for {
-		document, err := documents.Read()
-		if err != nil {
-			return out
-		}
-		var o struct {
-			APIVersion, Kind string
-			Metadata         struct{ Namespace, Name string }
-		}
-		if sigsyaml.Unmarshal(document, &o) == nil && o.Kind != "" {
-			out = append(out, Object{o.APIVersion, o.Kind, o.Metadata.Namespace, o.Metadata.Name})
-		}
-	}
 }

@@ -1,62 +1,27 @@
 package release
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"path"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	helm "helm.sh/helm/v3/pkg/release"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
-
-// stored is a record in the API server; data is what is under data.release.
-type stored struct {
-	kind, name, version, data string
-}
-
-// secret and configMap store a release as Helm does
-// (helm.sh/helm pkg/storage/driver: encodeRelease, newSecretsObject).
-func secret(r *helm.Release) stored {
-	return stored{"Secret", r.Name, fmt.Sprint(r.Version), base64.StdEncoding.EncodeToString([]byte(encoded(r, true)))}
-}
-
-func configMap(r *helm.Release) stored {
-	return stored{"ConfigMap", r.Name, fmt.Sprint(r.Version), encoded(r, true)}
-}
-
-func encoded(r *helm.Release, compress bool) string {
-	raw, err := json.Marshal(r)
-	if err != nil {
-		panic(err)
-	}
-	if compress {
-		var b bytes.Buffer
-		w := gzip.NewWriter(&b)
-		_, _ = w.Write(raw)
-		_ = w.Close()
-		raw = b.Bytes()
-	}
-	return base64.StdEncoding.EncodeToString(raw)
-}
 
 const manifest = `---
 # Source: gha-runner-scale-set/templates/autoscalingrunnerset.yaml
 apiVersion: actions.github.com/v1alpha1
 kind: AutoscalingRunnerSet
-metadata: {name: set, namespace: ns}
+metadata: {name: set, namespace: elsewhere}
 ---
 # Source: gha-runner-scale-set/templates/nothing.yaml
 ---
@@ -66,7 +31,7 @@ kind: Secret
 metadata: {name: s}
 `
 
-var installed = []Object{{"actions.github.com/v1alpha1", "AutoscalingRunnerSet", "ns", "set"}, {"", "Secret", "", "s"}}
+var installed = []Object{{"actions.github.com/v1alpha1", "AutoscalingRunnerSet", "elsewhere", "set"}, {"", "Secret", "ns", "s"}}
 
 // revision is a release with hook Jobs of these names, and another hook.
 func revision(name string, version int, status helm.Status, jobs ...string) *helm.Release {
@@ -78,111 +43,68 @@ func revision(name string, version int, status helm.Status, jobs ...string) *hel
 	return r
 }
 
-// storageOf is an API server that holds these records. Status codes, by path,
-// take the place of an answer.
-func storageOf(t *testing.T, records []stored, failures map[string]int) *kube.Client {
+// all collects what Each gives.
+func all(t *testing.T, c *kube.Client, namespace string) (records []Record, failed error) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		answer := func(code int, body any) {
-			w.WriteHeader(code)
-			_ = json.NewEncoder(w).Encode(body)
+	err := Each(t.Context(), c, namespace, "", func(r *Revision, err error) {
+		if failed = errors.Join(failed, err); err == nil {
+			records = append(records, r.Record)
 		}
-		rest, ok := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/ns/")
-		if !ok {
-			t.Errorf("asked for %s", r.URL)
-		}
-		fail := func(code int) {
-			answer(code, metav1.Status{
-				TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
-				Status:   metav1.StatusFailure, Code: int32(code), Reason: map[int]metav1.StatusReason{403: metav1.StatusReasonForbidden, 404: metav1.StatusReasonNotFound}[code],
-			})
-		}
-		if code := failures[rest]; code != 0 {
-			fail(code)
-			return
-		}
-		var items []any
-		for _, s := range records {
-			name := "sh.helm.release.v1." + s.name + ".v" + s.version
-			resource := strings.ToLower(s.kind) + "s"
-			object := map[string]any{
-				"apiVersion": "v1", "kind": s.kind,
-				"metadata": map[string]any{"name": name, "namespace": "ns", "uid": name, "labels": map[string]string{"name": s.name, "owner": "helm", "version": s.version}},
-				"data":     map[string]any{"release": s.data},
-			}
-			if rest == path.Join(resource, name) {
-				answer(http.StatusOK, object)
-				return
-			}
-			selector := strings.Split(r.URL.Query().Get("labelSelector"), ",")
-			if rest == resource && selector[0] == "owner=helm" && (len(selector) == 1 || selector[1] == "name="+s.name) {
-				object["kind"], object["apiVersion"] = "PartialObjectMetadata", "meta.k8s.io/v1"
-				items = append(items, object)
-			}
-		}
-		if strings.Contains(rest, "/") {
-			fail(http.StatusNotFound)
-			return
-		}
-		answer(http.StatusOK, map[string]any{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "items": items})
-	}))
-	t.Cleanup(server.Close)
-	c, err := kube.New(&rest.Config{Host: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	})
+	return records, errors.Join(err, failed)
 }
+
+var here = Place{Namespace: "ns"}
 
 func TestGet(t *testing.T) {
 	t.Parallel()
-	arc := func(version int, status string, jobs ...string) *Record {
-		return &Record{Name: "arc", Namespace: "ns", Revision: version, Status: status, HookJobs: jobs}
+	arc := func(version int, status Status, jobs ...string) *Record {
+		return &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: version, Status: status, HookJobs: jobs, Objects: installed}
 	}
-	garbage := func(data string) []stored { return []stored{{"ConfigMap", "arc", "1", data}} }
+	type objects = []*unstructured.Unstructured
+	deployed := revision("arc", 1, helm.StatusDeployed)
+	holds := func(text string) objects { return objects{configMap(deployed, data(text))} }
 	tests := map[string]struct {
-		records  []stored
-		failures map[string]int
-		want     *Record
-		err      string
+		objects objects
+		fail    map[string]int
+		want    *Record
+		err     string
 	}{
-		"in a Secret":              {[]stored{secret(revision("arc", 1, helm.StatusUninstalling, "hook"))}, nil, arc(1, Uninstalling, "hook"), ""},
-		"in a ConfigMap":           {[]stored{configMap(revision("arc", 1, helm.StatusDeployed))}, nil, arc(1, "deployed"), ""},
-		"not compressed":           {[]stored{{"ConfigMap", "arc", "1", encoded(revision("arc", 1, helm.StatusDeployed), false)}}, nil, arc(1, "deployed"), ""},
-		"the newest is a number's": {[]stored{secret(revision("arc", 9, helm.StatusSuperseded)), secret(revision("arc", 10, helm.StatusUninstalling)), secret(revision("arc", 2, helm.StatusSuperseded))}, nil, arc(10, Uninstalling), ""},
-		"another release":          {[]stored{secret(revision("other", 1, helm.StatusUninstalling))}, nil, nil, `no Helm release found: "arc" in namespace "ns"`},
-		"none":                     {nil, nil, nil, "no Helm release found"},
+		"in a Secret":    {objects{secret(revision("arc", 1, helm.StatusUninstalling, "hook"))}, nil, arc(1, Uninstalling, "hook"), ""},
+		"in a ConfigMap": {objects{configMap(deployed)}, nil, arc(1, Deployed), ""},
+		"not compressed": {holds(base64.StdEncoding.EncodeToString([]byte(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}}`))), nil, &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: Deployed}, ""},
+		"the newest is a number's": {objects{
+			secret(revision("arc", 9, helm.StatusSuperseded)), secret(revision("arc", 10, helm.StatusUninstalling)), secret(revision("arc", 2, helm.StatusSuperseded)),
+		}, nil, arc(10, Uninstalling), ""},
+		"another release": {objects{secret(revision("other", 1, helm.StatusUninstalling))}, nil, nil, `no Helm release found: "arc" in namespace "ns"`},
+		"none":            {nil, nil, nil, "no Helm release found"},
 		"gone between list and read": {
-			[]stored{secret(revision("arc", 1, helm.StatusDeployed))},
-			map[string]int{"secrets/sh.helm.release.v1.arc.v1": 404},
-			nil, "no Helm release found",
+			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusNotFound}, nil, "no Helm release found",
 		},
-		"unreadable": {
-			[]stored{secret(revision("arc", 1, helm.StatusDeployed))},
-			map[string]int{"secrets/sh.helm.release.v1.arc.v1": 403},
-			nil, "reading the Helm record ns/sh.helm.release.v1.arc.v1",
+		"not to be read": {
+			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, nil, "reading the Helm record ns/sh.helm.release.v1.arc.v1",
 		},
-		"not to be listed":           {nil, map[string]int{"configmaps": 403}, nil, "listing configmaps in namespace ns"},
-		"a version that is none":     {[]stored{{"Secret", "arc", "one", ""}}, nil, nil, "secrets ns/sh.helm.release.v1.arc.vone: label version"},
-		"a Secret not in base64":     {[]stored{{"Secret", "arc", "1", "!"}}, nil, nil, "illegal base64"},
-		"not in base64":              {garbage("!"), nil, nil, "illegal base64"},
-		"not gzip":                   {garbage(base64.StdEncoding.EncodeToString([]byte{0x1f, 0x8b, 0x08, 1})), nil, nil, "reading the Helm record"},
-		"cut short":                  {garbage(cut(encoded(revision("arc", 1, helm.StatusDeployed), true))), nil, nil, "unexpected EOF"},
-		"not JSON":                   {garbage(base64.StdEncoding.EncodeToString([]byte("kind: x"))), nil, nil, "invalid character"},
-		"empty":                      {garbage(""), nil, nil, "unexpected end of JSON"},
-		"a status of the wrong type": {garbage(base64.StdEncoding.EncodeToString([]byte(`{"info": {"status": 1}}`))), nil, nil, "cannot unmarshal"},
+		"not to be listed":           {nil, map[string]int{"configmaps": http.StatusForbidden}, nil, "listing configmaps in namespace ns"},
+		"a Secret not in base64":     {objects{secret(deployed, func(o *unstructured.Unstructured) { set(o, "!", "data", "release") })}, nil, nil, "illegal base64"},
+		"not in base64":              {holds("!"), nil, nil, "illegal base64"},
+		"not gzip":                   {holds(base64.StdEncoding.EncodeToString([]byte{0x1f, 0x8b, 0x08, 1})), nil, nil, "not in Helm's format"},
+		"cut short":                  {holds(packed(configMap(deployed))[:64]), nil, nil, "unexpected EOF"},
+		"not JSON":                   {objects{secret(deployed, holding("kind: x"))}, nil, nil, "invalid character"},
+		"empty":                      {holds(""), nil, nil, "unexpected end of JSON"},
+		"data of the wrong type":     {objects{configMap(deployed, func(o *unstructured.Unstructured) { o.Object["data"] = "x" })}, nil, nil, "not in Helm's format"},
+		"a status of the wrong type": {objects{secret(deployed, holding(`{"info": {"status": 1}}`))}, nil, nil, "cannot unmarshal"},
+		"hooks that are no list":     {objects{secret(deployed, holding(`{"hooks": {}}`))}, nil, nil, "hooks are {, and not a list"},
+		"a hook that is none":        {objects{secret(deployed, holding(`{"hooks": [1]}`))}, nil, nil, "cannot unmarshal"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Get(t.Context(), storageOf(t, test.records, test.failures), "ns", "arc")
+			s, c := serve(t, test.objects...)
+			s.fail = test.fail
+			got, err := Get(t.Context(), c, here, "arc")
 			check(t, err, test.err)
 			if isNone := strings.HasPrefix(test.err, ErrNotFound.Error()); errors.Is(err, ErrNotFound) != isNone {
 				t.Errorf("error %v: ErrNotFound is %t, want %t", err, !isNone, isNone)
-			}
-			if test.want != nil {
-				test.want.Objects = installed
 			}
 			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(Record{}, "Storage")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -191,7 +113,126 @@ func TestGet(t *testing.T) {
 	}
 }
 
-func cut(encoded string) string { return encoded[:len(encoded)/8*4] }
+// What is not Helm's, though it has Helm's labels, is nobody's record: it neither
+// speaks for a release nor hinders the others. Helm itself is not disturbed by it.
+func TestPassedOver(t *testing.T) {
+	t.Parallel()
+	forged := revision("arc", 2, helm.StatusUninstalling, "hook")
+	body := func(change func(*helm.Release)) *helm.Release {
+		r := *forged
+		change(&r)
+		return &r
+	}
+	tests := map[string]*unstructured.Unstructured{
+		"no version":              secret(forged, labelled("version", "")),
+		"a version that is none":  secret(forged, labelled("version", "two")),
+		"another version's label": secret(forged, labelled("version", "3")),
+		"a version with a zero":   secret(forged, labelled("version", "02"), named("sh.helm.release.v1.arc.v02")),
+		"a label with a zero":     secret(forged, labelled("version", "02")),
+		"no name":                 secret(forged, labelled("name", "")),
+		"another name's label":    secret(forged, labelled("name", "other")),
+		"another owner":           secret(forged, labelled("owner", "me")),
+		"another name":            configMap(forged, named("anything")),
+		"another format":          secret(forged, named("sh.helm.release.v2.arc.v2")),
+		"a Secret's other type":   secret(forged, typed("Opaque")),
+		"another release's body": secret(forged, func(o *unstructured.Unstructured) {
+			o.Object["data"] = secret(revision("other", 2, helm.StatusUninstalling, "hook")).Object["data"]
+		}),
+		"another revision's body": secret(forged, func(o *unstructured.Unstructured) {
+			o.Object["data"] = secret(revision("arc", 3, helm.StatusUninstalling, "hook")).Object["data"]
+		}),
+		"another namespace's body": secret(body(func(r *helm.Release) { r.Namespace = "other" }), in("ns")),
+		"no namespace in the body": secret(body(func(r *helm.Release) { r.Namespace = "" }), in("ns")),
+		"in another namespace":     secret(forged, in("other")),
+	}
+	for name, o := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := serve(t, o)
+			if r, err := Get(t.Context(), c, here, "arc"); !errors.Is(err, ErrNotFound) {
+				t.Errorf("Get: got %v, %v", r, err)
+			}
+			if inside := strings.HasSuffix(name, "body"); s.reads > 0 != inside {
+				t.Errorf("%d were read, though the outside says enough", s.reads)
+			}
+			if r, err := ByHookJob(t.Context(), c, here, "hook"); !errors.Is(err, ErrNotFound) {
+				t.Errorf("ByHookJob: got %v, %v", r, err)
+			}
+			if err := Edit(t.Context(), c, "ns", "arc", add(t)); err == nil {
+				t.Error("Edit: no error")
+			}
+			records, err := all(t, c, "")
+			if err != nil || slices.ContainsFunc(records, func(r Record) bool { return !r.StoredElsewhere() }) {
+				t.Errorf("Each: got %v, %v", records, err)
+			}
+
+			// Beside a true one, older or younger, it changes nothing.
+			for _, version := range []int{1, 9} {
+				s, c := serve(t, o, secret(revision("arc", version, helm.StatusDeployed)), secret(revision("b", 1, helm.StatusUninstalling, "hook")))
+				mine := fmt.Sprintf("secrets/sh.helm.release.v1.arc.v%d in namespace ns", version)
+				r, err := Get(t.Context(), c, here, "arc")
+				if name == "another namespace's body" || name == "no namespace in the body" {
+					// Of two revisions of one name in one place the newest counts, as for Helm.
+					if version == 1 {
+						continue
+					}
+				}
+				if err != nil || r.Revision != version || r.Storage[len(r.Storage)-1].String() != mine {
+					t.Errorf("Get: got %+v, %v", r, err)
+				}
+				if r, err := ByHookJob(t.Context(), c, here, "hook"); err != nil || r.Name != "b" {
+					t.Errorf("ByHookJob: got %v, %v", r, err)
+				}
+				if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil || s.writes != 1 {
+					t.Errorf("Edit: %v, writes: %d", err, s.writes)
+				}
+			}
+		})
+	}
+}
+
+// With Flux the record is where the HelmRelease is. It is believed by who was told
+// that place, of the release that is there in fact.
+func TestStoredElsewhere(t *testing.T) {
+	t.Parallel()
+	flux := Place{Namespace: "ns", Storage: "flux-system"}
+	_, c := serve(t,
+		secret(revision("arc", 1, helm.StatusUninstalling, "hook"), in("flux-system")),
+		secret(&helm.Release{Name: "own", Namespace: "flux-system", Version: 1, Info: &helm.Info{Status: helm.StatusUninstalling}, Hooks: []*helm.Hook{{Name: "hook", Kind: "Job"}}}),
+	)
+	r, err := Get(t.Context(), c, flux, "arc")
+	if err != nil || r.Namespace != "ns" || r.StorageNamespace != "flux-system" || !r.StoredElsewhere() {
+		t.Errorf("Get: %+v, %v", r, err)
+	}
+	if r, err := ByHookJob(t.Context(), c, flux, "hook"); err != nil || r.Name != "arc" {
+		t.Errorf("ByHookJob: %+v, %v", r, err)
+	}
+	for _, test := range []struct {
+		at        Place
+		name, err string
+	}{
+		{Place{Namespace: "ns"}, "arc", `no Helm release found: "arc" in namespace "ns"`},
+		{Place{Namespace: "flux-system"}, "arc", `no Helm release found: "arc" in namespace "flux-system"; the record of that name is of a release in namespace "ns"`},
+		{Place{Namespace: "third", Storage: "flux-system"}, "arc", `no Helm release found: "arc" in namespace "third", stored in namespace "flux-system"; the record of that name is of a release in namespace "ns"`},
+		{flux, "own", `no Helm release found: "own" in namespace "ns", stored in namespace "flux-system"; the record of that name is of a release in namespace "flux-system"`},
+	} {
+		if _, err := Get(t.Context(), c, test.at, test.name); !errors.Is(err, ErrNotFound) || err.Error() != test.err {
+			t.Errorf("%v: %v", test.at, err)
+		}
+	}
+	want := `no Helm release found: none in namespace "third", stored in namespace "flux-system", has a hook Job "hook"`
+	if _, err := ByHookJob(t.Context(), c, Place{Namespace: "third", Storage: "flux-system"}, "hook"); !errors.Is(err, ErrNotFound) || err.Error() != want {
+		t.Errorf("ByHookJob: %v", err)
+	}
+	if r, err := ByHookJob(t.Context(), c, Place{Namespace: "flux-system"}, "hook"); err != nil || r.Name != "own" {
+		t.Errorf("ByHookJob: %+v, %v", r, err)
+	}
+	err = Edit(t.Context(), c, "flux-system", "arc", add(t))
+	check(t, err, `the record flux-system/sh.helm.release.v1.arc.v1 is of a release in namespace "ns", and not edited`)
+	if !errors.As(err, new(Unfit)) {
+		t.Errorf("%v is no Unfit", err)
+	}
+}
 
 func TestByHookJob(t *testing.T) {
 	t.Parallel()
@@ -203,6 +244,12 @@ func TestByHookJob(t *testing.T) {
 		"the release with the Job": {[]*helm.Release{
 			revision("a", 1, helm.StatusDeployed, "a-hook"), revision("b", 1, helm.StatusUninstalling, "b-hook", "hook"),
 		}, "b 1", ""},
+		"an uninstalling release whose hook Job has another name is no proof": {[]*helm.Release{
+			revision("a", 1, helm.StatusUninstalling, "another"),
+		}, "", `no Helm release found: none in namespace "ns" has a hook Job "hook"`},
+		"nor beside the one that is meant": {[]*helm.Release{
+			revision("a", 1, helm.StatusUninstalling, "another"), revision("b", 1, helm.StatusDeployed, "hook"), revision("c", 1, helm.StatusUninstalling, "another"),
+		}, "b 1", ""},
 		"a rollback copies hooks": {[]*helm.Release{
 			revision("a", 1, helm.StatusSuperseded, "hook"), revision("a", 2, helm.StatusSuperseded), revision("a", 3, helm.StatusUninstalling, "hook"),
 		}, "a 3", ""},
@@ -212,6 +259,12 @@ func TestByHookJob(t *testing.T) {
 		"an uninstalling release wins": {[]*helm.Release{
 			revision("a", 1, helm.StatusDeployed, "hook"), revision("b", 1, helm.StatusUninstalling, "hook"), revision("c", 1, helm.StatusDeployed, "hook"),
 		}, "b 1", ""},
+		"of those that are not, the first": {[]*helm.Release{
+			revision("a", 1, helm.StatusDeployed, "hook"), revision("b", 1, helm.StatusFailed, "hook"),
+		}, "a 1", ""},
+		"two that are being uninstalled": {[]*helm.Release{
+			revision("a", 1, helm.StatusUninstalling, "hook"), revision("b", 1, helm.StatusDeployed, "hook"), revision("c", 4, helm.StatusUninstalling, "hook"),
+		}, "", `more than one Helm release: a (secrets/sh.helm.release.v1.a.v1 in namespace ns) and c (secrets/sh.helm.release.v1.c.v4 in namespace ns) are being uninstalled in namespace "ns", and each has a hook Job "hook"`},
 		"a hook of another kind": {[]*helm.Release{
 			{Name: "a", Namespace: "ns", Version: 1, Info: &helm.Info{Status: helm.StatusUninstalling}, Hooks: []*helm.Hook{{Name: "hook", Kind: "Pod"}}},
 		}, "", "no Helm release found"},
@@ -220,12 +273,16 @@ func TestByHookJob(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var records []stored
+			var records []*unstructured.Unstructured
 			for _, r := range test.records {
 				records = append(records, secret(r))
 			}
-			r, err := ByHookJob(t.Context(), storageOf(t, records, nil), "ns", "hook")
+			_, c := serve(t, records...)
+			r, err := ByHookJob(t.Context(), c, here, "hook")
 			check(t, err, test.err)
+			if errors.Is(err, ErrAmbiguous) != strings.HasPrefix(name, "two") {
+				t.Errorf("error %v", err)
+			}
 			got := ""
 			if r != nil {
 				got = fmt.Sprintf("%s %d", r.Name, r.Revision)
@@ -237,13 +294,56 @@ func TestByHookJob(t *testing.T) {
 	}
 }
 
-// Somebody else's record that nobody can read blocks no uninstall.
-func TestByHookJobPassesOverWhatIsBroken(t *testing.T) {
+// Somebody else's record that nobody can read blocks no uninstall, unless it may be
+// the one in question: one that is being uninstalled.
+func TestUnreadable(t *testing.T) {
 	t.Parallel()
-	records := []stored{{"Secret", "broken", "1", "!"}, secret(revision("b", 1, helm.StatusUninstalling, "hook"))}
-	r, err := ByHookJob(t.Context(), storageOf(t, records, nil), "ns", "hook")
-	if err != nil || r.Name != "b" {
+	broken := func(status helm.Status) *unstructured.Unstructured {
+		return secret(revision("broken", 1, status, "hook"), data("!"))
+	}
+	mine := secret(revision("mine", 1, helm.StatusUninstalling, "hook"))
+	_, c := serve(t, broken(helm.StatusDeployed), mine)
+	if r, err := ByHookJob(t.Context(), c, here, "hook"); err != nil || r.Name != "mine" {
 		t.Errorf("got %v, %v", r, err)
+	}
+	_, c = serve(t, broken(helm.StatusUninstalling), mine)
+	if _, err := ByHookJob(t.Context(), c, here, "hook"); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Get(t.Context(), c, here, "broken"); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("Get: %v", err)
+	}
+	n := 0
+	if err := Each(t.Context(), c, "", "", func(r *Revision, err error) {
+		if n++; (err != nil) == (r != nil) || err != nil && !errors.Is(err, ErrUnreadable) {
+			t.Errorf("got %v, %v", r, err)
+		}
+	}); err != nil || n != 2 {
+		t.Errorf("Each: %d, %v", n, err)
+	}
+}
+
+// What is said of a record that cannot be had is not that it is not there.
+func TestNotToBeRead(t *testing.T) {
+	t.Parallel()
+	s, c := serve(t, secret(revision("a", 1, helm.StatusDeployed)), secret(revision("b", 1, helm.StatusUninstalling, "hook")))
+	s.fail = map[string]int{"secrets/sh.helm.release.v1.a.v1": http.StatusForbidden}
+	if records, err := all(t, c, "ns"); err == nil || len(records) != 1 {
+		t.Errorf("Each: %v, %v", records, err)
+	}
+	if _, err := ByHookJob(t.Context(), c, here, "hook"); err == nil || errors.Is(err, ErrNotFound) {
+		t.Errorf("ByHookJob: %v", err)
+	}
+	s.fail = map[string]int{"secrets": http.StatusForbidden}
+	for name, err := range map[string]error{
+		"Each":      Each(t.Context(), c, "ns", "", func(*Revision, error) {}),
+		"Edit":      Edit(t.Context(), c, "ns", "a", add(t)),
+		"ByHookJob": func() error { _, err := ByHookJob(t.Context(), c, here, "hook"); return err }(),
+	} {
+		check(t, err, "listing secrets in namespace ns")
+		if errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -257,12 +357,12 @@ func check(t *testing.T, err error, want string) {
 	}
 }
 
-func TestAllKnowsWhereEachReleaseIsKept(t *testing.T) {
+func TestEachKnowsWhereTheReleaseIsKept(t *testing.T) {
 	t.Parallel()
-	c := storageOf(t, []stored{
-		secret(revision("a", 1, helm.StatusSuperseded)), secret(revision("a", 2, helm.StatusDeployed)), configMap(revision("b", 1, helm.StatusDeployed)),
-	}, nil)
-	records, err := All(t.Context(), c, "ns")
+	_, c := serve(t,
+		secret(revision("a", 10, helm.StatusDeployed)), secret(revision("a", 9, helm.StatusSuperseded)), configMap(revision("b", 1, helm.StatusDeployed)),
+	)
+	records, err := all(t, c, "ns")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,11 +373,70 @@ func TestAllKnowsWhereEachReleaseIsKept(t *testing.T) {
 		}
 	}
 	want := []string{
-		"a 2: secrets/sh.helm.release.v1.a.v1 in namespace ns",
-		"a 2: secrets/sh.helm.release.v1.a.v2 in namespace ns",
+		"a 10: secrets/sh.helm.release.v1.a.v9 in namespace ns",
+		"a 10: secrets/sh.helm.release.v1.a.v10 in namespace ns",
 		"b 1: configmaps/sh.helm.release.v1.b.v1 in namespace ns",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The server selects, page by page: what is no record does not come here.
+func TestListsAreSelected(t *testing.T) {
+	t.Parallel()
+	var objects []*unstructured.Unstructured
+	for i := range 10 {
+		r := revision(fmt.Sprintf("r%d", i), 1, helm.StatusDeployed)
+		objects = append(objects, secret(r), configMap(r))
+	}
+	s, c := serve(t, objects...)
+	records, err := all(t, c, "")
+	if err != nil || len(records) != 20 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	want := []string{"secrets  owner=helm type=helm.sh/release.v1", "configmaps  owner=helm "}
+	if diff := cmp.Diff(want, slices.Compact(s.lists)); diff != "" || len(s.lists) != 8 {
+		t.Errorf("%d lists: %s", len(s.lists), diff)
+	}
+	s.lists, s.reads = nil, 0
+	if _, err := Get(t.Context(), c, here, "r1"); err != nil {
+		t.Error(err)
+	}
+	if s.reads != 1 {
+		t.Errorf("%d records were read for one release", s.reads)
+	}
+	// Who writes a selector into a name gets no other release.
+	if r, err := Get(t.Context(), c, here, "r1,team=a"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v, %v", r, err)
+	}
+	want = []string{"secrets ns name=r1,owner=helm type=helm.sh/release.v1", "configmaps ns name=r1,owner=helm "}
+	if diff := cmp.Diff(want, s.lists[:2]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What Helm does with the newest revision in each state (helm.sh/helm
+// pkg/action/uninstall.go, upgrade.go).
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		status                       helm.Status
+		pending, installed, editable bool
+	}{
+		{helm.StatusDeployed, false, true, true},
+		{helm.StatusFailed, false, true, true},
+		{helm.StatusSuperseded, false, true, true},
+		{helm.StatusUninstalling, false, true, false},
+		{helm.StatusUninstalled, false, false, false},
+		{helm.StatusPendingInstall, true, true, false},
+		{helm.StatusPendingUpgrade, true, true, false},
+		{helm.StatusPendingRollback, true, true, false},
+		{"of a later Helm", false, true, false},
+	} {
+		s := Status(test.status)
+		if s.Pending() != test.pending || s.Pending() != test.status.IsPending() || s.Installed() != test.installed || s.Editable() != test.editable {
+			t.Errorf("%s: pending %t, installed %t, editable %t", s, s.Pending(), s.Installed(), s.Editable())
+		}
 	}
 }

@@ -21,8 +21,10 @@ type Document struct {
 
 // Release is a Helm release that installs ARC's controller or a scale set.
 type Release struct {
-	Name      string    `json:"name"`
-	Namespace string    `json:"namespace"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Storage is where Helm keeps the record, if not in Namespace.
+	Storage   string    `json:"storageNamespace,omitempty"`
 	Revision  int       `json:"revision"`
 	State     string    `json:"state"`
 	Chart     Chart     `json:"chart"`

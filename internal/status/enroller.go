@@ -51,7 +51,7 @@ func (t *taker) enrolling(namespace, name string) Hook {
 // Pods.
 func explain(name string, d appsv1.Deployment, pods []corev1.Pod) Hook {
 	if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
-		return Hook{State: Absent, Why: fmt.Sprintf("its enroller, Deployment %s, has ended without enrolling it: the release was not deployed then", name)}
+		return Hook{State: Absent, Why: fmt.Sprintf("its enroller, Deployment %s, has ended without enrolling it, or the hook was taken out since", name)}
 	}
 	for _, p := range pods {
 		for _, c := range p.Status.ContainerStatuses {

@@ -20,8 +20,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Query is what is asked for.
@@ -56,29 +58,40 @@ type taker struct {
 
 // unknown notes what could not be read.
 func (t *taker) unknown(err error) {
-	t.document.Unknown = append(t.document.Unknown, err.Error())
+	t.note(err)
 	t.errs = append(t.errs, err)
 }
+
+// note notes what could be read and not understood: somebody's own, which does not
+// make the picture of the rest uncertain.
+func (t *taker) note(err error) { t.document.Unknown = append(t.document.Unknown, err.Error()) }
 
 // releases finds the releases of ARC by the objects in their manifests: charts
 // are renamed, mirrored, and made part of others.
 func (t *taker) releases() {
 	err := release.Each(t.ctx, t.client, t.query.Namespace, t.query.Release, func(r *release.Revision, err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, release.ErrUnreadable):
+			t.note(err)
+			return
+		case err != nil:
 			t.unknown(err)
 			return
 		}
 		a, _, err := anchor.Find([]byte(r.Manifest))
 		if err != nil {
-			t.unknown(fmt.Errorf("the manifest of release %s in namespace %s: %w", r.Name, r.Namespace, err))
+			t.note(fmt.Errorf("the manifest of release %s in namespace %s: %w", r.Name, r.Namespace, err))
 			return
 		}
 		if a == nil {
 			return
 		}
 		out := Release{
-			Name: r.Name, Namespace: r.Namespace, Revision: r.Revision, State: r.Status,
+			Name: r.Name, Namespace: r.Namespace, Revision: r.Revision, State: string(r.Status),
 			Chart: Chart(r.Chart), Installs: a.Scope, Hook: t.hook(r),
+		}
+		if r.StoredElsewhere() {
+			out.Storage = r.StorageNamespace
 		}
 		out.Uninstall = t.uninstall(r, out.Hook)
 		t.document.Releases = append(t.document.Releases, out)
@@ -116,27 +129,39 @@ func (t *taker) hook(r *release.Revision) Hook {
 	if job := jobOf(r); job != nil {
 		return Hook{State: Present, Chart: job.Metadata.Labels["helm.sh/chart"]}
 	}
-	enroller, err := enrol.Enroller(r.Manifest)
-	if err != nil {
-		t.unknown(fmt.Errorf("the manifest of release %s in namespace %s: %w", r.Name, r.Namespace, err))
-	}
-	if enroller == "" {
+	enroller, err := enrol.Enroller(r)
+	switch {
+	case err != nil:
+		t.note(fmt.Errorf("the manifest of release %s in namespace %s: %w", r.Name, r.Namespace, err))
+		fallthrough
+	case enroller.Name == "":
 		return Hook{State: Absent, Why: "this revision was rendered without it"}
+	case enroller.Namespace != r.Namespace:
+		return Hook{State: Absent, Why: enrol.Misplaced(hook.Release{Name: r.Name, Namespace: r.Namespace}, enroller.Namespace)}
 	}
-	return t.enrolling(r.Namespace, enroller)
+	return t.enrolling(r.Namespace, enroller.Name)
 }
 
 // uninstall is what "helm uninstall" would do.
 func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
 	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}}
+	if !r.Status.Installed() {
+		out.Why = append(out.Why, "it is uninstalled, and only its history is kept")
+		return out
+	}
 	if h.State != Present {
 		out.Why = append(out.Why, "without the hook ARC's CRDs stay, and what nobody frees of its finalizers")
-		out.Do = append(out.Do, fmt.Sprintf("arc-hookjob enrol %s --namespace %s", r.Name, r.Namespace))
+		out.advise(r)
 		return out
 	}
 	options, err := t.query.Options(jobOf(r).Spec.Template.Spec.Containers[0].Args)
 	if err != nil {
-		t.unknown(fmt.Errorf("the hook of release %s in namespace %s: %w", r.Name, r.Namespace, err))
+		err = fmt.Errorf("the hook of release %s in namespace %s: %w", r.Name, r.Namespace, err)
+		t.note(err)
+		out.Why = append(out.Why, "its hook is not understood: "+err.Error())
+		return out
+	}
+	if options.RequireUninstalling && !t.proves(r, options, &out) {
 		return out
 	}
 	options.Release, options.Job, options.RequireUninstalling = r.Name, "", false
@@ -153,6 +178,63 @@ func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
 	}
 	out.Ready, out.Kept = len(plan.Refusals) == 0 && !plan.Off, len(plan.Kept)
 	return out
+}
+
+// advise says how the revision gets the hook that it lacks, or a right one.
+func (u *Uninstall) advise(r *release.Revision) {
+	of := enrol.Flux(r)
+	switch {
+	case of != "":
+		u.Why = append(u.Why, fmt.Sprintf("Flux's HelmRelease %q would undo an enrolment", of))
+		u.Do = append(u.Do, "have its chart depend on arc-cleanup")
+	case r.StoredElsewhere():
+		u.Why = append(u.Why, fmt.Sprintf("its record is in namespace %s, where it is not enrolled", r.StorageNamespace))
+		u.Do = append(u.Do, "have its chart depend on arc-cleanup, with storageNamespace: "+r.StorageNamespace)
+	case r.Status.Editable():
+		u.Do = append(u.Do, shell.Command("arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace))
+	default:
+		u.Why = append(u.Why, release.NotEditable{Record: r.Record}.Why())
+	}
+}
+
+// proves reports whether the hook would find in Helm's record of the release that
+// it is being uninstalled. It looks where the hook will: where the arguments of its
+// Job say.
+func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) bool {
+	at := release.Place{Namespace: o.ReleaseNamespace, Storage: cmp.Or(o.StorageNamespace, o.ReleaseNamespace)}
+	switch {
+	case at.Namespace != r.Namespace:
+		out.Why = append(out.Why, fmt.Sprintf("its hook looks for the release in namespace %s, and it is in %s: it would refuse", at.Namespace, r.Namespace))
+		out.advise(r)
+		return false
+	case at.Storage != r.StorageNamespace:
+		out.Why = append(out.Why, fmt.Sprintf("its hook looks for Helm's record in namespace %s, and it is in %s: it would refuse", at.Storage, r.StorageNamespace))
+		out.Do = append(out.Do, fmt.Sprintf("set storageNamespace: %s among the values of arc-cleanup", r.StorageNamespace))
+		return false
+	}
+	all, err := release.WithHookJob(t.ctx, t.client, at, o.Job)
+	if err != nil {
+		t.unknown(err)
+		out.Why = append(out.Why, err.Error())
+		return false
+	}
+	found, alone := false, true
+	for _, other := range all {
+		if other.Name == r.Name {
+			found = true
+			continue
+		}
+		out.Why = append(out.Why, fmt.Sprintf("release %s, which is %s, has a hook Job %q as well", other.Name, other.Status, o.Job))
+		if other.Status == release.Uninstalling {
+			alone = false
+			out.Do = append(out.Do, shell.Command("helm", "uninstall", other.Name, "--namespace", other.Namespace))
+		}
+	}
+	if !found {
+		out.Why = append(out.Why, fmt.Sprintf("its hook looks for a release with a hook Job %q, which it has not: it would refuse", o.Job))
+		out.advise(r)
+	}
+	return found && alone
 }
 
 func (t *taker) scaleSets() {

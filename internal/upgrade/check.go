@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -10,6 +11,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // renders is how many charts Helm renders at the same time.
@@ -18,7 +20,7 @@ const renders = 4
 // Check tries, before anything is written, all of a plan that can be tried: that
 // Helm sees what we see, that the new charts render with the values of before, and
 // that the engine would not refuse. It returns what stands in the way, and what the
-// engine will do.
+// engine will do; what the old charts do not explain it adds to the plan.
 func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Refusal, *cleanup.Plan, error) {
 	controller := p.State.Releases[0]
 	running := false
@@ -49,6 +51,8 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
+	u.explain(ctx, s, p)
+	p.Notes = append(p.Notes, lost(p, engine)...)
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range engine.Kept {
 		refusals = append(refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
@@ -56,11 +60,33 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	if engine.Off {
 		refusals = append(refusals, cleanup.Refusal{
 			Verdict: cleanup.Refused, Message: "the cleanup is switched off by the ConfigMap " + cleanup.OffSwitch,
-			Do: []string{fmt.Sprintf("kubectl delete configmap %s --namespace %s", cleanup.OffSwitch, controller.Namespace)},
+			Do: []string{shell.Command("kubectl", "delete", "configmap", cleanup.OffSwitch, "--namespace", controller.Namespace)},
 		})
 	}
 	return refusals, engine, nil
 }
+
+// lost names the releases that the engine uninstalls and that do not come back: those
+// of which there is a record, and no scale set.
+func lost(p *Plan, engine *cleanup.Plan) (out []string) {
+	seen := map[string]bool{}
+	for _, phase := range engine.Phases {
+		for _, s := range phase.Steps() {
+			m := helmRecordName.FindStringSubmatch(s.Object.Name)
+			if m == nil || s.Action != cleanup.Delete || slices.ContainsFunc(p.State.Releases, func(r Release) bool { return r.Name == m[1] && r.Namespace == s.Object.Namespace }) {
+				continue
+			}
+			if of := m[1] + " in namespace " + s.Object.Namespace; !seen[of] {
+				seen[of] = true
+				out = append(out, fmt.Sprintf("release %s does not come back: none of the scale sets in its record exists", of))
+			}
+		}
+	}
+	return out
+}
+
+// helmRecordName is what Helm calls its record of a release.
+var helmRecordName = regexp.MustCompile(`^sh\.helm\.release\.v1\.(.+)\.v[0-9]+$`)
 
 // result is how the rendering of a release went.
 type result struct {
@@ -99,6 +125,8 @@ func judge(t Target, releases []Release, results []result) []cleanup.Refusal {
 			refuse("release %s does not render from the chart %s with its values: %v", r, chart.Ref, got.err)
 		case got.scope != want:
 			refuse("the chart %s does not install %s, which release %s is of", chart.Ref, what, r)
+		case got.elsewhere != "":
+			refuse("release %s would install the %s, where none of its scale sets is", r, got.elsewhere)
 		case got.version != results[0].version && results[0].err == nil:
 			refuse("the controller would be ARC %s, which deletes scale sets of another version, and release %s would be %s", results[0].version, r, got.version)
 		}

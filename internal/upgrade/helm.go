@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 // oci is how a chart in a registry begins, and registry where ARC publishes its own.
@@ -51,6 +54,9 @@ type Helm struct {
 	Kubeconfig, Context string
 	// Timeout bounds each wait of Helm's for the cluster.
 	Timeout time.Duration
+	// PostRenderer and PostRendererArgs are Helm's own, for everything it installs.
+	PostRenderer     string
+	PostRendererArgs []string
 
 	major int
 }
@@ -88,6 +94,8 @@ func (h *Helm) Sees(ctx context.Context, r Release, revision int) error {
 	return nil
 }
 
+var pulled = regexp.MustCompile(`(?m)^Digest:\s*(sha256:[0-9a-f]{64})`)
+
 // fetch has a chart at hand, below dir, and reads what it is. What is fetched once
 // cannot be missing in the middle of an upgrade.
 func (h *Helm) fetch(ctx context.Context, c Chart, dir string) (Chart, error) {
@@ -101,14 +109,24 @@ func (h *Helm) fetch(ctx context.Context, c Chart, dir string) (Chart, error) {
 		if c.Version != "" {
 			pull = append(pull, "--version", c.Version)
 		}
-		if _, err := h.run(ctx, helmTime, nil, "", pull...); err != nil {
+		out, said, err := h.runBoth(ctx, helmTime, nil, "", pull...)
+		if err != nil {
 			return c, err
+		}
+		// Helm has printed it here and there.
+		if found := pulled.FindSubmatch(append(out, said...)); found != nil {
+			c.Digest = string(found[1])
 		}
 		archives, err := filepath.Glob(filepath.Join(into, "*.tgz"))
 		if err != nil || len(archives) != 1 {
 			return c, fmt.Errorf("helm pull %s: wrote %d archives, want 1", c.Ref, len(archives))
 		}
 		c.path = archives[0]
+	} else {
+		var err error
+		if c.Digest, err = digest(c.path); err != nil {
+			return c, err
+		}
 	}
 	out, err := h.run(ctx, helmTime, nil, "", "show", "chart", c.path)
 	if err != nil {
@@ -128,14 +146,17 @@ type rendered struct {
 	scope string // of its anchor
 	// version is that of ARC, by the label which ARC's controller compares.
 	version string
+	// elsewhere names an object in a namespace where the release has none now.
+	elsewhere string
 }
 
 // render renders a release as it will be installed. The API server is asked for
 // what a template looks up, as ARC's scale-set chart does for its controller; but
 // not whether it takes the manifests, since it knows the old CRDs.
 func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error) {
-	out, err := h.run(ctx, helmTime, r.values(), r.Driver,
-		"template", r.Name, c.path, "--namespace", r.Namespace, "--values", "-", "--dry-run=server", "--disable-openapi-validation")
+	out, err := h.run(ctx, helmTime, r.values(), r.Driver, slices.Concat([]string{
+		"template", r.Name, c.path, "--namespace", r.Namespace, "--values", "-", "--dry-run=server", "--disable-openapi-validation",
+	}, h.postRenderer())...)
 	if err != nil {
 		return rendered{}, err
 	}
@@ -146,7 +167,42 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 	if a == nil {
 		return rendered{}, nil
 	}
-	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion]}, nil
+	elsewhere, err := elsewhere(r, out)
+	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], elsewhere}, err
+}
+
+// elsewhere names an object of a scale set's release that would be in a namespace where
+// none of its scale sets is. Values decide that (namespaceOverride), and they come from
+// where a tenant writes, to whom that namespace need not belong.
+func elsewhere(r Release, stream []byte) (string, error) {
+	if r.Controller {
+		return "", nil
+	}
+	own := append(r.namespaces(), r.Namespace)
+	for d := range manifest.Documents(stream) {
+		root, err := d.Parse()
+		if err != nil {
+			return "", fmt.Errorf("what release %s renders: %w", r, err)
+		}
+		for _, o := range root.Items() {
+			if namespace := o.Namespace(); namespace != "" && !slices.Contains(own, namespace) {
+				return printable(fmt.Sprintf("%s %s in namespace %s", o.Kind(), o.Name(), namespace)), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// postRenderer are the arguments that name the user's post-renderer.
+func (h *Helm) postRenderer() []string {
+	if h.PostRenderer == "" {
+		return nil
+	}
+	args := []string{"--post-renderer", h.PostRenderer}
+	for _, arg := range h.PostRendererArgs {
+		args = append(args, "--post-renderer-args="+arg)
+	}
+	return args
 }
 
 // installArgs are the arguments that install a release; its values are on stdin.
@@ -160,14 +216,14 @@ func (h *Helm) installArgs(r Release, chart []string) []string {
 	if r.Controller {
 		args = append(args, "--wait")
 	}
-	return append(args, "--timeout", h.Timeout.String())
+	return slices.Concat(args, h.postRenderer(), []string{"--timeout", h.Timeout.String()})
 }
 
 // uninstallArgs are the arguments that uninstall a release. A controller has to
 // be gone with its Pods: one of another version deletes every scale set.
 func (h *Helm) uninstallArgs(r Release) []string {
 	args := []string{"uninstall", r.Name, "--namespace", r.Namespace, "--ignore-not-found"}
-	if !r.OtherHooks {
+	if len(r.OtherHooks) == 0 {
 		args = append(args, "--no-hooks")
 	}
 	if r.Controller {
@@ -199,6 +255,12 @@ func (h *Helm) patience() time.Duration { return 2*h.Timeout + helmTime }
 // run runs Helm and returns its output, which may hold secrets. Its values go
 // through a pipe, and so into no file and no list of processes.
 func (h *Helm) run(ctx context.Context, limit time.Duration, values []byte, driver string, args ...string) ([]byte, error) {
+	out, _, err := h.runBoth(ctx, limit, values, driver, args...)
+	return out, err
+}
+
+// runBoth is run, and returns what Helm wrote to stderr, too.
+func (h *Helm) runBoth(ctx context.Context, limit time.Duration, values []byte, driver string, args ...string) (out, said []byte, err error) {
 	// The kernel ends Helm with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -207,7 +269,7 @@ func (h *Helm) run(ctx context.Context, limit time.Duration, values []byte, driv
 	cmd := exec.CommandContext(within, h.Binary, slices.Concat(args, h.cluster())...)
 	cmd.Env = environment(os.Environ(), driver)
 	cmd.Stdin = bytes.NewReader(values)
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr limited
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = endTime
@@ -219,10 +281,29 @@ func (h *Helm) run(ctx context.Context, limit time.Duration, values []byte, driv
 			err = context.Cause(ctx)
 		case within.Err() != nil:
 			err = fmt.Errorf("not over after %s", limit)
+		default:
+			err = cmp.Or(stdout.over, stderr.over, err)
 		}
-		return nil, fmt.Errorf("helm %s: %w\n%s", what, err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, nil, fmt.Errorf("helm %s: %w\n%s", what, err, bytes.TrimSpace(stderr.taken.Bytes()))
 	}
-	return stdout.Bytes(), nil
+	return stdout.taken.Bytes(), stderr.taken.Bytes(), nil
+}
+
+// outputBytes bounds what Helm may say: a tenant's values decide how much that is.
+const outputBytes = 64 << 20
+
+// limited takes no more than outputBytes.
+type limited struct {
+	taken bytes.Buffer
+	over  error
+}
+
+func (l *limited) Write(text []byte) (int, error) {
+	if l.taken.Len()+len(text) > outputBytes {
+		l.over = fmt.Errorf("it writes more than %d bytes", outputBytes)
+		return 0, l.over
+	}
+	return l.taken.Write(text)
 }
 
 // cluster are the arguments which say which cluster is meant.

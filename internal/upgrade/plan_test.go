@@ -1,12 +1,16 @@
 package upgrade
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
@@ -21,7 +25,7 @@ func target(version string) Target {
 	return Target{chartOf("controller", version), chartOf("scale-set", version)}
 }
 
-func installed(namespace, name, status string) Found {
+func installed(namespace, name string, status release.Status) Found {
 	chart := "scale-set"
 	if namespace == "arc-systems" {
 		chart = "controller"
@@ -66,7 +70,7 @@ func TestPlan(t *testing.T) {
 	t.Parallel()
 	const deployed = release.Deployed
 	arc, runners, more := installed("arc-systems", "arc", deployed), installed("a", "runners", deployed), installed("b", "more", deployed)
-	now := func(f Found, version, status string) Found {
+	now := func(f Found, version string, status release.Status) Found {
 		f.Chart.Version, f.Chart.AppVersion, f.Status = version, version, status
 		return f
 	}
@@ -146,10 +150,10 @@ func TestPlan(t *testing.T) {
 			},
 		},
 		"no controller": {
-			s: Situation{Found: []Found{runners}, Target: target("2")}, refused: []string{"no Helm release of ARC's controller"},
+			s: Situation{Found: []Found{runners}, Target: target("2")}, refused: []string{"no controller runs which a Helm release has installed"},
 		},
 		"nothing at all": {
-			s: Situation{Target: target("2")}, refused: []string{"no Helm release of ARC's controller"},
+			s: Situation{Target: target("2")}, refused: []string{"no controller runs which a Helm release has installed"},
 		},
 		"two controllers": {
 			s:       Situation{Found: []Found{arc, installed("arc-systems", "other", deployed)}, Target: target("2")},
@@ -160,8 +164,8 @@ func TestPlan(t *testing.T) {
 			refused: []string{"release runners in namespace a is pending-upgrade"},
 		},
 		"a scale set nobody installed": {
-			s:       Situation{Found: []Found{arc}, Loose: []types.NamespacedName{{Namespace: "a", Name: "stray"}}, Target: target("2")},
-			refused: []string{"scale set stray in namespace a was not installed by Helm"},
+			s:       Situation{Found: []Found{arc}, Loose: []Loose{{NamespacedName: types.NamespacedName{Namespace: "a", Name: "stray"}}}, Target: target("2")},
+			refused: []string{"no Helm release has installed the scale set stray in namespace a"},
 		},
 		"controller and scale sets in one": {
 			s:       Situation{Found: []Found{mixed(arc)}, Target: target("2")},
@@ -169,7 +173,7 @@ func TestPlan(t *testing.T) {
 		},
 		"another chart": {
 			s:       Situation{Found: []Found{arc, runners}, Target: Target{chartOf("controller", "2"), chartOf("umbrella", "2")}},
-			refused: []string{"release runners in namespace a was installed from the chart scale-set, and would be from the chart umbrella"},
+			refused: []string{"release runners in namespace a was installed from the chart \"scale-set\", and would be from the chart \"umbrella\""},
 		},
 	}
 	for name, test := range tests {
@@ -184,7 +188,7 @@ func TestPlan(t *testing.T) {
 					t.Errorf("refused: %s", r.Message)
 				}
 			}
-			if diff := cmp.Diff(test.want, steps(p)); len(test.refused) == 0 && diff != "" {
+			if diff := gocmp.Diff(test.want, steps(p)); len(test.refused) == 0 && diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if len(test.refused) > 0 && len(p.Steps) > 0 {
@@ -218,5 +222,200 @@ func TestPlanKeeps(t *testing.T) {
 	}
 	if len(got["arc"].Hooks) != 1 || len(got["runners"].Hooks) != 1 || len(got["added"].Hooks) != 0 {
 		t.Errorf("hooks: %v", got)
+	}
+}
+
+// What a state adds is named, and what its user may have uninstalled since asked for.
+func TestPlanOfAState(t *testing.T) {
+	t.Parallel()
+	written := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	arc, runners, more := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed), installed("b", "more", release.Deployed)
+	renewed := arc
+	renewed.Chart.Version = "2"
+	failed := runners
+	failed.Status = release.Failed
+	lost := func(s *State, i int) *State {
+		s.Releases[i].lost = errors.New("gone\x1b[31m")
+		return s
+	}
+	with := func(s *State, change func(*State)) *State {
+		change(s)
+		return s
+	}
+	tests := map[string]struct {
+		saved    *State
+		found    []Found
+		version  string
+		age      time.Duration
+		renderer []string
+		confirm  []string // parts of each, and of its commands
+		notes    []string // parts of each, after the first
+		refused  []string
+		steps    int
+	}{
+		"just written":          {saved: saved(true, arc, runners), age: time.Hour, steps: 4},
+		"old, all is there":     {saved: saved(true, arc, runners), found: []Found{renewed, runners}, age: 2 * time.Hour, steps: 2},
+		"old, one is left half": {saved: saved(true, arc, runners), found: []Found{renewed, failed}, age: 2 * time.Hour, steps: 4},
+		"old, and one is not there": {
+			saved: saved(true, arc, runners, more), found: []Found{renewed, more}, age: time.Hour + time.Second,
+			confirm: []string{
+				"only the saved state, of 2026-01-02T03:04:05Z, knows runners in namespace a: what was uninstalled since on purpose would come back",
+				"kubectl delete secret arc-cleanup-upgrade --namespace a\nkubectl delete secret arc-cleanup-upgrade --namespace arc-systems",
+			},
+			steps: 3,
+		},
+		"old, the first half":    {saved: saved(false, arc, runners), found: []Found{arc}, age: 2 * time.Hour, confirm: []string{"knows runners in namespace a", ""}, steps: 8},
+		"old, for another one":   {saved: saved(true, arc, runners), found: []Found{renewed}, version: "3", age: 2 * time.Hour, confirm: []string{"knows runners in namespace a", ""}, steps: 8},
+		"what was saved is lost": {saved: lost(saved(true, arc, runners, more), 1), notes: []string{"release runners in namespace a does not come back, what was saved of it is lost: gone [31m"}, steps: 4},
+		"lost, and old": {
+			saved: lost(saved(true, arc, runners), 1), found: []Found{renewed}, age: 2 * time.Hour,
+			notes: []string{"release runners in namespace a does not come back"}, steps: 2,
+		},
+		"lost, and it is there":     {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, runners}, steps: 2},
+		"lost, and it is left half": {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, failed}, notes: []string{"does not come back"}, steps: 2},
+		"lost, in the first half":   {saved: lost(saved(false, arc, runners), 1), found: []Found{arc}, notes: []string{"does not come back"}, steps: 7},
+		"the controller's is lost":  {saved: lost(saved(true, arc, runners), 0), refused: []string{"what was saved of release arc in namespace arc-systems is lost: gone [31m", "no controller runs"}},
+		"another controller since":  {saved: saved(true, arc), found: []Found{installed("arc-systems", "other", release.Deployed)}, refused: []string{"share the CRDs"}},
+		"the chart has changed since": {
+			saved: with(saved(true, arc), func(s *State) { s.Target.Controller.Digest = "sha256:0" }), found: []Found{renewed},
+			notes: []string{"the chart /charts/controller was sha256:0 when the upgrade began"}, steps: 2,
+		},
+		"the post-renderer is not given": {
+			saved: with(saved(true, arc), func(s *State) { s.PostRenderer = []string{"kustomize", "a b"} }), found: []Found{renewed},
+			confirm: []string{`the upgrade began with the post-renderer "kustomize 'a b'", and goes on with ""`, "give the same --post-renderer"}, steps: 2,
+		},
+		"a post-renderer is given": {
+			saved: saved(true, arc), found: []Found{renewed}, renderer: []string{"x"},
+			confirm: []string{`began with the post-renderer "", and goes on with "x"`, ""}, steps: 2,
+		},
+		"the same is given": {
+			saved: with(saved(true, arc), func(s *State) { s.PostRenderer = []string{"x"} }), found: []Found{renewed}, renderer: []string{"x"}, steps: 2,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.saved.Written = written
+			s := Situation{
+				Saved: test.saved, Found: test.found, Now: written.Add(test.age), PostRenderer: test.renderer, Target: target(cmp.Or(test.version, "2")),
+				secrets: map[string]secret{"arc-systems": {}, "a": {}, "b": {foreign: true}},
+			}
+			if s.Target.Controller.Digest = ""; test.saved.Target.Controller.Digest != "" {
+				s.Target.Controller.Digest = "sha256:1"
+			}
+			p := NewPlan(s)
+			var confirm []string
+			for _, c := range p.Confirm {
+				confirm = append(confirm, c.Message, strings.Join(c.Do, "\n"))
+			}
+			var refused []string
+			for _, r := range p.Refusals {
+				refused = append(refused, r.Message)
+			}
+			parts := func(what string, want, got []string) {
+				t.Helper()
+				if len(got) != len(want) {
+					t.Fatalf("%s: %q", what, got)
+				}
+				for i := range want {
+					if !strings.Contains(got[i], want[i]) {
+						t.Errorf("%s: %q, want %q", what, got[i], want[i])
+					}
+				}
+			}
+			parts("confirm", test.confirm, confirm)
+			parts("refused", test.refused, refused)
+			parts("notes", append([]string{"Secret arc-cleanup-upgrade in namespace arc-systems was written 2026-01-02T03:04:05Z (" + test.age.String() + " ago)"}, test.notes...), p.Notes)
+			if len(p.Steps) != test.steps {
+				t.Errorf("steps %q", steps(p))
+			}
+			for _, step := range p.Steps {
+				there := false
+				for _, f := range test.found {
+					there = there || f.key() == step.Release.key()
+				}
+				if step.Kind == Install && strings.Contains(step.What, "which only the saved state knows") == there {
+					t.Errorf("%s: %s", step.Release, step.What)
+				}
+			}
+		})
+	}
+}
+
+// A release that cannot be installed again is refused with what helps.
+func TestWayOut(t *testing.T) {
+	t.Parallel()
+	arc, runners := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed)
+	for _, test := range []struct {
+		of       Found
+		status   release.Status
+		revision int
+		driver   string
+		want     string
+	}{
+		{runners, release.Failed, 1, "secret", "helm uninstall runners --namespace a"},
+		{runners, release.Failed, 2, "configmap", "HELM_DRIVER=configmap helm rollback runners --namespace a"},
+		{runners, release.PendingInstall, 1, "secret", "helm uninstall runners --namespace a"},
+		{runners, release.PendingUpgrade, 3, "secret", "helm rollback runners --namespace a"},
+		{runners, release.Superseded, 3, "secret", "helm rollback runners --namespace a"},
+		{runners, "what\x1b[31m", 3, "secret", "helm rollback runners --namespace a"},
+		{runners, release.Uninstalling, 3, "secret", ""},
+		{arc, release.Uninstalling, 3, "secret", "helm uninstall arc --namespace arc-systems"},
+	} {
+		f := test.of
+		f.Status, f.Revision, f.Driver = test.status, test.revision, test.driver
+		found := []Found{f}
+		if !f.Controller {
+			found = append(found, arc)
+		}
+		p := NewPlan(Situation{Found: found, Target: target("2")})
+		if test.want == "" {
+			if len(p.Refusals) > 0 || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "is being uninstalled, and does not come back") || slices.Contains(steps(p), "install runners") {
+				t.Errorf("%s: %+v, %v, %v", test.status, p.Refusals, p.Notes, steps(p))
+			}
+			continue
+		}
+		if len(p.Refusals) != 1 || p.Refusals[0].Do[0] != test.want || strings.Contains(p.Refusals[0].Message, "\x1b") {
+			t.Errorf("%s: %+v, want %s", test.status, p.Refusals, test.want)
+		}
+	}
+}
+
+// What does not come back is named.
+func TestPlanNotes(t *testing.T) {
+	t.Parallel()
+	arc, runners := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed)
+	arc.OtherHooks = []string{"Job theirs"}
+	runners.OtherHooks = []string{"Job x\x1b[31m", "Pod y"}
+	runners.HookErr = errors.New("no YAML\n")
+	p := NewPlan(Situation{Found: []Found{arc, runners}, Target: target("2")})
+	want := []string{
+		"release runners in namespace a gets no hook, since that which it has cannot be read: no YAML ",
+		`release runners in namespace a has hooks of its own for its deletion, which are not run: ["Job x\x1b[31m" "Pod y"]`,
+	}
+	if diff := gocmp.Diff(want, p.Notes); diff != "" || len(p.Refusals)+len(p.Confirm) > 0 {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	long := strings.Repeat("ü", 400)
+	if got := printable(long); got != strings.Repeat("ü", 300)+"..." || printable("a\tb\u202ec") != "a b c" || printable(long[:600]) != long[:600] {
+		t.Errorf("%q", got)
+	}
+}
+
+// Where the user says that the controller's release is, it has to be.
+func TestPlanHeedsTheNamespace(t *testing.T) {
+	t.Parallel()
+	arc := installed("arc-systems", "arc", release.Deployed)
+	flux := Loose{NamespacedName: types.NamespacedName{Namespace: "a", Name: "set"}, Flux: "x"}
+	for want, s := range map[string]Situation{
+		"": {Namespace: "arc-systems", Found: []Found{arc}},
+		"--namespace a: the controller's release is arc in namespace arc-systems": {Namespace: "a", Found: []Found{arc}},
+		`scale set set in namespace a is of Flux's HelmRelease "x"`:               {Found: []Found{arc}, Loose: []Loose{flux}},
+	} {
+		s.Target = target("2")
+		p := NewPlan(s)
+		if want == "" && len(p.Refusals) > 0 || want != "" && (len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, want)) {
+			t.Errorf("want %q, got %+v", want, p.Refusals)
+		}
 	}
 }

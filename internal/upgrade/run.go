@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -79,12 +80,11 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 		}
 		return nil, u.Helm.uninstall(ctx, r)
 	case Uninstall:
-		if err := u.Helm.uninstall(ctx, r); err != nil {
-			return nil, err
-		}
-		return nil, u.podsGone(ctx, r)
+		return nil, u.Helm.uninstall(ctx, r)
+	case Note:
+		return nil, u.note(ctx, state)
 	case Install:
-		return nil, u.Helm.install(ctx, r, state.Target.of(r))
+		return nil, u.install(ctx, r, state.Target.of(r))
 	case Ready:
 		return nil, u.ready(ctx)
 	}
@@ -92,9 +92,6 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 	defer cancel()
 	switch s.Kind {
 	case Save:
-		return nil, save(ctx, u.Client, state)
-	case Note:
-		state.Uninstalled = true
 		return nil, save(ctx, u.Client, state)
 	case Enrol:
 		_, err := enrol.Put(ctx, u.Client, hook.Release{Name: r.Name, Namespace: r.Namespace}, r.Hooks, false)
@@ -110,7 +107,7 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 func (u *Upgrade) clean(controller Release) cleanup.Options {
 	return cleanup.Options{
 		Scope: cleanup.Controller, Release: controller.Name, ReleaseNamespace: controller.Namespace,
-		WatchNamespace: controller.WatchNamespace, ScaleSets: cleanup.UninstallScaleSets,
+		WatchNamespaces: controller.watches(), ControllerNamespaces: controller.namespaces(), ScaleSets: cleanup.UninstallScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
 }
@@ -119,7 +116,7 @@ func (u *Upgrade) clean(controller Release) cleanup.Options {
 func (u *Upgrade) remove(r Release, state State) cleanup.Options {
 	return cleanup.Options{
 		Scope: cleanup.ScaleSet, Release: r.Name, ReleaseNamespace: r.Namespace,
-		ControllerNamespace: state.namespace(), ScaleSets: cleanup.RefuseScaleSets,
+		ControllerNamespaces: state.Releases[0].namespaces(), RunnerNamespaces: r.namespaces(), ScaleSets: cleanup.RefuseScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
 }
@@ -137,19 +134,55 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 	return nil, nil
 }
 
+// note saves that the first half is over, when it is.
+func (u *Upgrade) note(ctx context.Context, state State) error {
+	if err := u.podsGone(ctx, state.Releases[0]); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	state.Uninstalled = true
+	return save(ctx, u.Client, state)
+}
+
 // podsGone makes sure that no Pod of the old controller is left, which would delete
-// the new scale sets: Helm waits for nothing where the release is gone already.
+// the new scale sets: Helm waits for nothing where the release is gone already. They
+// are those which its Deployments select, whatever else their labels say.
 func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 	ctx, cancel := context.WithTimeout(ctx, u.Helm.Timeout)
 	defer cancel()
-	err := u.Client.WaitGone(ctx, []kube.Selection{{
-		Resource: pods, Namespace: controller.Namespace,
-		Match: func(m *metav1.PartialObjectMetadata) bool { return arc.IsControllerPartOf(m.Labels[arc.LabelPartOf]) },
-	}}, u.Helm.Timeout, func(int, []string) {})
-	if err != nil {
+	var selections []kube.Selection
+	for _, c := range controller.Controllers {
+		selector, err := metav1.LabelSelectorAsSelector(&c.Selector)
+		if err != nil {
+			return fmt.Errorf("the selector of Deployment %s: %w", c.key(), err)
+		}
+		selections = append(selections, kube.Selection{
+			Resource: pods, Namespace: c.Namespace,
+			Match: func(m *metav1.PartialObjectMetadata) bool {
+				return !selector.Empty() && selector.Matches(labels.Set(m.Labels))
+			},
+		})
+	}
+	if err := u.Client.WaitGone(ctx, selections, u.Helm.Timeout, func(int, []string) {}); err != nil {
 		return fmt.Errorf("waiting until the old controller's Pods are gone: %w", err)
 	}
 	return nil
+}
+
+// install installs a release. Since the values of a scale set may have been changed
+// after they were checked, where they lie, they are once more.
+func (u *Upgrade) install(ctx context.Context, r Release, c Chart) error {
+	if !r.Controller {
+		now, err := u.Helm.render(ctx, r, c)
+		if err != nil {
+			return err
+		}
+		if now.elsewhere != "" {
+			return fmt.Errorf("it would install the %s, where none of its scale sets is", now.elsewhere)
+		}
+	}
+	return u.Helm.install(ctx, r, c)
 }
 
 // ready waits until the API server serves the CRDs. That the controller runs Helm

@@ -33,7 +33,7 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			if chart.Version != "" {
 				ref = append(ref, "--version", chart.Version)
 			}
-			out = append(out, u.saved(p.State, valuesKey(r))+" | "+u.helm(r, u.Helm.installArgs(r, ref)))
+			out = append(out, u.saved(r, valuesKey(r))+" | "+u.helm(r, u.Helm.installArgs(r, ref)))
 		case Ready:
 			wait := []string{"kubectl", "wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
 			for _, name := range arc.CRDs() {
@@ -41,10 +41,12 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			}
 			out = append(out, shell.Command(slices.Concat(wait, u.cluster())...))
 		case Enrol:
-			out = append(out, u.saved(p.State, hooksKey(r))+" | "+
+			out = append(out, u.saved(r, hooksKey(r))+" | "+
 				shell.Command(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
-			out = append(out, shell.Command(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--namespace", p.State.namespace()}, u.cluster())...))
+			for _, namespace := range p.State.namespaces() {
+				out = append(out, shell.Command(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace}, u.cluster())...))
+			}
 		}
 	}
 	return out
@@ -59,10 +61,10 @@ func (u *Upgrade) removal(r Release, state State) []string {
 	return []string{u.hookjob(u.remove(r, state)), helm}
 }
 
-// saved is what prints values or a hook out of the Secret.
-func (u *Upgrade) saved(state State, key string) string {
+// saved is what prints a release's values or hook out of its Secret.
+func (u *Upgrade) saved(r Release, key string) string {
 	path := "jsonpath={.data." + strings.ReplaceAll(key, ".", `\.`) + "}"
-	return shell.Command(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", state.namespace(), "--output", path}, u.cluster())...) +
+	return shell.Command(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", r.Namespace, "--output", path}, u.cluster())...) +
 		" | base64 -d | gunzip"
 }
 
@@ -78,12 +80,17 @@ func (u *Upgrade) helm(r Release, args []string) string {
 func (u *Upgrade) hookjob(o cleanup.Options) string {
 	args := []string{"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
 	if o.Scope == cleanup.ScaleSet {
-		args = append(args, "--scope", string(o.Scope), "--controller-namespace", o.ControllerNamespace)
+		args = append(args, "--scope", string(o.Scope))
 	} else {
 		args = append(args, "--scale-sets", string(o.ScaleSets))
 	}
-	if o.WatchNamespace != "" {
-		args = append(args, "--watch-namespace", o.WatchNamespace)
+	for _, of := range []struct {
+		flag       string
+		namespaces []string
+	}{{"--watch-namespace", o.WatchNamespaces}, {"--controller-namespace", o.ControllerNamespaces}, {"--runner-namespace", o.RunnerNamespaces}} {
+		for _, namespace := range of.namespaces {
+			args = append(args, of.flag, namespace)
+		}
 	}
 	args = append(args, "--busy-runners", string(o.BusyRunners))
 	return shell.Command(slices.Concat(args, u.cluster())...)

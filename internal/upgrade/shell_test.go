@@ -26,26 +26,27 @@ func TestCommands(t *testing.T) {
 	charts := Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "/with space/s"}}
 	arc, set := hooked(installed("arc-systems", "arc", "deployed")), installed("a", "runners", "deployed")
 	set.Driver, set.ServerSide = "configmap", true
-	arc.WatchNamespace = "a"
+	arc.Controllers = []Controller{{Namespace: "arc-systems", Name: "arc", Watches: []string{"a"}}}
 	charts.Controller.Is.Name, charts.ScaleSets.Is.Name = "controller", "scale-set"
 	p := NewPlan(Situation{Found: []Found{arc, set}, Target: charts})
 
 	const (
 		at     = ` --context 'it'\''s'`
 		helmAt = ` --kube-context 'it'\''s'`
-		get    = `kubectl get secret arc-cleanup-upgrade --namespace arc-systems --output 'jsonpath={.data.`
+		get    = `kubectl get secret arc-cleanup-upgrade --namespace `
 		out    = `\.gz}'` + at + ` | base64 -d | gunzip | `
 		run    = `arc-hookjob run --yes --release `
 		engine = ` --backup=false --budget 1m0s --grace 1s --`
 	)
 	all := []string{
-		run + `arc --release-namespace arc-systems` + engine + `scale-sets uninstall --watch-namespace a --busy-runners wait` + at,
+		run + `arc --release-namespace arc-systems` + engine + `scale-sets uninstall --watch-namespace a --controller-namespace arc-systems --busy-runners wait` + at,
 		`helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s` + helmAt,
-		get + `values\.arc-systems\.arc` + out + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
+		get + `arc-systems --output 'jsonpath={.data.values\.arc` + out + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
 		`kubectl wait --for condition=Established --timeout 1m0s crd/ephemeralrunners.actions.github.com crd/ephemeralrunnersets.actions.github.com crd/autoscalinglisteners.actions.github.com crd/autoscalingrunnersets.actions.github.com` + at,
-		get + `hooks\.arc-systems\.arc` + out + `arc-hookjob enrol arc --namespace arc-systems --hooks -` + at,
-		get + `values\.a\.runners` + out + `HELM_DRIVER=configmap helm install runners '/with space/s' --namespace a --values - --timeout 1m0s` + helmAt,
-		`kubectl delete secret arc-cleanup-upgrade --namespace arc-systems` + at,
+		get + `arc-systems --output 'jsonpath={.data.hooks\.arc` + out + `arc-hookjob enrol arc --namespace arc-systems --hooks -` + at,
+		get + `a --output 'jsonpath={.data.values\.runners` + out + `HELM_DRIVER=configmap helm install runners '/with space/s' --namespace a --values - --timeout 1m0s` + helmAt,
+		`kubectl delete secret arc-cleanup-upgrade --ignore-not-found --namespace a` + at,
+		`kubectl delete secret arc-cleanup-upgrade --ignore-not-found --namespace arc-systems` + at,
 	}
 	removeSet := []string{
 		run + `runners --release-namespace a` + engine + `scope scale-set --controller-namespace arc-systems --busy-runners wait` + at,
@@ -154,11 +155,11 @@ func TestJudge(t *testing.T) {
 	}
 	const controller, set = "controller", "scale-set"
 	for want, results := range map[string][]result{
-		"": {{rendered{controller, "2"}, nil}, {rendered{set, "2"}, nil}},
-		"the controller would be ARC 2, which deletes":   {{rendered{controller, "2"}, nil}, {rendered{set, "1"}, nil}},
-		"does not install ARC's controller":              {{rendered{set, "2"}, nil}, {rendered{set, "2"}, nil}},
-		"does not install a scale set":                   {{rendered{controller, "2"}, nil}, {rendered{controller, "2"}, nil}},
-		"release runners in namespace a does not render": {{rendered{controller, "2"}, nil}, {rendered{}, os.ErrInvalid}},
+		"": {{rendered{scope: controller, version: "2"}, nil}, {rendered{scope: set, version: "2"}, nil}},
+		"the controller would be ARC 2, which deletes":   {{rendered{scope: controller, version: "2"}, nil}, {rendered{scope: set, version: "1"}, nil}},
+		"does not install ARC's controller":              {{rendered{scope: set, version: "2"}, nil}, {rendered{scope: set, version: "2"}, nil}},
+		"does not install a scale set":                   {{rendered{scope: controller, version: "2"}, nil}, {rendered{scope: controller, version: "2"}, nil}},
+		"release runners in namespace a does not render": {{rendered{scope: controller, version: "2"}, nil}, {rendered{}, os.ErrInvalid}},
 	} {
 		got := judge(target("2"), releases, results)
 		if want == "" && len(got) == 0 {

@@ -2,12 +2,18 @@ package upgrade
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
@@ -22,23 +28,47 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := saved(true, installed("arc-systems", "arc", ""), installed("a", "runners.x", ""), installed("a", "none", ""))
+	s.Written = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.PostRenderer = []string{"x", "y z"}
 	s.Releases[0].Hooks = hooks
+	s.Releases[0].Controllers = []Controller{{"arc-systems", "arc", []string{"a"}, metav1.LabelSelector{MatchLabels: map[string]string{"app": "arc"}}}}
+	s.Releases[1].Sets = []types.NamespacedName{{Namespace: "a", Name: "set"}}
 	s.Releases[1].Values = json.RawMessage(`{"big":12345678901234567890,"float":1.0,"exp":1e+06,"null":null}`)
 	s.Releases[2].Values = json.RawMessage(`null`)
 	s.Releases[2].ServerSide = true
+	s.Releases[2].OtherHooks = []string{"Job x"}
 	data, err := encode(*s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, value := range data {
-		// validation.IsConfigMapKey
-		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-._") != "" || strings.Contains(string(value), "12345678901234567890") {
-			t.Errorf("key %s: %.100s", key, value)
+	for _, in := range data {
+		for key, value := range in {
+			// validation.IsConfigMapKey
+			if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-._") != "" || strings.Contains(string(value), "12345678901234567890") {
+				t.Errorf("key %s: %.100s", key, value)
+			}
 		}
 	}
-	got, err := decode(data)
+	// Nobody's values leave their namespace, and only the controller's says what there is.
+	keys := map[string][]string{}
+	for namespace, in := range data {
+		keys[namespace] = slices.Sorted(maps.Keys(in))
+	}
+	want := map[string][]string{
+		"arc-systems": {"hooks.arc.gz", "upgrade.json", "values.arc.gz"},
+		"a":           {"values.none.gz", "values.runners.x.gz"},
+	}
+	if diff := cmp.Diff(want, keys); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+	got, err := decode(data["arc-systems"], "arc-systems")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := range got.Releases {
+		if err := got.Releases[i].take(data[got.Releases[i].Namespace]); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i, want := range []string{`{"of":"1"}`, string(s.Releases[1].Values), `{}`} {
 		var compact strings.Builder
@@ -58,7 +88,7 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	for i := range s.Releases {
 		got.Releases[i].Hooks, s.Releases[i].Hooks = nil, nil
 	}
-	if diff := cmp.Diff(s, got, cmp.AllowUnexported(Chart{})); diff != "" {
+	if diff := cmp.Diff(s, got, cmp.AllowUnexported(Chart{}, State{}, Release{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -79,34 +109,294 @@ func TestStateIsBounded(t *testing.T) {
 	}
 	found[0].Controller = true
 	p := NewPlan(Situation{Found: found, Target: Target{Controller: Chart{Is: release.Chart{Version: "2"}}}})
-	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "the values of 100 releases are") {
+	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "what there is to save in namespace ns is") {
 		t.Errorf("%+v", p.Refusals)
 	}
 }
 
+// What is written there becomes arguments of Helm.
 func TestStateOfAnotherKind(t *testing.T) {
 	t.Parallel()
-	good, err := encode(*saved(true, installed("arc-systems", "arc", "")))
+	good, err := encode(*saved(true, installed("arc-systems", "arc", ""), installed("a", "runners", "")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	change := func(key, value string) map[string][]byte {
-		out := map[string][]byte{}
-		for k, v := range good {
-			out[k] = v
+	text := string(good["arc-systems"][stateKey])
+	replaced := func(before, after string) string {
+		if !strings.Contains(text, before) {
+			t.Fatalf("no %s in %s", before, text)
 		}
-		out[key] = []byte(value)
-		return out
+		return strings.Replace(text, before, after, 1)
 	}
-	for want, data := range map[string]map[string][]byte{
-		"its key upgrade.json":                    {},
-		"of the version \"arc-cleanup/upgrade/v2": change(stateKey, strings.Replace(string(good[stateKey]), "upgrade/v1", "upgrade/v2", 1)),
-		"names no releases":                       change(stateKey, `{"version": "arc-cleanup/upgrade/v1"}`),
-		"its key values.arc-systems.arc.gz":       change("values.arc-systems.arc.gz", "plain"),
-		"its key hooks.arc-systems.arc.gz":        change("hooks.arc-systems.arc.gz", string(pack([]byte(`[{"name": "x"}]`)))),
+	for want, state := range map[string]string{
+		"its key upgrade.json":                                   "",
+		"of the version \"arc-cleanup/upgrade/v1":                replaced("upgrade/v2", "upgrade/v1"),
+		"names no releases":                                      `{"version": "arc-cleanup/upgrade/v2"}`,
+		`first release is "arc" in namespace "elsewhere"`:        replaced(`"namespace": "arc-systems"`, `"namespace": "elsewhere"`),
+		"and not the controller's in this namespace":             replaced(`"controller": true`, `"controller": false`),
+		`no release can be called "--debug"`:                     replaced(`"name": "runners"`, `"name": "--debug"`),
+		`no release can be called "runners" in namespace "-n"`:   replaced(`"namespace": "a"`, `"namespace": "-n"`),
+		`Helm has no records of the kind "sql"`:                  replaced(`"driver": "secret"`, `"driver": "sql"`),
+		"release runners in namespace a would be a second":       replaced(`"name": "runners"`, `"controller": true, "name": "runners"`),
+		`"--post-renderer=x" of version "" is no chart`:          replaced(`"/charts/controller"`, `"--post-renderer=x"`),
+		`"charts/x" of version "" is no chart`:                   replaced(`"/charts/scale-set"`, `"charts/x"`),
+		`"/charts/scale-set\x1b[31m" of version`:                 replaced(`"/charts/scale-set"`, `"/charts/scale-set\u001b[31m"`),
+		`"/charts/scale-set" of version "--x" is no chart`:       replaced(`"ref": "/charts/scale-set"`, `"version": "--x", "ref": "/charts/scale-set"`),
+		`"/charts/scale-set" of version "1\x1b[31m" is no chart`: replaced(`"ref": "/charts/scale-set"`, `"version": "1\u001b[31m", "ref": "/charts/scale-set"`),
 	} {
-		if _, err := decode(data); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := decode(map[string][]byte{stateKey: []byte(state)}, "arc-systems"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
+	}
+	bomb := pack(make([]byte, unpackedBytes+1))
+	full := pack([]byte(`"` + strings.Repeat(" ", unpackedBytes-2) + `"`))
+	for want, data := range map[string]map[string][]byte{
+		"its key values.runners.gz: EOF":                      {},
+		"its key values.runners.gz: gzip":                     {"values.runners.gz": []byte("plain and long enough")},
+		"its key values.runners.gz: unexpected EOF":           {"values.runners.gz": pack([]byte("{}"))[:12]},
+		"its key values.runners.gz: not JSON":                 {"values.runners.gz": pack([]byte("a: b"))},
+		"its key values.runners.gz: more than 33554432 bytes": {"values.runners.gz": bomb},
+		"its key hooks.runners.gz: more than 33554432 bytes":  {"values.runners.gz": full, "hooks.runners.gz": bomb},
+		"its key hooks.runners.gz: reading the hook":          {"values.runners.gz": pack([]byte("{}")), "hooks.runners.gz": pack([]byte(`[{"name": "x"}]`))},
+	} {
+		r := Release{Namespace: "a", Name: "runners"}
+		if err := r.take(data); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+// secretOfOurs is a Secret with a state's data.
+func secretOfOurs(namespace string, data map[string][]byte) kubeObject {
+	encoded := map[string]any{}
+	for key, value := range data {
+		encoded[key] = base64.StdEncoding.EncodeToString(value)
+	}
+	return kind("Secret", namespace, SecretName, kubeObject{
+		"labels": map[string]any{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "upgrade"}, "data": encoded,
+	})
+}
+
+// secretsOf are the Secrets of a state.
+func secretsOf(t *testing.T, s *State) (out []kubeObject) {
+	t.Helper()
+	data, err := encode(*s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for namespace, in := range data {
+		out = append(out, secretOfOurs(namespace, in))
+	}
+	return out
+}
+
+func unlabelled(o kubeObject, label string) kubeObject {
+	delete(metadata(o)["labels"].(map[string]any), label)
+	return o
+}
+
+// The state is where the controller's release is, under its name, and nowhere else.
+func TestStateIsReadWhereItBelongs(t *testing.T) {
+	t.Parallel()
+	state := saved(true, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
+	there := secretsOf(t, state)
+	foreign := saved(true, installed("tenant", "arc", ""), installed("a", "runners", ""))
+	foreign.Releases[0].Controller = true
+	renamed := secretsOf(t, state)
+	for _, o := range renamed {
+		metadata(o)["name"] = "whatever"
+	}
+	var inPlaceOf []kubeObject
+	for _, o := range secretsOf(t, foreign) {
+		if metadata(o)["namespace"] == "tenant" {
+			metadata(o)["namespace"] = "arc-systems"
+			inPlaceOf = append(inPlaceOf, o)
+		}
+	}
+	tests := map[string]struct {
+		objects   []kubeObject
+		namespace string
+		want      string // the first release's namespace
+		err       string
+	}{
+		"none":                                   {arcAt(t), "", "", ""},
+		"beside the controller":                  {join(arcAt(t), there), "", "arc-systems", ""},
+		"the controller is gone":                 {there, "", "", ""},
+		"the controller is gone, and given":      {there, "arc-systems", "arc-systems", ""},
+		"a tenant's":                             {join(arcAt(t), secretsOf(t, foreign)), "", "", ""},
+		"a tenant's, and the controller is gone": {secretsOf(t, foreign), "", "", ""},
+		"a tenant's beside ours":                 {join(arcAt(t), there, secretsOf(t, foreign)), "", "arc-systems", ""},
+		"a tenant's, which is given":             {secretsOf(t, foreign), "tenant", "tenant", ""},
+		"under another name":                     {join(arcAt(t), renamed), "", "", ""},
+		"for another namespace":                  {join(arcAt(t), inPlaceOf), "", "", "secret arc-systems/arc-cleanup-upgrade is not the state of an upgrade"},
+		"not ours": {
+			join(arcAt(t), []kubeObject{unlabelled(secretOfOurs("arc-systems", nil), "app.kubernetes.io/component")}), "", "", "",
+		},
+		"of another program": {
+			join(arcAt(t), []kubeObject{unlabelled(secretOfOurs("arc-systems", nil), "app.kubernetes.io/name")}), "", "", "",
+		},
+		"ours, and empty": {join(arcAt(t), []kubeObject{secretOfOurs("arc-systems", nil)}), "", "", "its key upgrade.json"},
+		"no base64": {
+			join(arcAt(t), []kubeObject{kind("Secret", "arc-systems", SecretName, kubeObject{"labels": metadata(secretOfOurs("a", nil))["labels"], "data": map[string]any{"x": "?"}})}),
+			"", "", "reading Secret arc-systems/arc-cleanup-upgrade",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, c := newAPI(t, test.objects...)
+			s, err := Look(t.Context(), c, test.namespace)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if s.Saved != nil {
+				got = s.Saved.namespace()
+			}
+			if got != test.want {
+				t.Errorf("the state of %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Of two controllers' releases it has to be said where the state is.
+func TestStateOfTwoControllers(t *testing.T) {
+	t.Parallel()
+	other := controllerAt("b", "b", "other")
+	a, c := newAPI(t, join(arcAt(t), []kubeObject{other, helmRecord{namespace: "b", name: "other", objects: []kubeObject{other}}.object(t)},
+		secretsOf(t, saved(false, installed("arc-systems", "arc", ""))))...)
+	a.may["b:arc"] = true
+	for namespace, want := range map[string]bool{"": false, "arc-systems": true, "b": false} {
+		s, err := Look(t.Context(), c, namespace)
+		if err != nil || len(s.Found) != 2 || (s.Saved != nil) != want {
+			t.Errorf("%q: %v, %v, %v", namespace, seen(s), s.Saved, err)
+		}
+	}
+}
+
+// A tenant's Secret counts for that tenant's releases, and only for those which the
+// controller's names.
+func TestTenantsSecret(t *testing.T) {
+	t.Parallel()
+	state := saved(true, installed("arc-systems", "arc", ""), installed("a", "runners", ""), installed("b", "more", ""))
+	objects := append(secretsOf(t, state), secretOfOurs("c", map[string][]byte{"values.x.gz": pack([]byte("{}"))}))
+	for _, o := range objects {
+		if metadata(o)["namespace"] == "a" {
+			// Gone wrong, and with a release of b.
+			o["data"] = map[string]any{"values.more.gz": base64.StdEncoding.EncodeToString(pack([]byte(`{"evil": true}`)))}
+		}
+	}
+	_, c := newAPI(t, objects...)
+	s, err := Look(t.Context(), c, "arc-systems")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		values string
+		lost   bool
+	}{{"{\n  \"of\": \"1\"\n}", false}, {"", true}, {"{\n  \"of\": \"1\"\n}", false}} {
+		r := s.Saved.Releases[i]
+		if string(r.Values) != want.values || (r.lost != nil) != want.lost {
+			t.Errorf("%s: values %s, lost %v", r, r.Values, r.lost)
+		}
+	}
+	s.Target = target("2")
+	p := NewPlan(s)
+	if diff := cmp.Diff([]string{"install arc", "ready arc", "install more", "forget arc"}, steps(p)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, "release runners in namespace a does not come back, what was saved of it is lost: secret a/arc-cleanup-upgrade: its key values.runners.gz") {
+		t.Error(notes)
+	}
+}
+
+func TestSaveAndForget(t *testing.T) {
+	t.Parallel()
+	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""), installed("b", "more", ""))
+	state.secrets = map[string]secret{}
+	a, c := newAPI(t)
+	const url = "/api/v1/namespaces/%s/secrets"
+	if err := save(t.Context(), c, *state); err != nil {
+		t.Fatal(err)
+	}
+	// What names the releases comes last.
+	if diff := cmp.Diff([]string{"POST " + fmt.Sprintf(url, "a"), "POST " + fmt.Sprintf(url, "b"), "POST " + fmt.Sprintf(url, "arc-systems")}, a.writes); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// Over what it wrote itself, as when the first half is over.
+	state.Uninstalled = true
+	if err := save(t.Context(), c, *state); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Look(t.Context(), c, "arc-systems")
+	if err != nil || s.Saved == nil || !s.Saved.Uninstalled || len(s.Saved.Releases) != 3 || s.Saved.Releases[1].lost != nil {
+		t.Fatalf("%+v, %v", s.Saved, err)
+	}
+	if age := time.Since(s.Saved.Written); age < 0 || age > time.Minute {
+		t.Errorf("written %s", s.Saved.Written)
+	}
+	// Somebody else goes on meanwhile.
+	other, err := Look(t.Context(), c, "arc-systems")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Saved.secrets = other.secrets
+	if err := save(t.Context(), c, *other.Saved); err != nil {
+		t.Fatal(err)
+	}
+	if err := save(t.Context(), c, *state); err == nil || !strings.Contains(err.Error(), "does another upgrade run?") {
+		t.Errorf("saved over somebody else's: %v", err)
+	}
+	if err := put(t.Context(), c, "a", nil, map[string]secret{}); err == nil || !strings.Contains(err.Error(), "does another upgrade run?") {
+		t.Errorf("created where one is: %v", err)
+	}
+	if err := put(t.Context(), c, "z", nil, map[string]secret{"z": {uid: "u", resourceVersion: "1"}}); err == nil || !strings.Contains(err.Error(), "does another upgrade run?") {
+		t.Errorf("wrote what is gone: %v", err)
+	}
+	a.writes = nil
+	other.Saved.secrets["b"] = secret{uid: "of another"}
+	if err := forget(t.Context(), c, *other.Saved); err != nil {
+		t.Fatal(err)
+	}
+	for namespace, want := range map[string]bool{"a": false, "b": true, "arc-systems": false} {
+		if is := a.get(kind("Secret", namespace, SecretName, nil)) != nil; is != want {
+			t.Errorf("the Secret in %s: %t", namespace, is)
+		}
+	}
+	if last := a.writes[len(a.writes)-1]; last != "DELETE "+fmt.Sprintf(url, "arc-systems")+"/"+SecretName {
+		t.Errorf("deleted last: %s", last)
+	}
+	if err := forget(t.Context(), c, *other.Saved); err != nil { // once more
+		t.Error(err)
+	}
+}
+
+// Somebody else's Secret of that name is neither written nor deleted.
+func TestForeignSecret(t *testing.T) {
+	t.Parallel()
+	theirs := unlabelled(secretOfOurs("a", map[string][]byte{"password": []byte("x")}), "app.kubernetes.io/name")
+	a, c := newAPI(t, join(arcAt(t), runnersAt(t, "a"), []kubeObject{theirs})...)
+	s, err := Look(t.Context(), c, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Target = target("2")
+	p := NewPlan(s)
+	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "a Secret arc-cleanup-upgrade in namespace a which is not the state of an upgrade") ||
+		p.Refusals[0].Do[0] != "kubectl delete secret arc-cleanup-upgrade --namespace a" {
+		t.Errorf("%+v", p.Refusals)
+	}
+	if err := save(t.Context(), c, p.State); err == nil || !strings.Contains(err.Error(), "is not the state of an upgrade") || len(a.writes) > 0 {
+		t.Errorf("saved: %v, %v", err, a.writes)
+	}
+	if err := forget(t.Context(), c, p.State); err != nil || len(a.writes) > 0 {
+		t.Errorf("forgot: %v, %v", err, a.writes)
 	}
 }

@@ -2,8 +2,14 @@ package upgrade
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,11 +20,13 @@ import (
 type Request struct{ Version, Chart, ScaleSetChart string }
 
 // Resolve says which charts are meant, without having looked at them: those asked
-// for or, when nothing is, those which an upgrade that is not over has saved.
+// for or, when nothing is, those which an upgrade that is not over has saved. What was
+// saved is whatever somebody wrote who may write there, and so is never installed
+// without a person's yes.
 func (q Request) Resolve(s Situation) (Target, error) {
 	if q == (Request{}) {
 		if s.Saved == nil {
-			return Target{}, errors.New("give the version to upgrade to with --version, or charts with --chart and --scale-set-chart")
+			return Target{}, errors.New("give the version to upgrade to with --version, or charts with --chart and --scale-set-chart (or, to go on with an upgrade after its controller went, where that was: --namespace)")
 		}
 		return s.Saved.Target, nil
 	}
@@ -66,4 +74,54 @@ func (h *Helm) Fetch(ctx context.Context, t Target, dir string) (Target, error) 
 		t.ScaleSets, err = h.fetch(ctx, t.ScaleSets, dir)
 	}
 	return t, err
+}
+
+// digest is the SHA-256 of a chart's content: of an archive's bytes; of a folder, of the
+// names and contents of all files in it, in the order of their names, each after its
+// length. It tells two charts of one version apart. Of a chart in a registry, that
+// which helm pull reports takes its place: of the manifest, which holds those of its
+// layers, the archive and its provenance.
+func digest(path string) (string, error) {
+	sum := sha256.New()
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the chart: %w", err)
+	}
+	if info.IsDir() {
+		err = filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			name, err := filepath.Rel(path, file)
+			if err != nil {
+				return err
+			}
+			is, err := os.Stat(file)
+			if err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, is.Size()) // a hash takes everything
+			if is.IsDir() {
+				return nil // a link to a folder, which Helm would follow: its name has to do
+			}
+			return add(sum, file)
+		})
+	} else {
+		err = add(sum, path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the chart: %w", err)
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// add hashes a file's content.
+func add(sum hash.Hash, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	_, err = io.Copy(sum, f)
+	return err
 }

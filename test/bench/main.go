@@ -41,12 +41,19 @@ const (
 	defaultQPS = 5
 	// sample is how many runners are freed with kubectl.
 	sample = 50
+	// foreign is how many Deployments of others there are, each of foreignBytes: half
+	// with Kubernetes' recommended label part-of, half with the marks of a controller.
+	foreign, foreignBytes = 2000, 12_000
+	// most is what arc-hookjob may take of memory, half of the hook's limit.
+	most = 64 << 20
 )
 
 var (
 	runners = schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "ephemeralrunners"}
 	crds    = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	spaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+
+	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 )
 
 func main() {
@@ -103,6 +110,10 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}
 
+	if err := each(foreign, func(i int) error { return b.seedForeign(ctx, i) }); err != nil {
+		return fmt.Errorf("Deployments of others: %w", err)
+	}
+
 	byHand, err := b.timed(ctx, sample, b.withKubectl)
 	if err != nil {
 		return fmt.Errorf("kubectl: %w", err)
@@ -153,8 +164,11 @@ func (b *bench) measure(ctx context.Context, n int, byHand time.Duration) error 
 	row(fmt.Sprintf("ideal client, the cheapest patches only (%.1f and %.1f s)", cheapestBefore.Seconds(), cheapestAfter.Seconds()), cheapest)
 	row(fmt.Sprintf("kubectl get | xargs kubectl patch, patches only (from %d)", sample), byHand)
 	row("client-go's default limit, patches only (calculated)", time.Duration(n)*time.Second/defaultQPS)
-	fmt.Printf("\n%.2f of the ideal client's rate, %.2f with the cheapest patches; memory of arc-hookjob at most %d MiB\n",
-		float64(bare)/float64(ours), float64(cheapest)/float64(ours), memory>>20)
+	fmt.Printf("\n%.2f of the ideal client's rate, %.2f with the cheapest patches; memory of arc-hookjob at most %d MiB, beside %d Deployments of others\n",
+		float64(bare)/float64(ours), float64(cheapest)/float64(ours), memory>>20, foreign)
+	if memory > most {
+		return fmt.Errorf("arc-hookjob took %d MiB of memory, and may take %d", memory>>20, most>>20)
+	}
 	return nil
 }
 
@@ -218,6 +232,27 @@ func (b *bench) installCRDs(ctx context.Context) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	return err
+}
+
+// seedForeign makes a Deployment of somebody else.
+func (b *bench) seedForeign(ctx context.Context, i int) error {
+	labels := map[string]any{"app": "web", "app.kubernetes.io/part-of": "shop"}
+	if i%2 == 0 {
+		labels["actions.github.com/controller-service-account-name"] = "web"
+	}
+	d := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apps/v1", "kind": "Deployment",
+		"metadata": map[string]any{"name": fmt.Sprintf("web-%d", i), "labels": labels, "annotations": map[string]any{"example.com/notes": strings.Repeat("x", foreignBytes)}},
+		"spec": map[string]any{
+			"replicas": int64(0), "selector": map[string]any{"matchLabels": map[string]any{"app": "web"}},
+			"template": map[string]any{
+				"metadata": map[string]any{"labels": map[string]any{"app": "web"}},
+				"spec":     map[string]any{"containers": []any{map[string]any{"name": "web", "image": "web", "args": []any{"--auto-scaling-runner-set-only"}}}},
+			},
+		},
+	}}
+	_, err := b.dynamic.Resource(deployments).Namespace(space(i)).Create(ctx, d, metav1.CreateOptions{})
 	return err
 }
 

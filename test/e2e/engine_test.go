@@ -173,12 +173,12 @@ func TestABackupIsRestored(t *testing.T) {
 	}
 	backup := report.Done[0]
 
-	if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace); code != 1 || !strings.Contains(out, "creating AutoscalingRunnerSet arc-runners/runners") {
+	if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace, "--all-namespaces"); code != 1 || !strings.Contains(out, "creating AutoscalingRunnerSet arc-runners/runners") {
 		t.Errorf("without the CRDs: exit code %d\n%s", code, out)
 	}
 	l.installController("--set", "replicaCount=0")
 	for _, want := range []string{"restored", "exists already"} {
-		if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace); code != 0 || !strings.Contains(out, want) {
+		if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace, "--all-namespaces"); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, not %q\n%s", code, want, out)
 		}
 	}

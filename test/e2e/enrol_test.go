@@ -1,13 +1,19 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
@@ -35,7 +41,7 @@ func TestEnrolByHand(t *testing.T) {
 				t.Error("still registered at GitHub")
 			}
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup"] != 1 {
+			if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup-scale-set"] != 1 {
 				t.Errorf("hooks ran that often: %v", got)
 			}
 			l.nothingLeft()
@@ -121,6 +127,190 @@ func (l *lab) hookRuns() func() map[string]int {
 	}
 }
 
+// TestEnrolInEveryState enrols releases whose newest revision is not deployed. What
+// Helm writes no more is enrolled, and Helm runs the hook; of the rest each refusal
+// names a command that helps in that state.
+func TestEnrolInEveryState(t *testing.T) {
+	for _, major := range []int{3, 4} {
+		t.Run(fmt.Sprintf("helm%d: an upgrade that failed", major), func(t *testing.T) {
+			l := newLab(t)
+			l.install(major)
+			if _, err := l.helm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace,
+				"--set", "image.repository=registry.invalid/none", "--wait", "--timeout", "5s"); err == nil {
+				t.Fatal("the upgrade did not fail")
+			}
+			do := l.status("arc").Releases[0].Uninstall.Do
+			if len(do) != 1 {
+				t.Fatalf("status says to do %q", do)
+			}
+			l.asPrinted(major, do[0])
+			l.uninstallsOnce(major)
+		})
+		t.Run(fmt.Sprintf("helm%d: superseded, since the newest record is lost", major), func(t *testing.T) {
+			l := newLab(t)
+			l.install(major)
+			l.mustHelm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace)
+			if err := l.client.CoreV1().Secrets(controllerNamespace).Delete(l.ctx, "sh.helm.release.v1.arc.v2", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if s := l.status("arc").Releases[0]; s.State != "superseded" || len(s.Uninstall.Do) != 1 {
+				t.Fatalf("%+v", s)
+			}
+			l.asPrinted(major, l.status("arc").Releases[0].Uninstall.Do[0])
+			l.uninstallsOnce(major)
+		})
+		t.Run(fmt.Sprintf("helm%d: stopped in the middle of an upgrade", major), func(t *testing.T) {
+			l := newLab(t)
+			l.install(major)
+			l.mustHelm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace)
+			l.setStatus("sh.helm.release.v1.arc.v2", "pending-upgrade")
+			l.asPrinted(major, l.refusedWith("enrol", "is pending-upgrade (revision 2): Helm is at work on it", "helm rollback arc --namespace arc-systems"))
+			l.hookjob("enrol", "arc", "--namespace", controllerNamespace)
+			l.uninstallsOnce(major)
+		})
+		t.Run(fmt.Sprintf("helm%d: stopped in the middle of the installation, and of an uninstall", major), func(t *testing.T) {
+			l := newLab(t)
+			l.install(major)
+			l.setStatus("sh.helm.release.v1.arc.v1", "pending-install")
+			l.refusedWith("enrol", "is pending-install (revision 1): Helm is at work on it", "helm uninstall arc --namespace arc-systems")
+			l.setStatus("sh.helm.release.v1.arc.v1", "uninstalling")
+			l.asPrinted(major, l.refusedWith("enrol", "is uninstalling (revision 1): it is being uninstalled", "helm uninstall arc --namespace arc-systems"))
+			l.asPrinted(major, "arc-hookjob run --yes") // "arc-hookjob run", and the yes
+			l.nothingLeft()
+		})
+		t.Run(fmt.Sprintf("helm%d: uninstalled, with its history", major), func(t *testing.T) {
+			l := newLab(t)
+			l.install(major)
+			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace, "--keep-history")
+			l.refusedWith("enrol", "is uninstalled (revision 1): only its history is kept", "arc-hookjob plan")
+			l.refusedWith("unenrol", "is uninstalled (revision 1)", "arc-hookjob plan")
+			if out, _ := l.hookjob("status"); strings.Contains(out, "helm uninstall") || strings.Contains(out, "ready") {
+				t.Errorf("status has it as one to uninstall:\n%s", out)
+			}
+			if r := l.status("arc").Releases; len(r) != 1 || r[0].Uninstall.Ready || len(r[0].Uninstall.Do) > 0 {
+				t.Errorf("%+v", r)
+			}
+			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
+			l.asPrinted(major, "arc-hookjob run --yes")
+			l.nothingLeft()
+		})
+	}
+}
+
+// TestEnrolUnderFlux leaves a record of Flux alone: Flux would take it for tampered
+// with, and upgrade to a revision without the hook. Its labels are on all that it
+// installs.
+func TestEnrolUnderFlux(t *testing.T) {
+	l := newLab(t)
+	l.install(4, "--set", `labels.helm\.toolkit\.fluxcd\.io/name=arc-of-flux`, "--set", `labels.helm\.toolkit\.fluxcd\.io/namespace=flux-system`)
+	before := l.record("sh.helm.release.v1.arc.v1").ResourceVersion
+	l.refusedWith("enrol", `is of Flux's HelmRelease "arc-of-flux"`, "")
+	if l.record("sh.helm.release.v1.arc.v1").ResourceVersion != before {
+		t.Error("the record was written")
+	}
+	u := l.status("arc").Releases[0].Uninstall
+	if u.Ready || !slices.Contains(u.Do, "have its chart depend on arc-cleanup") || slices.ContainsFunc(u.Do, func(do string) bool { return strings.Contains(do, "enrol") }) {
+		t.Errorf("status: %+v", u)
+	}
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.asPrinted(4, "arc-hookjob run --yes")
+	l.nothingLeft()
+}
+
+// refusedWith runs enrol or unenrol, which has to refuse, to say so, and to print
+// this command, which is returned.
+func (l *lab) refusedWith(command, say, do string) string {
+	l.Helper()
+	out, code := l.hookjob(command, "arc", "--namespace", controllerNamespace)
+	if code != 3 || !strings.Contains(out, say) || do != "" && !strings.Contains(out, "`"+do+"`") || !strings.Contains(out, "nothing was written") {
+		l.Errorf("exit code %d, want 3; %q and `%s`:\n%s", code, say, do, out)
+	}
+	return do
+}
+
+// asPrinted runs a command as it was printed, in a shell.
+func (l *lab) asPrinted(major int, command string) {
+	l.Helper()
+	helm := l.helmCommand(major)
+	byHand := built.ByHand(l.ctx, l.Kubeconfig())
+	cmd := exec.CommandContext(l.ctx, "sh", "-e", "-c", "helm() { "+shellWords(helm.Args)+" \"$@\"; }\narc_hookjob() { "+shellWords(byHand.Args)+" \"$@\"; }\n"+
+		strings.Replace(command, "arc-hookjob ", "arc_hookjob ", 1))
+	cmd.Env = append(helm.Env, byHand.Env...)
+	out, err := cmd.CombinedOutput()
+	l.Logf("$ %s\n%s", command, out)
+	if err != nil {
+		l.Errorf("%s: %v\n%s", command, err, out)
+	}
+}
+
+// shellWords are words that a shell reads as they stand.
+func shellWords(words []string) string {
+	var quoted []string
+	for _, w := range words {
+		quoted = append(quoted, "'"+strings.ReplaceAll(w, "'", `'\''`)+"'")
+	}
+	return strings.Join(quoted, " ")
+}
+
+// uninstallsOnce uninstalls the controller, with its hook.
+func (l *lab) uninstallsOnce(major int) {
+	l.Helper()
+	runs := l.hookRuns()
+	l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
+	if got := runs(); len(got) != 1 {
+		l.Errorf("hooks ran that often: %v", got)
+	}
+	l.nothingLeft()
+}
+
+// record reads one of Helm's records of the controller.
+func (l *lab) record(name string) *corev1.Secret {
+	l.Helper()
+	s, err := l.client.CoreV1().Secrets(controllerNamespace).Get(l.ctx, name, metav1.GetOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return s
+}
+
+// setStatus has a record as Helm leaves it when it is stopped.
+func (l *lab) setStatus(name, status string) {
+	l.Helper()
+	s := l.record(name)
+	zipped, err := base64.StdEncoding.DecodeString(string(s.Data["release"]))
+	if err != nil {
+		l.Fatal(err)
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(zipped))
+	if err != nil {
+		l.Fatal(err)
+	}
+	var body map[string]json.RawMessage
+	if err := json.NewDecoder(reader).Decode(&body); err != nil {
+		l.Fatal(err)
+	}
+	var info map[string]any
+	if err := json.Unmarshal(body["info"], &info); err != nil {
+		l.Fatal(err)
+	}
+	info["status"], s.Labels["status"] = status, status
+	if body["info"], err = json.Marshal(info); err != nil {
+		l.Fatal(err)
+	}
+	var b bytes.Buffer
+	writer := gzip.NewWriter(&b)
+	if err := json.NewEncoder(writer).Encode(body); err != nil {
+		l.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		l.Fatal(err)
+	}
+	s.Data["release"] = []byte(base64.StdEncoding.EncodeToString(b.Bytes()))
+	if _, err := l.client.CoreV1().Secrets(controllerNamespace).Update(l.ctx, s, metav1.UpdateOptions{}); err != nil {
+		l.Fatal(err)
+	}
+}
+
 // viaHelm3 are the arguments which put the hook into a release of Helm 3.
 func viaHelm3() []string { return []string{"--post-renderer", built.Postrender} }
 
@@ -152,7 +342,7 @@ func TestHelm3(t *testing.T) {
 
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup"] != 1 || len(got) != 2 {
+	if got := runs(); got["arc-arc-cleanup"] != 1 || got["runners-arc-cleanup-scale-set"] != 1 || len(got) != 2 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
 	if !l.GitHub().Deregistered() {

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +83,70 @@ func TestHelm3NoImage(t *testing.T) {
 	}
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.nothingLeft()
+}
+
+// TestHelm3Overridden has ARC's objects in another namespace than the release, as
+// namespaceOverride of the charts 0.11 and later does. Nothing tells a post-renderer
+// of Helm 3 where the release is. With its --namespace the release is enrolled;
+// without, the enroller ends and says which flag it is, and status says the same.
+func TestHelm3Overridden(t *testing.T) {
+	overridden := func(l *lab) []string {
+		return []string{l.overridable(product.ControllerChart), "--namespace", controllerNamespace, "--set", "namespaceOverride=" + runnerNamespace}
+	}
+	t.Run("told", func(t *testing.T) {
+		l := newLab(t)
+		l.mustHelm(3, slices.Concat([]string{"install", "arc"}, overridden(l), viaHelm3(), []string{"--post-renderer-args=--namespace", "--post-renderer-args=" + controllerNamespace})...)
+		l.awaitEnrolled("arc", controllerNamespace)
+		if u := l.status("arc").Releases[0].Uninstall; !u.Ready {
+			t.Errorf("status: %+v", u)
+		}
+		l.uninstallsOnce(3)
+	})
+	t.Run("not told", func(t *testing.T) {
+		l := newLab(t)
+		l.mustHelm(3, slices.Concat([]string{"install", "arc"}, overridden(l), viaHelm3())...)
+		l.eventually("the enroller has ended", func() bool {
+			d, err := l.client.AppsV1().Deployments(runnerNamespace).Get(l.ctx, enroller, metav1.GetOptions{})
+			return err == nil && *d.Spec.Replicas == 0 && d.Status.Replicas == 0
+		})
+		r := l.status("arc").Releases[0]
+		if want := "release arc is in namespace arc-systems, and its enroller in arc-runners (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=arc-systems"; r.Hook.State != "absent" || !strings.HasPrefix(r.Hook.Why, want) {
+			t.Errorf("status: %+v", r.Hook)
+		}
+		if r.Uninstall.Ready || len(r.Uninstall.Do) != 1 {
+			t.Fatalf("status: %+v", r.Uninstall)
+		}
+		l.asPrinted(3, r.Uninstall.Do[0])
+		if u := l.status("arc").Releases[0].Uninstall; !u.Ready {
+			t.Errorf("status: %+v", u)
+		}
+		l.uninstallsOnce(3)
+	})
+}
+
+// overridable is a copy of one of ARC's charts that has namespaceOverride, as later
+// ones do: all that is namespaced is in that namespace.
+func (l *lab) overridable(chart string) string {
+	l.Helper()
+	dir := filepath.Join(l.TempDir(), chart)
+	if err := os.CopyFS(dir, os.DirFS(built.ARCChart(chart))); err != nil {
+		l.Fatal(err)
+	}
+	templates, err := filepath.Glob(filepath.Join(dir, "templates", "*"))
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, file := range templates {
+		text, err := os.ReadFile(file) //nolint:gosec // a file of this test's own
+		if err != nil {
+			l.Fatal(err)
+		}
+		text = bytes.ReplaceAll(text, []byte(".Release.Namespace"), []byte("(.Values.namespaceOverride | default .Release.Namespace)"))
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			l.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // TestHelm3AppliedByHand applies what helm template prints of ours: there is no

@@ -111,7 +111,7 @@ func TestExampleShell(t *testing.T) {
 				}
 			}
 			d.must(script, "uninstall")
-			if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup"] != 1 {
+			if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup-scale-set"] != 1 {
 				t.Errorf("hooks ran that often: %v", got)
 			}
 			if !l.GitHub().Deregistered() {
@@ -198,7 +198,7 @@ func TestExampleGitHubActions(t *testing.T) {
 			d.lives(4)
 		}
 	}
-	if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup"] != 1 {
+	if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup-scale-set"] != 1 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
 	l.nothingLeft()

@@ -18,8 +18,16 @@ import (
 
 // A rollout is a chart which a GitOps tool installs, by one of the examples.
 type rollout struct {
-	tool, name, namespace, chart string
-	values                       map[string]any
+	tool, name, namespace, storage, chart string
+	values                                map[string]any
+}
+
+// job is the name of its hook's Job.
+func (r rollout) job() string {
+	if r.name == "arc-runner-set" {
+		return r.name + "-arc-cleanup-scale-set"
+	}
+	return r.name + "-arc-cleanup"
 }
 
 // rollouts are those of all examples.
@@ -41,21 +49,22 @@ func rollouts(t *testing.T) []rollout {
 		}
 		unmarshal(t, text, &o)
 		s := o.Spec.Source
-		out = append(out, rollout{"argocd", s.Helm.ReleaseName, o.Spec.Destination.Namespace, s.Path, s.Helm.ValuesObject})
+		out = append(out, rollout{"argocd", s.Helm.ReleaseName, o.Spec.Destination.Namespace, "", s.Path, s.Helm.ValuesObject})
 	}
 	for _, text := range documents(readExample(t, "flux", "arc.yaml")) {
 		var o struct {
 			Kind     string
 			Metadata struct{ Namespace string }
 			Spec     struct {
-				ReleaseName string
-				Chart       struct{ Spec struct{ Chart string } }
-				Values      map[string]any
+				ReleaseName, TargetNamespace string
+
+				Chart  struct{ Spec struct{ Chart string } }
+				Values map[string]any
 			}
 		}
 		unmarshal(t, text, &o)
 		if o.Kind == "HelmRelease" {
-			out = append(out, rollout{"flux", o.Spec.ReleaseName, o.Metadata.Namespace, o.Spec.Chart.Spec.Chart, o.Spec.Values})
+			out = append(out, rollout{"flux", o.Spec.ReleaseName, o.Spec.TargetNamespace, o.Metadata.Namespace, o.Spec.Chart.Spec.Chart, o.Spec.Values})
 		}
 	}
 	// Helmfile itself takes longer to build than all the tests: its fields are
@@ -81,7 +90,7 @@ func rollouts(t *testing.T) []rollout {
 		if len(r.Values) > 0 {
 			values = r.Values[0]
 		}
-		out = append(out, rollout{"helmfile", r.Name, r.Namespace, filepath.Join("examples", "helmfile", r.Chart), values})
+		out = append(out, rollout{"helmfile", r.Name, r.Namespace, r.Namespace, filepath.Join("examples", "helmfile", r.Chart), values})
 	}
 	return out
 }
@@ -158,12 +167,15 @@ func TestExampleGitOpsRenders(t *testing.T) {
 					args, _, _ = unstructured.NestedStringSlice(containers[0].(map[string]any), "args")
 				}
 			}
-			want := []string{"--release-namespace=" + r.namespace, "--job=" + r.name + "-arc-cleanup"}
+			want := []string{"--release-namespace=" + r.namespace, "--job=" + r.job()}
 			scaleSet := r.name == "arc-runner-set"
 			if scaleSet {
 				want = append(want, "--scope=scale-set", "--controller-namespace=arc-systems")
 			} else {
 				want = append(want, "--scope=controller")
+			}
+			if r.tool == "flux" {
+				want = append(want, "--storage-namespace="+r.storage)
 			}
 			// Only where there is no record of a release.
 			if r.tool == "argocd" {
@@ -289,10 +301,10 @@ func TestExampleArgoCD(t *testing.T) {
 			return weight(t, a) - weight(t, b)
 		})
 		for _, o := range hooks {
-			l.create(o)
+			l.create(trackedByArgo(o, r))
 		}
 		l.eventually("the hook's Job is done", func() bool {
-			job, err := l.client.BatchV1().Jobs(r.namespace).Get(l.ctx, r.name+"-arc-cleanup", metav1.GetOptions{})
+			job, err := l.client.BatchV1().Jobs(r.namespace).Get(l.ctx, r.job(), metav1.GetOptions{})
 			if err == nil && job.Status.Failed > 0 {
 				t.Fatal("the hook failed")
 			}
@@ -310,6 +322,19 @@ func TestExampleArgoCD(t *testing.T) {
 		t.Error("still registered at GitHub")
 	}
 	l.nothingLeft()
+}
+
+// trackedByArgo marks an object as Argo CD does what it makes of an Application
+// (argo-cd util/argo/resource_tracking.go, SetAppInstance).
+func trackedByArgo(o *unstructured.Unstructured, r rollout) *unstructured.Unstructured {
+	namespace := o.GetNamespace()
+	if namespace == "" {
+		namespace = r.namespace
+	}
+	annotations := o.GetAnnotations()
+	annotations["argocd.argoproj.io/tracking-id"] = fmt.Sprintf("%s:%s/%s:%s/%s", r.name, o.GroupVersionKind().Group, o.GetKind(), namespace, o.GetName())
+	o.SetAnnotations(annotations)
+	return o
 }
 
 func weight(t *testing.T, o *unstructured.Unstructured) (n int) {
@@ -342,7 +367,7 @@ func TestExampleHelmfile(t *testing.T) {
 	for _, r := range slices.Backward(releases) {
 		l.mustHelm(3, "uninstall", r.name, "--namespace", r.namespace)
 	}
-	if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup"] != 1 {
+	if got := runs(); got["arc-arc-cleanup"] != 1 || got["arc-runner-set-arc-cleanup-scale-set"] != 1 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
 	if !l.GitHub().Deregistered() {

@@ -1,10 +1,16 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
 // status is what is read of the document.
@@ -12,6 +18,7 @@ type status struct {
 	Version  string
 	Releases []struct {
 		Name, Namespace, State, Installs string
+		StorageNamespace                 string
 		Revision                         int
 		Chart                            struct{ Name, Version, AppVersion string }
 		Hook                             struct{ State, Chart, Why string }
@@ -109,4 +116,70 @@ func TestStatus(t *testing.T) {
 		t.Errorf("after it: %+v", s.Stuck)
 	}
 	l.nothingLeft()
+}
+
+// TestStatusStoredElsewhere has Helm's record in another namespace than the release,
+// as Flux keeps it: the hook would not find it, so the uninstall is not ready.
+func TestStatusStoredElsewhere(t *testing.T) {
+	l := newLab(t)
+	l.installController(viaPostRenderer...)
+	if u := l.status("arc").Releases[0].Uninstall; !u.Ready {
+		t.Errorf("before: %+v", u)
+	}
+	moved := l.record("sh.helm.release.v1.arc.v1")
+	moved.Namespace, moved.ResourceVersion, moved.UID = runnerNamespace, "", ""
+	if _, err := l.client.CoreV1().Secrets(runnerNamespace).Create(l.ctx, moved, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.client.CoreV1().Secrets(controllerNamespace).Delete(l.ctx, moved.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r := l.status("arc").Releases[0]
+	if r.Namespace != controllerNamespace || r.StorageNamespace != runnerNamespace || r.Uninstall.Ready ||
+		!slices.Contains(r.Uninstall.Do, "set storageNamespace: arc-runners among the values of arc-cleanup") {
+		t.Errorf("%+v", r)
+	}
+	if out, code := l.hookjob("enrol", "arc", "--namespace", runnerNamespace); code != 3 || !strings.Contains(out, `is of a release in namespace "arc-systems"`) {
+		t.Errorf("enrol: exit code %d\n%s", code, out)
+	}
+	// The hook itself agrees.
+	if out, code := l.hookjob("run", "--job", "arc-arc-cleanup", "--release-namespace", controllerNamespace, "--require-uninstalling", "--budget", "10s"); code != 3 || !strings.Contains(out, "no proof") {
+		t.Errorf("run: exit code %d\n%s", code, out)
+	}
+}
+
+// TestForeignRecords puts what is labelled as Helm's, and is not, beside ARC: Helm is
+// not disturbed, and neither are we.
+func TestForeignRecords(t *testing.T) {
+	l := newLab(t)
+	l.installController(viaPostRenderer...)
+	own := l.record("sh.helm.release.v1.arc.v1")
+	labels := func(more ...string) map[string]string {
+		out := map[string]string{"owner": "helm"}
+		for i := 0; i < len(more); i += 2 {
+			out[more[i]] = more[i+1]
+		}
+		return out
+	}
+	var foreign []product.Object
+	for _, s := range []*corev1.Secret{
+		{ObjectMeta: metav1.ObjectMeta{Name: "team-secret", Labels: labels()}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.arc.v2", Labels: labels("name", "arc", "version", "2", "status", "deployed")}, Data: own.Data},
+		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.other.v1", Labels: labels("name", "other", "version", "1", "status", "uninstalling")}, Type: own.Type, Data: own.Data},
+		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.broken.v1", Labels: labels("name", "broken", "version", "1", "status", "deployed")}, Type: own.Type, Data: map[string][]byte{"release": []byte("!")}},
+	} {
+		if _, err := l.client.CoreV1().Secrets(controllerNamespace).Create(l.ctx, s, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = l.client.CoreV1().Secrets(controllerNamespace).Delete(context.WithoutCancel(l.ctx), s.Name, metav1.DeleteOptions{})
+		})
+		foreign = append(foreign, product.Object{Resource: "secrets", Namespace: controllerNamespace, Name: s.Name})
+	}
+	out, code := l.hookjob("status")
+	if code != 0 || !strings.Contains(out, "helm uninstall arc --namespace arc-systems\n    ready") || !strings.Contains(out, "UNKNOWN: reading the Helm record arc-systems/sh.helm.release.v1.broken.v1") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.nothingLeft(foreign...)
 }

@@ -2,6 +2,10 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -17,12 +21,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/registry"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
@@ -255,9 +264,8 @@ func TestUpgrade(t *testing.T) {
 					break
 				}
 				killed[step] = true
-				if args = nil; strings.HasPrefix(step, "save") || strings.HasPrefix(step, "forget") {
-					args = charts // in between it knows them
-				}
+				// Its controller may be gone by now.
+				args = append(slices.Clone(charts), "--namespace", controllerNamespace)
 			}
 			if code != 0 {
 				t.Fatalf("the last run: exit code %d", code)
@@ -305,8 +313,14 @@ func TestUpgradeStops(t *testing.T) {
 			}
 			l.denyScaleSets()
 			out, code := l.upgraded(major, nil, charts...)
-			if code != 1 || len(l.upgradeSecrets()) != 1 {
+			if code != 1 || len(l.upgradeSecrets()) != 2 {
 				t.Fatalf("it was to fail: exit code %d, %d Secrets", code, len(l.upgradeSecrets()))
+			}
+			if major == 3 {
+				// Nobody's word is believed but the state's where the controller's release was.
+				if _, code := l.upgraded(major, nil, append(slices.Clone(charts[1:]), "--dry-run", "--namespace", runnerNamespace)...); code != 3 {
+					t.Errorf("with the state of somewhere else: exit code %d, want 3", code)
+				}
 			}
 			_, byHand, found := strings.Cut(out, "do by hand what is left:\n\n")
 			if !found {
@@ -362,6 +376,7 @@ func (l *lab) upgradeRefused(controller, scaleSet string) {
 		l.Fatal(err)
 	}
 	for want, args := range map[string][]string{
+		"--yes needs --version or --chart":                                  nil,
 		"which deletes scale sets of another version":                       {"--chart", controller, "--scale-set-chart", other},
 		"was installed from the chart gha-runner-scale-set-controller, and": {"--chart", scaleSet, "--scale-set-chart", scaleSet},
 		"helm show chart": {"--chart", filepath.Join(l.TempDir(), "none"), "--scale-set-chart", scaleSet},
@@ -384,7 +399,7 @@ func (l *lab) upgradeWaits(charts []string) {
 	if out, code := l.upgraded(3, nil, append(charts, "--busy-runners", "refuse")...); code != 3 || !strings.Contains(out, "acme/rocket") || len(l.upgradeSecrets()) > 0 {
 		l.Errorf("refuse: exit code %d", code)
 	}
-	if out, code := l.upgraded(3, nil, append(charts, "--budget", "15s")...); code != 3 || !strings.Contains(out, "acme/rocket") || len(l.upgradeSecrets()) != 1 {
+	if out, code := l.upgraded(3, nil, append(charts, "--budget", "15s")...); code != 3 || !strings.Contains(out, "acme/rocket") || len(l.upgradeSecrets()) != 2 {
 		l.Errorf("wait: exit code %d", code)
 	}
 	l.stillRuns(pod, "the upgrade")
@@ -470,4 +485,338 @@ func (l *lab) shell(major int, commands string) {
 			l.Fatalf("%s: %v", command, err)
 		}
 	}
+}
+
+const tenant = "tenant"
+
+// tenantOf gives somebody the right to create Secrets and ConfigMaps in a namespace of
+// their own, and returns a client with no other right.
+func (l *lab) tenantOf() kubernetes.Interface {
+	l.Helper()
+	if err := l.createNamespace(tenant); err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() {
+		if err := l.client.CoreV1().Namespaces().Delete(context.WithoutCancel(l.ctx), tenant, metav1.DeleteOptions{}); err != nil {
+			l.Error(err)
+		}
+	})
+	for _, role := range []rbacv1.Role{{
+		ObjectMeta: metav1.ObjectMeta{Name: "dev"},
+		Rules:      []rbacv1.PolicyRule{{Verbs: []string{"create"}, APIGroups: []string{""}, Resources: []string{"secrets", "configmaps"}}},
+	}} {
+		if _, err := l.client.RbacV1().Roles(tenant).Create(l.ctx, &role, metav1.CreateOptions{}); err != nil {
+			l.Fatal(err)
+		}
+	}
+	_, err := l.client.RbacV1().RoleBindings(tenant).Create(l.ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "dev"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: "dev"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: tenant, Name: "dev"}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	config := rest.CopyConfig(l.Config())
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + tenant + ":dev", Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + tenant, "system:authenticated"}}
+	client := kubernetes.NewForConfigOrDie(config)
+	l.eventually("the tenant may create Secrets", func() bool {
+		_, err := client.CoreV1().Secrets(tenant).Create(l.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err == nil
+	})
+	return client
+}
+
+// isAdministrator reports whether the tenant may do everything.
+func (l *lab) isAdministrator() bool {
+	l.Helper()
+	review, err := l.client.AuthorizationV1().SubjectAccessReviews().Create(l.ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:" + tenant + ":dev",
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return review.Status.Allowed
+}
+
+// evilChart is a chart of ARC's name that makes the tenant an administrator.
+func (l *lab) evilChart(name string) string {
+	l.Helper()
+	dir := filepath.Join(l.TempDir(), "evil-"+name)
+	if err := os.MkdirAll(filepath.Join(dir, "templates"), 0o700); err != nil {
+		l.Fatal(err)
+	}
+	for file, text := range map[string]string{
+		"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: " + nextVersion + "\nappVersion: 0.6.1\n",
+		"templates/evil.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: evil}\n" +
+			"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\n" +
+			"subjects: [{kind: ServiceAccount, namespace: " + tenant + ", name: dev}]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			l.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// upgradeState is a state as an upgrade saves it.
+func upgradeState(namespace, name string, controller, scaleSet chartRef, written time.Time, releases ...map[string]any) *corev1.Secret {
+	list := []map[string]any{{"namespace": namespace, "name": "arc", "controller": true, "chart": map[string]any{"Name": product.ControllerChart, "Version": "0.6.1"}, "driver": "secret"}}
+	text, err := json.Marshal(map[string]any{
+		"version": "arc-cleanup/upgrade/v2", "uninstalled": true, "written": written.UTC().Format(time.RFC3339),
+		"target":   map[string]any{"controller": controller, "scaleSets": scaleSet},
+		"releases": append(list, releases...),
+	})
+	if err != nil {
+		panic(err)
+	}
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "upgrade"}},
+		Data: map[string][]byte{
+			"upgrade.json": text, "values.arc.gz": gzipped("{}"), "values.gone.gz": gzipped("{}"),
+			// as it was before
+			"values." + namespace + ".arc.gz": gzipped("{}"),
+		},
+	}
+}
+
+// chartRef is a chart as a state has it.
+type chartRef struct {
+	Ref string            `json:"ref"`
+	Is  map[string]string `json:"is"`
+}
+
+func refOf(path, name string) chartRef {
+	return chartRef{path, map[string]string{"Name": name, "Version": nextVersion, "AppVersion": "0.6.1"}}
+}
+
+func gzipped(text string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(text))
+	_ = z.Close()
+	return b.Bytes()
+}
+
+// forgedRecord is what Helm keeps of a release, as anybody may write it.
+func forgedRecord(namespace, name string, revision int, manifest string) map[string]string {
+	text, err := json.Marshal(map[string]any{
+		"name": name, "namespace": namespace, "version": revision, "info": map[string]any{"status": "deployed"}, "manifest": manifest,
+		"chart":  map[string]any{"metadata": map[string]any{"name": product.ScaleSetChart, "version": "0.6.1", "apiVersion": "v2"}},
+		"config": map[string]any{"template": map[string]any{"spec": map[string]any{"hostPID": true}}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return map[string]string{"release": base64.StdEncoding.EncodeToString(gzipped(string(text)))}
+}
+
+// TestUpgradeBelievesNoTenant: whoever may create Secrets and ConfigMaps in one
+// namespace chooses neither what an administrator's upgrade installs, nor whether it
+// runs.
+func TestUpgradeBelievesNoTenant(t *testing.T) {
+	l := newLab(t)
+	controller, scaleSet := nextCharts(t)
+	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
+	l.install(4)
+	l.installScaleSet(4)
+	before := l.arcReleases(4)
+
+	dev := l.tenantOf()
+	evil := l.evilChart(product.ControllerChart)
+	bait := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n"
+	deployment := "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc, labels: {actions.github.com/controller-service-account-name: arc}}\n"
+	ofHelm := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Name: "sh.helm.release.v1." + name + ".v1", Labels: map[string]string{"owner": "helm", "name": name, "version": "1", "status": "deployed"}}
+	}
+	for _, o := range []*corev1.Secret{
+		upgradeState(tenant, "arc-cleanup-upgrade", refOf(evil, product.ControllerChart), chartRef{}, time.Now()),
+		upgradeState(tenant, "whatever", refOf(evil, product.ControllerChart), chartRef{}, time.Now()),
+	} {
+		if _, err := dev.CoreV1().Secrets(tenant).Create(l.ctx, o, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range []*corev1.ConfigMap{
+		{ObjectMeta: metav1.ObjectMeta{Name: "anything", Labels: map[string]string{"owner": "helm", "name": "x", "version": "1"}}, Data: forgedRecord("kube-system", "x", 1, bait)},
+		{ObjectMeta: metav1.ObjectMeta{Name: "blocks", Labels: map[string]string{"owner": "helm"}}},
+		{ObjectMeta: ofHelm("x"), Data: forgedRecord("kube-system", "x", 1, bait)},
+		{ObjectMeta: ofHelm("bait"), Data: forgedRecord(tenant, "bait", 1, bait)},
+		{ObjectMeta: ofHelm("arc"), Data: forgedRecord(tenant, "arc", 1, deployment)},
+		{ObjectMeta: ofHelm("broken"), Data: forgedRecord(tenant, "broken", 1, "a: b: actions.github.com/ {\n\t- AutoscalingRunnerSet")},
+	} {
+		if _, err := dev.CoreV1().ConfigMaps(tenant).Create(l.ctx, o, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs := l.versionsIn(tenant)
+
+	said := func(what, out string) {
+		t.Helper()
+		for _, never := range []string{"evil", "kube-system", "install tenant", "tenant/", "hostPID"} {
+			if strings.Contains(out, never) {
+				t.Errorf("%s: it says %q", what, never)
+			}
+		}
+	}
+	out, code := l.upgraded(4, nil, "--dry-run")
+	if code != 2 || !strings.Contains(out, "give the version to upgrade to") {
+		t.Errorf("without charts: exit code %d", code)
+	}
+	said("without charts", out)
+	out, code = l.upgraded(4, nil, "--yes")
+	if code != 2 || l.isAdministrator() {
+		t.Fatalf("without charts, --yes: exit code %d, the tenant is an administrator: %t", code, l.isAdministrator())
+	}
+	said("without charts, --yes", out)
+	out, code = l.upgraded(4, nil, append(charts, "--dry-run")...)
+	if code != 0 {
+		t.Errorf("the dry run: exit code %d", code)
+	}
+	said("the dry run", out)
+	// What is installed can be seen before it is.
+	for _, want := range []string{controller, scaleSet, "sha256:", nextVersion} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plan does not say %q", want)
+		}
+	}
+	out, code = l.upgraded(4, nil, append(charts, "--yes")...)
+	if code != 0 || l.isAdministrator() {
+		t.Fatalf("exit code %d, the tenant is an administrator: %t", code, l.isAdministrator())
+	}
+	said("the upgrade", out)
+	// The record of no scale set is taken for what is left of a release, and nothing else.
+	if !strings.Contains(out, "release bait in namespace tenant does not come back") {
+		t.Error("that a release does not come back is not said")
+	}
+	delete(theirs, "ConfigMap sh.helm.release.v1.bait.v1")
+	if diff := cmp.Diff(theirs, l.versionsIn(tenant)); diff != "" {
+		t.Errorf("in the tenant's namespace (-before +after):\n%s", diff)
+	}
+	// The tenant's own are left as they are.
+	if err := l.client.CoreV1().Secrets(tenant).DeleteCollection(l.ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	l.isNext(4, before)
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("the rest: exit code %d", code)
+	}
+}
+
+// versionsIn are the resourceVersions of all Secrets and ConfigMaps in a namespace.
+func (l *lab) versionsIn(namespace string) map[string]string {
+	l.Helper()
+	out := map[string]string{}
+	secrets, err := l.client.CoreV1().Secrets(namespace).List(l.ctx, metav1.ListOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, o := range secrets.Items {
+		out["Secret "+o.Name] = o.ResourceVersion
+	}
+	configMaps, err := l.client.CoreV1().ConfigMaps(namespace).List(l.ctx, metav1.ListOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, o := range configMaps.Items {
+		out["ConfigMap "+o.Name] = o.ResourceVersion
+	}
+	return out
+}
+
+// TestUpgradeStaleState: what somebody has uninstalled since an upgrade was left half
+// done does not come back without a person's yes, and the commands to have it forgotten
+// work.
+func TestUpgradeStaleState(t *testing.T) {
+	l := newLab(t)
+	controller, scaleSet := nextCharts(t)
+	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
+	l.install(4)
+	state := upgradeState(controllerNamespace, "arc-cleanup-upgrade", refOf(controller, product.ControllerChart), refOf(scaleSet, product.ScaleSetChart), time.Now().Add(-48*time.Hour),
+		map[string]any{"namespace": runnerNamespace, "name": "gone", "chart": map[string]any{"Name": product.ScaleSetChart, "Version": "0.6.1"}, "driver": "secret"})
+	values := state.DeepCopy()
+	values.Namespace = runnerNamespace
+	for _, s := range []*corev1.Secret{state, values} {
+		if _, err := l.client.CoreV1().Secrets(s.Namespace).Create(l.ctx, s, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "knows gone in namespace " + runnerNamespace
+	out, code := l.upgraded(4, nil, append(charts, "--dry-run")...)
+	if code != 0 || !strings.Contains(out, "CONFIRM: only the saved state") || !strings.Contains(out, want) || !strings.Contains(out, "which only the saved state knows") {
+		t.Errorf("the dry run: exit code %d", code)
+	}
+	out, code = l.upgraded(4, nil, append(charts, "--yes")...)
+	if code != 3 || !strings.Contains(out, want) || len(l.upgradeSecrets()) != 2 {
+		t.Fatalf("exit code %d, want 3", code)
+	}
+	var commands []string
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "    kubectl delete secret") {
+			commands = append(commands, line)
+		}
+	}
+	if len(commands) != 2 {
+		t.Fatalf("commands: %q", commands)
+	}
+	l.shell(4, strings.Join(commands, ""))
+	if out, code = l.upgraded(4, nil, append(charts, "--yes")...); code != 0 || strings.Contains(out, "gone in") {
+		t.Errorf("when it is forgotten: exit code %d", code)
+	}
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("the rest: exit code %d", code)
+	}
+	l.nothingLeft()
+}
+
+// TestUpgradePostRenderer: what a user's own post-renderer has put into a release is
+// noticed, and comes back where it is given; ours is none of theirs.
+func TestUpgradePostRenderer(t *testing.T) {
+	l := newLab(t)
+	controller, scaleSet := nextCharts(t)
+	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
+	theirs := filepath.Join(l.TempDir(), "their renderer")
+	// What their platform wants on every object of a scale set.
+	script := "#!/bin/sh\nsed \"s|^    app.kubernetes.io/component: .autoscaling-runner-set.|&\\n    $1|\"\n"
+	if err := os.WriteFile(theirs, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	renderer := []string{"--post-renderer", theirs, "--post-renderer-args", "team: blue"}
+	l.install(3, viaHelm3()...)
+	l.installScaleSet(3, renderer...)
+	label := func() string {
+		set, err := l.dynamic.Resource(autoscalingRunnerSets).Namespace(runnerNamespace).Get(l.ctx, "runners", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set.GetLabels()["team"]
+	}
+	if label() != "blue" {
+		t.Fatal("the post-renderer of this test does nothing")
+	}
+	const noticed = "release runners in namespace arc-runners is not what its chart renders with its values: "
+	out, code := l.upgraded(3, nil, append(charts, "--yes")...)
+	if code != 3 || !strings.Contains(out, noticed+"a post-renderer has changed it, perhaps, and would not be run: AutoscalingRunnerSet arc-runners/runners") || strings.Contains(out, "release arc in") {
+		t.Errorf("without it: exit code %d, want 3", code)
+	}
+	out, code = l.upgraded(3, nil, append(append(charts, renderer[:3]...), "team: red", "--yes")...)
+	if code != 3 || !strings.Contains(out, noticed+"the post-renderer that is given is not the one") {
+		t.Errorf("with another one: exit code %d, want 3", code)
+	}
+	if out, code = l.upgraded(3, nil, append(append(charts, renderer...), "--yes")...); code != 0 || strings.Contains(out, noticed) {
+		t.Fatalf("with it: exit code %d", code)
+	}
+	if label() != "blue" {
+		t.Error("what their post-renderer did is gone")
+	}
+	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("the rest: exit code %d", code)
+	}
+	l.nothingLeft()
 }

@@ -1,11 +1,23 @@
 {{/* Name of the Job, the ServiceAccount and everything else in the release's
-namespace. The release's part is cut, so that the rest always stays readable. */}}
+namespace, of up to 63 characters. No two releases of a namespace share one, nor
+a release and another one's scale sets: the scope is at the end, where no release's
+name is. A dot becomes a dash, since wherever the name is cut or goes on a dot may
+not stand beside one. A name that is changed or cut has a hash of all of it. */}}
 {{- define "arc-cleanup.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else -}}
-{{- $name := .Values.nameOverride | default .Chart.Name | trunc 31 | trimSuffix "-" -}}
-{{- printf "%s-%s" (.Release.Name | trunc (sub 62 (len $name) | int) | trimSuffix "-") $name -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- if ne .Values.scope "controller" -}}
+{{- $name = printf "%s-%s" $name .Values.scope -}}
+{{- end -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- $room := sub 62 (len $name) | int -}}
+{{- if or (ne $release .Release.Name) (gt (len $release) $room) -}}
+{{- $hash := .Release.Name | sha256sum | trunc 8 -}}
+{{- $release = printf "%s-%s" ($release | trunc (sub $room 9 | int)) $hash -}}
+{{- end -}}
+{{- printf "%s-%s" $release $name -}}
 {{- end -}}
 {{- end -}}
 
@@ -66,6 +78,15 @@ word: grace < budget < Job's deadline < Helm's timeout. */}}
 {{- printf "%s@%s" .repository .digest -}}
 {{- else -}}
 {{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The memory limit of the hook's container, or nothing. */}}
+{{- define "arc-cleanup.memoryLimit" -}}
+{{- with .Values.resources -}}
+{{- with .limits -}}
+{{- .memory | default "" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

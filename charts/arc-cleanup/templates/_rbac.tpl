@@ -1,45 +1,77 @@
 {{/*
-Who may do what, as one table. First the grants: each becomes a Role and its
-RoleBinding in a namespace, or a ClusterRole and its ClusterRoleBinding when it
-has none; "rules" names the rule sets below. A grant is as narrow as the scope
-allows.
+Who may do what, as one table: a namespace, or none for the whole cluster, and the
+rule sets below that are granted there. A grant is as narrow as the scope allows.
 */}}
-{{- define "arc-cleanup.grants" -}}
-{{- $own := include "arc-cleanup.fullname" . -}}
-{{- $outer := include "arc-cleanup.outerName" . -}}
-{{- $backup := ternary ", backup" "" .Values.policy.backup -}}
-{{- $apart := ternary "" ", listenersLeftovers" (eq .Values.watchNamespace .Release.Namespace) -}}
-{{- $releases := ternary ", releases" "" (eq .Values.policy.scaleSets "uninstall") -}}
+{{- define "arc-cleanup.table" -}}
+{{- $own := .Release.Namespace -}}
+{{- $storage := .Values.storageNamespace | default $own -}}
+{{- $controllers := .Values.controllerNamespaces | default (list $own) -}}
+{{- $releases := ternary ", releases" "" (eq .Values.policy.scaleSets "uninstall") }}
+- {in: {{ $own | quote }}, rules: [self]}
+- {in: {{ $storage | quote }}, rules: [records]}
 {{- if eq .Values.scope "scale-set" }}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, objects]}
-- {name: {{ $outer | quote }}, namespace: {{ .Values.controllerNamespace | default .Release.Namespace | quote }}, rules: [listeners]}
-{{- else if and (eq .Values.scope "legacy") .Values.watchNamespace }}
-- {name: {{ $outer | quote }}, rules: [legacyCRDs, legacyWebhooks, legacyOthers]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self, legacyPods]}
-- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [legacyObjects]}
+{{- range .Values.runnerNamespaces | default (list $own) }}
+- {in: {{ . | quote }}, rules: [objects]}
+{{- end }}
+{{- range $controllers }}
+- {in: {{ . | quote }}, rules: [listeners]}
+{{- end }}
 {{- else if eq .Values.scope "legacy" }}
-- {name: {{ $outer | quote }}, rules: [legacyCRDs, legacyWebhooks, legacyObjects, legacyOthers]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self]}
-{{- else if .Values.watchNamespace }}
-- {name: {{ $outer | quote }}, rules: [crds, others]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}, listeners{{ $apart }}]}
-- {name: {{ $outer | quote }}, namespace: {{ .Values.watchNamespace | quote }}, rules: [objects{{ $releases }}]}
+- {rules: [legacyCRDs, legacyWebhooks, legacyOthers]}
+{{- range .Values.watchNamespaces }}
+- {in: {{ . | quote }}, rules: [legacyObjects]}
 {{- else }}
-- {name: {{ $outer | quote }}, rules: [crds, objects, others{{ $releases }}]}
-- {name: {{ $own | quote }}, namespace: {{ .Release.Namespace | quote }}, rules: [self{{ $backup }}]}
+- {rules: [legacyObjects]}
+{{- end }}
+{{- if .Values.watchNamespaces }}
+- {in: {{ $own | quote }}, rules: [legacyPods]}
+{{- end }}
+{{- else }}
+- {rules: [crds, others]}
+{{- if .Values.policy.backup }}
+- {in: {{ $own | quote }}, rules: [backup]}
+{{- end }}
+{{- with .Values.runnerNamespaces | default .Values.watchNamespaces }}
+{{- range . }}
+- {in: {{ . | quote }}, rules: [objects{{ $releases }}]}
+{{- end }}
+{{- range $controllers }}
+- {in: {{ . | quote }}, rules: [listeners, listenersLeftovers]}
+{{- end }}
+{{- else }}
+- {rules: [objects{{ $releases }}]}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The table's grants, one for each place: it becomes a Role and its RoleBinding in
+its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
+{{- define "arc-cleanup.grants" -}}
+{{- $places := dict -}}
+{{- range include "arc-cleanup.table" . | fromYamlArray -}}
+{{- $place := index . "in" | default "" -}}
+{{- $_ := set $places $place (concat (index $places $place | default list) .rules) -}}
+{{- end -}}
+{{- range $place, $rules := $places }}
+- name: {{ ternary (include "arc-cleanup.fullname" $) (include "arc-cleanup.outerName" $) (eq $place $.Release.Namespace) | quote }}
+  {{- with $place }}
+  namespace: {{ . | quote }}
+  {{- end }}
+  rules: {{ $rules | toJson }}
 {{- end }}
 {{- end -}}
 
 {{/* self: the hook's own standing, in the release's namespace. */}}
 {{- define "arc-cleanup.rules.self" }}
-# Helm's record of the release: the proof that an uninstall is going on.
-- apiGroups: [""]
-  resources: [secrets, configmaps]
-  verbs: [get, list]
 # The Job's start, from which the budget is counted across its Pods.
 - apiGroups: [batch]
   resources: [jobs]
   resourceNames: [{{ include "arc-cleanup.fullname" . | quote }}]
+  verbs: [get]
+# The off switch.
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [arc-cleanup-off]
   verbs: [get]
 # The verdict as an Event, since Helm deletes the Job of a hook that succeeded.
 - apiGroups: [""]
@@ -47,12 +79,22 @@ allows.
   verbs: [create]
 {{- end -}}
 
+{{/* records: Helm's, where it stores them. */}}
+{{- define "arc-cleanup.rules.records" }}
+# The record of the release: the proof that an uninstall is going on. The revision
+# is part of its name, so that the right cannot be given by name.
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [get, list]
+{{- end -}}
+
 {{/* backup: only with policy.backup. */}}
 {{- define "arc-cleanup.rules.backup" }}
-# The Secret that holds the AutoscalingRunnerSets which will be gone.
+# The Secret that holds the AutoscalingRunnerSets which will be gone, and that of a
+# try before.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create]
+  verbs: [get, create]
 {{- end -}}
 
 {{/* objects: what ARC leaves behind. */}}
@@ -91,13 +133,13 @@ allows.
 # Is a controller there that will finish by itself, or does it crash?
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [list]
+  verbs: [get, list]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
 {{- end -}}
 
-{{/* listenersLeftovers: where objects are only in the one namespace watched. */}}
+{{/* listenersLeftovers: beside listeners, where objects are in some namespaces only. */}}
 {{- define "arc-cleanup.rules.listenersLeftovers" }}
 # Listeners' Secrets, ServiceAccounts and Pods, which are deleted when all their
 # owners are gone and the garbage collector never learned of these.
@@ -125,9 +167,14 @@ allows.
 - apiGroups: [actions.github.com]
   resources: [autoscalingrunnersets, autoscalinglisteners, ephemeralrunnersets, ephemeralrunners]
   verbs: [list]
+# Which Deployments are controllers of ARC? The containers tell, and whether they
+# have a controller's rights.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [list]
+  verbs: [get, list]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
 {{- include "arc-cleanup.rules.surroundings" . }}
 {{- end -}}
 
@@ -158,6 +205,7 @@ allows.
 {{- define "arc-cleanup.rules.crds" }}
 # ARC's four CRDs. List and watch go by name too, with a field selector on
 # metadata.name. A schema that refuses the removal of a finalizer is patched.
+# With policy.crds=keep there is neither patch nor delete.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames:
@@ -165,7 +213,7 @@ allows.
     - autoscalinglisteners.actions.github.com
     - ephemeralrunnersets.actions.github.com
     - ephemeralrunners.actions.github.com
-  verbs: [get, list, watch, patch, delete]
+  verbs: {{ include "arc-cleanup.crdVerbs" . }}
 {{- end -}}
 
 {{/* legacyObjects: what the legacy controller leaves behind. */}}
@@ -219,10 +267,14 @@ allows.
 - apiGroups: [actions.summerwind.dev]
   resources: [horizontalrunnerautoscalers, runnerdeployments, runnerreplicasets, runnersets, runners]
   verbs: [list]
-# Which Deployments are legacy controllers? The containers tell.
+# Which Deployments are legacy controllers? The containers tell, and whether they
+# have a controller's rights.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
 {{- include "arc-cleanup.rules.surroundings" . }}
 {{- end -}}
 
@@ -237,5 +289,10 @@ allows.
     - runnerreplicasets.actions.summerwind.dev
     - runnersets.actions.summerwind.dev
     - runners.actions.summerwind.dev
-  verbs: [get, list, watch, patch, delete]
+  verbs: {{ include "arc-cleanup.crdVerbs" . }}
+{{- end -}}
+
+{{/* What is done to the CRDs. */}}
+{{- define "arc-cleanup.crdVerbs" -}}
+[get, list, watch{{ if eq .Values.policy.crds "delete" }}, patch, delete{{ end }}]
 {{- end -}}

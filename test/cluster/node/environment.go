@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,7 +35,7 @@ func (c *container) environment(object *corev1.Pod, spec *corev1.Container) ([]c
 		}
 	}
 	for _, v := range spec.Env {
-		value, found, err := c.value(object, v, env)
+		value, found, err := c.value(object, v, spec.Resources.Limits, env)
 		if err != nil {
 			return nil, fmt.Errorf("environment variable %s: %w", v.Name, err)
 		}
@@ -45,7 +46,7 @@ func (c *container) environment(object *corev1.Pod, spec *corev1.Container) ([]c
 	return env, nil
 }
 
-func (c *container) value(object *corev1.Pod, v corev1.EnvVar, known []corev1.EnvVar) (value string, found bool, err error) {
+func (c *container) value(object *corev1.Pod, v corev1.EnvVar, limits corev1.ResourceList, known []corev1.EnvVar) (value string, found bool, err error) {
 	from := v.ValueFrom
 	switch {
 	case from == nil:
@@ -61,6 +62,10 @@ func (c *container) value(object *corev1.Pod, v corev1.EnvVar, known []corev1.En
 		ref := from.ConfigMapKeyRef
 		data, err := c.pod.configMap(ref.Name, ref.Optional)
 		return key2value(data, err, "configmap "+ref.Name, ref.Key, ref.Optional)
+	}
+	if ref := from.ResourceFieldRef; ref != nil && ref.Resource == "limits.memory" {
+		limit, divisor := limits.Memory().Value(), max(ref.Divisor.Value(), 1)
+		return strconv.FormatInt((limit+divisor-1)/divisor, 10), true, nil
 	}
 	return "", false, fmt.Errorf("a source this node does not know")
 }

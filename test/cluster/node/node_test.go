@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 func TestRepository(t *testing.T) {
@@ -55,6 +56,23 @@ func TestLastLines(t *testing.T) {
 	for lines, want := range map[int]string{0: "", 1: "three\n", 2: "two\nthree\n", 3: text, 9: text} {
 		if got := string(lastLines([]byte(text), lines)); got != want {
 			t.Errorf("lastLines(%d) = %q, want %q", lines, got, want)
+		}
+	}
+}
+
+// The memory limit of the container, in units of the divisor, rounded up.
+func TestMemoryLimit(t *testing.T) {
+	for limit, want := range map[string]string{"128Mi": "128", "1Gi": "1024", "1M": "1", "0": "0"} {
+		spec := &corev1.Container{
+			Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(limit)}},
+			Env: []corev1.EnvVar{
+				{Name: "M", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory", Divisor: resource.MustParse("1Mi")}}},
+				{Name: "B", Value: "$(M)000000"},
+			},
+		}
+		env, err := (&container{}).environment(&corev1.Pod{}, spec)
+		if err != nil || len(env) != 2 || env[0].Value != want || env[1].Value != want+"000000" {
+			t.Errorf("%s: %v, %v", limit, env, err)
 		}
 	}
 }

@@ -1,0 +1,334 @@
+package status
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// record is a release as its record holds it.
+type record struct {
+	name, namespace string
+	storage         string // where the record is, if elsewhere
+	status          release.Status
+	manifest        string
+	hooks           []map[string]string
+	broken          bool // what is stored is no record
+}
+
+func (r record) object() map[string]any {
+	body, err := json.Marshal(map[string]any{
+		"name": r.name, "namespace": r.namespace, "version": 1, "info": map[string]any{"status": r.status}, "manifest": r.manifest, "hooks": r.hooks,
+	})
+	if err != nil {
+		panic(err)
+	}
+	data := base64.StdEncoding.EncodeToString(body)
+	if r.broken {
+		data = "!"
+	}
+	storage := r.namespace
+	if r.storage != "" {
+		storage = r.storage
+	}
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
+		"metadata": map[string]any{
+			"name": "sh.helm.release.v1." + r.name + ".v1", "namespace": storage,
+			"labels": map[string]string{"owner": "helm", "name": r.name, "version": "1", "status": string(r.status)},
+		},
+		"data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))},
+	}
+}
+
+// serve is an API server with these records, and nothing else.
+func serve(t *testing.T, fail map[string]int, records ...record) *kube.Client {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer := func(code int, body any) {
+			w.WriteHeader(code)
+			_ = json.NewEncoder(w).Encode(body)
+		}
+		parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/"), "/")
+		namespace := ""
+		if parts[0] == "namespaces" && len(parts) > 1 {
+			namespace, parts = parts[1], parts[2:]
+		}
+		if code := fail[strings.Join(parts, "/")]; code != 0 {
+			answer(code, metav1.Status{Status: metav1.StatusFailure, Code: int32(code), Reason: metav1.StatusReasonForbidden})
+			return
+		}
+		byLabels, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
+		byFields, _ := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
+		items := []any{}
+		for _, record := range records {
+			o := record.object()
+			m := o["metadata"].(map[string]any)
+			if parts[0] != "secrets" || namespace != "" && m["namespace"] != namespace {
+				continue
+			}
+			if len(parts) == 2 && parts[1] == m["name"] {
+				answer(http.StatusOK, o)
+				return
+			}
+			if byLabels.Matches(labels.Set(m["labels"].(map[string]string))) && byFields.Matches(fields.Set{"type": "helm.sh/release.v1"}) {
+				items = append(items, map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": m})
+			}
+		}
+		switch {
+		case r.Method == http.MethodPost:
+			answer(http.StatusOK, map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "status": map[string]any{"allowed": true}})
+		case len(parts) == 2, strings.HasPrefix(r.URL.Path, "/apis/actions.github.com"), strings.HasPrefix(r.URL.Path, "/apis/apiextensions.k8s.io"):
+			answer(http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
+		default:
+			answer(http.StatusOK, map[string]any{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "items": items})
+		}
+	}))
+	t.Cleanup(server.Close)
+	c, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const set = `apiVersion: actions.github.com/v1alpha1
+kind: AutoscalingRunnerSet
+metadata: {name: set}
+`
+
+// hooked are the hooks of a release with the Job of ours, whose arguments are these.
+func hooked(args ...string) []map[string]string {
+	quoted, _ := json.Marshal(append([]string{"run"}, args...))
+	return []map[string]string{{"name": "hook", "kind": "Job", "manifest": fmt.Sprintf(
+		"metadata: {labels: {app.kubernetes.io/name: arc-cleanup, helm.sh/chart: arc-cleanup-1}, annotations: {helm.sh/hook: pre-delete}}\nspec: {template: {spec: {containers: [{args: %s}]}}}\n", quoted)}}
+}
+
+// options understands "--NAME=VALUE" of what matters here.
+func options(args []string) (cleanup.Options, error) {
+	o := cleanup.Options{Scope: cleanup.ScaleSet, RequireUninstalling: true, ScaleSets: cleanup.RefuseScaleSets}
+	for _, arg := range args[1:] {
+		name, value, _ := strings.Cut(arg, "=")
+		switch name {
+		case "--job":
+			o.Job = value
+		case "--release-namespace":
+			o.ReleaseNamespace = value
+		case "--storage-namespace":
+			o.StorageNamespace = value
+		case "--no-proof":
+			o.RequireUninstalling = false
+		default:
+			return o, errors.New("unknown: " + arg)
+		}
+	}
+	return o, nil
+}
+
+// What status says of a release's uninstall is what the hook will find, and every
+// command works in the state in which it is printed.
+func TestUninstall(t *testing.T) {
+	t.Parallel()
+	mine := hooked("--job=hook", "--release-namespace=ns")
+	plain := func(status release.Status) record {
+		return record{name: "arc", namespace: "ns", status: status, manifest: set}
+	}
+	with := func(status release.Status, hooks []map[string]string) record {
+		r := plain(status)
+		r.hooks = hooks
+		return r
+	}
+	flux := with(release.Deployed, mine)
+	flux.storage = "flux-system"
+	unhooked := flux
+	unhooked.hooks = nil
+	labelled := plain(release.Deployed)
+	labelled.manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata:\n  name: set\n  labels: {helm.toolkit.fluxcd.io/name: the-set}\n"
+	overridden := plain(release.Deployed)
+	overridden.manifest += "---\nkind: ConfigMap\nmetadata: {name: e, namespace: elsewhere, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'}\n"
+	other := func(status release.Status) record {
+		return record{name: "other", namespace: "ns", status: status, hooks: mine}
+	}
+	const without = "without the hook ARC's CRDs stay, and what nobody frees of its finalizers"
+	const rendered = "this revision was rendered without it"
+	const enrol = "arc-hookjob enrol arc --namespace ns"
+	tests := map[string]struct {
+		records []record
+		hook    Hook
+		ready   bool
+		why, do []string
+	}{
+		"with the hook":  {[]record{with(release.Deployed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"failed":         {[]record{with(release.Failed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof":  {[]record{with(release.Deployed, hooked("--no-proof", "--release-namespace=other"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"deployed":       {[]record{plain(release.Deployed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
+		"upgrade failed": {[]record{plain(release.Failed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
+		"being upgraded": {[]record{plain(release.PendingUpgrade)}, Hook{State: Absent, Why: rendered}, false, []string{
+			without, "release arc in namespace ns is pending-upgrade (revision 1): Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, `helm rollback arc --namespace ns` ends that",
+		}, nil},
+		"being uninstalled": {[]record{plain(release.Uninstalling)}, Hook{State: Absent, Why: rendered}, false, []string{
+			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled, with the hooks it has; `helm uninstall arc --namespace ns` goes on with that, and `arc-hookjob run` removes what it leaves of ARC",
+		}, nil},
+		"uninstalled, with its history": {[]record{with(release.Uninstalled, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
+		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"have its chart depend on arc-cleanup"}},
+		"of Flux, stored elsewhere": {
+			[]record{flux},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{"its hook looks for Helm's record in namespace ns, and it is in flux-system: it would refuse"},
+			[]string{"set storageNamespace: flux-system among the values of arc-cleanup"},
+		},
+		"of Flux, stored elsewhere, without the hook": {
+			[]record{unhooked},
+			Hook{State: Absent, Why: rendered},
+			false,
+			[]string{without, "its record is in namespace flux-system, where it is not enrolled"},
+			[]string{"have its chart depend on arc-cleanup, with storageNamespace: flux-system"},
+		},
+		"of Flux, and told so": {[]record{func() record {
+			r := flux
+			r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system")
+			return r
+		}()}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"told another storage": {
+			[]record{with(release.Deployed, hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{"its hook looks for Helm's record in namespace flux-system, and it is in ns: it would refuse"},
+			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
+		},
+		"rendered for another namespace": {
+			[]record{with(release.Deployed, hooked("--job=hook", "--release-namespace=elsewhere"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{"its hook looks for the release in namespace elsewhere, and it is in ns: it would refuse"},
+			[]string{enrol},
+		},
+		"another Job's hook": {
+			[]record{with(release.Deployed, hooked("--job=another", "--release-namespace=ns"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{`its hook looks for a release with a hook Job "another", which it has not: it would refuse`},
+			[]string{enrol},
+		},
+		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-hookjob enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
+		"arguments nobody knows": {
+			[]record{with(release.Deployed, hooked("--what"))},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{"its hook is not understood: the hook of release arc in namespace ns: unknown: --what"},
+			nil,
+		},
+		"beside a release with the same Job": {
+			[]record{with(release.Deployed, mine), other(release.Deployed)},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			true,
+			[]string{`release other, which is deployed, has a hook Job "hook" as well`},
+			nil,
+		},
+		"beside one that is being uninstalled": {
+			[]record{other(release.Uninstalling), with(release.Deployed, mine)},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
+			[]string{"helm uninstall other --namespace ns"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := Take(t.Context(), serve(t, nil, test.records...), Query{Options: options})
+			if err != nil || len(d.Releases) != 1 {
+				t.Fatalf("%+v, %v", d, err)
+			}
+			got := d.Releases[0]
+			if got.Hook != test.hook || got.Uninstall.Ready != test.ready {
+				t.Errorf("%+v", got)
+			}
+			if diff := cmp.Diff(slices.Concat(test.why, []string{"do:"}, test.do), slices.Concat(got.Uninstall.Why, []string{"do:"}, got.Uninstall.Do)); diff != "" {
+				t.Error(diff)
+			}
+			if (got.Storage != "") != (test.records[0].storage != "") {
+				t.Errorf("stored in %q", got.Storage)
+			}
+		})
+	}
+}
+
+// One object that somebody has labelled, or broken, hides nothing else, and makes
+// nothing uncertain but itself.
+func TestOneBadRecord(t *testing.T) {
+	t.Parallel()
+	good := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set}
+	tests := map[string]struct {
+		bad  record
+		fail map[string]int
+		want string
+		err  bool
+	}{
+		"nobody can read": {record{name: "bad", namespace: "tenant", status: release.Deployed, broken: true}, nil, "not in Helm's format", false},
+		"no YAML":         {record{name: "bad", namespace: "tenant", status: release.Deployed, manifest: set + "---\nkind: [\n"}, nil, "the manifest of release bad in namespace tenant", false},
+		"forbidden":       {record{name: "bad", namespace: "tenant", status: release.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading the Helm record tenant/sh.helm.release.v1.bad.v1", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := Take(t.Context(), serve(t, test.fail, test.bad, good), Query{Options: options})
+			if (err != nil) != test.err || len(d.Unknown) != 1 || !strings.Contains(d.Unknown[0], test.want) {
+				t.Errorf("%v, unknown: %v", err, d.Unknown)
+			}
+			if len(d.Releases) != 1 || d.Releases[0].Name != "arc" {
+				t.Errorf("%+v", d.Releases)
+			}
+		})
+	}
+	t.Run("not to be listed", func(t *testing.T) {
+		t.Parallel()
+		d, err := Take(t.Context(), serve(t, map[string]int{"secrets": 403}, good), Query{Options: options})
+		if err == nil || len(d.Releases) != 0 {
+			t.Errorf("%+v, %v", d, err)
+		}
+	})
+}
+
+func TestQuery(t *testing.T) {
+	t.Parallel()
+	c := serve(t, nil,
+		record{name: "b", namespace: "ns", status: release.Deployed, manifest: set},
+		record{name: "a", namespace: "ns", status: release.Deployed, manifest: set},
+		record{name: "a", namespace: "other", status: release.Deployed, manifest: set},
+		record{name: "web", namespace: "other", status: release.Deployed, manifest: "kind: Pod\n"},
+	)
+	for q, want := range map[[2]string][]string{
+		{"", ""}:    {"ns/a", "ns/b", "other/a"},
+		{"ns", ""}:  {"ns/a", "ns/b"},
+		{"", "a"}:   {"ns/a", "other/a"},
+		{"ns", "a"}: {"ns/a"},
+	} {
+		d, err := Take(t.Context(), c, Query{Namespace: q[0], Release: q[1], Options: options})
+		var got []string
+		for _, r := range d.Releases {
+			got = append(got, r.Namespace+"/"+r.Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v %s", err, diff)
+		}
+	}
+}

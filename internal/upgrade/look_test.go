@@ -1,0 +1,237 @@
+package upgrade
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// arcAt is a controller and the record of its release.
+func arcAt(t *testing.T) []kubeObject {
+	t.Helper()
+	d := controllerAt("arc-systems", "arc-systems", "arc")
+	return []kubeObject{d, helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{d}, chart: `{"metadata": {"name": "controller", "version": "1"}}`}.object(t)}
+}
+
+// runnersAt is a scale set and the record of its release.
+func runnersAt(t *testing.T, namespace string) []kubeObject {
+	t.Helper()
+	set := setAt(namespace, "set", namespace, "runners")
+	return []kubeObject{set, helmRecord{namespace: namespace, name: "runners", objects: []kubeObject{set}}.object(t)}
+}
+
+func join(all ...[]kubeObject) (out []kubeObject) {
+	for _, some := range all {
+		out = append(out, some...)
+	}
+	return out
+}
+
+// seen writes what was found in a line each.
+func seen(s Situation) []string {
+	out := []string{}
+	for _, f := range s.Found {
+		what := "set"
+		if f.Controller {
+			what = "controller"
+		}
+		line := fmt.Sprintf("%s %s/%s %s", what, f.Namespace, f.Name, f.Status)
+		if f.Mixed {
+			line += " mixed"
+		}
+		if f.Controller {
+			line += fmt.Sprintf(" watches %v", f.watches())
+		}
+		out = append(out, line)
+	}
+	for _, l := range s.Loose {
+		out = append(out, "loose "+l.String())
+	}
+	return out
+}
+
+func TestLook(t *testing.T) {
+	t.Parallel()
+	const (
+		arcThere     = "controller arc-systems/arc deployed watches []"
+		runnersThere = "set a/runners deployed"
+	)
+	all := join(arcAt(t), runnersAt(t, "a"))
+	overridden := controllerAt("control", "platform", "arc", "--watch-single-namespace=b")
+	second := controllerAt("control", "platform", "arc", "--watch-single-namespace=a")
+	metadata(second)["name"] = "second"
+	far := setAt("a", "set", "platform", "runners")
+	pod := kind("Pod", "tenant", "x", nil)
+	pretender := controllerAt("tenant", "tenant", "mine")
+	ofTheReal := controllerAt("tenant", "arc-systems", "arc")
+	watcher := controllerAt("tenant", "tenant", "mine", "--watch-single-namespace=tenant")
+	deleting := setAt("a", "set", "a", "runners")
+	metadata(deleting)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+	renamed := controllerAt("arc-systems", "arc-systems", "arc")
+	metadata(renamed)["labels"] = map[string]any{"app.kubernetes.io/part-of": "gha-rs-controller"}
+
+	tests := map[string]struct {
+		objects   []kubeObject
+		namespace string
+		may       []string
+		want      []string
+	}{
+		"nothing":                                           {nil, "", nil, []string{}},
+		"a controller and a scale set":                      {all, "", nil, []string{runnersThere, arcThere}},
+		"the controller's namespace too":                    {all, "arc-systems", nil, []string{runnersThere, arcThere}},
+		"an old controller's labels":                        {[]kubeObject{renamed, all[1]}, "", nil, []string{arcThere}},
+		"its controller is gone":                            {all[1:], "", nil, []string{runnersThere}},
+		"its controller is gone, and where it was is given": {all[1:], "arc-systems", nil, []string{runnersThere, arcThere}},
+		"somewhere else is given":                           {all[1:], "a", nil, []string{runnersThere}},
+		"namespaceOverride, two controllers": {
+			[]kubeObject{overridden, second, far, helmRecord{namespace: "platform", name: "arc", objects: []kubeObject{overridden, second}}.object(t), helmRecord{namespace: "platform", name: "runners", objects: []kubeObject{far}}.object(t)},
+			"",
+			[]string{"control:arc"},
+			[]string{"controller platform/arc deployed watches [a b]", "set platform/runners deployed"},
+		},
+		"controller and scale sets in one": {
+			[]kubeObject{
+				all[0], setAt("arc-systems", "set", "arc-systems", "arc"),
+				helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{all[0], setAt("", "set", "arc-systems", "arc")}}.object(t),
+			},
+			"", nil,
+			[]string{"controller arc-systems/arc deployed mixed watches []"},
+		},
+		"a kept history": {
+			append(arcAt(t), helmRecord{namespace: "a", name: "old", status: "uninstalled", objects: []kubeObject{setAt("a", "set", "a", "old")}}.object(t)), "",
+			nil, []string{arcThere},
+		},
+		"a kept history, and the set is there": {
+			[]kubeObject{all[2], helmRecord{namespace: "a", name: "runners", status: "uninstalled", objects: []kubeObject{all[2]}}.object(t)}, "",
+			nil, []string{"loose a/set"},
+		},
+		"failed": {
+			[]kubeObject{all[2], all[3], helmRecord{namespace: "a", name: "runners", revision: 2, status: "failed", objects: []kubeObject{all[2]}}.object(t)}, "",
+			nil, []string{"set a/runners failed"},
+		},
+		"installed by nobody":     {[]kubeObject{kind("AutoscalingRunnerSet", "a", "set", nil)}, "", nil, []string{"loose a/set"}},
+		"by nobody, and it goes":  {[]kubeObject{deleting}, "", nil, []string{}},
+		"goes, and has a release": {[]kubeObject{deleting, all[3]}, "", nil, []string{runnersThere}},
+
+		// What somebody writes who may write in one namespace.
+		"a record of no scale set that there is": {
+			append(arcAt(t), helmRecord{namespace: "tenant", name: "x", objects: []kubeObject{setAt("tenant", "x", "tenant", "x")}}.object(t)), "",
+			nil, []string{arcThere},
+		},
+		"a record that speaks for another namespace": {
+			join(all, []kubeObject{helmRecord{at: "tenant", driver: "configmap", namespace: "kube-system", name: "x", objects: []kubeObject{setAt("", "x", "kube-system", "x")}}.object(t)}), "",
+			nil, []string{runnersThere, arcThere},
+		},
+		"and has its scale set there": {
+			[]kubeObject{setAt("tenant", "set", "flux", "x"), helmRecord{at: "flux", namespace: "tenant", name: "x", objects: []kubeObject{setAt("", "set", "", "")}}.object(t)}, "",
+			nil, []string{"loose tenant/set"},
+		},
+		"a newer record without the scale set": {
+			append(runnersAt(t, "a"), helmRecord{namespace: "a", name: "runners", revision: 9, objects: []kubeObject{pod}}.object(t)), "",
+			nil, []string{"loose a/set"},
+		},
+		"a second record, of the other kind": {
+			append(runnersAt(t, "a"), helmRecord{namespace: "a", name: "runners", driver: "configmap", revision: 9, status: "failed", objects: []kubeObject{all[2]}}.object(t)), "",
+			nil, []string{runnersThere},
+		},
+		"a record that is none": {
+			append(runnersAt(t, "a"), kind("ConfigMap", "a", "x", kubeObject{"labels": map[string]any{"owner": "helm", "name": "runners", "version": "1"}, "data": map[string]any{"release": "?"}})), "",
+			nil, []string{runnersThere},
+		},
+		"a manifest nobody can parse": {
+			append(arcAt(t), helmRecord{namespace: "arc-systems", name: "other", manifest: "kind: Deployment\n\t- actions.github.com/: {"}.object(t)), "arc-systems",
+			nil, []string{arcThere},
+		},
+		"a Deployment that looks like a controller": {
+			append(arcAt(t), pretender, helmRecord{namespace: "tenant", name: "mine", objects: []kubeObject{pretender}}.object(t)), "",
+			nil, []string{arcThere},
+		},
+		"one that says it is of the real release": {append(arcAt(t), ofTheReal), "", nil, []string{arcThere}},
+		"a controller that has the rights there": {
+			append(arcAt(t), watcher, helmRecord{namespace: "tenant", name: "mine", objects: []kubeObject{watcher}}.object(t)), "",
+			[]string{"tenant:arc"}, []string{arcThere, "controller tenant/mine deployed watches [tenant]"},
+		},
+		"a name that would be a flag": {[]kubeObject{setAt("a", "set", "a", "--post-renderer=x")}, "", nil, []string{"loose a/set"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, c := newAPI(t, test.objects...)
+			for _, account := range test.may {
+				a.may[account] = true
+			}
+			s, err := Look(t.Context(), c, test.namespace)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, seen(s)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if len(a.writes) > 0 {
+				t.Errorf("looking wrote %v", a.writes)
+			}
+		})
+	}
+}
+
+// What cannot be read is not absent.
+func TestLookFails(t *testing.T) {
+	t.Parallel()
+	objects := join(arcAt(t), runnersAt(t, "a"))
+	for _, path := range []string{
+		"/apis/apps/v1/deployments", "/apis/actions.github.com/v1alpha1/autoscalingrunnersets", "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+		"/api/v1/namespaces/arc-systems/secrets", "/api/v1/namespaces/a/configmaps",
+		"/api/v1/namespaces/arc-systems/secrets/arc-cleanup-upgrade", "/api/v1/namespaces/a/secrets/arc-cleanup-upgrade",
+		"/api/v1/namespaces/a/secrets/sh.helm.release.v1.runners.v1",
+	} {
+		a, c := newAPI(t, objects...)
+		a.fault = func(request string) int {
+			if _, p, _ := strings.Cut(request, " "); p == path {
+				return http.StatusForbidden
+			}
+			return 0
+		}
+		if s, err := Look(t.Context(), c, ""); err == nil {
+			t.Errorf("%s: %v", path, seen(s))
+		}
+	}
+	a, c := newAPI(t, objects...)
+	a.fault = func(request string) int {
+		if strings.HasSuffix(request, "/autoscalingrunnersets") {
+			return http.StatusNotFound
+		}
+		return 0
+	}
+	if s, err := Look(t.Context(), c, ""); err != nil || len(s.Found) != 1 {
+		t.Errorf("without CRDs: %v, %v", seen(s), err)
+	}
+}
+
+// What a record says of its release.
+func TestFound(t *testing.T) {
+	t.Parallel()
+	hooks := strings.Replace(ourHook, `[`, `[{"name":"theirs","kind":"Job","manifest":"kind: Job\nmetadata: {annotations: {helm.sh/hook: pre-delete}}"},{"name":"test","kind":"Pod","manifest":"kind: Pod\nmetadata: {annotations: {helm.sh/hook: test}}"},`, 1)
+	set := setAt("", "set", "a", "runners")
+	_, c := newAPI(t, setAt("a", "set", "a", "runners"), helmRecord{namespace: "a", name: "runners", revision: 3, driver: "configmap", objects: []kubeObject{set}, hooks: hooks}.object(t))
+	s, err := Look(t.Context(), c, "")
+	if err != nil || len(s.Found) != 1 {
+		t.Fatalf("%v, %v", seen(s), err)
+	}
+	f := s.Found[0]
+	if f.Revision != 3 || f.Driver != "configmap" || string(f.Values) != `{"of":"the user"}` || f.Chart.Name != "scale-set" || f.HookErr != nil {
+		t.Errorf("%+v", f)
+	}
+	if len(f.Hooks) != 1 || f.Hooks[0].Name != "h" {
+		t.Errorf("our hook: %+v", f.Hooks)
+	}
+	if diff := cmp.Diff([]string{"Job theirs"}, f.OtherHooks); diff != "" {
+		t.Errorf("other hooks (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]types.NamespacedName{{Namespace: "a", Name: "set"}}, f.Sets); diff != "" {
+		t.Errorf("sets (-want +got):\n%s", diff)
+	}
+}
