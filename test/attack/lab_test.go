@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -183,31 +186,57 @@ func (l *lab) settle(ctx context.Context) error {
 // clear gives the next run the cluster as it was, whatever this one left.
 func (l *lab) clear(t *testing.T) {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
 	l.GitHub().Reset()
-	// Faster than one after the other; what is held by a finalizer is swept.
-	kinds, err := product.Kinds(l.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, k := range kinds {
-		if !k.Namespaced {
-			continue
-		}
-		list, err := l.dynamic.Resource(k.GroupVersionResource).Namespace(tenantNamespace).List(ctx, metav1.ListOptions{Limit: 1})
-		if err != nil || len(list.Items) == 0 {
-			continue // the sweep says what is wrong
-		}
-		// One that is kept, an account of an actor, is told by its label.
-		err = l.dynamic.Resource(k.GroupVersionResource).Namespace(tenantNamespace).DeleteCollection(ctx,
-			metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{LabelSelector: "!" + keep})
-		if err != nil && !apierrors.IsMethodNotSupported(err) {
-			t.Errorf("emptying the namespace %s of %s: %v", tenantNamespace, k.Resource, err)
-		}
-	}
-	if err := product.Sweep(ctx, l.Config(), l.before); err != nil {
+	l.emptyTenant(t)
+	if err := product.Sweep(context.WithoutCancel(t.Context()), l.Config(), l.before); err != nil {
 		t.Error(err)
 	}
+}
+
+// emptyTenant takes away all that actors made in their own namespace, held by
+// finalizers or not: many at a time, where there is nothing to look at.
+func (l *lab) emptyTenant(t *testing.T) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	eventually(t, "the actor's namespace is empty", func() (bool, error) {
+		kinds, err := product.Kinds(l.Config())
+		if err != nil {
+			return false, err
+		}
+		empty := true
+		for _, k := range kinds {
+			if !k.Namespaced {
+				continue
+			}
+			r := l.dynamic.Resource(k.GroupVersionResource).Namespace(tenantNamespace)
+			actors := metav1.ListOptions{LabelSelector: "!" + keep}
+			list, err := r.List(ctx, actors)
+			if apierrors.IsNotFound(err) {
+				continue // its CRD went meanwhile
+			}
+			if err != nil {
+				return false, err
+			}
+			list.Items = slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return product.InEvery(k.Resource, o.GetName()) })
+			if len(list.Items) == 0 {
+				continue
+			}
+			empty = false
+			if err := r.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, actors); err != nil {
+				return false, err
+			}
+			for _, o := range list.Items {
+				if len(o.GetFinalizers()) == 0 {
+					continue
+				}
+				_, err := r.Patch(ctx, o.GetName(), types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+				if err != nil && !apierrors.IsNotFound(err) {
+					return false, err
+				}
+			}
+		}
+		return empty, nil
+	})
 }
 
 // eventually waits for what a test needs before it can go on.

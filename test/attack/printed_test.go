@@ -22,26 +22,31 @@ func mark(id string) string {
 var marked = regexp.MustCompile(`zq([a-z0-9]+)x`)
 
 // unquoted says where a text that was printed has more of a mark than may be: outside
-// quotes, or as a control character.
+// quotes, or what a terminal obeys.
 func unquoted(output string) []string {
-	var out []string
-	for i, line := range strings.Split(output, "\n") {
-		if strings.ContainsFunc(line, isHarmful) {
-			out = append(out, fmt.Sprintf("line %d has control characters: %q", i+1, line))
-		}
-	}
 	var document any
 	if json.Unmarshal([]byte(output), &document) == nil {
-		return append(out, inDocument(document)...)
+		return append(obeyed(output, unicode.IsControl), inDocument(document)...)
 	}
+	var out []string
 	for line := range strings.SplitSeq(output, "\n") {
-		out = append(out, inLine(line)...)
+		is := isObeyed
+		if json.Unmarshal([]byte(line), &document) == nil {
+			is = unicode.IsControl // JSON escapes no others
+		}
+		out = append(append(out, obeyed(line, is)...), inLine(line)...)
 	}
 	return slices.Compact(out)
 }
 
-func isHarmful(r rune) bool {
-	return r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+// isObeyed reports whether a terminal does something else with it than to show it.
+func isObeyed(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
+func obeyed(text string, is func(rune) bool) []string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r != '\t' && r != '\n' && is(r) }) {
+		return []string{fmt.Sprintf("what a terminal obeys: %q", text)}
+	}
+	return nil
 }
 
 // helmLog is how Helm 4 prints what a hook has logged.

@@ -9,15 +9,19 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
@@ -30,6 +34,7 @@ type step struct {
 	command string
 	output  string
 	code    int
+	varies  bool // the code does not matter
 	// What arc-hookjob took for it: by hand, or as the hook.
 	kib     int64
 	seconds float64
@@ -86,7 +91,8 @@ func (s *stage) attack() {
 	}
 }
 
-// hookjob runs arc-hookjob by hand, which is to end with that exit code.
+// hookjob runs arc-hookjob by hand, which is to end with that exit code; -1 is any but
+// success.
 func (s *stage) hookjob(code int, args ...string) string {
 	s.Helper()
 	return s.byHand(1, code, args)
@@ -117,7 +123,7 @@ func (s *stage) byHand(times, code int, args []string) string {
 // helm runs Helm, with its hook.
 func (s *stage) helm(major, code int, args ...string) string {
 	s.Helper()
-	x := step{command: fmt.Sprintf("helm%d %s", major, strings.Join(args, " "))}
+	x := step{command: fmt.Sprintf("helm %s (Helm %d)", strings.Join(args, " "), major)}
 	begun := time.Now()
 	s.run(s.Helm(s.ctx, major, s.Kubeconfig(), args...), &x)
 	x.seconds = time.Since(begun).Seconds()
@@ -140,9 +146,13 @@ func (s *stage) run(cmd *exec.Cmd, x *step) {
 func (s *stage) done(x step, code int) string {
 	s.Helper()
 	s.Logf("%s: exit code %d, %.1fs, %d MiB\n%s", x.command, x.code, x.seconds, x.kib>>10, head(x.output))
+	x.varies = code < 0
 	i := len(s.steps)
 	s.steps = append(s.steps, x)
 	switch {
+	case x.varies && x.code == 0:
+		s.Errorf("%s succeeds:\n%s", x.command, x.output)
+	case x.varies:
 	case s.without == nil && x.code != code:
 		s.Fatalf("without any actor, %s ends with exit code %d instead of %d:\n%s", x.command, x.code, code, x.output)
 	case s.without != nil && s.without[i].code != x.code:
@@ -305,4 +315,106 @@ func (s *stage) noController() {
 		pods, err := s.client.CoreV1().Pods(controllerNamespace).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=gha-rs-controller"})
 		return err == nil && len(pods.Items) == 0, err
 	})
+}
+
+// awaitHooks waits until Helm 3's enrollers have put the hooks into both records.
+func (s *stage) awaitHooks() {
+	s.Helper()
+	eventually(s.T, "both enrollers have ended", func() (bool, error) {
+		found, err := s.client.AppsV1().Deployments("").List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=enroller"})
+		return err == nil && len(found.Items) == 2 && !slices.ContainsFunc(found.Items, func(d appsv1.Deployment) bool {
+			return *d.Spec.Replicas > 0 || d.Status.Replicas > 0
+		}), err
+	})
+	s.usages("hooks") // theirs
+}
+
+// refusedFor has Helm uninstall what cannot be as long as an actor's objects are
+// there. The refusal changes nothing but what Helm itself keeps of a hook that failed,
+// and its commands are about the actor's namespace alone; then an administrator takes
+// the objects away.
+func (s *stage) refusedFor(by *actor, major int, args ...string) {
+	s.Helper()
+	if !slices.ContainsFunc(s.tries, func(x try) bool { return x.by == by && x.outcome == blocks }) {
+		return
+	}
+	out, err := s.Helm(s.ctx, major, s.Kubeconfig(), args...).CombinedOutput()
+	s.Logf("helm%d %s: %v\n%s", major, strings.Join(args, " "), err, head(string(out)))
+	if err == nil {
+		s.Errorf("helm %s succeeds, and is to be refused", strings.Join(args, " "))
+	}
+	if v := verdict(string(out)); v != "refused" {
+		s.Errorf("helm %s: the verdict is %q and not a refusal", strings.Join(args, " "), v)
+	}
+	for _, u := range unquoted(string(out)) {
+		s.Errorf("helm %s printed what an actor wrote: %s", strings.Join(args, " "), u)
+	}
+	printed := commands(string(out))
+	if len(printed) == 0 {
+		s.Errorf("helm %s: the refusal prints no command", strings.Join(args, " "))
+	}
+	for _, c := range printed {
+		if wrong := ofTenant(c); wrong != "" {
+			s.Errorf("helm %s: the refusal prints the command\n%s\n    %s", strings.Join(args, " "), indented(c), wrong)
+		}
+	}
+	p, err := look(s.ctx, s.lab, s.made)
+	if err != nil {
+		s.Fatal(err)
+	}
+	before := s.steps[len(s.steps)-1].picture
+	for _, o := range sorted(p) {
+		// The record says uninstalling; the Job and its Pod stay, for their log.
+		if o.Namespace == controllerNamespace && (strings.Contains(o.Name, "arc-cleanup") || strings.HasPrefix(o.Name, "sh.helm.release.")) {
+			delete(p, o)
+			delete(before, o)
+		}
+	}
+	for _, d := range differences(before, p) {
+		s.Errorf("helm %s was refused, and %s", strings.Join(args, " "), d)
+	}
+	s.emptyTenant(s.T)
+	s.usages("hooks") // that of the refusal
+}
+
+// createCRDs creates those of ARC's chart.
+func (s *stage) createCRDs() {
+	s.Helper()
+	files, err := filepath.Glob(filepath.Join(s.ARCChart(product.ControllerChart), "crds", "*.yaml"))
+	if err != nil || len(files) != 4 {
+		s.Fatalf("%d CRDs, %v", len(files), err)
+	}
+	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		var o unstructured.Unstructured
+		if err == nil {
+			err = yaml.Unmarshal(text, &o.Object)
+		}
+		if err == nil {
+			_, err = s.dynamic.Resource(crds).Create(s.ctx, &o, metav1.CreateOptions{})
+		}
+		if err != nil {
+			s.Fatalf("%s: %v", file, err)
+		}
+	}
+	eventually(s.T, "the CRDs are served", func() (bool, error) {
+		for _, resource := range []string{"autoscalingrunnersets", "autoscalinglisteners", "ephemeralrunnersets", "ephemeralrunners"} {
+			_, err := s.dynamic.Resource(schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: resource}).List(s.ctx, metav1.ListOptions{})
+			if err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+}
+
+// backup is the one Secret with scale sets that was not an actor's.
+func (s *stage) backup() string {
+	s.Helper()
+	list, err := s.client.CoreV1().Secrets(metav1.NamespaceDefault).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup"})
+	if err != nil || len(list.Items) != 1 {
+		s.Fatalf("%d backups, %v", len(list.Items), err)
+	}
+	return list.Items[0].Name
 }
