@@ -24,6 +24,7 @@ type api struct {
 	mu      sync.Mutex
 	objects map[string]map[string]any
 	deleted []string
+	made    []string // paths under which something was created
 	events  []map[string]any
 	fail    map[string]int // status codes by path
 }
@@ -103,6 +104,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") {
 		answer(http.StatusOK, map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "X", "status": map[string]any{"allowed": true}})
+		return
+	}
+	if r.Method == http.MethodPost {
+		var made map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&made)
+		a.made = append(a.made, r.URL.Path)
+		answer(http.StatusCreated, made)
 		return
 	}
 	if strings.HasSuffix(r.URL.Path, "/arc-cleanup-off") {

@@ -58,6 +58,11 @@ func TestWrongUsage(t *testing.T) {
 		"two names of the release":      {[]string{"plan", "--release-namespace", "ns", "--job", "j", "--release", "r"}, "", "--job and --release both name the release; give one"},
 		"proof of what":                 {[]string{"plan", "--require-uninstalling"}, "", "--require-uninstalling needs --job or --release"},
 		"which scale set":               {[]string{"plan", "--scope", "scale-set", "--release-namespace", "ns"}, "", "needs --job, --release or --scale-set, to know which"},
+		"a record of what":              {[]string{"plan", "--storage-namespace", "flux-system"}, "", "--storage-namespace needs --job or --release"},
+		"a scale set of many parts":     {[]string{"plan", "--scale-set", "a/b/c"}, "", `--scale-set "a/b/c": want a name, or a namespace and a name`},
+		"a scale set of no namespace":   {[]string{"plan", "--scale-set", "/b"}, "", `--scale-set "/b": want a name`},
+		"a scale set without a name":    {[]string{"plan", "--scale-set", "a/"}, "", `--scale-set "a/": want a name`},
+		"runners left to what goes":     {[]string{"plan", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, "", "--busy-runners leave does not go with --scope controller in a hook"},
 		"no grace":                      {[]string{"plan", "--grace", "0s"}, "", "--grace 0s: must be more than 0"},
 		"no budget":                     {[]string{"run", "--yes", "--budget", "-1s"}, "", "--budget -1s: must be more than 0"},
 		"an output that is none":        {[]string{"plan", "--output", "yaml"}, "", `"-o, --output" flag: must be table or json`},
@@ -133,6 +138,19 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 		})},
 		"a scale set alone is in the release's namespace": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
 			o.Scope, o.ReleaseNamespace, o.Sets = cleanup.ScaleSet, "ns", []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "ns", Name: "b"}}
+		})},
+		"a record elsewhere, of a release": {[]string{"--release", "r", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *cleanup.Options) {
+			o.Release, o.ReleaseNamespace, o.StorageNamespace = "r", "ns", "flux"
+		})},
+		"a record elsewhere, of a hook": {[]string{"--job", "j", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *cleanup.Options) {
+			o.Job, o.ReleaseNamespace, o.StorageNamespace, o.RequireUninstalling = "j", "ns", "flux", true
+		})},
+		"the scale sets of a release": {[]string{"--scope", "scale-set", "--release", "r", "--release-namespace", "ns"}, nil, change(func(o *cleanup.Options) {
+			o.Scope, o.Release, o.ReleaseNamespace = cleanup.ScaleSet, "r", "ns"
+		})},
+		"by hand, runners may be left to a controller": {[]string{"--busy-runners", "leave"}, nil, change(func(o *cleanup.Options) { o.BusyRunners = cleanup.LeaveBusy })},
+		"in the hook of a scale set, too": {[]string{"--scope", "scale-set", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, nil, change(func(o *cleanup.Options) {
+			o.Scope, o.Job, o.ReleaseNamespace, o.RequireUninstalling, o.BusyRunners = cleanup.ScaleSet, "j", "ns", true, cleanup.LeaveBusy
 		})},
 		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *cleanup.Options) {
 			o.ScaleSets, o.BusyRunners = cleanup.DeleteScaleSets, cleanup.ForceBusy
@@ -212,6 +230,21 @@ func TestPlanIsPrinted(t *testing.T) {
 
 	got = command(t.Context(), nil, "plan", "--watch-namespace", "other", "--kubeconfig", mixed().kubeconfig(t), "-o", "json")
 	golden(t, "plan-kept.json", got.stdout)
+}
+
+func TestNotesArePrintedBeforeThePlan(t *testing.T) {
+	for name, test := range map[string]struct {
+		plan cleanup.Plan
+		want string
+	}{
+		"a note":  {cleanup.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
+		"nothing": {cleanup.Plan{}, "Nothing to do.\n"},
+	} {
+		var out strings.Builder
+		if printPlan(&out, &test.plan); out.String() != test.want {
+			t.Errorf("%s: %q", name, out.String())
+		}
+	}
 }
 
 func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
@@ -361,7 +394,7 @@ func TestTheVerdictIsTheLastLineAndTheTerminationMessage(t *testing.T) {
 func TestTheVerdictIsTheLastLineOfAConsoleToo(t *testing.T) {
 	t.Parallel()
 	got := command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--kubeconfig", mixed().kubeconfig(t))
-	want := "    kubectl delete autoscalingrunnerset live --namespace runners\nrefused: nothing was written\n"
+	want := "    kubectl delete autoscalingrunnerset live --namespace runners --wait=false\nrefused: nothing was written\n"
 	if got.code != exitRefused || !strings.HasSuffix(got.stderr, want) {
 		t.Errorf("exit code %d:\n%s", got.code, got.stderr)
 	}
@@ -472,7 +505,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 		kind, reason, inText string
 	}{
 		"done":    {withCRDs(), "Normal", "CleanupDone", "nothing of ARC is left"},
-		"refused": {mixed(), "Warning", "CleanupRefused", "kubectl delete autoscalingrunnerset live --namespace runners"},
+		"refused": {mixed(), "Warning", "CleanupRefused", "kubectl delete autoscalingrunnerset live --namespace runners --wait=false"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -546,7 +579,7 @@ func TestTheReportIsADocumentToo(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &d); err != nil {
 		t.Fatalf("%v in %s", err, got.stdout)
 	}
-	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners" {
+	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners --wait=false" {
 		t.Errorf("exit code %d, %+v", got.code, d)
 	}
 }

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -146,7 +144,7 @@ func printStatus(w io.Writer, d *status.Document) {
 			fmt.Fprintf(w, "\n%s\n", shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace))
 		}
 		if r.Hook.State != status.Present {
-			fmt.Fprintf(w, "    no hook: %s\n", visible(r.Hook.Why))
+			fmt.Fprintf(w, "    no hook: %s\n", shell.Visible(r.Hook.Why))
 		}
 		printUninstall(w, r.Uninstall)
 	}
@@ -162,17 +160,17 @@ func printStatus(w io.Writer, d *status.Document) {
 		fmt.Fprintf(w, "See what would be done: %s plan\n", called())
 	}
 	for _, u := range d.Unknown {
-		fmt.Fprintf(w, "\nUNKNOWN: %s\n", visible(u))
+		fmt.Fprintf(w, "\nUNKNOWN: %s\n", shell.Visible(u))
 	}
 }
 
 func printUninstall(w io.Writer, u status.Uninstall) {
 	for _, why := range u.Why {
-		fmt.Fprintf(w, "    %s\n", visible(why))
+		fmt.Fprintf(w, "    %s\n", shell.Visible(why))
 	}
 	for i, do := range u.Do {
 		if !slices.Contains(u.Do[:i], do) {
-			fmt.Fprintf(w, "        %s\n", visible(asCalled(do)))
+			fmt.Fprintf(w, "        %s\n", shell.Visible(asCalled(do)))
 		}
 	}
 	if !u.Ready {
@@ -191,15 +189,6 @@ func printUninstall(w io.Writer, u status.Uninstall) {
 	fmt.Fprintf(w, "    ready: %s\n", strings.Join(parts, ", "))
 }
 
-// visible is a text as a terminal should get it. Parts of it were written by whoever
-// may write a release's record, and a terminal obeys what it cannot print.
-func visible(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(text)
-	}
-	return text
-}
-
 // table prints rows under a heading.
 func table[T any](w io.Writer, heading []string, rows []T, cells func(T) []any) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
@@ -209,7 +198,7 @@ func table[T any](w io.Writer, heading []string, rows []T, cells func(T) []any) 
 			if i > 0 {
 				fmt.Fprint(t, "\t")
 			}
-			fmt.Fprint(t, visible(fmt.Sprint(cell)))
+			fmt.Fprint(t, shell.Visible(fmt.Sprint(cell)))
 		}
 		fmt.Fprintln(t)
 	}

@@ -44,7 +44,7 @@ func withState(t *testing.T, ago time.Duration) (a *api, chart string) {
 func helmFor(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "helm")
-	text := "#!/bin/sh\ncase \"$1\" in\nversion) echo v4.3.1 ;;\nshow) printf 'name: gha-runner-scale-set-controller\\nversion: \"2\"\\nappVersion: \"2\"\\n' ;;\n*) echo \"would $1\" >&2; exit 1 ;;\nesac\n"
+	text := "#!/bin/sh\ncase \"$1\" in\nversion) echo v4.3.1 ;;\ntemplate) ;;\nshow) printf 'name: gha-runner-scale-set-controller\\nversion: \"2\"\\nappVersion: \"2\"\\n' ;;\n*) echo \"would $1\" >&2; exit 1 ;;\nesac\n"
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func helmFor(t *testing.T) string {
 }
 
 func TestUpgradeOfAState(t *testing.T) {
-	const old, new = 2 * time.Hour, time.Minute
+	const old, fresh = 2 * time.Hour, time.Minute
 	tests := map[string]struct {
 		args   []string
 		ago    time.Duration
@@ -60,14 +60,14 @@ func TestUpgradeOfAState(t *testing.T) {
 		says   []string
 		silent []string
 	}{
-		"without where it is":     {[]string{"--dry-run"}, new, exitUsage, []string{"give the version to upgrade to", "--namespace"}, nil},
-		"what it would install":   {[]string{"--dry-run", "--namespace", "systems"}, new, exitDone, []string{"CHART", "CHART_REF", "sha256:", "NOTE: Secret arc-cleanup-upgrade in namespace systems was written 20", "ago)", "install"}, []string{"CONFIRM"}},
+		"without where it is":     {[]string{"--dry-run"}, fresh, exitUsage, []string{"give the version to upgrade to", "--namespace"}, nil},
+		"what it would install":   {[]string{"--dry-run", "--namespace", "systems"}, fresh, exitDone, []string{"CHART", "CHART_REF", "sha256:", "NOTE: Secret arc-cleanup-upgrade in namespace systems was written 20", "ago)", "install"}, []string{"CONFIRM"}},
 		"it is old":               {[]string{"--dry-run", "--namespace", "systems"}, old, exitDone, []string{"CONFIRM: only the saved state"}, nil},
-		"no person":               {[]string{"--yes", "--namespace", "systems"}, new, exitUsage, []string{"--yes needs --version or --chart"}, nil},
-		"a chart":                 {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, new, exitFailed, []string{"would install", `"chart":"CHART_REF","version":"2","digest":"sha256:`, "was written", "with --namespace systems"}, []string{"Nothing was changed"}},
+		"no person":               {[]string{"--yes", "--namespace", "systems"}, fresh, exitUsage, []string{"--yes needs --version or --chart"}, nil},
+		"a chart":                 {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, fresh, exitFailed, []string{"would install", `"chart":"CHART_REF","version":"2","digest":"sha256:`, "was written", "with --namespace systems"}, []string{"Nothing was changed"}},
 		"a chart, and it is old":  {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, old, exitRefused, []string{"REFUSED: only the saved state", "kubectl delete secret arc-cleanup-upgrade --namespace systems", "or run it without --yes"}, []string{"would install"}},
-		"a post-renderer, forgot": {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF", "--post-renderer", "x", "--post-renderer-args", "y z"}, new, exitRefused, []string{`goes on with "x 'y z'"`}, []string{"would install"}},
-		"args of none":            {[]string{"--yes", "--chart", "CHART_REF", "--post-renderer-args", "y"}, new, exitUsage, []string{"--post-renderer-args: of which"}, nil},
+		"a post-renderer, forgot": {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF", "--post-renderer", "x", "--post-renderer-args", "y z"}, fresh, exitRefused, []string{`goes on with "x 'y z'"`}, []string{"would install"}},
+		"args of none":            {[]string{"--yes", "--chart", "CHART_REF", "--post-renderer-args", "y"}, fresh, exitUsage, []string{"--post-renderer-args: of which"}, nil},
 	}
 	helm := helmFor(t)
 	for name, test := range tests {

@@ -132,8 +132,12 @@ type usageError struct{ error }
 const long = `arc-postrender reads rendered manifests on stdin and writes them, byte for byte,
 to stdout. If they install Actions Runner Controller (its controller or a scale
 set), the hook that cleans up at "helm uninstall" follows them. It takes the
-release, the namespace, the scheduling and the pull secrets from ARC's own
+release, the namespaces, the scheduling and the pull secrets from ARC's own
 objects; --set and --values change the values of the chart arc-cleanup.
+
+Neither Helm tells a post-renderer the release's namespace. Where ARC's objects
+are in another one (namespaceOverride of ARC's charts), give it with --namespace:
+a hook in the wrong namespace finds no release, and refuses every uninstall.
 
 Helm 4 runs it as a plugin, Helm 3 as an executable. Helm 3 takes no hook from a
 post-renderer: there, what follows are ordinary objects that put the hook into
@@ -147,6 +151,10 @@ const examples = `  ARC=oci://ghcr.io/actions/actions-runner-controller-charts/g
   # The hook's image from a registry of your own; each word is an argument of its own
   helm upgrade arc $ARC --namespace arc-systems --post-renderer arc-postrender \
     --post-renderer-args=--set --post-renderer-args=image.repository=registry.example/arc-hookjob
+
+  # ARC's objects are elsewhere than the release
+  helm install arc $ARC --namespace platform --create-namespace --set namespaceOverride=arc-systems \
+    --post-renderer arc-postrender --post-renderer-args=--namespace --post-renderer-args=platform
 
   # Helm 4 says no more than "exited with error": why?
   export ARC_CLEANUP_LOG_FILE=/tmp/arc-postrender.log

@@ -34,9 +34,6 @@ type Anchor struct {
 	Namespace string // "" if the object has none
 	Scope     string
 	Release   string // as far as the object knows
-	// Values are those of the chart arc-cleanup that follow from the stream, for a
-	// release in the anchor's own namespace. In has them for another.
-	Values map[string]any
 
 	pod         map[string]any // the values that follow from the Pod's template
 	deployments places         // of the controllers of Scope
@@ -73,8 +70,8 @@ func (a *Anchor) Namespaces() []string {
 	return slices.DeleteFunc(all, func(namespace string) bool { return namespace == "" })
 }
 
-// In returns the values for a release in a namespace. What the chart does by itself
-// is left to it.
+// In returns the values of the chart arc-cleanup that follow from the stream, for a
+// release in a namespace. What the chart does by itself is left to it.
 func (a *Anchor) In(namespace string) map[string]any {
 	out := maps.Clone(a.pod)
 	out["scope"] = a.Scope
@@ -266,7 +263,6 @@ func (s *Search) Found() *Anchor {
 	a := cmp.Or(s.controller, s.legacy, s.scaleSet)
 	if a != nil {
 		a.sets, a.managers = s.sets, s.managers
-		a.Values = a.In(a.Namespace)
 	}
 	return a
 }

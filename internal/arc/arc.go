@@ -157,12 +157,6 @@ const (
 	AnnotationReleaseNamespace = "meta.helm.sh/release-namespace"
 )
 
-// IsControllerPartOf reports whether a part-of label is that of the
-// controller's chart; the value changed after chart 0.4.0.
-func IsControllerPartOf(value string) bool {
-	return value == "gha-rs-controller" || value == "gha-runner-scale-set-controller"
-}
-
 // IsManager reports whether a Role or RoleBinding, already known to be the
 // scale-set chart's by its finalizer, carries the controller's own rights in
 // the runner namespace (charts/gha-runner-scale-set/templates/_helpers.tpl; the

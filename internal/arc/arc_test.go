@@ -89,18 +89,3 @@ func TestIsManager(t *testing.T) {
 		}
 	}
 }
-
-func TestIsControllerPartOf(t *testing.T) {
-	tests := map[string]bool{
-		"gha-rs-controller":               true,
-		"gha-runner-scale-set-controller": true, // up to chart 0.4.0
-		"gha-rs":                          false,
-		"gha-runner-scale-set":            false,
-		"":                                false,
-	}
-	for value, want := range tests {
-		if got := IsControllerPartOf(value); got != want {
-			t.Errorf("%q: %t", value, got)
-		}
-	}
-}

@@ -41,12 +41,13 @@ func (j Job) String() string {
 // runner is busy while its Pod runs and its status names a job. Only runners with
 // such a Pod are read in full: thousands of stuck ones have none.
 func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, error) {
-	pods := map[types.UID]*Object{}
+	// By Pod, not by owner: a Pod elsewhere may claim the same owner.
+	pods := map[*Object]types.UID{}
 	for _, namespace := range o.coreNamespaces() {
 		err := c.Each(ctx, podResource, namespace, metav1.ListOptions{FieldSelector: unfinished}, func(m *metav1.PartialObjectMetadata) error {
 			for _, owner := range m.OwnerReferences {
 				if owner.Kind == arc.EphemeralRunner {
-					pods[owner.UID] = object(podResource, m)
+					pods[object(podResource, m)] = owner.UID
 				}
 			}
 			return nil
@@ -61,7 +62,7 @@ func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, er
 		found = map[types.UID]Job{}
 	)
 	g.SetLimit(workers)
-	for uid, pod := range pods {
+	for pod, uid := range pods {
 		g.Go(func() error {
 			var runner *unstructured.Unstructured
 			// A runner and its Pod have the same name

@@ -108,7 +108,10 @@ func TestSurveyFindsBusyRunners(t *testing.T) {
 	replaced[1].owners[0].UID = "another"
 	notARunner := runnerWithPod("of-another-kind", launch)
 	notARunner[1].owners[0].Kind = "EphemeralRunnerSet"
-	items := slices.Concat(whole(crdObjects()...), runnerWithPod("busy", launch), runnerWithPod("idle", nil),
+	// A Pod elsewhere, which sorts after it, claims the same owner.
+	claims := whole(obj("pod tenant/busy", owned("er runners/busy")))
+	claims[0].owners[0].Kind = arc.EphemeralRunner
+	items := slices.Concat(whole(crdObjects()...), claims, runnerWithPod("busy", launch), runnerWithPod("idle", nil),
 		runnerWithPod("gone", launch)[1:], runnerWithPod("without-a-pod", launch)[:1], replaced, notARunner)
 	a, c := newAPI(t, items...)
 	pod := obj("pod runners/busy", owned("er runners/busy"))

@@ -86,7 +86,8 @@ func readControllers(ctx context.Context, c *kube.Client, candidates []types.Nam
 			return err
 		})
 	}
-	return found, g.Wait()
+	err := g.Wait() // before found is read: Go leaves it open which of two results is first
+	return found, err
 }
 
 // readController reads a Deployment; nil if it is no controller's.

@@ -179,8 +179,11 @@ func (p *planner) refuseUninstall() {
 	for _, o := range p.reachable(p.s.Custom) {
 		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inRelease(o) && o.Release.Name != "" && !known[o.Release] {
 			r := p.liveScaleSet(o)
-			r.Message += ", and Helm has no record of the release that it names"
-			r.Do = []string{shell.Command("kubectl", "delete", "autoscalingrunnerset", o.Name, "--namespace", o.Namespace)}
+			if slices.ContainsFunc(p.s.Installed, func(i Installed) bool { return i.Release == o.Release }) {
+				r.Message += ", and the release that it names cannot be uninstalled with it: other scale sets of it stay, or its record does not hold this one"
+			} else {
+				r.Message += ", and Helm has no record of the release that it names"
+			}
 			p.plan.Refusals = append(p.plan.Refusals, r)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 )
 
 // uninstalls is options that uninstall scale sets, too.
@@ -67,6 +68,27 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 				"  wait for Helm; where it was stopped: helm uninstall gpu --namespace runners", "release: release ars runners/set", releases, records,
 			},
 		},
+		"nor one of which another scale set stays": {
+			Survey{
+				Record: uninstalling(), Proven: map[types.UID]bool{live.UID: true}, Custom: []*Object{live},
+				Installed: []Installed{{Release: gpu.Release, Sets: []identity.Set{named("runners/set"), named("team/set")}}},
+			},
+			uninstalls(onlyRuns), Fresh,
+			[]string{
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, and the release that it names cannot be uninstalled with it: other scale sets of it stay, or its record does not hold this one",
+				"  helm uninstall gpu --namespace runners", "release: release ars runners/set",
+			},
+		},
+		"a record that holds another set blocks nobody": {
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("ars runners/another", by("runners/gpu"), deleting)}},
+			uninstalls(asHook), Fresh,
+			[]string{"release: release ars runners/another"},
+		},
+		"nor does one of whose set a runner is left": {
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("er runners/r", by("runners/gpu"), of("runners/set"), deleting)}},
+			uninstalls(asHook), Fresh,
+			[]string{"release: release er runners/r"},
+		},
 		"a record of sets that are not there blocks nobody": {
 			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("ars runners/set", by("runners/other"), deleting)}},
 			uninstalls(asHook), Fresh,
@@ -77,7 +99,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",
-				"  kubectl delete autoscalingrunnerset set --namespace runners", "release: release ars runners/set",
+				"  kubectl delete autoscalingrunnerset set --namespace runners --wait=false", "release: release ars runners/set",
 			},
 		},
 		"Helm need not know of what is being deleted, its own release's, no set, or nobody's release": {

@@ -322,7 +322,7 @@ func (p *planner) liveRunners(o *Object) Refusal {
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("%s %s in namespace %s is still installed", kind, o.Name, o.Namespace),
-		Do:      []string{shell.Command("kubectl", "delete", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace)},
+		Do:      []string{deletion(kind+"."+arc.LegacyGroup, o.Name, o.Namespace)},
 	}
 	p.byRelease(o, &r)
 	if o.Resource.Resource != arc.Runners {

@@ -88,9 +88,9 @@ func TestLegacyPlan(t *testing.T) {
 			[]string{
 				"refused: runnerdeployment d in namespace ci is still installed; to let its runners finish their jobs, scale it to zero first",
 				`  kubectl patch runnerdeployment.actions.summerwind.dev d --namespace ci --type merge --patch '{"spec":{"replicas":0}}'`,
-				"  kubectl delete runnerdeployment.actions.summerwind.dev d --namespace ci",
+				"  kubectl delete runnerdeployment.actions.summerwind.dev d --namespace ci --wait=false",
 				"refused: runner one in namespace ci is still installed",
-				"  kubectl delete runner.actions.summerwind.dev one --namespace ci",
+				"  kubectl delete runner.actions.summerwind.dev one --namespace ci --wait=false",
 				"refused: runnerset s in namespace team is still installed, by Helm release app; to let its runners finish their jobs, scale it to zero first",
 				`  kubectl patch runnerset.actions.summerwind.dev s --namespace team --type merge --patch '{"spec":{"replicas":0}}'`,
 				"  helm uninstall app --namespace team",
@@ -102,7 +102,7 @@ func TestLegacyPlan(t *testing.T) {
 			func() Options { o := asLegacyHook; o.ScaleSets = UninstallScaleSets; return o }(), Over,
 			[]string{
 				"refused: runner one in namespace ci is still installed",
-				"  kubectl delete runner.actions.summerwind.dev one --namespace ci",
+				"  kubectl delete runner.actions.summerwind.dev one --namespace ci --wait=false",
 				"release: release run ci/one",
 			},
 		},
@@ -185,7 +185,7 @@ func TestLegacyPlan(t *testing.T) {
 			[]string{
 				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
 				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
-				"  it does not end with its job; once it has none: kubectl delete runner.actions.summerwind.dev r --namespace ci",
+				"  it does not end with its job; once it has none: kubectl delete runner.actions.summerwind.dev,pod r --namespace ci --wait=false",
 				"release: release pod ci/r",
 			},
 		},

@@ -93,9 +93,9 @@ type Options struct {
 	// ControllerNamespaces are where the controllers and so the listeners are. Empty
 	// is the release's namespace.
 	ControllerNamespaces []string
-	// RunnerNamespaces are where scale sets and their runners are. Empty is, for
-	// Scope ScaleSet, the release's namespace and, for Scope Controller, those that
-	// are watched.
+	// RunnerNamespaces are where scale sets and their runners are, beside those of Sets.
+	// Empty is, for Scope ScaleSet, the release's namespace and, for Scope Controller,
+	// those that are watched.
 	RunnerNamespaces []string
 	// Sets adds scale sets to those of the release; for installers that leave no Helm
 	// record.
@@ -172,19 +172,27 @@ func (o Options) customNamespaces(resource string) []string {
 var everywhere = []string{""}
 
 // coreNamespaces are the namespaces core objects are looked for in; "" is all of
-// them.
+// them. A scale set is looked for where it is said to be.
 func (o Options) coreNamespaces() []string {
+	in := everywhere
 	switch {
 	case o.Scope == Namespace:
-		return []string{o.Namespace}
+		in = []string{o.Namespace}
 	case len(o.RunnerNamespaces) > 0:
-		return o.RunnerNamespaces
+		in = o.RunnerNamespaces
 	case o.Scope == ScaleSet:
-		return []string{o.ReleaseNamespace}
+		in = []string{o.ReleaseNamespace}
 	case len(o.WatchNamespaces) > 0:
-		return o.WatchNamespaces
+		in = o.WatchNamespaces
 	}
-	return everywhere
+	if o.Scope == ScaleSet {
+		for _, set := range o.Sets {
+			if !slices.Contains(in, set.Namespace) {
+				in = append(slices.Clone(in), set.Namespace)
+			}
+		}
+	}
+	return in
 }
 
 // readsCore reports whether core objects are looked for in a namespace.
@@ -203,8 +211,10 @@ func (o Options) foreground(of *Object) bool {
 // listenersApart are the namespaces beside those of the core objects in which what
 // listeners own is looked for: those of controllers that watch others than their own.
 func (o Options) listenersApart() []string {
-	if o.Scope != Controller || o.ReleaseNamespace == "" {
+	if o.Scope != Controller {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(o.controllerNamespaces()), o.readsCore)
+	return slices.DeleteFunc(slices.Clone(o.controllerNamespaces()), func(namespace string) bool {
+		return namespace == "" || o.readsCore(namespace) // "": nobody has said where
+	})
 }

@@ -368,7 +368,7 @@ func (p *planner) refuse() {
 		p.refuseWithoutProof()
 	case p.o.Job != "":
 		p.refuseWithoutArgoCD()
-	case p.o.Release != "":
+	default:
 		p.noteRelease()
 	}
 	for _, u := range p.s.Unknown {
@@ -449,7 +449,7 @@ func (p *planner) refuseWithoutArgoCD() {
 func (p *planner) noteRelease() {
 	of := fmt.Sprintf("release %s in namespace %s", p.o.Release, p.o.ReleaseNamespace)
 	switch r := p.s.Record; {
-	case r == nil && p.s.ProofErr != nil:
+	case p.s.ProofErr != nil:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
 	case r != nil && r.Status != release.Uninstalling:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: nobody is uninstalling it", of, r.Status))
@@ -480,7 +480,7 @@ func (p *planner) elsewhere() []string {
 // refuseOutOfReach names what is this uninstall's and not within the namespaces for
 // which its hook was rendered: to call that done would be a lie.
 func (p *planner) refuseOutOfReach() {
-	if watched := p.o.WatchNamespaces; p.o.Scope == Controller && len(watched) > 0 {
+	if watched := p.o.WatchNamespaces; p.o.ofController() && len(watched) > 0 {
 		for _, c := range p.s.Controllers {
 			unwatched := slices.DeleteFunc(slices.Clone(c.Watches), func(ns string) bool { return slices.Contains(watched, ns) })
 			if p.ours(c) && (len(c.Watches) == 0 || len(unwatched) > 0) {
@@ -492,12 +492,13 @@ func (p *planner) refuseOutOfReach() {
 			}
 		}
 	}
-	if p.o.Scope != Controller || len(p.o.RunnerNamespaces) == 0 {
+	if !p.o.ofController() {
 		return
 	}
 	outside := map[string]int{}
 	for _, o := range p.reachable(p.s.Custom) {
-		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !p.o.readsCore(ns) {
+		beside := o.Resource.Resource == arc.AutoscalingListeners && slices.Contains(p.o.controllerNamespaces(), o.Namespace)
+		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !beside && !p.o.readsCore(ns) {
 			outside[ns]++
 		}
 	}
@@ -522,21 +523,22 @@ func (p *planner) mixed() bool { return p.o.Scope == Controller && len(p.release
 // that done would send Helm into an error from which no second uninstall leads out.
 // A run that has deleted the CRD itself goes on: within one uninstall Helm remembers.
 func (p *planner) refuseUnbuildable() {
-	if !p.mixed() || p.s.Record == nil || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
+	if !p.mixed() || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
 		return
 	}
 	if slices.ContainsFunc(p.s.CRDs, func(o *Object) bool { return o.Name == lastCRD }) {
 		return
 	}
-	r := p.s.Record
+	r := p.release
 	p.plan.Refusals = append(p.plan.Refusals, Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
 		Do: []string{
-			"a stand-in for the CRD lets Helm finish:",
+			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
+			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
-			shell.Command("kubectl", "delete", "crd", lastCRD),
+			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
 	})
 }
@@ -551,10 +553,16 @@ func (p *planner) liveScaleSet(o *Object) Refusal {
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("scale set %s in namespace %s is still installed (runners: %d, busy: %d)", o.Name, o.Namespace, runners.Current, runners.Running),
-		Do:      []string{shell.Command("kubectl", "delete", "autoscalingrunnerset", o.Name, "--namespace", o.Namespace)},
+		Do:      []string{deletion("autoscalingrunnerset", o.Name, o.Namespace)},
 	}
 	p.byRelease(o, &r)
 	return r
+}
+
+// deletion is the command with which a person deletes an object. It does not wait:
+// where no controller lives to clear its finalizers, it would for ever.
+func deletion(kind, name, namespace string) string {
+	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }
 
 // byRelease has a refusal name the Helm release of an object that is still installed,
@@ -934,7 +942,8 @@ func busyRefusal(j Job) Refusal {
 		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
 	}
 	if j.Alone {
-		r.Do = append(r.Do, "it does not end with its job; once it has none: "+shell.Command("kubectl", "delete", "runner."+arc.LegacyGroup, j.Pod.Name, "--namespace", j.Pod.Namespace))
+		// The Pod too: where no controller ends it, it would look busy the next time.
+		r.Do = append(r.Do, "it does not end with its job; once it has none: "+deletion("runner."+arc.LegacyGroup+",pod", j.Pod.Name, j.Pod.Namespace))
 	}
 	return r
 }

@@ -78,7 +78,7 @@ func TestPlanRefuses(t *testing.T) {
 			asHook, Over,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset set --namespace runners",
+				"  kubectl delete autoscalingrunnerset set --namespace runners --wait=false",
 				"release: release ars runners/set",
 			},
 		},
@@ -87,7 +87,7 @@ func TestPlanRefuses(t *testing.T) {
 			asHook, Over,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset set --namespace runners",
+				"  kubectl delete autoscalingrunnerset set --namespace runners --wait=false",
 				"release: release ars runners/set",
 			},
 		},
@@ -125,9 +125,9 @@ func TestPlanRefuses(t *testing.T) {
 				"not-permitted: could not read secrets: secrets is forbidden: User cannot list",
 				"  grant the right named above; nothing is taken for absent that could not be read",
 				"refused: scale set one in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset one --namespace runners",
+				"  kubectl delete autoscalingrunnerset one --namespace runners --wait=false",
 				"refused: scale set two in namespace runners is still installed (runners: 0, busy: 0)",
-				"  kubectl delete autoscalingrunnerset two --namespace runners",
+				"  kubectl delete autoscalingrunnerset two --namespace runners --wait=false",
 				"release: release ars runners/one, release ars runners/two",
 			},
 		},
@@ -443,6 +443,11 @@ func TestPlanCollects(t *testing.T) {
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/far", of("far/set"), owned("al systems/far")),
 				obj("secret systems/l-config", owned("al systems/l")), obj("secret far/lost", owned("er far/r")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l, delete secret systems/l-config"},
+		},
+		"by hand, too, where the controller's namespace is named": {
+			Survey{Dependents: []*Object{obj("secret systems/l-config", owned("al systems/l"))}},
+			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}}, Fresh,
+			[]string{"collect: delete secret systems/l-config"},
 		},
 		"but not what may be another controller's, which says nothing": {
 			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "far")}, Dependents: []*Object{

@@ -51,7 +51,7 @@ func (r Registration) String() string {
 	if r.Set.ID == "" {
 		return "runner " + r.Object.Name
 	}
-	return fmt.Sprintf("scale set %s (id %s) of %s", r.Set.Name, r.Set.ID, r.Set.URL)
+	return shell.Visible(fmt.Sprintf("scale set %s (id %s) of %s", r.Set.Name, r.Set.ID, r.Set.URL))
 }
 
 // Took is how long a phase lasted.

@@ -466,7 +466,7 @@ func (r *run) ownersGone(ctx context.Context, steps []Step) error {
 	}
 	kinds, namespaces := arc.Resources(), r.options.customNamespaces
 	if r.options.Scope == Legacy {
-		kinds, namespaces = append(arc.LegacyResources(), statefulSetResource), func(string) []string { return r.options.coreNamespaces() }
+		kinds, namespaces = arc.LegacyResources(), func(string) []string { return r.options.coreNamespaces() }
 	}
 	for _, gvr := range kinds {
 		for _, namespace := range namespaces(gvr.Resource) {

@@ -222,18 +222,9 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 // wait waits for what is being read.
 func (r *reading) wait() { r.readers.Wait() }
 
-// findSets takes the scale sets of the release from its record, and looks where they
+// findSets has the scale sets that the release's record names looked for where they
 // are: with namespaceOverride that is not the release's namespace.
-func (r *reading) findSets() {
-	if r.o.Scope != ScaleSet {
-		return
-	}
-	for _, set := range uninstalled(r.s, r.o).Sets {
-		if !r.o.readsCore(set.Namespace) {
-			r.o.RunnerNamespaces = append(slices.Clone(r.o.coreNamespaces()), set.Namespace)
-		}
-	}
-}
+func (r *reading) findSets() { r.o.Sets = slices.Concat(r.o.Sets, uninstalled(r.s, r.o).Sets) }
 
 // core reads Pods, and the core objects which ARC protects or owns.
 func (r *reading) core() {
@@ -393,7 +384,6 @@ func (r *reading) distrust(group string) {
 			doubtful = append(doubtful, resource)
 		}
 	}
-	slices.Sort(doubtful)
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
 		served, err := r.c.Served(r.ctx, group)
 		if err != nil {

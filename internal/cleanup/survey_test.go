@@ -234,10 +234,13 @@ func TestSurveyFindsWhatListenersOwn(t *testing.T) {
 				obj("secret systems/l", owned("al systems/l")), obj("secret systems/helm"), obj("role systems/owned", owned("x")))...)
 			o := inArgo
 			o.WatchNamespaces = list1(test.watches)
-			got := refs(survey(t.Context(), c, o).Dependents)
-			slices.Sort(got)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			named := Options{Scope: Controller, WatchNamespaces: o.WatchNamespaces, ControllerNamespaces: []string{"systems"}}
+			for by, o := range map[string]Options{"a hook": o, "by hand": named} {
+				got := refs(survey(t.Context(), c, o).Dependents)
+				slices.Sort(got)
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", by, diff)
+				}
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -197,6 +198,16 @@ func TestASetElsewhere(t *testing.T) {
 		}
 	}
 
+	// Without a record: the set is named, and so is where it is.
+	a, c = newAPI(t, append(whole(crdObjects()...), whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)...)
+	byName := Options{Scope: ScaleSet, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}, Sets: []identity.Set{named("runners/set")}}
+	expect(t, Run(t.Context(), c, graced(byName, ample), quiet), outcome{Verdict: Done})
+	for _, left := range a.left() {
+		if !strings.HasPrefix(left, "crd ") {
+			t.Errorf("named, and left: %s", left)
+		}
+	}
+
 	// A record's word about another namespace is not enough.
 	theirs := append(whole(crdObjects()...), record("releases", "releases", "gpu", "uninstalling", manifest))
 	theirs = append(theirs, whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)
@@ -267,6 +278,14 @@ func TestAControllerThatTheHookDoesNotKnow(t *testing.T) {
 	if got := refused(watching(), both); strings.Contains(got, "rendered for") {
 		t.Errorf("rendered for all:\n%s", got)
 	}
+	legacy := watching("team-a")
+	legacy.Scope = Legacy
+	if got := refused(legacy, all); !strings.Contains(got, "watches all namespaces, and the hook was rendered for team-a") {
+		t.Errorf("a legacy one:\n%s", got)
+	}
+	if got := refused(watching("team-a"), []ARC{ctrl("team/b", "team-b")}); strings.Contains(got, "rendered for") {
+		t.Errorf("somebody else's:\n%s", got)
+	}
 }
 
 // What is outside the namespaces where the hook has rights is not done.
@@ -275,10 +294,16 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	o := asHook
 	o.RunnerNamespaces = []string{"runners"}
 	s := &Survey{Record: uninstalling(), Custom: []*Object{obj("ars runners/set", deleting), obj("er team/r", deleting), obj("al systems/l", of("runners/set"), deleting)}, CRDs: crdObjects()}
-	got := lines(NewPlan(s, o, History{}))
-	if want := "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners"; !slices.Contains(got, want) || strings.Contains(strings.Join(got, "\n"), "in namespace systems") {
-		t.Errorf("want %s:\n%q", want, got)
+	refusals := func(s *Survey, o Options) (out []string) {
+		for _, r := range NewPlan(s, o, History{}).Refusals {
+			out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
+		}
+		return out
 	}
+	expectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
+	s.Custom = []*Object{obj("run runners/r", deleting), obj("run team/r", deleting)}
+	o.Scope = Legacy
+	expectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
 }
 
 // The CRDs go last of all where Helm still needs them.
@@ -310,7 +335,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	a, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "helm uninstall arc --namespace systems --no-hooks") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -556,5 +581,14 @@ func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
 	a.fault = on(http.StatusForbidden, always, "GET job systems/arc-arc-cleanup")
 	if r := Run(t.Context(), c, graced(inArgo, ample), quiet); r.Verdict != NotPermitted || len(a.written()) > 0 {
 		t.Errorf("it may not be read: %s", r.Text(10))
+	}
+}
+
+// What a tenant wrote into an annotation is not obeyed by a terminal.
+func TestARegistrationIsShownAsItIs(t *testing.T) {
+	t.Parallel()
+	r := Registration{Object: obj("ars tenant/set"), Set: ScaleSetInfo{ID: "7", Name: "x\x1b[2J", URL: "https://github.com/acme"}}
+	if got := r.String(); strings.Contains(got, "\x1b") {
+		t.Errorf("%q", got)
 	}
 }

@@ -35,12 +35,7 @@ type Release struct {
 }
 
 // Key is the release as the annotations of its objects name it.
-func (r Release) Key() Name {
-	if r.Name == "" {
-		return Name{}
-	}
-	return Name{Namespace: r.Namespace, Name: r.Name}
-}
+func (r Release) Key() Name { return Name{Namespace: r.Namespace, Name: r.Name} }
 
 // SetOf weighs the labels by which an object names its scale set. The namespace in
 // them counts for a listener alone, and for what a listener owns, which live beside

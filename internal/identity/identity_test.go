@@ -132,6 +132,7 @@ func TestWhoseAControllerIs(t *testing.T) {
 		"without a record, watching all":         {rendered, of("systems/arc", "/"), Hook{WatchNamespaces: []string{"runners"}}, true},
 		"without a record, the hook of all":      {rendered, of("systems/arc", "/", "team"), Hook{}, true},
 		"by hand, nothing is named":              {Release{}, of("systems/arc", "systems/arc"), Hook{}, false},
+		"by hand, only where controllers are":    {Release{}, of("control/arc", "/"), Hook{ControllerNamespaces: []string{"control"}}, false},
 	}
 	for name, test := range tests {
 		if got := test.release.Owns(test.controller, test.hook); got != test.want {

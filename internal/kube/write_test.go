@@ -185,6 +185,42 @@ func TestRemoveFinalizersEndsOnAnEternalConflict(t *testing.T) {
 	}
 }
 
+// A merge patch finds its object by name; by the UID in it the API server refuses to
+// change another one of that name.
+func TestMergePatchesNameTheUID(t *testing.T) {
+	t.Parallel()
+	writes := map[string]struct {
+		do   func(*Client) error
+		body string
+		verb string
+	}{
+		"annotations": {
+			func(c *Client) error { return c.Annotate(t.Context(), thing, map[string]any{"a": "b", "c": nil}) },
+			`{"metadata":{"annotations":{"a":"b","c":null},"uid":"1"}}`, "annotating",
+		},
+		"replicas": {func(c *Client) error { return c.ScaleToZero(t.Context(), thing) }, `{"metadata":{"uid":"1"},"spec":{"replicas":0}}`, "scaling"},
+	}
+	for name, write := range writes {
+		answers := map[string]struct {
+			reply reply
+			want  string // in the error
+		}{
+			"done": {found("1"), ""}, "already gone": {notFound, ""}, "another object has the name": {conflict, ""},
+			"forbidden": {forbidden, write.verb + " things.example.com/a in namespace ns"},
+		}
+		for answer, test := range answers {
+			t.Run(name+", "+answer, func(t *testing.T) {
+				t.Parallel()
+				c, s := script(t, test.reply)
+				check(t, write.do(c), test.want)
+				if len(s.requests) != 1 || s.requests[0].Body != write.body {
+					t.Errorf("requests %+v, want one of %s", s.requests, write.body)
+				}
+			})
+		}
+	}
+}
+
 func isOurs(f string) bool { return strings.HasPrefix(f, "own/") }
 
 func check(t *testing.T, err error, want string) {

@@ -126,9 +126,11 @@ type hooks []Hook
 
 func (h *hooks) UnmarshalJSON(data []byte) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	if t, err := d.Token(); err != nil || t == nil {
-		return err // null, as Helm writes where there are none
-	} else if t != json.Delim('[') {
+	switch t, _ := d.Token(); t { // of what is JSON already
+	case nil: // null, where there are none
+		return nil
+	case json.Delim('['):
+	default:
 		return fmt.Errorf("hooks are %v, and not a list", t)
 	}
 	for d.More() {

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	helm "helm.sh/helm/v3/pkg/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
 func TestObjects(t *testing.T) {
@@ -62,7 +66,8 @@ func TestRecordsAreBounded(t *testing.T) {
 		"a name":                    {body("manifest", `"kind: a\nmetadata: {name: [`+strings.Repeat("1,", maxRaw/4)+`]}"`), ""},
 		"a document in JSON's form": {body("manifest", `"{kind: a, spec: [`+strings.Repeat("1,", maxRaw/4)+`]}"`), ""},
 		"of which nothing is read":  {body("later", "["+strings.Repeat("[],", maxRaw/4)+"[]]"), ""},
-		"as much as there may be":   {body("manifest", `"`+strings.Repeat("a", maxRaw-200)+`"`), ""},
+		"as much as there may be":   {body("manifest", `"`+strings.Repeat("a", maxRaw-len(body("manifest", `""`)))+`"`), ""},
+		"one more":                  {body("manifest", `"`+strings.Repeat("a", maxRaw-len(body("manifest", `""`))+1)+`"`), "unpacked it has more than 16 MiB"},
 	}
 	for name, test := range tests {
 		o := secret(deployed, holding(test.raw))
@@ -79,10 +84,13 @@ func TestRecordsAreBounded(t *testing.T) {
 			t.Errorf("%s: %d MiB were allocated on the way", name, used)
 		}
 	}
-	_, c := serve(t, configMap(deployed, data(strings.Repeat("a", maxSize+4))))
-	_, err := Get(t.Context(), c, here, "arc")
-	check(t, err, "it has 1048580 bytes, and Kubernetes stores 1048576")
+	for size, want := range map[int]string{maxSize: "invalid character", maxSize + 1: "it has 1048577 bytes, and Kubernetes stores 1048576"} {
+		_, c := serve(t, configMap(deployed, data(strings.Repeat("a", size))))
+		_, err := Get(t.Context(), c, here, "arc")
+		check(t, err, want)
+	}
 
+	var c *kube.Client
 	hooks := strings.Repeat(fmt.Sprintf("{%q: %q},", "kind", "Job"), maxItems-1) + "{}"
 	_, c = serve(t, secret(deployed, holding(body("hooks", "["+hooks+"]"))))
 	if r, err := Get(t.Context(), c, here, "arc"); err != nil || len(r.HookJobs) != maxItems-1 {
@@ -92,5 +100,51 @@ func TestRecordsAreBounded(t *testing.T) {
 	_, c = serve(t, secret(deployed, holding(body("manifest", `"`+objects+`"`))))
 	if r, err := Get(t.Context(), c, here, "arc"); err != nil || len(r.Objects) != maxItems {
 		t.Errorf("as many objects as there may be: %v", err)
+	}
+}
+
+// What changes between the list and the read is looked at again.
+func TestDecodeLooksAtTheOutside(t *testing.T) {
+	t.Parallel()
+	r := revision("arc", 1, helm.StatusDeployed)
+	for name, o := range map[string]*unstructured.Unstructured{
+		"another label":  secret(r, labelled("version", "2")),
+		"another type":   secret(r, typed("Opaque")),
+		"in a ConfigMap": configMap(r, labelled("version", "2")),
+	} {
+		if _, err := decode(o); !errors.Is(err, errForeign) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for text, want := range map[string]bool{`"apply_method": "ssa"`: true, `"apply_method": "csa"`: false, `"x": 1`: false} {
+		got, err := decode(secret(r, holding(`{"name": "arc", "version": 1, "config": {"a": 1}, `+text+"}")))
+		if err != nil || got.ServerSide != want || got.Driver != "secret" || string(got.Config) != `{"a": 1}` {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+}
+
+func TestLabel(t *testing.T) {
+	t.Parallel()
+	const before = "kind: A\nmetadata:\n  labels: {other: a, key: ''}\n  annotations: {key: c}\n---\ndata: key\n---\nkind: [key\n---\n"
+	for text, want := range map[string]string{
+		before + "metadata:\n  labels:\n    key: value\n---\nmetadata: {labels: {key: second}}\n":        "value",
+		before + "spec: &a value # key\nmetadata: {labels: {key: *a}}\n":                                 "value",
+		before + "spec: {labels: {key: value}, template: {metadata: {labels: {key: value}}}}\nkind: B\n": "",
+		before: "",
+		"":     "",
+	} {
+		r := Revision{Manifest: text}
+		if got := r.Label("key"); got != want {
+			t.Errorf("%q, want %q, in\n%s", got, want, text)
+		}
+	}
+	// Whatever else is in a document, a head is read up to a size.
+	for more, want := range map[int]string{0: "value", 1: ""} {
+		const text = "metadata: {labels: {key: value}, name: "
+		r := Revision{Manifest: text + strings.Repeat("n", maxHead-len(text)-len("}\n")+more) + "}\n"}
+		if got := r.Label("key"); got != want {
+			t.Errorf("%d more: %q, want %q", more, got, want)
+		}
 	}
 }

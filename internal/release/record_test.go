@@ -91,7 +91,8 @@ func TestGet(t *testing.T) {
 		"cut short":                  {holds(packed(configMap(deployed))[:64]), nil, nil, "unexpected EOF"},
 		"not JSON":                   {objects{secret(deployed, holding("kind: x"))}, nil, nil, "invalid character"},
 		"empty":                      {holds(""), nil, nil, "unexpected end of JSON"},
-		"data of the wrong type":     {objects{configMap(deployed, func(o *unstructured.Unstructured) { o.Object["data"] = "x" })}, nil, nil, "not in Helm's format"},
+		"data of the wrong type":     {objects{configMap(deployed, func(o *unstructured.Unstructured) { o.Object["data"] = "x" })}, nil, nil, "accessor error"},
+		"no hooks, said so":          {objects{secret(deployed, holding(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}, "hooks": null}`))}, nil, &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: Deployed}, ""},
 		"a status of the wrong type": {objects{secret(deployed, holding(`{"info": {"status": 1}}`))}, nil, nil, "cannot unmarshal"},
 		"hooks that are no list":     {objects{secret(deployed, holding(`{"hooks": {}}`))}, nil, nil, "hooks are {, and not a list"},
 		"a hook that is none":        {objects{secret(deployed, holding(`{"hooks": [1]}`))}, nil, nil, "cannot unmarshal"},
@@ -438,5 +439,41 @@ func TestStatus(t *testing.T) {
 		if s.Pending() != test.pending || s.Pending() != test.status.IsPending() || s.Installed() != test.installed || s.Editable() != test.editable {
 			t.Errorf("%s: pending %t, installed %t, editable %t", s, s.Pending(), s.Installed(), s.Editable())
 		}
+	}
+}
+
+// Which of a release's records tells that it has installed an object is of no account,
+// as long as it is one of Helm's; what may not be read tells nothing.
+func TestInstalls(t *testing.T) {
+	t.Parallel()
+	isSet := func(o Object) bool { return o.Name == "set" }
+	deployed := secret(revision("arc", 1, helm.StatusDeployed))
+	inConfigMap := configMap(revision("arc", 1, helm.StatusDeployed))
+	tests := map[string]struct {
+		objects []*unstructured.Unstructured
+		fail    map[string]int
+		is      func(Object) bool
+		want    bool
+	}{
+		"in a Secret":                         {[]*unstructured.Unstructured{deployed}, nil, isSet, true},
+		"in a ConfigMap":                      {[]*unstructured.Unstructured{inConfigMap}, nil, isSet, true},
+		"another object":                      {[]*unstructured.Unstructured{deployed}, nil, func(o Object) bool { return o.Name == "web" }, false},
+		"another release":                     {[]*unstructured.Unstructured{secret(revision("web", 1, helm.StatusDeployed))}, nil, isSet, false},
+		"uninstalled":                         {[]*unstructured.Unstructured{secret(revision("arc", 1, helm.StatusUninstalled))}, nil, isSet, false},
+		"of another namespace":                {[]*unstructured.Unstructured{secret(&helm.Release{Name: "arc", Namespace: "other", Version: 1, Info: &helm.Info{Status: helm.StatusDeployed}, Manifest: manifest}, in("ns"))}, nil, isSet, false},
+		"not to be read":                      {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, isSet, false},
+		"Secrets not to be listed":            {[]*unstructured.Unstructured{inConfigMap}, map[string]int{"secrets": http.StatusForbidden}, isSet, true},
+		"Secrets alone, and not to be listed": {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets": http.StatusForbidden}, isSet, false},
+		"none":                                {nil, nil, isSet, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := serve(t, test.objects...)
+			s.fail = test.fail
+			if got := Installs(t.Context(), c, here, "arc", test.is); got != test.want {
+				t.Errorf("got %t", got)
+			}
+		})
 	}
 }

@@ -1,9 +1,12 @@
-// Package shell writes the commands that are printed for people to run.
+// Package shell writes what is printed on a terminal for people: commands to run, and
+// texts that somebody else wrote.
 package shell
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
@@ -24,4 +27,13 @@ func Quote(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// Visible is a text as a terminal should get it. Parts of it were written by whoever
+// may write a record or an annotation, and a terminal obeys what it cannot print.
+func Visible(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }

@@ -33,3 +33,19 @@ func TestWhatNeedsNoQuotesHasNone(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestATerminalObeysNothingOfIt(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"plain":               "plain",
+		"two words, ü":        "two words, ü",
+		"red\x1b[31m":         `"red\x1b[31m"`,
+		"two\nlines":          `"two\nlines"`,
+		"turned \u202earound": `"turned \u202earound"`,
+		"broken \xff":         "broken \xff",
+	} {
+		if got := Visible(text); got != want {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}

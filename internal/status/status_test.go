@@ -60,6 +60,12 @@ func (r record) object() map[string]any {
 // serve is an API server with these records, and nothing else.
 func serve(t *testing.T, fail map[string]int, records ...record) *kube.Client {
 	t.Helper()
+	return serveMore(t, fail, nil, records...)
+}
+
+// serveMore has further objects, by the path of their list.
+func serveMore(t *testing.T, fail map[string]int, more map[string][]map[string]any, records ...record) *kube.Client {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		answer := func(code int, body any) {
@@ -71,9 +77,21 @@ func serve(t *testing.T, fail map[string]int, records ...record) *kube.Client {
 		if parts[0] == "namespaces" && len(parts) > 1 {
 			namespace, parts = parts[1], parts[2:]
 		}
-		if code := fail[strings.Join(parts, "/")]; code != 0 {
+		if code := max(fail[strings.Join(parts, "/")], fail[r.URL.Path]); code != 0 {
 			answer(code, metav1.Status{Status: metav1.StatusFailure, Code: int32(code), Reason: metav1.StatusReasonForbidden})
 			return
+		}
+		for list, objects := range more {
+			if r.URL.Path == list {
+				answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": objects})
+				return
+			}
+			for _, o := range objects {
+				if m := o["metadata"].(map[string]any); r.URL.Path == list+"/"+m["name"].(string) {
+					answer(http.StatusOK, o)
+					return
+				}
+			}
 		}
 		byLabels, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
 		byFields, _ := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
@@ -302,7 +320,7 @@ func TestOneBadRecord(t *testing.T) {
 	t.Run("not to be listed", func(t *testing.T) {
 		t.Parallel()
 		d, err := Take(t.Context(), serve(t, map[string]int{"secrets": 403}, good), Query{Options: options})
-		if err == nil || len(d.Releases) != 0 {
+		if err == nil || len(d.Releases) != 0 || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, "listing secrets in all namespaces") }) {
 			t.Errorf("%+v, %v", d, err)
 		}
 	})
@@ -330,5 +348,120 @@ func TestQuery(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%v %s", err, diff)
 		}
+	}
+}
+
+// An off switch, and what the hook would refuse, are said, with what to do.
+func TestNotReady(t *testing.T) {
+	t.Parallel()
+	mine := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")}
+	off := map[string][]map[string]any{"/api/v1/namespaces/ns/configmaps": {{
+		"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": cleanup.OffSwitch, "namespace": "ns"},
+	}}}
+	d, err := Take(t.Context(), serveMore(t, nil, off, mine), Query{Options: options})
+	if err != nil || d.Releases[0].Uninstall.Ready || !slices.Contains(d.Releases[0].Uninstall.Why, "the hook is switched off by the ConfigMap "+cleanup.OffSwitch) {
+		t.Errorf("off: %+v, %v", d.Releases, err)
+	}
+	d, err = Take(t.Context(), serve(t, map[string]int{"/apis/rbac.authorization.k8s.io/v1/namespaces/ns/roles": 403}, mine), Query{Options: options})
+	if err != nil || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) == 0 || len(d.Releases[0].Uninstall.Do) == 0 {
+		t.Errorf("refused: %+v, %v", d.Releases, err)
+	}
+
+	// It may be the one that has the same hook Job: the hook would not go on.
+	broken := record{name: "broken", namespace: "ns", status: release.Uninstalling, broken: true}
+	d, err = Take(t.Context(), serve(t, nil, mine, broken), Query{Options: options})
+	if !errors.Is(err, release.ErrUnreadable) || len(d.Releases) != 1 || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) != 1 || len(d.Unknown) != 2 {
+		t.Errorf("beside a record that nobody can read: %+v, %v", d, err)
+	}
+
+	unknown := mine
+	unknown.hooks = hooked("--what")
+	d, err = Take(t.Context(), serve(t, nil, unknown), Query{Options: options})
+	if err != nil || len(d.Unknown) != 1 {
+		t.Errorf("arguments nobody knows: %v, %v", d.Unknown, err)
+	}
+	large := mine
+	large.hooks = nil
+	large.manifest += "---\nkind: ConfigMap\nmetadata: {name: arc-cleanup\ndata: {hooks.json: [}\n---\n# " + strings.Repeat("x", 100<<10) + "\n"
+	d, err = Take(t.Context(), serve(t, nil, large), Query{Options: options})
+	if err != nil || len(d.Unknown) != 1 || len(d.Releases) != 1 || d.Releases[0].Hook.State != Absent {
+		t.Errorf("an enroller nobody can read: %+v, %v", d, err)
+	}
+}
+
+// Only a Job of ours that runs something is the hook.
+func TestJobOf(t *testing.T) {
+	t.Parallel()
+	const metadata = "metadata: {labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"
+	const runs = metadata + "spec: {template: {spec: {containers: [{args: [run]}]}}}\n"
+	for name, hook := range map[string]map[string]string{
+		"a Pod":           {"name": "hook", "kind": "Pod", "manifest": runs},
+		"no container":    {"name": "hook", "kind": "Job", "manifest": metadata},
+		"of another form": {"name": "hook", "kind": "Job", "manifest": metadata + "spec: {template: {spec: {containers: [{args: 1}]}}}\n"},
+		"somebody else's": {"name": "hook", "kind": "Job", "manifest": strings.Replace(runs, "arc-cleanup", "other", 1)},
+	} {
+		d, err := Take(t.Context(), serve(t, nil, record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: []map[string]string{hook}}), Query{Options: options})
+		if err != nil || len(d.Releases) != 1 || d.Releases[0].Hook.State != Absent {
+			t.Errorf("%s: %+v, %v", name, d.Releases, err)
+		}
+	}
+}
+
+// What is there, what hangs, and what holds it.
+func TestSetsAndStuck(t *testing.T) {
+	t.Parallel()
+	const deleted = "2026-01-02T03:04:05Z"
+	arc := "/apis/actions.github.com/v1alpha1/"
+	runners := []map[string]any{{
+		"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1",
+		"metadata": map[string]any{
+			"name": "live", "namespace": "ns", "uid": "1",
+			"annotations": map[string]any{"meta.helm.sh/release-name": "rel", "meta.helm.sh/release-namespace": "relns"},
+		},
+		"status": map[string]any{"currentRunners": 3, "runningEphemeralRunners": 2},
+	}, {
+		"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1",
+		"metadata": map[string]any{"name": "stuck", "namespace": "old", "uid": "2", "deletionTimestamp": deleted, "finalizers": []string{"a/b", "c/d"}},
+	}}
+	c := serveMore(t, nil, map[string][]map[string]any{
+		arc + "autoscalingrunnersets": runners,
+		"/api/v1/namespaces": {
+			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ns"}},
+			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "old", "deletionTimestamp": deleted}},
+			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "slow", "deletionTimestamp": deleted}},
+		},
+	})
+	d, _ := Take(t.Context(), c, Query{Options: options})
+	if diff := cmp.Diff([]ScaleSet{
+		{Namespace: "ns", Name: "live", Release: "rel", ReleaseNamespace: "relns", Runners: 3, Busy: 2},
+		{Namespace: "old", Name: "stuck", Deleting: true},
+	}, d.ScaleSets); diff != "" {
+		t.Error(diff)
+	}
+	var stuck []string
+	for _, o := range d.Stuck {
+		if o.Why != "no controller looks after it" {
+			stuck = append(stuck, fmt.Sprintf("%s %s/%s %t: %s", o.Resource, o.Namespace, o.Name, o.Since != nil, o.Why))
+		}
+	}
+	if diff := cmp.Diff([]string{
+		"namespaces /old true: is Terminating, and held by 1 of ARC's custom resources",
+		"autoscalingrunnersets.actions.github.com old/stuck true: is being deleted, and held by a/b, c/d",
+	}, stuck); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a run by hand would take away is named as well, each object once.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	protected := map[string]any{"name": "manager", "namespace": "ns", "uid": "1", "finalizers": []string{"actions.github.com/cleanup-protection"}}
+	c := serveMore(t, nil, map[string][]map[string]any{
+		"/apis/rbac.authorization.k8s.io/v1/roles": {{"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": protected}},
+	})
+	d, err := Take(t.Context(), c, Query{Options: options})
+	want := []Object{{Resource: "roles.rbac.authorization.k8s.io", Namespace: "ns", Name: "manager", Why: "no controller looks after it"}}
+	if diff := cmp.Diff(want, d.Stuck); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
 	}
 }

@@ -125,8 +125,8 @@ func judge(t Target, releases []Release, results []result) []cleanup.Refusal {
 			refuse("release %s does not render from the chart %s with its values: %v", r, chart.Ref, got.err)
 		case got.scope != want:
 			refuse("the chart %s does not install %s, which release %s is of", chart.Ref, what, r)
-		case got.elsewhere != "":
-			refuse("release %s would install the %s, where none of its scale sets is", r, got.elsewhere)
+		case got.strays != "":
+			refuse("release %s %s", r, got.strays)
 		case got.version != results[0].version && results[0].err == nil:
 			refuse("the controller would be ARC %s, which deletes scale sets of another version, and release %s would be %s", results[0].version, r, got.version)
 		}

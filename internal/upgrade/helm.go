@@ -146,8 +146,8 @@ type rendered struct {
 	scope string // of its anchor
 	// version is that of ARC, by the label which ARC's controller compares.
 	version string
-	// elsewhere names an object in a namespace where the release has none now.
-	elsewhere string
+	// strays says how the release would reach where it does not now; "" if not.
+	strays string
 }
 
 // render renders a release as it will be installed. The API server is asked for
@@ -167,18 +167,19 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 	if a == nil {
 		return rendered{}, nil
 	}
-	elsewhere, err := elsewhere(r, out)
-	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], elsewhere}, err
+	strays, err := strays(r, out)
+	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], strays}, err
 }
 
-// elsewhere names an object of a scale set's release that would be in a namespace where
-// none of its scale sets is. Values decide that (namespaceOverride), and they come from
-// where a tenant writes, to whom that namespace need not belong.
-func elsewhere(r Release, stream []byte) (string, error) {
-	if r.Controller {
-		return "", nil
+// strays says whether a release would have an object in a namespace where none of its
+// scale sets and controllers is, or a controller would watch others than now. Values
+// decide that (namespaceOverride, flags.watchSingleNamespace), and they come from where
+// a tenant may write, to whom the other namespaces need not belong.
+func strays(r Release, stream []byte) (string, error) {
+	if now, then := r.watches(), (Release{Controllers: controllersOf(stream, r.Namespace)}).watches(); r.Controller && !slices.Equal(now, then) {
+		return printable(fmt.Sprintf("would watch the namespaces %q, and watches %q ([] is all)", then, now)), nil
 	}
-	own := append(r.namespaces(), r.Namespace)
+	own := slices.Concat(r.namespaces(), r.watches(), []string{r.Namespace})
 	for d := range manifest.Documents(stream) {
 		root, err := d.Parse()
 		if err != nil {
@@ -186,7 +187,7 @@ func elsewhere(r Release, stream []byte) (string, error) {
 		}
 		for _, o := range root.Items() {
 			if namespace := o.Namespace(); namespace != "" && !slices.Contains(own, namespace) {
-				return printable(fmt.Sprintf("%s %s in namespace %s", o.Kind(), o.Name(), namespace)), nil
+				return printable(fmt.Sprintf("would install the %s %s in namespace %s, where none of its scale sets and controllers is", o.Kind(), o.Name(), namespace)), nil
 			}
 		}
 	}

@@ -67,6 +67,7 @@ type looker struct {
 type object struct {
 	types.NamespacedName
 	of       types.NamespacedName
+	watches  []string // of a controller
 	deleting bool
 	flux     string // the HelmRelease that installed it
 }
@@ -97,7 +98,7 @@ type deployment struct {
 // controllers finds the Deployments that may be a controller and have a controller's
 // rights, which nobody can give who has not got them.
 func (l *looker) controllers() error {
-	seen, asked := map[types.NamespacedName]bool{}, map[string]bool{}
+	asked := map[string]bool{}
 	for _, selector := range arc.ControllerSelectors() {
 		options := metav1.ListOptions{LabelSelector: selector, Limit: 500}
 		for {
@@ -111,15 +112,15 @@ func (l *looker) controllers() error {
 			}
 			for _, item := range page.Items {
 				var d deployment
-				if runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &d) != nil {
-					continue
+				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &d); err != nil {
+					return fmt.Errorf("reading Deployment %s/%s: %w", item.GetNamespace(), item.GetName(), err)
 				}
 				o := object{NamespacedName: types.NamespacedName{Namespace: d.Metadata.Namespace, Name: d.Metadata.Name}, of: releaseOf(d.Metadata.Annotations)}
 				watches, is := arc.Controller(d.Metadata.Labels, d.Spec.Template.Spec.Containers)
-				if !is || o.of.Name == "" || seen[o.NamespacedName] {
+				if !is {
 					continue
 				}
-				seen[o.NamespacedName] = true
+				o.watches = watches
 				user := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default"))
 				question := user + " " + strings.Join(watches, " ")
 				may, known := asked[question]
@@ -176,7 +177,8 @@ func (l *looker) mayControl(namespace, user string, watches []string) (bool, err
 func (l *looker) scaleSets() error {
 	err := l.client.Each(l.ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		l.live = append(l.live, object{
-			types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, releaseOf(m.Annotations), m.DeletionTimestamp != nil, m.Labels[labelFlux],
+			NamespacedName: types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, of: releaseOf(m.Annotations),
+			deleting: m.DeletionTimestamp != nil, flux: m.Labels[labelFlux],
 		})
 		return nil
 	})
@@ -244,22 +246,40 @@ func (l *looker) releases() error {
 }
 
 // counts reports whether a record is of a release of ARC: one of the objects that it
-// names exists and names it, or the state does; and of a controller, the user.
+// names exists and names it, or the state does; and of a controller, the user. What
+// else it names is forgotten: a record may name what it likes.
 func (l *looker) counts(f *Found) bool {
-	f.Controller = f.Namespace == l.s.Namespace && len(f.Controllers) > 0
-	for _, o := range l.running {
-		f.Controller = f.Controller || o.of == f.key() && slices.ContainsFunc(f.Controllers, func(c Controller) bool { return c.key() == o.NamespacedName })
+	f.Mixed = len(f.Sets) > 0
+	f.Sets = slices.DeleteFunc(f.Sets, func(set types.NamespacedName) bool {
+		return !slices.ContainsFunc(l.live, func(o object) bool { return o.of == f.key() && o.NamespacedName == set })
+	})
+	var controllers []Controller
+	for _, c := range f.Controllers {
+		i := slices.IndexFunc(l.running, func(o object) bool { return o.of == f.key() && o.NamespacedName == c.key() })
+		if i >= 0 {
+			c.Watches = l.running[i].watches
+		}
+		if i >= 0 || f.Namespace == l.s.Namespace {
+			controllers = append(controllers, c)
+		}
 	}
-	has := slices.ContainsFunc(l.live, func(set object) bool { return set.of == f.key() && slices.Contains(f.Sets, set.NamespacedName) })
-	f.Mixed = f.Controller && len(f.Sets) > 0
+	f.Controllers = controllers
+	f.Controller = len(f.Controllers) > 0
+	f.Mixed = f.Mixed && f.Controller
 	if l.s.Saved != nil {
 		for _, r := range l.s.Saved.Releases {
 			if r.key() == f.key() {
-				f.Controller, has = r.Controller, true
+				// What it had may be gone by now.
+				f.Controller = r.Controller
+				f.Sets = append(f.Sets, r.Sets...)
+				if len(f.Controllers) == 0 {
+					f.Controllers = r.Controllers
+				}
+				return true
 			}
 		}
 	}
-	return f.Controller || has
+	return f.Controller || len(f.Sets) > 0
 }
 
 // look reads a release, unless that was done.
@@ -304,7 +324,7 @@ func isName(text string) bool { return name.MatchString(text) }
 // found is a release as its record has it.
 func found(r *release.Revision) *Found {
 	f := &Found{Status: r.Status, Revision: r.Revision, record: r, Release: Release{
-		Namespace: r.Namespace, Name: r.Name, Controllers: controllersOf(r),
+		Namespace: r.Namespace, Name: r.Name, Controllers: controllersOf([]byte(r.Manifest), r.Namespace),
 		Chart: r.Chart, Driver: r.Driver, ServerSide: r.ServerSide, Values: r.Config,
 	}}
 	for _, o := range r.Objects {
@@ -322,10 +342,10 @@ func found(r *release.Revision) *Found {
 	return f
 }
 
-// controllersOf are the controllers among the Deployments of a record. A document that
+// controllersOf are the controllers among the Deployments of a manifest. A document that
 // cannot be read is none: Helm has applied it, and it is somebody else's business.
-func controllersOf(r *release.Revision) (out []Controller) {
-	for d := range manifest.Documents([]byte(r.Manifest)) {
+func controllersOf(stream []byte, namespace string) (out []Controller) {
+	for d := range manifest.Documents(stream) {
 		if !d.Contains("Deployment") {
 			continue
 		}
@@ -335,7 +355,7 @@ func controllersOf(r *release.Revision) (out []Controller) {
 		}
 		if watches, is := arc.Controller(o.Metadata.Labels, o.Spec.Template.Spec.Containers); is {
 			out = append(out, Controller{
-				Namespace: cmp.Or(o.Metadata.Namespace, r.Namespace), Name: o.Metadata.Name,
+				Namespace: cmp.Or(o.Metadata.Namespace, namespace), Name: o.Metadata.Name,
 				Watches: watches, Selector: o.Spec.Selector,
 			})
 		}

@@ -18,10 +18,10 @@ func arcAt(t *testing.T) []kubeObject {
 }
 
 // runnersAt is a scale set and the record of its release.
-func runnersAt(t *testing.T, namespace string) []kubeObject {
+func runnersAt(t *testing.T) []kubeObject {
 	t.Helper()
-	set := setAt(namespace, "set", namespace, "runners")
-	return []kubeObject{set, helmRecord{namespace: namespace, name: "runners", objects: []kubeObject{set}}.object(t)}
+	set := setAt("a", "set", "a", "runners")
+	return []kubeObject{set, helmRecord{namespace: "a", name: "runners", objects: []kubeObject{set}}.object(t)}
 }
 
 func join(all ...[]kubeObject) (out []kubeObject) {
@@ -60,7 +60,7 @@ func TestLook(t *testing.T) {
 		arcThere     = "controller arc-systems/arc deployed watches []"
 		runnersThere = "set a/runners deployed"
 	)
-	all := join(arcAt(t), runnersAt(t, "a"))
+	all := join(arcAt(t), runnersAt(t))
 	overridden := controllerAt("control", "platform", "arc", "--watch-single-namespace=b")
 	second := controllerAt("control", "platform", "arc", "--watch-single-namespace=a")
 	metadata(second)["name"] = "second"
@@ -73,6 +73,12 @@ func TestLook(t *testing.T) {
 	metadata(deleting)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 	renamed := controllerAt("arc-systems", "arc-systems", "arc")
 	metadata(renamed)["labels"] = map[string]any{"app.kubernetes.io/part-of": "gha-rs-controller"}
+
+	garbage := kind("Secret", "a", "sh.helm.release.v1.runners.v9", kubeObject{
+		"type": "helm.sh/release.v1", "labels": map[string]any{"owner": "helm", "name": "runners", "version": "9", "status": "deployed"}, "data": map[string]any{"release": "Pz8/"},
+	})
+	listener := kubeObject{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingListener", "metadata": map[string]any{"name": "x"}}
+	notes := kind("ConfigMap", "", "of-the-Deployment", kubeObject{"labels": metadata(all[0])["labels"]})
 
 	tests := map[string]struct {
 		objects   []kubeObject
@@ -103,15 +109,20 @@ func TestLook(t *testing.T) {
 		},
 		"a kept history": {
 			append(arcAt(t), helmRecord{namespace: "a", name: "old", status: "uninstalled", objects: []kubeObject{setAt("a", "set", "a", "old")}}.object(t)), "",
-			nil, []string{arcThere},
+			nil,
+			[]string{arcThere},
 		},
 		"a kept history, and the set is there": {
-			[]kubeObject{all[2], helmRecord{namespace: "a", name: "runners", status: "uninstalled", objects: []kubeObject{all[2]}}.object(t)}, "",
-			nil, []string{"loose a/set"},
+			[]kubeObject{all[2], helmRecord{namespace: "a", name: "runners", status: "uninstalled", objects: []kubeObject{all[2]}}.object(t)},
+			"",
+			nil,
+			[]string{"loose a/set"},
 		},
 		"failed": {
-			[]kubeObject{all[2], all[3], helmRecord{namespace: "a", name: "runners", revision: 2, status: "failed", objects: []kubeObject{all[2]}}.object(t)}, "",
-			nil, []string{"set a/runners failed"},
+			[]kubeObject{all[2], all[3], helmRecord{namespace: "a", name: "runners", revision: 2, status: "failed", objects: []kubeObject{all[2]}}.object(t)},
+			"",
+			nil,
+			[]string{"set a/runners failed"},
 		},
 		"installed by nobody":     {[]kubeObject{kind("AutoscalingRunnerSet", "a", "set", nil)}, "", nil, []string{"loose a/set"}},
 		"by nobody, and it goes":  {[]kubeObject{deleting}, "", nil, []string{}},
@@ -120,40 +131,62 @@ func TestLook(t *testing.T) {
 		// What somebody writes who may write in one namespace.
 		"a record of no scale set that there is": {
 			append(arcAt(t), helmRecord{namespace: "tenant", name: "x", objects: []kubeObject{setAt("tenant", "x", "tenant", "x")}}.object(t)), "",
-			nil, []string{arcThere},
+			nil,
+			[]string{arcThere},
 		},
 		"a record that speaks for another namespace": {
 			join(all, []kubeObject{helmRecord{at: "tenant", driver: "configmap", namespace: "kube-system", name: "x", objects: []kubeObject{setAt("", "x", "kube-system", "x")}}.object(t)}), "",
-			nil, []string{runnersThere, arcThere},
+			nil,
+			[]string{runnersThere, arcThere},
 		},
 		"and has its scale set there": {
-			[]kubeObject{setAt("tenant", "set", "flux", "x"), helmRecord{at: "flux", namespace: "tenant", name: "x", objects: []kubeObject{setAt("", "set", "", "")}}.object(t)}, "",
-			nil, []string{"loose tenant/set"},
+			[]kubeObject{setAt("tenant", "set", "flux", "x"), helmRecord{at: "flux", namespace: "tenant", name: "x", objects: []kubeObject{setAt("", "set", "", "")}}.object(t)},
+			"",
+			nil,
+			[]string{"loose tenant/set"},
 		},
 		"a newer record without the scale set": {
-			append(runnersAt(t, "a"), helmRecord{namespace: "a", name: "runners", revision: 9, objects: []kubeObject{pod}}.object(t)), "",
-			nil, []string{"loose a/set"},
+			append(runnersAt(t), helmRecord{namespace: "a", name: "runners", revision: 9, objects: []kubeObject{pod}}.object(t)), "",
+			nil,
+			[]string{"loose a/set"},
 		},
 		"a second record, of the other kind": {
-			append(runnersAt(t, "a"), helmRecord{namespace: "a", name: "runners", driver: "configmap", revision: 9, status: "failed", objects: []kubeObject{all[2]}}.object(t)), "",
-			nil, []string{runnersThere},
+			append(runnersAt(t), helmRecord{namespace: "a", name: "runners", driver: "configmap", revision: 9, status: "failed", objects: []kubeObject{all[2]}}.object(t)), "",
+			nil,
+			[]string{runnersThere},
 		},
 		"a record that is none": {
-			append(runnersAt(t, "a"), kind("ConfigMap", "a", "x", kubeObject{"labels": map[string]any{"owner": "helm", "name": "runners", "version": "1"}, "data": map[string]any{"release": "?"}})), "",
-			nil, []string{runnersThere},
+			append(runnersAt(t), kind("ConfigMap", "a", "x", kubeObject{"labels": map[string]any{"owner": "helm", "name": "runners", "version": "1"}, "data": map[string]any{"release": "?"}})), "",
+			nil,
+			[]string{runnersThere},
+		},
+		"a newer one that nobody can read": {
+			append(runnersAt(t), kind("ConfigMap", "b", "x", nil), garbage), "",
+			nil, []string{"loose a/set"},
+		},
+		"of the controller, and not a scale set": {
+			[]kubeObject{all[0], helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{all[0], listener}}.object(t)}, "",
+			nil, []string{arcThere},
+		},
+		"labels of a controller, on something else": {
+			[]kubeObject{helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{notes}}.object(t)}, "arc-systems",
+			nil, []string{},
 		},
 		"a manifest nobody can parse": {
 			append(arcAt(t), helmRecord{namespace: "arc-systems", name: "other", manifest: "kind: Deployment\n\t- actions.github.com/: {"}.object(t)), "arc-systems",
-			nil, []string{arcThere},
+			nil,
+			[]string{arcThere},
 		},
 		"a Deployment that looks like a controller": {
 			append(arcAt(t), pretender, helmRecord{namespace: "tenant", name: "mine", objects: []kubeObject{pretender}}.object(t)), "",
-			nil, []string{arcThere},
+			nil,
+			[]string{arcThere},
 		},
 		"one that says it is of the real release": {append(arcAt(t), ofTheReal), "", nil, []string{arcThere}},
 		"a controller that has the rights there": {
 			append(arcAt(t), watcher, helmRecord{namespace: "tenant", name: "mine", objects: []kubeObject{watcher}}.object(t)), "",
-			[]string{"tenant:arc"}, []string{arcThere, "controller tenant/mine deployed watches [tenant]"},
+			[]string{"tenant:arc"},
+			[]string{arcThere, "controller tenant/mine deployed watches [tenant]"},
 		},
 		"a name that would be a flag": {[]kubeObject{setAt("a", "set", "a", "--post-renderer=x")}, "", nil, []string{"loose a/set"}},
 	}
@@ -181,7 +214,7 @@ func TestLook(t *testing.T) {
 // What cannot be read is not absent.
 func TestLookFails(t *testing.T) {
 	t.Parallel()
-	objects := join(arcAt(t), runnersAt(t, "a"))
+	objects := join(arcAt(t), runnersAt(t))
 	for _, path := range []string{
 		"/apis/apps/v1/deployments", "/apis/actions.github.com/v1alpha1/autoscalingrunnersets", "/apis/authorization.k8s.io/v1/subjectaccessreviews",
 		"/api/v1/namespaces/arc-systems/secrets", "/api/v1/namespaces/a/configmaps",
@@ -199,6 +232,33 @@ func TestLookFails(t *testing.T) {
 			t.Errorf("%s: %v", path, seen(s))
 		}
 	}
+	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
+	for path, objects := range map[string][]kubeObject{
+		"/api/v1/namespaces/arc-systems/configmaps": nil,
+		"/api/v1/namespaces/a/configmaps":           secretsOf(t, state),
+		"/api/v1/secrets/arc-cleanup-upgrade":       nil, // which is never asked for
+	} {
+		a, c := newAPI(t, objects...)
+		a.fault = func(request string) int {
+			if strings.HasSuffix(request, " "+path) {
+				return http.StatusForbidden
+			}
+			return 0
+		}
+		namespace := "arc-systems"
+		if path == "/api/v1/secrets/arc-cleanup-upgrade" {
+			namespace = ""
+		}
+		if _, err := Look(t.Context(), c, namespace); (err == nil) != (namespace == "") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	broken := controllerAt("b", "b", "x")
+	broken["spec"] = "?"
+	_, c := newAPI(t, broken)
+	if _, err := Look(t.Context(), c, ""); err == nil || !strings.Contains(err.Error(), "reading Deployment b/arc") {
+		t.Errorf("a Deployment that is none: %v", err)
+	}
 	a, c := newAPI(t, objects...)
 	a.fault = func(request string) int {
 		if strings.HasSuffix(request, "/autoscalingrunnersets") {
@@ -215,13 +275,18 @@ func TestLookFails(t *testing.T) {
 func TestFound(t *testing.T) {
 	t.Parallel()
 	hooks := strings.Replace(ourHook, `[`, `[{"name":"theirs","kind":"Job","manifest":"kind: Job\nmetadata: {annotations: {helm.sh/hook: pre-delete}}"},{"name":"test","kind":"Pod","manifest":"kind: Pod\nmetadata: {annotations: {helm.sh/hook: test}}"},`, 1)
-	set := setAt("", "set", "a", "runners")
-	_, c := newAPI(t, setAt("a", "set", "a", "runners"), helmRecord{namespace: "a", name: "runners", revision: 3, driver: "configmap", objects: []kubeObject{set}, hooks: hooks}.object(t))
+	set, others := setAt("", "set", "a", "runners"), setAt("kube-system", "set", "a", "runners")
+	_, c := newAPI(t, setAt("a", "set", "a", "runners"), setAt("kube-system", "set", "kube-system", "x"), helmRecord{
+		namespace: "a", name: "runners", revision: 3, driver: "configmap", objects: []kubeObject{set, others, controllerAt("kube-system", "a", "runners")}, hooks: hooks,
+	}.object(t))
 	s, err := Look(t.Context(), c, "")
 	if err != nil || len(s.Found) != 1 {
 		t.Fatalf("%v, %v", seen(s), err)
 	}
 	f := s.Found[0]
+	if len(f.Controllers) > 0 || f.Controller || f.Mixed {
+		t.Errorf("a controller that does not run: %+v", f)
+	}
 	if f.Revision != 3 || f.Driver != "configmap" || string(f.Values) != `{"of":"the user"}` || f.Chart.Name != "scale-set" || f.HookErr != nil {
 		t.Errorf("%+v", f)
 	}
@@ -233,5 +298,39 @@ func TestFound(t *testing.T) {
 	}
 	if diff := cmp.Diff([]types.NamespacedName{{Namespace: "a", Name: "set"}}, f.Sets); diff != "" {
 		t.Errorf("sets (-want +got):\n%s", diff)
+	}
+}
+
+// Stopped in the middle, a release has records and no objects any more: the state knows
+// which it had.
+func TestFoundByTheState(t *testing.T) {
+	t.Parallel()
+	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
+	state.Releases[0].Controllers = []Controller{{Namespace: "control", Name: "arc", Watches: []string{"a", "b"}}}
+	state.Releases[1].Sets = []types.NamespacedName{{Namespace: "b", Name: "set"}}
+	_, c := newAPI(t, append(secretsOf(t, state),
+		helmRecord{namespace: "arc-systems", name: "arc", status: "uninstalling"}.object(t),
+		helmRecord{namespace: "a", name: "runners", objects: []kubeObject{setAt("b", "set", "", "")}}.object(t),
+		helmRecord{namespace: "c", name: "another"}.object(t))...)
+	s, err := Look(t.Context(), c, "arc-systems")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"set a/runners deployed", "controller arc-systems/arc uninstalling watches [a b]"}, seen(s)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"b"}, s.Found[0].namespaces()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Each account is asked about once, and none of a Deployment that is no controller.
+func TestLookAsksOnce(t *testing.T) {
+	t.Parallel()
+	second, none := controllerAt("arc-systems", "arc-systems", "arc"), kind("Deployment", "shop", "shop", kubeObject{"labels": map[string]any{"app.kubernetes.io/part-of": "gha-rs-controller"}})
+	metadata(second)["name"] = "second"
+	a, c := newAPI(t, append(arcAt(t), second, none)...)
+	if _, err := Look(t.Context(), c, ""); err != nil || a.reviews != 1 {
+		t.Errorf("%d questions, %v", a.reviews, err)
 	}
 }

@@ -295,7 +295,7 @@ func (p *planner) goesOn() {
 	var missing []string
 	for _, r := range s.Releases {
 		f, there := p.found[r.key()]
-		if r.lost != nil && !(there && f.Status == release.Deployed) {
+		if r.lost != nil && (!there || f.Status != release.Deployed) {
 			if r.Controller {
 				p.refusal(fmt.Sprintf("what was saved of release %s is lost: %s", r, printable(r.lost.Error())))
 			} else {

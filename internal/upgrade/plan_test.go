@@ -387,10 +387,10 @@ func TestPlanNotes(t *testing.T) {
 	arc, runners := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed)
 	arc.OtherHooks = []string{"Job theirs"}
 	runners.OtherHooks = []string{"Job x\x1b[31m", "Pod y"}
-	runners.HookErr = errors.New("no YAML\n")
+	runners.HookErr = errors.New("no\nYAML")
 	p := NewPlan(Situation{Found: []Found{arc, runners}, Target: target("2")})
 	want := []string{
-		"release runners in namespace a gets no hook, since that which it has cannot be read: no YAML ",
+		"release runners in namespace a gets no hook, since that which it has cannot be read: no YAML",
 		`release runners in namespace a has hooks of its own for its deletion, which are not run: ["Job x\x1b[31m" "Pod y"]`,
 	}
 	if diff := gocmp.Diff(want, p.Notes); diff != "" || len(p.Refusals)+len(p.Confirm) > 0 {

@@ -170,17 +170,15 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 	return nil
 }
 
-// install installs a release. Since the values of a scale set may have been changed
-// after they were checked, where they lie, they are once more.
+// install installs a release. Its values may have been changed where they lie since they
+// were checked, and so are once more.
 func (u *Upgrade) install(ctx context.Context, r Release, c Chart) error {
-	if !r.Controller {
-		now, err := u.Helm.render(ctx, r, c)
-		if err != nil {
-			return err
-		}
-		if now.elsewhere != "" {
-			return fmt.Errorf("it would install the %s, where none of its scale sets is", now.elsewhere)
-		}
+	now, err := u.Helm.render(ctx, r, c)
+	if err != nil {
+		return err
+	}
+	if now.strays != "" {
+		return fmt.Errorf("it %s", now.strays)
 	}
 	return u.Helm.install(ctx, r, c)
 }

@@ -190,6 +190,7 @@ func TestRun(t *testing.T) {
 		set := setAt("", "set", "a", "runners")
 		set["metadata"].(map[string]any)["labels"] = map[string]any{"app.kubernetes.io/version": "2"}
 		helm.renders("runners", set)
+		helm.renders("arc", controllerAt("arc-systems", "arc-systems", "arc"))
 		arc, runners := state.Releases[0], state.Releases[1]
 		return u, a, helm, &Plan{State: state, Steps: []Step{
 			{Remove, arc, ""}, {Install, arc, ""}, {Ready, arc, ""}, {Remove, runners, ""}, {Install, runners, ""}, {Enrol, runners, ""}, {Forget, arc, ""},
@@ -199,7 +200,7 @@ func TestRun(t *testing.T) {
 	if stopped := u.Run(t.Context(), p); stopped != nil {
 		t.Fatal(stopped)
 	}
-	want := []string{"uninstall arc", "install arc", "uninstall runners", "template runners", "install runners"}
+	want := []string{"uninstall arc", "template arc", "install arc", "uninstall runners", "template runners", "install runners"}
 	if diff := cmp.Diff(want, helm.said()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -221,7 +222,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 
-	for fail, step := range map[string]int{"uninstall.arc": 0, "install.arc": 1, "uninstall.runners": 3, "template.runners": 4, "install.runners": 4} {
+	for fail, step := range map[string]int{"uninstall.arc": 0, "template.arc": 1, "install.arc": 1, "uninstall.runners": 3, "template.runners": 4, "install.runners": 4} {
 		u, a, helm, p := begin()
 		helm.write("fail."+fail, "")
 		stopped := u.Run(t.Context(), p)
@@ -240,7 +241,7 @@ func TestRun(t *testing.T) {
 	u, _, helm, p = begin()
 	helm.renders("runners", setAt("kube-system", "set", "a", "runners"))
 	stopped := u.Run(t.Context(), p)
-	if stopped == nil || stopped.Step != 4 || !strings.Contains(stopped.Error(), "AutoscalingRunnerSet set in namespace kube-system, where none of its scale sets is") {
+	if stopped == nil || stopped.Step != 4 || !strings.Contains(stopped.Error(), "it would install the AutoscalingRunnerSet set in namespace kube-system, where none of its scale sets and controllers is") {
 		t.Errorf("%v", stopped)
 	}
 	if slices.Contains(helm.said(), "install runners") {
@@ -319,7 +320,8 @@ func TestCheck(t *testing.T) {
 		metadata(s)["labels"] = map[string]any{"app.kubernetes.io/version": "2"}
 		return s
 	}
-	objects := join(arcAt(t), runnersAt(t, "a"), crdObjects("Established"))
+	objects := join(arcAt(t), runnersAt(t), crdObjects("Established"))
+	single := controllerAt("arc-systems", "arc-systems", "arc", "--watch-single-namespace=a")
 	off := kind("ConfigMap", "arc-systems", cleanup.OffSwitch, nil)
 	other := controllerAt("team", "team", "other")
 	metadata(other)["annotations"] = map[string]any{}
@@ -339,6 +341,35 @@ func TestCheck(t *testing.T) {
 		"another namespace": {
 			objects: objects, change: func(h *fakeHelm) { h.renders("runners", setNow("kube-system")) }, rendered: []string{"arc", "runners"},
 			refused: []string{"release runners in namespace a would install the AutoscalingRunnerSet set in namespace kube-system"},
+		},
+		"another namespace, which the record names": {
+			objects: join(arcAt(t), []kubeObject{objects[2], helmRecord{namespace: "a", name: "runners", objects: []kubeObject{objects[2], setAt("kube-system", "set", "a", "runners")}}.object(t)}, crdObjects("Established")),
+			change:  func(h *fakeHelm) { h.renders("runners", setNow("kube-system")) }, rendered: []string{"arc", "runners"},
+			refused: []string{"release runners in namespace a would install the AutoscalingRunnerSet set in namespace kube-system"},
+		},
+		"the controller, in another namespace": {
+			objects: objects, change: func(h *fakeHelm) {
+				d := controllerNow()
+				metadata(d)["namespace"] = "kube-system"
+				h.renders("arc", d)
+			}, rendered: []string{"arc", "runners"},
+			refused: []string{"release arc in namespace arc-systems would install the Deployment arc in namespace kube-system"},
+		},
+		"a single-namespace controller that would watch all": {
+			objects: join([]kubeObject{single, helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{single}, chart: `{"metadata": {"name": "controller", "version": "1"}}`}.object(t)}, objects[2:]), rendered: []string{"arc", "runners"},
+			refused: []string{`release arc in namespace arc-systems would watch the namespaces [], and watches ["a"]`},
+		},
+		"its record says that it watches all": {
+			objects: join([]kubeObject{single, objects[1]}, objects[2:]), rendered: []string{"arc", "runners"},
+			refused: []string{`release arc in namespace arc-systems would watch the namespaces [], and watches ["a"]`},
+		},
+		"it watches what it did": {
+			objects: join([]kubeObject{single, objects[1]}, objects[2:]), rendered: []string{"arc", "runners"},
+			change: func(h *fakeHelm) {
+				d := controllerNow()
+				d["spec"] = single["spec"]
+				h.renders("arc", d, kind("Secret", "a", "of-the-watched", nil))
+			},
 		},
 		"Helm sees another release": {objects: objects, change: func(h *fakeHelm) { h.write("fail.history.arc", "") }, err: "told to fail"},
 		"switched off": {

@@ -34,6 +34,8 @@ type api struct {
 	fault func(request string) int
 	// may holds the ServiceAccounts ("ns:name") with a controller's rights.
 	may map[string]bool
+	// reviews counts the questions for such rights.
+	reviews int
 }
 
 // kubeObject is a Kubernetes object, as a test has it.
@@ -242,6 +244,9 @@ func (a *api) create(w http.ResponseWriter, path string, body []byte) {
 	if strings.HasSuffix(path, "reviews") {
 		spec, _ := o["spec"].(map[string]any)
 		user, _ := spec["user"].(string)
+		if user != "" {
+			a.reviews++
+		}
 		o["status"] = map[string]any{"allowed": user == "" || a.may[strings.TrimPrefix(user, "system:serviceaccount:")]}
 		answer(w, http.StatusCreated, o)
 		return

@@ -130,6 +130,9 @@ func (r Release) values() json.RawMessage {
 // decode undoes encode, but for values and hooks. All of it becomes arguments of Helm,
 // so it has to be what we would have written.
 func decode(data map[string][]byte, namespace string) (*State, error) {
+	if data[stateKey] == nil {
+		return nil, fmt.Errorf("it has no key %s: if it is of an upgrade, the controller's release was in another namespace", stateKey)
+	}
 	var d document
 	if err := json.Unmarshal(data[stateKey], &d); err != nil {
 		return nil, fmt.Errorf("its key %s: %w", stateKey, err)

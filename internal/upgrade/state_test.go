@@ -235,7 +235,7 @@ func TestStateIsReadWhereItBelongs(t *testing.T) {
 		"of another program": {
 			join(arcAt(t), []kubeObject{unlabelled(secretOfOurs("arc-systems", nil), "app.kubernetes.io/name")}), "", "", "",
 		},
-		"ours, and empty": {join(arcAt(t), []kubeObject{secretOfOurs("arc-systems", nil)}), "", "", "its key upgrade.json"},
+		"ours, and empty": {join(arcAt(t), []kubeObject{secretOfOurs("arc-systems", nil)}), "", "", "it has no key upgrade.json: if it is of an upgrade"},
 		"no base64": {
 			join(arcAt(t), []kubeObject{kind("Secret", "arc-systems", SecretName, kubeObject{"labels": metadata(secretOfOurs("a", nil))["labels"], "data": map[string]any{"x": "?"}})}),
 			"", "", "reading Secret arc-systems/arc-cleanup-upgrade",
@@ -382,7 +382,7 @@ func TestSaveAndForget(t *testing.T) {
 func TestForeignSecret(t *testing.T) {
 	t.Parallel()
 	theirs := unlabelled(secretOfOurs("a", map[string][]byte{"password": []byte("x")}), "app.kubernetes.io/name")
-	a, c := newAPI(t, join(arcAt(t), runnersAt(t, "a"), []kubeObject{theirs})...)
+	a, c := newAPI(t, join(arcAt(t), runnersAt(t), []kubeObject{theirs})...)
 	s, err := Look(t.Context(), c, "")
 	if err != nil {
 		t.Fatal(err)

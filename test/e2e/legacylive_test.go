@@ -96,7 +96,7 @@ func TestLegacyRunnersAlone(t *testing.T) {
 	if err == nil || !strings.Contains(refused, "runner alone in namespace "+runnerNamespace+" is busy with a job, for all that can be known") {
 		t.Errorf("the refusal does not name the runner: %v\n%s", err, refused)
 	}
-	if want := "once it has none: kubectl delete runner.actions.summerwind.dev alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {
+	if want := "once it has none: kubectl delete runner.actions.summerwind.dev,pod alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {
 		t.Errorf("the refusal does not say %q", want)
 	}
 	l.stillRuns(pod, "a refused uninstall")
@@ -104,9 +104,7 @@ func TestLegacyRunnersAlone(t *testing.T) {
 		t.Errorf("registered at GitHub: %q", runners)
 	}
 
-	if err := l.legacy("runners").Delete(l.ctx, "alone", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	l.asTold(4, refused)
 	out := l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
 	if !strings.Contains(out, "done: nothing of legacy ARC is left") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)

@@ -105,7 +105,7 @@ func TestNamespaceOverride(t *testing.T) {
 			l.awaitRunner(runnerNamespace)
 
 			// The set is live, and in another namespace than its release.
-			if out, err := l.helm(major, "uninstall", "arc", "--namespace", platform); err == nil || !strings.Contains(out, "arc-runners/runners") {
+			if out, err := l.helm(major, "uninstall", "arc", "--namespace", platform); err == nil || !strings.Contains(out, "scale set runners in namespace arc-runners") {
 				t.Errorf("a live set is not in the way: %v", err)
 			}
 			l.mustHelm(major, "uninstall", "runners", "--namespace", platform)
@@ -174,7 +174,7 @@ dependencies:
 
 	out, err := l.helm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	for _, team := range []string{"team-a", "team-b"} {
-		if err == nil || !strings.Contains(out, team+"/"+team) {
+		if err == nil || !strings.Contains(out, "scale set "+team+" in namespace "+team) {
 			t.Errorf("the live set of %s is not in the way: %v", team, err)
 		}
 	}
@@ -213,7 +213,7 @@ func TestStoredElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if out, err := l.helm(3, "uninstall", "arc", "--namespace", storage); err == nil || !strings.Contains(out, "arc-runners/runners") {
+	if out, err := l.helm(3, "uninstall", "arc", "--namespace", storage); err == nil || !strings.Contains(out, "scale set runners in namespace arc-runners") {
 		t.Errorf("a live set is not in the way: %v", err)
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)

@@ -318,8 +318,8 @@ func TestUpgradeStops(t *testing.T) {
 			}
 			if major == 3 {
 				// Nobody's word is believed but the state's where the controller's release was.
-				if _, code := l.upgraded(major, nil, append(slices.Clone(charts[1:]), "--dry-run", "--namespace", runnerNamespace)...); code != 3 {
-					t.Errorf("with the state of somewhere else: exit code %d, want 3", code)
+				if out, code := l.upgraded(major, nil, append(slices.Clone(charts[1:]), "--dry-run", "--namespace", runnerNamespace)...); code != 1 || !strings.Contains(out, "the controller's release was in another namespace") {
+					t.Errorf("with the state of somewhere else: exit code %d, want 1", code)
 				}
 			}
 			_, byHand, found := strings.Cut(out, "do by hand what is left:\n\n")
@@ -376,10 +376,10 @@ func (l *lab) upgradeRefused(controller, scaleSet string) {
 		l.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"--yes needs --version or --chart":                                  nil,
-		"which deletes scale sets of another version":                       {"--chart", controller, "--scale-set-chart", other},
-		"was installed from the chart gha-runner-scale-set-controller, and": {"--chart", scaleSet, "--scale-set-chart", scaleSet},
-		"helm show chart": {"--chart", filepath.Join(l.TempDir(), "none"), "--scale-set-chart", scaleSet},
+		"--yes needs --version or --chart":                                    nil,
+		"which deletes scale sets of another version":                         {"--chart", controller, "--scale-set-chart", other},
+		`was installed from the chart "gha-runner-scale-set-controller", and`: {"--chart", scaleSet, "--scale-set-chart", scaleSet},
+		"reading the chart":                                                   {"--chart", filepath.Join(l.TempDir(), "none"), "--scale-set-chart", scaleSet},
 	} {
 		out, code := l.upgraded(3, nil, append(args, "--yes")...)
 		if code == 0 || !strings.Contains(out, want) || len(l.upgradeSecrets()) > 0 {
@@ -818,5 +818,75 @@ func TestUpgradePostRenderer(t *testing.T) {
 	if _, code := l.hookjob("run", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
+	l.nothingLeft()
+}
+
+// TestUpgradeWaysOut: what stands in the way is named with commands, and these help.
+func TestUpgradeWaysOut(t *testing.T) {
+	l := newLab(t)
+	controller, scaleSet := nextCharts(t)
+	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
+	l.install(3)
+	l.installScaleSet(3)
+	broken := filepath.Join(l.TempDir(), "renderer")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\ncat\nprintf -- '---\\napiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: NO_NAME}\\n'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.helm(3, "upgrade", "runners", built.ARCChart(product.ScaleSetChart), "--namespace", runnerNamespace, "--reuse-values", "--post-renderer", broken); err == nil {
+		t.Fatal("the upgrade was to fail")
+	}
+	theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "arc-cleanup-upgrade"}, StringData: map[string]string{"password": "x"}}
+	if _, err := l.client.CoreV1().Secrets(controllerNamespace).Create(l.ctx, theirs, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	out, code := l.upgraded(3, nil, append(charts, "--yes")...)
+	var commands []string
+	for line := range strings.Lines(out) {
+		if command, is := strings.CutPrefix(line, "    "); is {
+			commands = append(commands, strings.TrimSpace(command))
+		}
+	}
+	want := []string{"helm rollback runners --namespace " + runnerNamespace, "kubectl delete secret arc-cleanup-upgrade --namespace " + controllerNamespace}
+	if diff := cmp.Diff(want, commands); diff != "" || code != 3 {
+		t.Fatalf("exit code %d, want 3; commands (-want +got):\n%s", code, diff)
+	}
+	l.shell(3, strings.Join(commands, "\n"))
+	if _, code := l.upgraded(3, nil, append(charts, "--dry-run")...); code != 0 {
+		t.Errorf("after the commands: exit code %d", code)
+	}
+	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
+	if _, code := l.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("the rest: exit code %d", code)
+	}
+	l.nothingLeft()
+}
+
+// TestUpgradeByHand: the commands for every step, from the first on, do the whole of it.
+func TestUpgradeByHand(t *testing.T) {
+	l := newLab(t)
+	controller, scaleSet := nextCharts(t)
+	l.install(4)
+	l.installScaleSet(4)
+	for name, namespace := range releaseNamespaces {
+		if _, code := l.hookjob("enrol", name, "--namespace", namespace); code != 0 {
+			t.Fatalf("enrol: exit code %d", code)
+		}
+	}
+	before := l.arcReleases(4)
+	runner := l.giveJob()
+	out, code := l.upgraded(4, nil, "--yes", "--grace", "5s", "--budget", "15s", "--chart", controller, "--scale-set-chart", scaleSet)
+	_, byHand, found := strings.Cut(out, "do by hand what is left:\n\n")
+	if code != 3 || !found || !strings.Contains(byHand, "--scale-sets uninstall") {
+		t.Fatalf("it was to wait for a job: exit code %d", code)
+	}
+	l.GitHub().SetMode(github.OK)
+	if err := l.KillPod(runnerNamespace, runner.GetName(), "runner"); err != nil {
+		t.Fatal(err)
+	}
+	l.shell(4, byHand)
+	l.isNext(4, before)
+	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.nothingLeft()
 }

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
+)
+
+// TestWhoseLegacy: of two legacy releases in a namespace only the webhooks of the one
+// that is uninstalled go; and what is said about its runners can be done.
+func TestWhoseLegacy(t *testing.T) {
+	l := newLab(t)
+	files, err := filepath.Glob(filepath.Join(built.ARCChart(legacyChart), "crds", "*.yaml"))
+	if err != nil || len(files) != 5 {
+		t.Fatalf("CRDs: %q, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crd := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(text, crd); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.dynamic.Resource(crds).Create(l.ctx, crd, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	template := map[string]any{"spec": map[string]any{"repository": "acme/app"}}
+	l.legacyObject("RunnerDeployment", "d", nil, map[string]any{"template": template})
+	alone := l.legacyObject("Runner", "alone", nil, map[string]any{"repository": "acme/app"}, runnerFinalizer)
+	l.legacyPod("alone", &alone, false)
+	l.eventually("the runner runs", func() bool {
+		pod, err := l.client.CoreV1().Pods(runnerNamespace).Get(l.ctx, "alone", metav1.GetOptions{})
+		return err == nil && pod.Status.Phase == corev1.PodRunning
+	})
+	webhooks := func(release string) product.Object {
+		l.made(fmt.Sprintf(`
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: %[1]s, annotations: {meta.helm.sh/release-name: %[1]s, meta.helm.sh/release-namespace: %[2]s}}
+webhooks:
+- name: mutate.runner.actions.summerwind.dev
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Ignore # so that the test can write; nobody answers either way
+  clientConfig: {service: {namespace: %[2]s, name: nobody, path: /mutate}}
+  rules: [{apiGroups: [actions.summerwind.dev], apiVersions: [v1alpha1], operations: [CREATE, UPDATE], resources: [runners]}]
+`, release, controllerNamespace))
+		return product.Object{Resource: "mutatingwebhookconfigurations", Name: release}
+	}
+	ours, theirs := webhooks("ours"), webhooks("theirs")
+	legacy := func(args ...string) (string, int) {
+		return l.console(slices.Concat([]string{"run", "--yes", "--scope", "legacy", "--release", "ours", "--release-namespace", controllerNamespace, "--grace", "2s"}, args)...)
+	}
+
+	out, code := legacy("--scale-sets", "delete", "--busy-runners", "refuse")
+	if code != 3 || !strings.Contains(out, "it does not end with its job; once it has none: ") {
+		t.Errorf("a runner that may have a job: exit code %d\n%s", code, out)
+	}
+	l.asTold(4, out)
+	out, code = legacy()
+	if code != 3 {
+		t.Errorf("a live RunnerDeployment: exit code %d\n%s", code, out)
+	}
+	l.asTold(4, out)
+	if out, code := legacy("--busy-runners", "force"); code != 0 {
+		t.Errorf("nothing is live: exit code %d\n%s", code, out)
+	}
+	if l.everything()[ours] {
+		t.Errorf("%s is left", ours)
+	}
+	l.nothingLeft(theirs)
+}
