@@ -90,8 +90,11 @@ func (a *actor) connect(ctx context.Context, l *lab) (dynamic.Interface, error) 
 	return dynamic.NewForConfig(config)
 }
 
-// workers is how many objects are created at a time.
-const workers = 8
+// workers is how many objects are created at a time, where there are many.
+const (
+	workers     = 8
+	manyObjects = 50
+)
 
 // create creates the objects of the tries, and fails where RBAC does not decide as a
 // try expects. It returns what is there of them.
@@ -109,9 +112,12 @@ func create(t *testing.T, l *lab, tries []try, of facts) []*unstructured.Unstruc
 			}
 			clients[x.by] = c
 		}
-		var g errgroup.Group
-		g.SetLimit(workers)
 		made := x.make(of)
+		var g errgroup.Group
+		g.SetLimit(1) // a RoleBinding comes after its Role
+		if len(made) > manyObjects {
+			g.SetLimit(workers)
+		}
 		for _, o := range made {
 			if o.GetNamespace() == "" && !x.clusterScoped {
 				o.SetNamespace(x.by.namespace)

@@ -35,10 +35,11 @@ func TestHealthy(t *testing.T) {
 		s.cheap(7, "plan", "--release", "arc", "--release-namespace", controllerNamespace, "--scale-sets", "uninstall")
 		s.hookjob(0, "enrol", "runners", "--namespace", runnerNamespace)
 		s.look()
-		charts := []string{"upgrade", "--chart", s.chart(product.ControllerChart), "--scale-set-chart", s.chart(product.ScaleSetChart), "--helm", s.Helm(s.ctx, 4, "").Path}
-		s.hookjob(1, "upgrade", "--dry-run") // of which version? The actor would know one.
-		s.hookjob(0, append(charts, "--dry-run")...)
-		s.hookjob(0, append(charts, "--yes")...)
+		helm := []string{"upgrade", "--helm", s.Helm(s.ctx, 4, "").Path}
+		s.hookjob(2, append(helm, "--dry-run")...) // to which version? The actor would know one.
+		helm = append(helm, "--chart", s.chart(product.ControllerChart), "--scale-set-chart", s.chart(product.ScaleSetChart))
+		s.hookjob(0, append(helm, "--dry-run")...)
+		s.hookjob(0, append(helm, "--yes")...)
 		s.awaitRunner()
 		s.look()
 		s.helm(4, 0, "uninstall", "arc", "--namespace", controllerNamespace)
@@ -59,8 +60,10 @@ func TestStuck(t *testing.T) {
 		s.attack()
 		s.cheap(0, "status")
 		s.hookjob(0, "status", "--output", "json")
-		s.cheap(3, "plan")
-		s.hookjob(3, "run", "--yes")
+		s.cheap(0, "plan") // the controller's Deployment is there
+		s.cheap(3, "plan", "--release", "arc", "--release-namespace", controllerNamespace)
+		s.hookjob(0, "run", "--yes")
+		s.look()
 		s.helm(3, 0, "uninstall", "runners", "--namespace", runnerNamespace)
 		s.look()
 		s.refusedFor(runnerAdmin, 3, "uninstall", "arc", "--namespace", controllerNamespace)
@@ -114,31 +117,24 @@ func against(t *testing.T, tries []try, p play) {
 // difference.
 func compared(t *testing.T, tries []try, p play, without []step) {
 	t.Helper()
-	attacked := func(tries []try) []string {
+	played := func(tries []try) []string {
 		return findings(without, perform(t, shared, p, tries, without))
 	}
-	found := attacked(tries)
+	found := played(tries)
 	for _, f := range found {
 		t.Errorf("%s", f)
 	}
-	if len(found) == 0 {
-		return
-	}
-	if !*bisect {
-		t.Logf("which try makes the difference: cd test && go test ./attack -run '^%s$' -v -args -bisect", t.Name())
-		return
-	}
-	for len(tries) > 1 {
-		half := tries[:len(tries)/2]
-		if len(attacked(half)) == 0 {
-			if half = tries[len(tries)/2:]; len(attacked(half)) == 0 {
-				t.Logf("these %d tries make a difference together, and no half of them alone", len(tries))
-				return
+	switch {
+	case len(found) == 0:
+	case !*each:
+		t.Logf("which tries make the difference: cd test && go test ./attack -run '^%s$' -v -timeout 1h -args -each", t.Name())
+	default:
+		for _, x := range tries {
+			for _, f := range played([]try{x}) {
+				t.Logf("WITH THIS ALONE: %s (%s)\n%s", x.what, x.by.who, indented(f))
 			}
 		}
-		tries = half
 	}
-	t.Logf("the difference is made by: %s\nalone: cd test && go test ./attack -run '^%s$' -v -args -try '%s'", tries[0].what, t.Name(), tries[0].what)
 }
 
 // findings are what of a run is not as without the actor.

@@ -4,11 +4,11 @@
 // from the same run without the actor, object by object in the whole cluster, nor the
 // verdict, nor what it costs; and what the actor wrote is printed in quotes only.
 //
-// One try alone, by a part of its description, and which one it is that makes a
-// difference:
+// One try alone, by a part of its description, and, after a difference, each of them
+// alone:
 //
 //	cd test && go test ./attack -run TestHealthy -v -args -try bomb
-//	cd test && go test ./attack -run TestHealthy -v -args -bisect
+//	cd test && go test ./attack -run TestHealthy -v -timeout 1h -args -each
 package attack
 
 import (
@@ -39,7 +39,7 @@ import (
 
 var (
 	only   = flag.String("try", "", "only the tries whose description has this text")
-	bisect = flag.Bool("bisect", false, "after a difference, look for the try that makes it")
+	each   = flag.Bool("each", false, "after a difference, play each try alone")
 	update = flag.Bool("update", false, "write the table of docs/security.md")
 )
 

@@ -215,6 +215,12 @@ const (
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: sh.helm.release.v1.arc.v1, namespace: arc-systems}\n---\n"
 )
 
+// The names of the hooks' Jobs.
+const (
+	controllerHook = "arc-arc-cleanup"
+	setHook        = "runners-arc-cleanup-scale-set"
+)
+
 // hookJob is a hook of a record, with the name that the real one has.
 func hookJob(name string) []any {
 	manifest := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: " + name + ", namespace: kube-system, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" +
@@ -290,10 +296,10 @@ func role(name string, changes ...with) *object {
 }
 
 func roleBinding(name, to string, changes ...with) *object {
-	return thing("rbac.authorization.k8s.io/v1", "RoleBinding", name, append(changes, func(o *object) {
+	return thing("rbac.authorization.k8s.io/v1", "RoleBinding", name, append([]with{func(o *object) {
 		o.Object["roleRef"] = map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": to}
 		o.Object["subjects"] = []any{map[string]any{"kind": "ServiceAccount", "name": "arc-gha-rs-controller", "namespace": controllerNamespace}}
-	})...)
+	}}, changes...)...)
 }
 
 // both is a record as a Secret and as a ConfigMap.
@@ -350,8 +356,8 @@ func backup(name, content string) *object {
 var tries = []try{
 	{what: "Helm records of the controller's and of the scale set's release, in every state, in Secrets and ConfigMaps of another namespace than theirs", by: admin, outcome: nothing, make: func(facts) (out []*object) {
 		for i, status := range []string{"deployed", "uninstalling", "uninstalled", "failed", "pending-upgrade"} {
-			arc := release(controllerNamespace, "arc", status, "gha-runner-scale-set-controller", manifestController+manifestNeighbour, "version", i+7, "hooks", hookJob("arc-arc-cleanup"))
-			set := release(runnerNamespace, "runners", status, "gha-runner-scale-set", manifestSet+manifestNeighbour, "version", i+7, "hooks", hookJob("runners-arc-cleanup"))
+			arc := release(controllerNamespace, "arc", status, "gha-runner-scale-set-controller", manifestController+manifestNeighbour, "version", i+7, "hooks", hookJob(controllerHook))
+			set := release(runnerNamespace, "runners", status, "gha-runner-scale-set", manifestSet+manifestNeighbour, "version", i+7, "hooks", hookJob(setHook))
 			out = append(append(out, both(arc)...), both(set)...)
 		}
 		return out
@@ -368,8 +374,8 @@ var tries = []try{
 	{what: "records in Helm's form of releases in its own namespace, whose manifests install what is in other namespaces, and claim hooks of our names", by: admin, outcome: nothing, make: func(facts) (out []*object) {
 		for i, status := range []string{"deployed", "uninstalling", "uninstalled", "superseded", "failed", "pending-install"} {
 			out = append(out,
-				stored("Secret", release(tenantNamespace, fmt.Sprintf("own%d", i), status, "gha-runner-scale-set", manifestSet+manifestNeighbour, "hooks", hookJob("runners-arc-cleanup"))),
-				stored("ConfigMap", release(tenantNamespace, fmt.Sprintf("arc%d", i), status, "gha-runner-scale-set-controller", manifestController+manifestNeighbour, "hooks", hookJob("arc-arc-cleanup"))))
+				stored("Secret", release(tenantNamespace, fmt.Sprintf("own%d", i), status, "gha-runner-scale-set", manifestSet+manifestNeighbour, "hooks", hookJob(setHook))),
+				stored("ConfigMap", release(tenantNamespace, fmt.Sprintf("arc%d", i), status, "gha-runner-scale-set-controller", manifestController+manifestNeighbour, "hooks", hookJob(controllerHook))))
 		}
 		return out
 	}},
@@ -381,7 +387,7 @@ var tries = []try{
 		}
 		for i, kind := range []string{"Secret", "ConfigMap"} {
 			for j, x := range []struct{ version, text string }{
-				{"", whole}, {"one", whole}, {"-1", whole}, {"99999999999999999999", whole},
+				{"", whole}, {"one", whole}, {"0", whole}, {"99999999999999999999", whole},
 				{"1", ""}, {"1", "not base64!"}, {"1", "bm90IGEgcmVjb3Jk"}, {"1", whole[:len(whole)/2]}, {"1", packed([]byte(`{"name":7,"namespace":[],"version":"x","info":1,"hooks":"y","manifest":{}}`))},
 				{"1", packed([]byte(strings.Repeat("[", 100000)))}, {"1", packed([]byte("null"))},
 				{"1", release(tenantNamespace, "aliases", "deployed", "gha-runner-scale-set", manifestSet+aliases).text()},
@@ -406,7 +412,7 @@ var tries = []try{
 		return append(out, backup("arc-cleanup-backup-bomb", bomb()), state("upgrade-bomb", forgedState, "values.arc-systems.arc.gz", bomb()))
 	}},
 	{what: "Jobs and Pods with the names and labels of the hooks'", by: admin, outcome: nothing, make: func(facts) (out []*object) {
-		for _, name := range []string{"arc-arc-cleanup", "runners-arc-cleanup"} {
+		for _, name := range []string{controllerHook, setHook} {
 			out = append(out,
 				thing("batch/v1", "Job", name, labels(oursName, "arc-cleanup"), annotations("helm.sh/hook", "pre-delete"), field("spec.suspend", true), func(o *object) {
 					spec := podSpec()
@@ -438,7 +444,7 @@ var tries = []try{
 	}},
 	{what: "enrollers of other releases: Deployments and ConfigMaps with our labels, and a hook of the actor's", by: admin, outcome: nothing, make: func(facts) (out []*object) {
 		enroller := labels(oursName, "arc-cleanup", oursComponent, "enroller", "app.kubernetes.io/instance", "arc")
-		hooks, _ := json.Marshal(hookJob("arc-arc-cleanup"))
+		hooks, _ := json.Marshal(hookJob(controllerHook))
 		for _, r := range [][2]string{{controllerNamespace, "arc"}, {runnerNamespace, "runners"}} {
 			name := r[1] + "-arc-cleanup-enrol"
 			out = append(out,
@@ -517,15 +523,17 @@ var tries = []try{
 			return pod(name, false, ofSet, large())
 		})
 	}},
-	{what: "a RoleBinding that gives it the controller's ClusterRole, or `cluster-admin`, and a Role with rights on ARC's kinds", by: admin, outcome: forbidden, make: func(of facts) (out []*object) {
-		for _, name := range []string{"cluster-admin", of.role.name} {
-			b := roleBinding("escalation-"+name, name)
-			b.Object["roleRef"].(map[string]any)["kind"] = "ClusterRole"
-			out = append(out, b)
+	{what: "a RoleBinding that gives it the controller's ClusterRole, or `cluster-admin`, and a Role with rights on ARC's kinds", by: admin, outcome: forbidden, make: func(of facts) []*object {
+		binding := func(to string) *object {
+			return roleBinding("escalation-"+to, to, func(o *object) { o.Object["roleRef"].(map[string]any)["kind"] = "ClusterRole" })
 		}
-		return append(out, role("escalation", func(o *object) {
+		out := []*object{binding("cluster-admin"), role("escalation", func(o *object) {
 			o.Object["rules"] = []any{map[string]any{"apiGroups": []any{"actions.github.com"}, "resources": []any{"*"}, "verbs": []any{"*"}}}
-		}))
+		})}
+		if of.role.kind == "ClusterRole" { // it goes with the controller's release
+			out = append(out, binding(of.role.name))
+		}
+		return out
 	}},
 	{what: "ARC's own kinds, which the ClusterRole `admin` does not hold", by: admin, outcome: forbidden, make: func(of facts) []*object {
 		return []*object{
@@ -534,10 +542,14 @@ var tries = []try{
 		}
 	}},
 	{what: "a state, a backup, the off switch and a record in the controller's namespace", by: admin, outcome: forbidden, make: func(facts) []*object {
-		return []*object{
+		out := []*object{
 			state("arc-cleanup-upgrade", forgedState), backup("arc-cleanup-backup-forged", zipped(forgedBackup)), thing("v1", "ConfigMap", "arc-cleanup-off"),
 			stored("Secret", release(controllerNamespace, "arc", "uninstalled", "gha-runner-scale-set-controller", manifestController, "version", 9)),
 		}
+		for _, o := range out {
+			o.SetNamespace(controllerNamespace)
+		}
+		return out
 	}},
 	{what: "a webhook, a CRD, an APIService, a ClusterRole, a namespace", by: admin, outcome: forbidden, clusterScoped: true, make: func(facts) []*object {
 		return []*object{
@@ -554,7 +566,7 @@ var tries = []try{
 			pod("forged-listener", true, ofSet, labels(oursComponent, "runner-scale-set-listener")),
 			pod("forged-controller", true, controllerLabels),
 			pod("forged-enroller", true, labels(oursName, "arc-cleanup", oursComponent, "enroller", "app.kubernetes.io/instance", "runners")),
-			pod("forged-hook", false, labels(oursName, "arc-cleanup", "job-name", "runners-arc-cleanup", "batch.kubernetes.io/job-name", "runners-arc-cleanup"), annotations("helm.sh/hook", mark("hook"))),
+			pod("forged-hook", false, labels(oursName, "arc-cleanup", "job-name", setHook, "batch.kubernetes.io/job-name", setHook), annotations("helm.sh/hook", mark("hook"))),
 			pod("forged-image", true, labels(oursName, "arc-cleanup", oursComponent, "enroller", "app.kubernetes.io/instance", "runners"), func(o *object) {
 				o.Object["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["image"] = "zqimagex;$(id)\x1b[31m"
 			}),
@@ -571,7 +583,7 @@ var tries = []try{
 		return many(40, func(i int) *object { return pod(fmt.Sprintf("large-%d", i), false, ofSet, large()) })
 	}},
 	{what: "a Pod with the hook's ServiceAccount, which there is during an uninstall only", by: podCreator, outcome: forbidden, make: func(facts) []*object {
-		return []*object{pod("hook", false, field("spec.serviceAccountName", "runners-arc-cleanup"))}
+		return []*object{pod("hook", false, field("spec.serviceAccountName", setHook))}
 	}},
 	{what: "a Secret, a ConfigMap, a Pod beside the controller", by: podCreator, outcome: forbidden, make: func(facts) []*object {
 		return []*object{
