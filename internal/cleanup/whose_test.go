@@ -704,7 +704,7 @@ func TestWhereTheProofMayBe(t *testing.T) {
 			hint,
 		}},
 	} {
-		s := &Survey{ProofErr: release.ErrNotFound, Controllers: []ARC{test.controller}}
+		s := &Survey{ProofErr: release.ErrNotFound, Controllers: []ARC{test.controller}, Proven: map[types.UID]bool{test.controller.UID: true}}
 		expectStrings(t, name, NewPlan(s, test.options, History{}).Refusals[0].Do, test.want...)
 	}
 }
@@ -859,7 +859,7 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 // A hook that finds no proof says where it may be. A release of another namespace, which
 // the controller's annotations name, it has a person uninstall only where its record
 // holds the controller; and a scale set's hook does not speak of the controller's at all.
-func TestWhereTheProofMayBe(t *testing.T) {
+func TestAReleaseElsewhereIsProved(t *testing.T) {
 	t.Parallel()
 	const uninstalls, override = "helm uninstall arc --namespace releases", "give the post-renderer --namespace=releases"
 	overridden := deployment(ctrl("systems/arc", "", by("releases/arc")))
