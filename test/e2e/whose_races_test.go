@@ -155,12 +155,6 @@ func TestWhoseOtherVersion(t *testing.T) {
 			t.Errorf("%s is gone", o)
 		}
 	}
-	// Kubernetes tries again only now and then to delete a CRD whose objects are held.
-	for _, o := range l.added() {
-		if o.Resource != "customresourcedefinitions" {
-			l.remove(o)
-		}
-	}
 }
 
 // TestWhoseAddress: an API server that cannot be reached is said, and is no lack of time.
