@@ -571,7 +571,7 @@ func scaleSetInfo(u unstructured.Unstructured) ScaleSetInfo {
 }
 
 // pageSize is how many whole objects one request asks for.
-const pageSize = 100
+const pageSize = 20
 
 // list reads whole objects, a page at a time; only kinds of which there are few.
 func list(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, namespace, selector string) ([]unstructured.Unstructured, error) {

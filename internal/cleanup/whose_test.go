@@ -244,7 +244,7 @@ func TestARecordElsewhere(t *testing.T) {
 func TestAHookInTheWrongNamespace(t *testing.T) {
 	t.Parallel()
 	controller := deployment(ctrl("systems/arc", "", by("platform/arc")))
-	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", arcManifest))...)
+	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", strings.Replace(arcManifest, "name: arc", "name: arc, namespace: systems", 1)))...)
 	r := Run(t.Context(), c, graced(asHook, ample), quiet)
 	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
 		if r.Verdict != Refused || !strings.Contains(r.Text(10), want) {

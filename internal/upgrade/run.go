@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -128,10 +129,20 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 	switch {
 	case report.Verdict != cleanup.Done:
 		return report, fmt.Errorf("the cleanup ended with %s", report.Verdict)
-	case len(report.Kept) > 0:
-		return report, fmt.Errorf("%s was kept: %s", report.Kept[0].Object, report.Kept[0].Why)
+	}
+	if k := inTheWay(report.Kept); len(k) > 0 {
+		return report, fmt.Errorf("%s was kept: %s", k[0].Object, k[0].Why)
 	}
 	return nil, nil
+}
+
+// inTheWay are the kept objects with which nothing can be installed again: CRDs, and
+// what is of ARC's kinds. What only says that it is ARC's, as anybody may write on an
+// object of theirs, is none.
+func inTheWay(kept []cleanup.Kept) []cleanup.Kept {
+	return slices.DeleteFunc(slices.Clone(kept), func(k cleanup.Kept) bool {
+		return k.Object.Resource.Group != crds.Group && k.Object.Resource.Group != arc.Group
+	})
 }
 
 // note saves that the first half is over, when it is.

@@ -497,3 +497,21 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%v, %v, %v, %v", refusals, engine, err, helm.said())
 	}
 }
+
+// What anybody may have written on an object of theirs stops no upgrade.
+func TestWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	kept := func(group, resource string) cleanup.Kept {
+		o := &cleanup.Object{}
+		o.Resource.Group, o.Resource.Resource = group, resource
+		return cleanup.Kept{Object: o}
+	}
+	all := []cleanup.Kept{kept("", "secrets"), kept("apiextensions.k8s.io", "customresourcedefinitions"), kept("", "pods"), kept("actions.github.com", "ephemeralrunners")}
+	var got []string
+	for _, k := range inTheWay(all) {
+		got = append(got, k.Object.Resource.Resource)
+	}
+	if diff := cmp.Diff([]string{"customresourcedefinitions", "ephemeralrunners"}, got); diff != "" || len(all) != 4 {
+		t.Error(diff)
+	}
+}
