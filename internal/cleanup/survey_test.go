@@ -438,7 +438,7 @@ func TestListHasAllPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	pods, err := list(t.Context(), c, podResource, "ns", "a=b")
-	if err != nil || len(pods) != 2 || pods[0].GetName() != "after-100a=b" || pods[1].GetName() != "after-x100a=b" {
+	if err != nil || len(pods) != 2 || pods[0].GetName() != "after-20a=b" || pods[1].GetName() != "after-x20a=b" {
 		t.Errorf("%v, error %v", pods, err)
 	}
 }
