@@ -154,7 +154,7 @@ func nextPage(items []metav1.PartialObjectMetadata) int64 {
 		}
 		for _, f := range items[i].ManagedFields {
 			if f.FieldsV1 != nil {
-				total += len(f.FieldsV1.Raw)
+				total += len(f.FieldsV1.GetRawBytes())
 			}
 		}
 	}

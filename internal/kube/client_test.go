@@ -83,7 +83,7 @@ func TestNextPage(t *testing.T) {
 	of := func(annotation, fields int) metav1.PartialObjectMetadata {
 		m := metav1.PartialObjectMetadata{}
 		m.Annotations = map[string]string{"": strings.Repeat("x", annotation)}
-		m.ManagedFields = []metav1.ManagedFieldsEntry{{}, {FieldsV1: &metav1.FieldsV1{Raw: []byte(strings.Repeat("x", fields))}}}
+		m.ManagedFields = []metav1.ManagedFieldsEntry{{}, {FieldsV1: metav1.NewFieldsV1(strings.Repeat("x", fields))}}
 		return m
 	}
 	for name, test := range map[string]struct {

@@ -126,8 +126,7 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Budget, cleanup.ErrBudget)
 	defer cancel()
 	report := cleanup.Run(ctx, u.Client, o, u.Log)
-	switch {
-	case report.Verdict != cleanup.Done:
+	if report.Verdict != cleanup.Done {
 		return report, fmt.Errorf("the cleanup ended with %s", report.Verdict)
 	}
 	if k := inTheWay(report.Kept); len(k) > 0 {

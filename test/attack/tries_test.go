@@ -387,9 +387,17 @@ var tries = []try{
 		}
 		for i, kind := range []string{"Secret", "ConfigMap"} {
 			for j, x := range []struct{ version, text string }{
-				{"", whole}, {"one", whole}, {"0", whole}, {"99999999999999999999", whole},
-				{"1", ""}, {"1", "not base64!"}, {"1", "bm90IGEgcmVjb3Jk"}, {"1", whole[:len(whole)/2]}, {"1", packed([]byte(`{"name":7,"namespace":[],"version":"x","info":1,"hooks":"y","manifest":{}}`))},
-				{"1", packed([]byte(strings.Repeat("[", 100000)))}, {"1", packed([]byte("null"))},
+				{"", whole},
+				{"one", whole},
+				{"0", whole},
+				{"99999999999999999999", whole},
+				{"1", ""},
+				{"1", "not base64!"},
+				{"1", "bm90IGEgcmVjb3Jk"},
+				{"1", whole[:len(whole)/2]},
+				{"1", packed([]byte(`{"name":7,"namespace":[],"version":"x","info":1,"hooks":"y","manifest":{}}`))},
+				{"1", packed([]byte(strings.Repeat("[", 100000)))},
+				{"1", packed([]byte("null"))},
 				{"1", release(tenantNamespace, "aliases", "deployed", "gha-runner-scale-set", manifestSet+aliases).text()},
 				{"1", release(tenantNamespace, "tabs", "deployed", "gha-runner-scale-set", manifestSet+"\t- {a: [\n%zz\x00").text()},
 			} {
@@ -594,8 +602,10 @@ var tries = []try{
 	{what: "AutoscalingRunnerSets annotated with releases of other teams, labelled and owned as the real set, registered under any id and name", by: runnerAdmin, outcome: blocks, make: func(of facts) []*object {
 		set := func(name string, changes ...with) *object {
 			return thing(arcGroup, "AutoscalingRunnerSet", name, append([]with{func(o *object) {
-				o.Object["spec"] = map[string]any{"githubConfigUrl": "https://github.com/" + mark("url"), "runnerScaleSetName": mark("setname"),
-					"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "evil"}}}}}
+				o.Object["spec"] = map[string]any{
+					"githubConfigUrl": "https://github.com/" + mark("url"), "runnerScaleSetName": mark("setname"),
+					"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "evil"}}}},
+				}
 			}, labels("app.kubernetes.io/version", "0.6.1")}, changes...)...)
 		}
 		return []*object{
@@ -607,7 +617,8 @@ var tries = []try{
 	}},
 	{what: "EphemeralRunnerSets, EphemeralRunners with jobs, and AutoscalingListeners of the real set", by: runnerAdmin, outcome: blocks, make: func(of facts) []*object {
 		spec := func(o *object) {
-			o.Object["spec"] = map[string]any{"githubConfigUrl": of.url, "githubConfigSecret": "x", "runnerScaleSetId": int64(1), "ephemeralRunnerSpec": map[string]any{},
+			o.Object["spec"] = map[string]any{
+				"githubConfigUrl": of.url, "githubConfigSecret": "x", "runnerScaleSetId": int64(1), "ephemeralRunnerSpec": map[string]any{},
 				"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "evil"}}}},
 				"spec":     map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "evil"}}},
 			}
