@@ -129,18 +129,18 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 	if report.Verdict != cleanup.Done {
 		return report, fmt.Errorf("the cleanup ended with %s", report.Verdict)
 	}
-	if k := inTheWay(report.Kept); len(k) > 0 {
-		return report, fmt.Errorf("%s was kept: %s", k[0].Object, k[0].Why)
+	if kept := inTheWay(report.Kept); len(kept) > 0 {
+		return report, fmt.Errorf("%s was kept: %s", kept[0].Object, kept[0].Why)
 	}
 	return nil, nil
 }
 
-// inTheWay are the kept objects with which nothing can be installed again: CRDs, and
-// what is of ARC's kinds. What only says that it is ARC's, as anybody may write on an
-// object of theirs, is none.
+// inTheWay is what of that which the engine keeps an upgrade cannot go on with: the CRDs,
+// and their objects. The rest is what a tenant may have made to look like ARC's, and
+// namespaces that something else holds.
 func inTheWay(kept []cleanup.Kept) []cleanup.Kept {
 	return slices.DeleteFunc(slices.Clone(kept), func(k cleanup.Kept) bool {
-		return k.Object.Resource.Group != crds.Group && k.Object.Resource.Group != arc.Group
+		return k.Object.Resource.GroupResource() != crds.GroupResource() && k.Object.Resource.Group != arc.Group
 	})
 }
 

@@ -177,6 +177,26 @@ func TestEngineStops(t *testing.T) {
 	}
 }
 
+// heldAt is what a tenant has made to look like ARC's, and holds.
+func heldAt(namespace string) kubeObject {
+	o := kind("Secret", namespace, "held", kubeObject{"labels": map[string]any{arc.LabelScaleSetName: "set"}, "deletionTimestamp": "2026-01-02T03:04:05Z"})
+	metadata(o)["finalizers"] = []any{"example.com/keep"}
+	return o
+}
+
+// What a tenant holds is kept and named by the engine, and stops nobody's upgrade.
+func TestWhatATenantHoldsDoesNotStopIt(t *testing.T) {
+	u, a, helm := upgradingWith(t, append(crdObjects("Established"), heldAt("tenant"))...)
+	state := theState()
+	p := &Plan{State: state, Steps: []Step{{Clean, state.Releases[0], ""}, {Uninstall, state.Releases[0], ""}}}
+	if stopped := u.Run(t.Context(), p); stopped != nil || a.get(heldAt("tenant")) == nil {
+		t.Errorf("%v", stopped)
+	}
+	if diff := cmp.Diff([]string{"uninstall arc"}, helm.said()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // A whole second half, and where it stops when Helm does.
 func TestRun(t *testing.T) {
 	record := func(name string) kubeObject {
@@ -399,7 +419,8 @@ func TestCheck(t *testing.T) {
 			objects: append(slices.Clone(objects), other), rendered: []string{"arc"},
 			refused: slices.Repeat([]string{"would have to go, and would be kept"}, 4),
 		},
-		"without CRDs": {objects: objects[:2], rendered: []string{"arc"}},
+		"a tenant holds something": {objects: append(slices.Clone(objects), heldAt("tenant")), rendered: []string{"arc", "runners"}},
+		"without CRDs":             {objects: objects[:2], rendered: []string{"arc"}},
 		"rendered before": {
 			objects: objects, saved: saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", "")), rendered: nil,
 		},
