@@ -41,6 +41,7 @@ func TestController(t *testing.T) {
 		"nothing":                         {nil, nil, nil, false},
 		"one namespace":                   {watch(account, "ci"), []Container{manager(only, "--watch-single-namespace=ci")}, []string{"ci"}, true},
 		"one namespace, without labels":   {nil, []Container{manager(only, "--watch-single-namespace=ci")}, []string{"ci"}, true},
+
 		"one namespace, in an argument of its own": {nil, []Container{manager(only, "--watch-single-namespace", "ci")}, []string{"ci"}, true},
 		"one namespace, nothing behind it":         {nil, []Container{manager(only, "--watch-single-namespace")}, nil, true},
 		"the last one counts":                      {nil, []Container{manager(only, "--watch-single-namespace=a", "--watch-single-namespace=b")}, []string{"b"}, true},
