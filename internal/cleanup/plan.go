@@ -823,9 +823,13 @@ func (p *planner) keepHeld(o *Object) {
 }
 
 // known reports whether an object is of a scale set that was seen, by its label or by
-// its release: a set is made by whoever may make one, the rest by any tenant.
+// its release: a set is made by whoever may make one, the rest by any tenant. That it is
+// a listener's, and so of a set in another namespace, the label alone cannot say.
 func (p *planner) known(o *Object) bool {
 	if o.ScaleSet.Name != "" {
+		if o.ScaleSet.Namespace != o.Namespace {
+			return false
+		}
 		_, seen := p.history.Sets[o.ScaleSet]
 		return seen || p.existing[o.ScaleSet] || p.sets[o.ScaleSet]
 	}

@@ -829,7 +829,10 @@ func TestTwoReleasesOfOneHook(t *testing.T) {
 func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 	t.Parallel()
 	foreign := finalizers("example.com/keep")
+	listeners := whole(obj("secret tenant/held", of("runners/set"), owned("al gone"), foreign, deleting))[0]
+	listeners.owners[0].Kind = arc.AutoscalingListener
 	for name, it := range map[string]item{
+		"a listener's, of another's set":         listeners,
 		"a runner's Secret":                      whole(obj("secret tenant/held", owned("er gone"), foreign))[0],
 		"one that is being deleted":              whole(obj("secret tenant/held", owned("er gone"), foreign, deleting))[0],
 		"one that names a set":                   whole(obj("secret tenant/held", of("tenant/set"), owned("er gone"), foreign, deleting))[0],
