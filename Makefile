@@ -3,13 +3,16 @@
 VERSION  ?= $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/arc-cleanup/Chart.yaml)
 REVISION ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
 VERSION_PKG = github.com/arc-cleanup/arc-cleanup/internal/version
-LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION)
+# Of a release: the image's, as make image-oci prints it. The binaries and the chart take the image by it.
+DIGEST   ?=
+LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
+            $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/hook.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 PREFIX   ?= /usr/local
 # What the Helm plugins are built for.
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-IMAGE    ?= ghcr.io/arc-cleanup/arc-hookjob
+IMAGE    ?= registry.example/arc-hookjob
 # `info`, not `command -v`: a docker client without a daemon builds nothing.
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 # Time for the fuzz test of the stream splitter.
@@ -114,6 +117,7 @@ HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order fil
 docs: ## Write anew what of the documentation is generated; tests fail while it is stale
 	$(HELM_DOCS)
 	go test ./cmd/... ./internal/hook -run TestGenerated -update
+	cd test && go test ./attack -run TestGenerated -update
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module
@@ -126,6 +130,7 @@ lint: ## Run golangci-lint over every module
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for another one)
 	@$(GO_BUILD) -o bin/arc-hookjob ./cmd/hookjob
 	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-hookjob
+	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'
 
 .PHONY: cluster-down
 cluster-down: ## Stop that cluster and remove all of it
@@ -148,6 +153,17 @@ image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/nu
 image-oci: $(IMAGE_BINARIES) ## Build the image without an engine: dist/arc-hookjob.oci.tar, amd64 and arm64
 	go -C tools/image run . --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
 	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
+
+CHART_DIR ?= dist/chart
+.PHONY: chart
+chart: ## Write the chart of a release, which takes the image by its DIGEST=sha256:..., for `helm package dist/chart/arc-cleanup`
+	@echo '$(DIGEST)' | grep -Eqx 'sha256:[0-9a-f]{64}' || { echo "make chart needs DIGEST=sha256:..., which make image-oci prints" >&2; exit 2; }
+	rm -rf '$(CHART_DIR)/arc-cleanup'
+	install -d '$(CHART_DIR)'
+	cp -R charts/arc-cleanup '$(CHART_DIR)'
+	sed 's|^  digest: ""$$|  digest: $(DIGEST)|' charts/arc-cleanup/values.yaml > '$(CHART_DIR)/arc-cleanup/values.yaml'
+	sed 's|^      image: \(.*\):[^:]*$$|      image: \1@$(DIGEST)|' charts/arc-cleanup/Chart.yaml > '$(CHART_DIR)/arc-cleanup/Chart.yaml'
+	@grep -Fqx '  digest: $(DIGEST)' '$(CHART_DIR)/arc-cleanup/values.yaml' && grep -Fq '@$(DIGEST)' '$(CHART_DIR)/arc-cleanup/Chart.yaml'
 
 .PHONY: image-check
 image-check: image-oci ## Build the image twice, and by its Dockerfile (Linux, root, buildah): each time the same

@@ -15,6 +15,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
@@ -144,13 +145,14 @@ func (t *target) backUp(c *kube.Client, start time.Time) {
 const environment = "ARC_CLEANUP_"
 
 // fromEnvironment sets every flag not given on the command line from the
-// environment: --on-residue from ARC_CLEANUP_ON_RESIDUE.
+// environment: --on-residue from ARC_CLEANUP_ON_RESIDUE. What --set says
+// adds up, and hook.Values reads it.
 func fromEnvironment(cmd *cobra.Command) error {
 	var bad error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := cli.Variable(environment, f.Name)
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || bad != nil {
+		if !set || f.Changed || bad != nil || name == hook.SetVariable {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {

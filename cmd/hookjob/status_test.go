@@ -92,7 +92,7 @@ func TestOptionsOfTheHook(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			hooks, err := hook.Render(hook.Release{Name: "r", Namespace: "ns"}, test.values)
+			hooks, err := hook.Render(hook.Release{Name: "r", Namespace: "ns"}, hook.Merge(test.values, map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -145,12 +145,15 @@ the release's record, from inside the cluster, as soon as Helm has written it.
 
 ` + exitHelp
 
-const examples = `  ARC=oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller
+const examples = `  # The hook's image, in a registry of yours; a release of arc-cleanup needs none of this
+  export ARC_CLEANUP_SET=image.repository=registry.example/arc-hookjob
+
+  ARC=oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller
   helm install arc $ARC --namespace arc-systems --create-namespace --post-renderer arc-postrender
 
-  # The hook's image from a registry of your own; each word is an argument of its own
+  # Another value of the chart arc-cleanup; each word is an argument of its own
   helm upgrade arc $ARC --namespace arc-systems --post-renderer arc-postrender \
-    --post-renderer-args=--set --post-renderer-args=image.repository=registry.example/arc-hookjob
+    --post-renderer-args=--set --post-renderer-args=policy.grace=2m
 
   # ARC's objects are elsewhere than the release
   helm install arc $ARC --namespace platform --create-namespace --set namespaceOverride=arc-systems \
@@ -207,7 +210,7 @@ func newCommand(explanation *string) *cobra.Command {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVarP(&valueFiles, "values", "f", nil, "file with values of the chart arc-cleanup (repeatable)")
-	flags.StringArrayVar(&set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
+	flags.StringArrayVar(&set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable), over those of $"+hook.SetVariable)
 	flags.StringArrayVar(&setString, "set-string", nil, "the same, always a string (repeatable)")
 	flags.StringVar(&o.Release, "release", "", "name of the release (default: what ARC's objects say)")
 	flags.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release, as Helm's own (default: that of ARC's objects and $HELM_NAMESPACE, where they agree)")

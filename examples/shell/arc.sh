@@ -13,6 +13,9 @@ CHARTS=${CHARTS:-oci://ghcr.io/actions/actions-runner-controller-charts}
 ARC_VERSION=${ARC_VERSION:-0.12.1}
 VALUES=${VALUES:-values.yaml}
 
+# The hook's image, in a registry of yours; a release of arc-cleanup needs none.
+export ARC_CLEANUP_SET=${ARC_CLEANUP_SET:-image.repository=registry.example/arc-hookjob}
+
 # Helm 4 does not show what a post-renderer says.
 export ARC_CLEANUP_LOG_FILE=${ARC_CLEANUP_LOG_FILE:-$(mktemp)}
 

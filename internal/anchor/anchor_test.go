@@ -1,6 +1,7 @@
 package anchor
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -266,6 +267,7 @@ func TestManagers(t *testing.T) {
 		"for another purpose":   strings.Replace(set, "-gha-rs-manager", "-gha-rs-kube-mode", 1),
 		"without a subject":     strings.Replace(set, "subjects:", "others:", 1),
 		"of another kind":       strings.Replace(set, "kind: RoleBinding", "kind: Role", 1),
+		"subjects of no form":   strings.Replace(set, "---\n", "- 5\n---\n", 1),
 		"finalizers of no form": strings.Replace(set, "[actions.github.com/cleanup-protection]", "{actions.github.com/cleanup-protection: 1}", 1),
 	} {
 		a, _, err := Find([]byte(stream))
@@ -313,6 +315,7 @@ func TestWants(t *testing.T) {
 		"a longer name":           {setIn("runners-2", "y", "systems"), true},
 		"without a namespace":     {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\n", true},
 		"the word alone":          {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec: {namespaces: x}\n", true},
+		"the third":               {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners\nnamespace: runners\nnamespace: apart\n", true},
 		"an alias":                {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: *runners`), true},
 		"a controller":            {controllerIn("runners", ""), true},
 		"a legacy controller":     {legacyIn("runners", ""), true},
@@ -323,12 +326,36 @@ func TestWants(t *testing.T) {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
+	var many []string
+	for n := range 12 {
+		namespace := fmt.Sprintf("team-%d", n)
+		look(setIn(namespace, "x", "systems"))
+		many = append(many, "namespace: "+namespace)
+	}
+	all := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec:\n- " + strings.Join(many, "\n- ") + "\n"
+	if wants(all) || !wants(all+"- namespace: apart\n") {
+		t.Error("of many namespaces the last one decides")
+	}
 	look(controllerIn("systems", ""))
 	if !wants(controllerIn("systems", "x")) {
 		t.Error("no controller after the first")
 	}
 	if wants(legacyIn("systems", "")) {
 		t.Error("a legacy one beside a controller")
+	}
+}
+
+// A template of a Pod that cannot be read is an error, whose ever it is.
+func TestPodTemplates(t *testing.T) {
+	set := setIn("runners", "x", "systems")
+	for name, stream := range map[string]string{
+		"the listener's":   set + "spec: {listenerTemplate: {spec: {tolerations: none}}}\n",
+		"the runners'":     set + "spec: {template: {spec: {tolerations: none}}}\n",
+		"the controller's": strings.Replace(controllerIn("systems", ""), "containers:", "tolerations: none, containers:", 1),
+	} {
+		if _, _, err := Find([]byte(stream)); err == nil || !strings.Contains(err.Error(), "the Pod template cannot be read") {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

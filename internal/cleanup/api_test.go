@@ -141,6 +141,16 @@ func (a *api) take(refs ...string) {
 	}
 }
 
+// claim says which resources are served, whether there are CRDs or not.
+func (a *api) claim(resources ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.claimed = map[string]bool{}
+	for _, r := range resources {
+		a.claimed[r] = true
+	}
+}
+
 // left names what there is, CRDs apart.
 func (a *api) left() (out []string) {
 	a.mu.Lock()
@@ -337,6 +347,13 @@ func (a *api) discover(w http.ResponseWriter, group string) {
 	group, version, _ := strings.Cut(group, "/")
 	resources := []metav1.APIResource{}
 	a.mu.Lock()
+	if fault := a.fault; fault != nil {
+		if code := fault(strings.TrimSuffix("DISCOVER "+group+"/"+version, "/")); code != 0 {
+			a.mu.Unlock()
+			w.WriteHeader(code)
+			return
+		}
+	}
 	for s, gvr := range short {
 		if gvr.Group == group && (a.served(s) || a.claimed[gvr.Resource]) {
 			resources = append(resources, metav1.APIResource{Name: gvr.Resource})
@@ -413,7 +430,11 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 				if it.rest["spec"] == nil {
 					continue
 				}
-			case "", unfinished, "metadata.name=" + it.Name, fmt.Sprintf("type=%s", it.rest["type"]):
+			case unfinished:
+				if phase, _ := it.rest["phase"].(string); phase == "Succeeded" {
+					continue
+				}
+			case "", "metadata.name=" + it.Name, fmt.Sprintf("type=%s", it.rest["type"]):
 			default:
 				continue
 			}

@@ -203,15 +203,19 @@ func TestABackupHasABound(t *testing.T) {
 	}
 }
 
-// packed is what a backup of one set holds.
-func packed(t *testing.T, namespace, name string) string {
+// packed is what a backup of sets in a namespace holds.
+func packed(t *testing.T, namespace string, names ...string) string {
 	t.Helper()
-	var set unstructured.Unstructured
-	set.SetAPIVersion("actions.github.com/v1alpha1")
-	set.SetKind("AutoscalingRunnerSet")
-	set.SetNamespace(namespace)
-	set.SetName(name)
-	data, err := pack([]unstructured.Unstructured{set})
+	var sets []unstructured.Unstructured
+	for _, name := range names {
+		var set unstructured.Unstructured
+		set.SetAPIVersion("actions.github.com/v1alpha1")
+		set.SetKind("AutoscalingRunnerSet")
+		set.SetNamespace(namespace)
+		set.SetName(name)
+		sets = append(sets, set)
+	}
+	data, err := pack(sets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,28 +241,31 @@ func TestABackupSpeaksForItsNamespace(t *testing.T) {
 	t.Parallel()
 	backup := func(namespace string) item {
 		it := whole(obj("secret tenant/backup"))[0]
-		it.rest = map[string]any{"data": map[string]any{BackupKey: packed(t, namespace, "set")}}
+		it.rest = map[string]any{"data": map[string]any{BackupKey: packed(t, namespace, "one", "two")}}
 		return it
 	}
 	a, c := newAPI(t, append(whole(crdObjects()...), backup("kube-system"))...)
-	if _, err := Restore(t.Context(), c, "tenant", "backup", false); !errors.Is(err, ErrElsewhere) || len(a.written()) > 0 {
+	if _, err := Restore(t.Context(), c, "tenant", "backup", false); !errors.Is(err, ErrElsewhere) || !strings.HasSuffix(err.Error(), ": kube-system") || len(a.written()) > 0 {
 		t.Errorf("error %v, writes %q", err, a.written())
 	}
-	if _, err := Restore(t.Context(), c, "tenant", "backup", true); err != nil || len(a.written()) != 1 {
+	if _, err := Restore(t.Context(), c, "tenant", "backup", true); err != nil || len(a.written()) != 2 {
 		t.Errorf("trusted: error %v, writes %q", err, a.written())
 	}
 	a, c = newAPI(t, append(whole(crdObjects()...), backup("tenant"))...)
-	if _, err := Restore(t.Context(), c, "tenant", "backup", false); err != nil || len(a.written()) != 1 {
+	if _, err := Restore(t.Context(), c, "tenant", "backup", false); err != nil || len(a.written()) != 2 {
 		t.Errorf("its own: error %v, writes %q", err, a.written())
 	}
 }
 
 func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 	t.Parallel()
-	pod := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "p", "namespace": "ns"}}}
-	other, err := pack([]unstructured.Unstructured{pod})
-	if err != nil {
-		t.Fatal(err)
+	other := func(apiVersion, kind string) map[string]any {
+		u := unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": "p", "namespace": "ns"}}}
+		data, err := pack([]unstructured.Unstructured{u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)}
 	}
 	tests := map[string]struct {
 		data map[string]any
@@ -269,7 +276,10 @@ func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 		"not base64":   {map[string]any{BackupKey: "!"}, "is not a backup of arc-cleanup"},
 		"too much":     {map[string]any{BackupKey: bomb(t)}, "unpacked it has more than"},
 		"no name":      {map[string]any{BackupKey: packed(t, "systems", "x\x1b[31m")}, "is no name of an object"},
-		"another kind": {map[string]any{BackupKey: base64.StdEncoding.EncodeToString(other)}, `"Pod" ns/p: a backup holds nothing but AutoscalingRunnerSets`},
+		"another kind": {other("v1", "Pod"), `"Pod" ns/p: a backup holds nothing but AutoscalingRunnerSets`},
+		"of ARC":       {other("actions.github.com/v1alpha1", "EphemeralRunner"), `"EphemeralRunner" ns/p: a backup holds nothing but`},
+		"of nobody":    {other("example.com/v1alpha1", "AutoscalingRunnerSet"), `"AutoscalingRunnerSet" ns/p: a backup holds nothing but`},
+		"no namespace": {map[string]any{BackupKey: packed(t, "x/y", "set")}, "is no name of an object"},
 	}
 	for name, test := range tests {
 		it := whole(obj("secret systems/backup"))[0]

@@ -42,6 +42,9 @@ func TestPlanAndBusyRunners(t *testing.T) {
 	idle := busySet()
 	idle.Busy = nil
 	live := busySet(func(o *Object) { o.Deleting = false })
+	left := busySet()
+	left.ListenerRBAC = []*Object{obj("role runners/listener", of("runners/set")), obj("role runners/held", of("runners/set"), deleting, finalizers("example.com/f"))}
+	left.CRDs = crdObjects()
 	const awaited = "drain: await er runners/r, await ers runners/s, await ars runners/set"
 	const waits = "busy: await pod runners/r"
 	freed := []string{
@@ -59,7 +62,7 @@ func TestPlanAndBusyRunners(t *testing.T) {
 		"also when no controller is there":         {dying, asHook, Fresh, slices.Concat([]string{waits}, freed)},
 		"a busy runner is not nudged":              {busySet(), asHook, Stuck, slices.Concat([]string{awaited, waits}, freed)},
 		"an idle one is":                           {idle, asHook, Stuck, slices.Concat([]string{"nudge: delete er runners/r", "nudge: nudge er runners/r, nudge ars runners/set", awaited}, freed)},
-		"left ones keep all that their set needs":  {busySet(), with(LeaveBusy), Fresh, []string{kept}},
+		"left ones keep all that their set needs":  {left, with(LeaveBusy), Fresh, []string{kept, "keep: scale set set in namespace runners has busy runners"}},
 		"a set is handed to the controller":        {live, with(LeaveBusy), Fresh, []string{"hand-over: delete ars runners/set", kept}},
 		"without a controller nobody would finish": {alone, with(LeaveBusy), Fresh, slices.Concat([]string{waits}, freed)},
 		"nor would one that is not ready":          {dying, with(LeaveBusy), Fresh, slices.Concat([]string{waits}, freed)},
@@ -111,7 +114,9 @@ func TestSurveyFindsBusyRunners(t *testing.T) {
 	// A Pod elsewhere, which sorts after it, claims the same owner.
 	claims := whole(obj("pod tenant/busy", owned("er runners/busy")))
 	claims[0].owners[0].Kind = arc.EphemeralRunner
-	items := slices.Concat(whole(crdObjects()...), claims, runnerWithPod("busy", launch), runnerWithPod("idle", nil),
+	finished := runnerWithPod("finished", launch)
+	finished[1].rest = map[string]any{"phase": "Succeeded"}
+	items := slices.Concat(whole(crdObjects()...), finished, claims, runnerWithPod("busy", launch), runnerWithPod("idle", nil),
 		runnerWithPod("gone", launch)[1:], runnerWithPod("without-a-pod", launch)[:1], replaced, notARunner)
 	a, c := newAPI(t, items...)
 	pod := obj("pod runners/busy", owned("er runners/busy"))

@@ -1,15 +1,23 @@
 package cleanup
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
 func TestCrashLooping(t *testing.T) {
@@ -145,6 +153,55 @@ func TestAControllersPods(t *testing.T) {
 	a.fault = on(http.StatusBadRequest, always, "LIST pod systems")
 	if s := survey(t.Context(), c, byHand); len(s.Unknown) != 1 {
 		t.Errorf("unknown %v, want the controllers", s.Unknown)
+	}
+}
+
+// The API server is asked about exactly the account, the verb and the objects, and an
+// answer that says neither yes nor no is none.
+func TestWhatIsAskedAboutAController(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	asked := map[string]any{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review struct {
+			Kind, APIVersion string
+			Metadata, Spec   map[string]any
+		}
+		_ = json.NewDecoder(r.Body).Decode(&review)
+		mu.Lock()
+		defer mu.Unlock()
+		asked[r.URL.Path] = []any{review.APIVersion, review.Kind, review.Metadata["namespace"], review.Spec}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}`)
+	}))
+	t.Cleanup(server.Close)
+	c, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := account{"systems", "arc"}
+	if watches, controls := a.watched(t.Context(), c, []string{"runners"}, arc.Resource(arc.AutoscalingRunnerSets)); !controls || !slices.Equal(watches, []string{"runners"}) {
+		t.Errorf("without an answer it watches %q, %t", watches, controls)
+	}
+	if allowed, err := a.mayDeletePods(t.Context(), c, "runners"); err == nil {
+		t.Errorf("without an answer: %t", allowed)
+	}
+	spec := func(attributes map[string]any) map[string]any {
+		return map[string]any{
+			"user": "system:serviceaccount:systems:arc", "groups": []any{"system:serviceaccounts", "system:serviceaccounts:systems", "system:authenticated"},
+			"resourceAttributes": attributes,
+		}
+	}
+	want := map[string]any{
+		"/apis/authorization.k8s.io/v1/subjectaccessreviews": []any{"authorization.k8s.io/v1", "SubjectAccessReview", nil, spec(map[string]any{
+			"namespace": "runners", "verb": "list", "group": "actions.github.com", "version": "v1alpha1", "resource": "autoscalingrunnersets",
+		})},
+		"/apis/authorization.k8s.io/v1/namespaces/runners/localsubjectaccessreviews": []any{"authorization.k8s.io/v1", "LocalSubjectAccessReview", "runners", spec(map[string]any{
+			"namespace": "runners", "verb": "delete", "version": "v1", "resource": "pods",
+		})},
+	}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

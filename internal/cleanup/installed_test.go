@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -97,7 +98,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			[]string{"release: release ars runners/set"},
 		},
 		"not a set of which Helm has no record": {
-			Survey{Record: uninstalling(), Custom: []*Object{live}},
+			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{{Release: named("team/other"), Sets: []identity.Set{named("team/set")}}}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",
@@ -231,6 +232,29 @@ func TestReleasesThatCannotBeRead(t *testing.T) {
 		r := Run(t.Context(), c, graced(uninstalls(byHand), ample), quiet)
 		if r.Verdict != Failed || len(a.writes) > 0 || strings.Contains(r.Text(10), "Helm has no record") {
 			t.Errorf("%s refused: %v\n%s", request, a.writes, r.Text(10))
+		}
+	}
+}
+
+func TestIsLabelled(t *testing.T) {
+	t.Parallel()
+	enroller := map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "enroller"}
+	set := map[string]string{arc.LabelScaleSetName: "set"}
+	for name, test := range map[string]struct {
+		gvr    schema.GroupVersionResource
+		labels map[string]string
+		want   bool
+	}{
+		"an enroller":                     {deploymentResource, enroller, true},
+		"of the enroller":                 {configMapResource, enroller, true},
+		"another part of arc-cleanup":     {deploymentResource, map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "backup"}, false},
+		"somebody's enroller":             {deploymentResource, map[string]string{"app.kubernetes.io/name": "shop", "app.kubernetes.io/component": "enroller"}, false},
+		"a scale set's ConfigMap":         {configMapResource, set, true},
+		"a ConfigMap":                     {configMapResource, nil, false},
+		"a Deployment with a set's label": {deploymentResource, set, false},
+	} {
+		if got := isLabelled(test.gvr, test.labels); got != test.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

@@ -350,7 +350,7 @@ func (p *planner) liveRunners(o *Object) Refusal {
 	p.byRelease(o, &r)
 	if o.Resource.Resource != arc.Runners {
 		r.Message += "; to let its runners finish their jobs, scale it to zero first"
-		r.Do = append([]string{shell.Command("kubectl", "patch", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace, "--type", "merge", "--patch", `{"spec":{"replicas":0}}`)}, r.Do...)
+		r.Do = append([]string{shell.Command("kubectl", "patch", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace, "--type", "merge", "--patch", "spec: {replicas: 0}")}, r.Do...)
 	}
 	return r
 }

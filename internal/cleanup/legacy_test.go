@@ -87,12 +87,12 @@ func TestLegacyPlan(t *testing.T) {
 			asLegacyHook, Over,
 			[]string{
 				"refused: runnerdeployment d in namespace ci is still installed; to let its runners finish their jobs, scale it to zero first",
-				`  kubectl patch runnerdeployment.actions.summerwind.dev d --namespace ci --type merge --patch '{"spec":{"replicas":0}}'`,
+				`  kubectl patch runnerdeployment.actions.summerwind.dev d --namespace ci --type merge --patch 'spec: {replicas: 0}'`,
 				"  kubectl delete runnerdeployment.actions.summerwind.dev d --namespace ci --wait=false",
 				"refused: runner one in namespace ci is still installed",
 				"  kubectl delete runner.actions.summerwind.dev one --namespace ci --wait=false",
 				"refused: runnerset s in namespace team is still installed, by Helm release app; to let its runners finish their jobs, scale it to zero first",
-				`  kubectl patch runnerset.actions.summerwind.dev s --namespace team --type merge --patch '{"spec":{"replicas":0}}'`,
+				`  kubectl patch runnerset.actions.summerwind.dev s --namespace team --type merge --patch 'spec: {replicas: 0}'`,
 				"  helm uninstall app --namespace team",
 				"release: release run ci/one",
 			},
@@ -458,6 +458,25 @@ func TestLegacyRunStopsARunnerOnce(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", r.Summary(), want)
 	}
 	expectStrings(t, "writes", a.written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")
+}
+
+// What is found in one namespace is not forgotten over the next, and what cannot be
+// read in one of them is unknown.
+func TestLegacySurveyOfNamespaces(t *testing.T) {
+	t.Parallel()
+	items := append(whole(legacyCRDs()...), onNode(whole(runnerPod("pod a/r", "run a/r"))[0]), onNode(whole(runnerPod("pod b/r", "run b/r"))[0]), onNode(whole(runnerPod("pod c/r", "run c/r"))[0]))
+	a, c := newAPI(t, append(items, whole(obj("run a/r"), obj("run b/r"), obj("run c/r"))...)...)
+	o := legacyByHand
+	o.WatchNamespaces = []string{"a", "b"}
+	want := map[types.UID]bool{"pod a/r": true, "pod b/r": true}
+	s := survey(t.Context(), c, o)
+	if diff := cmp.Diff(want, s.Registered); diff != "" || len(s.Busy) != 2 || len(s.Unknown) > 0 {
+		t.Errorf("busy %v, unknown %v, registered (-want +got):\n%s", s.Busy, s.Unknown, diff)
+	}
+	a.fault = on(http.StatusForbidden, always, "LIST sts b")
+	if s := survey(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "what legacy runners own" {
+		t.Errorf("unknown %v", s.Unknown)
+	}
 }
 
 // Whoever may create a Pod can make it look like a runner's that has a job. The

@@ -103,6 +103,12 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			History{},
 			[]string{"namespaces: await ns runners"},
 		},
+		"a rescue takes what has lost its owner, whosever the controllers are": {
+			Survey{Terminating: gone("runners"), Controllers: []ARC{ctrl("systems/arc", "")}, Dependents: []*Object{obj("secret runners/jit", owned("er runners/r"))}},
+			rescue,
+			History{},
+			[]string{"collect: delete secret runners/jit", "namespaces: await ns runners"},
+		},
 		"a rescue waits for the controller that lives": {
 			Survey{Terminating: gone("runners"), Custom: []*Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
 			rescue,

@@ -163,12 +163,12 @@ func (o Options) customNamespaces(resource string) []string {
 	switch {
 	case o.Scope != ScaleSet && resource == arc.AutoscalingListeners:
 		return everywhere
-	case o.Scope == ScaleSet && resource == arc.AutoscalingListeners:
+	case o.Scope != ScaleSet:
+		return []string{o.Namespace}
+	case resource == arc.AutoscalingListeners:
 		return o.controllerNamespaces()
-	case o.Scope == ScaleSet:
-		return o.coreNamespaces()
 	}
-	return []string{o.Namespace}
+	return o.coreNamespaces()
 }
 
 // everywhere are all namespaces.

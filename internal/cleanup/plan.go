@@ -534,23 +534,29 @@ func (p *planner) refuseUnbuildable() {
 		return
 	}
 	r := p.release
-	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+	refusal := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
 		Do: []string{
 			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
 			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
+			// Its hook would delete the stand-in before Helm has looked.
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
 			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
-	})
+	}
+	if p.o.Job != "" {
+		refusal.Do = append(refusal.Do, shell.Command("kubectl", "delete", "job", p.o.Job, "--namespace", p.o.ReleaseNamespace))
+	}
+	p.plan.Refusals = append(p.plan.Refusals, refusal)
 }
 
-// standIn is the least that serves as the CRD of AutoscalingRunnerSets.
-const standIn = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"autoscalingrunnersets.actions.github.com"},` +
-	`"spec":{"group":"actions.github.com","scope":"Namespaced","names":{"plural":"autoscalingrunnersets","singular":"autoscalingrunnerset","kind":"AutoscalingRunnerSet","listKind":"AutoscalingRunnerSetList"},` +
-	`"versions":[{"name":"v1alpha1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]}}`
+// standIn is the least that serves as the CRD of AutoscalingRunnerSets. It is without
+// double quotes, which Helm 4 prints with a backslash.
+const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: autoscalingrunnersets.actions.github.com}, " +
+	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
+	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
 
 func (p *planner) liveScaleSet(o *Object) Refusal {
 	runners := p.s.Sets[o.UID]

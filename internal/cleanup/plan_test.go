@@ -151,6 +151,9 @@ func TestPlanRefuses(t *testing.T) {
 				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
 			},
 		},
+		"a Job of which nobody can say who made it": {
+			Survey{Unknown: []Unknown{{"the hook's Job", errors.New("x")}}}, inArgo, Fresh, []string{"failed: could not read the hook's Job: x"},
+		},
 		"nothing when Helm says it itself":             {Survey{Record: uninstalling()}, inArgo, Fresh, nil},
 		"nothing for want of proof when none is asked": {Survey{ProofErr: errors.New("none"), ByArgoCD: true}, inArgo, Fresh, nil},
 		"nothing when the status is not asked":         {Survey{Record: deployed, ByArgoCD: true}, inArgo, Fresh, nil},
@@ -455,6 +458,15 @@ func TestPlanCollects(t *testing.T) {
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/l-config", owned("al systems/l")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l"},
 		},
+		"nor, of a set that is left, what has lost its owner": {
+			func() Survey {
+				s := busySet()
+				s.Dependents = []*Object{obj("secret runners/lost", of("runners/set"), owned("er runners/lost"))}
+				return s
+			}(),
+			leaving(asHook), Fresh,
+			[]string{"keep: runner r is busy with job \"launch\" of acme/rocket (launch.yml), after which the controller removes it"},
+		},
 		"or waited for, where it is being deleted and of a set that is known": {
 			Survey{Dependents: []*Object{obj("pod runners/r", of("runners/set"), owned("er runners/r"), deleting)}}, withNames(byHand, "set"), Fresh, []string{"collect: await pod runners/r"},
 		},
@@ -634,6 +646,10 @@ func TestWhoseControllerItIs(t *testing.T) {
 		if got := p.ours(test.controller); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
+	}
+	elsewhere := Options{Scope: Controller, ReleaseNamespace: "systems", ControllerNamespaces: []string{"control"}}
+	if p := (&planner{s: &Survey{}, o: elsewhere, release: uninstalled(&Survey{}, elsewhere)}); !p.ours(ctrl("control/arc", "")) || p.ours(ctrl("systems/arc", "")) {
+		t.Error("no record: it is where the hook was told")
 	}
 	by := &planner{s: &Survey{}, o: byHand}
 	if by.ours(ctrl("systems/arc", "")) {

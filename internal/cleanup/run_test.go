@@ -3,6 +3,7 @@ package cleanup
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -402,6 +403,128 @@ func TestAHookWithoutARecordWritesNothing(t *testing.T) {
 		r := Run(t.Context(), c, o, quiet)
 		if r.Verdict != Refused || len(a.writes) > 0 || !strings.Contains(r.Text(10), "no proof that anything is being uninstalled") {
 			t.Errorf("%v\n%s", a.writes, r.Text(10))
+		}
+	}
+}
+
+// What the plan stands on is looked at once more before the CRDs go: what is new, or
+// cannot be read, keeps them.
+func TestUnchanged(t *testing.T) {
+	t.Parallel()
+	known := whole(obj("ars runners/set", deleting))
+	arcRecord := record("systems", "systems", "arc", "uninstalling", arcManifest)
+	legacySet := whole(obj("rd ci/known"))
+	by := func(o Options, no func(*Options)) Options { no(&o); return o }
+	proofless := by(asHook, func(o *Options) { o.RequireUninstalling = false })
+	for name, test := range map[string]struct {
+		options Options
+		before  []item
+		now     []item
+		gone    string
+		fault   func(string) int
+		want    string // in the error
+	}{
+		"it is":                       {asHook, append(known, arcRecord, deployment(ctrl("systems/arc", ""))), nil, "", nil, ""},
+		"no CRD any more":             {asHook, []item{arcRecord}, nil, "crd autoscalingrunnersets.actions.github.com", nil, ""},
+		"a scale set is new":          {asHook, append(known, arcRecord), whole(obj("ars team/set")), "", nil, "autoscalingrunnersets.actions.github.com/set in namespace team is new"},
+		"scale sets cannot be read":   {asHook, []item{arcRecord}, nil, "", on(http.StatusForbidden, always, "LIST ars"), "listing autoscalingrunnersets"},
+		"a controller is new":         {asHook, []item{arcRecord}, []item{deployment(ctrl("team/arc", ""))}, "", nil, "deployments.apps/arc in namespace team is new"},
+		"it is new, and leaves":       {asHook, []item{arcRecord}, []item{deployment(ctrl("team/arc", "", deleting))}, "", nil, ""},
+		"controllers cannot be read":  {asHook, []item{arcRecord}, nil, "", on(http.StatusForbidden, always, "LIST deploy"), "listing deployments"},
+		"a rollback":                  {asHook, []item{arcRecord}, []item{record("systems", "systems", "arc", "deployed", arcManifest)}, "", nil, "release arc in namespace systems is deployed"},
+		"the record is gone":          {asHook, []item{arcRecord}, nil, ref(arcRecord.Object), nil, "no Helm release found"},
+		"no proof is asked for":       {proofless, nil, nil, "", nil, ""},
+		"a legacy object is new":      {legacyByHand, legacySet, whole(obj("rset ci/new")), "", nil, "runnersets.actions.summerwind.dev/new in namespace ci is new"},
+		"a legacy one is known":       {legacyByHand, legacySet, nil, "", nil, ""},
+		"a legacy controller is new":  {legacyByHand, nil, []item{legacyDeployment("systems/arc", "/manager", 1)}, "", nil, "deployments.apps/arc in namespace systems is new"},
+		"not of legacy ARC":           {legacyByHand, nil, append(whole(obj("ars team/set")), deployment(ctrl("team/arc", ""))), "", nil, ""},
+		"legacy ones cannot be read":  {legacyByHand, nil, nil, "", on(http.StatusForbidden, always, "LIST rd"), "listing runnerdeployments"},
+		"no legacy one was there yet": {legacyByHand, nil, nil, "crd runners.actions.summerwind.dev", nil, ""},
+	} {
+		a, c := newAPI(t, slices.Concat(whole(crdObjects()...), whole(legacyCRDs()...), test.before)...)
+		s := survey(t.Context(), c, test.options)
+		for _, it := range test.now {
+			a.put(it)
+		}
+		a.take(test.gone)
+		a.fault = test.fault
+		err := (&run{client: c, options: test.options}).unchanged(t.Context(), s)
+		if got := fmt.Sprint(err); (test.want == "") != (err == nil) || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %s, want %q", name, got, test.want)
+		}
+	}
+}
+
+// A legacy owner that is there after all keeps what it owns, too.
+func TestALegacyOwnerIsLookedForOnceMore(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, append(whole(legacyCRDs()...), whole(obj("rset ci/s"))...)...)
+	o := asLegacyHook
+	o.WatchNamespaces = []string{"ci"}
+	steps := func(action Action, owner string) []Step { return []Step{{action, obj("pod ci/r", owned(owner)), ""}} }
+	r := &run{client: c, options: o}
+	if err := r.ownersGone(t.Context(), steps(Delete, "rset ci/s")); !errors.Is(err, errChanged) {
+		t.Errorf("it is there: %v", err)
+	}
+	if err := r.ownersGone(t.Context(), steps(Delete, "rset ci/gone")); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	a.fault = on(http.StatusForbidden, always, "LIST rset ci", "LIST run ci")
+	if err := r.ownersGone(t.Context(), steps(Await, "rset ci/s")); err != nil {
+		t.Errorf("nothing is to be deleted, and so nothing to be looked for: %v", err)
+	}
+}
+
+// How a run that was stopped ends is what the last look finds; what it cannot read is
+// never taken for the end.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	unreadable := on(http.StatusForbidden, always, "LIST er")
+	did := []Outcome{{Delete, obj("er runners/r")}}
+	for name, test := range map[string]struct {
+		cause error
+		items []item
+		fault func(string) int
+		done  []Outcome
+		want  Verdict
+		left  int
+		errs  int
+	}{
+		"nothing is left":                     {ErrBudget, nil, nil, did, Done, 0, 0},
+		"something is":                        {ErrBudget, whole(obj("er runners/r")), nil, nil, OutOfTime, 1, 0},
+		"told to stop":                        {ErrInterrupted, whole(obj("er runners/r")), nil, nil, Interrupted, 1, 0},
+		"unreadable, and nothing done":        {ErrBudget, nil, unreadable, nil, Failed, 0, 1},
+		"unreadable after something was done": {ErrBudget, nil, unreadable, did, OutOfTime, 0, 1},
+		"unreadable, and told to stop":        {ErrInterrupted, nil, unreadable, nil, Interrupted, 0, 1},
+	} {
+		items := test.items
+		if items != nil || test.fault != nil {
+			items = append(whole(crdObjects()[:1]...), items...)
+		}
+		a, c := newAPI(t, items...)
+		a.fault = test.fault
+		ctx, stop := context.WithCancelCause(t.Context())
+		stop(test.cause)
+		r := &run{client: c, options: byHand, log: quiet, report: &Report{Done: test.done}}
+		// The CRD goes with what is left.
+		if got := r.stopped(ctx); got != test.want || min(1, len(r.report.Left)) != test.left || len(r.report.Errs) != test.errs {
+			t.Errorf("%s: %s, left %v, errors %v", name, got, r.report.Left, r.report.Errs)
+		}
+	}
+}
+
+// A phase that the last look forbids writes nothing.
+func TestAPhaseThatIsOverruled(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, append(whole(crdObjects()...), whole(obj("er runners/r"), obj("pod runners/r", owned("er runners/r")))...)...)
+	for _, phase := range []Phase{
+		{Collect, [][]Step{{{Delete, obj("pod runners/r", owned("er runners/r")), ownerGone}}}},
+		{CRDs, [][]Step{{{Delete, obj("crd ephemeralrunners.actions.github.com"), ""}}}},
+	} {
+		a.put(whole(obj("ars team/new"))[0])
+		r := &run{client: c, options: byHand, log: quiet, report: &Report{}}
+		if err := r.execute(t.Context(), phase, &Survey{}); !errors.Is(err, errChanged) || len(a.written()) > 0 {
+			t.Errorf("%s: error %v, writes %q", phase.Name, err, a.written())
 		}
 	}
 }

@@ -396,10 +396,9 @@ const crdPrefix = "crd "
 func (r *reading) distrust(group string) {
 	var doubtful []string
 	for name := range r.absent {
-		resource, is := strings.CutSuffix(name, "."+group)
 		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
-		if is && !strings.HasPrefix(name, crdPrefix) && !read {
-			doubtful = append(doubtful, resource)
+		if !strings.HasPrefix(name, crdPrefix) && !read {
+			doubtful = append(doubtful, strings.TrimSuffix(name, "."+group))
 		}
 	}
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
@@ -572,7 +571,7 @@ func scaleSetInfo(u unstructured.Unstructured) ScaleSetInfo {
 }
 
 // pageSize is how many whole objects one request asks for.
-const pageSize = 100
+const pageSize = 20
 
 // list reads whole objects, a page at a time; only kinds of which there are few.
 func list(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, namespace, selector string) ([]unstructured.Unstructured, error) {

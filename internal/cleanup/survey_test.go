@@ -1,18 +1,27 @@
 package cleanup
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
 func TestObjectKeepsWhatIdentifiesIt(t *testing.T) {
@@ -113,6 +122,7 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 		obj("er runners/b"), obj("er runners/a"), obj("ers runners/s"), obj("al systems/l"),
 		protected("secret runners/github", owned("al systems/l")), protected("rolebinding runners/kube"),
 		obj("secret runners/jit", owned("er runners/a")), obj("secret runners/theirs"), obj("secret runners/foreign", finalizers("example.com/f")),
+		obj("secret runners/held", deleting, finalizers("example.com/f")), obj("secret runners/going", deleting),
 		obj("pod runners/a", owned("er runners/a")), obj("pod runners/theirs"), obj("sa systems/l", owned("al systems/l")),
 		obj("ns runners", deleting), obj("ns systems"))...)
 	_, c := newAPI(t, items...)
@@ -121,12 +131,13 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 	type summary struct {
 		CRDs                                        int
 		Custom, Protected, ListenerRBAC, Dependents []string
+		Held                                        []string
 		Controllers                                 []string
 		Terminating                                 map[string]Terminating
 		Sets                                        map[types.UID]ScaleSetInfo
 		Unknown                                     []Unknown
 	}
-	got := summary{len(s.CRDs), refs(s.Custom), refs(s.Protected), refs(s.ListenerRBAC), refs(s.Dependents), nil, s.Terminating, s.Sets, s.Unknown}
+	got := summary{len(s.CRDs), refs(s.Custom), refs(s.Protected), refs(s.ListenerRBAC), refs(s.Dependents), refs(s.Held), nil, s.Terminating, s.Sets, s.Unknown}
 	for _, c := range s.Controllers {
 		got.Controllers = append(got.Controllers, fmt.Sprintf("%s/%s of %q watches %q, down %q", c.Namespace, c.Name, c.Release.Name, c.Watches, c.Down))
 	}
@@ -136,6 +147,7 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 		Protected:    []string{"rolebinding runners/kube", "secret runners/github"},
 		ListenerRBAC: []string{"role runners/listener"},
 		Dependents:   []string{"pod runners/a", "sa systems/l", "secret runners/jit"},
+		Held:         []string{"secret runners/held"},
 		Controllers:  []string{`systems/arc of "arc" watches [], down ""`, `team/b of "" watches ["theirs"], down "has no ready replica"`},
 		Terminating:  gone("runners"),
 		Sets:         map[types.UID]ScaleSetInfo{"ars runners/set": {Current: 3, Running: 2, Name: "set"}},
@@ -197,7 +209,7 @@ func TestSurveyKnowsAbsentFromUnknown(t *testing.T) {
 
 func TestSurveyOfAScaleSetStaysInItsNamespaces(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, whole(crdObjects()...)...)
+	a, c := newAPI(t, append(whole(crdObjects()...), whole(obj("ars runners/other", by("elsewhere/other")))...)...)
 	outside := make(chan string, 100)
 	a.fault = func(r string) int {
 		switch r {
@@ -263,5 +275,170 @@ func TestForbiddenStaysForbiddenInTheSurvey(t *testing.T) {
 		if !apierrors.IsForbidden(u.Err) {
 			t.Errorf("unknown: %v", u)
 		}
+	}
+}
+
+// What cannot be asked about is unknown, whatever the time.
+func TestWhetherItIsServedIsNotKnown(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t)
+	a.fault = on(http.StatusForbidden, always, "DISCOVER "+arc.Group)
+	o := ofSet
+	o.RequireUninstalling, o.Job, o.Release = false, "", "gpu"
+	if s := survey(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "whether actions.github.com is served" || !apierrors.IsForbidden(s.Unknown[0].Err) {
+		t.Errorf("unknown %v", s.Unknown)
+	}
+	// Where the CRDs' absence was read there is no doubt.
+	if s := survey(t.Context(), c, byHand); len(s.Unknown) > 0 {
+		t.Errorf("unknown %v", s.Unknown)
+	}
+	a, c = newAPI(t)
+	a.claimed = map[string]bool{arc.EphemeralRunners: true}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var asked atomic.Int32
+	a.fault = func(request string) int {
+		if strings.HasPrefix(request, "DISCOVER ") {
+			asked.Add(1)
+			time.AfterFunc(50*time.Millisecond, func() { cancel(ErrInterrupted) })
+		}
+		return 0
+	}
+	s := survey(ctx, c, o)
+	last := s.Unknown[len(s.Unknown)-1]
+	if last.What != "whether actions.github.com is served" || !errors.Is(last.Err, ErrInterrupted) {
+		t.Errorf("unknown %v", s.Unknown)
+	}
+	if n := asked.Load(); n > 8 { // two requests every 500 ms
+		t.Errorf("asked %d times", n)
+	}
+
+	// What has just gone may be served for a moment.
+	a, c = newAPI(t)
+	a.claimed = map[string]bool{arc.EphemeralRunners: true}
+	a.fault = func(request string) int {
+		if request == "DISCOVER "+arc.Group+"/v1alpha1" {
+			time.AfterFunc(50*time.Millisecond, func() { a.claim() })
+		}
+		return 0
+	}
+	if s := survey(t.Context(), c, o); len(s.Unknown) > 0 {
+		t.Errorf("unknown %v", s.Unknown)
+	}
+}
+
+// Deployments that look like controllers are read one by one, each once.
+func TestReadingControllers(t *testing.T) {
+	t.Parallel()
+	both := deployment(ctrl("systems/arc", ""))
+	both.labels[arc.LabelPartOf] = "gha-rs-controller"
+	odd := deployment(ctrl("team/odd", ""))
+	odd.rest = map[string]any{"spec": "x"}
+	no := func(code int, request string) func(string) int { return on(code, always, request) }
+	for name, test := range map[string]struct {
+		items []item
+		fault func(string) int
+		found int
+		want  int // unknown
+	}{
+		"by two labels":    {[]item{both, deployment(ctrl("team/b", "theirs"))}, nil, 2, 0},
+		"gone by now":      {[]item{both}, no(http.StatusNotFound, "GET deploy systems/arc"), 0, 0},
+		"not to be read":   {[]item{both}, no(http.StatusForbidden, "GET deploy systems/arc"), 0, 1},
+		"of another form":  {[]item{odd}, nil, 0, 1},
+		"nothing of ARC's": {whole(obj("deploy web/app")), no(http.StatusForbidden, "GET deploy web/app"), 0, 0},
+	} {
+		a, c := newAPI(t, test.items...)
+		a.fault = test.fault
+		s := survey(t.Context(), c, byHand)
+		if len(s.Controllers) != test.found || len(s.Unknown) != test.want {
+			t.Errorf("%s: controllers %+v, unknown %v", name, s.Controllers, s.Unknown)
+		}
+	}
+}
+
+func TestASurveyHasAnOrder(t *testing.T) {
+	t.Parallel()
+	s := &Survey{
+		CRDs: []*Object{obj("crd b"), obj("crd a")}, Custom: []*Object{obj("ars a/a"), obj("er b/a"), obj("er a/b"), obj("er a/a")},
+		Protected: []*Object{obj("secret a/a"), obj("role a/a")}, ListenerRBAC: []*Object{obj("role b/a"), obj("role a/a")},
+		Held: []*Object{obj("secret a/b"), obj("secret a/a")}, Dependents: []*Object{obj("pod b/a"), obj("pod a/a")}, Linked: []*Object{obj("pod b/a"), obj("pod a/a")},
+	}
+	s.order()
+	for what, test := range map[string]struct {
+		got  []*Object
+		want []string
+	}{
+		"CRDs": {s.CRDs, []string{"crd a", "crd b"}}, "custom": {s.Custom, []string{"er a/a", "er a/b", "er b/a", "ars a/a"}},
+		"protected": {s.Protected, []string{"role a/a", "secret a/a"}}, "listeners": {s.ListenerRBAC, []string{"role a/a", "role b/a"}},
+		"held": {s.Held, []string{"secret a/a", "secret a/b"}}, "dependents": {s.Dependents, []string{"pod a/a", "pod b/a"}}, "linked": {s.Linked, []string{"pod a/a", "pod b/a"}},
+	} {
+		expectStrings(t, what, refs(test.got), test.want...)
+	}
+}
+
+// What is owned is read before its owners: no kind is begun before the one whose
+// owner it may be is over.
+func TestASurveyReadsChildrenFirst(t *testing.T) {
+	t.Parallel()
+	for scope, test := range map[string]struct {
+		options Options
+		items   []item
+		core    []string
+		kinds   []string
+	}{
+		"ARC":    {byHand, whole(crdObjects()...), []string{"LIST pod", "LIST secret", "LIST role", "LIST sa"}, []string{"LIST er", "LIST ers", "LIST al", "LIST ars"}},
+		"legacy": {legacyByHand, whole(legacyCRDs()...), []string{"LIST sts", "LIST role"}, []string{"LIST run", "LIST rrs", "LIST rset", "LIST rd"}},
+	} {
+		a, c := newAPI(t, test.items...)
+		var mu sync.Mutex
+		under, begun := map[string]bool{}, 0
+		a.fault = func(request string) int {
+			mu.Lock()
+			defer mu.Unlock()
+			core, kind := slices.Contains(test.core, request), slices.Contains(test.kinds, request)
+			switch {
+			case !core && !kind:
+				return 0
+			case kind && len(under) > 0:
+				t.Errorf("%s: %s while %v is read", scope, request, under)
+			case core && begun > 0:
+				return 0
+			}
+			if kind {
+				begun++
+			}
+			under[request] = true
+			mu.Unlock()
+			time.Sleep(20 * time.Millisecond)
+			mu.Lock()
+			delete(under, request)
+			return 0
+		}
+		survey(t.Context(), c, test.options)
+		if begun < len(test.kinds) {
+			t.Errorf("%s: only %d kinds are read", scope, begun)
+		}
+	}
+}
+
+// A list of whole objects has all its pages.
+func TestListHasAllPages(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		next := map[string]string{"": "x", "x": ""}[q.Get("continue")]
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"apiVersion": "v1", "kind": "PodList", "metadata": map[string]any{"continue": next},
+			"items": []any{map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "after-" + q.Get("continue") + q.Get("limit") + q.Get("labelSelector")}}},
+		})
+	}))
+	t.Cleanup(server.Close)
+	c, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, err := list(t.Context(), c, podResource, "ns", "a=b")
+	if err != nil || len(pods) != 2 || pods[0].GetName() != "after-20a=b" || pods[1].GetName() != "after-x20a=b" {
+		t.Errorf("%v, error %v", pods, err)
 	}
 }

@@ -244,8 +244,7 @@ func TestARecordElsewhere(t *testing.T) {
 func TestAHookInTheWrongNamespace(t *testing.T) {
 	t.Parallel()
 	controller := deployment(ctrl("systems/arc", "", by("platform/arc")))
-	const manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc, namespace: systems}\n"
-	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", manifest))...)
+	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", strings.Replace(arcManifest, "name: arc", "name: arc, namespace: systems", 1)))...)
 	r := Run(t.Context(), c, graced(asHook, ample), quiet)
 	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
 		if r.Verdict != Refused || !strings.Contains(r.Text(10), want) {
@@ -336,7 +335,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -363,7 +362,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		}
 	}
 	// Anybody may put the label on what is theirs: it is named, and blocks nobody.
-	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign))...)...)
+	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign), obj("er tenant/r", of("tenant/set"), deleting))...)...)
 	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -468,11 +467,16 @@ func TestAForgedRecord(t *testing.T) {
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n---\n" +
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: credentials, namespace: monitoring}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
 	credentials := whole(obj("secret monitoring/credentials", by("monitoring/prometheus")))
+	short, _, _ := strings.Cut(manifest, "---\napiVersion: v1\nkind: Service")
+	junk := record("tenant", "tenant", "x", "deployed", manifest)
+	junk.rest["data"] = map[string]any{"release": "eA=="}
 	for name, forged := range map[string]item{
-		"says to be another's release": record("tenant", "monitoring", "prometheus", "deployed", manifest),
-		"names another's objects":      record("tenant", "tenant", "prometheus", "deployed", manifest),
-		"is being uninstalled":         record("tenant", "systems", "arc", "uninstalling", manifest),
-		"is pending":                   record("tenant", "tenant", "x", "pending-upgrade", manifest),
+		"is none":                        junk,
+		"says to be another's release":   record("tenant", "monitoring", "prometheus", "deployed", manifest),
+		"says so, and no more than that": record("tenant", "monitoring", "prometheus", "deployed", short),
+		"names another's objects":        record("tenant", "tenant", "prometheus", "deployed", manifest),
+		"is being uninstalled":           record("tenant", "systems", "arc", "uninstalling", manifest),
+		"is pending":                     record("tenant", "tenant", "x", "pending-upgrade", manifest),
 	} {
 		a, c := newAPI(t, append(append(recorded(), forged), credentials...)...)
 		r := Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet)
@@ -536,6 +540,12 @@ func TestANamesakesController(t *testing.T) {
 	if got := lines(NewPlan(s, asHook, History{})); !slices.Contains(got, "keep: the controller team/arc uses them") {
 		t.Errorf("%q", got)
 	}
+	account := uninstalling()
+	account.Objects = []release.Object{{APIVersion: "v1", Kind: "ServiceAccount", Namespace: "systems", Name: "arc"}}
+	namesake := &Survey{Record: account, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, CRDs: crdObjects()}
+	if got := lines(NewPlan(namesake, asHook, History{})); !slices.Contains(got, "keep: the controller systems/arc uses them") {
+		t.Errorf("the record has another object of that name, and no Deployment: %q", got)
+	}
 	claims := &Survey{Record: uninstalling(), Controllers: []ARC{ctrl("team/arc", "", by("systems/arc"))}, CRDs: crdObjects()}
 	if got := lines(NewPlan(claims, asHook, History{})); !slices.Contains(got, "keep: the controller team/arc uses them") {
 		t.Errorf("it says to be ours, which the record does not: %q", got)
@@ -594,6 +604,226 @@ func TestARegistrationIsShownAsItIs(t *testing.T) {
 	}
 }
 
+// withSets is the record of a release that holds a scale set beside the controller.
+func withSets() *release.Record {
+	r := uninstalling()
+	r.Objects = append(r.Objects, release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "systems", Name: "set"})
+	return r
+}
+
+// Of a release that holds scale sets the CRDs go when nothing else is left, the one
+// that Helm needs after the others, and without it nothing is called done.
+func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
+	t.Parallel()
+	last := crdObjects()[3:]
+	stays := func(o Options) Options { o.CRDs = KeepCRDs; return o }
+	refusal := []string{
+		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
+		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + standIn + "' | kubectl create --filename -",
+		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
+		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
+	}
+	testPlans(t, map[string]planTest{
+		"while something is left they stay": {
+			Survey{Record: withSets(), CRDs: crdObjects(), Custom: []*Object{obj("er systems/r", of("systems/set"))}},
+			asHook, Fresh,
+			[]string{"release: delete er systems/r", "release: release er systems/r"},
+		},
+		"though it is but garbage": {
+			Survey{Record: withSets(), CRDs: crdObjects(), Dependents: []*Object{obj("secret systems/jit", of("systems/set"), owned("er systems/r"))}},
+			asHook, Fresh,
+			[]string{"collect: delete secret systems/jit"},
+		},
+		"then those go which Helm does not need": {
+			Survey{Record: withSets(), CRDs: crdObjects()},
+			asHook, Fresh,
+			[]string{"crds: delete crd ephemeralrunners.actions.github.com, delete crd ephemeralrunnersets.actions.github.com, delete crd autoscalinglisteners.actions.github.com"},
+		},
+		"then the last":              {Survey{Record: withSets(), CRDs: last}, asHook, Fresh, []string{"crds: delete crd autoscalingrunnersets.actions.github.com"}},
+		"unless they are to be kept": {Survey{Record: withSets(), CRDs: last}, stays(asHook), Fresh, []string{"keep: crds=keep"}},
+		"not when it is gone":        {Survey{Record: withSets()}, asHook, Fresh, refusal},
+		"nor when only others are there": {
+			Survey{Record: withSets(), CRDs: crdObjects()[:1]}, asHook, Fresh, append(slices.Clone(refusal), "crds: delete crd ephemeralrunners.actions.github.com"),
+		},
+		"what was not read is not gone":     {Survey{Record: withSets(), Unknown: []Unknown{{"crds", errors.New("x")}}}, asHook, Fresh, []string{"failed: could not read crds: x"}},
+		"a release without them needs none": {Survey{Record: uninstalling()}, asHook, Fresh, nil},
+	})
+	gone := History{Deleted: map[string]types.UID{lastCRD: "1"}}
+	if got := lines(NewPlan(&Survey{Record: withSets()}, asHook, gone)); got != nil {
+		t.Errorf("this run has deleted it: %q", got)
+	}
+	if got := NewPlan(&Survey{Record: withSets(), CRDs: last}, stays(asHook), History{}).Kept; len(got) != 1 {
+		t.Errorf("kept %d times", len(got))
+	}
+}
+
+// What is said of a release that was named by hand is what its record says, and where
+// there is none.
+func TestNotesAboutANamedRelease(t *testing.T) {
+	t.Parallel()
+	deployed := uninstalling()
+	deployed.Status = "deployed"
+	for name, test := range map[string]struct {
+		survey Survey
+		want   []string
+	}{
+		"no record":               {Survey{ProofErr: release.ErrNotFound}, []string{"Helm has no record of release arc in namespace systems"}},
+		"it could not be read":    {Survey{Unknown: []Unknown{{"the Helm release", errors.New("x")}}}, nil},
+		"nobody uninstalls it":    {Survey{Record: deployed}, []string{"release arc in namespace systems is deployed: nobody is uninstalling it"}},
+		"it is being uninstalled": {Survey{Record: uninstalling()}, nil},
+	} {
+		expectStrings(t, name, NewPlan(&test.survey, ofRelease, History{}).Notes, test.want...)
+	}
+	if got := NewPlan(&Survey{}, byHand, History{}).Notes; got != nil {
+		t.Errorf("nothing is named: %q", got)
+	}
+}
+
+// Where the proof may be is said of the controllers beside the hook only.
+func TestWhereTheProofMayBe(t *testing.T) {
+	t.Parallel()
+	flux := func(c ARC, namespace string) ARC { c.Flux = namespace; return c }
+	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
+	const storage = "Flux manages the controller systems/arc, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to flux-system"
+	stored := asHook
+	stored.StorageNamespace = "flux-system"
+	for name, test := range map[string]struct {
+		controller ARC
+		options    Options
+		want       []string
+	}{
+		"nobody says":                     {ctrl("systems/arc", ""), asHook, []string{hint}},
+		"of this release":                 {ctrl("systems/arc", "", by("systems/arc")), asHook, []string{hint}},
+		"Flux":                            {flux(ctrl("systems/arc", ""), "flux-system"), asHook, []string{storage, hint}},
+		"Flux, which keeps it here":       {flux(ctrl("systems/arc", ""), "systems"), asHook, []string{hint}},
+		"Flux, which was told":            {flux(ctrl("systems/arc", ""), "flux-system"), stored, []string{hint}},
+		"Flux, of a controller elsewhere": {flux(ctrl("team/arc", "", by("x/arc")), "flux-system"), asHook, []string{hint}},
+		"a release elsewhere": {ctrl("systems/arc", "", by("platform/arc")), asHook, []string{
+			"the controller systems/arc is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=platform",
+			"to uninstall it now: arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks",
+			hint,
+		}},
+	} {
+		s := &Survey{ProofErr: release.ErrNotFound, Controllers: []ARC{test.controller}, Proven: map[types.UID]bool{test.controller.UID: true}}
+		expectStrings(t, name, NewPlan(s, test.options, History{}).Refusals[0].Do, test.want...)
+	}
+}
+
+// What others hold is left of this uninstall as far as its set or its release was seen.
+func TestWhatIsHeldAndKnown(t *testing.T) {
+	t.Parallel()
+	seen := History{Sets: map[identity.Set]identity.Name{named("runners/set"): named("runners/gpu"), named("plain/set"): {}}}
+	held := func(text string, mods ...with) *Object {
+		return obj("secret "+text, append([]with{deleting, finalizers("example.com/keep")}, mods...)...)
+	}
+	const kept = "it is being deleted, and held by finalizers which are not ARC's: example.com/keep"
+	for name, test := range map[string]struct {
+		object  *Object
+		custom  []*Object
+		options Options
+		history History
+		want    []string
+	}{
+		"of a set that was seen":            {held("runners/s", of("runners/set")), nil, byHand, seen, []string{"await secret runners/s"}},
+		"of one that is there":              {held("runners/s", of("runners/set")), []*Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"await secret runners/s"}},
+		"of one that is named":              {held("runners/s", of("runners/set")), nil, named1("set"), History{}, []string{"await secret runners/s"}},
+		"of one that nobody has seen":       {held("runners/s", of("runners/other")), nil, byHand, seen, []string{kept}},
+		"not being deleted":                 {obj("role runners/s", of("runners/set"), finalizers("example.com/keep")), nil, named1("other"), seen, nil},
+		"out of reach":                      {held("team/s", of("team/set")), nil, named1("set"), seen, nil},
+		"of a release that was seen":        {held("runners/s", by("runners/gpu")), nil, byHand, seen, []string{"await secret runners/s"}},
+		"of that release, elsewhere":        {held("team/s", by("runners/gpu")), nil, byHand, seen, nil},
+		"of another release":                {held("runners/s", by("runners/other")), nil, byHand, seen, nil},
+		"of nobody, as a set that was seen": {held("plain/s"), nil, byHand, seen, nil},
+	} {
+		s := &Survey{Held: []*Object{test.object}, Custom: test.custom}
+		var got []string
+		plan := NewPlan(s, test.options, test.history)
+		for _, step := range plan.steps(Collect) {
+			got = append(got, fmt.Sprintf("%s %s", step.Action, ref(step.Object)))
+		}
+		for _, k := range plan.Kept {
+			if k.Object == test.object {
+				got = append(got, k.Why)
+			}
+		}
+		expectStrings(t, name, got, test.want...)
+	}
+}
+
+// That a run remembers it as its own is stronger than what else lives there, and no
+// reason to take what another's owner has.
+func TestWhatARunRemembersAsItsOwn(t *testing.T) {
+	t.Parallel()
+	s := &Survey{
+		Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []*Object{obj("er theirs/r")},
+		Dependents: []*Object{obj("secret runners/jit", owned("er runners/r")), obj("secret theirs/jit", owned("er theirs/r"))},
+	}
+	if got := lines(NewPlan(s, byHand, History{})); got != nil {
+		t.Errorf("before: %q", got)
+	}
+	h := History{Ours: map[types.UID]bool{"secret runners/jit": true, "secret theirs/jit": true}}
+	plan := NewPlan(s, byHand, h)
+	expectStrings(t, "plan", lines(plan), "collect: delete secret runners/jit")
+	if why := plan.Phases[0].Steps()[0].Why; why != ownerGone {
+		t.Errorf("because %s", why)
+	}
+}
+
+// Whose an object of a manifest is.
+func TestIsTheObjectOfAManifest(t *testing.T) {
+	t.Parallel()
+	set := obj("ars runners/set", by("runners/gpu"))
+	for name, test := range map[string]struct {
+		object release.Object
+		want   bool
+	}{
+		"it is":               {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "runners", Name: "set"}, true},
+		"without a namespace": {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, true},
+		"another name":        {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "other"}, false},
+		"another namespace":   {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "team", Name: "set"}, false},
+		"another kind":        {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: "EphemeralRunner", Name: "set"}, false},
+		"another group":       {release.Object{APIVersion: "example.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, false},
+	} {
+		if got := set.is(test.object); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// Only records prove of what is still installed whose it is.
+func TestWhatRecordsProve(t *testing.T) {
+	t.Parallel()
+	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: two}\n"
+	items := append(whole(crdObjects()...), record("runners", "runners", "gpu", "deployed", manifest), record("team", "team", "x", "deployed", arcManifest))
+	items = append(items, whole(obj("ars runners/set", by("runners/gpu")), obj("ars runners/two", by("runners/gpu")), obj("ars team/set", by("team/x")), obj("ars team/plain"))...)
+	_, c := newAPI(t, items...)
+	want := map[types.UID]bool{"ars runners/set": true, "ars runners/two": true}
+	if diff := cmp.Diff(want, survey(t.Context(), c, byHand).Proven); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	deployments := record("ci", "ci", "rd", "deployed", "apiVersion: actions.summerwind.dev/v1alpha1\nkind: RunnerDeployment\nmetadata: {name: d}\n")
+	_, c = newAPI(t, append(whole(append(legacyCRDs(), obj("rd ci/d", by("ci/rd")))...), deployments)...)
+	if s := survey(t.Context(), c, legacyByHand); !s.Proven["rd ci/d"] {
+		t.Errorf("legacy: %v", s.Proven)
+	}
+}
+
+// Two releases of which each may be the hook's are a refusal, not a failure to read.
+func TestTwoReleasesOfOneHook(t *testing.T) {
+	t.Parallel()
+	one, two := record("systems", "systems", "arc", "uninstalling", arcManifest), record("systems", "systems", "other", "uninstalling", arcManifest)
+	raw, _ := json.Marshal(map[string]any{
+		"name": "other", "namespace": "systems", "version": 1, "info": map[string]any{"status": "uninstalling"},
+		"hooks": []any{map[string]any{"name": "arc-arc-cleanup", "kind": "Job"}},
+	})
+	text := base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString(raw)))
+	two.rest = map[string]any{"kind": "Secret", "type": "helm.sh/release.v1", "data": map[string]any{"release": text}}
+	_, c := newAPI(t, stuck(one, two)...)
+	if p := Preview(t.Context(), c, asHook); p.Verdict() != Refused || !strings.Contains(p.Refusals[0].Message, "no proof that anything is being uninstalled") {
+		t.Errorf("%q", lines(p))
+	}
+}
+
 // What a tenant makes to look like a runner's, and holds, is the tenant's: the
 // uninstall of everybody's ARC neither waits for it nor fails over it.
 func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
@@ -632,7 +862,7 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 // A hook that finds no proof says where it may be. A release of another namespace, which
 // the controller's annotations name, it has a person uninstall only where its record
 // holds the controller; and a scale set's hook does not speak of the controller's at all.
-func TestWhereTheProofMayBe(t *testing.T) {
+func TestAReleaseElsewhereIsProved(t *testing.T) {
 	t.Parallel()
 	const uninstalls, override = "helm uninstall arc --namespace releases", "give the post-renderer --namespace=releases"
 	overridden := deployment(ctrl("systems/arc", "", by("releases/arc")))

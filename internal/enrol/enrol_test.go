@@ -105,6 +105,9 @@ func TestSame(t *testing.T) {
 	}
 }
 
+// named gives the image a name, as everybody has to who has no release.
+var named = map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}
+
 // The hook is the one the post-renderer adds, under the release's own name.
 func TestRender(t *testing.T) {
 	tests := map[string]struct {
@@ -127,7 +130,7 @@ func TestRender(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(revision(t, test.file), test.values)
+			got, err := Render(revision(t, test.file), hook.Merge(named, test.values))
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("error %v, want %q in it", err, test.err)
@@ -160,11 +163,11 @@ func TestRender(t *testing.T) {
 // What the post-renderer packs into the manifest comes out of it again.
 func TestCarried(t *testing.T) {
 	target := hook.Release{Name: "arc", Namespace: "ns"}
-	rendered, err := hook.Render(target, nil)
+	rendered, err := hook.Render(target, named)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := hook.Enroller(target, nil, rendered)
+	objects, err := hook.Enroller(target, named, rendered)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,5 +214,67 @@ func TestLargeIsNotOurs(t *testing.T) {
 	elsewhere := strings.Replace(enroller, "name: e,", "name: e, namespace: other,", 1) + "}\n"
 	if got, err := Enroller(&release.Revision{Record: release.Record{Namespace: "ns"}, Manifest: elsewhere}); err != nil || got.String() != "other/e" {
 		t.Errorf("elsewhere: %q, %v", got, err)
+	}
+}
+
+const unreadable = "kind: ConfigMap\nmetadata: {name: arc-cleanup\ndata: {hooks.json: [}\n"
+
+// The hook of a revision is the one in its record, else the one its enroller brings.
+func TestOf(t *testing.T) {
+	t.Parallel()
+	target := hook.Release{Name: "arc", Namespace: "ns"}
+	rendered, err := hook.Render(target, named)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := hook.Enroller(target, named, rendered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var with strings.Builder
+	for _, o := range objects {
+		with.WriteString("---\n" + o.Manifest + "\n")
+	}
+	tests := map[string]struct {
+		r    release.Revision
+		want int
+		err  bool
+	}{
+		"in the record":   {release.Revision{Hooks: hooks(t, theirs, ours), Manifest: with.String()}, 1, false},
+		"by the enroller": {release.Revision{Hooks: hooks(t, theirs), Manifest: with.String()}, len(rendered), false},
+		"none":            {release.Revision{Hooks: hooks(t, theirs), Manifest: "kind: Pod\n"}, 0, false},
+		"unreadable":      {release.Revision{Manifest: unreadable}, 0, true},
+	}
+	for name, test := range tests {
+		got, err := Of(&test.r)
+		if len(got) != test.want || (err != nil) != test.err {
+			t.Errorf("%s: %d, %v", name, len(got), err)
+		}
+	}
+	if _, err := Enroller(&release.Revision{Manifest: unreadable}); err == nil {
+		t.Error("Enroller: no error")
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	text := func(manifests ...string) string {
+		data, err := json.Marshal(hooks(t, manifests...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	for text, want := range map[string]string{
+		text(ours, newer):  "",
+		text(ours, theirs): "it is not one of arc-cleanup",
+		text():             "it is not one of arc-cleanup",
+		"{}":               "reading the hook: json",
+		"[":                "reading the hook: unexpected end",
+	} {
+		got, err := Parse([]byte(text))
+		if want == "" && (err != nil || len(got) != 2) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %d, %v", text, len(got), err)
+		}
 	}
 }

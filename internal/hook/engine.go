@@ -24,6 +24,11 @@ import (
 // post-renderer several times as long as all it does. A test renders every variant of
 // the chart with Helm's engine, too, and has the same come out.
 
+// imageDigest is that of the hook's image, with which a release of the chart is
+// rendered; a release links it with -ldflags "-X". The image's own binary cannot have
+// it, and renders nothing.
+var imageDigest string
+
 // A preparedChart is the embedded one, ready to be rendered.
 type preparedChart struct {
 	metadata struct {
@@ -48,6 +53,9 @@ var prepared = sync.OnceValues(func() (*preparedChart, error) {
 	)
 	if err == nil {
 		c.schema, err = schema.Resolve(nil)
+	}
+	if image, ok := c.defaults["image"].(map[string]any); ok && imageDigest != "" {
+		image["digest"] = imageDigest
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the embedded chart %s: %w", Name, err)

@@ -75,7 +75,7 @@ var functions = template.FuncMap{
 	"sha256sum": func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) },
 
 	"list":   func(items ...any) []any { return items },
-	"concat": func(lists ...[]any) []any { return slices.Concat(lists...) },
+	"concat": slices.Concat[[]any],
 	"first":  func(items []any) any { return items[0] },
 	"dict": func(pairs ...any) map[string]any {
 		out := map[string]any{}

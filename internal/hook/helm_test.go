@@ -28,6 +28,7 @@ func load(t *testing.T) *chart.Chart {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Values = withImage(c.Values)
 	return c
 }
 

@@ -180,6 +180,7 @@ func relevant(values map[string]any) map[string]any {
 	out := map[string]any{}
 	for key, value := range values {
 		switch key {
+		case "image":
 		case "policy":
 			if p, ok := value.(map[string]any)["scaleSets"]; ok && p == "uninstall" {
 				out["policy.scaleSets"] = p

@@ -9,6 +9,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// SetVariable is the environment's --set, which comes before those of the command
+// line: so that not each of them has to name the image.
+const SetVariable = "ARC_CLEANUP_SET"
+
 // Values reads a user's values as helm does: files in their order, then --set,
 // then --set-string (helm.sh/helm/v3 pkg/cli/values, which is not used because
 // it links OCI registries). Errors name the file or the flag.
@@ -24,6 +28,11 @@ func Values(files, set, setString []string) (map[string]any, error) {
 			return nil, fmt.Errorf("--values %s: %w", file, err)
 		}
 		out = Merge(out, values)
+	}
+	if value := os.Getenv(SetVariable); value != "" {
+		if err := strvals.ParseInto(value, out); err != nil {
+			return nil, fmt.Errorf("environment variable %s=%s: %w", SetVariable, value, err)
+		}
 	}
 	for _, value := range set {
 		if err := strvals.ParseInto(value, out); err != nil {

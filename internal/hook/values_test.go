@@ -35,6 +35,21 @@ func TestValues(t *testing.T) {
 		t.Error(diff)
 	}
 
+	t.Setenv("ARC_CLEANUP_SET", "image.repository=a,policy.budget=0s,backoffLimit=0")
+	got, err = Values([]string{second}, []string{"backoffLimit=2"}, nil)
+	want = map[string]any{
+		"policy": map[string]any{"grace": "3s", "budget": "0s"}, "tolerations": []any{map[string]any{"key": "c"}},
+		"backoffLimit": int64(2), "image": map[string]any{"repository": "a"},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("with the environment's: %v %s", err, diff)
+	}
+	t.Setenv("ARC_CLEANUP_SET", "a=b=,[")
+	if _, err := Values(nil, nil, nil); err == nil || !strings.Contains(err.Error(), "environment variable ARC_CLEANUP_SET=a=b=,[") {
+		t.Errorf("the environment's are wrong: %v", err)
+	}
+	t.Setenv("ARC_CLEANUP_SET", "")
+
 	for want, err := range map[string]error{
 		"--values ":           failure(Values([]string{file("c.yaml", "a: [")}, nil, nil)),
 		"no such file":        failure(Values([]string{"/nonexistent/values.yaml"}, nil, nil)),

@@ -81,22 +81,30 @@ func sameRead(t *testing.T, stream []byte, windows ...int) {
 	for what, wanted := range map[string]func(Document) bool{
 		"all": all,
 		"b":   func(d Document) bool { return d.Contains("b") },
+		"no":  func(Document) bool { return false },
 	} {
 		var want []document
+		var end document // the last is there, wanted or not
 		for d := range Documents(stream) {
+			end = document{string(d.Bytes()), d.Line()}
 			if wanted(d) {
-				want = append(want, document{string(d.Bytes()), d.Line()})
+				want = append(want, end)
 			}
 		}
 		for _, size := range windows {
 			var clones []Document
+			var last Document
 			for d, err := range read(iotest.HalfReader(bytes.NewReader(stream)), wanted, size) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				last = d
 				if wanted(d) {
 					clones = append(clones, d.Clone())
 				}
+			}
+			if got := (document{string(last.Bytes()), last.Line()}); end.text != "" && got != end {
+				t.Errorf("%s, with a window of %d: the last is %v, want %v", what, size, got, end)
 			}
 			var got []document
 			for _, d := range clones {

@@ -38,12 +38,12 @@ func TestCopy(t *testing.T) {
 		} {
 			t.Run(file+" "+name, func(t *testing.T) {
 				o := Options{Helm: Helm4}
-				want, err := Inject(in, o)
+				want, err := inject(in, o)
 				if err != nil {
 					t.Fatal(err)
 				}
 				var out bytes.Buffer
-				explanation, err := Copy(&out, iotest.HalfReader(bytes.NewReader(in)), o)
+				explanation, err := copyTo(&out, iotest.HalfReader(bytes.NewReader(in)), o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -56,7 +56,7 @@ func TestCopy(t *testing.T) {
 
 				out.Reset()
 				o.Check = true
-				if checked, err := Copy(&out, bytes.NewReader(in), o); err != nil || checked != explanation || out.Len() > 0 {
+				if checked, err := copyTo(&out, bytes.NewReader(in), o); err != nil || checked != explanation || out.Len() > 0 {
 					t.Errorf("checked: %d bytes, %v, %s", out.Len(), err, checked)
 				}
 			})
@@ -82,7 +82,7 @@ func TestCopyErrors(t *testing.T) {
 				want = ""
 			}
 			var out bytes.Buffer
-			explanation, err := Copy(&out, strings.NewReader(in), Options{Helm: Helm4})
+			explanation, err := copyTo(&out, strings.NewReader(in), Options{Helm: Helm4})
 			if err == nil || !strings.Contains(err.Error(), test.want) || explanation != "" {
 				t.Errorf("%s, %d: got %q, %v", name, size, explanation, err)
 			}
@@ -97,13 +97,13 @@ func TestCopyFailsWithItsEnds(t *testing.T) {
 	gone := errors.New("gone")
 	for _, size := range []int{0, heldBelow} {
 		in := filler(size)
-		_, err := Copy(io.Discard, io.MultiReader(bytes.NewReader(in), iotest.ErrReader(gone)), Options{})
+		_, err := copyTo(io.Discard, io.MultiReader(bytes.NewReader(in), iotest.ErrReader(gone)), Options{})
 		if !errors.Is(err, gone) || !strings.HasPrefix(err.Error(), "reading stdin: ") {
 			t.Errorf("%d bytes: reading: got %v", size, err)
 		}
 		out, w := io.Pipe()
 		out.CloseWithError(gone)
-		_, err = Copy(w, bytes.NewReader(in), Options{})
+		_, err = copyTo(w, bytes.NewReader(in), Options{})
 		if !errors.Is(err, gone) || !strings.HasPrefix(err.Error(), "writing stdout: ") {
 			t.Errorf("%d bytes: writing: got %v", size, err)
 		}

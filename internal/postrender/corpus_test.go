@@ -47,14 +47,14 @@ func TestCorpus(t *testing.T) {
 			if !bytes.Equal(joined, helm3) {
 				t.Error("the documents put together are not the stream")
 			}
-			asItIs, err := Inject(helm3, Options{})
+			asItIs, err := inject(helm3, Options{})
 			if err != nil || (asItIs.Added != "") != isARC {
 				t.Errorf("as Helm 3 has it: %v", err)
 			}
 			noHook(t, asItIs.Added)
 
 			stream := sources.ReplaceAll(helm3, nil)
-			result, err := Inject(stream, Options{Helm: Helm4})
+			result, err := inject(stream, Options{Helm: Helm4})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -63,7 +63,7 @@ func TestInjectHelm(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			result, err := Inject([]byte(test.stream), Options{Helm: test.told})
+			result, err := inject([]byte(test.stream), Options{Helm: test.told})
 			if (err == nil) != (test.want == nil) || !errors.Is(test.want, errAny) && !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
@@ -105,7 +105,7 @@ func noHook(t *testing.T, stream string) {
 func TestInjectCheck(t *testing.T) {
 	stream := []byte(asHelm3(string(testdata(t, "controller.yaml"))))
 	for told, want := range map[Helm]string{Helm4: "on its way to Helm 4", HelmUnknown: "Deployment arc-arc-cleanup-enrol"} {
-		result, err := Inject(stream, Options{Helm: told, Check: true})
+		result, err := inject(stream, Options{Helm: told, Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,28 +125,28 @@ func TestNoHookUnderHelm3(t *testing.T) {
 	} {
 		stream := []byte(asHelm3(string(testdata(t, file))))
 		for _, told := range []Helm{HelmUnknown, Helm3} {
-			result, err := Inject(stream, Options{Helm: told, Namespace: "systems"})
+			result, err := inject(stream, Options{Helm: told, Namespace: "systems"})
 			if err != nil || result.Added == "" {
 				t.Fatalf("%s, told %q: %v", file, told, err)
 			}
 			noHook(t, output(t, result))
-			again, err := Inject(stream, Options{Helm: told, Namespace: "systems"})
+			again, err := inject(stream, Options{Helm: told, Namespace: "systems"})
 			if diff := cmp.Diff(result, again); err != nil || diff != "" {
 				t.Errorf("%s, told %q: %v, rendered twice it differs:\n%s", file, told, err, diff)
 			}
-			twice, err := Inject([]byte(output(t, result)), Options{Helm: told})
+			twice, err := inject([]byte(output(t, result)), Options{Helm: told})
 			if err != nil || twice.Added != "" {
 				t.Errorf("%s, told %q: its own output got %q added, %v", file, told, twice.Added, err)
 			}
 		}
-		result, err := Inject(stream, Options{Helm: Helm4})
+		result, err := inject(stream, Options{Helm: Helm4})
 		if !errors.Is(err, errNotHelm4) || result.Added != "" || len(result.Input) > 0 {
 			t.Errorf("%s, told Helm 4: %v, added %q", file, err, result.Added)
 		}
 	}
 	for _, told := range []Helm{HelmUnknown, Helm3, Helm4} {
 		stream := asHelm3(string(testdata(t, "not-arc.yaml")))
-		result, err := Inject([]byte(stream), Options{Helm: told})
+		result, err := inject([]byte(stream), Options{Helm: told})
 		if err != nil || output(t, result) != stream {
 			t.Errorf("not ARC, told %q: %v", told, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,16 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files")
+
+// named gives the image a name, as everybody has to who has no release.
+func named(o Options) Options {
+	o.Values = hook.Merge(map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}, o.Values)
+	return o
+}
+
+func inject(stream []byte, o Options) (Result, error) { return Inject(stream, named(o)) }
+
+func copyTo(out io.Writer, in io.Reader, o Options) (string, error) { return Copy(out, in, named(o)) }
 
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
@@ -48,7 +59,7 @@ func TestInject(t *testing.T) {
 	for _, name := range []string{"controller", "scale-set", "legacy"} {
 		t.Run(name, func(t *testing.T) {
 			input := testdata(t, name+".yaml")
-			result, err := Inject(input, Options{})
+			result, err := inject(input, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +86,7 @@ func TestInject(t *testing.T) {
 
 // Every added document is a pre-delete hook which says its file.
 func TestInjectAddsHooksOnly(t *testing.T) {
-	result, err := Inject(testdata(t, "controller-watch.yaml"), Options{})
+	result, err := inject(testdata(t, "controller-watch.yaml"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +125,7 @@ func TestInjectSeparates(t *testing.T) {
 		"anchors, aliases": anchor + "\n---\na: &x {b: 1}\nc: *x\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			result, err := Inject([]byte(input), Options{})
+			result, err := inject([]byte(input), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,19 +151,19 @@ func TestInjectKeepsTheLastText(t *testing.T) {
 			in := before + anchor + "---\n" + end
 			var known *Error
 			var out bytes.Buffer
-			if _, err := Copy(&out, strings.NewReader(in), Options{}); !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "block scalar") {
+			if _, err := copyTo(&out, strings.NewReader(in), Options{}); !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "block scalar") {
 				t.Errorf("%q, %s: got %v", end, size, err)
 			}
 			if got := out.String(); got != "" && got != in {
 				t.Errorf("%q, %s: %d of %d bytes went out", end, size, len(got), len(in))
 			}
 			out.Reset()
-			if _, err := Copy(&out, strings.NewReader(in+"\n"), Options{}); err != nil || !strings.HasPrefix(out.String(), in+"\n---\n") {
+			if _, err := copyTo(&out, strings.NewReader(in+"\n"), Options{}); err != nil || !strings.HasPrefix(out.String(), in+"\n---\n") {
 				t.Errorf("%q, %s, closed: %v", end, size, err)
 			}
 			// Where nothing is added nothing is changed.
 			out.Reset()
-			if _, err := Copy(&out, strings.NewReader(before+"a: b\n---\n"+end), Options{}); err != nil || out.String() != before+"a: b\n---\n"+end {
+			if _, err := copyTo(&out, strings.NewReader(before+"a: b\n---\n"+end), Options{}); err != nil || out.String() != before+"a: b\n---\n"+end {
 				t.Errorf("%q, %s, not ARC: %v", end, size, err)
 			}
 		}
@@ -184,7 +195,7 @@ func TestInjectOnce(t *testing.T) {
 	manifests := testdata(t, "controller.yaml")
 	otherHook := []byte("apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: test\n  annotations:\n    helm.sh/hook: test\n    postrenderer.helm.sh/postrender-filename: c/templates/test.yaml\n")
 
-	injected, err := Inject(manifests, Options{})
+	injected, err := inject(manifests, Options{})
 	if err != nil || injected.Added == "" {
 		t.Fatalf("manifests: %v", err)
 	}
@@ -195,7 +206,7 @@ func TestInjectOnce(t *testing.T) {
 		"our own output, large":           large([]byte(output(t, injected))),
 		"the hook first, as a dependency": append([]byte(injected.Added+"---\n"), manifests...),
 	} {
-		result, err := Inject(stream, Options{})
+		result, err := inject(stream, Options{})
 		if err != nil || result.Added != "" {
 			t.Errorf("%s: added %d bytes, %v", name, len(result.Added), err)
 		}
@@ -203,14 +214,14 @@ func TestInjectOnce(t *testing.T) {
 			t.Errorf("%s: changed", name)
 		}
 	}
-	combined, err := Inject(append(append(otherHook, "---\n"...), manifests...), Options{})
+	combined, err := inject(append(append(otherHook, "---\n"...), manifests...), Options{})
 	if err != nil || combined.Added != injected.Added {
 		t.Errorf("combined: %v\n%s", err, cmp.Diff(injected.Added, combined.Added))
 	}
 }
 
 func TestInjectOptions(t *testing.T) {
-	result, err := Inject(testdata(t, "controller.yaml"), Options{
+	result, err := inject(testdata(t, "controller.yaml"), Options{
 		Release: "other", Namespace: "elsewhere", HelmNamespace: "ignored",
 		Values: map[string]any{"nodeSelector": map[string]any{"disk": "ssd"}, "tolerations": []any{}, "priorityClassName": "low"},
 	})
@@ -248,7 +259,7 @@ func TestInjectOptions(t *testing.T) {
 		t.Error(diff)
 	}
 
-	disabled, err := Inject(testdata(t, "controller.yaml"), Options{Values: map[string]any{"enabled": false}})
+	disabled, err := inject(testdata(t, "controller.yaml"), Options{Values: map[string]any{"enabled": false}})
 	if err != nil || disabled.Added != "" {
 		t.Errorf("switched off: %q, %v", disabled.Added, err)
 	}
@@ -300,7 +311,7 @@ func TestInjectTarget(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			test.o.Helm = Helm4
-			result, err := Inject([]byte(test.stream), test.o)
+			result, err := inject([]byte(test.stream), test.o)
 			var known *Error
 			if test.err != "" {
 				if !errors.As(err, &known) || known.Class != BadTarget || !strings.Contains(err.Error(), test.err) {
@@ -335,7 +346,7 @@ func TestInjectErrors(t *testing.T) {
 		"the anchor, large":  string(large([]byte(brokenAnchor))),
 		"after our own hook": string(testdata(t, "controller.yaml")) + "---\nmetadata: {labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" + broken,
 	} {
-		result, err := Inject([]byte(stream), Options{})
+		result, err := inject([]byte(stream), Options{})
 		var syntax *manifest.SyntaxError
 		if !errors.As(err, &syntax) || syntax.File == "" || syntax.Line < 2 {
 			t.Errorf("%s: got %v, want a SyntaxError with file and line", name, err)
@@ -345,15 +356,15 @@ func TestInjectErrors(t *testing.T) {
 		}
 	}
 	// In a large stream, what cannot be the anchor is left to Helm.
-	if _, err := Inject(append(large([]byte(good)), broken...), Options{}); err != nil {
+	if _, err := inject(append(large([]byte(good)), broken...), Options{}); err != nil {
 		t.Errorf("large: %v", err)
 	}
 
-	if _, err := Inject([]byte(good), Options{Values: map[string]any{"polcy": 1}}); err == nil {
+	if _, err := inject([]byte(good), Options{Values: map[string]any{"polcy": 1}}); err == nil {
 		t.Error("no error for a value the chart does not have")
 	}
 	shape := strings.Replace(good, "      tolerations:", "      tolerations: none\n      other:", 1)
-	if _, err := Inject([]byte(shape), Options{}); err == nil || !strings.Contains(err.Error(), "Pod template") {
+	if _, err := inject([]byte(shape), Options{}); err == nil || !strings.Contains(err.Error(), "Pod template") {
 		t.Errorf("got %v, want an error about the Pod template", err)
 	}
 }

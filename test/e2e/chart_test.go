@@ -23,8 +23,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
-// hookChart is the folder of the chart arc-cleanup.
-func hookChart() string { return filepath.Join(built.Root, "charts", "arc-cleanup") }
+// hookChart is the folder of the chart arc-cleanup, with the image named.
+func hookChart() string { return built.HookChart }
 
 // chartVariants are the files with values that the chart is tried with.
 func chartVariants(t *testing.T) []string {

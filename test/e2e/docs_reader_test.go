@@ -77,7 +77,6 @@ func newReader(t *testing.T) *reader {
 		r.pushChart(4, built.ARCChart(chart), r.registry+"/arc")
 	}
 	r.pushChart(4, hookChart(), r.registry+"/charts")
-	r.SetImage("registry.example/arc-hookjob", cluster.Image{Commands: map[string]cluster.Program{"": {Path: built.Hookjob}}})
 	return r
 }
 
@@ -202,7 +201,8 @@ func (r *reader) execute(b block, e execution, major int) bool {
 		cmd := exec.CommandContext(r.ctx, "bash", "-c", script)
 		cmd.Dir = r.clone
 		cmd.Env = append(r.cleanEnvironment(home), "PATH="+bin+":"+os.Getenv("PATH"), "KUBECONFIG="+r.Kubeconfig(),
-			"ARC_CLEANUP_YES=true") // there is nobody to ask
+			"ARC_CLEANUP_YES=true", // there is nobody to ask
+			product.NameImage)      // README.md#Use it
 		out, err := cmd.CombinedOutput()
 		t.Logf("%s\n%s", text, out)
 		failed, readErr := os.ReadFile(failures)
@@ -383,7 +383,8 @@ func (r *reader) checkChart(b block, text string, document map[string]any) {
 			r.Errorf("%s:%d: %v\n%s", b.file, b.line, err, out)
 			return
 		}
-		out, err := built.Helm(r.ctx, major, "", "template", "arc", dir, "--namespace", controllerNamespace, "--kube-version", "1.37").Output()
+		out, err := built.Helm(r.ctx, major, "", "template", "arc", dir, "--namespace", controllerNamespace, "--kube-version", "1.37",
+			"--set", "arc-cleanup.image.repository="+product.HookImage).Output()
 		if err != nil || !bytes.Contains(out, []byte("kind: Job")) || !bytes.Contains(out, []byte("kind: Deployment")) {
 			r.Errorf("%s:%d: helm %d does not render ARC and the hook: %v", b.file, b.line, major, err)
 		}

@@ -14,6 +14,7 @@ import (
 // notRun are blocks of commands that are not executed, by name, or all of a file,
 // each with the reason. They are parsed all the same, and their flags are tried.
 var notRun = map[string]string{
+	"README.md#Use it":             "names the image, which the environment of all blocks does",
 	"README.md#arc-cleanup":        "make demo is the source of the picture, which has a test of its own; make test runs this",
 	"README.md#An upgrade of ARC":  "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/upgrade.md":              "the charts of that version are not at hand; TestUpgrade does it with others",

@@ -159,6 +159,7 @@ func TestHelm3AppliedByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(l.ctx, built.Postrender)
+	cmd.Env = append(os.Environ(), product.NameImage)
 	cmd.Stdin = bytes.NewReader(rendered)
 	out, err := cmd.Output()
 	if err != nil || !bytes.HasPrefix(out, rendered) {

@@ -127,7 +127,7 @@ func (l *lab) exampleCharts() string {
 			d := d.(map[string]any)
 			switch repository := d["repository"].(string); {
 			case strings.HasPrefix(repository, "file://"):
-				d["repository"] = "file://" + example("charts", name, strings.TrimPrefix(repository, "file://"))
+				d["repository"] = "file://" + hookChart()
 			default:
 				d["repository"], d["version"] = "file://"+built.ARCChart(d["name"].(string)), "0.6.1"
 			}

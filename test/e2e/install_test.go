@@ -54,7 +54,7 @@ version: 1.0.0
 dependencies:
   - {name: %s, version: 0.6.1, repository: "file://%s"}
   - {name: arc-cleanup, version: ">=0.0.0-0", repository: "file://%s"}
-`, product.ControllerChart, built.ARCChart(product.ControllerChart), filepath.Join(built.Root, "charts", "arc-cleanup"))
+`, product.ControllerChart, built.ARCChart(product.ControllerChart), hookChart())
 	if err := os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte(chart), 0o600); err != nil {
 		l.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestAlone(t *testing.T) {
 	crd := product.Object{Resource: "customresourcedefinitions", Name: "ephemeralrunners.actions.github.com"}
 	install := func() {
 		t.Helper()
-		l.mustHelm(4, "install", "cleanup", filepath.Join(built.Root, "charts", "arc-cleanup"), "--namespace", controllerNamespace)
+		l.mustHelm(4, "install", "cleanup", hookChart(), "--namespace", controllerNamespace)
 	}
 	install()
 	out := l.mustHelm(4, "uninstall", "cleanup", "--namespace", controllerNamespace)
@@ -126,6 +126,7 @@ func TestByteIdentity(t *testing.T) {
 			// Without these comments, which are the marks of Helm 3.
 			stream := regexp.MustCompile(`(?m)^# Source: .*\n`).ReplaceAll(rendered, nil)
 			cmd := exec.CommandContext(l.ctx, built.Postrender, "--helm", "4")
+			cmd.Env = append(os.Environ(), product.NameImage)
 			cmd.Stdin = bytes.NewReader(stream)
 			out, err := cmd.Output()
 			if err != nil {

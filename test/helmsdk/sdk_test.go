@@ -21,6 +21,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if err := os.Setenv("ARC_CLEANUP_SET", "image.repository=registry.example/arc-hookjob"); err != nil {
+		panic(err)
+	}
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "helmsdk:", err)

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
 // TestImageComesLate uninstalls while the image cannot be pulled: nothing happens
@@ -23,7 +25,7 @@ func TestImageComesLate(t *testing.T) {
 	if err == nil || !strings.Contains(out, "Job in progress\ncontext deadline exceeded") {
 		t.Errorf("helm uninstall: %v\n%s", err, out)
 	}
-	l.checkPull("ghcr.io/arc-cleanup/arc-hookjob:late")
+	l.checkPull(product.HookImage + ":late")
 	after := l.everything()
 	for o := range before {
 		if !after[o] {

@@ -97,7 +97,7 @@ func newUser(t *testing.T) *user {
 	u := &user{T: t, home: filepath.Join(t.TempDir(), "my home")}
 	u.env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "HELM_") || strings.HasPrefix(v, "KUBE") || strings.HasPrefix(v, "XDG_") || strings.HasPrefix(v, "HOME=")
-	}), "HOME="+u.home)
+	}), "HOME="+u.home, "ARC_CLEANUP_SET=image.repository=registry.example/arc-hookjob")
 	return u
 }
 

@@ -4,6 +4,7 @@ package product
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,8 +21,11 @@ const (
 	// ControllerChart and ScaleSetChart are ARC's charts.
 	ControllerChart = "gha-runner-scale-set-controller"
 	ScaleSetChart   = "gha-runner-scale-set"
-	// HookImage is the repository of the hook's image.
-	HookImage = "ghcr.io/arc-cleanup/arc-hookjob"
+	// HookImage is the repository of the hook's image. It was not released, so that
+	// everybody names it.
+	HookImage = "registry.example/arc-hookjob"
+	// NameImage names it to the post-renderer and to arc-hookjob.
+	NameImage = "ARC_CLEANUP_SET=image.repository=" + HookImage
 )
 
 // Product is everything built: ours, Helm, and ARC's charts.
@@ -29,9 +33,11 @@ type Product struct {
 	// Root is the top folder of the repository.
 	Root                string
 	Hookjob, Postrender string
-	arcCharts           string
-	helm                map[int]string // by major version
-	home                string         // Helm's own folders
+	// HookChart is a copy of the chart arc-cleanup that names the image.
+	HookChart string
+	arcCharts string
+	helm      map[int]string // by major version
+	home      string         // Helm's own folders
 }
 
 // Build builds what is missing and keeps what is ours below dir.
@@ -68,7 +74,28 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 	if err := p.installPlugin(ctx, plugin); err != nil {
 		return nil, err
 	}
+	p.HookChart = filepath.Join(dir, "charts", "arc-cleanup")
+	if err := p.nameImage(); err != nil {
+		return nil, fmt.Errorf("copying the chart arc-cleanup: %w", err)
+	}
 	return p, nil
+}
+
+// nameImage makes the copy of the chart that names the image.
+func (p *Product) nameImage() error {
+	source := filepath.Join(p.Root, "charts", "arc-cleanup")
+	if err := os.CopyFS(p.HookChart, os.DirFS(source)); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(source, "values.yaml"))
+	if err != nil {
+		return err
+	}
+	named := strings.Replace(string(text), "\n  repository: ghcr.io/arc-cleanup/arc-hookjob\n", "\n  repository: "+HookImage+"\n", 1)
+	if named == string(text) {
+		return errors.New("its values have no image to name")
+	}
+	return os.WriteFile(filepath.Join(p.HookChart, "values.yaml"), []byte(named), 0o600)
 }
 
 func (p *Product) installPlugin(ctx context.Context, dir string) error {
@@ -102,7 +129,7 @@ func (p *Product) isolate(cmd *exec.Cmd, kubeconfig string) *exec.Cmd {
 		return strings.HasPrefix(v, "HELM_") || strings.HasPrefix(v, "ARC_CLEANUP_") ||
 			kubeconfig != "" && strings.HasPrefix(v, "KUBE")
 	})
-	cmd.Env = append(cmd.Env,
+	cmd.Env = append(cmd.Env, NameImage,
 		"HELM_CACHE_HOME="+filepath.Join(p.home, "cache"),
 		"HELM_CONFIG_HOME="+filepath.Join(p.home, "config"),
 		"HELM_DATA_HOME="+filepath.Join(p.home, "data"))

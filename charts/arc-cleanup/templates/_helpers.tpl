@@ -72,8 +72,13 @@ word: grace < budget < Job's deadline < Helm's timeout. */}}
 {{- end -}}
 {{- end -}}
 
+{{/* Of a chart that was not released nobody knows who owns the image of the default
+name, now or later; it would run with the hook's rights. */}}
 {{- define "arc-cleanup.image" -}}
 {{- with .Values.image -}}
+{{- if not (or .digest (ne .repository "ghcr.io/arc-cleanup/arc-hookjob")) -}}
+{{- fail "this chart was not released, so that there is no image of it: build one (make image, make image-oci), push it to a registry of yours, and set image.repository to its name, or image.digest" -}}
+{{- end -}}
 {{- if .digest -}}
 {{- printf "%s@%s" .repository .digest -}}
 {{- else -}}
