@@ -83,7 +83,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{},
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{}, planned: map[types.UID]bool{},
 		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}},
 	}
 	r.report.Verdict = r.loop(ctx)
@@ -105,6 +105,9 @@ type run struct {
 	// done holds what was done. A later round may do it again: somebody may have
 	// scaled what was stopped up again.
 	done map[once]bool
+
+	// planned holds what was in a plan.
+	planned map[types.UID]bool
 
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
@@ -173,6 +176,10 @@ func (r *run) loop(ctx context.Context) Verdict {
 			r.report.Errs, r.report.Obstacles = nil, nil
 			return Done
 		}
+		if round == rounds && r.newcomers(p, s) {
+			r.report.Kept = p.Kept
+			return Done
+		}
 		if round == rounds || r.permanent(p) {
 			r.report.Left = leftovers(p)
 			return r.failure()
@@ -184,6 +191,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		for _, o := range p.owned {
 			r.history.Ours[o.UID] = true
+		}
+		for _, phase := range p.Phases {
+			for _, step := range phase.Steps() {
+				r.planned[step.Object.UID] = true
+			}
 		}
 		r.doomed = map[string]*Object{}
 		for _, step := range p.steps(CRDs) {
@@ -262,6 +274,30 @@ func (r *run) permanent(p *Plan) bool {
 		}
 	}
 	return false
+}
+
+// newcomers reports whether all that is left came up since the last round, and says of
+// itself alone that it is ARC's: whoever makes such objects without end would fail
+// everybody's uninstall. It is kept, then.
+func (r *run) newcomers(p *Plan, s *Survey) bool {
+	var kept []Kept
+	for _, phase := range p.Phases {
+		for _, step := range phase.Steps() {
+			o := step.Object
+			_, known := r.history.Sets[o.ScaleSet]
+			if slices.Contains(r.options.kinds(), o.Resource) || o.Resource == crdResource || o.Resource == namespaceResource || known || r.planned[o.UID] {
+				return false
+			}
+			kept = append(kept, Kept{o, "it came up while the rest went, as others like it did in every round"})
+		}
+	}
+	for _, crd := range s.CRDs {
+		if !slices.ContainsFunc(p.Kept, func(k Kept) bool { return k.Object == crd }) {
+			return false // those of a release with scale sets go when nothing else is left
+		}
+	}
+	p.Kept = append(p.Kept, kept...)
+	return true
 }
 
 func (r *run) failure() Verdict {

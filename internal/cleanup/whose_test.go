@@ -889,3 +889,30 @@ func TestAReleaseElsewhereIsProved(t *testing.T) {
 		}
 	}
 }
+
+// A tenant who makes what looks like ARC's without end fails nobody's uninstall.
+func TestWhatComesUpWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		make func(i int) *Object
+		want Verdict
+	}{
+		"orphans":         {func(i int) *Object { return obj(fmt.Sprint("secret tenant/n", i), owned("er gone")) }, Done},
+		"protected":       {func(i int) *Object { return protected(fmt.Sprint("secret tenant/n", i)) }, Done},
+		"of a known set":  {func(i int) *Object { return protected(fmt.Sprint("secret runners/n", i), of("runners/set")) }, Residue},
+		"the same secret": {func(int) *Object { return protected("secret tenant/n") }, Residue},
+	} {
+		a, c := newAPI(t, stuck()...)
+		lists := 0
+		a.fault = func(request string) int {
+			if request == "LIST secret" {
+				lists++
+				a.put(whole(test.make(lists))[0])
+			}
+			return 0
+		}
+		if r := Run(t.Context(), c, graced(byHand, time.Second), quiet); r.Verdict != test.want || (len(r.Kept) == 1) != (test.want == Done) {
+			t.Errorf("%s: %s", name, r.Text(10))
+		}
+	}
+}
