@@ -117,6 +117,7 @@ HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order fil
 docs: ## Write anew what of the documentation is generated; tests fail while it is stale
 	$(HELM_DOCS)
 	go test ./cmd/... ./internal/hook -run TestGenerated -update
+	cd test && go test ./attack -run TestGenerated -update
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -21,7 +22,14 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
+// memory is from when on the garbage collector works harder, by hand as in the hook's
+// Pod: what is read may be large because somebody wants it to be.
+const memory = 64 << 20
+
 func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memory)
+	}
 	// client-go's own log lines (a watch that has to be renewed) would bury ours.
 	klog.SetLogger(logr.Discard())
 

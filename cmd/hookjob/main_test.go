@@ -247,6 +247,22 @@ func TestNotesArePrintedBeforeThePlan(t *testing.T) {
 	}
 }
 
+// What a tenant has named stands in a plan as a terminal should get it.
+func TestNamesInAPlanAreVisible(t *testing.T) {
+	const name = "x\n\x1b[2JNothing to do."
+	o := &cleanup.Object{}
+	o.Name = name
+	var out strings.Builder
+	printPlan(&out, &cleanup.Plan{
+		Refusals: []cleanup.Refusal{{Message: name, Do: []string{name}}}, Notes: []string{name},
+		Phases: []cleanup.Phase{{Name: cleanup.Free, Ranks: [][]cleanup.Step{{{Action: cleanup.Release, Object: o, Why: name}}}}},
+		Kept:   []cleanup.Kept{{Object: o, Why: name}}, Obstacles: []cleanup.Obstacle{{Object: o, Why: name}}, ObstaclesErr: errors.New(name),
+	})
+	if n := strings.Count(out.String(), "\n"); strings.Contains(out.String(), "\x1b") || n != 9 {
+		t.Errorf("%d lines:\n%q", n, out.String())
+	}
+}
+
 func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
 	t.Parallel()
 	const pods = "/api/v1/pods"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 func newPlan() *cobra.Command {
@@ -90,19 +92,24 @@ func preview(ctx context.Context, client *kube.Client, o cleanup.Options) *clean
 // printPlan prints the plan for a person.
 func printPlan(w io.Writer, p *cleanup.Plan) {
 	for _, r := range p.Refusals {
-		fmt.Fprintf(w, "REFUSED: %s\n", r.Message)
+		fmt.Fprintf(w, "REFUSED: %s\n", shell.Visible(r.Message))
 		for _, do := range r.Do {
-			fmt.Fprintf(w, "    %s\n", asCalled(do))
+			fmt.Fprintf(w, "    %s\n", shell.Visible(asCalled(do)))
 		}
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(w, "Note: %s.\n", note)
+		fmt.Fprintf(w, "Note: %s.\n", shell.Visible(note))
 	}
 	if len(p.Refusals)+len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	row := func(cells ...any) { fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", cells...) }
+	row := func(cells ...string) {
+		for i, cell := range cells {
+			cells[i] = shell.Visible(cell) // some objects may be called anything
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
 	if len(p.Phases)+len(p.Kept) > 0 {
 		row("PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY")
 	}
@@ -120,7 +127,7 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	// A table that cannot be written cannot be reported on the same stream.
 	_ = table.Flush()
 	if p.ObstaclesErr != nil {
-		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %v\n", p.ObstaclesErr)
+		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %s\n", shell.Visible(p.ObstaclesErr.Error()))
 	}
 	if p.Off {
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)

@@ -109,12 +109,24 @@ func (a *Anchor) In(namespace string) map[string]any {
 // call us in another way; it takes 100 times as long as to look for what matters.
 const wholeBelow = 64 << 10
 
+// maxParsed bounds what Find parses of a stream. Helm's record of a release is one, which
+// anybody may have written: fifteen kilobytes, compressed, of which a parser would make
+// a gigabyte.
+const maxParsed = 2 << 20
+
 // Find goes through a stream for the anchor, and for a hook of ours. The
 // controller wins where both it and a scale set are, a legacy one is in between. What is broken in a document
 // that is parsed is a *manifest.SyntaxError.
 func Find(stream []byte) (found *Anchor, hooked bool, err error) {
 	s := Search{whole: len(stream) <= wholeBelow}
+	parsed := 0
 	for d := range manifest.Documents(stream) {
+		if s.whole || s.Wants(d) {
+			parsed += len(d.Bytes())
+		}
+		if parsed > maxParsed {
+			return nil, false, fmt.Errorf("what may be of ARC in it is more than %d MiB", maxParsed>>20)
+		}
 		if err := s.Look(d); err != nil {
 			return nil, false, err
 		}

@@ -361,3 +361,20 @@ func TestPodTemplates(t *testing.T) {
 		}
 	}
 }
+
+// A stream may be a record that anybody has written.
+func TestWhatIsParsedIsBounded(t *testing.T) {
+	t.Parallel()
+	set := func(n int) string {
+		return "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x}\nspec: {a: " + strings.Repeat("a", n) + "}\n---\n"
+	}
+	for name, stream := range map[string]string{"one object": set(maxParsed), "many": strings.Repeat(set(1000), maxParsed/1000)} {
+		if a, _, err := Find([]byte(stream)); err == nil {
+			t.Errorf("%s: found %v", name, a)
+		}
+	}
+	// What is not of ARC is not parsed, and may be large.
+	if a, _, err := Find([]byte("kind: ConfigMap\ndata: {a: " + strings.Repeat("a", maxParsed) + "}\n---\n" + set(1000))); err != nil || a == nil {
+		t.Errorf("%v, %v", a, err)
+	}
+}

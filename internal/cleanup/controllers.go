@@ -36,6 +36,10 @@ type ARC struct {
 	account   account
 }
 
+// mostWatched is how many namespaces a Deployment is believed to watch: ARC's program
+// watches one, and a container is cheap to add to what only looks like it.
+const mostWatched = 16
+
 // readers is how many whole Deployments are in memory at once: anybody may make many,
 // and large ones, that look like controllers.
 const readers = 8
@@ -119,7 +123,11 @@ func readController(ctx context.Context, c *kube.Client, name types.NamespacedNa
 	pod := read.Spec.Template.Spec
 	watches, controls := is(d.GetLabels(), pod.Containers)
 	account := account{name.Namespace, cmp.Or(pod.ServiceAccountName, "default")} // as Kubernetes' admission has it
-	if !controls || account.powerless(ctx, c, watches, made) {
+	if !controls {
+		return nil, nil
+	}
+	watches, controls = account.watched(ctx, c, watches, made)
+	if !controls {
 		return nil, nil
 	}
 	a, err := controller(ctx, c, *d)
@@ -186,24 +194,31 @@ var (
 // account is a ServiceAccount.
 type account struct{ namespace, name string }
 
-// powerless reports whether what looks like a controller cannot be one: its
-// ServiceAccount may not even list what a controller looks after, where it says that
-// it watches. Anybody who administers a namespace can make a Deployment with a
-// controller's labels and flags there; only who has these rights can give them. An
-// answer that cannot be had leaves it a controller.
-func (a account) powerless(ctx context.Context, c *kube.Client, watches []string, made schema.GroupVersionResource) bool {
-	if len(watches) == 0 {
-		watches = everywhere
-	}
-	for _, namespace := range watches {
+// watched are the namespaces which what looks like a controller watches in truth; none
+// is all. It is no controller if there are none: its ServiceAccount may not even list
+// what a controller looks after. Anybody who administers a namespace can make a
+// Deployment with a controller's labels and flags there, and have it name whichever
+// namespaces; only who has these rights can give them. An answer that cannot be had
+// leaves it what it says.
+func (a account) watched(ctx context.Context, c *kube.Client, says []string, made schema.GroupVersionResource) (watches []string, controls bool) {
+	may := func(namespace string) bool {
 		review := a.review("SubjectAccessReview", map[string]any{
 			"namespace": namespace, "verb": "list", "group": made.Group, "version": made.Version, "resource": made.Resource,
 		})
-		if allowed, err := ask(ctx, c.Dynamic.Resource(subjectAccessReviewResource), review); err != nil || allowed {
-			return false
+		allowed, err := ask(ctx, c.Dynamic.Resource(subjectAccessReviewResource), review)
+		return err != nil || allowed
+	}
+	if len(says) == 0 {
+		return nil, may("")
+	}
+	slices.Sort(says)
+	says = slices.Compact(says)
+	for _, namespace := range says[:min(len(says), mostWatched)] {
+		if may(namespace) {
+			watches = append(watches, namespace)
 		}
 	}
-	return true
+	return watches, len(watches) > 0
 }
 
 // review asks what the ServiceAccount may do.

@@ -2,10 +2,12 @@ package cleanup
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -178,8 +180,8 @@ func TestWhatIsAskedAboutAController(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := account{"systems", "arc"}
-	if a.powerless(t.Context(), c, []string{"runners"}, arc.Resource(arc.AutoscalingRunnerSets)) {
-		t.Error("without an answer it is powerless")
+	if watches, controls := a.watched(t.Context(), c, []string{"runners"}, arc.Resource(arc.AutoscalingRunnerSets)); !controls || !slices.Equal(watches, []string{"runners"}) {
+		t.Errorf("without an answer it watches %q, %t", watches, controls)
 	}
 	if allowed, err := a.mayDeletePods(t.Context(), c, "runners"); err == nil {
 		t.Errorf("without an answer: %t", allowed)
@@ -200,5 +202,43 @@ func TestWhatIsAskedAboutAController(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A Deployment watches the namespaces that it says only as far as its rights go: one
+// of its own would keep all others from being cleaned up.
+func TestAControllerWatchesWhatItMay(t *testing.T) {
+	t.Parallel()
+	it := deployment(ctrl("tenant/arc", "tenant"))
+	spec := it.rest["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+	says := func(namespaces ...string) {
+		var containers []any
+		for _, namespace := range namespaces {
+			containers = append(containers, map[string]any{"args": []any{"--auto-scaling-runner-set-only", "--watch-single-namespace=" + namespace}})
+		}
+		spec["containers"] = containers
+	}
+	says("tenant", "runners", "tenant")
+	a, c := newAPI(t, stuck(it)...)
+	asked := 0
+	a.fault = func(request string) int {
+		if strings.HasPrefix(request, "REVIEW system:serviceaccount:tenant:arc list autoscalingrunnersets in ") {
+			asked++
+		}
+		return 0
+	}
+	a.denied = map[string]bool{"system:serviceaccount:tenant:arc list autoscalingrunnersets in runners": true}
+	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	if slices.Contains(a.left(), "ars runners/set") {
+		t.Errorf("a tenant keeps another namespace from being cleaned up:\n%s", r.Text(10))
+	}
+	var many []string
+	for i := range 1000 {
+		many = append(many, fmt.Sprint("n", i))
+	}
+	says(many...)
+	asked = 0
+	if found, err := controllers(t.Context(), c, everywhere); err != nil || len(found) != 1 || asked > mostWatched {
+		t.Errorf("%d controllers, %v, after %d questions", len(found), err, asked)
 	}
 }

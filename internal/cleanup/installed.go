@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -35,21 +33,49 @@ type Installed struct {
 }
 
 // ofScaleSets are the kinds of a scale-set release
-// (charts/gha-runner-scale-set/templates).
-var ofScaleSets = map[string]schema.GroupVersionResource{
-	"v1/Secret":                                secretResource,
-	"v1/ServiceAccount":                        serviceAccountResource,
-	"rbac.authorization.k8s.io/v1/Role":        roleResource,
-	"rbac.authorization.k8s.io/v1/RoleBinding": roleBindingResource,
+// (charts/gha-runner-scale-set/templates), and labelled further ones that may belong to
+// a scale set, by their labels: what the post-renderer adds under Helm 3 to have the hook
+// enrolled (charts/enroller), and the ConfigMap of the experimental chart's container
+// hooks (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
+var (
+	ofScaleSets = map[string]schema.GroupVersionResource{
+		"v1/Secret":                                secretResource,
+		"v1/ServiceAccount":                        serviceAccountResource,
+		"rbac.authorization.k8s.io/v1/Role":        roleResource,
+		"rbac.authorization.k8s.io/v1/RoleBinding": roleBindingResource,
+		"v1/ConfigMap":                             configMapResource,
+		"apps/v1/Deployment":                       deploymentResource,
+	}
+	labelled = []schema.GroupVersionResource{configMapResource, deploymentResource}
+)
+
+// place is where an object is.
+type place struct {
+	resource, namespace, name string
 }
 
-// labelled are further kinds that may belong to a scale set, by their labels: what the
-// post-renderer adds under Helm 3 to have the hook enrolled (charts/enroller), and the
-// ConfigMap of the experimental chart's container hooks
-// (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
-var labelled = map[string]schema.GroupVersionResource{
-	"v1/ConfigMap":       configMapResource,
-	"apps/v1/Deployment": deploymentResource,
+// inPlace are, by the release that they name, the objects of these kinds that there are.
+// A record may name ten thousand, in whichever namespaces: what it costs to look for
+// them, and whether they may be read, must not depend on that.
+type inPlace map[identity.Name]map[place]placed
+
+// placed is an object, and whether its kind belongs to scale sets by labels that it has
+// not.
+type placed struct {
+	*Object
+	stranger bool
+}
+
+// add notes an object that says which release installed it.
+func (in inPlace) add(o *Object, labels map[string]string) {
+	if o.Release.Name == "" {
+		return
+	}
+	if in[o.Release] == nil {
+		in[o.Release] = map[place]placed{}
+	}
+	stranger := slices.Contains(labelled, o.Resource) && !isLabelled(o.Resource, labels)
+	in[o.Release][place{o.Resource.Resource, o.Namespace, o.Name}] = placed{o, stranger}
 }
 
 // isLabelled reports whether an object's labels say that it is a scale set's, or of
@@ -63,75 +89,65 @@ func isLabelled(gvr schema.GroupVersionResource, l map[string]string) bool {
 // is all of them). It is what action.Uninstall of Helm's SDK would read, without
 // the SDK, with which the image would be twice as large. A release whose history was
 // kept is none any more.
-func installed(ctx context.Context, c *kube.Client, namespace string) (found []Installed, failed error) {
+func installed(ctx context.Context, c *kube.Client, namespace string, there inPlace) (found []Installed, failed error) {
 	err := release.Each(ctx, c, namespace, "", func(r *release.Revision, err error) {
 		switch {
 		case errors.Is(err, release.ErrUnreadable):
-			return // Somebody else's: of scale sets of it Helm counts as knowing nothing.
+			// Somebody else's: of scale sets of it Helm counts as knowing nothing.
 		case err != nil:
 			failed = errors.Join(failed, err)
-			return
 		case r.StoredElsewhere(), !r.Status.Installed(), !slices.ContainsFunc(r.Objects, isScaleSet):
-			return
+		default:
+			found = append(found, newInstalled(r.Record, there))
 		}
-		i, err := read(ctx, c, r.Record)
-		found, failed = append(found, i), errors.Join(failed, err)
 	})
 	return found, errors.Join(err, failed)
 }
 
-// read reads what there is of a release.
-func read(ctx context.Context, c *kube.Client, record release.Record) (Installed, error) {
-	i := Installed{Release: types.NamespacedName{Namespace: record.Namespace, Name: record.Name}, Pending: record.Status.Pending()}
+const (
+	// mostObjects is more than a release of scale sets has: the chart makes ten for each.
+	mostObjects = 1000
+	// namedOthers is how many are named of what a release holds beside scale sets.
+	namedOthers = 5
+)
+
+// newInstalled sorts what a release has installed: its scale sets, what Helm would
+// delete with them, if it is there and still the release's, as its own annotations have
+// to say (helm.sh/helm pkg/kube/resource_policy.go, pkg/action/validate.go), and what is
+// of other kinds.
+func newInstalled(record release.Record, there inPlace) Installed {
+	i := Installed{Release: identity.Name{Namespace: record.Namespace, Name: record.Name}, Pending: record.Status.Pending()}
 	for _, t := range record.Storage {
 		i.Records = append(i.Records, &Object{Target: t})
 	}
-	for _, o := range record.Objects {
-		if isScaleSet(o) {
-			i.Sets = append(i.Sets, identity.Set{Namespace: o.Namespace, Name: o.Name})
-		} else if err := i.add(ctx, c, o); err != nil {
-			return i, err
+	others := max(0, len(record.Objects)-mostObjects)
+	other := func(o release.Object) {
+		if len(i.Others) < namedOthers {
+			i.Others = append(i.Others, o.Kind+" "+o.Name)
+		} else {
+			others++
 		}
 	}
-	return i, nil
+	for _, o := range record.Objects[:min(len(record.Objects), mostObjects)] {
+		gvr, known := ofScaleSets[o.APIVersion+"/"+o.Kind]
+		found, is := there[i.Release][place{gvr.Resource, o.Namespace, o.Name}]
+		switch {
+		case isScaleSet(o):
+			i.Sets = append(i.Sets, identity.Set{Namespace: o.Namespace, Name: o.Name})
+		case !known, is && found.stranger:
+			other(o)
+		case is && !found.Keep:
+			i.Objects = append(i.Objects, found.Object)
+		}
+	}
+	if others > 0 {
+		i.Others = append(i.Others, fmt.Sprintf("%d more", others))
+	}
+	return i
 }
 
 func isScaleSet(o release.Object) bool {
 	return o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/")
-}
-
-// add sorts what a release has installed beside its scale sets: what Helm would
-// delete with it, if it is there and still the release's, as its own annotations have
-// to say (helm.sh/helm pkg/kube/resource_policy.go, pkg/action/validate.go), and what
-// is of other kinds.
-func (i *Installed) add(ctx context.Context, c *kube.Client, o release.Object) error {
-	kind := o.APIVersion + "/" + o.Kind
-	gvr, known := ofScaleSets[kind]
-	if !known {
-		if gvr, known = labelled[kind]; !known {
-			i.Others = append(i.Others, o.Kind+" "+o.Name)
-			return nil
-		}
-	}
-	var m *metav1.PartialObjectMetadata
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		m, err = c.Metadata.Resource(gvr).Namespace(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
-		return err
-	})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading %s %s/%s: %w", gvr.Resource, o.Namespace, o.Name, err)
-	}
-	if _, byLabel := labelled[kind]; byLabel && !isLabelled(gvr, m.Labels) {
-		i.Others = append(i.Others, o.Kind+" "+o.Name)
-		return nil
-	}
-	if found := object(gvr, m); found.Release == i.Release && !found.Keep {
-		i.Objects = append(i.Objects, found)
-	}
-	return nil
 }
 
 // uninstallable returns the releases of scale sets that are to be uninstalled.

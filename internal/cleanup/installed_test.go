@@ -3,8 +3,10 @@ package cleanup
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,7 +98,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			[]string{"release: release ars runners/set"},
 		},
 		"not a set of which Helm has no record": {
-			Survey{Record: uninstalling(), Custom: []*Object{live}},
+			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{{Release: named("team/other"), Sets: []identity.Set{named("team/set")}}}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",
@@ -224,7 +226,7 @@ func TestReleasesThatCannotBeRead(t *testing.T) {
 	mine := by("runners/gpu")
 	items := append(whole(crdObjects()...), helmRecord("gpu", gpuManifest))
 	items = append(items, whole(obj("ars runners/set", mine, finalizers(arc.AutoscalingRunnerSetFinalizer)), protected("secret runners/github", mine))...)
-	for _, request := range []string{"LIST secret", "GET secret runners/sh.helm.release.v1.gpu.v1", "GET secret runners/github", "GET rolebinding runners/gone"} {
+	for _, request := range []string{"LIST secret", "GET secret runners/sh.helm.release.v1.gpu.v1", "LIST configmap", "LIST deploy", "LIST rolebinding"} {
 		a, c := newAPI(t, items...)
 		a.fault = on(http.StatusBadRequest, always, request)
 		r := Run(t.Context(), c, graced(uninstalls(byHand), ample), quiet)
@@ -254,5 +256,42 @@ func TestIsLabelled(t *testing.T) {
 		if got := isLabelled(test.gvr, test.labels); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
+	}
+}
+
+// A record says whatever its writer likes. It does not make the uninstall of everybody
+// else's ARC read what the hook may not, nor one by one what there is not, nor keep it in
+// memory.
+func TestWhatARecordNamesCostsNothing(t *testing.T) {
+	t.Parallel()
+	elsewhere := strings.Replace(gpuManifest, "{name: github, namespace: runners}", "{name: any, namespace: kube-system}", 1)
+	var many strings.Builder
+	many.WriteString(gpuManifest)
+	for i := range 5000 {
+		fmt.Fprintf(&many, "---\napiVersion: v1\nkind: Secret\nmetadata: {name: n%d}\n", i)
+	}
+	for name, manifest := range map[string]string{"objects out of reach": elsewhere, "very many": many.String()} {
+		a, c := newAPI(t, append(whole(crdObjects()...), helmRecord("bait", manifest))...)
+		requests := 0
+		var mu sync.Mutex
+		a.fault = func(request string) int {
+			mu.Lock()
+			defer mu.Unlock()
+			requests++
+			if strings.Contains(request, " kube-system") {
+				return http.StatusForbidden
+			}
+			return 0
+		}
+		o := uninstalls(ofRelease)
+		o.WatchNamespaces = []string{"runners"}
+		if r := Run(t.Context(), c, graced(o, ample), quiet); r.Verdict != Done || requests > 200 {
+			t.Errorf("%s: %d requests\n%s", name, requests, r.Text(10))
+		}
+	}
+	// One that is proved, and holds more than the chart can have made, is refused.
+	_, c := newAPI(t, append(whole(append(crdObjects(), obj("ars runners/set", by("runners/bait")))...), helmRecord("bait", many.String()))...)
+	if r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet); r.Verdict != Refused || !strings.Contains(r.Text(10), "holds more than scale sets: 4007 more\n") {
+		t.Errorf("%s", r.Text(10))
 	}
 }

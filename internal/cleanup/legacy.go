@@ -75,6 +75,7 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r.surroundings()
 	r.end(arc.LegacyGroup)
 	r.prove()
+	s.weighPods()
 	for _, o := range s.Custom {
 		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
 			continue
@@ -87,6 +88,28 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 		}
 	}
 	return s
+}
+
+// weighPods forgets what Pods alone say. Whoever may create one can give it the owner
+// and the finalizers of a runner's: a job it has, and the uninstall waits for it, only
+// if its owner is there. Without one it is its finalizers that take part, if it has any
+// of ARC's, and else it is what owners left.
+func (s *Survey) weighPods() {
+	owners := map[types.UID]string{}
+	for _, o := range s.Custom {
+		if o.Resource != podResource {
+			owners[o.UID] = o.Namespace
+		}
+	}
+	unowned := func(pod *Object) bool {
+		namespace, there := owners[pod.Owner]
+		return !there || namespace != pod.Namespace
+	}
+	maps.DeleteFunc(s.Busy, func(_ types.UID, j Job) bool { return unowned(j.Pod) })
+	s.Custom = slices.DeleteFunc(s.Custom, func(o *Object) bool {
+		own, _ := arc.Finalizers(o.Finalizers)
+		return o.Resource == podResource && len(own) == 0 && unowned(o)
+	})
 }
 
 // legacyObject is object for what legacy custom resources own, and for themselves.
@@ -327,7 +350,7 @@ func (p *planner) liveRunners(o *Object) Refusal {
 	p.byRelease(o, &r)
 	if o.Resource.Resource != arc.Runners {
 		r.Message += "; to let its runners finish their jobs, scale it to zero first"
-		r.Do = append([]string{shell.Command("kubectl", "patch", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace, "--type", "merge", "--patch", `{"spec":{"replicas":0}}`)}, r.Do...)
+		r.Do = append([]string{shell.Command("kubectl", "patch", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace, "--type", "merge", "--patch", "spec: {replicas: 0}")}, r.Do...)
 	}
 	return r
 }

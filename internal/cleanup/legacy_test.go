@@ -87,12 +87,12 @@ func TestLegacyPlan(t *testing.T) {
 			asLegacyHook, Over,
 			[]string{
 				"refused: runnerdeployment d in namespace ci is still installed; to let its runners finish their jobs, scale it to zero first",
-				`  kubectl patch runnerdeployment.actions.summerwind.dev d --namespace ci --type merge --patch '{"spec":{"replicas":0}}'`,
+				`  kubectl patch runnerdeployment.actions.summerwind.dev d --namespace ci --type merge --patch 'spec: {replicas: 0}'`,
 				"  kubectl delete runnerdeployment.actions.summerwind.dev d --namespace ci --wait=false",
 				"refused: runner one in namespace ci is still installed",
 				"  kubectl delete runner.actions.summerwind.dev one --namespace ci --wait=false",
 				"refused: runnerset s in namespace team is still installed, by Helm release app; to let its runners finish their jobs, scale it to zero first",
-				`  kubectl patch runnerset.actions.summerwind.dev s --namespace team --type merge --patch '{"spec":{"replicas":0}}'`,
+				`  kubectl patch runnerset.actions.summerwind.dev s --namespace team --type merge --patch 'spec: {replicas: 0}'`,
 				"  helm uninstall app --namespace team",
 				"release: release run ci/one",
 			},
@@ -465,7 +465,7 @@ func TestLegacyRunStopsARunnerOnce(t *testing.T) {
 func TestLegacySurveyOfNamespaces(t *testing.T) {
 	t.Parallel()
 	items := append(whole(legacyCRDs()...), onNode(whole(runnerPod("pod a/r", "run a/r"))[0]), onNode(whole(runnerPod("pod b/r", "run b/r"))[0]), onNode(whole(runnerPod("pod c/r", "run c/r"))[0]))
-	a, c := newAPI(t, items...)
+	a, c := newAPI(t, append(items, whole(obj("run a/r"), obj("run b/r"), obj("run c/r"))...)...)
 	o := legacyByHand
 	o.WatchNamespaces = []string{"a", "b"}
 	want := map[types.UID]bool{"pod a/r": true, "pod b/r": true}
@@ -476,5 +476,26 @@ func TestLegacySurveyOfNamespaces(t *testing.T) {
 	a.fault = on(http.StatusForbidden, always, "LIST sts b")
 	if s := survey(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "what legacy runners own" {
 		t.Errorf("unknown %v", s.Unknown)
+	}
+}
+
+// Whoever may create a Pod can make it look like a runner's that has a job. The
+// uninstall waits for those only whose owner is there.
+func TestAPodAloneIsNoLegacyRunner(t *testing.T) {
+	t.Parallel()
+	foreign := finalizers("example.com/keep")
+	for name, it := range map[string]item{
+		"busy, by its owner":       onNode(whole(obj("pod tenant/p", owned("run gone")))[0]),
+		"of another's runner":      onNode(whole(obj("pod tenant/p", owned("run ci/r")))[0]),
+		"busy, by its finalizer":   onNode(whole(obj("pod tenant/p", finalizers(arc.LegacyPodFinalizer)))[0]),
+		"held":                     whole(obj("pod tenant/p", owned("run gone"), foreign))[0],
+		"held, both ways":          whole(runnerPod("pod tenant/p", "run gone", finalizers(arc.LegacyPodFinalizer, "example.com/keep"), deleting))[0],
+		"held, a ServiceAccount":   whole(obj("sa tenant/p", owned("run gone"), foreign, deleting))[0],
+		"being deleted, with time": whole(obj("pod tenant/p", owned("run gone"), deleting))[0],
+	} {
+		_, c := newAPI(t, append(whole(append(legacyCRDs(), obj("run ci/r", deleting))...), it)...)
+		if r := runFor(t, c, ample, graced(ofLegacy, time.Minute)); r.Verdict != Done {
+			t.Errorf("%s: %s", name, r.Text(10))
+		}
 	}
 }

@@ -126,6 +126,9 @@ type Options struct {
 // the CRDs.
 func (o Options) ofController() bool { return o.Scope == Controller || o.Scope == Legacy }
 
+// uninstalls reports whether the Helm releases of scale sets go with them.
+func (o Options) uninstalls() bool { return o.Scope == Controller && o.ScaleSets == UninstallScaleSets }
+
 func (o Options) busyRunners() BusyRunnersPolicy {
 	switch {
 	case o.BusyRunners != "":

@@ -117,6 +117,8 @@ type Plan struct {
 	backup []*Object
 	// jobs are what a run refuses with that cannot wait for busy runners any longer.
 	jobs []Refusal
+	// owned is what custom resources of this uninstall own that are there.
+	owned []*Object
 }
 
 // planner holds what the parts of one plan share.
@@ -392,7 +394,7 @@ func (p *planner) refuse() {
 	if !p.o.ofController() || p.o.ScaleSets == DeleteScaleSets {
 		return
 	}
-	if p.o.ScaleSets == UninstallScaleSets && p.o.Scope == Controller {
+	if p.o.uninstalls() {
 		if len(p.s.Unknown) == 0 { // else a release that was not read would be said not to exist
 			p.refuseUninstall()
 		}
@@ -467,11 +469,13 @@ func (p *planner) elsewhere() []string {
 		if c.Flux != "" && c.Flux != cmp.Or(p.o.StorageNamespace, p.o.ReleaseNamespace) {
 			do = append(do, fmt.Sprintf("Flux manages the controller %s/%s, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to %s", c.Namespace, c.Name, shell.Quote(c.Flux)))
 		}
-		if c.Release.Name != "" && c.Release.Namespace != p.o.ReleaseNamespace {
-			do = append(do,
-				fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)),
-				"to uninstall it now: "+shell.Command("arc-hookjob", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
-					" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
+		if !p.o.ofController() || c.Release.Name == "" || c.Release.Namespace == p.o.ReleaseNamespace || c.Release.Namespace == c.Namespace {
+			continue // another release's, or a scale set's own controller
+		}
+		do = append(do, fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)))
+		if p.s.Proven[c.UID] {
+			do = append(do, "to uninstall it now: "+shell.Command("arc-hookjob", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
+				" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
 		}
 	}
 	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`")
@@ -530,23 +534,29 @@ func (p *planner) refuseUnbuildable() {
 		return
 	}
 	r := p.release
-	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+	refusal := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, lastCRD),
 		Do: []string{
 			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
 			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", lastCRD),
+			// Its hook would delete the stand-in before Helm has looked.
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
 			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
-	})
+	}
+	if p.o.Job != "" {
+		refusal.Do = append(refusal.Do, shell.Command("kubectl", "delete", "job", p.o.Job, "--namespace", p.o.ReleaseNamespace))
+	}
+	p.plan.Refusals = append(p.plan.Refusals, refusal)
 }
 
-// standIn is the least that serves as the CRD of AutoscalingRunnerSets.
-const standIn = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"autoscalingrunnersets.actions.github.com"},` +
-	`"spec":{"group":"actions.github.com","scope":"Namespaced","names":{"plural":"autoscalingrunnersets","singular":"autoscalingrunnerset","kind":"AutoscalingRunnerSet","listKind":"AutoscalingRunnerSetList"},` +
-	`"versions":[{"name":"v1alpha1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]}}`
+// standIn is the least that serves as the CRD of AutoscalingRunnerSets. It is without
+// double quotes, which Helm 4 prints with a backslash.
+const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: autoscalingrunnersets.actions.github.com}, " +
+	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
+	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
 
 func (p *planner) liveScaleSet(o *Object) Refusal {
 	runners := p.s.Sets[o.UID]
@@ -774,9 +784,7 @@ func (p *planner) collect() {
 		case p.known(o):
 			steps = append(steps, Step{Await, o, "already being deleted"})
 		case o.ScaleSet.Name != "":
-			// Whoever may write there can have put the label on it: that alone is no reason
-			// for the uninstall to fail.
-			p.plan.Kept = append(p.plan.Kept, Kept{o, "it is being deleted, and " + held(o)})
+			p.keepHeld(o)
 		}
 	}
 	for _, o := range p.s.Dependents {
@@ -789,8 +797,11 @@ func (p *planner) collect() {
 		anybodys := o.ScaleSet.Name == "" && len(p.others) > 0 && !p.history.Ours[o.UID]
 		switch {
 		case present && reachable:
+			p.plan.owned = append(p.plan.owned, o)
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
 		case present, !ours, anybodys, p.isLeft(o):
+		case (o.Deleting || len(o.Finalizers) > 0) && !p.history.Ours[o.UID] && !p.known(o):
+			p.keepHeld(o)
 		case !o.Deleting:
 			steps = append(steps, Step{Delete, o, ownerGone})
 		default:
@@ -800,10 +811,25 @@ func (p *planner) collect() {
 	p.phase(Collect, steps)
 }
 
+// keepHeld names what does not go, and says of itself alone that it is ARC's. Whoever
+// may write there can have put the label or the owner on it: that is no reason for the
+// uninstall to wait for it, nor to fail.
+func (p *planner) keepHeld(o *Object) {
+	why := held(o)
+	if o.Deleting && len(o.Finalizers) > 0 {
+		why = "it is being deleted, and " + why
+	}
+	p.plan.Kept = append(p.plan.Kept, Kept{o, why})
+}
+
 // known reports whether an object is of a scale set that was seen, by its label or by
-// its release: a set is made by whoever may make one, the rest by any tenant.
+// its release: a set is made by whoever may make one, the rest by any tenant. That it is
+// a listener's, and so of a set in another namespace, the label alone cannot say.
 func (p *planner) known(o *Object) bool {
 	if o.ScaleSet.Name != "" {
+		if o.ScaleSet.Namespace != o.Namespace {
+			return false
+		}
 		_, seen := p.history.Sets[o.ScaleSet]
 		return seen || p.existing[o.ScaleSet] || p.sets[o.ScaleSet]
 	}
@@ -884,7 +910,7 @@ func (p *planner) crds() {
 		}
 	}
 	if len(steps) == 0 {
-		steps, last = last, nil
+		steps = last
 	}
 	p.phase(CRDs, steps)
 }

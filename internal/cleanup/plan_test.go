@@ -151,6 +151,9 @@ func TestPlanRefuses(t *testing.T) {
 				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
 			},
 		},
+		"a Job of which nobody can say who made it": {
+			Survey{Unknown: []Unknown{{"the hook's Job", errors.New("x")}}}, inArgo, Fresh, []string{"failed: could not read the hook's Job: x"},
+		},
 		"nothing when Helm says it itself":             {Survey{Record: uninstalling()}, inArgo, Fresh, nil},
 		"nothing for want of proof when none is asked": {Survey{ProofErr: errors.New("none"), ByArgoCD: true}, inArgo, Fresh, nil},
 		"nothing when the status is not asked":         {Survey{Record: deployed, ByArgoCD: true}, inArgo, Fresh, nil},
@@ -446,7 +449,8 @@ func TestPlanCollects(t *testing.T) {
 		},
 		"by hand, too, where the controller's namespace is named": {
 			Survey{Dependents: []*Object{obj("secret systems/l-config", owned("al systems/l"))}},
-			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}}, Fresh,
+			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}},
+			Fresh,
 			[]string{"collect: delete secret systems/l-config"},
 		},
 		"but not what may be another controller's, which says nothing": {
@@ -463,8 +467,11 @@ func TestPlanCollects(t *testing.T) {
 			leaving(asHook), Fresh,
 			[]string{"keep: runner r is busy with job \"launch\" of acme/rocket (launch.yml), after which the controller removes it"},
 		},
-		"or waited for, where it is being deleted": {
-			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"collect: await pod runners/r"},
+		"or waited for, where it is being deleted and of a set that is known": {
+			Survey{Dependents: []*Object{obj("pod runners/r", of("runners/set"), owned("er runners/r"), deleting)}}, withNames(byHand, "set"), Fresh, []string{"collect: await pod runners/r"},
+		},
+		"and else it is named": {
+			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"keep: is being deleted, and not gone yet"},
 		},
 	}
 	testPlans(t, tests)

@@ -148,9 +148,9 @@ func (r *Report) Summary() string {
 func (r *Report) Text(maxLines int) string {
 	var b strings.Builder
 	for _, f := range clip(r.Refusals, maxLines) {
-		fmt.Fprintf(&b, "%s\n", f.Message)
+		say(&b, "", "%s", f.Message)
 		for _, do := range f.Do {
-			fmt.Fprintf(&b, "    %s\n", do)
+			say(&b, "    ", "%s", do)
 		}
 	}
 	more(&b, len(r.Refusals), maxLines)
@@ -163,27 +163,27 @@ func (r *Report) Text(maxLines int) string {
 		kept[k.Why] = append(kept[k.Why], k.Object.Name)
 	}
 	for _, w := range clip(why, maxLines) {
-		fmt.Fprintf(&b, "kept %s: %s\n", strings.Join(clip(kept[w], maxLines), ", "), w)
+		say(&b, "", "kept %s: %s", strings.Join(clip(kept[w], maxLines), ", "), w)
 	}
 	more(&b, len(why), maxLines)
 	for _, l := range clip(r.Left, maxLines) {
-		fmt.Fprintf(&b, "left: %s: %s\n", l.Object, l.Why)
+		say(&b, "", "left: %s: %s", l.Object, l.Why)
 	}
 	more(&b, len(r.Left), maxLines)
 	for _, x := range clip(r.Obstacles, maxLines) {
-		fmt.Fprintf(&b, "likely in the way: %s: %s\n", x.Object, x.Why)
+		say(&b, "", "likely in the way: %s: %s", x.Object, x.Why)
 	}
 	more(&b, len(r.Obstacles), maxLines)
 	for _, line := range r.StillRegistered(maxLines) {
-		fmt.Fprintf(&b, "still registered at GitHub, which removes it in time: %s\n", line)
+		say(&b, "", "still registered at GitHub, which removes it in time: %s", line)
 	}
 	for _, o := range r.Done {
 		if o.Action == Create {
-			fmt.Fprintf(&b, "backed up in %s: %s\n", o.Object, shell.Command("arc-hookjob", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces"))
+			say(&b, "", "backed up in %s: %s", o.Object, shell.Command("arc-hookjob", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces"))
 		}
 	}
 	for _, err := range clip(r.Errs, maxLines) {
-		fmt.Fprintf(&b, "error: %v\n", err)
+		say(&b, "", "error: %v", err)
 	}
 	more(&b, len(r.Errs), maxLines)
 	if len(r.Phases) > 0 {
@@ -198,6 +198,12 @@ func (r *Report) Text(maxLines int) string {
 	}
 	b.WriteString(r.Summary())
 	return b.String()
+}
+
+// say adds a line as a terminal should get it: some objects may be called anything, and
+// errors and messages have names in them.
+func say(b *strings.Builder, indent, format string, args ...any) {
+	b.WriteString(indent + shell.Visible(fmt.Sprintf(format, args...)) + "\n")
 }
 
 // StillRegistered names what GitHub has not been told of: scale sets one by one,

@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,5 +123,24 @@ func TestDocumentOfAReport(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, r.Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Roles and RoleBindings may be called anything but paths, so a tenant's has a name which
+// a terminal obeys, or which reads as the verdict.
+func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
+	t.Parallel()
+	const name = "x\n\x1b[2Jdone: nothing of ARC is left"
+	o := obj("role tenant/x")
+	o.Name = name
+	r := &Report{
+		Verdict:  Residue,
+		Refusals: []Refusal{{Refused, "no " + name, []string{"kubectl delete " + name}}},
+		Left:     []Left{{o, "held"}}, Kept: []Kept{{o, name}}, Obstacles: []Obstacle{{o, name}},
+		Errs: []error{errors.New(name)},
+	}
+	text := r.Text(10)
+	if n := strings.Count(text, "\n"); strings.Contains(text, "\x1b") || n != 6 {
+		t.Errorf("%d lines: %q", n, text)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 const (
@@ -181,8 +182,8 @@ func (r *run) loop(ctx context.Context) Verdict {
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
-		for _, step := range p.steps(Collect) {
-			r.history.Ours[step.Object.UID] = true
+		for _, o := range p.owned {
+			r.history.Ours[o.UID] = true
 		}
 		r.doomed = map[string]*Object{}
 		for _, step := range p.steps(CRDs) {
@@ -656,6 +657,6 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 		if deadline, ok := ctx.Deadline(); ok {
 			e = e.Stringer("budget", time.Until(deadline).Round(time.Second))
 		}
-		e.Msgf("waiting for %s", strings.Join(examples, ", "))
+		e.Msg(shell.Visible("waiting for " + strings.Join(examples, ", ")))
 	})
 }

@@ -161,10 +161,10 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 		add(func() { s.Controllers = found })
 		return err
 	})
-	if o.Scope == Controller && o.ScaleSets == UninstallScaleSets {
+	if o.uninstalls() {
 		for _, namespace := range o.coreNamespaces() {
 			r.read("the Helm releases of scale sets", func(add func(func())) error {
-				found, err := installed(ctx, c, namespace)
+				found, err := installed(ctx, c, namespace, r.placed)
 				add(func() { s.Installed = append(s.Installed, found...) })
 				return err
 			})
@@ -191,13 +191,15 @@ type reading struct {
 
 	mu      sync.Mutex
 	readers sync.WaitGroup
+	// placed are, with scaleSets=uninstall, the objects that a release may have installed.
+	placed inPlace
 	// absent names the resources, and so the CRDs, that the API server does not know.
 	absent map[string]bool
 }
 
 func newReading(ctx context.Context, c *kube.Client, o Options) *reading {
 	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}}
-	return &reading{ctx: ctx, c: c, o: o, s: s, absent: map[string]bool{}}
+	return &reading{ctx: ctx, c: c, o: o, s: s, placed: inPlace{}, absent: map[string]bool{}}
 }
 
 // read reads one thing; add is for changing the survey.
@@ -232,7 +234,12 @@ func (r *reading) core() {
 		r.read(what, func(add func(func())) error {
 			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 				obj := object(gvr, m)
-				add(func() { see(obj, m) })
+				add(func() {
+					see(obj, m)
+					if r.o.uninstalls() {
+						r.placed.add(obj, m.Labels)
+					}
+				})
 				return nil
 			})
 		})
@@ -247,6 +254,11 @@ func (r *reading) core() {
 			each(gvr.GroupResource().String(), gvr, namespace, r.s.addCore)
 		}
 		each("pods", podResource, namespace, dependent)
+		if r.o.uninstalls() {
+			for _, gvr := range labelled {
+				each(gvr.Resource+" of scale sets", gvr, namespace, func(*Object, *metav1.PartialObjectMetadata) {})
+			}
+		}
 	}
 	for _, namespace := range r.o.listenersApart() {
 		for _, gvr := range []schema.GroupVersionResource{podResource, secretResource, serviceAccountResource} {
@@ -274,7 +286,13 @@ func (r *reading) prove() {
 	r.s.Proven = map[types.UID]bool{}
 	var g errgroup.Group
 	g.SetLimit(workers)
-	for _, o := range r.s.Custom {
+	claims := slices.Clone(r.s.Custom)
+	if r.s.ProofErr != nil {
+		for _, c := range r.s.Controllers {
+			claims = append(claims, c.Object)
+		}
+	}
+	for _, o := range claims {
 		if o.Deleting || o.Owner != "" || o.Release.Name == "" || !r.o.ofController() {
 			continue
 		}
@@ -378,10 +396,9 @@ const crdPrefix = "crd "
 func (r *reading) distrust(group string) {
 	var doubtful []string
 	for name := range r.absent {
-		resource, is := strings.CutSuffix(name, "."+group)
 		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
-		if is && !strings.HasPrefix(name, crdPrefix) && !read {
-			doubtful = append(doubtful, resource)
+		if !strings.HasPrefix(name, crdPrefix) && !read {
+			doubtful = append(doubtful, strings.TrimSuffix(name, "."+group))
 		}
 	}
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
@@ -554,7 +571,7 @@ func scaleSetInfo(u unstructured.Unstructured) ScaleSetInfo {
 }
 
 // pageSize is how many whole objects one request asks for.
-const pageSize = 100
+const pageSize = 20
 
 // list reads whole objects, a page at a time; only kinds of which there are few.
 func list(ctx context.Context, c *kube.Client, gvr schema.GroupVersionResource, namespace, selector string) ([]unstructured.Unstructured, error) {

@@ -288,6 +288,10 @@ func TestWhetherItIsServedIsNotKnown(t *testing.T) {
 	if s := survey(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "whether actions.github.com is served" || !apierrors.IsForbidden(s.Unknown[0].Err) {
 		t.Errorf("unknown %v", s.Unknown)
 	}
+	// Where the CRDs' absence was read there is no doubt.
+	if s := survey(t.Context(), c, byHand); len(s.Unknown) > 0 {
+		t.Errorf("unknown %v", s.Unknown)
+	}
 	a, c = newAPI(t)
 	a.claimed = map[string]bool{arc.EphemeralRunners: true}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -434,7 +438,7 @@ func TestListHasAllPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	pods, err := list(t.Context(), c, podResource, "ns", "a=b")
-	if err != nil || len(pods) != 2 || pods[0].GetName() != "after-100a=b" || pods[1].GetName() != "after-x100a=b" {
+	if err != nil || len(pods) != 2 || pods[0].GetName() != "after-20a=b" || pods[1].GetName() != "after-x20a=b" {
 		t.Errorf("%v, error %v", pods, err)
 	}
 }

@@ -37,8 +37,8 @@ func record(in, namespace, name, status, manifest string) item {
 const arcManifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc}\n"
 
 // recorded is what is left of ARC while its release is being uninstalled.
-func recorded(more ...item) []item {
-	return append(stuck(record("systems", "systems", "arc", "uninstalling", arcManifest)), more...)
+func recorded() []item {
+	return stuck(record("systems", "systems", "arc", "uninstalling", arcManifest))
 }
 
 var building = map[string]any{"jobDisplayName": "build", "jobRepositoryName": "acme/shop"}
@@ -244,7 +244,7 @@ func TestARecordElsewhere(t *testing.T) {
 func TestAHookInTheWrongNamespace(t *testing.T) {
 	t.Parallel()
 	controller := deployment(ctrl("systems/arc", "", by("platform/arc")))
-	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", arcManifest))...)
+	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", strings.Replace(arcManifest, "name: arc", "name: arc, namespace: systems", 1)))...)
 	r := Run(t.Context(), c, graced(asHook, ample), quiet)
 	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
 		if r.Verdict != Refused || !strings.Contains(r.Text(10), want) {
@@ -333,9 +333,9 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	}
 
 	// They are gone, and Helm has still to uninstall: done would be a lie.
-	a, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
+	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -362,7 +362,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		}
 	}
 	// Anybody may put the label on what is theirs: it is named, and blocks nobody.
-	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign))...)...)
+	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign), obj("er tenant/r", of("tenant/set"), deleting))...)...)
 	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -467,14 +467,16 @@ func TestAForgedRecord(t *testing.T) {
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n---\n" +
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: credentials, namespace: monitoring}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
 	credentials := whole(obj("secret monitoring/credentials", by("monitoring/prometheus")))
+	short, _, _ := strings.Cut(manifest, "---\napiVersion: v1\nkind: Service")
 	junk := record("tenant", "tenant", "x", "deployed", manifest)
 	junk.rest["data"] = map[string]any{"release": "eA=="}
 	for name, forged := range map[string]item{
-		"is none":                      junk,
-		"says to be another's release": record("tenant", "monitoring", "prometheus", "deployed", manifest),
-		"names another's objects":      record("tenant", "tenant", "prometheus", "deployed", manifest),
-		"is being uninstalled":         record("tenant", "systems", "arc", "uninstalling", manifest),
-		"is pending":                   record("tenant", "tenant", "x", "pending-upgrade", manifest),
+		"is none":                        junk,
+		"says to be another's release":   record("tenant", "monitoring", "prometheus", "deployed", manifest),
+		"says so, and no more than that": record("tenant", "monitoring", "prometheus", "deployed", short),
+		"names another's objects":        record("tenant", "tenant", "prometheus", "deployed", manifest),
+		"is being uninstalled":           record("tenant", "systems", "arc", "uninstalling", manifest),
+		"is pending":                     record("tenant", "tenant", "x", "pending-upgrade", manifest),
 	} {
 		a, c := newAPI(t, append(append(recorded(), forged), credentials...)...)
 		r := Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet)
@@ -619,19 +621,22 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
 		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + standIn + "' | kubectl create --filename -",
 		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
-		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems",
+		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
 	}
 	testPlans(t, map[string]planTest{
 		"while something is left they stay": {
 			Survey{Record: withSets(), CRDs: crdObjects(), Custom: []*Object{obj("er systems/r", of("systems/set"))}},
-			asHook, Fresh, []string{"release: delete er systems/r", "release: release er systems/r"},
+			asHook, Fresh,
+			[]string{"release: delete er systems/r", "release: release er systems/r"},
 		},
 		"though it is but garbage": {
 			Survey{Record: withSets(), CRDs: crdObjects(), Dependents: []*Object{obj("secret systems/jit", of("systems/set"), owned("er systems/r"))}},
-			asHook, Fresh, []string{"collect: delete secret systems/jit"},
+			asHook, Fresh,
+			[]string{"collect: delete secret systems/jit"},
 		},
 		"then those go which Helm does not need": {
-			Survey{Record: withSets(), CRDs: crdObjects()}, asHook, Fresh,
+			Survey{Record: withSets(), CRDs: crdObjects()},
+			asHook, Fresh,
 			[]string{"crds: delete crd ephemeralrunners.actions.github.com, delete crd ephemeralrunnersets.actions.github.com, delete crd autoscalinglisteners.actions.github.com"},
 		},
 		"then the last":              {Survey{Record: withSets(), CRDs: last}, asHook, Fresh, []string{"crds: delete crd autoscalingrunnersets.actions.github.com"}},
@@ -699,7 +704,7 @@ func TestWhereTheProofMayBe(t *testing.T) {
 			hint,
 		}},
 	} {
-		s := &Survey{ProofErr: release.ErrNotFound, Controllers: []ARC{test.controller}}
+		s := &Survey{ProofErr: release.ErrNotFound, Controllers: []ARC{test.controller}, Proven: map[types.UID]bool{test.controller.UID: true}}
 		expectStrings(t, name, NewPlan(s, test.options, History{}).Refusals[0].Do, test.want...)
 	}
 }
@@ -711,7 +716,7 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 	held := func(text string, mods ...with) *Object {
 		return obj("secret "+text, append([]with{deleting, finalizers("example.com/keep")}, mods...)...)
 	}
-	const kept = "keep: it is being deleted, and held by finalizers which are not ARC's: example.com/keep"
+	const kept = "it is being deleted, and held by finalizers which are not ARC's: example.com/keep"
 	for name, test := range map[string]struct {
 		object  *Object
 		custom  []*Object
@@ -719,22 +724,26 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 		history History
 		want    []string
 	}{
-		"of a set that was seen":            {held("runners/s", of("runners/set")), nil, byHand, seen, []string{"collect: await secret runners/s"}},
-		"of one that is there":              {held("runners/s", of("runners/set")), []*Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"collect: await secret runners/s"}},
-		"of one that is named":              {held("runners/s", of("runners/set")), nil, named1("set"), History{}, []string{"collect: await secret runners/s"}},
+		"of a set that was seen":            {held("runners/s", of("runners/set")), nil, byHand, seen, []string{"await secret runners/s"}},
+		"of one that is there":              {held("runners/s", of("runners/set")), []*Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"await secret runners/s"}},
+		"of one that is named":              {held("runners/s", of("runners/set")), nil, named1("set"), History{}, []string{"await secret runners/s"}},
 		"of one that nobody has seen":       {held("runners/s", of("runners/other")), nil, byHand, seen, []string{kept}},
 		"not being deleted":                 {obj("role runners/s", of("runners/set"), finalizers("example.com/keep")), nil, named1("other"), seen, nil},
 		"out of reach":                      {held("team/s", of("team/set")), nil, named1("set"), seen, nil},
-		"of a release that was seen":        {held("runners/s", by("runners/gpu")), nil, byHand, seen, []string{"collect: await secret runners/s"}},
+		"of a release that was seen":        {held("runners/s", by("runners/gpu")), nil, byHand, seen, []string{"await secret runners/s"}},
 		"of that release, elsewhere":        {held("team/s", by("runners/gpu")), nil, byHand, seen, nil},
 		"of another release":                {held("runners/s", by("runners/other")), nil, byHand, seen, nil},
 		"of nobody, as a set that was seen": {held("plain/s"), nil, byHand, seen, nil},
 	} {
 		s := &Survey{Held: []*Object{test.object}, Custom: test.custom}
 		var got []string
-		for _, line := range lines(NewPlan(s, test.options, test.history)) {
-			if strings.Contains(line, "secret") || strings.HasPrefix(line, "keep: it is being") {
-				got = append(got, line)
+		plan := NewPlan(s, test.options, test.history)
+		for _, step := range plan.steps(Collect) {
+			got = append(got, fmt.Sprintf("%s %s", step.Action, ref(step.Object)))
+		}
+		for _, k := range plan.Kept {
+			if k.Object == test.object {
+				got = append(got, k.Why)
 			}
 		}
 		expectStrings(t, name, got, test.want...)
@@ -812,5 +821,71 @@ func TestTwoReleasesOfOneHook(t *testing.T) {
 	_, c := newAPI(t, stuck(one, two)...)
 	if p := Preview(t.Context(), c, asHook); p.Verdict() != Refused || !strings.Contains(p.Refusals[0].Message, "no proof that anything is being uninstalled") {
 		t.Errorf("%q", lines(p))
+	}
+}
+
+// What a tenant makes to look like a runner's, and holds, is the tenant's: the
+// uninstall of everybody's ARC neither waits for it nor fails over it.
+func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
+	t.Parallel()
+	foreign := finalizers("example.com/keep")
+	listeners := whole(obj("secret tenant/held", of("runners/set"), owned("al gone"), foreign, deleting))[0]
+	listeners.owners[0].Kind = arc.AutoscalingListener
+	for name, it := range map[string]item{
+		"a listener's, of another's set":         listeners,
+		"a runner's Secret":                      whole(obj("secret tenant/held", owned("er gone"), foreign))[0],
+		"one that is being deleted":              whole(obj("secret tenant/held", owned("er gone"), foreign, deleting))[0],
+		"one that names a set":                   whole(obj("secret tenant/held", of("tenant/set"), owned("er gone"), foreign, deleting))[0],
+		"a Pod":                                  whole(obj("pod tenant/held", owned("er gone"), foreign, deleting))[0],
+		"a Pod that takes a day to end":          whole(obj("pod tenant/held", owned("er gone"), deleting))[0],
+		"the ServiceAccount of a listener":       whole(obj("sa tenant/held", owned("al gone"), foreign, deleting))[0],
+		"a Secret of a set that another one has": whole(obj("secret tenant/held", of("runners/set"), owned("er gone"), foreign, deleting))[0],
+	} {
+		a, c := newAPI(t, stuck(it)...)
+		r := Run(t.Context(), c, graced(byHand, time.Minute), quiet)
+		if r.Verdict != Done || len(r.Kept) != 1 || r.Kept[0].Object.Name != "held" {
+			t.Errorf("%s: %s", name, r.Text(10))
+		}
+		want := []string{ref(it.Object), "role runners/set-manager", "secret runners/theirs"}
+		slices.Sort(want)
+		if left := a.left(); !slices.Equal(left, want) {
+			t.Errorf("%s: left are %q", name, left)
+		}
+	}
+	// What a runner that was seen owned is not the word of whoever wrote it.
+	_, c := newAPI(t, stuck(whole(obj("secret runners/jit", owned("er runners/r"), foreign))...)...)
+	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Residue {
+		t.Errorf("%s", r.Text(10))
+	}
+}
+
+// A hook that finds no proof says where it may be. A release of another namespace, which
+// the controller's annotations name, it has a person uninstall only where its record
+// holds the controller; and a scale set's hook does not speak of the controller's at all.
+func TestAReleaseElsewhereIsProved(t *testing.T) {
+	t.Parallel()
+	const uninstalls, override = "helm uninstall arc --namespace releases", "give the post-renderer --namespace=releases"
+	overridden := deployment(ctrl("systems/arc", "", by("releases/arc")))
+	holds := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc, namespace: systems}\n"
+	ofSetHook := Options{Scope: ScaleSet, Job: "gpu-arc-cleanup", RequireUninstalling: true, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}
+	besides := asHook
+	besides.ControllerNamespaces = []string{"releases"}
+	for name, test := range map[string]struct {
+		options              Options
+		items                []item
+		override, uninstalls bool
+	}{
+		"its record holds it":         {asHook, []item{overridden, record("releases", "releases", "arc", "deployed", holds)}, true, true},
+		"its record holds another":    {asHook, []item{overridden, record("releases", "releases", "arc", "deployed", arcManifest)}, true, false},
+		"somebody's record says so":   {asHook, []item{overridden, record("tenant", "releases", "arc", "deployed", holds)}, true, false},
+		"there is no record":          {asHook, []item{overridden}, true, false},
+		"a scale set's hook":          {ofSetHook, []item{overridden, record("releases", "releases", "arc", "deployed", holds)}, false, false},
+		"a controller in its own one": {besides, []item{deployment(ctrl("releases/arc", "", by("releases/arc"))), record("releases", "releases", "arc", "deployed", arcManifest)}, false, false},
+	} {
+		_, c := newAPI(t, append(whole(crdObjects()...), test.items...)...)
+		text := Run(t.Context(), c, graced(test.options, ample), quiet).Text(10)
+		if !strings.Contains(text, "no proof") || strings.Contains(text, override) != test.override || strings.Contains(text, uninstalls) != test.uninstalls {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }

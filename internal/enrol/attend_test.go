@@ -195,6 +195,37 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 	}
 }
 
+// Another release's hook goes into one that has none; one that is there stays; and a
+// hook that cannot be rendered takes none away.
+func TestPut(t *testing.T) {
+	t.Parallel()
+	target := hook.Release{Name: "arc", Namespace: "ns"}
+	mine := fmt.Sprintf(`{"name": "job", "kind": "Job", "manifest": %q}`, ours)
+	for name, test := range map[string]struct {
+		hooks   string
+		changed bool
+	}{
+		"none":    {"", true},
+		"theirs":  {fmt.Sprintf(`{"name": "job", "kind": "Job", "manifest": %q}`, theirs), true},
+		"another": {mine, false},
+	} {
+		c := &cluster{revision: 3, status: []string{"deployed"}, manifest: "kind: Pod\n", hooks: test.hooks}
+		server := httptest.NewServer(c)
+		t.Cleanup(server.Close)
+		client, err := kube.New(&rest.Config{Host: server.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := Put(t.Context(), client, target, hooks(t, newer), false); err != nil || out.Changed != test.changed || (c.written != "") != test.changed {
+			t.Errorf("%s: %+v, %v, written %q", name, out, err, c.written)
+		}
+		c.written = ""
+		if out, err := Enrol(t.Context(), client, target, nil, false); !errors.As(err, new(release.Unfit)) || c.written != "" {
+			t.Errorf("%s: %+v, %v, written %q", name, out, err, c.written)
+		}
+	}
+}
+
 func TestAttend(t *testing.T) {
 	t.Parallel()
 	target := hook.Release{Name: "arc", Namespace: "ns"}
@@ -274,6 +305,13 @@ func TestAttend(t *testing.T) {
 				c.revision, c.status = 2, []string{"pending-upgrade"}
 			}},
 			hooks: 6, scaled: []string{"0", "1"}, say: []string{"enrolled: revision 1"},
+		},
+		// Whether Helm has begun another revision is not known then.
+		"a right is taken away": {
+			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), onZero: func(c *cluster) {
+				c.forbidden = "/api/v1/namespaces/ns/secrets"
+			}},
+			hooks: 6, scaled: []string{"0"}, say: []string{"enrolled: revision 1"}, err: "listing secrets in namespace ns",
 		},
 		"a right is missing":       {c: &cluster{release: "arc", forbidden: "/api/v1/namespaces/ns/secrets"}, err: "listing secrets in namespace ns"},
 		"not allowed to end":       {c: &cluster{release: "arc", forbidden: deploymentPath + "/scale"}, say: []string{"HELM_DRIVER"}, err: "scaling Deployment ns/arc-arc-cleanup-enrol to 0"},

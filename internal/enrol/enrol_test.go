@@ -216,3 +216,65 @@ func TestLargeIsNotOurs(t *testing.T) {
 		t.Errorf("elsewhere: %q, %v", got, err)
 	}
 }
+
+const unreadable = "kind: ConfigMap\nmetadata: {name: arc-cleanup\ndata: {hooks.json: [}\n"
+
+// The hook of a revision is the one in its record, else the one its enroller brings.
+func TestOf(t *testing.T) {
+	t.Parallel()
+	target := hook.Release{Name: "arc", Namespace: "ns"}
+	rendered, err := hook.Render(target, named)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := hook.Enroller(target, named, rendered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var with strings.Builder
+	for _, o := range objects {
+		with.WriteString("---\n" + o.Manifest + "\n")
+	}
+	tests := map[string]struct {
+		r    release.Revision
+		want int
+		err  bool
+	}{
+		"in the record":   {release.Revision{Hooks: hooks(t, theirs, ours), Manifest: with.String()}, 1, false},
+		"by the enroller": {release.Revision{Hooks: hooks(t, theirs), Manifest: with.String()}, len(rendered), false},
+		"none":            {release.Revision{Hooks: hooks(t, theirs), Manifest: "kind: Pod\n"}, 0, false},
+		"unreadable":      {release.Revision{Manifest: unreadable}, 0, true},
+	}
+	for name, test := range tests {
+		got, err := Of(&test.r)
+		if len(got) != test.want || (err != nil) != test.err {
+			t.Errorf("%s: %d, %v", name, len(got), err)
+		}
+	}
+	if _, err := Enroller(&release.Revision{Manifest: unreadable}); err == nil {
+		t.Error("Enroller: no error")
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	text := func(manifests ...string) string {
+		data, err := json.Marshal(hooks(t, manifests...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	for text, want := range map[string]string{
+		text(ours, newer):  "",
+		text(ours, theirs): "it is not one of arc-cleanup",
+		text():             "it is not one of arc-cleanup",
+		"{}":               "reading the hook: json",
+		"[":                "reading the hook: unexpected end",
+	} {
+		got, err := Parse([]byte(text))
+		if want == "" && (err != nil || len(got) != 2) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %d, %v", text, len(got), err)
+		}
+	}
+}

@@ -18,8 +18,15 @@ import (
 	"k8s.io/client-go/tools/pager"
 )
 
-// pageSize is how many objects one list request asks for: kubectl's own number.
-const pageSize = 500
+const (
+	// pageSize is how many objects one list request asks for at most: kubectl's own
+	// number, which the first page stays below.
+	pageSize, firstPage = 500, 10
+	// pageBytes is how much a page should have. Anybody may write 256 KiB into the
+	// annotations of an object of theirs, and 500 such are more than a hook may have;
+	// some lists are read at once.
+	pageBytes = 1 << 20
+)
 
 // Client reads and writes objects. Metadata is used wherever an object's spec
 // and status do not matter; it is a fraction of the bytes.
@@ -107,8 +114,10 @@ func New(cfg *rest.Config) (*Client, error) {
 // list goes on from the same place with what there is by then: no object is seen
 // twice, and one that was there all the time is seen.
 func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, namespace string, opts metav1.ListOptions, do func(*metav1.PartialObjectMetadata) error) error {
+	limit := int64(firstPage)
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		var page *metav1.PartialObjectMetadataList
+		o.Limit = limit
 		err := Retry(ctx, func(ctx context.Context) (err error) {
 			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
 			// The API server sends the token to go on with along with the error
@@ -120,9 +129,13 @@ func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, name
 			}
 			return err
 		})
+		if err == nil {
+			limit = nextPage(page.Items)
+		}
 		return page, err
 	})
-	p.PageSize, p.PageBufferSize = pageSize, 1
+	// One page at a time: none is read ahead.
+	p.PageSize, p.PageBufferSize = pageSize, 0
 	err := p.EachListItem(ctx, opts, func(o runtime.Object) error {
 		return do(o.(*metav1.PartialObjectMetadata))
 	})
@@ -130,6 +143,22 @@ func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, name
 		return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
 	}
 	return nil
+}
+
+// nextPage is how many objects like these make a page.
+func nextPage(items []metav1.PartialObjectMetadata) int64 {
+	total := 1
+	for i := range items {
+		for k, v := range items[i].Annotations {
+			total += len(k) + len(v)
+		}
+		for _, f := range items[i].ManagedFields {
+			if f.FieldsV1 != nil {
+				total += len(f.FieldsV1.GetRawBytes())
+			}
+		}
+	}
+	return max(1, min(pageSize, int64(pageBytes*max(1, len(items))/total)))
 }
 
 func where(gvr schema.GroupVersionResource, namespace string) string {

@@ -60,12 +60,12 @@ func TestEach(t *testing.T) {
 			if diff := cmp.Diff(test.seen, seen); diff != "" {
 				t.Errorf("objects (-want +got):\n%s", diff)
 			}
-			for _, r := range s.requests {
+			for i, r := range s.requests {
 				q, err := url.ParseQuery(r.Query)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if q.Get("limit") != "500" || q.Get("labelSelector") != "a=b" {
+				if limit := q.Get("limit"); limit != "10" && i == 0 || limit != "500" && i > 0 || q.Get("labelSelector") != "a=b" {
 					t.Errorf("asked for %s", r.Query)
 				}
 				tokens = append(tokens, q.Get("continue"))
@@ -74,6 +74,32 @@ func TestEach(t *testing.T) {
 				t.Errorf("continue tokens (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is large comes in small pages: what tenants write must not fill the memory.
+func TestNextPage(t *testing.T) {
+	t.Parallel()
+	of := func(annotation, fields int) metav1.PartialObjectMetadata {
+		m := metav1.PartialObjectMetadata{}
+		m.Annotations = map[string]string{"": strings.Repeat("x", annotation)}
+		m.ManagedFields = []metav1.ManagedFieldsEntry{{}, {FieldsV1: metav1.NewFieldsV1(strings.Repeat("x", fields))}}
+		return m
+	}
+	for name, test := range map[string]struct {
+		items []metav1.PartialObjectMetadata
+		want  int64
+	}{
+		"nothing":            {nil, pageSize},
+		"small":              {[]metav1.PartialObjectMetadata{of(100, 900), of(0, 0)}, pageSize},
+		"large annotations":  {[]metav1.PartialObjectMetadata{of(256<<10, 0), of(256<<10, 0)}, 3},
+		"large fields":       {[]metav1.PartialObjectMetadata{of(0, 128<<10)}, 7},
+		"some are large":     {[]metav1.PartialObjectMetadata{of(20<<10, 0), of(0, 0)}, 102},
+		"larger than a page": {[]metav1.PartialObjectMetadata{of(2<<20, 0)}, 1},
+	} {
+		if got := nextPage(test.items); got != test.want {
+			t.Errorf("%s: %d", name, got)
+		}
 	}
 }
 

@@ -44,7 +44,8 @@ func TestServed(t *testing.T) {
 		"no such group": {nil, nil, ""},
 		"each in its versions": {
 			discovered{group: versions("v2", "v1"), group + "/v2": resources("things"), group + "/v1": resources("things", "others")},
-			map[string][]string{"things": {"v2", "v1"}, "others": {"v1"}}, "",
+			map[string][]string{"things": {"v2", "v1"}, "others": {"v1"}},
+			"",
 		},
 		"a version that has just gone": {
 			discovered{group: versions("v2", "v1"), group + "/v1": resources("things")}, map[string][]string{"things": {"v1"}}, "",

@@ -30,6 +30,12 @@ const (
 	// maxHead bounds what is read of an object: Kubernetes takes 256 KiB of
 	// annotations (k8s.io/apimachinery pkg/api/validation, TotalAnnotationSizeLimitB).
 	maxHead = 512 << 10
+	// maxName bounds what is kept of a name: no object that Helm has applied has a longer
+	// one.
+	maxName = 253
+	// maxHeads bounds what is parsed of a manifest, at half a second for a MiB: what says
+	// which objects they are, of some thousands.
+	maxHeads = 2 << 20
 )
 
 // serverSide is how Helm 4 says that it applied a revision on the server's side
@@ -149,7 +155,13 @@ func (h *hooks) UnmarshalJSON(data []byte) error {
 // objects lists what a manifest installs, as far as it can be read: Helm has
 // applied it, so what cannot is nothing that we look for.
 func objects(manifest, namespace string) (out []Object, err error) {
-	n := 0
+	n, parsed := 0, 0
+	read := func(text string, into any) bool {
+		if len(text) <= maxHead {
+			parsed += len(text)
+		}
+		return parsed <= maxHeads && parse(text, into)
+	}
 	for document := range documents(manifest) {
 		text := head(document)
 		if text == "" {
@@ -163,12 +175,18 @@ func objects(manifest, namespace string) (out []Object, err error) {
 			Metadata         struct{ Namespace, Name string }
 		}
 		// What is at the head may be an alias of something below.
-		if (parse(text, &o) || parse(document, &o)) && o.Kind != "" {
-			out = append(out, Object{o.APIVersion, o.Kind, cmp.Or(o.Metadata.Namespace, namespace), o.Metadata.Name})
+		is := read(text, &o) || len(document) > len(text) && read(document, &o)
+		if parsed > maxHeads {
+			return nil, fmt.Errorf("what names the objects of its manifest is more than %d MiB", maxHeads>>20)
+		}
+		if is && o.Kind != "" {
+			out = append(out, Object{cut(o.APIVersion), cut(o.Kind), cut(cmp.Or(o.Metadata.Namespace, namespace)), cut(o.Metadata.Name)})
 		}
 	}
 	return out, nil
 }
+
+func cut(name string) string { return strings.Clone(name[:min(len(name), maxName)]) }
 
 // documents splits a manifest where Helm does (helm.sh/helm pkg/releaseutil, sep).
 func documents(manifest string) iter.Seq[string] {

@@ -148,3 +148,22 @@ func TestLabel(t *testing.T) {
 		}
 	}
 }
+
+// Of a record that anybody may have written, forty kilobytes compressed, seconds would
+// be parsed, and every uninstall that reads all records have to wait.
+func TestWhatIsParsedOfAManifestIsBounded(t *testing.T) {
+	t.Parallel()
+	object := "kind: Secret\nmetadata:\n" + strings.Repeat("  a: {b: [c, d]}\n", 1000) + "---\n"
+	fits := maxHeads / len(object)
+	if all, err := objects(strings.Repeat(object, fits), "a"); err != nil || len(all) != fits {
+		t.Errorf("%d of %d objects, %v", len(all), fits, err)
+	}
+	if all, err := objects(strings.Repeat(object, fits+fits/50), "a"); err == nil {
+		t.Errorf("%d objects, all of them parsed", len(all))
+	}
+	// What is no head is not parsed, and may be large.
+	large := "kind: ConfigMap\ndata:\n  a: " + strings.Repeat("a", maxHeads) + "\n---\n{\"kind\": \"ConfigMap\", \"data\": \"" + strings.Repeat("a", maxHeads) + "\"}\n---\n"
+	if all, err := objects(large+object, "a"); err != nil || len(all) != 2 {
+		t.Errorf("%d objects, %v", len(all), err)
+	}
+}

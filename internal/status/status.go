@@ -161,6 +161,12 @@ func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
 		out.Why = append(out.Why, "its hook is not understood: "+err.Error())
 		return out
 	}
+	if options.ReleaseNamespace != r.Namespace {
+		// Nor does a record speak for what another namespace's would do.
+		out.Why = append(out.Why, fmt.Sprintf("its hook is for a release in namespace %s, and it is in %s", options.ReleaseNamespace, r.Namespace))
+		out.advise(r)
+		return out
+	}
 	if options.RequireUninstalling && !t.proves(r, options, &out) {
 		return out
 	}
@@ -202,12 +208,7 @@ func (u *Uninstall) advise(r *release.Revision) {
 // Job say.
 func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) bool {
 	at := release.Place{Namespace: o.ReleaseNamespace, Storage: cmp.Or(o.StorageNamespace, o.ReleaseNamespace)}
-	switch {
-	case at.Namespace != r.Namespace:
-		out.Why = append(out.Why, fmt.Sprintf("its hook looks for the release in namespace %s, and it is in %s: it would refuse", at.Namespace, r.Namespace))
-		out.advise(r)
-		return false
-	case at.Storage != r.StorageNamespace:
+	if at.Storage != r.StorageNamespace {
 		out.Why = append(out.Why, fmt.Sprintf("its hook looks for Helm's record in namespace %s, and it is in %s: it would refuse", at.Storage, r.StorageNamespace))
 		out.Do = append(out.Do, fmt.Sprintf("set storageNamespace: %s among the values of arc-cleanup", r.StorageNamespace))
 		return false
@@ -227,7 +228,9 @@ func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) b
 		out.Why = append(out.Why, fmt.Sprintf("release %s, which is %s, has a hook Job %q as well", other.Name, other.Status, o.Job))
 		if other.Status == release.Uninstalling {
 			alone = false
-			out.Do = append(out.Do, shell.Command("helm", "uninstall", other.Name, "--namespace", other.Namespace))
+			if !other.StoredElsewhere() { // where Helm would not find it, and its writer not speak for the namespace
+				out.Do = append(out.Do, shell.Command("helm", "uninstall", other.Name, "--namespace", other.Namespace))
+			}
 		}
 	}
 	if !found {

@@ -184,6 +184,14 @@ func TestUninstall(t *testing.T) {
 	other := func(status release.Status) record {
 		return record{name: "other", namespace: "ns", status: status, hooks: mine}
 	}
+	both := func(name string, status release.Status) record {
+		hooks := hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=tenant")
+		r := record{name: name, namespace: "ns", storage: "tenant", status: status, hooks: hooks}
+		if name == "arc" {
+			r.manifest = set
+		}
+		return r
+	}
 	const without = "without the hook ARC's CRDs stay, and what nobody frees of its finalizers"
 	const rendered = "this revision was rendered without it"
 	const enrol = "arc-hookjob enrol arc --namespace ns"
@@ -193,9 +201,10 @@ func TestUninstall(t *testing.T) {
 		ready   bool
 		why, do []string
 	}{
-		"with the hook":  {[]record{with(release.Deployed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"failed":         {[]record{with(release.Failed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"asks no proof":  {[]record{with(release.Deployed, hooked("--no-proof", "--release-namespace=other"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"with the hook": {[]record{with(release.Deployed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"failed":        {[]record{with(release.Failed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof": {[]record{with(release.Deployed, hooked("--no-proof", "--release-namespace=ns"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof, and speaks for another namespace": {[]record{with(release.Deployed, hooked("--no-proof", "--release-namespace=other"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"its hook is for a release in namespace other, and it is in ns"}, []string{enrol}},
 		"deployed":       {[]record{plain(release.Deployed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
 		"upgrade failed": {[]record{plain(release.Failed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
 		"being upgraded": {[]record{plain(release.PendingUpgrade)}, Hook{State: Absent, Why: rendered}, false, []string{
@@ -236,7 +245,7 @@ func TestUninstall(t *testing.T) {
 			[]record{with(release.Deployed, hooked("--job=hook", "--release-namespace=elsewhere"))},
 			Hook{State: Present, Chart: "arc-cleanup-1"},
 			false,
-			[]string{"its hook looks for the release in namespace elsewhere, and it is in ns: it would refuse"},
+			[]string{"its hook is for a release in namespace elsewhere, and it is in ns"},
 			[]string{enrol},
 		},
 		"another Job's hook": {
@@ -267,6 +276,13 @@ func TestUninstall(t *testing.T) {
 			false,
 			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
 			[]string{"helm uninstall other --namespace ns"},
+		},
+		"beside one that is being uninstalled, says who may write elsewhere": {
+			[]record{both("other", release.Uninstalling), both("arc", release.Deployed)},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
+			nil,
 		},
 	}
 	for name, test := range tests {

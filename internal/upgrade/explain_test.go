@@ -82,6 +82,10 @@ func TestExplain(t *testing.T) {
 			record: many[:2], rendered: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1", "dependencies": [{"name": "x"}]}}`, args: "none",
 			note: "whether a post-renderer has changed release runners in namespace a cannot be told: its chart has dependencies, which Helm does not store",
 		},
+		"dependencies that are none": {
+			record: many[:2], rendered: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1", "dependencies": 1}}`, args: "none",
+			note: "cannot be told: reading the chart in its record",
+		},
 		"it does not render": {record: many[:2], rendered: many[:1], fail: true, note: "cannot be told: helm template runners: exit status 1 told to fail"},
 		"a way out of the folder": {
 			record: many[:2], rendered: many[:1], args: "none", note: "cannot be told: writing the chart in its record:",
@@ -160,6 +164,18 @@ func TestUnpackChart(t *testing.T) {
 	}
 }
 
+// A chart without a schema has none.
+func TestUnpackChartWithoutASchema(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := unpackChart(json.RawMessage(`{"metadata": {"name": "x"}, "schema": null}`), dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "values.schema.json")); !os.IsNotExist(err) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	digests := map[string]string{}
@@ -185,6 +201,17 @@ func TestDigest(t *testing.T) {
 	}
 	if digests["one"] != digests["same"] {
 		t.Error("the order matters")
+	}
+	empty := t.TempDir()
+	before, err := digest(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(empty, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := digest(empty); err != nil || after != before {
+		t.Errorf("a folder without files counts: %v", err)
 	}
 	delete(digests, "same")
 	if distinct := slices.Compact(slices.Sorted(maps.Values(digests))); len(distinct) != len(digests) {

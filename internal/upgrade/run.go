@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -125,13 +126,22 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Budget, cleanup.ErrBudget)
 	defer cancel()
 	report := cleanup.Run(ctx, u.Client, o, u.Log)
-	switch {
-	case report.Verdict != cleanup.Done:
+	if report.Verdict != cleanup.Done {
 		return report, fmt.Errorf("the cleanup ended with %s", report.Verdict)
-	case len(report.Kept) > 0:
-		return report, fmt.Errorf("%s was kept: %s", report.Kept[0].Object, report.Kept[0].Why)
+	}
+	if kept := inTheWay(report.Kept); len(kept) > 0 {
+		return report, fmt.Errorf("%s was kept: %s", kept[0].Object, kept[0].Why)
 	}
 	return nil, nil
+}
+
+// inTheWay is what of that which the engine keeps an upgrade cannot go on with: the CRDs,
+// and their objects. The rest is what a tenant may have made to look like ARC's, and
+// namespaces that something else holds.
+func inTheWay(kept []cleanup.Kept) []cleanup.Kept {
+	return slices.DeleteFunc(slices.Clone(kept), func(k cleanup.Kept) bool {
+		return k.Object.Resource.GroupResource() != crds.GroupResource() && k.Object.Resource.Group != arc.Group
+	})
 }
 
 // note saves that the first half is over, when it is.

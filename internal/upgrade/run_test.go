@@ -1,7 +1,9 @@
 package upgrade
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -175,6 +177,26 @@ func TestEngineStops(t *testing.T) {
 	}
 }
 
+// heldAt is what a tenant has made to look like ARC's, and holds.
+func heldAt(namespace string) kubeObject {
+	o := kind("Secret", namespace, "held", kubeObject{"labels": map[string]any{arc.LabelScaleSetName: "set"}, "deletionTimestamp": "2026-01-02T03:04:05Z"})
+	metadata(o)["finalizers"] = []any{"example.com/keep"}
+	return o
+}
+
+// What a tenant holds is kept and named by the engine, and stops nobody's upgrade.
+func TestWhatATenantHoldsDoesNotStopIt(t *testing.T) {
+	u, a, helm := upgradingWith(t, append(crdObjects("Established"), heldAt("tenant"))...)
+	state := theState()
+	p := &Plan{State: state, Steps: []Step{{Clean, state.Releases[0], ""}, {Uninstall, state.Releases[0], ""}}}
+	if stopped := u.Run(t.Context(), p); stopped != nil || a.get(heldAt("tenant")) == nil {
+		t.Errorf("%v", stopped)
+	}
+	if diff := cmp.Diff([]string{"uninstall arc"}, helm.said()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // A whole second half, and where it stops when Helm does.
 func TestRun(t *testing.T) {
 	record := func(name string) kubeObject {
@@ -322,7 +344,7 @@ func TestCheck(t *testing.T) {
 	}
 	objects := join(arcAt(t), runnersAt(t), crdObjects("Established"))
 	gone := func(revision int) kubeObject {
-		return helmRecord{namespace: "b", name: "old", revision: revision, objects: []kubeObject{setAt("", "gone", "b", "old")}}.object(t)
+		return helmRecord{namespace: "b", name: "runners", revision: revision, objects: []kubeObject{setAt("", "gone", "b", "runners")}}.object(t)
 	}
 	single := controllerAt("arc-systems", "arc-systems", "arc", "--watch-single-namespace=a")
 	off := kind("ConfigMap", "arc-systems", cleanup.OffSwitch, nil)
@@ -348,7 +370,7 @@ func TestCheck(t *testing.T) {
 		},
 		"a record of no scale set": {
 			objects: join(objects, []kubeObject{gone(1), gone(2)}), rendered: []string{"arc", "runners"},
-			notes: "release old in namespace b does not come back: none of the scale sets in its record exists",
+			notes: "release runners in namespace b does not come back: none of the scale sets in its record exists",
 		},
 		"all is well": {objects: objects, rendered: []string{"arc", "runners"}},
 		"it does not render": {
@@ -397,7 +419,8 @@ func TestCheck(t *testing.T) {
 			objects: append(slices.Clone(objects), other), rendered: []string{"arc"},
 			refused: slices.Repeat([]string{"would have to go, and would be kept"}, 4),
 		},
-		"without CRDs": {objects: objects[:2], rendered: []string{"arc"}},
+		"a tenant holds something": {objects: append(slices.Clone(objects), heldAt("tenant")), rendered: []string{"arc", "runners"}},
+		"without CRDs":             {objects: objects[:2], rendered: []string{"arc"}},
 		"rendered before": {
 			objects: objects, saved: saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", "")), rendered: nil,
 		},
@@ -465,15 +488,51 @@ func TestCheck(t *testing.T) {
 		}
 	}
 
+	// Interrupted, it says so, and not what could not be had any more.
+	interrupted, a, _ := upgradingWith(t, objects...)
+	s, err := Look(t.Context(), interrupted.Client, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("interrupted")
+	a.fault = func(request string) int {
+		if strings.HasSuffix(request, "/ephemeralrunners") {
+			cancel(cause)
+		}
+		return 0
+	}
+	s.Target = target("2")
+	if refusals, _, err := interrupted.Check(ctx, s, NewPlan(s)); !errors.Is(err, cause) || len(refusals) > 0 {
+		t.Errorf("%v, %v", refusals, err)
+	}
+
 	// In the second half the engine has nothing to do any more.
 	u, _, helm := upgradingWith(t, objects...)
-	s, err := Look(t.Context(), u.Client, "")
-	if err != nil {
+	if s, err = Look(t.Context(), u.Client, ""); err != nil {
 		t.Fatal(err)
 	}
 	s.Target, s.Saved = target("2"), saved(true, s.Found[1])
 	refusals, engine, err := u.Check(t.Context(), s, NewPlan(s))
 	if err != nil || engine != nil || len(refusals) > 0 || fmt.Sprint(helm.said()) != "[history arc]" {
 		t.Errorf("%v, %v, %v, %v", refusals, engine, err, helm.said())
+	}
+}
+
+// What anybody may have written on an object of theirs stops no upgrade.
+func TestWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	kept := func(group, resource string) cleanup.Kept {
+		o := &cleanup.Object{}
+		o.Resource.Group, o.Resource.Resource = group, resource
+		return cleanup.Kept{Object: o}
+	}
+	all := []cleanup.Kept{kept("", "secrets"), kept("apiextensions.k8s.io", "customresourcedefinitions"), kept("", "pods"), kept("actions.github.com", "ephemeralrunners")}
+	var got []string
+	for _, k := range inTheWay(all) {
+		got = append(got, k.Object.Resource.Resource)
+	}
+	if diff := cmp.Diff([]string{"customresourcedefinitions", "ephemeralrunners"}, got); diff != "" || len(all) != 4 {
+		t.Error(diff)
 	}
 }

@@ -259,7 +259,6 @@ func get(ctx context.Context, c *kube.Client, namespace string, at map[string]se
 		return err
 	})
 	if apierrors.IsNotFound(err) {
-		delete(at, namespace)
 		return nil, nil
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -361,6 +362,23 @@ func TestSaveAndForget(t *testing.T) {
 		t.Errorf("wrote what is gone: %v", err)
 	}
 	a.writes = nil
+	large := *other.Saved
+	noise := make([]byte, 2*stateBytes)
+	_, _ = rand.Read(noise)
+	large.Releases[1].Values, _ = json.Marshal(noise)
+	if err := save(t.Context(), c, large); err == nil || !strings.Contains(err.Error(), "a Secret can hold") || len(a.writes) > 0 {
+		t.Errorf("saved what is too large: %v, %v", err, a.writes)
+	}
+	a.fault = func(request string) int {
+		if strings.HasPrefix(request, "DELETE") {
+			return http.StatusForbidden
+		}
+		return 0
+	}
+	if err := forget(t.Context(), c, *other.Saved); err == nil || len(a.writes) > 0 {
+		t.Errorf("forgot what may not be deleted: %v", err)
+	}
+	a.fault = nil
 	other.Saved.secrets["b"] = secret{uid: "of another"}
 	if err := forget(t.Context(), c, *other.Saved); err != nil {
 		t.Fatal(err)

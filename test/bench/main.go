@@ -111,7 +111,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 
 	if err := each(foreign, func(i int) error { return b.seedForeign(ctx, i) }); err != nil {
-		return fmt.Errorf("Deployments of others: %w", err)
+		return fmt.Errorf("making Deployments of others: %w", err)
 	}
 
 	byHand, err := b.timed(ctx, sample, b.withKubectl)

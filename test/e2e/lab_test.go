@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -114,7 +115,9 @@ func newLab(t *testing.T) *lab {
 		if t.Failed() {
 			l.Logf("Pods, and what controllers said:\n%s", l.pods())
 		}
-		l.sweep()
+		if err := product.Sweep(l.ctx, l.Config(), l.before); err != nil {
+			t.Error(err)
+		}
 	})
 	return l
 }
@@ -229,17 +232,7 @@ func (l *lab) controllerGone() {
 // scaleSetValues are the values of ARC's scale-set chart; prefix is its name
 // and a dot where it is a dependency.
 func (l *lab) scaleSetValues(prefix string) []string {
-	var args []string
-	for _, v := range []string{
-		"githubConfigUrl=" + l.GitHub().ConfigURL(),
-		"githubConfigSecret.github_token=not-a-token",
-		"minRunners=1", "maxRunners=2",
-		"controllerServiceAccount.name=arc-gha-rs-controller",
-		"controllerServiceAccount.namespace=" + controllerNamespace,
-	} {
-		args = append(args, "--set", prefix+v)
-	}
-	return args
+	return product.ScaleSetValues(prefix, l.GitHub().ConfigURL(), controllerNamespace)
 }
 
 func (l *lab) awaitRunner(namespace string) {
@@ -282,23 +275,10 @@ func (l *lab) everything() map[product.Object]bool {
 // added lists what is there now and was not when the test began.
 func (l *lab) added() []product.Object {
 	l.Helper()
-	var out []product.Object
-	for o := range l.everything() {
-		if !l.before[o] {
-			out = append(out, o)
-		}
-	}
-	slices.SortFunc(out, func(a, b product.Object) int { return strings.Compare(a.String(), b.String()) })
-	return out
+	return product.Added(l.before, l.everything())
 }
 
-func lines(objects []product.Object) string {
-	var b strings.Builder
-	for _, o := range objects {
-		fmt.Fprintf(&b, "  %s\n", o)
-	}
-	return b.String()
-}
+func lines(objects []product.Object) string { return product.Lines(objects) }
 
 // nothingLeft fails unless the cluster is as it was, but for expected objects and
 // namespaces. What has no object in it cannot hang: that the two go is tried once, in
@@ -397,4 +377,19 @@ func (l *lab) create(o *unstructured.Unstructured) {
 		}
 		return err == nil
 	})
+}
+
+// resource finds the group and version of a kind.
+func (l *lab) resource(kind string) schema.GroupVersionResource {
+	l.Helper()
+	kinds, err := product.Kinds(l.Config())
+	if err != nil {
+		l.Fatalf("discovering the API: %v", err)
+	}
+	for _, k := range kinds {
+		if k.Resource == kind {
+			return k.GroupVersionResource
+		}
+	}
+	return schema.GroupVersionResource{Resource: kind, Version: "v1"}
 }

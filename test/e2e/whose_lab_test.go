@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -91,6 +92,15 @@ func (l *lab) arcCRDNames() (names []string) {
 		}
 	}
 	return names
+}
+
+// controllerEnds waits until no controller runs any more; its listeners may.
+func (l *lab) controllerEnds() {
+	l.Helper()
+	l.eventually("the controller's Pods are gone", func() bool {
+		pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=gha-rs-controller,app.kubernetes.io/component=controller-manager"})
+		return err == nil && len(pods.Items) == 0
+	})
 }
 
 // holds puts somebody else's finalizer on an object, or takes it off.
@@ -194,6 +204,9 @@ spec: {user: "system:serviceaccount:` + runnerNamespace + `:lookalike", resource
 // printed is a command in a line of advice: the whole line, or what follows a colon.
 var printed = regexp.MustCompile(`^    (?:.*: )?((?:arc-hookjob|echo|helm|kubectl) .*)$`)
 
+// quoted is how Helm 4 logs what a hook has said.
+var quoted = regexp.MustCompile(`msg=("(?:[^"\\]|\\.)*")`)
+
 // asTold runs with sh, one after the other, the commands of the refusals in what was
 // printed, and returns them.
 func (l *lab) asTold(major int, out string) (commands []string) {
@@ -208,12 +221,22 @@ func (l *lab) asTold(major int, out string) (commands []string) {
 			l.Fatal(err)
 		}
 	}
-	for line := range strings.Lines(out) {
+	text := quoted.ReplaceAllStringFunc(out, func(s string) string {
+		said, err := strconv.Unquote(strings.TrimPrefix(s, "msg="))
+		if err != nil {
+			l.Fatalf("%v: %s", err, s)
+		}
+		return "\n" + said + "\n"
+	})
+	for line := range strings.Lines(text) {
 		match := printed.FindStringSubmatch(strings.TrimRight(line, "\n"))
 		if match == nil || slices.Contains(commands, match[1]) {
 			continue
 		}
 		commands = append(commands, match[1])
+		if !strings.Contains(out, match[1]) {
+			l.Errorf("on a terminal it does not stand as it is: %s", match[1])
+		}
 		sh := exec.CommandContext(l.ctx, "timeout", "60", "sh", "-c", match[1])
 		sh.Env = slices.Concat(l.helmCommand(major).Env, []string{
 			"PATH=" + bin + ":" + os.Getenv("PATH"),

@@ -26,14 +26,16 @@ func (o Object) String() string {
 // volatile are kinds that come and go by themselves.
 var volatile = []string{"events", "leases", "endpoints", "endpointslices", "componentstatuses", "ipaddresses", "apiservices"}
 
-// Inventory lists every object of every kind, but for what comes and goes by
-// itself and what Kubernetes puts into every namespace.
-func Inventory(ctx context.Context, config *rest.Config) (map[Object]bool, error) {
+// Kind is a kind of objects.
+type Kind struct {
+	schema.GroupVersionResource
+	Namespaced bool
+}
+
+// Kinds asks for every kind that can be listed, but for what comes and goes by
+// itself.
+func Kinds(config *rest.Config) ([]Kind, error) {
 	d, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
@@ -41,28 +43,49 @@ func Inventory(ctx context.Context, config *rest.Config) (map[Object]bool, error
 	if err != nil {
 		return nil, fmt.Errorf("asking which kinds there are: %w", err)
 	}
-	found := map[Object]bool{}
+	var kinds []Kind
 	for _, list := range lists {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range list.APIResources {
-			if !slices.Contains(r.Verbs, "list") || slices.Contains(volatile, r.Name) {
-				continue
+			if slices.Contains(r.Verbs, "list") && !slices.Contains(volatile, r.Name) {
+				kinds = append(kinds, Kind{gv.WithResource(r.Name), r.Namespaced})
 			}
-			objects, err := client.Resource(gv.WithResource(r.Name)).List(ctx, metav1.ListOptions{})
-			if apierrors.IsNotFound(err) {
-				continue // its CRD went meanwhile
-			}
-			if err != nil {
-				return nil, fmt.Errorf("listing %s: %w", r.Name, err)
-			}
-			for _, o := range objects.Items {
-				inEvery := r.Name == "configmaps" && o.Name == "kube-root-ca.crt" || r.Name == "serviceaccounts" && o.Name == "default"
-				if !inEvery {
-					found[Object{r.Name, o.Namespace, o.Name}] = true
-				}
+		}
+	}
+	return kinds, nil
+}
+
+// InEvery reports whether Kubernetes puts such an object into every namespace.
+func InEvery(resource, name string) bool {
+	return resource == "configmaps" && name == "kube-root-ca.crt" || resource == "serviceaccounts" && name == "default"
+}
+
+// Inventory lists every object of every kind, but for what comes and goes by
+// itself and what Kubernetes puts into every namespace.
+func Inventory(ctx context.Context, config *rest.Config) (map[Object]bool, error) {
+	client, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := Kinds(config)
+	if err != nil {
+		return nil, err
+	}
+	found := map[Object]bool{}
+	for _, kind := range kinds {
+		objects, err := client.Resource(kind.GroupVersionResource).List(ctx, metav1.ListOptions{})
+		if apierrors.IsNotFound(err) {
+			continue // its CRD went meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing %s: %w", kind.Resource, err)
+		}
+		for _, o := range objects.Items {
+			if !InEvery(kind.Resource, o.Name) {
+				found[Object{kind.Resource, o.Namespace, o.Name}] = true
 			}
 		}
 	}
