@@ -163,7 +163,7 @@ func TestChartPackage(t *testing.T) {
 // test/kinds.
 func TestChartIsValid(t *testing.T) {
 	l := newLab(t)
-	for _, ns := range []string{"controllers", "runners"} {
+	for _, ns := range []string{"controllers", "flux-system", "records", "runners", "systems-a", "systems-b", "team-a", "team-b"} {
 		if err := l.createNamespace(ns); err != nil {
 			t.Fatal(err)
 		}

@@ -130,13 +130,14 @@ func TestNamespaceOverrideWithoutController(t *testing.T) {
 	l.installAs(4, "runners", scaleSet, "platform", slices.Concat(l.scaleSetValues(""), via(4, "--namespace", "platform"), []string{"--set", "namespaceOverride=" + runnerNamespace})...)
 	l.awaitRunner(runnerNamespace)
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.controllerGone()
+	l.eventually("the controller is gone", func() bool { // its listener runs on
+		pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=gha-rs-controller"})
+		return err == nil && len(pods.Items) == 0
+	})
 	l.mustHelm(4, "uninstall", "runners", "--namespace", "platform")
-	for _, o := range l.added() {
-		if o.Namespace == runnerNamespace {
-			t.Errorf("%s is left", o)
-		}
-	}
+	l.eventually("nothing is left where the set was", func() bool {
+		return !slices.ContainsFunc(l.added(), func(o product.Object) bool { return o.Namespace == runnerNamespace })
+	})
 	if _, code := l.hookjob("run", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
