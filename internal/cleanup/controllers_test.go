@@ -242,3 +242,15 @@ func TestAControllerWatchesWhatItMay(t *testing.T) {
 		t.Errorf("%d controllers, %v, after %d questions", len(found), err, asked)
 	}
 }
+
+// A namespace that is named again and again hides no other one.
+func TestWhatIsWatchedIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	var says []string
+	for range mostWatched {
+		says = append(says, "a", "c")
+	}
+	_, c := newAPI(t)
+	watches, _ := account{"systems", "arc"}.watched(t.Context(), c, append(says, "b"), arc.Resource(arc.AutoscalingRunnerSets))
+	expectStrings(t, "watches", watches, "a", "b", "c")
+}

@@ -101,10 +101,7 @@ func (s *Survey) weighPods() {
 			owners[o.UID] = o.Namespace
 		}
 	}
-	unowned := func(pod *Object) bool {
-		namespace, there := owners[pod.Owner]
-		return !there || namespace != pod.Namespace
-	}
+	unowned := func(pod *Object) bool { return owners[pod.Owner] != pod.Namespace }
 	maps.DeleteFunc(s.Busy, func(_ types.UID, j Job) bool { return unowned(j.Pod) })
 	s.Custom = slices.DeleteFunc(s.Custom, func(o *Object) bool {
 		own, _ := arc.Finalizers(o.Finalizers)

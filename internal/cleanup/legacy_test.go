@@ -499,3 +499,22 @@ func TestAPodAloneIsNoLegacyRunner(t *testing.T) {
 		}
 	}
 }
+
+// A Pod's owner is a custom resource in its own namespace, or nobody.
+func TestWeighPods(t *testing.T) {
+	t.Parallel()
+	runner, pod, plain := obj("run ci/r"), obj("pod ci/pod"), finalizers()
+	theirs, forged := runnerPod("pod ci/r", "run ci/r", plain), []*Object{
+		runnerPod("pod ci/lost", "run ci/gone", plain), runnerPod("pod team/r", "run ci/r", plain), runnerPod("pod ci/nested", "pod ci/r", plain),
+	}
+	held := runnerPod("pod ci/held", "run ci/gone", finalizers(arc.LegacyPodFinalizer))
+	s := &Survey{Custom: append([]*Object{theirs, held, pod, runner}, forged...), Busy: map[types.UID]Job{theirs.UID: {Pod: theirs}, held.UID: {Pod: held}}}
+	for _, o := range forged {
+		s.Busy[o.UID] = Job{Pod: o}
+	}
+	s.weighPods()
+	expectStrings(t, "custom", refs(s.Custom), "pod ci/r", "pod ci/held", "run ci/r")
+	if len(s.Busy) != 1 || s.Busy[theirs.UID].Pod != theirs {
+		t.Errorf("busy: %v", s.Busy)
+	}
+}

@@ -229,7 +229,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	}
 	p.collect()
 	p.belongings(custom)
-	if o.ofController() && p.mixed() {
+	if p.mixed() {
 		p.crds()
 	}
 	p.namespaces()
@@ -484,7 +484,10 @@ func (p *planner) elsewhere() []string {
 // refuseOutOfReach names what is this uninstall's and not within the namespaces for
 // which its hook was rendered: to call that done would be a lie.
 func (p *planner) refuseOutOfReach() {
-	if watched := p.o.WatchNamespaces; p.o.ofController() && len(watched) > 0 {
+	if !p.o.ofController() {
+		return
+	}
+	if watched := p.o.WatchNamespaces; len(watched) > 0 {
 		for _, c := range p.s.Controllers {
 			unwatched := slices.DeleteFunc(slices.Clone(c.Watches), func(ns string) bool { return slices.Contains(watched, ns) })
 			if p.ours(c) && (len(c.Watches) == 0 || len(unwatched) > 0) {
@@ -495,9 +498,6 @@ func (p *planner) refuseOutOfReach() {
 				})
 			}
 		}
-	}
-	if !p.o.ofController() {
-		return
 	}
 	outside := map[string]int{}
 	for _, o := range p.reachable(p.s.Custom) {

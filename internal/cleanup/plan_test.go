@@ -467,6 +467,11 @@ func TestPlanCollects(t *testing.T) {
 			leaving(asHook), Fresh,
 			[]string{"keep: runner r is busy with job \"launch\" of acme/rocket (launch.yml), after which the controller removes it"},
 		},
+		"nor what others hold, of nobody that was seen": {
+			Survey{Dependents: []*Object{obj("secret runners/x", of("runners/x"), owned("er runners/r"), finalizers("example.com/keep"))}},
+			byHand, Fresh,
+			[]string{"keep: held by finalizers which are not ARC's: example.com/keep"},
+		},
 		"or waited for, where it is being deleted and of a set that is known": {
 			Survey{Dependents: []*Object{obj("pod runners/r", of("runners/set"), owned("er runners/r"), deleting)}}, withNames(byHand, "set"), Fresh, []string{"collect: await pod runners/r"},
 		},

@@ -301,6 +301,9 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 		return out
 	}
 	expectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
+	// A listener's place is beside its controller, a runner's is not.
+	s.Custom = []*Object{obj("al systems/l", of("far/set"), deleting), obj("er systems/r", deleting)}
+	expectStrings(t, "beside the controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace systems are outside the hook's runner namespaces: runners")
 	s.Custom = []*Object{obj("run runners/r", deleting), obj("run team/r", deleting)}
 	o.Scope = Legacy
 	expectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
@@ -648,6 +651,9 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 		"what was not read is not gone":     {Survey{Record: withSets(), Unknown: []Unknown{{"crds", errors.New("x")}}}, asHook, Fresh, []string{"failed: could not read crds: x"}},
 		"a release without them needs none": {Survey{Record: uninstalling()}, asHook, Fresh, nil},
 	})
+	if got := strings.Join(lines(NewPlan(&Survey{Record: withSets()}, ofRelease, History{})), "\n"); !strings.Contains(got, "is gone") || strings.Contains(got, "delete job") {
+		t.Errorf("by hand there is no Job:\n%s", got)
+	}
 	gone := History{Deleted: map[string]types.UID{lastCRD: "1"}}
 	if got := lines(NewPlan(&Survey{Record: withSets()}, asHook, gone)); got != nil {
 		t.Errorf("this run has deleted it: %q", got)
