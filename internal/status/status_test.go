@@ -405,6 +405,22 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+// What cannot be listed is not absent.
+func TestNotToBeListed(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": "listing autoscalingrunnersets.actions.github.com",
+		"/apis/actions.github.com/v1alpha1/ephemeralrunners":      "listing ephemeralrunners.actions.github.com in all namespaces",
+		"/api/v1/namespaces":                                      "listing namespaces",
+		"/apis/rbac.authorization.k8s.io/v1/roles":                "could not read roles.rbac.authorization.k8s.io",
+	} {
+		d, err := Take(t.Context(), serve(t, map[string]int{path: 403}), Query{Options: options})
+		if err == nil || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, want) }) {
+			t.Errorf("%s: %v, %v", path, d.Unknown, err)
+		}
+	}
+}
+
 // Only a Job of ours that runs something is the hook.
 func TestJobOf(t *testing.T) {
 	t.Parallel()
