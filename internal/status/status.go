@@ -289,9 +289,7 @@ func (t *taker) stuck() {
 	hold := map[string]int{}
 	for _, gvr := range slices.Backward(arc.Resources()) {
 		err := t.client.Each(t.ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-			if terminating[m.Namespace] != nil {
-				hold[m.Namespace]++
-			}
+			hold[m.Namespace]++
 			if m.DeletionTimestamp != nil {
 				t.add(gvr.GroupResource().String(), m, "is being deleted, and held by "+strings.Join(m.Finalizers, ", "))
 			}
@@ -308,12 +306,9 @@ func (t *taker) stuck() {
 	}
 }
 
+// add adds an object that is being deleted.
 func (t *taker) add(resource string, m *metav1.PartialObjectMetadata, why string) {
-	o := Object{Resource: resource, Namespace: m.Namespace, Name: m.Name, Why: why}
-	if m.DeletionTimestamp != nil {
-		o.Since = &m.DeletionTimestamp.Time
-	}
-	t.document.Stuck = append(t.document.Stuck, o)
+	t.document.Stuck = append(t.document.Stuck, Object{Resource: resource, Namespace: m.Namespace, Name: m.Name, Why: why, Since: &m.DeletionTimestamp.Time})
 }
 
 // orphans adds what no controller looks after: what "arc-hookjob run" by hand

@@ -405,6 +405,22 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+// What cannot be listed is not absent.
+func TestNotToBeListed(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": "listing autoscalingrunnersets.actions.github.com: ",
+		"/apis/actions.github.com/v1alpha1/ephemeralrunners":      "listing ephemeralrunners.actions.github.com in all namespaces",
+		"/api/v1/namespaces":                                      "listing namespaces",
+		"/apis/rbac.authorization.k8s.io/v1/roles":                "could not read roles.rbac.authorization.k8s.io",
+	} {
+		d, err := Take(t.Context(), serve(t, map[string]int{path: 403}), Query{Options: options})
+		if err == nil || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, want) }) {
+			t.Errorf("%s: %v, %v", path, d.Unknown, err)
+		}
+	}
+}
+
 // Only a Job of ours that runs something is the hook.
 func TestJobOf(t *testing.T) {
 	t.Parallel()
@@ -437,7 +453,7 @@ func TestSetsAndStuck(t *testing.T) {
 		"status": map[string]any{"currentRunners": 3, "runningEphemeralRunners": 2},
 	}, {
 		"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1",
-		"metadata": map[string]any{"name": "stuck", "namespace": "old", "uid": "2", "deletionTimestamp": deleted, "finalizers": []string{"a/b", "c/d"}},
+		"metadata": map[string]any{"name": "stuck", "namespace": "old", "uid": "2", "deletionTimestamp": deleted, "finalizers": []string{"autoscalingrunnerset.actions.github.com/finalizer", "c/d"}},
 	}}
 	c := serveMore(t, nil, map[string][]map[string]any{
 		arc + "autoscalingrunnersets": runners,
@@ -447,7 +463,10 @@ func TestSetsAndStuck(t *testing.T) {
 			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "slow", "deletionTimestamp": deleted}},
 		},
 	})
-	d, _ := Take(t.Context(), c, Query{Options: options})
+	d, err := Take(t.Context(), c, Query{Options: options})
+	if err != nil || len(d.Unknown) > 0 {
+		t.Errorf("what refuses is no unknown: %v, %v", d.Unknown, err)
+	}
 	if diff := cmp.Diff([]ScaleSet{
 		{Namespace: "ns", Name: "live", Release: "rel", ReleaseNamespace: "relns", Runners: 3, Busy: 2},
 		{Namespace: "old", Name: "stuck", Deleting: true},
@@ -456,13 +475,11 @@ func TestSetsAndStuck(t *testing.T) {
 	}
 	var stuck []string
 	for _, o := range d.Stuck {
-		if o.Why != "no controller looks after it" {
-			stuck = append(stuck, fmt.Sprintf("%s %s/%s %t: %s", o.Resource, o.Namespace, o.Name, o.Since != nil, o.Why))
-		}
+		stuck = append(stuck, fmt.Sprintf("%s %s/%s %t: %s", o.Resource, o.Namespace, o.Name, o.Since != nil, o.Why))
 	}
 	if diff := cmp.Diff([]string{
 		"namespaces /old true: is Terminating, and held by 1 of ARC's custom resources",
-		"autoscalingrunnersets.actions.github.com old/stuck true: is being deleted, and held by a/b, c/d",
+		"autoscalingrunnersets.actions.github.com old/stuck true: is being deleted, and held by autoscalingrunnerset.actions.github.com/finalizer, c/d",
 	}, stuck); diff != "" {
 		t.Error(diff)
 	}
