@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -71,7 +70,7 @@ func perform(t *testing.T, l *lab, p play, tries []try, without []step) (steps [
 	}()
 	defer func() {
 		// Without the actor it would have gone on.
-		if r := recover(); r != nil && r != errDiverged {
+		if r := recover(); r != nil && r != (diverged{}) {
 			panic(r)
 		}
 		steps = s.steps
@@ -80,8 +79,8 @@ func perform(t *testing.T, l *lab, p play, tries []try, without []step) (steps [
 	return s.steps
 }
 
-// errDiverged ends a run which is no longer the one without the actor.
-var errDiverged = errors.New("another exit code than without the actor")
+// diverged ends a run which is no longer the one without the actor.
+type diverged struct{}
 
 // attack is where actors act.
 func (s *stage) attack() {
@@ -93,18 +92,18 @@ func (s *stage) attack() {
 
 // hookjob runs arc-hookjob by hand, which is to end with that exit code; -1 is any but
 // success.
-func (s *stage) hookjob(code int, args ...string) string {
+func (s *stage) hookjob(code int, args ...string) {
 	s.Helper()
-	return s.byHand(1, code, args)
+	s.byHand(1, code, args)
 }
 
 // cheap runs some times what only reads: what it costs is that of the cheapest.
-func (s *stage) cheap(code int, args ...string) string {
+func (s *stage) cheap(code int, args ...string) {
 	s.Helper()
-	return s.byHand(3, code, args)
+	s.byHand(3, code, args)
 }
 
-func (s *stage) byHand(times, code int, args []string) string {
+func (s *stage) byHand(times, code int, args []string) {
 	s.Helper()
 	x := step{command: "arc-hookjob " + strings.ReplaceAll(strings.Join(args, " "), s.dir+"/", ""), kib: math.MaxInt64, seconds: math.MaxFloat64}
 	for range times {
@@ -117,11 +116,11 @@ func (s *stage) byHand(times, code int, args []string) string {
 			x.kib = min(x.kib, u.KiB)
 		}
 	}
-	return s.done(x, code)
+	s.done(x, code)
 }
 
 // helm runs Helm, with its hook.
-func (s *stage) helm(major, code int, args ...string) string {
+func (s *stage) helm(major, code int, args ...string) {
 	s.Helper()
 	x := step{command: fmt.Sprintf("helm %s (Helm %d)", strings.Join(args, " "), major)}
 	begun := time.Now()
@@ -130,7 +129,7 @@ func (s *stage) helm(major, code int, args ...string) string {
 	for _, u := range s.usages("hooks") {
 		x.kib = max(x.kib, u.KiB)
 	}
-	return s.done(x, code)
+	s.done(x, code)
 }
 
 func (s *stage) run(cmd *exec.Cmd, x *step) {
@@ -143,7 +142,7 @@ func (s *stage) run(cmd *exec.Cmd, x *step) {
 }
 
 // done takes the step down, and ends a run that goes another way.
-func (s *stage) done(x step, code int) string {
+func (s *stage) done(x step, code int) {
 	s.Helper()
 	s.Logf("%s: exit code %d, %.1fs, %d MiB\n%s", x.command, x.code, x.seconds, x.kib>>10, head(x.output))
 	x.varies = code < 0
@@ -156,9 +155,8 @@ func (s *stage) done(x step, code int) string {
 	case s.without == nil && x.code != code:
 		s.Fatalf("without any actor, %s ends with exit code %d instead of %d:\n%s", x.command, x.code, code, x.output)
 	case s.without != nil && s.without[i].code != x.code:
-		panic(errDiverged)
+		panic(diverged{})
 	}
-	return x.output
 }
 
 // usages are those written since they were read last.

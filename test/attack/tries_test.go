@@ -481,7 +481,7 @@ var tries = []try{
 			return deployment(fmt.Sprintf("many-%d", i), false, append([]any{"--log-level=" + strings.Repeat("x", 12<<10)}, controllerArgs...), controllerLabels)
 		})
 	}},
-	{what: "Roles, RoleBindings, ServiceAccounts and Secrets with the names, labels and finalizers of the set's manager and listener", by: admin, outcome: nothing, make: func(of facts) (out []*object) {
+	{what: "Roles, RoleBindings, ServiceAccounts and Secrets with the names, labels and finalizers of the set's manager and listener", by: admin, outcome: nothing, make: func(facts) (out []*object) {
 		listener := labels("auto-scaling-listener-name", "runners-listener", "auto-scaling-listener-namespace", controllerNamespace)
 		for _, name := range []string{"runners-gha-rs-manager", "runners-gha-rs-kube-mode"} {
 			out = append(out, role(name, ofSet, protected, ofRelease(runnerNamespace, "runners")), roleBinding(name, name, ofSet, protected, ofRelease(runnerNamespace, "runners")))
@@ -543,7 +543,7 @@ var tries = []try{
 		}
 		return out
 	}},
-	{what: "ARC's own kinds, which the ClusterRole `admin` does not hold", by: admin, outcome: forbidden, make: func(of facts) []*object {
+	{what: "ARC's own kinds, which the ClusterRole `admin` does not hold", by: admin, outcome: forbidden, make: func(facts) []*object {
 		return []*object{
 			thing(arcGroup, "AutoscalingRunnerSet", "forged"), thing(arcGroup, "EphemeralRunnerSet", "forged"),
 			thing(arcGroup, "EphemeralRunner", "forged"), thing(arcGroup, "AutoscalingListener", "forged"),
@@ -568,7 +568,7 @@ var tries = []try{
 		}
 	}},
 
-	{what: "Pods that look like runners, listeners, controllers, enrollers and hooks", by: podCreator, outcome: nothing, make: func(of facts) []*object {
+	{what: "Pods that look like runners, listeners, controllers, enrollers and hooks", by: podCreator, outcome: nothing, make: func(facts) []*object {
 		return []*object{
 			pod("forged-runner", true, ofSet, labels(oursComponent, "runner")),
 			pod("forged-listener", true, ofSet, labels(oursComponent, "runner-scale-set-listener")),
