@@ -109,6 +109,9 @@ func TestInjectCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if enrols := "What enrols it once the release is deployed is added:\n  ServiceAccount arc-arc-cleanup-enrol"; strings.Contains(result.Explanation, enrols) != (told == HelmUnknown) {
+			t.Errorf("told %q: explained %q", told, result.Explanation)
+		}
 		if result.Added != "" || !strings.Contains(result.Explanation, want) || !strings.Contains(result.Explanation, "Job arc-arc-cleanup\n") {
 			t.Errorf("told %q: added %q, explained %q", told, result.Added, result.Explanation)
 		}

@@ -259,9 +259,11 @@ func TestInjectOptions(t *testing.T) {
 		t.Error(diff)
 	}
 
-	disabled, err := inject(testdata(t, "controller.yaml"), Options{Values: map[string]any{"enabled": false}})
-	if err != nil || disabled.Added != "" {
-		t.Errorf("switched off: %q, %v", disabled.Added, err)
+	for _, helm := range []Helm{Helm3, Helm4} {
+		disabled, err := inject(testdata(t, "controller.yaml"), Options{Helm: helm, Values: map[string]any{"enabled": false}})
+		if err != nil || disabled.Added != "" || disabled.Explanation != "Nothing to add: the hook is switched off (enabled=false).\n" {
+			t.Errorf("switched off, Helm %s: %q, %q, %v", helm, disabled.Added, disabled.Explanation, err)
+		}
 	}
 }
 
