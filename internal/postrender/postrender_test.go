@@ -117,6 +117,8 @@ func TestInjectSeparates(t *testing.T) {
 		"comment":          anchor + "\n# the end",
 		"byte order mark":  "\ufeff" + anchor,
 		"blanks":           anchor + "\n  \n",
+		"a comment alone":  anchor + "\n---\n# the end",
+		"behind the end":   anchor + "\n...\n# the end",
 		"a flow scalar":    anchor + "\n---\ndata: \"text\"",
 		"a stripped block": anchor + "\n---\ndata: |-\n  text",
 		"a block before":   anchor + "\n---\ndata: |\n  text\nx: y",
