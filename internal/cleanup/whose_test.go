@@ -927,9 +927,9 @@ func TestWhatComesUpWithoutEnd(t *testing.T) {
 // waited for with that, nor a reason to begin anew.
 func TestAnOwnerIsInTheNamespaceOfWhatItOwns(t *testing.T) {
 	t.Parallel()
-	real := owned("er runners/r")
+	elsewhere := owned("er runners/r")
 	a, c := newAPI(t, stuck(whole(
-		obj("secret tenant/held", real, finalizers("example.com/keep")), obj("pod tenant/held", real, finalizers("example.com/keep")), obj("pod tenant/plain", real))...)...)
+		obj("secret tenant/held", elsewhere, finalizers("example.com/keep")), obj("pod tenant/held", elsewhere, finalizers("example.com/keep")), obj("pod tenant/plain", elsewhere))...)...)
 	start := time.Now()
 	r := Run(t.Context(), c, graced(byHand, time.Minute), quiet)
 	if r.Verdict != Done || time.Since(start) > 30*time.Second || slices.Contains(a.left(), "er runners/r") {
@@ -938,7 +938,7 @@ func TestAnOwnerIsInTheNamespaceOfWhatItOwns(t *testing.T) {
 	run := &run{client: c, options: byHand}
 	_, c = newAPI(t, append(whole(crdObjects()...), whole(obj("er runners/r"))...)...)
 	run.client = c
-	if err := run.ownersGone(t.Context(), []Step{{Delete, obj("pod tenant/plain", real), ownerGone}}); err != nil {
+	if err := run.ownersGone(t.Context(), []Step{{Delete, obj("pod tenant/plain", elsewhere), ownerGone}}); err != nil {
 		t.Error(err)
 	}
 }
