@@ -773,9 +773,9 @@ func (p *planner) listeners() {
 // learned of it, which takes it half a minute and more: then it stays for ever.
 // What is garbage by the collector's own rule, all owners gone, is deleted here.
 func (p *planner) collect() {
-	mine := map[types.UID]bool{} // whether a custom resource is this uninstall's
+	mine := map[owning]bool{} // whether a custom resource is this uninstall's
 	for _, o := range p.s.Custom {
-		mine[o.UID] = p.unreachable(o) == "" && !p.isLeft(o)
+		mine[owning{o.Namespace, o.UID}] = p.unreachable(o) == "" && !p.isLeft(o)
 	}
 	var steps []Step
 	for _, o := range slices.Concat(p.s.Held, p.s.ListenerRBAC) {
@@ -788,7 +788,7 @@ func (p *planner) collect() {
 		}
 	}
 	for _, o := range p.s.Dependents {
-		reachable, present := mine[o.Owner]
+		reachable, present := mine[owning{o.Namespace, o.Owner}]
 		// A listener's Secret with its configuration has no labels. It is beside its
 		// controller, where nobody else is.
 		lost := slices.Contains(p.o.listenersApart(), o.Namespace) && o.ScaleSet.Name == ""
@@ -809,6 +809,14 @@ func (p *planner) collect() {
 		}
 	}
 	p.phase(Collect, steps)
+}
+
+// owning is an owner, where it can own: what is in a namespace owns nothing in
+// another one, whatever an object there says (k8s.io/kubernetes
+// pkg/controller/garbagecollector).
+type owning struct {
+	namespace string
+	uid       types.UID
 }
 
 // keepHeld names what does not go, and says of itself alone that it is ARC's. Whoever

@@ -492,10 +492,10 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 // ownersGone looks once more, by their UIDs, for the owners of what is to be deleted
 // because they are gone.
 func (r *run) ownersGone(ctx context.Context, steps []Step) error {
-	orphans := map[types.UID]*Object{}
+	orphans := map[owning]*Object{}
 	for _, s := range steps {
 		if s.Action == Delete {
-			orphans[s.Object.Owner] = s.Object
+			orphans[owning{s.Object.Namespace, s.Object.Owner}] = s.Object
 		}
 	}
 	if len(orphans) == 0 {
@@ -508,7 +508,7 @@ func (r *run) ownersGone(ctx context.Context, steps []Step) error {
 	for _, gvr := range kinds {
 		for _, namespace := range namespaces(gvr.Resource) {
 			err := r.client.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				if o := orphans[m.UID]; o != nil {
+				if o := orphans[owning{m.Namespace, m.UID}]; o != nil {
 					return fmt.Errorf("%w: the owner of %s is there", errChanged, o)
 				}
 				return nil

@@ -922,3 +922,23 @@ func TestWhatComesUpWithoutEnd(t *testing.T) {
 		}
 	}
 }
+
+// An object that says to be owned by what is in another namespace is not: it is neither
+// waited for with that, nor a reason to begin anew.
+func TestAnOwnerIsInTheNamespaceOfWhatItOwns(t *testing.T) {
+	t.Parallel()
+	elsewhere := owned("er runners/r")
+	a, c := newAPI(t, stuck(whole(
+		obj("secret tenant/held", elsewhere, finalizers("example.com/keep")), obj("pod tenant/held", elsewhere, finalizers("example.com/keep")), obj("pod tenant/plain", elsewhere))...)...)
+	start := time.Now()
+	r := Run(t.Context(), c, graced(byHand, time.Minute), quiet)
+	if r.Verdict != Done || time.Since(start) > 30*time.Second || slices.Contains(a.left(), "er runners/r") {
+		t.Errorf("%s after %s: %s", r.Verdict, time.Since(start), r.Text(10))
+	}
+	run := &run{client: c, options: byHand}
+	_, c = newAPI(t, append(whole(crdObjects()...), whole(obj("er runners/r"))...)...)
+	run.client = c
+	if err := run.ownersGone(t.Context(), []Step{{Delete, obj("pod tenant/plain", elsewhere), ownerGone}}); err != nil {
+		t.Error(err)
+	}
+}

@@ -411,8 +411,8 @@ func TestNotToBeListed(t *testing.T) {
 	for path, want := range map[string]string{
 		"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": "listing autoscalingrunnersets.actions.github.com: ",
 		"/apis/actions.github.com/v1alpha1/ephemeralrunners":      "listing ephemeralrunners.actions.github.com in all namespaces",
-		"/api/v1/namespaces":                                      "listing namespaces",
-		"/apis/rbac.authorization.k8s.io/v1/roles":                "could not read roles.rbac.authorization.k8s.io",
+		"/api/v1/namespaces":                       "listing namespaces",
+		"/apis/rbac.authorization.k8s.io/v1/roles": "could not read roles.rbac.authorization.k8s.io",
 	} {
 		d, err := Take(t.Context(), serve(t, map[string]int{path: 403}), Query{Options: options})
 		if err == nil || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, want) }) {

@@ -221,8 +221,10 @@ func (h *Helm) installArgs(r Release, chart []string) []string {
 }
 
 // uninstallArgs are the arguments that uninstall a release. A controller has to
-// be gone with its Pods: one of another version deletes every scale set.
-func (h *Helm) uninstallArgs(r Release) []string {
+// be gone with its Pods: one of another version deletes every scale set. Who waits for
+// the Pods himself takes cascade background: in the foreground anybody's object that
+// says to be owned by the controller's ClusterRole, and is held, keeps that for ever.
+func (h *Helm) uninstallArgs(r Release, cascade string) []string {
 	args := []string{"uninstall", r.Name, "--namespace", r.Namespace, "--ignore-not-found"}
 	if len(r.OtherHooks) == 0 {
 		args = append(args, "--no-hooks")
@@ -235,7 +237,7 @@ func (h *Helm) uninstallArgs(r Release) []string {
 			// (helm.sh/helm/v4 pkg/kube/statuswait.go, statusObserver).
 			wait = "--wait=legacy"
 		}
-		args = append(args, "--cascade", "foreground", wait)
+		args = append(args, "--cascade", cascade, wait)
 	}
 	return append(args, "--timeout", h.Timeout.String())
 }
@@ -246,7 +248,7 @@ func (h *Helm) install(ctx context.Context, r Release, c Chart) error {
 }
 
 func (h *Helm) uninstall(ctx context.Context, r Release) error {
-	_, err := h.run(ctx, h.patience(), nil, r.Driver, h.uninstallArgs(r)...)
+	_, err := h.run(ctx, h.patience(), nil, r.Driver, h.uninstallArgs(r, "background")...)
 	return err
 }
 

@@ -21,7 +21,7 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 		case Clean:
 			out = append(out, u.hookjob(u.clean(r)))
 		case Uninstall:
-			out = append(out, u.helm(r, u.Helm.uninstallArgs(r)))
+			out = append(out, u.helm(r, u.Helm.uninstallArgs(r, "foreground")))
 		case Remove:
 			out = append(out, u.removal(r, p.State)...)
 		case Install:
@@ -54,7 +54,7 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 
 // removal takes away what an installation that broke off has left.
 func (u *Upgrade) removal(r Release, state State) []string {
-	helm := u.helm(r, u.Helm.uninstallArgs(r))
+	helm := u.helm(r, u.Helm.uninstallArgs(r, "foreground"))
 	if r.Controller {
 		return []string{helm}
 	}

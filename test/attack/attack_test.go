@@ -14,14 +14,16 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
-// What a command may take more with the actor's objects than without. The floors are
-// above what two runs without any actor differ by. Where objects are waited for, that
-// is half a minute: the garbage collector asks twice a minute which kinds there are,
-// and deletes nothing that objects of another kind owned.
+// What a command may take more with the actor's objects than without: a quarter. Below
+// a floor more is no harm. The hook may have 128 MiB, and of its time is minutes: to read
+// what the actor has made, some of it as large as an API server takes, costs a second
+// or two, and to wait for any of it in vain a minute. Where objects are waited for, it is
+// half a minute more: the garbage collector asks twice a minute which kinds there are, and
+// deletes nothing that objects of another kind owned.
 const (
 	share           = 0.25
-	floorKiB        = 6 << 10
-	floorSeconds    = 1.5
+	mostKiB         = 96 << 10
+	floorSeconds    = 10
 	collectorsDelay = 30
 )
 
@@ -156,7 +158,8 @@ func findings(without, with []step) (out []string) {
 		if v, of := verdict(w.output), verdict(a.output); v != of {
 			report(w, "the verdict is %q instead of %q", v, of)
 		}
-		if w.kib > int64(float64(a.kib)*(1+share))+floorKiB {
+		// What Helm itself takes is not ours to bound.
+		if !strings.HasPrefix(w.command, "helm ") && w.kib > max(int64(float64(a.kib)*(1+share)), mostKiB) {
 			report(w, "it took %d MiB instead of %d", w.kib>>10, a.kib>>10)
 		}
 		most := a.seconds*(1+share) + floorSeconds

@@ -376,10 +376,11 @@ func (l *lab) upgradeRefused(controller, scaleSet string) {
 		l.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"--yes needs --version or --chart":                                    nil,
+		"--yes needs --version or --chart": nil,
+
 		"which deletes scale sets of another version":                         {"--chart", controller, "--scale-set-chart", other},
 		`was installed from the chart "gha-runner-scale-set-controller", and`: {"--chart", scaleSet, "--scale-set-chart", scaleSet},
-		"reading the chart":                                                   {"--chart", filepath.Join(l.TempDir(), "none"), "--scale-set-chart", scaleSet},
+		"reading the chart": {"--chart", filepath.Join(l.TempDir(), "none"), "--scale-set-chart", scaleSet},
 	} {
 		out, code := l.upgraded(3, nil, append(args, "--yes")...)
 		if code == 0 || !strings.Contains(out, want) || len(l.upgradeSecrets()) > 0 {
@@ -600,9 +601,9 @@ func gzipped(text string) []byte {
 }
 
 // forgedRecord is what Helm keeps of a release, as anybody may write it.
-func forgedRecord(namespace, name string, revision int, manifest string) map[string]string {
+func forgedRecord(namespace, name, manifest string) map[string]string {
 	text, err := json.Marshal(map[string]any{
-		"name": name, "namespace": namespace, "version": revision, "info": map[string]any{"status": "deployed"}, "manifest": manifest,
+		"name": name, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"}, "manifest": manifest,
 		"chart":  map[string]any{"metadata": map[string]any{"name": product.ScaleSetChart, "version": "0.6.1", "apiVersion": "v2"}},
 		"config": map[string]any{"template": map[string]any{"spec": map[string]any{"hostPID": true}}},
 	})
@@ -639,12 +640,12 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 		}
 	}
 	for _, o := range []*corev1.ConfigMap{
-		{ObjectMeta: metav1.ObjectMeta{Name: "anything", Labels: map[string]string{"owner": "helm", "name": "x", "version": "1"}}, Data: forgedRecord("kube-system", "x", 1, bait)},
+		{ObjectMeta: metav1.ObjectMeta{Name: "anything", Labels: map[string]string{"owner": "helm", "name": "x", "version": "1"}}, Data: forgedRecord("kube-system", "x", bait)},
 		{ObjectMeta: metav1.ObjectMeta{Name: "blocks", Labels: map[string]string{"owner": "helm"}}},
-		{ObjectMeta: ofHelm("x"), Data: forgedRecord("kube-system", "x", 1, bait)},
-		{ObjectMeta: ofHelm("bait"), Data: forgedRecord(tenant, "bait", 1, bait)},
-		{ObjectMeta: ofHelm("arc"), Data: forgedRecord(tenant, "arc", 1, deployment)},
-		{ObjectMeta: ofHelm("broken"), Data: forgedRecord(tenant, "broken", 1, "a: b: actions.github.com/ {\n\t- AutoscalingRunnerSet")},
+		{ObjectMeta: ofHelm("x"), Data: forgedRecord("kube-system", "x", bait)},
+		{ObjectMeta: ofHelm("bait"), Data: forgedRecord(tenant, "bait", bait)},
+		{ObjectMeta: ofHelm("arc"), Data: forgedRecord(tenant, "arc", deployment)},
+		{ObjectMeta: ofHelm("broken"), Data: forgedRecord(tenant, "broken", "a: b: actions.github.com/ {\n\t- AutoscalingRunnerSet")},
 	} {
 		if _, err := dev.CoreV1().ConfigMaps(tenant).Create(l.ctx, o, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)

@@ -208,9 +208,10 @@ var printed = regexp.MustCompile(`^    (?:.*: )?((?:arc-hookjob|echo|helm|kubect
 var quoted = regexp.MustCompile(`msg=("(?:[^"\\]|\\.)*")`)
 
 // asTold runs with sh, one after the other, the commands of the refusals in what was
-// printed, and returns them.
-func (l *lab) asTold(major int, out string) (commands []string) {
+// printed.
+func (l *lab) asTold(major int, out string) {
 	l.Helper()
+	var commands []string
 	bin := l.TempDir()
 	kubectl, err := cluster.Binary(l.ctx, "kubectl", os.Stderr)
 	if err != nil {
@@ -251,7 +252,6 @@ func (l *lab) asTold(major int, out string) (commands []string) {
 	if len(commands) == 0 {
 		l.Fatalf("no command in\n%s", out)
 	}
-	return commands
 }
 
 // console runs arc-hookjob as on a terminal, where a refusal is text.
