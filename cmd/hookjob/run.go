@@ -153,7 +153,7 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		}
 	}
 	code := f.exitCode(r.Verdict)
-	if f.job != nil {
+	if f.job != nil && !r.Revoked { // or the Event would only be refused
 		if err := record(f.client, f.job, r, code == exitDone); err != nil {
 			log.Warn().Err(err).Msg("the verdict is in this log only")
 		}

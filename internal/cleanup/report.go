@@ -75,6 +75,8 @@ type Report struct {
 	Registered []Registration
 	Phases     []Took
 	Errs       []error
+	// Revoked says that Helm took the hook's rights away while it ran.
+	Revoked bool
 }
 
 // Summary is the verdict in one line.
@@ -118,6 +120,9 @@ func (r *Report) Summary() string {
 		gone = "nothing of this release's scale sets is left"
 	case Namespace:
 		gone = "nothing of ARC is left in the namespace, nor the namespace"
+	}
+	if r.Revoked {
+		return "not-permitted: Helm took this hook's rights away while it worked, as it does when its --timeout passes first; uninstall again, with a --timeout of helmTimeoutSeconds or more, which goes on from here: " + done
 	}
 	switch r.Verdict {
 	case Done:

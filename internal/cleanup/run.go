@@ -80,13 +80,14 @@ func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
 // which is the proof that nothing is left. It can be stopped and run again at
 // any point.
 func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Report {
-	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
+	ctx, stop := heedOffSwitch(ctx, c, o)
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{}, planned: map[types.UID]bool{},
 		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}},
 	}
 	r.report.Verdict = r.loop(ctx)
+	r.explainEnd(ctx)
 	return r.report
 }
 
@@ -312,8 +313,11 @@ func (r *run) failure() Verdict {
 // stopped looks once more what is left; there is a little time after the budget
 // and after SIGTERM for that.
 func (r *run) stopped(ctx context.Context) Verdict {
-	if errors.Is(context.Cause(ctx), errOff) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errOff):
 		return Off
+	case errors.Is(cause, errRevoked):
+		return NotPermitted // there is nothing that could be looked at
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()

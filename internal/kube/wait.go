@@ -28,8 +28,14 @@ type Selection struct {
 	Match     func(*metav1.PartialObjectMetadata) bool
 }
 
-// progressInterval bounds how often WaitGone counts and reports.
+// WaitGone counts and reports at most so often: every millisecond for each object
+// that is left, which takes far less than one to count, and no less often than every
+// progressInterval. Somebody waits for the end of the last few.
 const progressInterval = 200 * time.Millisecond
+
+func pause(left int) time.Duration {
+	return min(progressInterval, time.Duration(max(left, 1))*time.Millisecond)
+}
 
 // WaitGone watches until no selected object is left. Whatever brings an object
 // nearer to its end (a deletion begun, a finalizer removed, the object gone)
@@ -110,7 +116,7 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(progressInterval):
+		case <-time.After(pause(left)):
 		}
 	}
 }
