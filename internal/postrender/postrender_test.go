@@ -253,7 +253,7 @@ func TestInjectOptions(t *testing.T) {
 		t.Errorf("the Job is %s/%s", job.GetNamespace(), job.GetName())
 	}
 	want := podSpec{
-		NodeSelector:      map[string]any{"pool": "7", "disk": "ssd"},
+		NodeSelector:      map[string]any{"kubernetes.io/os": "linux", "pool": "7", "disk": "ssd"},
 		PriorityClassName: "low",
 		ImagePullSecrets:  []any{map[string]any{"name": "pull"}},
 	}
