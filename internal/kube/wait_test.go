@@ -117,6 +117,28 @@ func selection() []Selection { return []Selection{{Resource: things, Namespace: 
 
 func silent(int, []string) {}
 
+// Of the last few objects the end is seen at once: the hook waits for four CRDs.
+func TestWaitGoneIsQuickAboutAFew(t *testing.T) {
+	t.Parallel()
+	s := &watchable{version: 1}
+	s.set(object("a", "1"), false)
+	c := connect(t, s)
+	gone := make(chan time.Time, 1)
+	time.AfterFunc(2*progressInterval, func() {
+		gone <- time.Now()
+		s.set(object("a", "1"), true)
+	})
+	if err := c.WaitGone(t.Context(), selection(), long, silent); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(<-gone); took > progressInterval/2 {
+		t.Errorf("seen %s after it went", took)
+	}
+	if pause(4) > 10*time.Millisecond || pause(20_000) != progressInterval || pause(0) <= 0 {
+		t.Errorf("it pauses for %s with 4 objects, %s with 20,000, %s with none", pause(4), pause(20_000), pause(0))
+	}
+}
+
 func TestWaitGoneReturnsWhenTheLastObjectGoes(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
