@@ -124,7 +124,7 @@ func TestWaitGoneIsQuickAboutAFew(t *testing.T) {
 	s.set(object("a", "1"), false)
 	c := connect(t, s)
 	gone := make(chan time.Time, 1)
-	time.AfterFunc(2*progressInterval, func() {
+	time.AfterFunc(5*progressInterval/2, func() {
 		gone <- time.Now()
 		s.set(object("a", "1"), true)
 	})

@@ -82,7 +82,6 @@ func TestStrictAdmission(t *testing.T) {
 				"securityContext.runAsUser=65532":                "must be in the ranges",
 				`nodeSelector.kubernetes\.io/os=null`:            "for which system",
 				"resources.requests.cpu=50m":                     "cpu max limit to request ratio per Container is 10",
-				"resources.requests.ephemeral-storage=null":      "must specify requests.ephemeral-storage",
 				"resources.limits.ephemeral-storage=null":        "must specify limits.ephemeral-storage",
 				"podSecurityContext.runAsUser=1000680000":        "",
 				"podSecurityContext.seccompProfile=null":         "",
