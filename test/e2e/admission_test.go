@@ -13,8 +13,8 @@ import (
 
 // strict is what clusters ask of Pods: OpenShift that they name no user outside their
 // namespace's range, clusters with Windows nodes that they say which they are for, a
-// LimitRange that limits are no more than ten times the requests, a quota that they
-// say how much they take of everything.
+// LimitRange that they say how much they take of everything, and limits of no more than
+// ten times the requests, and a quota of all of it.
 const strict = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -46,9 +46,9 @@ metadata: {name: strict, namespace: arc-systems}
 spec:
   limits:
     - type: Container
-      min: {cpu: 50m, memory: 32Mi}
-      max: {cpu: "2", memory: 1Gi}
-      maxLimitRequestRatio: {cpu: "10", memory: "10"}
+      min: {cpu: 50m, memory: 32Mi, ephemeral-storage: 1Mi}
+      max: {cpu: "2", memory: 1Gi, ephemeral-storage: 1Gi}
+      maxLimitRequestRatio: {cpu: "10", memory: "10", ephemeral-storage: "10"}
 ---
 apiVersion: v1
 kind: ResourceQuota
@@ -82,7 +82,7 @@ func TestStrictAdmission(t *testing.T) {
 				"securityContext.runAsUser=65532":                "must be in the ranges",
 				`nodeSelector.kubernetes\.io/os=null`:            "for which system",
 				"resources.requests.cpu=50m":                     "cpu max limit to request ratio per Container is 10",
-				"resources.limits.ephemeral-storage=null":        "must specify limits.ephemeral-storage",
+				"resources.limits.ephemeral-storage=null":        "maximum ephemeral-storage usage per Container is 1Gi.  No limit is specified",
 				"podSecurityContext.runAsUser=1000680000":        "",
 				"podSecurityContext.seccompProfile=null":         "",
 				"env[0].name=HTTPS_PROXY,env[0].value=http://x/": "",
