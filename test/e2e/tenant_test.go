@@ -36,13 +36,13 @@ func TestTenant(t *testing.T) {
 				if err := l.createNamespace(runnerNamespace); err != nil {
 					t.Fatal(err)
 				}
-				rights := tenantRights(t)
-				if !hooked {
-					// Without the hook nothing is needed beside the controller.
-					rights = slices.DeleteFunc(rights, func(o *unstructured.Unstructured) bool { return o.GetNamespace() != runnerNamespace })
-				}
-				for _, o := range rights {
-					l.create(o)
+				var beside []*unstructured.Unstructured // beside the controller: for the hook alone
+				for _, o := range tenantRights(t) {
+					if o.GetNamespace() == runnerNamespace {
+						l.create(o)
+					} else {
+						beside = append(beside, o)
+					}
 				}
 				as := []string{"--kube-as-user", "jane", "--kube-as-group", "system:authenticated", "--namespace", runnerNamespace}
 				install := slices.Concat([]string{"install", "arc-runner-set", built.ARCChart(product.ScaleSetChart)}, as, l.scaleSetValues(""))
@@ -60,7 +60,16 @@ func TestTenant(t *testing.T) {
 					l.awaitEnrolled("arc-runner-set", runnerNamespace)
 				}
 
-				out := l.mustHelm(major, slices.Concat([]string{"uninstall", "arc-runner-set"}, as)...)
+				uninstall := slices.Concat([]string{"uninstall", "arc-runner-set"}, as)
+				if hooked {
+					if out, err := l.helm(major, uninstall...); err == nil || !strings.Contains(out, `"roles" in API group "rbac.authorization.k8s.io" in the namespace "arc-systems"`) {
+						t.Errorf("without rights beside the controller: %v\n%s", err, out)
+					}
+					for _, o := range beside {
+						l.create(o)
+					}
+				}
+				out := l.mustHelm(major, uninstall...)
 				if said := strings.Contains(out, "done: nothing of this release's scale sets is left"); said != hooked {
 					t.Errorf("the hook has run: %t", said)
 				}
@@ -73,8 +82,10 @@ func TestTenant(t *testing.T) {
 					t.Error("still registered at GitHub")
 				}
 
-				for _, o := range rights {
-					l.deletes(o)
+				for _, o := range tenantRights(t) {
+					if hooked || o.GetNamespace() == runnerNamespace {
+						l.deletes(o)
+					}
 				}
 				l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 				if out, code := l.hookjob("run", "--yes"); code != 0 {
