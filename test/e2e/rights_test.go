@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,4 +113,42 @@ func (l *lab) hookRights() (found []string) {
 		}
 	}
 	return found
+}
+
+// TestRightsWithoutAJob: where Kubernetes refuses the hook's Job, both Helms leave the
+// rights that they had created for it, until the next uninstall.
+func TestRightsWithoutAJob(t *testing.T) {
+	for _, major := range []int{3, 4} {
+		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
+			l := newLab(t)
+			l.install(major)
+			if out, code := l.hookjob("enrol", "arc", "--namespace", controllerNamespace); code != 0 {
+				t.Fatalf("enrol: exit code %d\n%s", code, out)
+			}
+			rules := parseObjects(t, []byte(`
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: no-jobs, namespace: arc-systems}
+spec: {hard: {count/jobs.batch: "0"}}
+`))
+			for _, o := range rules {
+				l.create(o)
+			}
+			l.eventually("no Job is taken", func() bool {
+				q, err := l.client.CoreV1().ResourceQuotas(controllerNamespace).Get(l.ctx, "no-jobs", metav1.GetOptions{})
+				return err == nil && len(q.Status.Hard) > 0
+			})
+			if out, err := l.helm(major, "uninstall", "arc", "--namespace", controllerNamespace); err == nil || !strings.Contains(out, "exceeded quota") {
+				t.Errorf("the Job was taken: %v\n%s", err, out)
+			}
+			if left := l.hookRights(); len(left) != 5 {
+				t.Errorf("Helm has left %v", left)
+			}
+			for _, o := range rules {
+				l.deletes(o)
+			}
+			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
+			l.nothingLeft()
+		})
+	}
 }
