@@ -13,8 +13,8 @@ import (
 
 // strict is what clusters ask of Pods: OpenShift that they name no user outside their
 // namespace's range, clusters with Windows nodes that they say which they are for, a
-// LimitRange that they say how much they take of everything, and limits of no more than
-// ten times the requests, and a quota of all of it.
+// policy that they limit their ephemeral storage, a LimitRange that limits are no more
+// than ten times the requests, and a quota that there are any.
 const strict = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -34,6 +34,8 @@ spec:
       message: "runAsUser: must be in the ranges: [1000680000, 1000689999]"
     - expression: object.spec.?nodeSelector[?'kubernetes.io/os'].orValue('') == 'linux'
       message: a Pod has to say for which system it is
+    - expression: object.spec.containers.all(c, c.?resources.?limits[?'ephemeral-storage'].hasValue())
+      message: a Pod has to say how much ephemeral storage it takes
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -46,9 +48,9 @@ metadata: {name: strict, namespace: arc-systems}
 spec:
   limits:
     - type: Container
-      min: {cpu: 50m, memory: 32Mi, ephemeral-storage: 1Mi}
-      max: {cpu: "2", memory: 1Gi, ephemeral-storage: 1Gi}
-      maxLimitRequestRatio: {cpu: "10", memory: "10", ephemeral-storage: "10"}
+      min: {cpu: 50m, memory: 32Mi}
+      max: {cpu: "2", memory: 1Gi}
+      maxLimitRequestRatio: {cpu: "10", memory: "10"}
 ---
 apiVersion: v1
 kind: ResourceQuota
@@ -82,7 +84,7 @@ func TestStrictAdmission(t *testing.T) {
 				"securityContext.runAsUser=65532":                "must be in the ranges",
 				`nodeSelector.kubernetes\.io/os=null`:            "for which system",
 				"resources.requests.cpu=50m":                     "cpu max limit to request ratio per Container is 10",
-				"resources.limits.ephemeral-storage=null":        "maximum ephemeral-storage usage per Container is 1Gi.  No limit is specified",
+				"resources.limits.ephemeral-storage=null":        "how much ephemeral storage",
 				"podSecurityContext.runAsUser=1000680000":        "",
 				"podSecurityContext.seccompProfile=null":         "",
 				"env[0].name=HTTPS_PROXY,env[0].value=http://x/": "",
