@@ -127,7 +127,7 @@ func TestRenderOrder(t *testing.T) {
 			t.Errorf("%s %s has weight %d, the Job %d", h.Kind, h.Name, h.Weight, job.Weight)
 		}
 	}
-	// Helm takes nearly a second for each hook. Roles come before bindings, which only
+	// Helm handles hooks one after the other. Roles come before bindings, which only
 	// an administrator may make of what is not there.
 	var kinds []string
 	for _, o := range hooks[0].Objects {
