@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -125,6 +126,10 @@ type Plan struct {
 	owned []*Object
 	// stage is the one that the plan is for: those without anything to do are passed over.
 	stage Stage
+	// patience is how long the controller may show no progress in the drain.
+	patience time.Duration
+	// toGo is History.ToGo for what comes after the plan.
+	toGo int
 }
 
 // planner holds what the parts of one plan share.
@@ -153,6 +158,9 @@ type planner struct {
 type History struct {
 	// Stage says what of the controller is still expected.
 	Stage Stage
+	// ToGo is how many steps the objects were from gone when the controller was woken
+	// last; 0 says that it was not.
+	ToGo int
 	// Deleted holds the CRDs that were deleted, by name.
 	Deleted map[string]types.UID
 	// Held names the Terminating namespaces that were held by objects of ARC, and
@@ -174,8 +182,8 @@ type Stage int
 const (
 	// Fresh is the beginning: the controller gets its time.
 	Fresh Stage = iota
-	// Slow says that it made no progress: it may only be waiting until it tries again.
-	// Woken, it has a short time.
+	// Slow says that it made no progress: it may only be waiting until it tries again. It
+	// is woken, and again as often as that brought something on.
 	Slow
 	// Stuck says that it made no progress although it tried; as often as there is
 	// something to nudge it gets its time again.
@@ -671,9 +679,11 @@ func (p *planner) drain(custom []*Object) {
 }
 
 // controllersPart is what is left to a live controller, and what it is helped with.
-// It is waited for again only where something was done meanwhile.
+// It is waited for again only where something was done meanwhile; woken, a short time,
+// and its whole time only where that brought something on.
 func (p *planner) controllersPart(custom []*Object) {
 	helped := slices.DeleteFunc(slices.Clone(custom), func(o *Object) bool { return !p.helped(o) })
+	p.plan.patience = p.o.Grace
 	if p.o.Scope != Legacy {
 		if p.history.Stage == Slow && !p.wake(helped) {
 			p.history.Stage = Stuck
@@ -691,15 +701,18 @@ func (p *planner) controllersPart(custom []*Object) {
 	}
 }
 
-// afterDrain is the stage that follows when a drain is over.
+// afterDrain is the stage that follows when a drain is over. What has nothing to do in
+// it is passed over then. Legacy runners and their owners have a drain each.
 func (s Stage) afterDrain(scope Scope) Stage {
 	switch {
-	case s == Fresh && scope != Legacy:
-		return Slow
-	case s == Stuck && scope == Legacy:
-		return Over
-	default:
+	case scope == Legacy && s == Fresh:
 		return Stuck
+	case scope == Legacy:
+		return Over
+	case s == Fresh:
+		return Slow
+	default:
+		return s
 	}
 }
 
@@ -718,17 +731,30 @@ func (p *planner) working() map[identity.Set]bool {
 // wake has the controller look at once at what is being deleted. One that has failed
 // over an object waits ever longer, minutes in the end, before it tries again, also when
 // what was in its way is gone. What is not being deleted yet, its owner's turn decides.
-// It reports whether there is anything to wake.
+// It reports whether there is anything to wake: not what has been woken in vain.
 func (p *planner) wake(custom []*Object) bool {
 	working := p.working()
 	var steps []Step
+	toGo := 0
 	for _, o := range custom {
+		toGo += 1 + len(o.Finalizers)
+		if !o.Deleting {
+			toGo++
+		}
 		if o.Deleting && !working[o.ScaleSet] {
 			steps = append(steps, Step{Wake, o, "the controller may be waiting until it tries again"})
 		}
 	}
+	first := p.history.ToGo == 0
+	if len(steps) == 0 || !first && toGo >= p.history.ToGo {
+		return false
+	}
 	p.phase(Rouse, steps)
-	return len(steps) > 0
+	p.plan.toGo = toGo
+	if first {
+		p.plan.patience = min(p.o.Grace, wakePatience)
+	}
+	return true
 }
 
 // nudge uses the controller's own ways out when GitHub is what it waits for:

@@ -50,8 +50,8 @@ const (
 	// of them.
 	wakes     = 10
 	wakeEvery = 200 * time.Millisecond
-	// wakePatience is how long a woken controller may show no progress: it tries a
-	// request to GitHub again for some 15 s before that counts as failed.
+	// wakePatience is how long a controller may show no progress after it was woken first:
+	// it tries a request to GitHub again for some 15 s before that counts as failed.
 	wakePatience = 20 * time.Second
 	// progressEvery is the least time between two lines about the same wait.
 	progressEvery = 3 * time.Second
@@ -111,6 +111,9 @@ type run struct {
 	// planned holds what was in a plan.
 	planned map[types.UID]bool
 
+	// patience is the current plan's.
+	patience time.Duration
+
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
 	doomed   map[string]*Object
@@ -151,7 +154,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if p.Off {
 			return Off
 		}
-		r.history.Stage = p.stage
+		r.history.Stage, r.patience = p.stage, p.patience
 		if round == 0 {
 			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
 		}
@@ -234,11 +237,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 			// What the controller and the jobs leave can only be seen anew; and when
 			// the jobs are over, the controller has its chance again.
 			if phase.Name == Drain {
-				r.history.Stage = p.stage.afterDrain(r.options.Scope)
+				r.history.Stage, r.history.ToGo = p.stage.afterDrain(r.options.Scope), p.toGo
 				break
 			}
 			if phase.Name == Busy {
-				r.history.Stage = Fresh
+				r.history.Stage, r.history.ToGo = Fresh, 0
 				break
 			}
 		}
@@ -373,11 +376,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	}
 	switch phase.Name {
 	case Drain:
-		patience := r.options.Grace
-		if r.history.Stage == Slow {
-			patience = min(patience, wakePatience)
-		}
-		err := r.await(ctx, l, phase.Name, steps, patience)
+		err := r.await(ctx, l, phase.Name, steps, r.patience)
 		if errors.Is(err, kube.ErrStagnant) {
 			l.Warn().Err(err).Msg("the controller does not get on")
 			return nil

@@ -77,12 +77,43 @@ func TestPlanWakesBeforeItSkips(t *testing.T) {
 	}
 }
 
+// It is woken again as often as that brought something on, and then has its whole grace.
+func TestPlanWakesAgainAfterProgress(t *testing.T) {
+	s := drained()
+	toGo := 0
+	for _, o := range s.Custom {
+		toGo += len(o.Finalizers) + 1
+	}
+	toGo++ // a deletion to begin
+	o := graced(asHook, time.Minute)
+	for name, test := range map[string]struct {
+		options  Options
+		before   int
+		first    PhaseName
+		patience time.Duration
+	}{
+		"the first time":       {o, 0, Rouse, wakePatience},
+		"with a small grace":   {graced(asHook, time.Second), 0, Rouse, time.Second},
+		"woken in vain":        {o, toGo, Unblock, time.Minute},
+		"more than before":     {o, toGo - 1, Unblock, time.Minute},
+		"it brought something": {o, toGo + 1, Rouse, time.Minute},
+	} {
+		p := NewPlan(&s, test.options, History{Stage: Slow, ToGo: test.before})
+		if p.Phases[0].Name != test.first || p.patience != test.patience || (p.toGo != 0) != (test.first == Rouse) {
+			t.Errorf("%s: %s, %s, %d to go", name, p.Phases[0].Name, p.patience, p.toGo)
+		}
+	}
+	if p := NewPlan(&s, o, History{Stage: Slow}); p.toGo != toGo {
+		t.Errorf("%d to go, want %d", p.toGo, toGo)
+	}
+}
+
 func TestStagesAfterADrain(t *testing.T) {
 	for scope, want := range map[Scope][]Stage{
-		// As often as there is something to nudge: the plan for Stuck is Over without.
-		Controller: {Slow, Stuck, Stuck},
-		ScaleSet:   {Slow, Stuck, Stuck},
-		Namespace:  {Slow, Stuck, Stuck},
+		// The plan for a stage without anything to do is for the next one.
+		Controller: {Slow, Slow},
+		ScaleSet:   {Slow, Slow},
+		Namespace:  {Slow, Slow},
 		Legacy:     {Stuck, Over}, // first the runners, then their owners
 	} {
 		stage := Fresh
@@ -91,6 +122,9 @@ func TestStagesAfterADrain(t *testing.T) {
 				t.Errorf("%s, drain %d: %d, want %d", scope, i+1, stage, next)
 			}
 		}
+	}
+	if stage := Stuck.afterDrain(ScaleSet); stage != Stuck {
+		t.Errorf("as often as there is something to nudge: %d", stage)
 	}
 }
 
@@ -130,6 +164,28 @@ func TestRunWakesTheController(t *testing.T) {
 		if phase.Phase == Unblock || phase.Phase == Free {
 			t.Errorf("it came to %s", phase.Phase)
 		}
+	}
+}
+
+// What a woken controller only then comes to, it may fail over as well.
+func TestRunWakesAgainAfterProgress(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, sleeping()...)
+	wakes := map[string]int{}
+	a.react = func(a *api, request string) {
+		// Only the runner is within reach the first time, and the set the second.
+		wakes[request]++
+		switch {
+		case request == "PATCH er runners/r":
+			go a.take("er runners/r", "ers runners/s")
+		case request == "PATCH ars runners/set" && wakes[request] > 12:
+			go a.take("ars runners/set")
+		}
+	}
+	r := Run(t.Context(), c, graced(ofRelease, short300), quiet)
+	expect(t, r, outcome{Verdict: Done})
+	if s := r.Summary(); strings.Contains(s, "skip GitHub") || len(r.Registered) > 0 {
+		t.Errorf("%s, registered %v", s, r.Registered)
 	}
 }
 
