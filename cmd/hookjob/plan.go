@@ -27,6 +27,9 @@ func newPlan() *cobra.Command {
 		Short: "Print what run would do, and write nothing",
 		Long: `Plan makes the same survey and the same plan as run, prints it, and writes nothing.
 
+The digest that it prints is of what would be done, to which objects: run --confirm
+DIGEST does that and nothing else.
+
 ` + exitHelp,
 		Example: `  arc-hookjob plan
 
@@ -128,6 +131,9 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	_ = table.Flush()
 	if p.ObstaclesErr != nil {
 		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %s\n", shell.Visible(p.ObstaclesErr.Error()))
+	}
+	if digest := p.Digest(); digest != "" {
+		fmt.Fprintf(w, "\nDigest: %s\n", digest)
 	}
 	if p.Off {
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)
