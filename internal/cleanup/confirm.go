@@ -86,7 +86,9 @@ func (c *confirmed) confirm(p *Plan, digest string) []Refusal {
 }
 
 func (c *confirmed) add(o *Object) {
-	c.uids[o.UID] = true
+	if o.UID != "" { // of a backup, which is not there yet
+		c.uids[o.UID] = true
+	}
 	if o.ScaleSet.Name != "" {
 		c.sets[o.ScaleSet] = true
 	}
