@@ -72,9 +72,8 @@ become another it refuses, and writes nothing.
   # An uninstall whose hook could not run: prove it by the release's own record
   arc-hookjob run --release arc --release-namespace arc-systems --require-uninstalling
 
-  # Exactly what somebody has looked at
-  arc-hookjob plan --output json >plan.json
-  arc-hookjob run --confirm "$(jq --raw-output .digest plan.json)"
+  # Exactly what somebody has looked at, by the digest that plan has printed
+  arc-hookjob run --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
   # In a script: no question, what was done as a document, a quarter of an hour for it
   arc-hookjob run --yes --budget 15m --output json`,

@@ -98,7 +98,7 @@ func TestAdmissionIsAskedFirst(t *testing.T) {
 	if set := l.runnerSet(); set.GetDeletionTimestamp() != nil {
 		t.Error("the scale set is being deleted")
 	}
-	if out, code := l.hookjob("plan", "--scale-sets", "uninstall"); code != 3 || !strings.Contains(out, says) {
+	if out, code := l.hookjob("plan", "--release", "arc", "--release-namespace", controllerNamespace, "--scale-sets", "uninstall"); code != 3 || !strings.Contains(out, says) {
 		t.Errorf("plan: exit code %d\n%s", code, out)
 	}
 
