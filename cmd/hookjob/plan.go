@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
+	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
 func newPlan() *cobra.Command {
@@ -55,6 +58,9 @@ DIGEST does that and nothing else.
 			}
 			t.backUp(client, time.Now())
 			plan := preview(cmd.Context(), client, t.options)
+			if t.options.Release != "" {
+				foretell(cmd.Context(), client, t.options, plan)
+			}
 			if output == "json" {
 				if err := printJSON(cmd.OutOrStdout(), plan.Document()); err != nil {
 					return fmt.Errorf("writing the plan: %w", err)
@@ -90,6 +96,29 @@ func preview(ctx context.Context, client *kube.Client, o cleanup.Options) *clean
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
 	return cleanup.Preview(ctx, client, o)
+}
+
+// foretell notes what Helm itself will decide of the release that was named: no
+// reason not to run by hand, which needs neither Helm nor the hook.
+func foretell(ctx context.Context, client *kube.Client, o cleanup.Options, plan *cleanup.Plan) {
+	ctx, cancel := context.WithTimeout(ctx, previewTime)
+	defer cancel()
+	err := release.Each(ctx, client, cmp.Or(o.StorageNamespace, o.ReleaseNamespace), o.Release, func(r *release.Revision, err error) {
+		if err != nil || r.Namespace != o.ReleaseNamespace || !r.Status.Installed() {
+			return // the plan says so itself
+		}
+		f := status.Foretell(ctx, client, r, plan)
+		for _, left := range f.Leaves {
+			plan.Notes = append(plan.Notes, "Helm 4.3 and later leave "+leaves(left))
+		}
+		for _, refusal := range f.Refused {
+			plan.Notes = append(plan.Notes, refusal.Message)
+		}
+		plan.Notes = append(plan.Notes, f.Unknown...)
+	})
+	if err != nil {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("what Helm will leave of release %s could not be told: %v", o.Release, err))
+	}
 }
 
 // printPlan prints the plan for a person.

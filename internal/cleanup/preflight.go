@@ -136,7 +136,8 @@ func (t trial) judge(err error) (*Refusal, string) {
 	case err == nil:
 		return nil, ""
 	case denied:
-		return denialOf("to "+t.right.String(), denial), ""
+		refusal := DenialOf("to "+t.right.String(), denial)
+		return &refusal, ""
 	case kube.NoDryRun(err) != "":
 		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried: the webhook %s does not support dry runs", t.right, kube.NoDryRun(err))
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsInvalid(err):
@@ -149,9 +150,9 @@ func (t trial) judge(err error) (*Refusal, string) {
 	return &Refusal{Verdict: Failed, Message: fmt.Sprintf("could not try to %s: %v", t.right, err)}, ""
 }
 
-// denialOf is the refusal over what admission does not let through.
-func denialOf(what string, d kube.Denial) *Refusal {
-	r := &Refusal{Verdict: Refused, Message: fmt.Sprintf("admission refuses %s: %s", what, d)}
+// DenialOf is the refusal over what admission does not let through.
+func DenialOf(what string, d kube.Denial) Refusal {
+	r := Refusal{Verdict: Refused, Message: fmt.Sprintf("admission refuses %s: %s", what, d)}
 	switch {
 	case d.Policy != "":
 		r.Do = []string{

@@ -336,7 +336,7 @@ func (r *run) denied() []Refusal {
 		if d, _ := kube.Denied(err); !seen[d] {
 			seen[d] = true
 			doing, _, _ := strings.Cut(err.Error(), ": ")
-			out = append(out, *denialOf(doing, d))
+			out = append(out, DenialOf(doing, d))
 		}
 		return true
 	})
