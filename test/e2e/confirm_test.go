@@ -27,8 +27,12 @@ func (l *lab) digest() string {
 func TestRunOfAConfirmedPlan(t *testing.T) {
 	l := newLab(t)
 	l.stuck()
-	l.controllerGone()
 	digest := l.digest()
+	l.eventually("what Helm deleted is gone", func() bool {
+		before := digest
+		digest = l.digest()
+		return before == digest
+	})
 
 	secret := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret",
@@ -74,7 +78,7 @@ func TestRunOfAConfirmedPlanWithAController(t *testing.T) {
 	l := newLab(t)
 	l.installController()
 	l.installScaleSet(4)
-	of := []string{"--scope", "scale-set", "--release", "runners", "--release-namespace", runnerNamespace}
+	of := []string{"--scope", "scale-set", "--release", "runners", "--release-namespace", runnerNamespace, "--controller-namespace", controllerNamespace}
 	out, code := l.hookjob(append([]string{"plan", "--output", "json"}, of...)...)
 	var document struct{ Digest string }
 	if err := json.Unmarshal([]byte(out), &document); err != nil || code != 7 {
