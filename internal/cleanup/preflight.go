@@ -121,7 +121,7 @@ func (t trial) ask(ctx context.Context, c *kube.Client, try func(context.Context
 	case err != nil:
 		return &Refusal{Verdict: Failed, Message: fmt.Sprintf("could not ask whether it is allowed to %s: %v", t.right, err)}, ""
 	case !allowed:
-		return &Refusal{Verdict: NotPermitted, Message: "not permitted to " + t.right.String(), Do: []string{t.rule()}}, ""
+		return &Refusal{Verdict: NotPermitted, Message: "not permitted to " + t.String(), Do: []string{t.rule()}}, ""
 	case t.step.Object.Resource.Group == arc.LegacyGroup && len(p.steps(DeadWebhooks)) > 0:
 		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried while the legacy webhooks are there, which go first", t.right)
 	}
@@ -136,7 +136,7 @@ func (t trial) judge(err error) (*Refusal, string) {
 	case err == nil:
 		return nil, ""
 	case denied:
-		refusal := DenialOf("to "+t.right.String(), denial)
+		refusal := DenialOf("to "+t.String(), denial)
 		return &refusal, ""
 	case kube.NoDryRun(err) != "":
 		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried: the webhook %s does not support dry runs", t.right, kube.NoDryRun(err))

@@ -34,15 +34,18 @@ func TestDenied(t *testing.T) {
 	}{
 		"a policy": {
 			saying(422, metav1.StatusReasonInvalid, `customresourcedefinitions.apiextensions.k8s.io "a" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: CRDs: stay`),
-			Denial{Policy: "p", Binding: "b", Message: "CRDs: stay"}, true,
+			Denial{Policy: "p", Binding: "b", Message: "CRDs: stay"},
+			true,
 		},
 		"a policy that is not bound right": {
 			saying(403, metav1.StatusReasonForbidden, `roles.rbac.authorization.k8s.io "system:a" is forbidden: ValidatingAdmissionPolicy 'p' denied request: failed to configure policy: x`),
-			Denial{Policy: "p", Message: "failed to configure policy: x"}, true,
+			Denial{Policy: "p", Message: "failed to configure policy: x"},
+			true,
 		},
 		"an object that is generated": {
 			saying(422, metav1.StatusReasonInvalid, `events is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`),
-			Denial{Policy: "p", Binding: "b", Message: "no"}, true,
+			Denial{Policy: "p", Binding: "b", Message: "no"},
+			true,
 		},
 		"a webhook":                {saying(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no`), Denial{Webhook: "w", Message: "no"}, true},
 		"a webhook that is silent": {saying(400, "", `admission webhook "w" denied the request without explanation`), Denial{Webhook: "w", Message: "without explanation"}, true},

@@ -51,9 +51,12 @@ func (c *Client) Served(ctx context.Context, group string) (map[string][]string,
 // ResourceOf asks the API server for the resource of a kind. One that it does not serve
 // has no name.
 func (c *Client) ResourceOf(ctx context.Context, apiVersion, kind string) (gvr schema.GroupVersionResource, namespaced bool, err error) {
+	if strings.Count(apiVersion, "/") > 1 {
+		return gvr, false, nil // nobody serves what is no version
+	}
 	gv, err := schema.ParseGroupVersion(apiVersion)
 	if err != nil {
-		return gvr, false, nil // nobody serves what is no version
+		return gvr, false, err
 	}
 	path := "/apis/" + gv.String()
 	if gv.Group == "" {

@@ -23,8 +23,10 @@ func foretelling(t *testing.T, objects map[string]any, creations map[string]meta
 	lists := map[string]metav1.APIResourceList{
 		"/api/v1": {APIResources: []metav1.APIResource{
 			{Name: "pods/status", Kind: "Pod", Namespaced: true},
-			{Name: "serviceaccounts", Kind: "ServiceAccount", Namespaced: true}, {Name: "secrets", Kind: "Secret", Namespaced: true},
-			{Name: "pods", Kind: "Pod", Namespaced: true}, {Name: "namespaces", Kind: "Namespace"},
+			{Name: "serviceaccounts", Kind: "ServiceAccount", Namespaced: true},
+			{Name: "secrets", Kind: "Secret", Namespaced: true},
+			{Name: "pods", Kind: "Pod", Namespaced: true},
+			{Name: "namespaces", Kind: "Namespace"},
 		}},
 		"/apis/batch/v1": {APIResources: []metav1.APIResource{{Name: "jobs", Kind: "Job", Namespaced: true}}},
 	}
