@@ -149,3 +149,21 @@ func TestADryRunWithoutAnAnswer(t *testing.T) {
 		t.Errorf("wrote %v\n%s", a.written(), r.Text(20))
 	}
 }
+
+// A scale set is woken several times, and tried dry but once.
+func TestADryRunDoesNotWait(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck()...)
+	tries := 0
+	a.fault = func(request string) int {
+		if request == "DRY PATCH ars runners/set" {
+			tries++
+		}
+		return 0
+	}
+	p := &Plan{Phases: []Phase{{Rouse, [][]Step{{{Wake, obj("ars runners/set"), ""}}}}}}
+	preflight(t.Context(), c, p, graced(ofRelease, ample))
+	if len(p.Refusals) > 0 || tries != 1 {
+		t.Errorf("%d tries, %v", tries, p.Refusals)
+	}
+}

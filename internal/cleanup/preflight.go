@@ -55,7 +55,7 @@ func trials(p *Plan) []trial {
 			switch s.Action {
 			case Delete:
 				r.verb = "delete"
-			case Release, Nudge, Stop:
+			case Release, Wake, Nudge, Stop:
 				r.verb = "patch"
 			case Create:
 				r.verb = "create"
@@ -89,9 +89,12 @@ func preflight(ctx context.Context, c *kube.Client, p *Plan, o Options) {
 	for _, t := range trials(p) {
 		g.Go(func() error {
 			refusal, note := t.ask(ctx, c, func(ctx context.Context) error {
-				if t.step.Action == Create {
+				switch t.step.Action {
+				case Create:
 					_, err := backUp(ctx, dry.client, o.Backup, p.backup)
 					return err
+				case Wake: // which is done several times to a scale set, with waits
+					return dry.client.Annotate(ctx, t.step.Object.Target, map[string]any{arc.AnnotationWake: ""})
 				}
 				return dry.step(ctx, t.step)
 			}, p)
