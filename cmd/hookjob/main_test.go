@@ -92,6 +92,8 @@ func TestWrongUsage(t *testing.T) {
 		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `"--busy-runners" flag: must be wait, leave, refuse or force`},
 		"an upgrade without time":          {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
 		"an upgrade of something":          {[]string{"upgrade", "arc"}, "", `unknown command "arc"`},
+		"a digest that is none":            {[]string{"run", "--confirm", "sha256:1"}, "", `--confirm "sha256:1": want sha256: and 64 hexadecimal digits`},
+		"a hook that was seen":             {[]string{"run", "--confirm", "sha256:" + strings.Repeat("0", 64), "--job", "j", "--release-namespace", "ns"}, "", "--confirm does not go with --job"},
 		"by hand without a terminal":       {[]string{"run"}, "", "there is no terminal to ask on: give --yes"},
 	}
 	for name, test := range tests {

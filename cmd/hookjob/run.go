@@ -58,7 +58,9 @@ func newRun() *cobra.Command {
 drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
 deletes the CRDs. It can be stopped and run again at any point.
 
-By hand it prints the plan and asks first; without a terminal it needs --yes.
+By hand it prints the plan and asks first; without a terminal it needs --yes, or
+--confirm with the digest of a plan that somebody has looked at. Where the plan has
+become another it refuses, and writes nothing.
 
 ` + exitHelp,
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
@@ -69,6 +71,9 @@ By hand it prints the plan and asks first; without a terminal it needs --yes.
 
   # An uninstall whose hook could not run: prove it by the release's own record
   arc-hookjob run --release arc --release-namespace arc-systems --require-uninstalling
+
+  # Exactly what somebody has looked at, by the digest that plan has printed
+  arc-hookjob run --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
   # In a script: no question, what was done as a document, a quarter of an hour for it
   arc-hookjob run --yes --budget 15m --output json`,
@@ -83,6 +88,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.target.register(fs)
 	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
+	fs.StringVar(&f.options.Confirmed, "confirm", "", "digest of a plan, as plan prints it: do not ask, and run that plan and no other")
 	registerLogFormat(fs, &f.logFormat)
 	cli.OneOf(fs, &f.onResidue, "on-residue", "", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails", failOnResidue, warnOnResidue)
 	cli.OneOf(fs, &f.output, "output", "o", "text", "json is the report as a document on standard output; the log is on standard error", "text", "json")
@@ -98,6 +104,12 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	if f.budget <= 0 {
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
+	}
+	switch confirmed := f.options.Confirmed; {
+	case confirmed != "" && !cleanup.IsDigest(confirmed):
+		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", confirmed)
+	case confirmed != "" && f.options.Job != "":
+		return fmt.Errorf("--confirm does not go with --job: nobody has seen the plan of a hook")
 	}
 	console := isConsole(f.logFormat, cmd.ErrOrStderr())
 	log := newLogger(console, cmd.ErrOrStderr())
@@ -116,7 +128,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	start := time.Now()
 	f.backUp(client, start)
-	if f.options.Job == "" && !f.yes {
+	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
 		proceed, err := confirm(cmd, client, f.options)
 		if err != nil || !proceed {
 			return err

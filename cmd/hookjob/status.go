@@ -164,6 +164,15 @@ func printStatus(w io.Writer, d *status.Document) {
 	}
 }
 
+// leaves names an object that Helm does not delete, and why.
+func leaves(o status.Object) string {
+	where := ""
+	if o.Namespace != "" {
+		where = " in namespace " + o.Namespace
+	}
+	return fmt.Sprintf("%s/%s%s: %s", o.Resource, o.Name, where, o.Why)
+}
+
 func printUninstall(w io.Writer, u status.Uninstall) {
 	for _, why := range u.Why {
 		fmt.Fprintf(w, "    %s\n", shell.Visible(why))
@@ -172,6 +181,9 @@ func printUninstall(w io.Writer, u status.Uninstall) {
 		if !slices.Contains(u.Do[:i], do) {
 			fmt.Fprintf(w, "        %s\n", shell.Visible(asCalled(do)))
 		}
+	}
+	for _, o := range u.Leaves {
+		fmt.Fprintf(w, "    Helm 4.3 and later leave %s\n", shell.Visible(leaves(o)))
 	}
 	if !u.Ready {
 		return

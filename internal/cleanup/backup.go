@@ -91,7 +91,7 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 			"data": map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)},
 		}}
 		err := kube.Retry(ctx, func(ctx context.Context) error {
-			created, err := c.Dynamic.Resource(secretResource).Namespace(object.Namespace).Create(ctx, secret, metav1.CreateOptions{})
+			created, err := c.Dynamic.Resource(secretResource).Namespace(object.Namespace).Create(ctx, secret, c.Creating())
 			if err == nil {
 				object.UID = created.GetUID()
 			}

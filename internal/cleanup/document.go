@@ -6,7 +6,10 @@ const PlanVersion = "arc-cleanup/plan/v1"
 
 // PlanDocument is a plan as JSON.
 type PlanDocument struct {
-	Version  string            `json:"version"`
+	Version string `json:"version"`
+	// Digest is what `run --confirm` takes; of a plan that refuses or does nothing there
+	// is none.
+	Digest   string            `json:"digest,omitempty"`
 	Refusals []RefusalDocument `json:"refusals"`
 	Phases   []PhaseDocument   `json:"phases"`
 	Kept     []StepDocument    `json:"kept"`
@@ -117,7 +120,7 @@ func (r *Report) Document() ReportDocument {
 
 // Document is the plan as it is printed by `plan --output json`.
 func (p *Plan) Document() PlanDocument {
-	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: append([]string{}, p.Notes...), Obstacles: []StepDocument{}}
+	d := PlanDocument{Version: PlanVersion, Digest: p.Digest(), Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: append([]string{}, p.Notes...), Obstacles: []StepDocument{}}
 	for _, r := range p.Refusals {
 		d.Refusals = append(d.Refusals, RefusalDocument(r))
 	}

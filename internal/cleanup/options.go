@@ -117,6 +117,10 @@ type Options struct {
 	// finalizers are removed for it.
 	Grace time.Duration
 
+	// Confirmed is the digest of the plan that somebody has seen, and that alone is to
+	// be run; empty for whatever the plan is.
+	Confirmed string
+
 	// Progress, unless it is nil, is told how far the current phase is. It is
 	// called often, and has to return at once.
 	Progress func(Progress)

@@ -20,7 +20,7 @@ const (
 	Done         Verdict = "done"
 	Off          Verdict = "off"           // switched off, on purpose
 	Residue      Verdict = "residue"       // something is left
-	Refused      Verdict = "refused"       // nothing was begun
+	Refused      Verdict = "refused"       // by a guard, before anything was begun, or by admission
 	NotPermitted Verdict = "not-permitted" // a right is missing
 	OutOfTime    Verdict = "out-of-time"   // the budget is used up
 	Interrupted  Verdict = "interrupted"   // told to stop

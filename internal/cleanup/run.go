@@ -74,7 +74,7 @@ var errChanged = errors.New("the cluster changed")
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
 	p := NewPlan(survey(ctx, c, o), o, History{})
-	p.Refusals = append(p.Refusals, preflight(ctx, c, p)...)
+	preflight(ctx, c, p, o)
 	return p
 }
 
@@ -104,6 +104,9 @@ type run struct {
 	// now is how far the current phase is, since when, and when that was said last.
 	now         Progress
 	since, said time.Time
+
+	// seen is what a person has confirmed.
+	seen confirmed
 
 	// done holds what was done. A later round may do it again: somebody may have
 	// scaled what was stopped up again.
@@ -155,9 +158,19 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if p.Off {
 			return Off
 		}
+		if r.options.Confirmed != "" {
+			// A guard that refuses says more than that the plan is another.
+			switch {
+			case len(p.Refusals) > 0:
+			case round == 0:
+				p.Refusals = r.seen.confirm(p, r.options.Confirmed)
+			default:
+				p.Refusals = r.seen.bound(p)
+			}
+		}
 		r.history.Stage, r.patience = p.stage, p.patience
 		if round == 0 {
-			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
+			preflight(ctx, r.client, p, r.options)
 		}
 		for _, o := range s.Custom {
 			if o.Resource.Resource == arc.AutoscalingRunnerSets {
@@ -172,6 +185,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if round == 0 {
 			r.log.Info().Int("controllers", len(s.Controllers)).Int("customResources", len(s.Custom)).
 				Int("protected", len(s.Protected)).Int("crds", len(s.CRDs)).Msg("surveyed")
+			for _, note := range p.Notes {
+				r.log.Info().Msg(shell.Visible(note))
+			}
 			for _, x := range p.Obstacles {
 				r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
 			}
@@ -186,6 +202,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if round == rounds && r.newcomers(p, s) {
 			r.report.Kept = p.Kept
 			return Done
+		}
+		if denied := r.denied(); len(denied) > 0 {
+			// Neither another round nor another Pod of the Job changes that.
+			r.report.Left, r.report.Refusals = leftovers(p), denied
+			return Refused
 		}
 		if round == rounds || r.permanent(p) {
 			r.report.Left = leftovers(p)
@@ -221,6 +242,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 			}
 			if phase.Name == BackUp && err != nil {
 				// Without it nothing else is begun.
+				if r.report.Refusals = r.denied(); len(r.report.Refusals) > 0 {
+					return Refused
+				}
 				if apierrors.IsForbidden(err) {
 					return NotPermitted
 				}
@@ -301,6 +325,25 @@ func (r *run) newcomers(p *Plan, s *Survey) bool {
 	}
 	p.Kept = append(p.Kept, kept...)
 	return true
+}
+
+// denied is what admission has not let through in the last round, each reason once
+// with the first write that it has met; no error says it again.
+func (r *run) denied() []Refusal {
+	var out []Refusal
+	seen := map[kube.Denial]bool{}
+	r.report.Errs = slices.DeleteFunc(r.report.Errs, func(err error) bool {
+		if !kube.Refused(err) {
+			return false
+		}
+		if d, _ := kube.Denied(err); !seen[d] {
+			seen[d] = true
+			doing, _, _ := strings.Cut(err.Error(), ": ")
+			out = append(out, DenialOf(doing, d))
+		}
+		return true
+	})
+	return out
 }
 
 func (r *run) failure() Verdict {

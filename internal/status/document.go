@@ -70,6 +70,9 @@ type Uninstall struct {
 	Phases []Phase  `json:"phases"`
 	// Kept counts what would be left alone.
 	Kept int `json:"kept"`
+	// Leaves are objects of the release that Helm 4.3 and later do not delete: they lack
+	// its marks, or whoever asks may not read them.
+	Leaves []Object `json:"leaves"`
 }
 
 // Phase is a phase of the hook's plan, and with how many objects.

@@ -111,7 +111,9 @@ func (t *taker) releases() {
 		if r.StoredElsewhere() {
 			out.Storage = r.StorageNamespace
 		}
-		out.Uninstall = t.uninstall(r, out.Hook)
+		var plan *cleanup.Plan
+		out.Uninstall, plan = t.uninstall(r, out.Hook)
+		t.foretell(r, plan, &out.Uninstall)
 		t.document.Releases = append(t.document.Releases, out)
 	})
 	if err != nil {
@@ -177,38 +179,39 @@ func (t *taker) hook(r *release.Revision) Hook {
 	return t.enrolling(r.Namespace, enroller.Name)
 }
 
-// uninstall is what "helm uninstall" would do.
-func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
-	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}}
+// uninstall is what "helm uninstall" would do, and the hook's plan as far as there is
+// one.
+func (t *taker) uninstall(r *release.Revision, h Hook) (Uninstall, *cleanup.Plan) {
+	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}, Leaves: []Object{}}
 	if !r.Status.Installed() {
 		out.Why = append(out.Why, "it is uninstalled, and only its history is kept")
-		return out
+		return out, nil
 	}
 	if h.State != Present {
 		out.Why = append(out.Why, "without the hook ARC's CRDs stay, and what nobody frees of its finalizers")
 		out.advise(r)
-		return out
+		return out, nil
 	}
 	options, err := t.query.Options(jobOf(r).Spec.Template.Spec.Containers[0].Args)
 	if err != nil {
 		err = fmt.Errorf("the hook of release %s in namespace %s: %w", r.Name, r.Namespace, err)
 		t.note(err)
 		out.Why = append(out.Why, "its hook is not understood: "+err.Error())
-		return out
+		return out, nil
 	}
 	if options.ReleaseNamespace != r.Namespace {
 		// Nor does a record speak for what another namespace's would do.
 		out.Why = append(out.Why, fmt.Sprintf("its hook is for a release in namespace %s, and it is in %s", options.ReleaseNamespace, r.Namespace))
 		out.advise(r)
-		return out
+		return out, nil
 	}
 	if options.RequireUninstalling && !t.proves(r, options, &out) {
-		return out
+		return out, nil
 	}
 	if t.patience <= 0 {
 		out.Why = append(out.Why, "not looked at: there are too many releases with the hook to look at each")
 		out.Do = append(out.Do, shell.Command("arc-hookjob", "status", r.Name, "--namespace", r.StorageNamespace))
-		return out
+		return out, nil
 	}
 	options.Release, options.Job, options.RequireUninstalling = r.Name, "", false
 	begun := time.Now()
@@ -225,7 +228,28 @@ func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
 		out.Phases = append(out.Phases, Phase{phase.Name, len(phase.Steps())})
 	}
 	out.Ready, out.Kept = len(plan.Refusals) == 0 && !plan.Off, len(plan.Kept)
-	return out
+	return out, plan
+}
+
+// foretell adds what Helm itself decides.
+func (t *taker) foretell(r *release.Revision, plan *cleanup.Plan, out *Uninstall) {
+	if !r.Status.Installed() || t.patience <= 0 {
+		return
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(t.ctx, t.patience)
+	defer cancel()
+	f := Foretell(ctx, t.client, r, plan)
+	t.patience -= time.Since(begun)
+	out.Leaves = append(out.Leaves, f.Leaves...)
+	for _, refusal := range f.Refused {
+		out.Ready = false
+		out.Why = append(out.Why, refusal.Message)
+		out.Do = append(out.Do, refusal.Do...)
+	}
+	for _, unknown := range f.Unknown {
+		t.note(fmt.Errorf("release %s in namespace %s: %s", r.Name, r.Namespace, unknown))
+	}
 }
 
 // advise says how the revision gets the hook that it lacks, or a right one.

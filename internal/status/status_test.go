@@ -93,6 +93,10 @@ func serveMore(t *testing.T, fail map[string]int, more map[string][]map[string]a
 				}
 			}
 		}
+		if r.URL.Query().Get("dryRun") != "" {
+			answer(http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
+			return
+		}
 		byLabels, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
 		byFields, _ := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
 		items := []any{}

@@ -152,6 +152,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.stream(w, r)
 		return
 	}
+	if r.URL.Query().Get("dryRun") != "" || r.Method == http.MethodDelete && strings.Contains(string(body), `"dryRun":["All"]`) {
+		answer(w, http.StatusOK, kubeObject{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews") {
