@@ -41,31 +41,7 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r := newReading(ctx, c, o)
 	s := r.s
 	r.proof()
-	var found legacyRest
-	for _, namespace := range o.coreNamespaces() {
-		r.read("what legacy runners own", func(add func(func())) error {
-			in, err := legacyDependents(ctx, c, namespace)
-			add(func() { found.append(in) })
-			return err
-		})
-	}
-	r.wait()
-	s.Custom, s.Dependents, s.Linked, s.Busy, s.Registered = found.pods, found.owned, found.linked, found.busy, found.registered
-	for _, gvr := range arc.LegacyResources() {
-		r.read(gvr.GroupResource().String(), func(add func(func())) error {
-			return c.Each(ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				obj := legacyObject(gvr, m)
-				add(func() { s.Custom = append(s.Custom, obj) })
-				return nil
-			})
-		})
-		r.wait()
-	}
-	r.read("legacy ARC controllers", func(add func(func())) error {
-		found, err := legacyControllers(ctx, c)
-		add(func() { s.Controllers = found })
-		return err
-	})
+	r.legacy()
 	r.read("legacy webhooks", func(add func(func())) error {
 		found, err := legacyWebhooks(ctx, c)
 		add(func() { s.Webhooks = found })
@@ -76,6 +52,45 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r.end(arc.LegacyGroup)
 	r.prove()
 	s.weighPods()
+	s.markAlone()
+	return s
+}
+
+// legacy reads the legacy custom resources, after what they own, and their controllers.
+func (r *reading) legacy() {
+	var found legacyRest
+	for _, namespace := range r.o.coreNamespaces() {
+		r.read("what legacy runners own", func(add func(func())) error {
+			in, err := legacyDependents(r.ctx, r.c, namespace)
+			add(func() { found.append(in) })
+			return err
+		})
+	}
+	r.wait()
+	s := r.s
+	s.Custom, s.Dependents = append(s.Custom, found.pods...), append(s.Dependents, found.owned...)
+	s.Linked, s.Busy, s.Registered = found.linked, found.busy, found.registered
+	for _, gvr := range arc.LegacyResources() {
+		for _, namespace := range r.o.customNamespaces(gvr.Resource) {
+			r.read(gvr.GroupResource().String(), func(add func(func())) error {
+				return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+					obj := legacyObject(gvr, m)
+					add(func() { s.Custom = append(s.Custom, obj) })
+					return nil
+				})
+			})
+		}
+		r.wait()
+	}
+	r.read("legacy ARC controllers", func(add func(func())) error {
+		found, err := legacyControllers(r.ctx, r.c)
+		add(func() { s.Controllers = append(s.Controllers, found...) })
+		return err
+	})
+}
+
+// markAlone marks the jobs of runners which nothing scales.
+func (s *Survey) markAlone() {
 	for _, o := range s.Custom {
 		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
 			continue
@@ -87,7 +102,6 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 			}
 		}
 	}
-	return s
 }
 
 // weighPods forgets what Pods alone say. Whoever may create one can give it the owner
@@ -183,8 +197,8 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 		linked[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = slices.Contains(o.Finalizers, arc.LegacyLinkedFinalizer)
 	}
 	for _, gvr := range []schema.GroupVersionResource{podResource, secretResource} {
-		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelLegacyRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
-			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelLegacyRunnerPod]}] {
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
+			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelRunnerPod]}] {
 				found.linked = append(found.linked, legacyObject(gvr, m))
 			}
 			return nil
@@ -317,15 +331,15 @@ func (p *planner) releases(w Webhooks) bool {
 }
 
 // linked deletes, where no controller does, the Pods and Secrets of jobs: once the
-// finalizer on the runner's Pod is gone nothing tells of them.
+// finalizer on the runner's Pod is gone, or the EphemeralRunner, nothing tells of them.
 func (p *planner) linked() {
 	var steps []Step
 	for _, o := range p.reachable(p.s.Linked) {
-		if !o.Deleting && !p.isLeft(o) && (p.history.Stage == Over || !p.helped(o)) {
+		if !o.Deleting && !p.isLeft(o) && (p.history.Stage == Over || !p.helpedIn(o.Namespace, true)) {
 			steps = append(steps, Step{Delete, o, "of a job, and nothing owns it"})
 		}
 	}
-	p.phase(Linked, steps)
+	p.phase(Linked, append(steps, p.ofJobs()...))
 }
 
 // isLegacyRoot reports whether somebody made this legacy object, and it has

@@ -71,8 +71,10 @@ var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
-	p := NewPlan(survey(ctx, c, o), o, History{})
+	s := survey(ctx, c, o)
+	p := NewPlan(s, o, History{})
 	p.Refusals = append(p.Refusals, preflight(ctx, c, p)...)
+	p.Remains = lookBeside(ctx, c, o, s)
 	return p
 }
 
@@ -84,7 +86,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{}, planned: map[types.UID]bool{},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*Object{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
@@ -153,8 +155,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
 		}
 		for _, o := range s.Custom {
-			if o.Resource.Resource == arc.AutoscalingRunnerSets {
+			switch o.Resource.Resource {
+			case arc.AutoscalingRunnerSets:
 				r.history.Sets[o.ScaleSet] = o.Release
+			case arc.EphemeralRunners:
+				r.history.Runners[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = o
 			}
 		}
 		r.report.Kept, r.report.Obstacles = p.Kept, p.Obstacles
@@ -174,11 +179,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		if len(p.Phases) == 0 {
 			r.report.Errs, r.report.Obstacles = nil, nil
-			return Done
+			return r.succeed(ctx, s)
 		}
 		if round == rounds && r.newcomers(p, s) {
 			r.report.Kept = p.Kept
-			return Done
+			return r.succeed(ctx, s)
 		}
 		if round == rounds || r.permanent(p) {
 			r.report.Left = leftovers(p)
@@ -300,6 +305,12 @@ func (r *run) newcomers(p *Plan, s *Survey) bool {
 	return true
 }
 
+// succeed ends a run after which nothing is left to do.
+func (r *run) succeed(ctx context.Context, s *Survey) Verdict {
+	r.report.Remains = lookBeside(ctx, r.client, r.options, s)
+	return Done
+}
+
 func (r *run) failure() Verdict {
 	for _, err := range r.report.Errs {
 		if apierrors.IsForbidden(err) {
@@ -325,7 +336,7 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	p := NewPlan(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
-			return Done
+			return r.succeed(look, s)
 		}
 		if len(p.jobs) > 0 && errors.Is(context.Cause(ctx), ErrBudget) {
 			r.report.Refusals = p.jobs
@@ -502,8 +513,11 @@ func (r *run) ownersGone(ctx context.Context, steps []Step) error {
 		return nil
 	}
 	kinds, namespaces := arc.Resources(), r.options.customNamespaces
-	if r.options.Scope == Legacy {
+	switch r.options.Scope {
+	case Legacy:
 		kinds, namespaces = arc.LegacyResources(), func(string) []string { return r.options.coreNamespaces() }
+	case Namespace:
+		kinds = slices.Concat(arc.LegacyResources(), kinds)
 	}
 	for _, gvr := range kinds {
 		for _, namespace := range namespaces(gvr.Resource) {

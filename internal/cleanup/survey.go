@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +93,10 @@ type Survey struct {
 	// legacy runners, for Scope Legacy; Custom has the runners' Pods then, too.
 	Webhooks []Webhooks
 	Linked   []*Object
+	// OfJobs are the Pods and Secrets that say that they are of an EphemeralRunner's job.
+	OfJobs []OfJob
+	// LegacyHeld are the Pods with finalizers of legacy ARC, for Scope Controller.
+	LegacyHeld []*Object
 	// Registered holds, by UID, the Pods of legacy runners that GitHub still has.
 	Registered map[types.UID]bool
 	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
@@ -128,10 +133,17 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	}
 	r := newReading(ctx, c, o)
 	s := r.s
+	groups := []string{arc.Group}
 	r.proof()
 	r.wait()
 	r.findSets()
 	r.core()
+	if o.Scope == Namespace {
+		// It is freed, whatever was installed in it.
+		groups = append(groups, arc.LegacyGroup)
+		r.wait()
+		r.legacy()
+	}
 	r.wait()
 	for _, gvr := range arc.Resources() {
 		r.custom(gvr)
@@ -149,7 +161,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	}
 	r.read("jobs of runners", func(add func(func())) error {
 		jobs, err := busy(ctx, c, r.o)
-		add(func() { s.Busy = jobs })
+		add(func() { maps.Copy(s.Busy, jobs) })
 		return err
 	})
 	r.read("ARC controllers", func(add func(func())) error {
@@ -158,7 +170,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 			namespaces = o.controllerNamespaces()
 		}
 		found, err := controllers(ctx, c, namespaces)
-		add(func() { s.Controllers = found })
+		add(func() { s.Controllers = append(s.Controllers, found...) })
 		return err
 	})
 	if o.uninstalls() {
@@ -176,7 +188,11 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	if o.Scope != ScaleSet {
 		r.surroundings()
 	}
-	r.end(arc.Group)
+	r.end(groups...)
+	if o.Scope == Namespace {
+		s.weighPods()
+		s.markAlone()
+	}
 	askForRights(ctx, c, s)
 	r.prove()
 	return s
@@ -198,7 +214,7 @@ type reading struct {
 }
 
 func newReading(ctx context.Context, c *kube.Client, o Options) *reading {
-	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}}
+	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}, Busy: map[types.UID]Job{}}
 	return &reading{ctx: ctx, c: c, o: o, s: s, placed: inPlace{}, absent: map[string]bool{}}
 }
 
@@ -236,6 +252,7 @@ func (r *reading) core() {
 				obj := object(gvr, m)
 				add(func() {
 					see(obj, m)
+					r.s.addOfJob(obj, m)
 					if r.o.uninstalls() {
 						r.placed.add(obj, m.Labels)
 					}
@@ -245,6 +262,9 @@ func (r *reading) core() {
 		})
 	}
 	dependent := func(o *Object, _ *metav1.PartialObjectMetadata) {
+		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 && o.Resource == podResource {
+			r.s.LegacyHeld = append(r.s.LegacyHeld, o)
+		}
 		if o.Owner != "" {
 			r.s.Dependents = append(r.s.Dependents, o)
 		}
@@ -368,9 +388,11 @@ func (r *reading) surroundings() {
 }
 
 // end waits until everything is read.
-func (r *reading) end(group string) {
+func (r *reading) end(groups ...string) {
 	r.wait()
-	r.distrust(group)
+	for _, group := range groups {
+		r.distrust(group)
+	}
 	for _, crd := range r.s.CRDs {
 		if r.absent[crd.Name] && !crd.Deleting {
 			r.s.Unknown = append(r.s.Unknown, Unknown{crd.Name, errors.New("the CRD exists, but the API server does not serve it")})
@@ -397,8 +419,8 @@ func (r *reading) distrust(group string) {
 	var doubtful []string
 	for name := range r.absent {
 		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
-		if !strings.HasPrefix(name, crdPrefix) && !read {
-			doubtful = append(doubtful, strings.TrimSuffix(name, "."+group))
+		if resource, of := strings.CutSuffix(name, "."+group); of && !strings.HasPrefix(name, crdPrefix) && !read {
+			doubtful = append(doubtful, resource)
 		}
 	}
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
@@ -455,6 +477,9 @@ func (s *Survey) order() {
 				cmp.Compare(a.Name, b.Name))
 		})
 	}
+	slices.SortFunc(s.OfJobs, func(a, b OfJob) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource.Resource, b.Resource.Resource), cmp.Compare(a.Name, b.Name))
+	})
 	slices.SortFunc(s.Controllers, func(a, b ARC) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
