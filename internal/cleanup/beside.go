@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -120,16 +121,29 @@ func leasesBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 	if o.Job != "" {
 		return out
 	}
+	var found []types.NamespacedName
+	legacy := false
 	err := c.Each(ctx, leaseResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		group := arc.LeaseGroup(m.Name)
-		if group == "" || lives[m.Namespace] || o.Scope == Legacy && group != arc.LegacyGroup {
-			return nil
+		if group := arc.LeaseGroup(m.Name); group == arc.LegacyGroup || group != "" && o.Scope == Controller {
+			found = append(found, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
+			legacy = legacy || group == arc.LegacyGroup
 		}
-		name(m.Namespace, m.Name, "which has the name of one of ARC's")
 		return nil
 	})
+	if err == nil && legacy && o.Scope == Controller {
+		var others []ARC
+		others, err = legacyControllers(ctx, c)
+		for _, a := range others {
+			lives[a.Namespace] = true
+		}
+	}
 	if err != nil {
-		out = append(out, Remain{What: unreadBeside + err.Error()})
+		return append(out, Remain{What: unreadBeside + err.Error()})
+	}
+	for _, lease := range found {
+		if !lives[lease.Namespace] {
+			name(lease.Namespace, lease.Name, "which has the name of one of ARC's")
+		}
 	}
 	return out
 }

@@ -69,6 +69,10 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 			items: append(whole(obj("lease systems/arc-gha-rs-controller")), leader), options: byHand,
 			want: "done, and kept 4 objects",
 		},
+		"the Lease of a legacy controller that lives": {
+			items: append(whole(obj("lease ci/actions-runner-controller")), legacyDeployment("ci/arc", "/manager", 1)), options: byHand,
+			want: nothing,
+		},
 		"what cannot be read": {
 			options: byHand, fault: on(http.StatusForbidden, always, "DISCOVER actions.summerwind.dev"),
 			want: "done, and of ARC there is still perhaps more, since this could not be read: asking the API server for /apis/actions.summerwind.dev: ",

@@ -44,15 +44,21 @@ func TestPlanForWhatJobsLeave(t *testing.T) {
 		want    []string
 	}{
 		"before its runner is freed": {
-			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked}, byHand, History{},
+			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked},
+			byHand,
+			History{},
 			[]string{"linked: delete pod runners/r-workflow", "release: release er runners/r"},
 		},
 		"not where a controller does it": {
-			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}}, ofRelease, History{},
+			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}},
+			ofRelease,
+			History{},
 			[]string{"drain: await er runners/r", "release: release er runners/r"},
 		},
 		"but where it does not get on": {
-			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}}, ofRelease, History{Stage: Over},
+			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}},
+			ofRelease,
+			History{Stage: Over},
 			[]string{"linked: delete pod runners/r-workflow", "release: release er runners/r"},
 		},
 		"made after its runner was seen, and seen after it was gone": {
