@@ -34,6 +34,8 @@ func lookBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (out 
 	if !o.ofController() {
 		return nil // its success speaks of one release or namespace only
 	}
+	ctx, cancel := advice(ctx)
+	defer cancel()
 	own, known := arc.Group, arc.CRDs()
 	if o.Scope == Legacy {
 		own, known = arc.LegacyGroup, arc.LegacyCRDs()

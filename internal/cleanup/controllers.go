@@ -205,6 +205,8 @@ type account struct{ namespace, name string }
 // namespaces; only who has these rights can give them. An answer that cannot be had
 // leaves it what it says.
 func (a account) watched(ctx context.Context, c *kube.Client, says []string, made schema.GroupVersionResource) (watches []string, controls bool) {
+	ctx, cancel := advice(ctx)
+	defer cancel()
 	may := func(namespace string) bool {
 		review := a.review("SubjectAccessReview", map[string]any{
 			"namespace": namespace, "verb": "list", "group": made.Group, "version": made.Version, "resource": made.Resource,
@@ -270,6 +272,8 @@ func askForRights(ctx context.Context, c *kube.Client, s *Survey) {
 		g  errgroup.Group
 		mu sync.Mutex
 	)
+	ctx, cancel := advice(ctx)
+	defer cancel()
 	g.SetLimit(workers)
 	for i, a := range s.Controllers {
 		if a.Down != "" {

@@ -12,8 +12,8 @@ import (
 // them.
 type OfJob struct {
 	*Object
-	// Runner is the name of the EphemeralRunner, as a label says: whoever may write the
-	// object can have put it there.
+	// Runner is the name of the EphemeralRunner, or of the legacy runner's Pod, as a label
+	// says: whoever may write the object can have put it there.
 	Runner string
 }
 
@@ -25,7 +25,8 @@ func (s *Survey) addOfJob(o *Object, m *metav1.PartialObjectMetadata) {
 
 // ofJobs deletes what jobs of EphemeralRunners leave where no controller does. The proof
 // is what a controller asks for, too: an EphemeralRunner of that name in that namespace
-// which is removed, now or earlier in this run. Without one the label proves nothing.
+// which is removed, now or earlier in this run. Without one the label proves nothing. What
+// an earlier round has proved, of either group, stays proved.
 func (p *planner) ofJobs() (steps []Step) {
 	runners := map[types.NamespacedName]*Object{}
 	for _, o := range p.s.Custom {
@@ -34,6 +35,12 @@ func (p *planner) ofJobs() (steps []Step) {
 		}
 	}
 	for _, j := range p.s.OfJobs {
+		if p.history.Jobs[j.UID] {
+			if !j.Deleting {
+				steps = append(steps, Step{Delete, j.Object, ofAJob})
+			}
+			continue
+		}
 		name := types.NamespacedName{Namespace: j.Namespace, Name: j.Runner}
 		runner, there := runners[name]
 		if !there {
@@ -43,8 +50,11 @@ func (p *planner) ofJobs() (steps []Step) {
 		case runner == nil, j.Deleting, p.unreachable(runner) != "", p.isLeft(runner):
 		case there && p.history.Stage != Over && p.helped(runner):
 		default:
-			steps = append(steps, Step{Delete, j.Object, "of the job of runner " + j.Runner + ", and nothing owns it"})
+			steps = append(steps, Step{Delete, j.Object, ofAJob})
 		}
 	}
 	return steps
 }
+
+// ofAJob is why such an object is deleted.
+const ofAJob = "of a job, and nothing owns it"

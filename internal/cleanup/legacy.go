@@ -69,7 +69,7 @@ func (r *reading) legacy() {
 	r.wait()
 	s := r.s
 	s.Custom, s.Dependents = append(s.Custom, found.pods...), append(s.Dependents, found.owned...)
-	s.Linked, s.Busy, s.Registered = found.linked, found.busy, found.registered
+	s.Linked, s.OfJobs, s.Busy, s.Registered = found.linked, found.ofJobs, found.busy, found.registered
 	for _, gvr := range arc.LegacyResources() {
 		for _, namespace := range r.o.customNamespaces(gvr.Resource) {
 			r.read(gvr.GroupResource().String(), func(add func(func())) error {
@@ -137,6 +137,7 @@ type legacyRest struct {
 	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
 	// runner's Pod still tells.
 	linked []*Object
+	ofJobs []OfJob // these, and what only says so
 	busy   map[types.UID]Job
 	// registered are the Pods of runners that GitHub has, or may have.
 	registered map[types.UID]bool
@@ -148,6 +149,7 @@ func (r *legacyRest) append(o legacyRest) {
 		r.busy, r.registered = map[types.UID]Job{}, map[types.UID]bool{}
 	}
 	r.pods, r.owned, r.linked = append(r.pods, o.pods...), append(r.owned, o.owned...), append(r.linked, o.linked...)
+	r.ofJobs = append(r.ofJobs, o.ofJobs...)
 	maps.Copy(r.busy, o.busy)
 	maps.Copy(r.registered, o.registered)
 }
@@ -198,8 +200,10 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 	}
 	for _, gvr := range []schema.GroupVersionResource{podResource, secretResource} {
 		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
+			o := legacyObject(gvr, m)
+			found.ofJobs = append(found.ofJobs, OfJob{o, m.Labels[arc.LabelRunnerPod]})
 			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelRunnerPod]}] {
-				found.linked = append(found.linked, legacyObject(gvr, m))
+				found.linked = append(found.linked, o)
 			}
 			return nil
 		})
@@ -336,10 +340,19 @@ func (p *planner) linked() {
 	var steps []Step
 	for _, o := range p.reachable(p.s.Linked) {
 		if !o.Deleting && !p.isLeft(o) && (p.history.Stage == Over || !p.helpedIn(o.Namespace, true)) {
-			steps = append(steps, Step{Delete, o, "of a job, and nothing owns it"})
+			steps = append(steps, Step{Delete, o, ofAJob})
 		}
 	}
-	p.phase(Linked, append(steps, p.ofJobs()...))
+	seen := map[types.UID]bool{}
+	for _, step := range steps {
+		seen[step.Object.UID] = true
+	}
+	for _, step := range p.ofJobs() {
+		if !seen[step.Object.UID] {
+			steps = append(steps, step)
+		}
+	}
+	p.phase(Linked, steps)
 }
 
 // isLegacyRoot reports whether somebody made this legacy object, and it has

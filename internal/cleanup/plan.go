@@ -162,6 +162,8 @@ type History struct {
 	// Runners holds the EphemeralRunners that were seen: by their names, and nothing
 	// else, Pods and Secrets of jobs are known.
 	Runners map[types.NamespacedName]*Object
+	// Jobs holds what was to go with a runner: once it is gone nothing proves that.
+	Jobs map[types.UID]bool
 	// Ours holds what custom resources of this uninstall owned when they were still
 	// there: a runner's Secret says by nothing but its owner whose it is.
 	Ours map[types.UID]bool
@@ -389,7 +391,7 @@ func (p *planner) refuse() {
 	default:
 		p.noteRelease()
 	}
-	for _, u := range p.s.Unknown {
+	for _, u := range p.s.asked() {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
 		if apierrors.IsForbidden(u.Err) {
 			r.Verdict = NotPermitted

@@ -86,7 +86,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{}, planned: map[types.UID]bool{},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*Object{}},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*Object{}, Jobs: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	return r.report
@@ -142,7 +142,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 	for round := 0; ; round++ {
 		s := survey(ctx, r.client, r.options)
 		if ctx.Err() != nil {
-			return r.stopped(ctx)
+			return r.stopped(ctx, s.asked())
 		}
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
@@ -194,6 +194,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
+		for _, step := range p.steps(Linked) {
+			r.history.Jobs[step.Object.UID] = true
+		}
 		for _, o := range p.owned {
 			r.history.Ours[o.UID] = true
 		}
@@ -215,7 +218,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 			}
 			r.failed(ctx, err)
 			if ctx.Err() != nil {
-				return r.stopped(ctx)
+				return r.stopped(ctx, nil)
 			}
 			if phase.Name == BackUp && err != nil {
 				// Without it nothing else is begun.
@@ -256,19 +259,25 @@ func (r *run) loop(ctx context.Context) Verdict {
 func (r *run) failed(ctx context.Context, err error) {
 	var errs writeErrors
 	switch {
+	case err == nil:
 	case errors.As(err, &errs):
-	case err == nil, ctx.Err() != nil, errors.Is(err, errChanged):
 	default:
 		errs = writeErrors{err}
 	}
+	cuts := 0
 	for _, err := range errs {
-		cut := ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
-		// What was tried again until then is worth a line.
-		if !cut || kube.Transient(err) {
-			r.report.Errs = append(r.report.Errs, err)
+		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) && !kube.Transient(err) {
+			// Of what just was under way a few tell enough.
+			if cuts++; cuts > fewCuts || err == context.Cause(ctx) { //nolint:errorlint // the cause alone says nothing of a request
+				continue
+			}
 		}
+		r.report.Errs = append(r.report.Errs, err)
 	}
 }
+
+// fewCuts is how many requests are named that the end of the context has cut off.
+const fewCuts = 3
 
 // permanent reports whether the last round met an error that trying again will
 // not change: a missing right, or no progress where nothing is left to write.
@@ -321,8 +330,9 @@ func (r *run) failure() Verdict {
 }
 
 // stopped looks once more what is left; there is a little time after the budget
-// and after SIGTERM for that.
-func (r *run) stopped(ctx context.Context) Verdict {
+// and after SIGTERM for that. unread is what the survey could not read that the end has
+// cut off: there the time went.
+func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
 	if errors.Is(context.Cause(ctx), errOff) {
 		return Off
 	}
@@ -330,9 +340,15 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	defer cancel()
 	r.history.Stage = Over
 	s := survey(look, r.client, r.options)
-	for _, u := range s.Unknown {
+	for _, u := range s.asked() {
+		if !slices.ContainsFunc(unread, func(o Unknown) bool { return o.What == u.What }) {
+			unread = append(unread, u)
+		}
+	}
+	for _, u := range unread {
 		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
 	}
+	r.report.Errs = append(r.report.Errs, r.options.unreached(unread)...)
 	p := NewPlan(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
@@ -343,6 +359,11 @@ func (r *run) stopped(ctx context.Context) Verdict {
 			return Refused
 		}
 		r.report.Left = leftovers(p)
+	}
+	for _, refusal := range p.Refusals {
+		if refusal.Verdict == Refused { // what could not be read is said above
+			r.report.Refusals = append(r.report.Refusals, refusal)
+		}
 	}
 	switch {
 	case !errors.Is(context.Cause(ctx), ErrBudget):

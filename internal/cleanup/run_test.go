@@ -507,7 +507,7 @@ func TestStopped(t *testing.T) {
 		stop(test.cause)
 		r := &run{client: c, options: byHand, log: quiet, report: &Report{Done: test.done}}
 		// The CRD goes with what is left.
-		if got := r.stopped(ctx); got != test.want || min(1, len(r.report.Left)) != test.left || len(r.report.Errs) != test.errs {
+		if got := r.stopped(ctx, nil); got != test.want || min(1, len(r.report.Left)) != test.left || len(r.report.Errs) != test.errs {
 			t.Errorf("%s: %s, left %v, errors %v", name, got, r.report.Left, r.report.Errs)
 		}
 	}

@@ -221,6 +221,12 @@ func newReading(ctx context.Context, c *kube.Client, o Options) *reading {
 // read reads one thing; add is for changing the survey.
 func (r *reading) read(what string, do func(add func(func())) error) {
 	r.readers.Go(func() {
+		if r.ctx.Err() != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.s.Unknown = append(r.s.Unknown, Unknown{what, errNotAsked})
+			return
+		}
 		err := do(func(add func()) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -236,6 +242,34 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 		}
 	})
 }
+
+// errNotAsked is why something is unknown that came after the time was over.
+var errNotAsked = errors.New("there was no time left to ask")
+
+// asked is what is unknown though it was asked for: the rest follows from it.
+func (s *Survey) asked() []Unknown {
+	asked := slices.DeleteFunc(slices.Clone(s.Unknown), func(u Unknown) bool { return errors.Is(u.Err, errNotAsked) })
+	if len(asked) == 0 {
+		return s.Unknown
+	}
+	return asked
+}
+
+// unreached says, of a hook, why nothing was answered: in a Pod it is seldom the API
+// server that is away.
+func (o Options) unreached(unread []Unknown) []error {
+	answered := func(u Unknown) bool {
+		var status apierrors.APIStatus
+		return errors.As(u.Err, &status)
+	}
+	if o.Job == "" || len(unread) == 0 || slices.ContainsFunc(unread, answered) {
+		return nil
+	}
+	return []error{errUnreached}
+}
+
+// errUnreached is a hint.
+var errUnreached = errors.New("the API server answered nothing of this: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")
 
 // wait waits for what is being read.
 func (r *reading) wait() { r.readers.Wait() }
@@ -304,6 +338,8 @@ func (r *reading) custom(gvr schema.GroupVersionResource) {
 // release. It is for advice only: what cannot be read proves nothing.
 func (r *reading) prove() {
 	r.s.Proven = map[types.UID]bool{}
+	ctx, cancel := advice(r.ctx)
+	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(workers)
 	claims := slices.Clone(r.s.Custom)
@@ -317,7 +353,7 @@ func (r *reading) prove() {
 			continue
 		}
 		g.Go(func() error {
-			if release.Installs(r.ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, o.is) {
+			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, o.is) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.s.Proven[o.UID] = true
@@ -374,11 +410,23 @@ func (r *reading) crds(names []string) {
 	}
 }
 
+// adviceTime bounds each look without whose answer an uninstall goes on. An API server
+// that starts anew is there by then; one that never answers this must not use the
+// budget up.
+const adviceTime = 15 * time.Second
+
+// advice is the time for such a look.
+func advice(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, adviceTime, fmt.Errorf("no answer for %s", adviceTime))
+}
+
 // surroundings reads what of others may be in the way, and the namespaces.
 func (r *reading) surroundings() {
 	r.readers.Go(func() {
 		// For advice only: what cannot be read hinders nothing.
-		r.s.Obstacles, r.s.ObstaclesErr = findObstacles(r.ctx, r.c)
+		ctx, cancel := advice(r.ctx)
+		defer cancel()
+		r.s.Obstacles, r.s.ObstaclesErr = findObstacles(ctx, r.c)
 	})
 	r.read("namespaces", func(add func(func())) error {
 		found, live, err := terminating(r.ctx, r.c, r.o.Namespace)
@@ -418,6 +466,11 @@ const crdPrefix = "crd "
 func (r *reading) distrust(group string) {
 	var doubtful []string
 	for name := range r.absent {
+		// A CRD that is not found, of objects that are.
+		if crd, is := strings.CutPrefix(name, crdPrefix); is && !r.absent[crd] {
+			doubtful = append(doubtful, strings.TrimSuffix(crd, "."+group))
+			continue
+		}
 		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
 		if resource, of := strings.CutSuffix(name, "."+group); of && !strings.HasPrefix(name, crdPrefix) && !read {
 			doubtful = append(doubtful, resource)
