@@ -104,6 +104,9 @@ type run struct {
 	now         Progress
 	since, said time.Time
 
+	// changed is why the last round was cut short, if the cluster changed.
+	changed error
+
 	// done holds what was done. A later round may do it again: somebody may have
 	// scaled what was stopped up again.
 	done map[once]bool
@@ -187,10 +190,13 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		if round == rounds || r.permanent(p) {
 			r.report.Left = leftovers(p)
+			if len(r.report.Errs) == 0 && r.changed != nil {
+				r.report.Errs = []error{r.changed}
+			}
 			return r.failure()
 		}
 		// What failed may work out when it is planned anew.
-		r.report.Errs = nil
+		r.report.Errs, r.changed = nil, nil
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
 		}
@@ -260,6 +266,8 @@ func (r *run) failed(ctx context.Context, err error) {
 	var errs writeErrors
 	switch {
 	case err == nil:
+	case errors.Is(err, errChanged):
+		r.changed = err
 	case errors.As(err, &errs):
 	default:
 		errs = writeErrors{err}
@@ -267,8 +275,9 @@ func (r *run) failed(ctx context.Context, err error) {
 	cuts := 0
 	for _, err := range errs {
 		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) && !kube.Transient(err) {
-			// Of what just was under way a few tell enough.
-			if cuts++; cuts > fewCuts || err == context.Cause(ctx) { //nolint:errorlint // the cause alone says nothing of a request
+			// A request that lasts until the budget is used up may be why it is. Of what
+			// just was under way a few tell enough, and the cause alone tells nothing.
+			if cuts++; !outOfTime(ctx) || cuts > fewCuts || err == context.Cause(ctx) { //nolint:errorlint // see above
 				continue
 			}
 		}
@@ -278,6 +287,9 @@ func (r *run) failed(ctx context.Context, err error) {
 
 // fewCuts is how many requests are named that the end of the context has cut off.
 const fewCuts = 3
+
+// outOfTime reports whether it is the budget that has ended a context.
+func outOfTime(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrBudget) }
 
 // permanent reports whether the last round met an error that trying again will
 // not change: a missing right, or no progress where nothing is left to write.
@@ -340,6 +352,9 @@ func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
 	defer cancel()
 	r.history.Stage = Over
 	s := survey(look, r.client, r.options)
+	if !outOfTime(ctx) {
+		unread = slices.DeleteFunc(unread, func(u Unknown) bool { return !kube.Transient(u.Err) })
+	}
 	for _, u := range s.asked() {
 		if !slices.ContainsFunc(unread, func(o Unknown) bool { return o.What == u.What }) {
 			unread = append(unread, u)
@@ -354,7 +369,7 @@ func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
 		if len(p.Phases) == 0 {
 			return r.succeed(look, s)
 		}
-		if len(p.jobs) > 0 && errors.Is(context.Cause(ctx), ErrBudget) {
+		if len(p.jobs) > 0 && outOfTime(ctx) {
 			r.report.Refusals = p.jobs
 			return Refused
 		}
@@ -366,7 +381,7 @@ func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
 		}
 	}
 	switch {
-	case !errors.Is(context.Cause(ctx), ErrBudget):
+	case !outOfTime(ctx):
 		return Interrupted
 	case len(s.Unknown) > 0 && len(r.report.Done) == 0:
 		// It is not the time that was missing.
