@@ -117,7 +117,7 @@ func leasesBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 		case !p.ours(a):
 			lives[a.Namespace] = true
 		case a.Lease != "" && o.Job != "":
-			name(a.Namespace, a.Lease, fmt.Sprintf("which the controller %s holds until Helm has deleted it", a.Name))
+			name(a.Namespace, a.Lease, fmt.Sprintf("if there is one: by it the controller %s elects a leader, and Helm does not delete it", a.Name))
 		}
 	}
 	if o.Job != "" {

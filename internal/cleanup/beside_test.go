@@ -63,7 +63,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		},
 		"the Lease of the controller that is uninstalled": {
 			items: []item{leader}, options: inArgo, fault: on(http.StatusForbidden, always, "LIST lease"),
-			want: "done, and of ARC there is still the Lease arc-gha-rs-controller in namespace systems, which the controller arc holds until Helm has deleted it: ",
+			want: "done, and of ARC there is still the Lease arc-gha-rs-controller in namespace systems, if there is one: by it the controller arc elects a leader, and Helm does not delete it: ",
 		},
 		"the Lease of a controller that lives": {
 			items: append(whole(obj("lease systems/arc-gha-rs-controller")), leader), options: byHand,
