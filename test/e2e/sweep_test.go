@@ -57,9 +57,12 @@ func TestSweepOfFaults(t *testing.T) {
 	began := time.Now()
 	for name, fault := range faults {
 		for _, request := range []string{http.MethodGet, http.MethodPatch} {
+			if name == "truncated" && request == http.MethodPatch {
+				continue // it is carried out
+			}
 			var met atomic.Bool
 			path := l.front(func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
-				if strings.Contains(r.URL.Path, "/ephemeralrunners") && r.Method == request && !(name == "truncated" && r.Method == http.MethodPatch) {
+				if strings.Contains(r.URL.Path, "/ephemeralrunners") && r.Method == request {
 					met.Store(true)
 					fault(w, r, behind)
 					return
@@ -68,8 +71,6 @@ func TestSweepOfFaults(t *testing.T) {
 			})
 			out, code := l.hookjob("run", "--yes", "--budget", "1500ms", "--backup=false", "--log-format", "console", "--kubeconfig", path)
 			switch {
-			case name == "truncated" && request == http.MethodPatch:
-				continue
 			case !met.Load():
 				t.Errorf("%s of %s: never asked", name, request)
 			case code == 0 || strings.Contains(out, "\ndone"):
