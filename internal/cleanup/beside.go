@@ -142,10 +142,12 @@ func leasesBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 	if err != nil {
 		return append(out, Remain{What: unreadBeside + err.Error()})
 	}
-	for _, lease := range found {
-		if !lives[lease.Namespace] {
-			name(lease.Namespace, lease.Name, "which has the name of one of ARC's")
-		}
+	found = slices.DeleteFunc(found, func(lease types.NamespacedName) bool { return lives[lease.Namespace] })
+	for _, lease := range clip(found, fewLeases) {
+		name(lease.Namespace, lease.Name, "which has the name of one of ARC's")
+	}
+	if more := len(found) - fewLeases; more > 0 {
+		out = append(out, Remain{What: fmt.Sprintf("%d more Leases with such names", more)})
 	}
 	return out
 }
@@ -162,6 +164,9 @@ func remains(beside []Remain) string {
 	}
 	return strings.Join(what, "; ")
 }
+
+// fewLeases is how many are named: anybody may make many in a namespace of theirs.
+const fewLeases = 5
 
 // unreadBeside begins what is said of a look that failed.
 const unreadBeside = "perhaps more, since this could not be read: "

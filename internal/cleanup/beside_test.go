@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,6 +57,21 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 			items: whole(obj("lease systems/arc-gha-rs-controller"), obj("lease old/actions-runner-controller"), obj("lease kube-system/scheduler")), options: byHand,
 			want: "done, and of ARC there is still the Lease actions-runner-controller in namespace old, which has the name of one of ARC's; the Lease arc-gha-rs-controller in namespace systems, ",
 			say:  "    kubectl delete lease actions-runner-controller --namespace old\n",
+		},
+		"many Leases": {
+			items: func() (out []item) {
+				for i := range 12 {
+					out = append(out, whole(obj(fmt.Sprintf("lease team-%02d/x-gha-rs-controller", i)))...)
+				}
+				return out
+			}(),
+			options: byHand,
+			want:    "done, and of ARC there is still the Lease x-gha-rs-controller in namespace team-00, ",
+			say:     "also there: 7 more Leases with such names\n",
+		},
+		"what is kept, too": {
+			items: append(legacy, leader), options: byHand,
+			want: "done, kept 4 objects, and of ARC there is still legacy ARC, with 5 CRDs ",
 		},
 		"only legacy ARC's Lease": {
 			items: whole(obj("lease systems/arc-gha-rs-controller")), options: legacyByHand,

@@ -125,7 +125,11 @@ func (r *Report) Summary() string {
 	case Done:
 		switch {
 		case len(r.Remains) > 0:
-			return shell.Visible(fmt.Sprintf("done, and of ARC there is still %s: %s", remains(r.Remains), done))
+			kept := ""
+			if len(r.Kept) > 0 {
+				kept = fmt.Sprintf("kept %d objects, ", len(r.Kept))
+			}
+			return shell.Visible(fmt.Sprintf("done, %sand of ARC there is still %s: %s", kept, remains(r.Remains), done))
 		case len(r.Kept) > 0:
 			return fmt.Sprintf("done, and kept %d objects: %s", len(r.Kept), done)
 		case len(r.Done) == 0:
