@@ -24,6 +24,13 @@ type Remain struct {
 	Do   []string
 }
 
+// theLease begins what is said of one.
+const theLease = "the Lease "
+
+// IsLease reports whether it is no more than a Lease, which means nothing to a controller
+// that is installed again.
+func (r Remain) IsLease() bool { return strings.HasPrefix(r.What, theLease) }
+
 var leaseResource = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 
 // lookBeside looks for what there is of ARC beside what the survey is about: the other
@@ -105,7 +112,7 @@ func countLegacy(ctx context.Context, c *kube.Client, served map[string][]string
 func leasesBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (out []Remain) {
 	name := func(namespace, name, why string) {
 		out = append(out, Remain{
-			fmt.Sprintf("the Lease %s in namespace %s, %s", name, namespace, why),
+			fmt.Sprintf("%s%s in namespace %s, %s", theLease, name, namespace, why),
 			[]string{shell.Command("kubectl", "delete", "lease", name, "--namespace", namespace)},
 		})
 	}

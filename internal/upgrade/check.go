@@ -54,7 +54,9 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	u.explain(ctx, s, p)
 	p.Notes = append(p.Notes, lost(p, engine)...)
 	for _, r := range engine.Remains {
-		p.Notes = append(p.Notes, "of ARC this does not upgrade "+r.What)
+		if !r.IsLease() {
+			p.Notes = append(p.Notes, "of ARC this does not upgrade "+r.What)
+		}
 	}
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range inTheWay(engine.Kept) {
