@@ -80,9 +80,10 @@ func legacyBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 	}
 	if crds := crdsOf(arc.LegacyGroup, served); len(crds) > 0 {
 		what := fmt.Sprintf("legacy ARC, with %d CRDs of %s", len(crds), arc.LegacyGroup)
-		// A hook has no right to read them.
-		if n, unread := countLegacy(ctx, c, served); o.Job == "" && unread == nil {
-			what = fmt.Sprintf("%s and %d objects", what, n)
+		if o.Job == "" { // a hook has no right to read them
+			if n, err := countLegacy(ctx, c, served); err == nil {
+				what = fmt.Sprintf("%s and %d objects", what, n)
+			}
 		}
 		out = append(out, Remain{what, []string{"arc-hookjob plan --scope legacy"}})
 	}
