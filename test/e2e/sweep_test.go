@@ -56,10 +56,14 @@ func TestSweepOfFaults(t *testing.T) {
 	}
 	began := time.Now()
 	for name, fault := range faults {
-		for _, request := range []string{http.MethodGet, http.MethodPatch} {
-			if name == "truncated" && request == http.MethodPatch {
-				continue // it is carried out
-			}
+		requests := []string{http.MethodPatch}
+		switch name {
+		case "truncated": // a patch is carried out
+			requests = []string{http.MethodGet}
+		case "not found", "internal error", "slow":
+			requests = append(requests, http.MethodGet)
+		}
+		for _, request := range requests {
 			var met atomic.Bool
 			path := l.front(func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
 				if strings.Contains(r.URL.Path, "/ephemeralrunners") && r.Method == request {
