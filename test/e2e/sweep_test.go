@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -43,7 +44,10 @@ func TestSweepOfFaults(t *testing.T) {
 		"internal error":    status(http.StatusInternalServerError, metav1.StatusReasonInternalError),
 		"expired token":     status(http.StatusUnauthorized, metav1.StatusReasonUnauthorized),
 		"reset":             func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) },
-		"slow":              func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() },
+		"slow": func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+			_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client goes
+			<-r.Context().Done()
+		},
 		"truncated": func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
 			whole := httptest.NewRecorder()
 			behind.ServeHTTP(whole, r)
