@@ -161,13 +161,28 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	if p.ObstaclesErr != nil {
 		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %s\n", shell.Visible(p.ObstaclesErr.Error()))
 	}
+	printRemains(w, p.Document().Remains)
 	if digest := p.Digest(); digest != "" {
 		fmt.Fprintf(w, "\nDigest: %s\n", digest)
 	}
 	if p.Off {
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)
 	} else if len(p.Phases) == 0 && len(p.Refusals) == 0 {
-		fmt.Fprintln(w, "Nothing to do.")
+		if len(p.Remains) > 0 {
+			fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
+		} else {
+			fmt.Fprintln(w, "Nothing to do.")
+		}
+	}
+}
+
+// printRemains prints what there is of ARC beside.
+func printRemains(w io.Writer, remains []cleanup.RemainDocument) {
+	for _, r := range remains {
+		fmt.Fprintf(w, "Also there: %s.\n", shell.Visible(r.What))
+		for _, do := range r.Do {
+			fmt.Fprintf(w, "    %s\n", shell.Visible(asCalled(do)))
+		}
 	}
 }
 

@@ -202,6 +202,7 @@ func logReport(log zerolog.Logger, r *cleanup.Report) {
 		log.Warn().Str("registration", line).Msg("still registered at GitHub, which removes it in time")
 	}
 	some(log, r.Left, func(x cleanup.Left) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
+	some(log, r.Remains, func(x cleanup.Remain) { log.Warn().Strs("do", x.Do).Msg("also there: " + x.What) })
 	some(log, r.Obstacles, func(x cleanup.Obstacle) {
 		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	})

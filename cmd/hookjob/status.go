@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
@@ -158,7 +159,11 @@ func printStatus(w io.Writer, d *status.Document) {
 			return []any{o.Resource + "/" + o.Name, o.Namespace, since, o.Why}
 		})
 		fmt.Fprintf(w, "See what would be done: %s plan\n", called())
+		if slices.ContainsFunc(d.Stuck, func(o status.Object) bool { return strings.HasSuffix(o.Resource, "."+arc.LegacyGroup) }) {
+			fmt.Fprintf(w, "Of %s: %s plan --scope legacy\n", arc.LegacyGroup, called())
+		}
 	}
+	printRemains(w, d.Remains)
 	for _, u := range d.Unknown {
 		fmt.Fprintf(w, "\nUNKNOWN: %s\n", shell.Visible(u))
 	}

@@ -40,6 +40,8 @@ type api struct {
 	says map[string]string
 	// claimed holds the resources that are served, by what the server says of itself.
 	claimed map[string]bool
+	// unknown are resources of a group that are served, and which nobody here knows.
+	unknown map[string][]string
 	// react is called, without the lock, after each write.
 	react func(a *api, request string)
 }
@@ -378,6 +380,9 @@ func (a *api) discover(w http.ResponseWriter, group string) {
 		if gvr.Group == group && (a.served(s) || a.claimed[gvr.Resource]) {
 			resources = append(resources, metav1.APIResource{Name: gvr.Resource})
 		}
+	}
+	for _, name := range a.unknown[group] {
+		resources = append(resources, metav1.APIResource{Name: name}, metav1.APIResource{Name: name + "/status"})
 	}
 	a.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")

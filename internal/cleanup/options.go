@@ -146,8 +146,11 @@ func (o Options) busyRunners() BusyRunnersPolicy {
 // kinds are the kinds that may have ARC's finalizers and come and go with it,
 // children before parents.
 func (o Options) kinds() []schema.GroupVersionResource {
-	if o.Scope == Legacy {
+	switch o.Scope {
+	case Legacy:
 		return legacyKinds()
+	case Namespace:
+		return slices.Concat(legacyKinds(), arc.Resources())
 	}
 	return arc.Resources()
 }

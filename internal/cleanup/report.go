@@ -68,6 +68,8 @@ type Report struct {
 	Done     []Outcome
 	Kept     []Kept
 	Left     []Left
+	// Remains is, after a success, what there is of ARC that this uninstall was not about.
+	Remains []Remain
 	// Obstacles are, where something is left, likely to be why.
 	Obstacles []Obstacle
 	// Registered is what is still registered at GitHub. GitHub removes a scale set
@@ -128,6 +130,12 @@ func (r *Report) Summary() string {
 	switch r.Verdict {
 	case Done:
 		switch {
+		case len(r.Remains) > 0:
+			kept := ""
+			if len(r.Kept) > 0 {
+				kept = fmt.Sprintf("kept %d objects, ", len(r.Kept))
+			}
+			return shell.Visible(fmt.Sprintf("done, %sand of ARC there is still %s: %s", kept, remains(r.Remains), done))
 		case len(r.Kept) > 0:
 			return fmt.Sprintf("done, and kept %d objects: %s", len(r.Kept), done)
 		case len(r.Done) == 0:
@@ -176,6 +184,13 @@ func (r *Report) Text(maxLines int) string {
 		say(&b, "", "left: %s: %s", l.Object, l.Why)
 	}
 	more(&b, len(r.Left), maxLines)
+	for _, x := range clip(r.Remains, maxLines) {
+		say(&b, "", "also there: %s", x.What)
+		for _, do := range x.Do {
+			say(&b, "    ", "%s", do)
+		}
+	}
+	more(&b, len(r.Remains), maxLines)
 	for _, x := range clip(r.Obstacles, maxLines) {
 		say(&b, "", "likely in the way: %s: %s", x.Object, x.Why)
 	}

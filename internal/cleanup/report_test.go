@@ -101,6 +101,7 @@ func TestDocumentOfAReport(t *testing.T) {
 		Kept:      []Kept{{obj("crd k"), "used"}},
 		Left:      []Left{{obj("er runners/a"), "held"}},
 		Obstacles: []Obstacle{{obj("vwc w"), "dead"}},
+		Remains:   []Remain{{"more", []string{"look"}}},
 		Registered: []Registration{
 			{obj("er runners/a"), ScaleSetInfo{}}, {obj("ars runners/set"), ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
 		},
@@ -117,6 +118,7 @@ func TestDocumentOfAReport(t *testing.T) {
 		Kept:       []StepDocument{crd("k", "used", "")},
 		Left:       []StepDocument{{"", "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "held"}},
 		Obstacles:  []StepDocument{{"", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "w", "vwc w", "dead"}},
+		Remains:    []RemainDocument{{"more", []string{"look"}}},
 		Registered: []RegistrationDocument{{"runner", "runners", "a", "", ""}, {"scale-set", "runners", "gpu", "7", "https://github.com/acme"}},
 		Phases:     []TookDocument{{Drain, 1.5}},
 		Errors:     []string{"one"},
@@ -136,11 +138,11 @@ func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
 	r := &Report{
 		Verdict:  Residue,
 		Refusals: []Refusal{{Refused, "no " + name, []string{"kubectl delete " + name}}},
-		Left:     []Left{{o, "held"}}, Kept: []Kept{{o, name}}, Obstacles: []Obstacle{{o, name}},
+		Left:     []Left{{o, "held"}}, Kept: []Kept{{o, name}}, Obstacles: []Obstacle{{o, name}}, Remains: []Remain{{name, []string{name}}},
 		Errs: []error{errors.New(name)},
 	}
 	text := r.Text(10)
-	if n := strings.Count(text, "\n"); strings.Contains(text, "\x1b") || n != 6 {
+	if n := strings.Count(text, "\n"); strings.Contains(text, "\x1b") || n != 8 {
 		t.Errorf("%d lines: %q", n, text)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// ofJob is ofRelease as the hook's own Job runs it, one that Argo CD has made: of a
+// ofHookJob is ofRelease as the hook's own Job runs it, one that Argo CD has made: of a
 // release there would have to be a record.
-var ofJob = Options{Scope: Controller, Release: "arc", Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
+var ofHookJob = Options{Scope: Controller, Release: "arc", Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
 
 func itsJob() item {
 	it := whole(obj("job systems/arc-arc-cleanup"))[0]
@@ -33,7 +33,7 @@ func TestRightsTakenAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, c := newAPI(t, test.items...)
-			o := graced(ofJob, time.Minute)
+			o := graced(ofHookJob, time.Minute)
 			gone := make(chan struct{})
 			a.fault = func(string) int {
 				select {
@@ -75,7 +75,7 @@ func TestOneRuleIsMissing(t *testing.T) {
 	for _, missing := range []string{"GET configmap systems/" + OffSwitch, "GET job systems/arc-arc-cleanup"} {
 		a, c := newAPI(t, stuck(itsJob())...)
 		a.fault = on(http.StatusForbidden, always, missing)
-		o := graced(ofJob, ample)
+		o := graced(ofHookJob, ample)
 		if r := Run(t.Context(), c, o, quiet); r.Revoked || r.Verdict != NotPermitted || len(a.written()) > 0 {
 			t.Errorf("%s: %s", missing, r.Text(10))
 		}

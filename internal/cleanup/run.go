@@ -73,8 +73,10 @@ var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
-	p := NewPlan(survey(ctx, c, o), o, History{})
+	s := survey(ctx, c, o)
+	p := NewPlan(s, o, History{})
 	preflight(ctx, c, p, o)
+	p.Remains = lookBeside(ctx, c, o, s)
 	return p
 }
 
@@ -86,7 +88,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{}, planned: map[types.UID]bool{},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*Object{}, Jobs: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	r.explainEnd(ctx)
@@ -107,6 +109,8 @@ type run struct {
 
 	// seen is what a person has confirmed.
 	seen confirmed
+	// changed is why the last round was cut short, if the cluster changed.
+	changed error
 
 	// done holds what was done. A later round may do it again: somebody may have
 	// scaled what was stopped up again.
@@ -149,7 +153,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 	for round := 0; ; round++ {
 		s := survey(ctx, r.client, r.options)
 		if ctx.Err() != nil {
-			return r.stopped(ctx)
+			return r.stopped(ctx, s.asked())
 		}
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
@@ -173,8 +177,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 			preflight(ctx, r.client, p, r.options)
 		}
 		for _, o := range s.Custom {
-			if o.Resource.Resource == arc.AutoscalingRunnerSets {
+			switch o.Resource.Resource {
+			case arc.AutoscalingRunnerSets:
 				r.history.Sets[o.ScaleSet] = o.Release
+			case arc.EphemeralRunners:
+				r.history.Runners[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = o
 			}
 		}
 		r.report.Kept, r.report.Obstacles = p.Kept, p.Obstacles
@@ -197,11 +204,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		if len(p.Phases) == 0 {
 			r.report.Errs, r.report.Obstacles = nil, nil
-			return Done
+			return r.succeed(ctx, s)
 		}
 		if round == rounds && r.newcomers(p, s) {
 			r.report.Kept = p.Kept
-			return Done
+			return r.succeed(ctx, s)
 		}
 		if denied := r.denied(); len(denied) > 0 {
 			// Neither another round nor another Pod of the Job changes that.
@@ -210,12 +217,18 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		if round == rounds || r.permanent(p) {
 			r.report.Left = leftovers(p)
+			if len(r.report.Errs) == 0 && r.changed != nil {
+				r.report.Errs = []error{r.changed}
+			}
 			return r.failure()
 		}
 		// What failed may work out when it is planned anew.
-		r.report.Errs = nil
+		r.report.Errs, r.changed = nil, nil
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
+		}
+		for _, step := range p.steps(Linked) {
+			r.history.Jobs[step.Object.UID] = true
 		}
 		for _, o := range p.owned {
 			r.history.Ours[o.UID] = true
@@ -238,7 +251,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 			}
 			r.failed(ctx, err)
 			if ctx.Err() != nil {
-				return r.stopped(ctx)
+				return r.stopped(ctx, nil)
 			}
 			if phase.Name == BackUp && err != nil {
 				// Without it nothing else is begun.
@@ -278,19 +291,31 @@ func (r *run) loop(ctx context.Context) Verdict {
 func (r *run) failed(ctx context.Context, err error) {
 	var errs writeErrors
 	switch {
+	case err == nil:
+	case errors.Is(err, errChanged):
+		r.changed = err
 	case errors.As(err, &errs):
-	case err == nil, ctx.Err() != nil, errors.Is(err, errChanged):
 	default:
 		errs = writeErrors{err}
 	}
+	cuts := 0
 	for _, err := range errs {
-		cut := ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
-		// What was tried again until then is worth a line.
-		if !cut || kube.Transient(err) {
-			r.report.Errs = append(r.report.Errs, err)
+		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) && !kube.Transient(err) {
+			// A request that lasts until the budget is used up may be why it is. Of what
+			// just was under way a few tell enough, and the cause alone tells nothing.
+			if cuts++; !outOfTime(ctx) || cuts > fewCuts || err == context.Cause(ctx) { //nolint:errorlint // see above
+				continue
+			}
 		}
+		r.report.Errs = append(r.report.Errs, err)
 	}
 }
+
+// fewCuts is how many requests are named that the end of the context has cut off.
+const fewCuts = 3
+
+// outOfTime reports whether it is the budget that has ended a context.
+func outOfTime(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrBudget) }
 
 // permanent reports whether the last round met an error that trying again will
 // not change: a missing right, or no progress where nothing is left to write.
@@ -346,6 +371,12 @@ func (r *run) denied() []Refusal {
 	return out
 }
 
+// succeed ends a run after which nothing is left to do.
+func (r *run) succeed(ctx context.Context, s *Survey) Verdict {
+	r.report.Remains = lookBeside(ctx, r.client, r.options, s)
+	return Done
+}
+
 func (r *run) failure() Verdict {
 	for _, err := range r.report.Errs {
 		if apierrors.IsForbidden(err) {
@@ -356,8 +387,9 @@ func (r *run) failure() Verdict {
 }
 
 // stopped looks once more what is left; there is a little time after the budget
-// and after SIGTERM for that.
-func (r *run) stopped(ctx context.Context) Verdict {
+// and after SIGTERM for that. unread is what the survey could not read that the end has
+// cut off: there the time went.
+func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errOff):
 		return Off
@@ -368,22 +400,36 @@ func (r *run) stopped(ctx context.Context) Verdict {
 	defer cancel()
 	r.history.Stage = Over
 	s := survey(look, r.client, r.options)
-	for _, u := range s.Unknown {
+	if !outOfTime(ctx) {
+		unread = slices.DeleteFunc(unread, func(u Unknown) bool { return !kube.Transient(u.Err) })
+	}
+	for _, u := range s.asked() {
+		if !slices.ContainsFunc(unread, func(o Unknown) bool { return o.What == u.What }) {
+			unread = append(unread, u)
+		}
+	}
+	for _, u := range unread {
 		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
 	}
+	r.report.Errs = append(r.report.Errs, r.options.unreached(unread)...)
 	p := NewPlan(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
-			return Done
+			return r.succeed(look, s)
 		}
-		if len(p.jobs) > 0 && errors.Is(context.Cause(ctx), ErrBudget) {
+		if len(p.jobs) > 0 && outOfTime(ctx) {
 			r.report.Refusals = p.jobs
 			return Refused
 		}
 		r.report.Left = leftovers(p)
 	}
+	for _, refusal := range p.Refusals {
+		if refusal.Verdict == Refused { // what could not be read is said above
+			r.report.Refusals = append(r.report.Refusals, refusal)
+		}
+	}
 	switch {
-	case !errors.Is(context.Cause(ctx), ErrBudget):
+	case !outOfTime(ctx):
 		return Interrupted
 	case len(s.Unknown) > 0 && len(r.report.Done) == 0:
 		// It is not the time that was missing.
@@ -555,8 +601,11 @@ func (r *run) ownersGone(ctx context.Context, steps []Step) error {
 		return nil
 	}
 	kinds, namespaces := arc.Resources(), r.options.customNamespaces
-	if r.options.Scope == Legacy {
+	switch r.options.Scope {
+	case Legacy:
 		kinds, namespaces = arc.LegacyResources(), func(string) []string { return r.options.coreNamespaces() }
+	case Namespace:
+		kinds = slices.Concat(arc.LegacyResources(), kinds)
 	}
 	for _, gvr := range kinds {
 		for _, namespace := range namespaces(gvr.Resource) {

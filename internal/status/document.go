@@ -16,7 +16,9 @@ type Document struct {
 	Releases  []Release  `json:"releases"`
 	ScaleSets []ScaleSet `json:"scaleSets"`
 	Stuck     []Object   `json:"stuck"`
-	Unknown   []string   `json:"unknown"`
+	// Remains is what else there is of ARC that an uninstall leaves.
+	Remains []cleanup.RemainDocument `json:"remains"`
+	Unknown []string                 `json:"unknown"`
 }
 
 // Release is a Helm release that installs ARC's controller or a scale set.

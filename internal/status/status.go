@@ -69,7 +69,7 @@ const previews = time.Minute
 
 func newTaker(ctx context.Context, c *kube.Client, q Query) *taker {
 	return &taker{ctx: ctx, client: c, query: q, patience: previews, recorded: map[claim]bool{}, document: Document{
-		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Unknown: []string{},
+		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Remains: []cleanup.RemainDocument{}, Unknown: []string{},
 	}}
 }
 
@@ -352,7 +352,7 @@ func (t *taker) stuck() {
 		t.unknown(err)
 	}
 	hold := map[string]int{}
-	for _, gvr := range slices.Backward(arc.Resources()) {
+	for _, gvr := range slices.Backward(slices.Concat(arc.LegacyResources(), arc.Resources())) {
 		err := t.client.Each(t.ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 			hold[m.Namespace]++
 			if m.DeletionTimestamp != nil {
@@ -377,25 +377,35 @@ func (t *taker) add(resource string, m *metav1.PartialObjectMetadata, why string
 }
 
 // orphans adds what no controller looks after: what "arc-hookjob run" by hand
-// would remove.
+// would remove of either group.
 func (t *taker) orphans() {
 	seen := map[Object]bool{}
 	for _, o := range t.document.Stuck {
 		seen[Object{Resource: o.Resource, Namespace: o.Namespace, Name: o.Name}] = true
 	}
-	plan := cleanup.Preview(t.ctx, t.client, cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets})
-	for _, r := range plan.Refusals {
-		if r.Verdict != cleanup.Refused {
-			t.unknown(errors.New(r.Message))
+	unknown, beside := map[string]bool{}, map[string]bool{}
+	for _, scope := range []cleanup.Scope{cleanup.Controller, cleanup.Legacy} {
+		plan := cleanup.Preview(t.ctx, t.client, cleanup.Options{Scope: scope, ScaleSets: cleanup.RefuseScaleSets})
+		for _, r := range plan.Refusals {
+			if r.Verdict != cleanup.Refused && !unknown[r.Message] {
+				unknown[r.Message] = true
+				t.unknown(errors.New(r.Message))
+			}
 		}
-	}
-	for _, phase := range plan.Phases {
-		for _, s := range phase.Steps() {
-			o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
-			if !seen[o] {
-				seen[o] = true
-				o.Why = "no controller looks after it"
-				t.document.Stuck = append(t.document.Stuck, o)
+		for _, phase := range plan.Phases {
+			for _, s := range phase.Steps() {
+				o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
+				if !seen[o] {
+					seen[o] = true
+					o.Why = "no controller looks after it"
+					t.document.Stuck = append(t.document.Stuck, o)
+				}
+			}
+		}
+		for _, r := range plan.Remains {
+			if !beside[r.What] {
+				beside[r.What] = true
+				t.document.Remains = append(t.document.Remains, cleanup.RemainDocument{What: r.What, Do: append([]string{}, r.Do...)})
 			}
 		}
 	}

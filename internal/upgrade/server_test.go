@@ -60,6 +60,7 @@ func newAPI(t *testing.T, objects ...kubeObject) (*api, *kube.Client) {
 }
 
 var plurals = map[string]string{
+	"Lease":  "apis/coordination.k8s.io/v1/leases",
 	"Secret": "api/v1/secrets", "ConfigMap": "api/v1/configmaps", "Pod": "api/v1/pods", "Namespace": "api/v1/namespaces",
 	"Deployment":               "apis/apps/v1/deployments",
 	"AutoscalingRunnerSet":     "apis/actions.github.com/v1alpha1/autoscalingrunnersets",
