@@ -22,8 +22,10 @@ import (
 )
 
 const (
-	// reportLines is how many lines of one sort a report prints.
-	reportLines = 50
+	// reportLines is how many lines of one sort a report prints for people: a page in all.
+	reportLines = 10
+	// machineLines is how many of one sort the log for machines has.
+	machineLines = 50
 	// terminationBytes is what Kubernetes keeps of a termination message.
 	terminationBytes = 4096
 	terminationLines = 10
@@ -33,7 +35,7 @@ type runFlags struct {
 	target
 	budget         time.Duration
 	yes            bool
-	logFormat      string
+	log            logFlags
 	terminationLog string
 	onResidue      string
 	output         string
@@ -89,7 +91,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
 	fs.StringVar(&f.options.Confirmed, "confirm", "", "digest of a plan, as plan prints it: do not ask, and run that plan and no other")
-	registerLogFormat(fs, &f.logFormat)
+	f.log.register(fs)
 	cli.OneOf(fs, &f.onResidue, "on-residue", "", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails", failOnResidue, warnOnResidue)
 	cli.OneOf(fs, &f.output, "output", "o", "text", "json is the report as a document on standard output; the log is on standard error", "text", "json")
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
@@ -111,14 +113,14 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	case confirmed != "" && f.options.Job != "":
 		return fmt.Errorf("--confirm does not go with --job: nobody has seen the plan of a hook")
 	}
-	console := isConsole(f.logFormat, cmd.ErrOrStderr())
-	log := newLogger(console, cmd.ErrOrStderr())
+	console := f.log.console(cmd.ErrOrStderr())
+	log := f.log.logger(cmd.ErrOrStderr(), console, isTerminal(cmd.ErrOrStderr()))
 	if console && isTerminal(cmd.ErrOrStderr()) {
 		progress := &bar{out: cmd.ErrOrStderr()}
 		defer progress.end()
 		cmd.SetErr(progress)
 		f.options.Progress = progress.show
-		log = log.Output(zerolog.ConsoleWriter{Out: progress, NoColor: os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly})
+		log = f.log.logger(progress, console, true)
 	}
 
 	client, err := f.connect()
@@ -152,7 +154,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
-	log.Info().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
+	log.Debug().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
 	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log))
 }
 
@@ -169,6 +171,9 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		if err := record(f.client, f.job, r, code == exitDone); err != nil {
 			log.Warn().Err(err).Msg("the verdict is in this log only")
 		}
+	}
+	if len(r.Phases) > 0 {
+		log.Debug().Msg("time: " + r.Times())
 	}
 	if console {
 		fmt.Fprintln(cmd.ErrOrStderr(), asCalled(r.Text(reportLines)))
@@ -194,11 +199,11 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 	return nil
 }
 
-// logReport is the report for machines, at most reportLines lines of each sort.
+// logReport is the report for machines, at most machineLines lines of each sort.
 func logReport(log zerolog.Logger, r *cleanup.Report) {
 	some(log, r.Refusals, func(x cleanup.Refusal) { log.Error().Strs("do", x.Do).Msg(x.Message) })
 	some(log, r.Kept, func(x cleanup.Kept) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
-	for _, line := range r.StillRegistered(reportLines) {
+	for _, line := range r.StillRegistered(machineLines) {
 		log.Warn().Str("registration", line).Msg("still registered at GitHub, which removes it in time")
 	}
 	some(log, r.Left, func(x cleanup.Left) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
@@ -210,10 +215,10 @@ func logReport(log zerolog.Logger, r *cleanup.Report) {
 }
 
 func some[T any](log zerolog.Logger, items []T, line func(T)) {
-	for _, x := range items[:min(len(items), reportLines)] {
+	for _, x := range items[:min(len(items), machineLines)] {
 		line(x)
 	}
-	if more := len(items) - reportLines; more > 0 {
+	if more := len(items) - machineLines; more > 0 {
 		log.Info().Int("more", more).Msg("and more of these")
 	}
 }
@@ -258,21 +263,6 @@ func ask(cmd *cobra.Command) (bool, error) {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written.")
 	return false, exitError(exitRefused)
-}
-
-func registerLogFormat(fs *pflag.FlagSet, format *string) {
-	cli.OneOf(fs, format, "log-format", "", "auto", "form of the log; auto is console on a terminal and json elsewhere", "auto", "console", "json")
-}
-
-func isConsole(format string, w io.Writer) bool {
-	return format == "console" || format == "auto" && isTerminal(w)
-}
-
-func newLogger(console bool, w io.Writer) zerolog.Logger {
-	if console {
-		w = zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(w) || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
-	}
-	return zerolog.New(w).With().Timestamp().Logger()
 }
 
 func isTerminal(stream any) bool {

@@ -53,8 +53,6 @@ const (
 	// wakePatience is how long a controller may show no progress after it was woken first:
 	// it tries a request to GitHub again for some 15 s before that counts as failed.
 	wakePatience = 20 * time.Second
-	// progressEvery is the least time between two lines about the same wait.
-	progressEvery = 3 * time.Second
 	// forever is longer than any budget.
 	forever = 24 * time.Hour
 	// lastLook bounds the survey made after a run was stopped.
@@ -87,7 +85,7 @@ func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Re
 	ctx, stop := heedOffSwitch(ctx, c, o)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{}, planned: map[types.UID]bool{},
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()), done: map[once]bool{}, planned: map[types.UID]bool{},
 		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*Object{}, Jobs: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
@@ -103,9 +101,10 @@ type run struct {
 	mu      sync.Mutex
 	report  *Report
 	history History
-	// now is how far the current phase is, since when, and when that was said last.
-	now         Progress
-	since, said time.Time
+	// now is how far the current phase is, and since when.
+	now   Progress
+	since time.Time
+	pace  pace
 
 	// seen is what a person has confirmed.
 	seen confirmed
@@ -190,10 +189,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 			return p.Verdict()
 		}
 		if round == 0 {
-			r.log.Info().Int("controllers", len(s.Controllers)).Int("customResources", len(s.Custom)).
-				Int("protected", len(s.Protected)).Int("crds", len(s.CRDs)).Msg("surveyed")
+			r.log.Info().Msg(shell.Visible(found(s)))
 			for _, note := range p.Notes {
-				r.log.Info().Msg(shell.Visible(note))
+				r.log.Debug().Msg(shell.Visible(note))
 			}
 			for _, x := range p.Obstacles {
 				r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
@@ -442,7 +440,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	start := time.Now()
 	steps := phase.Steps()
 	l := r.log.With().Str("phase", string(phase.Name)).Logger()
-	l.Info().Int("objects", len(steps)).Msg(begin[phase.Name])
+	l.Debug().Int("objects", len(steps)).Msg(words[phase.Name])
 	defer func() {
 		took := time.Since(start)
 		r.report.Phases = append(r.report.Phases, Took{phase.Name, took})
@@ -458,7 +456,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	if err != nil {
 		return err
 	}
-	r.now, r.since, r.said = Progress{phase.Name, 0, len(steps)}, start, start
+	r.now, r.since, r.pace.detailed = Progress{phase.Name, 0, len(steps)}, start, start
 	for _, rank := range phase.Ranks {
 		if err := r.write(ctx, l, rank, s); err != nil && phase.Name != Rouse {
 			return err
@@ -519,23 +517,6 @@ func (r *run) backUp(ctx context.Context, sets []*Object) error {
 	r.log.Info().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
 	r.report.Done = append(r.report.Done, Outcome{Create, secret})
 	return nil
-}
-
-var begin = map[PhaseName]string{
-	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
-	Rouse:        "the controller may be waiting until it tries again; having it try at once",
-	Unblock:      "GitHub is in the controller's way; having it finish without",
-	DeadWebhooks: "deleting the legacy webhooks, which nobody answers",
-	Linked:       "deleting Pods and Secrets of legacy runners' jobs",
-	StopRunners:  "scaling legacy runners to zero; the controller lets them finish",
-	Busy:         "waiting for runners to finish their jobs",
-	Drain:        "waiting for ARC's controller to stop runners and de-register at GitHub",
-	Free:         "removing ARC's finalizers",
-	Listeners:    "deleting listeners' Roles and RoleBindings",
-	CRDs:         "deleting the CRDs and waiting until they are gone",
-	Namespaces:   "waiting until the Terminating namespaces are gone",
-	Belongings:   "waiting until Kubernetes has deleted what listeners own beside the controller",
-	Collect:      "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
 // unchanged makes sure, right before the CRDs go, of what the plan stands on: that no
@@ -643,10 +624,8 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.moved(r.now.Done + 1)
-			if time.Since(r.said) > progressEvery {
-				r.said = time.Now()
-				log.Info().Msgf("%d of %d objects, %.0f a second", r.now.Done, r.now.Total, float64(r.now.Done)/time.Since(r.since).Seconds())
-			}
+			now := time.Now()
+			log.WithLevel(r.pace.next(now)).Msgf("%s: %d of %d objects, %.0f a second", words[r.now.Phase], r.now.Done, r.now.Total, float64(r.now.Done)/now.Sub(r.since).Seconds())
 			if err != nil {
 				errs = append(errs, err)
 			} else {
@@ -795,21 +774,19 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 			},
 		})
 	}
-	var last time.Time
 	return r.client.WaitGone(ctx, selections, patience, func(left int, examples []string) {
 		r.moved(max(0, r.now.Total-left))
-		// The log is read in one piece, in the terminal of whoever uninstalls.
-		if left == 0 || time.Since(last) < progressEvery {
+		if left == 0 {
 			return
 		}
-		last = time.Now()
+		level := r.pace.next(time.Now())
 		if more := left - len(examples); more > 0 {
 			examples = append(examples, fmt.Sprintf("%d more", more))
 		}
-		e := log.Info()
+		e := log.WithLevel(level)
 		if deadline, ok := ctx.Deadline(); ok {
 			e = e.Stringer("budget", time.Until(deadline).Round(time.Second))
 		}
-		e.Msg(shell.Visible("waiting for " + strings.Join(examples, ", ")))
+		e.Msg(shell.Visible(words[phase] + ": " + strings.Join(examples, ", ")))
 	})
 }

@@ -66,7 +66,7 @@ func TestLegacyLive(t *testing.T) {
 	if !strings.Contains(out, "done, and of ARC there is still the Lease actions-runner-controller in namespace "+controllerNamespace+", if there is one: ") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
-	for _, forced := range []string{"removing ARC's finalizers", "registered at GitHub", "webhooks"} {
+	for _, forced := range []string{"removed ARC's finalizers", "registered at GitHub", "webhooks"} {
 		if strings.Contains(refused+out, forced) {
 			t.Errorf("the controller was not let finish: %q in\n%s\n%s", forced, refused, out)
 		}
