@@ -155,7 +155,7 @@ func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
 		Errs: []error{errors.New(name)},
 	}
 	text := r.Text(10)
-	if n := strings.Count(text, "\n"); strings.Contains(text, "\x1b") || n != 4 {
+	if n := strings.Count(text, "\n"); strings.Contains(text, "\x1b") || n != 6 {
 		t.Errorf("%d lines: %q", n, text)
 	}
 }
