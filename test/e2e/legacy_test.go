@@ -49,7 +49,7 @@ func TestLegacy(t *testing.T) {
 	if err == nil || !strings.Contains(out, "runner busy in namespace arc-runners is busy with a job, for all that can be known") {
 		t.Fatalf("a Pod runs, which may have a job: %v\n%s", err, out)
 	}
-	if !strings.Contains(out, "refused: nothing was written") {
+	if !strings.Contains(out, "refused, nothing was written: ") {
 		t.Error("something was written")
 	}
 	if _, err := runners.Get(l.ctx, "busy", metav1.GetOptions{}); err != nil {
