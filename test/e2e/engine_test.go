@@ -137,7 +137,7 @@ func TestAWebhookThatNobodyAnswers(t *testing.T) {
 		t.Errorf("plan: exit code %d\n%s", code, out)
 	}
 	out, code := l.hookjob("run", "--yes", "--log-format", "console", "--budget", "20s")
-	if code != 3 || !strings.Contains(out, "the admission webhook dead.example.com, which must answer, does not") || !strings.Contains(out, "refused: nothing was written") || !strings.Contains(out, "likely in the way: validatingwebhookconfigurations.admissionregistration.k8s.io/dead: its webhook dead.example.com would refuse writes: "+named) {
+	if code != 3 || !strings.Contains(out, "the admission webhook dead.example.com, which must answer, does not") || !strings.Contains(out, "refused, nothing was written: ") || !strings.Contains(out, "likely in the way: validatingwebhookconfigurations.admissionregistration.k8s.io/dead: its webhook dead.example.com would refuse writes: "+named) {
 		t.Errorf("run: exit code %d\n%s", code, out)
 	}
 	if err := webhooks.Delete(l.ctx, dead.Name, metav1.DeleteOptions{}); err != nil {
