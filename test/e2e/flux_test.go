@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,7 +62,7 @@ spec:
           image: ghcr.io/fluxcd/helm-controller
           args:
             - --watch-all-namespaces
-            - --log-level=info
+            - --log-level=debug
             - --log-encoding=json
             - --metrics-addr=127.0.0.1:0
             - --health-addr=127.0.0.1:0
@@ -90,6 +91,7 @@ func newFlux(t *testing.T) *flux {
 	f.SetImage(fluxImage, cluster.Image{Commands: map[string]cluster.Program{"": {Path: program}}})
 	empty := f.before
 	t.Cleanup(func() {
+		f.ctx = context.WithoutCancel(f.ctx)
 		if t.Failed() {
 			f.Logf("Flux:\n%s", f.log())
 		}
@@ -308,58 +310,101 @@ func (f *flux) revision(name string) int64 {
 	return history[0].(map[string]any)["version"].(int64)
 }
 
-// said is whether helm-controller said something in its log.
-func (f *flux) said(what string) bool {
-	f.Helper()
-	return strings.Contains(f.log(), what)
-}
-
-// TestFlux has Flux itself install the example, with its record in flux-system and drift
-// detection on, and deletes both HelmReleases at once.
+// TestFlux has Flux itself install the example, with drift detection on, the records in
+// flux-system and in a third namespace, and uninstall it: first the controller, which
+// has to wait, then the scale set.
 func TestFlux(t *testing.T) {
+	const records = "helm-records"
 	f := newFlux(t)
-	f.example(func(_ string, spec map[string]any) {
+	if err := f.createNamespace(records); err != nil {
+		t.Fatal(err)
+	}
+	f.example(func(name string, spec map[string]any) {
 		spec["driftDetection"] = map[string]any{"mode": "enabled"}
+		if name == "arc-runner-set" {
+			spec["storageNamespace"] = records
+			spec["values"].(map[string]any)["arc-cleanup"] = map[string]any{"storageNamespace": records}
+		}
 	})
 	f.awaitReady("arc")
 	f.awaitReady("arc-runner-set")
 	f.awaitRunner(runnerNamespace)
-	for _, name := range []string{"sh.helm.release.v1.arc.v1", "sh.helm.release.v1.arc-runner-set.v1"} {
-		if _, err := f.client.CoreV1().Secrets(fluxNamespace).Get(f.ctx, name, metav1.GetOptions{}); err != nil {
-			t.Errorf("Helm's record: %v", err)
+	for namespace, name := range map[string]string{fluxNamespace: "arc", records: "arc-runner-set"} {
+		r := f.status(name).Releases
+		if len(r) != 1 || r[0].StorageNamespace != namespace || r[0].Hook.State != "present" || !r[0].Uninstall.Ready && name != "arc" {
+			t.Errorf("status of %s: %+v", name, r)
 		}
-	}
-	for _, r := range f.status("arc", "arc-runner-set").Releases {
-		t.Logf("status: %+v", r)
-	}
-
-	// What ARC and we do to ARC's objects is no drift to Flux.
-	for _, name := range []string{"arc", "arc-runner-set"} {
-		f.look(name)
-		if n := f.revision(name); n != 1 {
-			t.Errorf("%s has revision %d", name, n)
+		// What ARC does to its objects is no drift to Flux.
+		if f.look(name); f.revision(name) != 1 || strings.Contains(f.log(), "drift") {
+			t.Errorf("Flux upgrades %s, or sees drift", name)
 		}
-	}
-	if f.said("drift") {
-		t.Error("Flux sees drift")
 	}
 
 	runs := f.hookRuns()
 	f.delete("arc")
+	message := ""
+	os.WriteFile("/tmp/fluxtry/flux0.log", []byte(f.log()), 0o600)
 	f.eventually("the controller's hook refuses", func() bool {
-		_, reason, message := f.condition("arc", "Released")
-		if reason == "UninstallFailed" {
-			t.Log(message)
-		}
+		var reason string
+		_, reason, message = f.condition("arc", "Released")
 		return reason == "UninstallFailed"
 	})
+	t.Logf("Flux says: %s", message)
 	f.delete("arc-runner-set")
 	f.awaitGone("arc-runner-set")
 	f.awaitGone("arc")
-	t.Logf("runs: %v", runs())
+	os.WriteFile("/tmp/fluxtry/flux.log", []byte(f.log()), 0o600)
+	if got := runs(); got["arc-runner-set-arc-cleanup-scale-set"] != 1 || got["arc-arc-cleanup"] < 2 {
+		t.Errorf("hooks ran that often: %v", got)
+	}
 	if !f.GitHub().Deregistered() {
 		t.Error("still registered at GitHub")
 	}
 	f.nothingLeft()
-	t.Log(f.log())
+}
+
+// TestFluxKeepsItsRecord: a release of Flux is not enrolled, since of a record that
+// was edited Flux makes a revision without the edit.
+func TestFluxKeepsItsRecord(t *testing.T) {
+	f := newFlux(t)
+	f.example(func(name string, spec map[string]any) {
+		// The one case where the record is not elsewhere.
+		spec["storageNamespace"] = spec["targetNamespace"]
+		spec["values"].(map[string]any)["arc-cleanup"] = map[string]any{"enabled": false}
+		spec["suspend"] = name != "arc"
+	})
+	f.awaitReady("arc")
+	out, code := f.hookjob("enrol", "arc", "--namespace", controllerNamespace)
+	if code != 3 || !strings.Contains(out, `is of Flux's HelmRelease "arc"`) {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if r := f.status("arc").Releases[0]; r.Hook.State != "absent" || r.Uninstall.Ready || !slices.Contains(r.Uninstall.Do, "have its chart depend on arc-cleanup") {
+		t.Errorf("status: %+v", r)
+	}
+
+	f.editRecord("sh.helm.release.v1.arc.v1", func(_ *corev1.Secret, body map[string]json.RawMessage) {
+		body["hooks"] = asJSON(t, []any{map[string]any{
+			"name": "edit", "kind": "ConfigMap", "path": "edit.yaml", "events": []string{"pre-delete"},
+			"manifest": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: edit\n",
+		}})
+	})
+	if out := f.mustHelm(4, "get", "hooks", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "name: edit") {
+		t.Fatalf("the edit is not in the record:\n%s", out)
+	}
+	f.look("arc")
+	if n := f.revision("arc"); n != 2 {
+		t.Errorf("Flux leaves an edited record alone: revision %d", n)
+	}
+	if out := f.mustHelm(4, "get", "hooks", "arc", "--namespace", controllerNamespace); strings.Contains(out, "name: edit") {
+		t.Errorf("the edit has stayed:\n%s", out)
+	}
+
+	for _, name := range []string{"arc-runner-set", "arc"} {
+		f.delete(name)
+		f.awaitGone(name)
+	}
+	if out, code := f.hookjob("run", "--yes"); code != 0 {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	f.nothingLeft()
 }
