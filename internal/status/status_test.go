@@ -233,7 +233,8 @@ func TestUninstall(t *testing.T) {
 				r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=ns")
 				return r
 			}()},
-			Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil,
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			true, nil, nil,
 		},
 		"of Flux, stored elsewhere": {
 			[]record{flux},
