@@ -99,11 +99,6 @@ test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which 
 	cd test && go test -p 1 -count=1 -timeout 60m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
-# Not part of test yet: it still finds differences where ARC is stuck.
-.PHONY: test-attack
-test-attack: ## Play the attacks of test/attack on a real cluster, which takes some ten minutes
-	cd test && go test -p 1 -count=1 -timeout 40m -v ./attack -args -attack
-
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)

@@ -146,9 +146,11 @@ const (
 	// AnnotationRunnerScaleSetName is the scale set's name at GitHub.
 	AnnotationRunnerScaleSetName = "actions.github.com/runner-scale-set-name"
 
-	// AnnotationNudge is this project's own: its value changes to have the
-	// controller look at an AutoscalingRunnerSet.
-	AnnotationNudge = "arc-cleanup/nudge"
+	// AnnotationWake is this project's own: its value changes to have the controller
+	// look at an object at once. All four reconcilers let every change of an object
+	// through (WithEventFilter(predicate.ResourceVersionChangedPredicate{})), and what
+	// they take hashes of are specs and labels.
+	AnnotationWake = "arc-cleanup/wake"
 
 	// AnnotationReleaseName and AnnotationReleaseNamespace are put by Helm on
 	// everything a release installs, except hooks

@@ -479,6 +479,13 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 			if merge.Metadata.UID != it.UID {
 				return http.StatusConflict, nil
 			}
+			for k, v := range merge.Metadata.Annotations {
+				if text, is := v.(string); is {
+					it.annotations[k] = text
+				} else {
+					delete(it.annotations, k)
+				}
+			}
 			if merge.Spec != nil {
 				it.rest = map[string]any{"spec": merge.Spec}
 			}

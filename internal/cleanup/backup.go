@@ -125,7 +125,7 @@ func holds(items []unstructured.Unstructured, one unstructured.Unstructured) boo
 func restorable(u *unstructured.Unstructured) unstructured.Unstructured {
 	annotations := u.GetAnnotations()
 	delete(annotations, arc.AnnotationRunnerScaleSetID)
-	delete(annotations, arc.AnnotationNudge)
+	delete(annotations, arc.AnnotationWake)
 	delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	out := unstructured.Unstructured{Object: map[string]any{"spec": u.Object["spec"]}}
 	out.SetAPIVersion(u.GetAPIVersion())

@@ -72,7 +72,7 @@ func written() item {
 	it := whole(obj("ars runners/set", deleting))[0]
 	it.annotations[arc.AnnotationRunnerScaleSetID] = "7"
 	it.annotations["theirs"] = "x"
-	it.annotations[arc.AnnotationNudge] = "3"
+	it.annotations[arc.AnnotationWake] = "3"
 	it.rest = map[string]any{
 		"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet",
 		"spec":   map[string]any{"githubConfigUrl": "https://github.com/acme", "maxRunners": 5},

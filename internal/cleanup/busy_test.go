@@ -58,10 +58,10 @@ func TestPlanAndBusyRunners(t *testing.T) {
 		return o
 	}
 	testPlans(t, map[string]planTest{
-		"a controller's uninstall waits for jobs":  {busySet(), asHook, Fresh, slices.Concat([]string{awaited, waits}, freed)},
-		"also when no controller is there":         {dying, asHook, Fresh, slices.Concat([]string{waits}, freed)},
-		"a busy runner is not nudged":              {busySet(), asHook, Stuck, slices.Concat([]string{awaited, waits}, freed)},
-		"an idle one is":                           {idle, asHook, Stuck, slices.Concat([]string{"nudge: delete er runners/r", "nudge: nudge er runners/r, nudge ars runners/set", awaited}, freed)},
+		"a controller's uninstall waits for jobs":                 {busySet(), asHook, Fresh, slices.Concat([]string{awaited, waits}, freed)},
+		"also when no controller is there":                        {dying, asHook, Fresh, slices.Concat([]string{waits}, freed)},
+		"a busy runner is neither nudged nor given a grace again": {busySet(), asHook, Stuck, slices.Concat([]string{waits, "release: delete er runners/r"}, freed)},
+		"an idle one is": {idle, asHook, Stuck, slices.Concat([]string{"nudge: delete er runners/r", "nudge: nudge er runners/r, nudge ars runners/set", awaited}, freed)},
 		"left ones keep all that their set needs":  {left, with(LeaveBusy), Fresh, []string{kept, "keep: scale set set in namespace runners has busy runners"}},
 		"a set is handed to the controller":        {live, with(LeaveBusy), Fresh, []string{"hand-over: delete ars runners/set", kept}},
 		"without a controller nobody would finish": {alone, with(LeaveBusy), Fresh, slices.Concat([]string{waits}, freed)},

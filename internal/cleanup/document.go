@@ -49,7 +49,7 @@ type ReportDocument struct {
 	Verdict  Verdict           `json:"verdict"`
 	Summary  string            `json:"summary"`
 	Refusals []RefusalDocument `json:"refusals"`
-	// Done is what was deleted, released and nudged, without a reason.
+	// Done is what was deleted, released, woken and nudged, without a reason.
 	Done []StepDocument `json:"done"`
 	Kept []StepDocument `json:"kept"`
 	Left []StepDocument `json:"left"`

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,9 @@ const (
 	Delete Action = "delete"
 	// Release removes ARC's finalizers from the object, and no others.
 	Release Action = "release"
+	// Wake has a live controller look at the object at once, by a change that means
+	// nothing.
+	Wake Action = "wake"
 	// Nudge takes away what makes a live controller wait for GitHub: a scale set's
 	// id, or a runner's registration finalizer. The controller does the rest.
 	Nudge Action = "nudge"
@@ -56,6 +60,7 @@ const (
 	BackUp    PhaseName = "backup"    // what people wrote is kept in a Secret
 	HandOver  PhaseName = "hand-over" // scale sets with busy runners are left to the controller
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
+	Rouse     PhaseName = "wake"      // the controller is made to try at once
 	Unblock   PhaseName = "nudge"     // GitHub is in the controller's way
 	Busy      PhaseName = "busy"      // runners finish their jobs
 	Free      PhaseName = "release"   // ARC's finalizers go
@@ -119,6 +124,12 @@ type Plan struct {
 	jobs []Refusal
 	// owned is what custom resources of this uninstall own that are there.
 	owned []*Object
+	// stage is the one that the plan is for: those without anything to do are passed over.
+	stage Stage
+	// patience is how long the controller may show no progress in the drain.
+	patience time.Duration
+	// toGo is History.ToGo for what comes after the plan.
+	toGo int
 }
 
 // planner holds what the parts of one plan share.
@@ -147,6 +158,9 @@ type planner struct {
 type History struct {
 	// Stage says what of the controller is still expected.
 	Stage Stage
+	// ToGo is how many steps the objects were from gone when the controller was woken
+	// last; 0 says that it was not.
+	ToGo int
 	// Deleted holds the CRDs that were deleted, by name.
 	Deleted map[string]types.UID
 	// Held names the Terminating namespaces that were held by objects of ARC, and
@@ -168,8 +182,11 @@ type Stage int
 const (
 	// Fresh is the beginning: the controller gets its time.
 	Fresh Stage = iota
-	// Stuck says that it made no progress; as often as there is something to nudge
-	// it gets its time again.
+	// Slow says that it made no progress: it may only be waiting until it tries again. It
+	// is woken, and again as often as that brought something on.
+	Slow
+	// Stuck says that it made no progress although it tried; as often as there is
+	// something to nudge it gets its time again.
 	Stuck
 	// Over says that nothing more is expected of it.
 	Over
@@ -206,18 +223,7 @@ func NewPlan(s *Survey, o Options, h History) *Plan {
 	p.refuse()
 	p.leaveBusy()
 	custom := p.reachable(s.Custom)
-	if h.Stage != Over {
-		helped := slices.DeleteFunc(slices.Clone(custom), func(o *Object) bool { return !p.helped(o) })
-		switch {
-		case o.Scope == Legacy:
-			p.stop(helped)
-		case h.Stage == Stuck:
-			p.nudge(helped)
-			fallthrough
-		default:
-			p.drain(helped)
-		}
-	}
+	p.controllersPart(custom)
 	p.waitForBusy()
 	p.webhooks()
 	p.linked()
@@ -672,27 +678,101 @@ func (p *planner) drain(custom []*Object) {
 	p.phase(Drain, steps)
 }
 
-// nudge uses the controller's own ways out when GitHub is what it waits for:
-// without its id a scale set is not de-registered, and a runner that is being
-// deleted goes without its registration finalizer. In this order: on a runner that
-// is not being deleted the controller puts the finalizer back
-// (controllers/actions.github.com/autoscalingrunnerset_controller.go,
-// ephemeralrunner_controller.go).
-func (p *planner) nudge(custom []*Object) {
-	var deletes, nudges []Step
-	deleting := map[types.UID]bool{}
-	for _, o := range custom {
-		deleting[o.UID] = o.Deleting
+// controllersPart is what is left to a live controller, and what it is helped with.
+// It is waited for again only where something was done meanwhile; woken, a short time,
+// and its whole time only where that brought something on.
+func (p *planner) controllersPart(custom []*Object) {
+	helped := slices.DeleteFunc(slices.Clone(custom), func(o *Object) bool { return !p.helped(o) })
+	p.plan.patience = p.o.Grace
+	if p.o.Scope != Legacy {
+		if p.history.Stage == Slow && !p.wake(helped) {
+			p.history.Stage = Stuck
+		}
+		if p.history.Stage == Stuck && !p.nudge(helped) {
+			p.history.Stage = Over
+		}
 	}
-	busy := map[types.NamespacedName]bool{}
+	switch p.plan.stage = p.history.Stage; {
+	case p.plan.stage == Over:
+	case p.o.Scope == Legacy:
+		p.stop(helped)
+	default:
+		p.drain(helped)
+	}
+}
+
+// afterDrain is the stage that follows when a drain is over. What has nothing to do in
+// it is passed over then. Legacy runners and their owners have a drain each.
+func (s Stage) afterDrain(scope Scope) Stage {
+	switch {
+	case scope == Legacy && s == Fresh:
+		return Stuck
+	case scope == Legacy:
+		return Over
+	case s == Fresh:
+		return Slow
+	default:
+		return s
+	}
+}
+
+// working holds the scale sets whose runners have jobs that are not to be cut off:
+// it is these that their controller waits for.
+func (p *planner) working() map[identity.Set]bool {
+	busy := map[identity.Set]bool{}
 	if p.o.busyRunners() != ForceBusy {
 		for _, o := range p.busy() {
 			busy[o.ScaleSet] = true
 		}
 	}
+	return busy
+}
+
+// wake has the controller look at once at what is being deleted. One that has failed
+// over an object waits ever longer, minutes in the end, before it tries again, also when
+// what was in its way is gone. What is not being deleted yet, its owner's turn decides.
+// It reports whether there is anything to wake: not what has been woken in vain.
+func (p *planner) wake(custom []*Object) bool {
+	working := p.working()
+	var steps []Step
+	toGo := 0
+	for _, o := range custom {
+		toGo += 1 + len(o.Finalizers)
+		if !o.Deleting {
+			toGo++
+		}
+		if o.Deleting && !working[o.ScaleSet] {
+			steps = append(steps, Step{Wake, o, "the controller may be waiting until it tries again"})
+		}
+	}
+	first := p.history.ToGo == 0
+	if len(steps) == 0 || !first && toGo >= p.history.ToGo {
+		return false
+	}
+	p.phase(Rouse, steps)
+	p.plan.toGo = toGo
+	if first {
+		p.plan.patience = min(p.o.Grace, wakePatience)
+	}
+	return true
+}
+
+// nudge uses the controller's own ways out when GitHub is what it waits for:
+// without its id a scale set is not de-registered, and a runner that is being
+// deleted goes without its registration finalizer. In this order: on a runner that
+// is not being deleted the controller puts the finalizer back
+// (controllers/actions.github.com/autoscalingrunnerset_controller.go,
+// ephemeralrunner_controller.go). It reports whether there is anything to nudge.
+func (p *planner) nudge(custom []*Object) bool {
+	var deletes, nudges []Step
+	deleting := map[types.UID]bool{}
+	for _, o := range custom {
+		deleting[o.UID] = o.Deleting
+	}
+	working := p.working()
 	for _, o := range custom {
 		switch {
-		case busy[o.ScaleSet]:
+		case working[o.ScaleSet]:
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.s.Sets[o.UID].ID != "":
 			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
 		case slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer) && (deleting[o.Owner] || o.Deleting):
@@ -704,6 +784,7 @@ func (p *planner) nudge(custom []*Object) {
 		}
 	}
 	p.phase(Unblock, deletes, nudges)
+	return len(nudges) > 0
 }
 
 // free removes ARC's finalizers from what is left: children before their

@@ -30,7 +30,7 @@ func rights(p *Plan) []right {
 			switch s.Action {
 			case Delete:
 				r.verb = "delete"
-			case Release, Nudge, Stop:
+			case Release, Wake, Nudge, Stop:
 				r.verb = "patch"
 			case Create:
 				r.verb = "create"

@@ -12,6 +12,7 @@ func TestEveryKindOfWriteIsAskedFor(t *testing.T) {
 	plan := &Plan{Phases: []Phase{
 		{BackUp, [][]Step{{{Create, obj("secret systems/backup"), ""}}}},
 		{StopRunners, [][]Step{{{Stop, obj("rd ci/d"), ""}}}},
+		{Rouse, [][]Step{{{Wake, obj("al systems/l"), ""}}}},
 		{Unblock, [][]Step{{{Nudge, obj("ars runners/set"), ""}}}},
 		{Drain, [][]Step{{{Await, obj("er runners/a"), ""}, {Delete, obj("er runners/b"), ""}, {Delete, obj("er runners/c"), ""}}}},
 		{Free, [][]Step{{{Release, obj("er runners/b"), ""}}, {{Release, obj("er other/b"), ""}}}},
@@ -24,6 +25,7 @@ func TestEveryKindOfWriteIsAskedFor(t *testing.T) {
 	want := []string{
 		"create secrets in namespace systems",
 		"patch runnerdeployments.actions.summerwind.dev in namespace ci",
+		"patch autoscalinglisteners.actions.github.com in namespace systems",
 		"patch autoscalingrunnersets.actions.github.com in namespace runners",
 		"delete ephemeralrunners.actions.github.com in namespace runners",
 		"patch ephemeralrunners.actions.github.com in namespace runners",

@@ -80,7 +80,7 @@ type Report struct {
 // Summary is the verdict in one line.
 func (r *Report) Summary() string {
 	var parts []string
-	for _, action := range []Action{Create, Stop, Delete, Nudge, Relax, Release} {
+	for _, action := range []Action{Create, Stop, Delete, Wake, Nudge, Relax, Release} {
 		counts := map[string]int{}
 		var order []string
 		for _, o := range r.Done {
@@ -98,7 +98,8 @@ func (r *Report) Summary() string {
 			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
 		}
 		verb := map[Action]string{
-			Create: "wrote a backup into ", Stop: "scaled to zero ", Delete: "deleted ", Nudge: "had the controller skip GitHub for ",
+			Create: "wrote a backup into ", Stop: "scaled to zero ", Delete: "deleted ",
+			Wake: "had the controller try again for ", Nudge: "had the controller skip GitHub for ",
 			Relax: "relaxed the schema of ", Release: "removed ARC's finalizers from ",
 		}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +28,7 @@ const (
 	// API server gives a client of no special priority about this many seats.
 	workers = 64
 	// rounds is how often survey, plan and execution are repeated while there is
-	// still something to do: the drain, the nudge, the jobs, both again, the work
+	// still something to do: the drain, the wake, the nudge, the jobs, all again, the work
 	// itself, and what a controller or a garbage collector brought up meanwhile; of a
 	// release that holds scale sets, the CRDs twice.
 	rounds = 10
@@ -46,11 +45,14 @@ const (
 	// is in it any more. Kubernetes looks again after some seconds, and after a
 	// failure up to a minute (k8s.io/kubernetes pkg/controller/namespace).
 	namespacePatience = time.Minute
-	// nudges is how often a controller is made to look at a scale set again: more
-	// often than there are protected objects of one. nudgeEvery is the time for one
+	// wakes is how often a controller is made to look at a scale set again: more
+	// often than there are protected objects of one. wakeEvery is the time for one
 	// of them.
-	nudges     = 10
-	nudgeEvery = 200 * time.Millisecond
+	wakes     = 10
+	wakeEvery = 200 * time.Millisecond
+	// wakePatience is how long a controller may show no progress after it was woken first:
+	// it tries a request to GitHub again for some 15 s before that counts as failed.
+	wakePatience = 20 * time.Second
 	// progressEvery is the least time between two lines about the same wait.
 	progressEvery = 3 * time.Second
 	// forever is longer than any budget.
@@ -109,6 +111,9 @@ type run struct {
 	// planned holds what was in a plan.
 	planned map[types.UID]bool
 
+	// patience is the current plan's.
+	patience time.Duration
+
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
 	doomed   map[string]*Object
@@ -149,6 +154,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if p.Off {
 			return Off
 		}
+		r.history.Stage, r.patience = p.stage, p.patience
 		if round == 0 {
 			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
 		}
@@ -231,15 +237,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 			// What the controller and the jobs leave can only be seen anew; and when
 			// the jobs are over, the controller has its chance again.
 			if phase.Name == Drain {
-				if r.history.Stage == Stuck && p.Phases[0].Name != Unblock {
-					r.history.Stage = Over
-				} else {
-					r.history.Stage = Stuck
-				}
+				r.history.Stage, r.history.ToGo = p.stage.afterDrain(r.options.Scope), p.toGo
 				break
 			}
 			if phase.Name == Busy {
-				r.history.Stage = Fresh
+				r.history.Stage, r.history.ToGo = Fresh, 0
 				break
 			}
 		}
@@ -365,13 +367,16 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	}
 	r.now, r.since, r.said = Progress{phase.Name, 0, len(steps)}, start, start
 	for _, rank := range phase.Ranks {
-		if err := r.write(ctx, l, rank, s); err != nil {
+		if err := r.write(ctx, l, rank, s); err != nil && phase.Name != Rouse {
 			return err
+		} else if err != nil {
+			// Then the controller gets no more than its time; what follows does not need it.
+			l.Warn().Err(err).Msg("could not wake the controller")
 		}
 	}
 	switch phase.Name {
 	case Drain:
-		err := r.await(ctx, l, phase.Name, steps, r.options.Grace)
+		err := r.await(ctx, l, phase.Name, steps, r.patience)
 		if errors.Is(err, kube.ErrStagnant) {
 			l.Warn().Err(err).Msg("the controller does not get on")
 			return nil
@@ -425,6 +430,7 @@ func (r *run) backUp(ctx context.Context, sets []*Object) error {
 
 var begin = map[PhaseName]string{
 	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
+	Rouse:        "the controller may be waiting until it tries again; having it try at once",
 	Unblock:      "GitHub is in the controller's way; having it finish without",
 	DeadWebhooks: "deleting the legacy webhooks, which nobody answers",
 	Linked:       "deleting Pods and Secrets of legacy runners' jobs",
@@ -582,6 +588,8 @@ func (r *run) step(ctx context.Context, s Step) error {
 		return r.free(ctx, s.Object)
 	case s.Action == Stop:
 		return r.client.ScaleToZero(ctx, t)
+	case s.Action == Wake:
+		return r.wake(ctx, t)
 	case t.Resource.Resource == arc.AutoscalingRunnerSets:
 		return r.nudge(ctx, t)
 	default:
@@ -589,32 +597,45 @@ func (r *run) step(ctx context.Context, s Step) error {
 	}
 }
 
-// nudge takes a scale set's id away. The controller has failed over it for a while,
-// and waits twice as long before each of the steps that follow: it frees the
+// wake has the controller look at an object at once, by an annotation whose value
+// changes. A scale set it has to look at more often: the controller has failed over it
+// for a while, and waits twice as long before each of the steps that follow: it frees the
 // protected objects one by one, and counts each of them as another failure
 // (controllers/actions.github.com/autoscalingrunnerset_controller.go,
-// removeFinalizersFromDependentResources). A change of the set has it look at once.
-func (r *run) nudge(ctx context.Context, set kube.Target) error {
-	if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationRunnerScaleSetID: nil}); err != nil {
-		return err
+// removeFinalizersFromDependentResources).
+func (r *run) wake(ctx context.Context, t kube.Target) error {
+	turns := 1
+	if t.Resource.Resource == arc.AutoscalingRunnerSets {
+		turns = wakes
 	}
-	for turn := range nudges {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(nudgeEvery):
+	for turn := range turns {
+		if turn > 0 {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(wakeEvery):
+			}
 		}
-		if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationNudge: strconv.Itoa(turn + 1)}); err != nil {
+		value := time.Now().UTC().Format(time.RFC3339Nano)
+		if err := r.client.Annotate(ctx, t, map[string]any{arc.AnnotationWake: value}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// nudge takes a scale set's id away, and has the controller finish without.
+func (r *run) nudge(ctx context.Context, set kube.Target) error {
+	if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationRunnerScaleSetID: nil}); err != nil {
+		return err
+	}
+	return r.wake(ctx, set)
+}
+
 // registered notes what GitHub has not been told of: a controller removes these
 // finalizers only after it has told GitHub.
 func (r *run) registered(s Step, survey *Survey) {
-	if s.Action == Delete {
+	if s.Action == Delete || s.Action == Wake {
 		return
 	}
 	info := survey.Sets[s.Object.UID]

@@ -82,7 +82,8 @@ type Phase struct {
 type ScaleSet struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Release and ReleaseNamespace are empty for one that Helm did not install.
+	// Release and ReleaseNamespace are empty for one that Helm did not install, and for
+	// one that names a release of which no record that was read has it.
 	Release          string `json:"release,omitempty"`
 	ReleaseNamespace string `json:"releaseNamespace,omitempty"`
 	Runners          int64  `json:"runners"`

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
@@ -38,9 +40,7 @@ type Query struct {
 // Take takes the picture. What could not be read is in Unknown, and in the error
 // as well.
 func Take(ctx context.Context, c *kube.Client, q Query) (*Document, error) {
-	t := &taker{ctx: ctx, client: c, query: q, document: Document{
-		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Unknown: []string{},
-	}}
+	t := newTaker(ctx, c, q)
 	t.releases()
 	t.scaleSets()
 	t.stuck()
@@ -54,6 +54,23 @@ type taker struct {
 	query    Query
 	document Document
 	errs     []error
+	// patience is what is left for previews: a tenant may store any number of records,
+	// and each costs some twenty requests.
+	patience time.Duration
+	// recorded are the scale sets that a record of the release which they would have to
+	// name installs, stored where Helm would find it.
+	recorded map[claim]bool
+}
+
+// claim is what an AutoscalingRunnerSet says of itself: which release it is of.
+type claim struct{ set, release types.NamespacedName }
+
+const previews = time.Minute
+
+func newTaker(ctx context.Context, c *kube.Client, q Query) *taker {
+	return &taker{ctx: ctx, client: c, query: q, patience: previews, recorded: map[claim]bool{}, document: Document{
+		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Unknown: []string{},
+	}}
 }
 
 // unknown notes what could not be read.
@@ -86,6 +103,7 @@ func (t *taker) releases() {
 		if a == nil {
 			return
 		}
+		t.record(r)
 		out := Release{
 			Name: r.Name, Namespace: r.Namespace, Revision: r.Revision, State: string(r.Status),
 			Chart: Chart(r.Chart), Installs: a.Scope, Hook: t.hook(r),
@@ -102,6 +120,23 @@ func (t *taker) releases() {
 	slices.SortFunc(t.document.Releases, func(a, b Release) int {
 		return cmp.Or(cmp.Compare(a.Installs, b.Installs), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
+}
+
+// record notes the scale sets that a release installs. Both have to say so, since
+// each was written by somebody who could speak for himself alone: the set names the
+// release, and the record, in the release's own namespace, has the set.
+func (t *taker) record(r *release.Revision) {
+	if r.StoredElsewhere() || !r.Status.Installed() {
+		return
+	}
+	for _, o := range r.Objects {
+		if group, _, _ := strings.Cut(o.APIVersion, "/"); group == arc.Group && o.Kind == "AutoscalingRunnerSet" {
+			t.recorded[claim{
+				types.NamespacedName{Namespace: cmp.Or(o.Namespace, r.Namespace), Name: o.Name},
+				types.NamespacedName{Namespace: r.Namespace, Name: r.Name},
+			}] = true
+		}
+	}
 }
 
 // hookJob is what is read of the hook's Job.
@@ -179,8 +214,15 @@ func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
 		out.Do = append(out.Do, fmt.Sprintf("set storageNamespace: %s among the values of arc-cleanup", r.StorageNamespace))
 		return out
 	}
+	if t.patience <= 0 {
+		out.Why = append(out.Why, "not looked at: there are too many releases with the hook to look at each")
+		out.Do = append(out.Do, shell.Command("arc-hookjob", "status", r.Name, "--namespace", r.StorageNamespace))
+		return out
+	}
 	options.Release, options.Job, options.RequireUninstalling = r.Name, "", false
+	begun := time.Now()
 	plan := cleanup.Preview(t.ctx, t.client, options)
+	t.patience -= time.Since(begun)
 	if plan.Off {
 		out.Why = append(out.Why, "the hook is switched off by the ConfigMap "+cleanup.OffSwitch)
 	}
@@ -251,11 +293,10 @@ func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) b
 
 func (t *taker) scaleSets() {
 	for _, u := range t.list(arc.Resource(arc.AutoscalingRunnerSets), "", "") {
-		set := ScaleSet{
-			Namespace: u.GetNamespace(), Name: u.GetName(),
-			Release:          u.GetAnnotations()[arc.AnnotationReleaseName],
-			ReleaseNamespace: u.GetAnnotations()[arc.AnnotationReleaseNamespace],
-			Deleting:         u.GetDeletionTimestamp() != nil,
+		set := ScaleSet{Namespace: u.GetNamespace(), Name: u.GetName(), Deleting: u.GetDeletionTimestamp() != nil}
+		of := types.NamespacedName{Namespace: u.GetAnnotations()[arc.AnnotationReleaseNamespace], Name: u.GetAnnotations()[arc.AnnotationReleaseName]}
+		if t.recorded[claim{types.NamespacedName{Namespace: set.Namespace, Name: set.Name}, of}] {
+			set.Release, set.ReleaseNamespace = of.Name, of.Namespace
 		}
 		set.Runners, _, _ = unstructured.NestedInt64(u.Object, "status", "currentRunners")
 		set.Busy, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")

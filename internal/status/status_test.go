@@ -460,6 +460,67 @@ func TestJobOf(t *testing.T) {
 	}
 }
 
+// A scale set is a release's when it names it, and the record in that release's
+// namespace has it. Whoever writes one of the two alone says nothing.
+func TestAReleaseIsNamedWhereItsRecordHasTheSet(t *testing.T) {
+	t.Parallel()
+	names := func(name, namespace, release, of string) map[string]any {
+		return map[string]any{"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1", "metadata": map[string]any{
+			"name": name, "namespace": namespace, "uid": namespace + name,
+			"annotations": map[string]any{"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": of},
+		}}
+	}
+	elsewhere := strings.Replace(set, "name: set", "name: set, namespace: tenant", 1)
+	c := serveMore(t, nil, map[string][]map[string]any{"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": {
+		names("set", "ns", "rel", "ns"),
+		names("set", "tenant", "payments", "payments"), // no record of payments has it
+		names("old", "tenant", "rel", "ns"),            // nor has the one of rel
+		names("set", "flux", "stored", "flux"),         // anybody might store one anywhere
+		names("set", "gone", "uninstalled", "gone"),
+		names("set", "mute", "", ""),
+	}},
+		record{name: "rel", namespace: "ns", status: release.Deployed, manifest: set},
+		record{name: "payments", namespace: "payments", storage: "tenant", status: release.Deployed, manifest: elsewhere},
+		record{name: "claims", namespace: "tenant", status: release.Deployed, manifest: elsewhere},
+		record{name: "stored", namespace: "flux", storage: "flux-system", status: release.Deployed, manifest: set},
+		record{name: "uninstalled", namespace: "gone", status: release.Uninstalled, manifest: set},
+		record{name: "mute", namespace: "mute", status: release.Deployed, manifest: set},
+	)
+	d, err := Take(t.Context(), c, Query{Options: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, s := range d.ScaleSets {
+		got[s.Namespace+"/"+s.Name] = s.ReleaseNamespace + "/" + s.Release
+	}
+	if diff := cmp.Diff(map[string]string{
+		"ns/set": "ns/rel", "tenant/set": "/", "tenant/old": "/", "flux/set": "/", "gone/set": "/", "mute/set": "/",
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A tenant may store any number of records: the rest of the picture is not lost to
+// them, and each is named with the command that looks at it alone.
+func TestPreviewsHaveAnEnd(t *testing.T) {
+	t.Parallel()
+	of := newTaker(t.Context(), serve(t, nil,
+		record{name: "a", namespace: "ns", status: release.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")},
+	), Query{Options: options})
+	of.patience = 0
+	of.releases()
+	u := of.document.Releases[0].Uninstall
+	if u.Ready || !slices.Equal(u.Do, []string{"arc-hookjob status a --namespace ns"}) || len(u.Why) != 1 {
+		t.Errorf("%+v", u)
+	}
+	of.patience = previews
+	of.releases()
+	if of.patience >= previews {
+		t.Error("a preview takes nothing of the patience")
+	}
+}
+
 // What is there, what hangs, and what holds it.
 func TestSetsAndStuck(t *testing.T) {
 	t.Parallel()
@@ -489,7 +550,7 @@ func TestSetsAndStuck(t *testing.T) {
 		t.Errorf("what refuses is no unknown: %v, %v", d.Unknown, err)
 	}
 	if diff := cmp.Diff([]ScaleSet{
-		{Namespace: "ns", Name: "live", Release: "rel", ReleaseNamespace: "relns", Runners: 3, Busy: 2},
+		{Namespace: "ns", Name: "live", Runners: 3, Busy: 2}, // the release has no record
 		{Namespace: "old", Name: "stuck", Deleting: true},
 	}, d.ScaleSets); diff != "" {
 		t.Error(diff)

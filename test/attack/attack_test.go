@@ -1,8 +1,8 @@
 package attack
 
 import (
-	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -187,17 +187,17 @@ func findings(without, with []step) (out []string) {
 	return out
 }
 
-// verdict is what a run says at its end, in the log for machines.
+var (
+	// Of the log for machines, also where Helm 4 has put it into a line of its own.
+	machines = regexp.MustCompile(`\\?"verdict\\?":\\?"([a-z-]+)\\?"`)
+	people   = regexp.MustCompile(`(?m)(?:^|\\n)\s*(done|refused|residue|out-of-time|failed|not-permitted|off|interrupted)[:,]`)
+)
+
+// verdict is what a run says at its end; "" is nothing.
 func verdict(output string) string {
-	for line := range strings.Lines(output) {
-		var e struct{ Verdict string }
-		if json.Unmarshal([]byte(line), &e) == nil && e.Verdict != "" {
-			return e.Verdict
-		}
-		for _, v := range []string{"done", "refused", "residue", "out-of-time", "failed", "not-permitted", "off", "interrupted"} {
-			if strings.Contains(line, `\"verdict\":\"`+v+`\"`) {
-				return v
-			}
+	for _, form := range []*regexp.Regexp{machines, people} {
+		if m := form.FindAllStringSubmatch(output, -1); m != nil {
+			return m[len(m)-1][1]
 		}
 	}
 	return ""

@@ -41,7 +41,6 @@ var (
 	only   = flag.String("try", "", "only the tries whose description has this text")
 	each   = flag.Bool("each", false, "after a difference, play each try alone")
 	update = flag.Bool("update", false, "write the table of docs/security.md")
-	attack = flag.Bool("attack", false, "play the attacks; `make test-attack` does")
 )
 
 const (
@@ -82,9 +81,6 @@ func TestMain(m *testing.M) {
 
 // start starts the cluster for the first test that needs it.
 func start(t *testing.T) *lab {
-	if !*attack {
-		t.Skip("NOT TESTED: the attacks are not all green yet: make test-attack")
-	}
 	t.Helper()
 	if shared == nil {
 		l, err := newLab(context.WithoutCancel(t.Context()))

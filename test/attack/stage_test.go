@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -288,7 +289,12 @@ func (s *stage) awaitRunner() {
 				return false, err
 			}
 		}
-		return true, nil
+		// The controller has taken it down, so that both runs stop it at the same point.
+		sets, err := s.dynamic.Resource(schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "ephemeralrunnersets"}).Namespace(runnerNamespace).List(s.ctx, metav1.ListOptions{})
+		return err == nil && slices.ContainsFunc(sets.Items, func(o unstructured.Unstructured) bool {
+			running, _, _ := unstructured.NestedInt64(o.Object, "status", "runningEphemeralRunners")
+			return running == 1 && o.GetLabels()[byActor] == ""
+		}), err
 	})
 }
 
@@ -360,7 +366,7 @@ func (s *stage) refusedFor(by *actor, major int, args ...string) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	before := s.steps[len(s.steps)-1].picture
+	before := maps.Clone(s.steps[len(s.steps)-1].picture)
 	for _, o := range sorted(p) {
 		// The record says uninstalling; the Job and its Pod stay, for their log.
 		if o.Namespace == controllerNamespace && (strings.Contains(o.Name, "arc-cleanup") || strings.HasPrefix(o.Name, "sh.helm.release.")) {

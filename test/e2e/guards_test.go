@@ -150,6 +150,8 @@ func TestNudge(t *testing.T) {
 
 	out := l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	for _, want := range []string{
+		"phase=wake",
+		"had the controller try again for",
 		"phase=nudge",
 		"had the controller skip GitHub for",
 		"scale set runners (id 1) of " + l.GitHub().ConfigURL(),
@@ -157,6 +159,9 @@ func TestNudge(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("the terminal does not say %q:\n%s", want, out)
 		}
+	}
+	if strings.Contains(out, "could not wake") {
+		t.Errorf("the hook may not wake the controller:\n%s", out)
 	}
 	if strings.Contains(out, "removed ARC's finalizers") {
 		t.Errorf("finalizers were removed, though the controller could finish:\n%s", out)
@@ -166,7 +171,8 @@ func TestNudge(t *testing.T) {
 }
 
 // TestNudgeWhateverIsInTheWay uninstalls scale sets which GitHub does not let go,
-// each for another reason. The controller gets its grace once; nudged, it finishes.
+// each for another reason. The controller gets its grace once, and no more than that
+// again when it is woken; nudged, it finishes.
 func TestNudgeWhateverIsInTheWay(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
@@ -195,7 +201,7 @@ func TestNudgeWhateverIsInTheWay(t *testing.T) {
 			obstruct()
 			begun := time.Now()
 			out := l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
-			if took := time.Since(begun); took > 2*grace+5*time.Second {
+			if took := time.Since(begun); took > 3*grace+5*time.Second {
 				t.Errorf("it took %s, with a grace of %s", took, grace)
 			}
 			if !strings.Contains(out, "phase=nudge") || strings.Contains(out, "removed ARC's finalizers") {
