@@ -23,11 +23,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
 const (
-	fluxNamespace = "flux-system"
-	fluxImage     = "ghcr.io/fluxcd/helm-controller"
+	fluxNamespace    = "flux-system"
+	recordsNamespace = "helm-records"
+	fluxImage        = "ghcr.io/fluxcd/helm-controller"
 )
 
 var (
@@ -97,8 +99,12 @@ func newFlux(t *testing.T) *flux {
 		}
 		f.before = empty
 	})
-	if err := f.createNamespace(fluxNamespace); err != nil {
-		t.Fatal(err)
+	for _, namespace := range []string{fluxNamespace, recordsNamespace} {
+		if err := f.createNamespace(namespace); err != nil {
+			t.Fatal(err)
+		}
+		// It stays for the next test, since a namespace takes long to go.
+		empty[product.Object{Resource: "namespaces", Name: namespace}] = true
 	}
 	for _, text := range append(crds, documents([]byte(fluxManifests))...) {
 		o := &unstructured.Unstructured{}
@@ -319,22 +325,18 @@ func (f *flux) revision(name string) int64 {
 // flux-system and in a third namespace, and uninstall it: first the controller, which
 // has to wait, then the scale set.
 func TestFlux(t *testing.T) {
-	const records = "helm-records"
 	f := newFlux(t)
-	if err := f.createNamespace(records); err != nil {
-		t.Fatal(err)
-	}
 	f.example(func(name string, spec map[string]any) {
 		spec["driftDetection"] = map[string]any{"mode": "enabled"}
 		if name == "arc-runner-set" {
-			spec["storageNamespace"] = records
-			spec["values"].(map[string]any)["arc-cleanup"] = map[string]any{"storageNamespace": records}
+			spec["storageNamespace"] = recordsNamespace
+			spec["values"].(map[string]any)["arc-cleanup"] = map[string]any{"storageNamespace": recordsNamespace}
 		}
 	})
 	f.awaitReady("arc")
 	f.awaitReady("arc-runner-set")
 	f.awaitRunner(runnerNamespace)
-	for namespace, name := range map[string]string{fluxNamespace: "arc", records: "arc-runner-set"} {
+	for namespace, name := range map[string]string{fluxNamespace: "arc", recordsNamespace: "arc-runner-set"} {
 		r := f.status(name).Releases
 		if len(r) != 1 || r[0].StorageNamespace != namespace || r[0].Hook.State != "present" || !r[0].Uninstall.Ready && name != "arc" {
 			t.Errorf("status of %s: %+v", name, r)
