@@ -143,13 +143,17 @@ func (t *taker) record(r *release.Revision) {
 
 // hookJob is what is read of the hook's Job.
 type hookJob struct {
-	Metadata struct{ Labels map[string]string }
+	Metadata struct{ Labels, Annotations map[string]string }
 	Spec     struct {
 		Template struct {
 			Spec struct{ Containers []struct{ Args []string } }
 		}
 	}
 }
+
+// outputLog has Helm print the log of a hook. The chart leaves it out where it knows
+// of Flux: with storageNamespace.
+const outputLog = "helm.sh/hook-output-log-policy"
 
 // jobOf returns the hook's Job in a record.
 func jobOf(r *release.Revision) *hookJob {
@@ -206,6 +210,11 @@ func (t *taker) uninstall(r *release.Revision, h Hook) (Uninstall, *cleanup.Plan
 		return out, nil
 	}
 	if options.RequireUninstalling && !t.proves(r, options, &out) {
+		return out, nil
+	}
+	if of := enrol.Flux(r); of != "" && jobOf(r).Metadata.Annotations[outputLog] != "" {
+		out.Why = append(out.Why, fmt.Sprintf("Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease %q would not end", of))
+		out.Do = append(out.Do, fmt.Sprintf("set storageNamespace: %s among the values of arc-cleanup", r.StorageNamespace))
 		return out, nil
 	}
 	if t.patience <= 0 {

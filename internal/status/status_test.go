@@ -219,6 +219,27 @@ func TestUninstall(t *testing.T) {
 		}, nil},
 		"uninstalled, with its history": {[]record{with(release.Uninstalled, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
 		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"have its chart depend on arc-cleanup"}},
+		"of Flux, with a log to print": {
+			[]record{func() record {
+				r := labelled
+				r.hooks = hooked("--job=hook", "--release-namespace=ns")
+				r.hooks[0]["manifest"] = strings.Replace(r.hooks[0]["manifest"], "annotations: {", "annotations: {helm.sh/hook-output-log-policy: hook-failed, ", 1)
+				return r
+			}()},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{`Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease "the-set" would not end`},
+			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
+		},
+		"of Flux, with none": {
+			[]record{func() record {
+				r := labelled
+				r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=ns")
+				return r
+			}()},
+			Hook{State: Present, Chart: "arc-cleanup-1"},
+			true, nil, nil,
+		},
 		"of Flux, stored elsewhere": {
 			[]record{flux},
 			Hook{State: Present, Chart: "arc-cleanup-1"},

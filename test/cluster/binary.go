@@ -83,6 +83,11 @@ var programs = map[string]program{
 	"controller-gen": {
 		folder: "flux", module: "sigs.k8s.io/controller-tools", pkg: "sigs.k8s.io/controller-tools/cmd/controller-gen",
 	},
+	// With Helm and Kubernetes of the versions that Flux releases it with: what differs
+	// from it would not be Flux.
+	"helm-controller": {
+		folder: "helm-controller", module: fluxModule, pkg: fluxModule, minutes: 2,
+	},
 	"arc-controller": {
 		folder: "arc", module: arcModule, pkg: arcModule, minutes: 2,
 		ldflags: func(string) string { return "-X " + arcModule + "/build.Version=" + arcVersion },

@@ -8,15 +8,26 @@ import (
 	"path/filepath"
 )
 
-// GitOpsCRDs returns the CRDs of Argo CD's Application and of Flux's sources and
-// HelmRelease, one document each. Argo CD has them in its module; of Flux only the
-// API is one, and its own generator makes them.
-func GitOpsCRDs(ctx context.Context, progress io.Writer) ([][]byte, error) {
+const fluxModule = "github.com/fluxcd/helm-controller"
+
+// ArgoCDCRD returns the CRD of Argo CD's Application, from its module.
+func ArgoCDCRD(ctx context.Context) ([]byte, error) {
 	argo, err := source(ctx, "argocd", "github.com/argoproj/argo-cd/v3")
 	if err != nil {
 		return nil, err
 	}
-	files := []string{filepath.Join(argo, "manifests", "crds", "application-crd.yaml")}
+	return readCRD(filepath.Join(argo, "manifests", "crds", "application-crd.yaml"))
+}
+
+// FluxCRDs returns the CRDs of Flux's HelmRelease and of its sources, one document
+// each. helm-controller has its own in its module; of source-controller only the API
+// is one, and its own generator makes them.
+func FluxCRDs(ctx context.Context, progress io.Writer) ([][]byte, error) {
+	helm, err := source(ctx, "helm-controller", fluxModule)
+	if err != nil {
+		return nil, err
+	}
+	files := []string{filepath.Join(helm, "config", "crd", "bases", "helm.toolkit.fluxcd.io_helmreleases.yaml")}
 
 	generator, err := Binary(ctx, "controller-gen", progress)
 	if err != nil {
@@ -32,21 +43,29 @@ func GitOpsCRDs(ctx context.Context, progress io.Writer) ([][]byte, error) {
 	}
 	defer os.RemoveAll(out) //nolint:errcheck // a temporary folder
 	_, err = command(ctx, filepath.Join(modules, "flux"), generator, "crd",
-		"paths=github.com/fluxcd/helm-controller/api/v2", "paths=github.com/fluxcd/source-controller/api/v1", "output:dir="+out)
+		"paths=github.com/fluxcd/source-controller/api/v1", "output:dir="+out)
 	if err != nil {
-		return nil, fmt.Errorf("making Flux's CRDs: %w", err)
+		return nil, fmt.Errorf("making the CRDs of Flux's sources: %w", err)
 	}
-	flux, err := filepath.Glob(filepath.Join(out, "*.yaml"))
+	sources, err := filepath.Glob(filepath.Join(out, "*.yaml"))
 	if err != nil {
 		return nil, err
 	}
 	var crds [][]byte
-	for _, file := range append(files, flux...) {
-		crd, err := os.ReadFile(file)
+	for _, file := range append(files, sources...) {
+		crd, err := readCRD(file)
 		if err != nil {
-			return nil, fmt.Errorf("reading a CRD: %w", err)
+			return nil, err
 		}
 		crds = append(crds, crd)
 	}
 	return crds, nil
+}
+
+func readCRD(file string) ([]byte, error) {
+	crd, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading a CRD: %w", err)
+	}
+	return crd, nil
 }

@@ -276,6 +276,19 @@ func (l *lab) record(name string) *corev1.Secret {
 // setStatus has a record as Helm leaves it when it is stopped.
 func (l *lab) setStatus(name, status string) {
 	l.Helper()
+	l.editRecord(name, func(s *corev1.Secret, body map[string]json.RawMessage) {
+		var info map[string]any
+		if err := json.Unmarshal(body["info"], &info); err != nil {
+			l.Fatal(err)
+		}
+		info["status"], s.Labels["status"] = status, status
+		body["info"] = asJSON(l.T, info)
+	})
+}
+
+// editRecord changes a record by hand.
+func (l *lab) editRecord(name string, change func(*corev1.Secret, map[string]json.RawMessage)) {
+	l.Helper()
 	s := l.record(name)
 	zipped, err := base64.StdEncoding.DecodeString(string(s.Data["release"]))
 	if err != nil {
@@ -289,26 +302,20 @@ func (l *lab) setStatus(name, status string) {
 	if err := json.NewDecoder(reader).Decode(&body); err != nil {
 		l.Fatal(err)
 	}
-	var info map[string]any
-	if err := json.Unmarshal(body["info"], &info); err != nil {
-		l.Fatal(err)
-	}
-	info["status"], s.Labels["status"] = status, status
-	if body["info"], err = json.Marshal(info); err != nil {
-		l.Fatal(err)
-	}
-	var b bytes.Buffer
-	writer := gzip.NewWriter(&b)
-	if err := json.NewEncoder(writer).Encode(body); err != nil {
-		l.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		l.Fatal(err)
-	}
-	s.Data["release"] = []byte(base64.StdEncoding.EncodeToString(b.Bytes()))
+	change(s, body)
+	s.Data["release"] = []byte(base64.StdEncoding.EncodeToString(gzipped(string(asJSON(l.T, body)))))
 	if _, err := l.client.CoreV1().Secrets(controllerNamespace).Update(l.ctx, s, metav1.UpdateOptions{}); err != nil {
 		l.Fatal(err)
 	}
+}
+
+func asJSON(t *testing.T, value any) []byte {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // viaHelm3 are the arguments which put the hook into a release of Helm 3.

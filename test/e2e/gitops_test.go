@@ -219,11 +219,15 @@ func (l *lab) render(major int, root string, r rollout, args ...string) []*unstr
 // given, by their own CRDs: every field is known and has a value it may have.
 func TestExampleGitOpsIsValid(t *testing.T) {
 	l := newLab(t)
-	crds, err := cluster.GitOpsCRDs(l.ctx, os.Stderr)
+	argo, err := cluster.ArgoCDCRD(l.ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range crds {
+	flux, err := cluster.FluxCRDs(l.ctx, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range append(flux, argo) {
 		crd := &unstructured.Unstructured{}
 		unmarshal(t, text, &crd.Object)
 		l.create(crd)
