@@ -61,7 +61,7 @@ const (
 	HandOver  PhaseName = "hand-over" // scale sets with busy runners are left to the controller
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
 	Rouse     PhaseName = "wake"      // the controller is made to try at once
-	Unblock   PhaseName = "nudge"     // GitHub is in the controller's way
+	Unblock   PhaseName = "nudge"     // GitHub, or a Pod, is in the controller's way
 	Busy      PhaseName = "busy"      // runners finish their jobs
 	Free      PhaseName = "release"   // ARC's finalizers go
 	Listeners PhaseName = "listeners" // what has no owner goes
@@ -408,7 +408,7 @@ func (p *planner) refuse() {
 	}
 	for _, o := range p.reachable(p.s.Custom) {
 		switch {
-		case o.Deleting || p.inRelease(o):
+		case o.Deleting || p.inRelease(o) || p.doomed(o):
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			p.plan.Refusals = append(p.plan.Refusals, p.liveScaleSet(o))
 		case isLegacyRoot(o):
@@ -586,7 +586,11 @@ func deletion(kind, name, namespace string) string {
 func (p *planner) byRelease(o *Object, r *Refusal) {
 	if p.s.Proven[o.UID] {
 		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
-		r.Do = []string{shell.Command("helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace)}
+		args := []string{"helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace}
+		if p.unhookable(o) {
+			args = append(args, "--no-hooks")
+		}
+		r.Do = []string{shell.Command(args...)}
 	}
 }
 
@@ -663,6 +667,8 @@ func (p *planner) drain(custom []*Object) {
 			}
 		case o.Deleting, o.Owner != "":
 			steps = append(steps, Step{Await, o, "the controller deletes it"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.doomed(o):
+			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == Controller && !p.inRelease(o):
 			// Refused, unless the policy is another one.
 			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
