@@ -776,9 +776,19 @@ func (p *planner) nudge(custom []*Object) bool {
 		deleting[o.UID] = o.Deleting
 	}
 	working := p.working()
+	var ends []Step
+	ending := map[identity.Set]bool{}
+	for _, o := range p.ending(custom) {
+		if !working[o.ScaleSet] {
+			ending[o.ScaleSet] = true
+			ends = append(ends, Step{Release, o, "GitHub knows of it, and its Pod does not end"})
+		}
+	}
 	for _, o := range custom {
 		switch {
 		case working[o.ScaleSet]:
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && ending[o.ScaleSet]:
+			// Without these runners the controller comes to de-register it.
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.s.Sets[o.UID].ID != "":
 			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
 		case slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer) && (deleting[o.Owner] || o.Deleting):
@@ -789,8 +799,8 @@ func (p *planner) nudge(custom []*Object) bool {
 			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
 		}
 	}
-	p.phase(Unblock, deletes, nudges)
-	return len(nudges) > 0
+	p.phase(Unblock, deletes, nudges, ends)
+	return len(nudges)+len(ends) > 0
 }
 
 // free removes ARC's finalizers from what is left: children before their

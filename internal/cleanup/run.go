@@ -431,7 +431,7 @@ func (r *run) backUp(ctx context.Context, sets []*Object) error {
 var begin = map[PhaseName]string{
 	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
 	Rouse:        "the controller may be waiting until it tries again; having it try at once",
-	Unblock:      "GitHub is in the controller's way; having it finish without",
+	Unblock:      "something is in the controller's way; having it finish without",
 	DeadWebhooks: "deleting the legacy webhooks, which nobody answers",
 	Linked:       "deleting Pods and Secrets of legacy runners' jobs",
 	StopRunners:  "scaling legacy runners to zero; the controller lets them finish",
