@@ -149,7 +149,11 @@ func TestControllerNamespaceHeldByAPod(t *testing.T) {
 		t.Errorf("a scale set in a namespace that nobody deletes: exit code %d", code)
 	}
 	l.shell(4, command)
-	if _, code := l.hookjob(append([]string{"run", "--yes", "--grace", "4s"}, args...)...); code != 0 {
+	// Its Secret would be in the controller's namespace, too.
+	if out, code := l.hookjob(append([]string{"plan"}, args...)...); code != 3 || !strings.Contains(out, "--backup=false") {
+		t.Errorf("a backup that nobody can make: exit code %d", code)
+	}
+	if _, code := l.hookjob(append([]string{"run", "--yes", "--grace", "4s", "--backup=false"}, args...)...); code != 0 {
 		t.Errorf("run: exit code %d", code)
 	}
 	l.isHeld(controllerNamespace, pod)
