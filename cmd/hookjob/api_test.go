@@ -94,6 +94,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(http.StatusCreated, event)
 		return
 	}
+	if dry(r) {
+		answer(http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
+		return
+	}
 	if o, ok := a.objects[r.URL.Path]; ok {
 		if r.Method == http.MethodDelete {
 			delete(a.objects, r.URL.Path)
@@ -140,6 +144,16 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
 	}
 	answer(http.StatusOK, map[string]any{"kind": kind, "apiVersion": version, "metadata": map[string]any{"resourceVersion": "1"}, "items": items})
+}
+
+// dry reports whether a request is a dry run. A deletion says so in its body.
+func dry(r *http.Request) bool {
+	if r.Method != http.MethodDelete {
+		return r.URL.Query().Get("dryRun") != ""
+	}
+	var options metav1.DeleteOptions
+	_ = json.NewDecoder(r.Body).Decode(&options)
+	return len(options.DryRun) > 0
 }
 
 // kubeconfig writes one for the server.

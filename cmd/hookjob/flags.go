@@ -67,7 +67,7 @@ func (t *target) register(f *pflag.FlagSet) {
 		cleanup.RefuseScaleSets, cleanup.UninstallScaleSets, cleanup.DeleteScaleSets)
 	cli.OneOf(f, &o.BusyRunners, "busy-runners", "", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave",
 		cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy)
-	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets that will be gone into a Secret in the release's namespace, or by hand in the current one")
+	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets (of legacy ARC, by hand only, what nothing owns) that will be gone into a Secret in the release's namespace, or by hand in the current one")
 	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
 }
 

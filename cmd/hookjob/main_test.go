@@ -92,6 +92,8 @@ func TestWrongUsage(t *testing.T) {
 		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `"--busy-runners" flag: must be wait, leave, refuse or force`},
 		"an upgrade without time":          {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
 		"an upgrade of something":          {[]string{"upgrade", "arc"}, "", `unknown command "arc"`},
+		"a digest that is none":            {[]string{"run", "--confirm", "sha256:1"}, "", `--confirm "sha256:1": want sha256: and 64 hexadecimal digits`},
+		"a hook that was seen":             {[]string{"run", "--confirm", "sha256:" + strings.Repeat("0", 64), "--job", "j", "--release-namespace", "ns"}, "", "--confirm does not go with --job"},
 		"by hand without a terminal":       {[]string{"run"}, "", "there is no terminal to ask on: give --yes"},
 	}
 	for name, test := range tests {
@@ -382,9 +384,10 @@ func TestTheVerdictIsTheLastLineAndTheTerminationMessage(t *testing.T) {
 		api     *api
 		code    int
 		verdict string
+		message string
 	}{
-		"done":    {withCRDs(), exitDone, "done"},
-		"refused": {mixed(), exitRefused, "refused"},
+		"done":    {withCRDs(), exitDone, "done", "done: nothing of ARC is left: deleted "},
+		"refused": {mixed(), exitRefused, "refused", "refused, nothing was written: scale set live "},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -401,19 +404,34 @@ func TestTheVerdictIsTheLastLineAndTheTerminationMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 			summary, _ := last["message"].(string)
-			if !strings.HasSuffix(string(message), summary) || summary == "" {
-				t.Errorf("termination message %q does not end with %q", message, summary)
+			if !strings.HasPrefix(string(message), test.message) || summary == "" {
+				t.Errorf("the termination message %q does not begin with %q", message, test.message)
 			}
 		})
 	}
 }
 
-func TestTheVerdictIsTheLastLineOfAConsoleToo(t *testing.T) {
+// Helm prints the log in one piece, Helm 4 in one line: what goes well is told in two
+// lines, and a refusal begins with its reason and ends with the command.
+func TestWhatHelmPrints(t *testing.T) {
 	t.Parallel()
-	got := command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--kubeconfig", mixed().kubeconfig(t))
-	want := "    kubectl delete autoscalingrunnerset live --namespace runners --wait=false\nrefused: nothing was written\n"
-	if got.code != exitRefused || !strings.HasSuffix(got.stderr, want) {
-		t.Errorf("exit code %d:\n%s", got.code, got.stderr)
+	for name, test := range map[string]struct {
+		api  *api
+		code int
+		want string
+	}{
+		"done": {withCRDs(), exitDone, "found 4 CRDs\ndone: nothing of ARC is left: deleted 4 customresourcedefinitions\n"},
+		"refused": {mixed(), exitRefused, "refused, nothing was written: scale set live in namespace runners is still installed (runners: 2, busy: 1)\n" +
+			"    kubectl delete autoscalingrunnerset live --namespace runners --wait=false\n"},
+	} {
+		got := command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--kubeconfig", test.api.kubeconfig(t))
+		if diff := cmp.Diff(test.want, got.stderr); got.code != test.code || diff != "" {
+			t.Errorf("%s: exit code %d (-want +got):\n%s", name, got.code, diff)
+		}
+		got = command(t.Context(), nil, "run", "--yes", "--log-format", "console", "--log-level", "debug", "--kubeconfig", test.api.kubeconfig(t))
+		if !strings.Contains(got.stderr, "DBG arc-cleanup begins budget=") {
+			t.Errorf("%s, for debugging:\n%s", name, got.stderr)
+		}
 	}
 }
 
@@ -436,7 +454,7 @@ func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
 	f := runFlags{terminationLog: filepath.Join(t.TempDir(), "termination")}
 	cmd := &cobra.Command{}
 	cmd.SetErr(&strings.Builder{})
-	if err := f.end(cmd, newLogger(false, &strings.Builder{}), false, r); !errors.Is(err, exitError(exitResidue)) {
+	if err := f.end(cmd, (&logFlags{}).logger(&strings.Builder{}, false, false), false, r); !errors.Is(err, exitError(exitResidue)) {
 		t.Errorf("error %v", err)
 	}
 	message, err := os.ReadFile(f.terminationLog)
@@ -451,16 +469,16 @@ func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
 func TestALongReportIsClipped(t *testing.T) {
 	t.Parallel()
 	r := &cleanup.Report{Verdict: cleanup.Residue}
-	for range 3 * reportLines {
+	for range 3 * machineLines {
 		o := &cleanup.Object{}
 		r.Left = append(r.Left, cleanup.Left{Object: o, Why: "held"})
 		r.Registered = append(r.Registered, cleanup.Registration{Object: o}, cleanup.Registration{Object: o, Set: cleanup.ScaleSetInfo{ID: "7"}})
 		r.Errs = append(r.Errs, errors.New("no"))
 	}
 	var log strings.Builder
-	logReport(newLogger(false, &log), r)
+	logReport((&logFlags{}).logger(&log, false, false), r)
 	// Of each of the three sorts its lines and one for the rest; one for all runners.
-	if got, want := strings.Count(log.String(), "\n"), 3*(reportLines+1)+1; got != want {
+	if got, want := strings.Count(log.String(), "\n"), 3*(machineLines+1)+1; got != want {
 		t.Errorf("%d lines, want %d:\n%s", got, want, log.String())
 	}
 }
@@ -576,7 +594,7 @@ func TestResidueFailsOrWarns(t *testing.T) {
 			cmd := &cobra.Command{}
 			cmd.SetErr(&log)
 			f := runFlags{onResidue: test.onResidue}
-			err := f.end(cmd, newLogger(false, &log), false, &cleanup.Report{Verdict: test.verdict, Left: left})
+			err := f.end(cmd, (&logFlags{}).logger(&log, false, false), false, &cleanup.Report{Verdict: test.verdict, Left: left})
 			code := exitDone
 			if e := exitError(0); errors.As(err, &e) {
 				code = int(e)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
+	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
 func newPlan() *cobra.Command {
@@ -26,6 +29,9 @@ func newPlan() *cobra.Command {
 		Use:   "plan",
 		Short: "Print what run would do, and write nothing",
 		Long: `Plan makes the same survey and the same plan as run, prints it, and writes nothing.
+
+The digest that it prints is of what would be done, to which objects: run --confirm
+DIGEST does that and nothing else.
 
 ` + exitHelp,
 		Example: `  arc-hookjob plan
@@ -52,6 +58,9 @@ func newPlan() *cobra.Command {
 			}
 			t.backUp(client, time.Now())
 			plan := preview(cmd.Context(), client, t.options)
+			if t.options.Release != "" {
+				foretell(cmd.Context(), client, t.options, plan)
+			}
 			if output == "json" {
 				if err := printJSON(cmd.OutOrStdout(), plan.Document()); err != nil {
 					return fmt.Errorf("writing the plan: %w", err)
@@ -87,6 +96,29 @@ func preview(ctx context.Context, client *kube.Client, o cleanup.Options) *clean
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
 	return cleanup.Preview(ctx, client, o)
+}
+
+// foretell notes what Helm itself will decide of the release that was named: no
+// reason not to run by hand, which needs neither Helm nor the hook.
+func foretell(ctx context.Context, client *kube.Client, o cleanup.Options, plan *cleanup.Plan) {
+	ctx, cancel := context.WithTimeout(ctx, previewTime)
+	defer cancel()
+	err := release.Each(ctx, client, cmp.Or(o.StorageNamespace, o.ReleaseNamespace), o.Release, func(r *release.Revision, err error) {
+		if err != nil || r.Namespace != o.ReleaseNamespace || !r.Status.Installed() {
+			return // the plan says so itself
+		}
+		f := status.Foretell(ctx, client, r, plan)
+		for _, left := range f.Leaves {
+			plan.Notes = append(plan.Notes, "Helm 4.3 and later leave "+leaves(left))
+		}
+		for _, refusal := range f.Refused {
+			plan.Notes = append(plan.Notes, refusal.Message)
+		}
+		plan.Notes = append(plan.Notes, f.Unknown...)
+	})
+	if err != nil {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("what Helm will leave of release %s could not be told: %v", o.Release, err))
+	}
 }
 
 // printPlan prints the plan for a person.
@@ -129,10 +161,28 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 	if p.ObstaclesErr != nil {
 		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %s\n", shell.Visible(p.ObstaclesErr.Error()))
 	}
+	printRemains(w, p.Document().Remains)
+	if digest := p.Digest(); digest != "" {
+		fmt.Fprintf(w, "\nDigest: %s\n", digest)
+	}
 	if p.Off {
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)
 	} else if len(p.Phases) == 0 && len(p.Refusals) == 0 {
-		fmt.Fprintln(w, "Nothing to do.")
+		if len(p.Remains) > 0 {
+			fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
+		} else {
+			fmt.Fprintln(w, "Nothing to do.")
+		}
+	}
+}
+
+// printRemains prints what there is of ARC beside.
+func printRemains(w io.Writer, remains []cleanup.RemainDocument) {
+	for _, r := range remains {
+		fmt.Fprintf(w, "Also there: %s.\n", shell.Visible(r.What))
+		for _, do := range r.Do {
+			fmt.Fprintf(w, "    %s\n", shell.Visible(asCalled(do)))
+		}
 	}
 }
 

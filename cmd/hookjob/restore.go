@@ -24,9 +24,10 @@ func newRestore() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore --from SECRET",
 		Short: "Bring back the AutoscalingRunnerSets of a backup",
-		Long: `Restore makes the AutoscalingRunnerSets anew which run has backed up in a Secret.
-What exists is left alone. ARC's controller, with its CRDs, has to be installed
-before; Roles and Secrets of the scale sets' Helm releases are not in a backup.
+		Long: `Restore makes the AutoscalingRunnerSets anew which run has backed up in a Secret,
+or the RunnerDeployments, RunnerSets and the like of legacy ARC, which run by hand
+backs up. What exists is left alone. ARC's controller, with its CRDs, has to be
+installed before; Roles and Secrets of the scale sets' Helm releases are not in a backup.
 
 A backup speaks for the namespace that it is in: whoever may write Secrets there
 can have made it. Scale sets of other namespaces need --all-namespaces.
@@ -59,7 +60,7 @@ kubectl does the same:
 				if r.Existed {
 					became = "exists already, left as it is"
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "autoscalingrunnerset.actions.github.com/%s in namespace %s: %s\n", r.Name, r.Namespace, became)
+				fmt.Fprintf(cmd.OutOrStdout(), "%s/%s in namespace %s: %s\n", r.Resource, r.Name, r.Namespace, became)
 			}
 			switch {
 			case errors.Is(err, cleanup.ErrElsewhere):

@@ -22,8 +22,10 @@ import (
 )
 
 const (
-	// reportLines is how many lines of one sort a report prints.
-	reportLines = 50
+	// reportLines is how many lines of one sort a report prints for people: a page in all.
+	reportLines = 10
+	// machineLines is how many of one sort the log for machines has.
+	machineLines = 50
 	// terminationBytes is what Kubernetes keeps of a termination message.
 	terminationBytes = 4096
 	terminationLines = 10
@@ -33,7 +35,7 @@ type runFlags struct {
 	target
 	budget         time.Duration
 	yes            bool
-	logFormat      string
+	log            logFlags
 	terminationLog string
 	onResidue      string
 	output         string
@@ -58,7 +60,9 @@ func newRun() *cobra.Command {
 drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
 deletes the CRDs. It can be stopped and run again at any point.
 
-By hand it prints the plan and asks first; without a terminal it needs --yes.
+By hand it prints the plan and asks first; without a terminal it needs --yes, or
+--confirm with the digest of a plan that somebody has looked at. Where the plan has
+become another it refuses, and writes nothing.
 
 ` + exitHelp,
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
@@ -69,6 +73,9 @@ By hand it prints the plan and asks first; without a terminal it needs --yes.
 
   # An uninstall whose hook could not run: prove it by the release's own record
   arc-hookjob run --release arc --release-namespace arc-systems --require-uninstalling
+
+  # Exactly what somebody has looked at, by the digest that plan has printed
+  arc-hookjob run --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
   # In a script: no question, what was done as a document, a quarter of an hour for it
   arc-hookjob run --yes --budget 15m --output json`,
@@ -83,7 +90,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.target.register(fs)
 	fs.DurationVar(&f.budget, "budget", 255*time.Second, "time for everything; with --job counted from the Job's start, across its retries")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed by hand without a terminal")
-	registerLogFormat(fs, &f.logFormat)
+	fs.StringVar(&f.options.Confirmed, "confirm", "", "digest of a plan, as plan prints it: do not ask, and run that plan and no other")
+	f.log.register(fs)
 	cli.OneOf(fs, &f.onResidue, "on-residue", "", failOnResidue, "when something is left: fail, or warn (and exit with 0); a refusal always fails", failOnResidue, warnOnResidue)
 	cli.OneOf(fs, &f.output, "output", "o", "text", "json is the report as a document on standard output; the log is on standard error", "text", "json")
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
@@ -99,14 +107,20 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if f.budget <= 0 {
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
 	}
-	console := isConsole(f.logFormat, cmd.ErrOrStderr())
-	log := newLogger(console, cmd.ErrOrStderr())
+	switch confirmed := f.options.Confirmed; {
+	case confirmed != "" && !cleanup.IsDigest(confirmed):
+		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", confirmed)
+	case confirmed != "" && f.options.Job != "":
+		return fmt.Errorf("--confirm does not go with --job: nobody has seen the plan of a hook")
+	}
+	console := f.log.console(cmd.ErrOrStderr())
+	log := f.log.logger(cmd.ErrOrStderr(), console, isTerminal(cmd.ErrOrStderr()))
 	if console && isTerminal(cmd.ErrOrStderr()) {
 		progress := &bar{out: cmd.ErrOrStderr()}
 		defer progress.end()
 		cmd.SetErr(progress)
 		f.options.Progress = progress.show
-		log = log.Output(zerolog.ConsoleWriter{Out: progress, NoColor: os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly})
+		log = f.log.logger(progress, console, true)
 	}
 
 	client, err := f.connect()
@@ -116,7 +130,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	start := time.Now()
 	f.backUp(client, start)
-	if f.options.Job == "" && !f.yes {
+	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
 		proceed, err := confirm(cmd, client, f.options)
 		if err != nil || !proceed {
 			return err
@@ -140,7 +154,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
-	log.Info().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
+	log.Debug().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
 	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log))
 }
 
@@ -153,10 +167,13 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		}
 	}
 	code := f.exitCode(r.Verdict)
-	if f.job != nil {
+	if f.job != nil && !r.Revoked { // or the Event would only be refused
 		if err := record(f.client, f.job, r, code == exitDone); err != nil {
 			log.Warn().Err(err).Msg("the verdict is in this log only")
 		}
+	}
+	if len(r.Phases) > 0 {
+		log.Debug().Msg("time: " + r.Times())
 	}
 	if console {
 		fmt.Fprintln(cmd.ErrOrStderr(), asCalled(r.Text(reportLines)))
@@ -182,14 +199,15 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 	return nil
 }
 
-// logReport is the report for machines, at most reportLines lines of each sort.
+// logReport is the report for machines, at most machineLines lines of each sort.
 func logReport(log zerolog.Logger, r *cleanup.Report) {
 	some(log, r.Refusals, func(x cleanup.Refusal) { log.Error().Strs("do", x.Do).Msg(x.Message) })
 	some(log, r.Kept, func(x cleanup.Kept) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
-	for _, line := range r.StillRegistered(reportLines) {
+	for _, line := range r.StillRegistered(machineLines) {
 		log.Warn().Str("registration", line).Msg("still registered at GitHub, which removes it in time")
 	}
 	some(log, r.Left, func(x cleanup.Left) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
+	some(log, r.Remains, func(x cleanup.Remain) { log.Warn().Strs("do", x.Do).Msg("also there: " + x.What) })
 	some(log, r.Obstacles, func(x cleanup.Obstacle) {
 		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	})
@@ -197,10 +215,10 @@ func logReport(log zerolog.Logger, r *cleanup.Report) {
 }
 
 func some[T any](log zerolog.Logger, items []T, line func(T)) {
-	for _, x := range items[:min(len(items), reportLines)] {
+	for _, x := range items[:min(len(items), machineLines)] {
 		line(x)
 	}
-	if more := len(items) - reportLines; more > 0 {
+	if more := len(items) - machineLines; more > 0 {
 		log.Info().Int("more", more).Msg("and more of these")
 	}
 }
@@ -245,21 +263,6 @@ func ask(cmd *cobra.Command) (bool, error) {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written.")
 	return false, exitError(exitRefused)
-}
-
-func registerLogFormat(fs *pflag.FlagSet, format *string) {
-	cli.OneOf(fs, format, "log-format", "", "auto", "form of the log; auto is console on a terminal and json elsewhere", "auto", "console", "json")
-}
-
-func isConsole(format string, w io.Writer) bool {
-	return format == "console" || format == "auto" && isTerminal(w)
-}
-
-func newLogger(console bool, w io.Writer) zerolog.Logger {
-	if console {
-		w = zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(w) || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
-	}
-	return zerolog.New(w).With().Timestamp().Logger()
 }
 
 func isTerminal(stream any) bool {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
@@ -158,10 +159,23 @@ func printStatus(w io.Writer, d *status.Document) {
 			return []any{o.Resource + "/" + o.Name, o.Namespace, since, o.Why}
 		})
 		fmt.Fprintf(w, "See what would be done: %s plan\n", called())
+		if slices.ContainsFunc(d.Stuck, func(o status.Object) bool { return strings.HasSuffix(o.Resource, "."+arc.LegacyGroup) }) {
+			fmt.Fprintf(w, "Of %s: %s plan --scope legacy\n", arc.LegacyGroup, called())
+		}
 	}
+	printRemains(w, d.Remains)
 	for _, u := range d.Unknown {
 		fmt.Fprintf(w, "\nUNKNOWN: %s\n", shell.Visible(u))
 	}
+}
+
+// leaves names an object that Helm does not delete, and why.
+func leaves(o status.Object) string {
+	where := ""
+	if o.Namespace != "" {
+		where = " in namespace " + o.Namespace
+	}
+	return fmt.Sprintf("%s/%s%s: %s", o.Resource, o.Name, where, o.Why)
 }
 
 func printUninstall(w io.Writer, u status.Uninstall) {
@@ -172,6 +186,9 @@ func printUninstall(w io.Writer, u status.Uninstall) {
 		if !slices.Contains(u.Do[:i], do) {
 			fmt.Fprintf(w, "        %s\n", shell.Visible(asCalled(do)))
 		}
+	}
+	for _, o := range u.Leaves {
+		fmt.Fprintf(w, "    Helm 4.3 and later leave %s\n", shell.Visible(leaves(o)))
 	}
 	if !u.Ready {
 		return

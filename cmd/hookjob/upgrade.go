@@ -30,7 +30,7 @@ type upgradeFlags struct {
 	budget       time.Duration
 	timeout      time.Duration
 	dryRun, yes  bool
-	logFormat    string
+	log          logFlags
 }
 
 func newUpgrade() *cobra.Command {
@@ -80,7 +80,7 @@ is installed is not taken from a Secret that nobody has looked at.
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm's, such as for the new controller")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, and write nothing")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed without a terminal")
-	registerLogFormat(fs, &f.logFormat)
+	f.log.register(fs)
 	return cmd
 }
 
@@ -104,7 +104,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 			PostRenderer: f.renderer, PostRendererArgs: f.rendererArgs,
 		},
 		BusyRunners: f.busyRunners, Grace: f.grace, Budget: f.budget,
-		Log: newLogger(console, cmd.ErrOrStderr()),
+		Log: f.log.logger(cmd.ErrOrStderr(), console, isTerminal(cmd.ErrOrStderr())),
 	}
 	dir, err := os.MkdirTemp("", "arc-cleanup-upgrade-")
 	if err != nil {
@@ -144,7 +144,7 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
 		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
 	}
-	return isConsole(f.logFormat, cmd.ErrOrStderr()), nil
+	return f.log.console(cmd.ErrOrStderr()), nil
 }
 
 // plan looks, plans, tries what can be tried, and asks. Without a plan or an error

@@ -326,11 +326,24 @@ func (p podSpec) values() map[string]any {
 	return out
 }
 
-// podSpecAt decodes the Pod spec at a path of an object, if there is one.
-func podSpecAt(o manifest.Object, path ...string) (spec podSpec, err error) {
-	if node := o.Lookup(path...); node != nil {
-		err = node.Decode(&spec)
+// podSpecAt decodes the Pod spec at a path of an object, if there is one. Of a Pod for
+// another operating system nothing is taken.
+func podSpecAt(o manifest.Object, path ...string) (podSpec, error) {
+	var (
+		spec   podSpec
+		system systemSpec
+	)
+	node := o.Lookup(path...)
+	if node == nil {
+		return spec, nil
 	}
+	if err := node.Decode(&system); err != nil {
+		return spec, err
+	}
+	if system.apart() {
+		return spec, nil
+	}
+	err := node.Decode(&spec)
 	return spec, err
 }
 

@@ -76,3 +76,35 @@ func ControllerSelectors() []string {
 		LabelPartOf + " in (gha-rs-controller,gha-runner-scale-set-controller,actions-runner-controller-2)",
 	}
 }
+
+// Lease returns the name of the Lease by which the replicas of a controller elect a
+// leader, in its own namespace; "" if they do not. Nobody deletes it: neither the
+// controller when it ends, nor Helm (main.go, the flags of leader election).
+func Lease(containers []Container) string {
+	for _, c := range containers {
+		if elects, is := c.flag("enable-leader-election"); !is || elects == "false" {
+			continue
+		}
+		if id, _ := c.flag("leader-election-id"); id != "" {
+			return id
+		}
+		return defaultLease
+	}
+	return ""
+}
+
+// defaultLease is the one that both programs take unless they are told another.
+const defaultLease = "actions-runner-controller"
+
+// LeaseGroup is the group whose controller a Lease is of, by its name alone: that is all
+// that is left of it. "" is none of ARC's. The charts for scale sets give the name of
+// their Deployment, which ends in the chart's unless somebody has changed it.
+func LeaseGroup(name string) string {
+	switch {
+	case name == defaultLease:
+		return LegacyGroup
+	case strings.HasSuffix("-"+name, "-gha-rs-controller"), strings.HasSuffix("-"+name, "-gha-runner-scale-set-controller"):
+		return Group
+	}
+	return ""
+}

@@ -71,11 +71,12 @@ const (
 	AnnotationLegacyRefused = "actions-runner/unregistration-failure-message"
 )
 
-// LabelLegacyRunnerPod names, on the Pods and Secrets of a job that runs in Pods of
-// its own, the runner's Pod. Nothing owns them: the controller deletes them before
-// it removes LegacyLinkedFinalizer
-// (controllers/actions.summerwind.net/runner_pod_controller.go).
-const LabelLegacyRunnerPod = "runner-pod"
+// LabelRunnerPod names, on the Pods and Secrets of a job that runs in Pods of
+// its own, the runner's Pod, which has the name of its EphemeralRunner. Nothing owns
+// them: the controllers of both groups delete them by this label when the runner goes
+// (controllers/actions.github.com/ephemeralrunner_controller.go,
+// controllers/actions.summerwind.net/runner_pod_controller.go).
+const LabelRunnerPod = "runner-pod"
 
 // LabelChart is the chart and its version, as Helm's own conventions have it.
 const LabelChart = "helm.sh/chart"

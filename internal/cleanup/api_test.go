@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,8 +35,13 @@ type api struct {
 	fault func(request string) (status int)
 	// denied holds the writes ("patch secrets") an access review says no to.
 	denied map[string]bool
+	// says holds what admission answers to a request ("DELETE er runners/a"), dry or not,
+	// and only dry ("DRY DELETE er runners/a"), with the code of a policy.
+	says map[string]string
 	// claimed holds the resources that are served, by what the server says of itself.
 	claimed map[string]bool
+	// unknown are resources of a group that are served, and which nobody here knows.
+	unknown map[string][]string
 	// react is called, without the lock, after each write.
 	react func(a *api, request string)
 }
@@ -303,11 +309,21 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	request := verb + " " + object
 	a.mu.Lock()
-	fault := a.fault
+	fault, says := a.fault, a.says[request]
+	dry := q.Get("dryRun") != "" || verb == http.MethodDelete && strings.Contains(string(body), `"dryRun":["All"]`)
+	if dry {
+		request = "DRY " + request
+		if says == "" {
+			says = a.says[request]
+		}
+	}
 	a.mu.Unlock()
 	code := 0
 	if fault != nil {
 		code = fault(request)
+	}
+	if says != "" {
+		code = http.StatusUnprocessableEntity
 	}
 	if verb == "WATCH" {
 		a.watch(w, r, s, namespace, code)
@@ -315,7 +331,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	var answer any
-	if code == 0 {
+	switch {
+	case code != 0:
+	case dry && verb != http.MethodPost && a.objects[object] == nil:
+		code = http.StatusNotFound
+	case dry:
+		code, answer = http.StatusOK, json.RawMessage(`{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}`)
+	default:
 		code, answer = a.do(verb, s, namespace, object, q.Get("labelSelector"), q.Get("fieldSelector"),
 			strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata"), body)
 	}
@@ -326,15 +348,15 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer = metav1.Status{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
-			Code: int32(code), Reason: reason, Message: request + " is refused",
+			Code: int32(code), Reason: reason, Message: cmp.Or(says, request+" is refused"),
 		}
-	} else if verb == http.MethodDelete || verb == http.MethodPatch || verb == http.MethodPost {
+	} else if !dry && (verb == http.MethodDelete || verb == http.MethodPatch || verb == http.MethodPost) {
 		a.writes = append(a.writes, request)
 	}
 	react := a.react
 	text, _ := json.Marshal(answer)
 	a.mu.Unlock()
-	if react != nil && code == http.StatusOK && (verb == http.MethodDelete || verb == http.MethodPatch) {
+	if react != nil && code == http.StatusOK && !dry && (verb == http.MethodDelete || verb == http.MethodPatch) {
 		react(a, request)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -358,6 +380,9 @@ func (a *api) discover(w http.ResponseWriter, group string) {
 		if gvr.Group == group && (a.served(s) || a.claimed[gvr.Resource]) {
 			resources = append(resources, metav1.APIResource{Name: gvr.Resource})
 		}
+	}
+	for _, name := range a.unknown[group] {
+		resources = append(resources, metav1.APIResource{Name: name}, metav1.APIResource{Name: name + "/status"})
 	}
 	a.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
@@ -37,15 +38,16 @@ const (
 	backups = 9
 )
 
-// backUp plans a backup of the AutoscalingRunnerSets that will be gone, before
-// anything else. They are what people wrote; the controller makes the other kinds
-// of them, and an EphemeralRunner's status has held credentials.
+// backUp plans a backup of what people wrote and will be gone, before anything else: the
+// AutoscalingRunnerSets or, of legacy ARC, what nothing owns. The controller makes the other
+// kinds of them, and an EphemeralRunner's status has held credentials. The hook of legacy
+// ARC has no right to write a Secret.
 func (p *planner) backUp() {
-	if p.o.Backup.Name == "" || p.o.Scope != Controller || len(p.plan.Phases) == 0 {
+	if p.o.Backup.Name == "" || !p.o.ofController() || p.o.Scope == Legacy && p.o.Job != "" || len(p.plan.Phases) == 0 {
 		return
 	}
 	for _, o := range p.reachable(p.s.Custom) {
-		if o.Resource.Resource == arc.AutoscalingRunnerSets && !p.history.BackedUp[o.UID] && !p.isLeft(o) {
+		if isWritten(o) && !p.history.BackedUp[o.UID] && !p.isLeft(o) {
 			p.plan.backup = append(p.plan.backup, o)
 		}
 	}
@@ -58,9 +60,33 @@ func (p *planner) backUp() {
 			})
 		}
 		secret := &Object{Target: kube.Target{Resource: secretResource, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}}
-		step := Step{Create, secret, fmt.Sprintf("holds %d AutoscalingRunnerSets, see `arc-hookjob restore`", n)}
+		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-hookjob restore`", n, p.o.backedUp())}
 		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{BackUp, [][]Step{{step}}})
 	}
+}
+
+// isWritten reports whether an object is one that people write.
+func isWritten(o *Object) bool {
+	return o.Resource.Resource == arc.AutoscalingRunnerSets || o.Resource.Group == arc.LegacyGroup && o.Owner == ""
+}
+
+// backedUp is what a backup holds.
+func (o Options) backedUp() string {
+	if o.Scope == Legacy {
+		return "objects of " + arc.LegacyGroup
+	}
+	return "AutoscalingRunnerSets"
+}
+
+// restorableKind returns the resource of what a backup may hold.
+func restorableKind(u unstructured.Unstructured) (gvr schema.GroupVersionResource, is bool) {
+	of := u.GroupVersionKind()
+	for _, gvr := range append(arc.LegacyResources(), arc.Resource(arc.AutoscalingRunnerSets)) {
+		if of.Group == gvr.Group && of.Version == gvr.Version && strings.ToLower(of.Kind)+"s" == gvr.Resource {
+			return gvr, true
+		}
+	}
+	return gvr, false
 }
 
 // backUp writes the sets into a Secret, and returns it.
@@ -85,7 +111,7 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 		return nil, err
 	}
 	if len(data) > backupBytes {
-		return nil, fmt.Errorf("%d AutoscalingRunnerSets are %d bytes compressed, more than a Secret can hold", len(items), len(data))
+		return nil, fmt.Errorf("%d objects are %d bytes compressed, more than a Secret can hold", len(items), len(data))
 	}
 	object := &Object{Target: kube.Target{Resource: secretResource, Namespace: name.Namespace, Name: name.Name}}
 	for n := 2; ; n++ {
@@ -98,7 +124,7 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 			"data": map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)},
 		}}
 		err := kube.Retry(ctx, func(ctx context.Context) error {
-			created, err := c.Dynamic.Resource(secretResource).Namespace(object.Namespace).Create(ctx, secret, metav1.CreateOptions{})
+			created, err := c.Dynamic.Resource(secretResource).Namespace(object.Namespace).Create(ctx, secret, c.Creating())
 			if err == nil {
 				object.UID = created.GetUID()
 			}
@@ -123,7 +149,7 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 
 func holds(items []unstructured.Unstructured, one unstructured.Unstructured) bool {
 	return slices.ContainsFunc(items, func(u unstructured.Unstructured) bool {
-		return u.GetNamespace() == one.GetNamespace() && u.GetName() == one.GetName()
+		return u.GetKind() == one.GetKind() && u.GetNamespace() == one.GetNamespace() && u.GetName() == one.GetName()
 	})
 }
 
@@ -216,16 +242,17 @@ func unpack(secret *unstructured.Unstructured) ([]unstructured.Unstructured, err
 
 // Restored is what became of one object of a backup.
 type Restored struct {
-	Namespace, Name string
+	// Resource is what kubectl calls it.
+	Resource, Namespace, Name string
 	// Existed says that there was one of that name already, which is left alone.
 	Existed bool
 }
 
-// ErrElsewhere is a backup that holds AutoscalingRunnerSets of other namespaces than
+// ErrElsewhere is a backup that holds objects of other namespaces than
 // its own, for which whoever can have written it may not speak. Nothing was written.
 var ErrElsewhere = errors.New("it holds scale sets of other namespaces than its own, and whoever may write Secrets there can have put them in")
 
-// Restore makes the AutoscalingRunnerSets of a backup that do not exist anew. The
+// Restore makes the objects of a backup that do not exist anew. The
 // Roles and Secrets of their Helm releases are not in it. Those of other namespaces
 // than the backup's are made only with trusted, and else the error is ErrElsewhere.
 func Restore(ctx context.Context, c *kube.Client, namespace, name string, trusted bool) ([]Restored, error) {
@@ -238,8 +265,8 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 		if problems := slices.Concat(validation.IsDNS1123Subdomain(u.GetName()), validation.IsDNS1123Label(u.GetNamespace())); len(problems) > 0 {
 			return nil, fmt.Errorf("secret %s/%s: %q in namespace %q is no name of an object: %s", namespace, name, u.GetName(), u.GetNamespace(), problems[0])
 		}
-		if u.GetKind() != arc.AutoscalingRunnerSet || u.GroupVersionKind().Group != arc.Group {
-			return nil, fmt.Errorf("secret %s/%s: %q %s/%s: a backup holds nothing but AutoscalingRunnerSets", namespace, name, u.GetKind(), u.GetNamespace(), u.GetName())
+		if _, is := restorableKind(u); !is {
+			return nil, fmt.Errorf("secret %s/%s: %q %s/%s: a backup holds nothing but AutoscalingRunnerSets and objects of legacy ARC", namespace, name, u.GetKind(), u.GetNamespace(), u.GetName())
 		}
 		if ns := u.GetNamespace(); ns != namespace && !slices.Contains(elsewhere, ns) {
 			elsewhere = append(elsewhere, ns)
@@ -253,13 +280,13 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 		errs     []error
 	)
 	for _, u := range items {
-		gvr := arc.Resource(arc.AutoscalingRunnerSets)
+		gvr, _ := restorableKind(u) // see above
 		err := kube.Retry(ctx, func(ctx context.Context) error {
 			_, err := c.Dynamic.Resource(gvr).Namespace(u.GetNamespace()).Create(ctx, &u, metav1.CreateOptions{})
 			return err
 		})
 		if err == nil || apierrors.IsAlreadyExists(err) {
-			restored = append(restored, Restored{u.GetNamespace(), u.GetName(), err != nil})
+			restored = append(restored, Restored{strings.ToLower(u.GetKind()) + "." + gvr.Group, u.GetNamespace(), u.GetName(), err != nil})
 		} else {
 			errs = append(errs, fmt.Errorf("creating %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err))
 		}

@@ -115,7 +115,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 	}
 	for _, existed := range []bool{false, true} {
 		restored, err = Restore(t.Context(), c, "systems", "backup", true)
-		if diff := cmp.Diff([]Restored{{"runners", "set", existed}}, restored); err != nil || diff != "" {
+		if diff := cmp.Diff([]Restored{{"autoscalingrunnerset.actions.github.com", "runners", "set", existed}}, restored); err != nil || diff != "" {
 			t.Errorf("error %v, (-want +got):\n%s", err, diff)
 		}
 	}
@@ -306,5 +306,43 @@ func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 	_, c := newAPI(t)
 	if _, err := Restore(t.Context(), c, "systems", "nothing", true); err == nil || !strings.Contains(err.Error(), "reading Secret systems/nothing") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestABackupOfLegacyARC: what people wrote of legacy ARC comes back as well.
+func TestABackupOfLegacyARC(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]string{"rd ci/d": "RunnerDeployment", "hra ci/d": "HorizontalRunnerAutoscaler", "rrs ci/d-1": "RunnerReplicaSet", "run ci/r": "Runner"}
+	items := whole(legacyCRDs()...)
+	for _, it := range whole(family()...) {
+		if kind := kinds[ref(it.Object)]; kind != "" {
+			it.rest = map[string]any{"apiVersion": "actions.summerwind.dev/v1alpha1", "kind": kind, "spec": map[string]any{"theirs": it.Name}}
+			items = append(items, it)
+		}
+	}
+	a, c := newAPI(t, items...)
+	o := graced(kept(ofLegacy), ample)
+	o.ScaleSets = DeleteScaleSets
+	hook := o
+	hook.Job = "arc-arc-cleanup"
+	for _, phase := range Preview(t.Context(), c, hook).Phases {
+		if phase.Name == BackUp {
+			t.Error("the hook has no right to write a Secret")
+		}
+	}
+	r := Run(t.Context(), c, o, quiet)
+	if r.Verdict != Done || a.writes[0] != "POST secret systems" {
+		t.Fatalf("writes %q\n%s", a.writes, r.Text(10))
+	}
+	for _, it := range whole(legacyCRDs()...) {
+		a.put(it)
+	}
+	restored, err := Restore(t.Context(), c, "systems", "backup", true)
+	want := []Restored{{"runnerdeployment.actions.summerwind.dev", "ci", "d", false}, {"horizontalrunnerautoscaler.actions.summerwind.dev", "ci", "d", false}}
+	if diff := cmp.Diff(want, restored); err != nil || diff != "" {
+		t.Errorf("error %v, (-want +got):\n%s", err, diff)
+	}
+	if rd := a.objects["rd ci/d"]; rd == nil || !cmp.Equal(rd.rest["spec"], any(map[string]any{"theirs": "d"})) || len(rd.Finalizers) > 0 {
+		t.Errorf("there is %q: %v", a.left(), rd)
 	}
 }

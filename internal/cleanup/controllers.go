@@ -33,7 +33,11 @@ type ARC struct {
 	Flux string
 	// LockedOut names the namespaces in which it lacks the rights to finish.
 	LockedOut map[string]bool
-	account   account
+	// Legacy says that it is one of runners of actions.summerwind.dev.
+	Legacy bool
+	// Lease is the one by which its replicas elect a leader, if they do.
+	Lease   string
+	account account
 }
 
 // mostWatched is how many namespaces a Deployment is believed to watch: ARC's program
@@ -131,7 +135,7 @@ func readController(ctx context.Context, c *kube.Client, name types.NamespacedNa
 		return nil, nil
 	}
 	a, err := controller(ctx, c, *d)
-	a.Watches, a.account = watches, account
+	a.Watches, a.account, a.Legacy, a.Lease = watches, account, made.Group == arc.LegacyGroup, arc.Lease(pod.Containers)
 	return &a, err
 }
 
@@ -201,6 +205,8 @@ type account struct{ namespace, name string }
 // namespaces; only who has these rights can give them. An answer that cannot be had
 // leaves it what it says.
 func (a account) watched(ctx context.Context, c *kube.Client, says []string, made schema.GroupVersionResource) (watches []string, controls bool) {
+	ctx, cancel := advice(ctx)
+	defer cancel()
 	may := func(namespace string) bool {
 		review := a.review("SubjectAccessReview", map[string]any{
 			"namespace": namespace, "verb": "list", "group": made.Group, "version": made.Version, "resource": made.Resource,
@@ -266,6 +272,8 @@ func askForRights(ctx context.Context, c *kube.Client, s *Survey) {
 		g  errgroup.Group
 		mu sync.Mutex
 	)
+	ctx, cancel := advice(ctx)
+	defer cancel()
 	g.SetLimit(workers)
 	for i, a := range s.Controllers {
 		if a.Down != "" {

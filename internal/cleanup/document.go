@@ -6,13 +6,32 @@ const PlanVersion = "arc-cleanup/plan/v1"
 
 // PlanDocument is a plan as JSON.
 type PlanDocument struct {
-	Version  string            `json:"version"`
+	Version string `json:"version"`
+	// Digest is what `run --confirm` takes; of a plan that refuses or does nothing there
+	// is none.
+	Digest   string            `json:"digest,omitempty"`
 	Refusals []RefusalDocument `json:"refusals"`
 	Phases   []PhaseDocument   `json:"phases"`
 	Kept     []StepDocument    `json:"kept"`
 	Notes    []string          `json:"notes"`
 	// Obstacles are of others, and likely to be in the way.
 	Obstacles []StepDocument `json:"obstacles"`
+	// Remains is what there is of ARC beside, and stays.
+	Remains []RemainDocument `json:"remains"`
+}
+
+// RemainDocument is a Remain as JSON.
+type RemainDocument struct {
+	What string   `json:"what"`
+	Do   []string `json:"do"`
+}
+
+func remainDocuments(remains []Remain) []RemainDocument {
+	out := []RemainDocument{}
+	for _, r := range remains {
+		out = append(out, RemainDocument{r.What, append([]string{}, r.Do...)})
+	}
+	return out
 }
 
 // RefusalDocument is a Refusal as JSON.
@@ -55,6 +74,8 @@ type ReportDocument struct {
 	Left []StepDocument `json:"left"`
 	// Obstacles are of others, and likely to be why something is left.
 	Obstacles []StepDocument `json:"obstacles"`
+	// Remains is, after a success, what there is of ARC that this was not about.
+	Remains []RemainDocument `json:"remains"`
 	// Registered is what GitHub has not been told of.
 	Registered []RegistrationDocument `json:"registered"`
 	Phases     []TookDocument         `json:"phases"`
@@ -83,6 +104,7 @@ func (r *Report) Document() ReportDocument {
 		Version: ReportVersion, Scope: r.Scope, Verdict: r.Verdict, Summary: r.Summary(),
 		Refusals: []RefusalDocument{}, Done: []StepDocument{}, Kept: []StepDocument{}, Left: []StepDocument{},
 		Obstacles: []StepDocument{}, Registered: []RegistrationDocument{}, Phases: []TookDocument{}, Errors: []string{},
+		Remains: remainDocuments(r.Remains),
 	}
 	for _, x := range r.Refusals {
 		d.Refusals = append(d.Refusals, RefusalDocument(x))
@@ -117,7 +139,7 @@ func (r *Report) Document() ReportDocument {
 
 // Document is the plan as it is printed by `plan --output json`.
 func (p *Plan) Document() PlanDocument {
-	d := PlanDocument{Version: PlanVersion, Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: append([]string{}, p.Notes...), Obstacles: []StepDocument{}}
+	d := PlanDocument{Version: PlanVersion, Digest: p.Digest(), Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: append([]string{}, p.Notes...), Obstacles: []StepDocument{}, Remains: remainDocuments(p.Remains)}
 	for _, r := range p.Refusals {
 		d.Refusals = append(d.Refusals, RefusalDocument(r))
 	}

@@ -41,31 +41,7 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r := newReading(ctx, c, o)
 	s := r.s
 	r.proof()
-	var found legacyRest
-	for _, namespace := range o.coreNamespaces() {
-		r.read("what legacy runners own", func(add func(func())) error {
-			in, err := legacyDependents(ctx, c, namespace)
-			add(func() { found.append(in) })
-			return err
-		})
-	}
-	r.wait()
-	s.Custom, s.Dependents, s.Linked, s.Busy, s.Registered = found.pods, found.owned, found.linked, found.busy, found.registered
-	for _, gvr := range arc.LegacyResources() {
-		r.read(gvr.GroupResource().String(), func(add func(func())) error {
-			return c.Each(ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				obj := legacyObject(gvr, m)
-				add(func() { s.Custom = append(s.Custom, obj) })
-				return nil
-			})
-		})
-		r.wait()
-	}
-	r.read("legacy ARC controllers", func(add func(func())) error {
-		found, err := legacyControllers(ctx, c)
-		add(func() { s.Controllers = found })
-		return err
-	})
+	r.legacy()
 	r.read("legacy webhooks", func(add func(func())) error {
 		found, err := legacyWebhooks(ctx, c)
 		add(func() { s.Webhooks = found })
@@ -76,6 +52,45 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r.end(arc.LegacyGroup)
 	r.prove()
 	s.weighPods()
+	s.markAlone()
+	return s
+}
+
+// legacy reads the legacy custom resources, after what they own, and their controllers.
+func (r *reading) legacy() {
+	var found legacyRest
+	for _, namespace := range r.o.coreNamespaces() {
+		r.read("what legacy runners own", func(add func(func())) error {
+			in, err := legacyDependents(r.ctx, r.c, namespace)
+			add(func() { found.append(in) })
+			return err
+		})
+	}
+	r.wait()
+	s := r.s
+	s.Custom, s.Dependents = append(s.Custom, found.pods...), append(s.Dependents, found.owned...)
+	s.Linked, s.OfJobs, s.Busy, s.Registered = found.linked, found.ofJobs, found.busy, found.registered
+	for _, gvr := range arc.LegacyResources() {
+		for _, namespace := range r.o.customNamespaces(gvr.Resource) {
+			r.read(gvr.GroupResource().String(), func(add func(func())) error {
+				return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+					obj := legacyObject(gvr, m)
+					add(func() { s.Custom = append(s.Custom, obj) })
+					return nil
+				})
+			})
+		}
+		r.wait()
+	}
+	r.read("legacy ARC controllers", func(add func(func())) error {
+		found, err := legacyControllers(r.ctx, r.c)
+		add(func() { s.Controllers = append(s.Controllers, found...) })
+		return err
+	})
+}
+
+// markAlone marks the jobs of runners which nothing scales.
+func (s *Survey) markAlone() {
 	for _, o := range s.Custom {
 		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
 			continue
@@ -87,7 +102,6 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 			}
 		}
 	}
-	return s
 }
 
 // weighPods forgets what Pods alone say. Whoever may create one can give it the owner
@@ -123,6 +137,7 @@ type legacyRest struct {
 	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
 	// runner's Pod still tells.
 	linked []*Object
+	ofJobs []OfJob // these, and what only says so
 	busy   map[types.UID]Job
 	// registered are the Pods of runners that GitHub has, or may have.
 	registered map[types.UID]bool
@@ -134,6 +149,7 @@ func (r *legacyRest) append(o legacyRest) {
 		r.busy, r.registered = map[types.UID]Job{}, map[types.UID]bool{}
 	}
 	r.pods, r.owned, r.linked = append(r.pods, o.pods...), append(r.owned, o.owned...), append(r.linked, o.linked...)
+	r.ofJobs = append(r.ofJobs, o.ofJobs...)
 	maps.Copy(r.busy, o.busy)
 	maps.Copy(r.registered, o.registered)
 }
@@ -183,9 +199,11 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 		linked[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = slices.Contains(o.Finalizers, arc.LegacyLinkedFinalizer)
 	}
 	for _, gvr := range []schema.GroupVersionResource{podResource, secretResource} {
-		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelLegacyRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
-			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelLegacyRunnerPod]}] {
-				found.linked = append(found.linked, legacyObject(gvr, m))
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
+			o := legacyObject(gvr, m)
+			found.ofJobs = append(found.ofJobs, OfJob{o, m.Labels[arc.LabelRunnerPod]})
+			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelRunnerPod]}] {
+				found.linked = append(found.linked, o)
 			}
 			return nil
 		})
@@ -317,12 +335,21 @@ func (p *planner) releases(w Webhooks) bool {
 }
 
 // linked deletes, where no controller does, the Pods and Secrets of jobs: once the
-// finalizer on the runner's Pod is gone nothing tells of them.
+// finalizer on the runner's Pod is gone, or the EphemeralRunner, nothing tells of them.
 func (p *planner) linked() {
 	var steps []Step
 	for _, o := range p.reachable(p.s.Linked) {
-		if !o.Deleting && !p.isLeft(o) && (p.history.Stage == Over || !p.helped(o)) {
-			steps = append(steps, Step{Delete, o, "of a job, and nothing owns it"})
+		if !o.Deleting && !p.isLeft(o) && (p.history.Stage == Over || !p.helpedIn(o.Namespace, true)) {
+			steps = append(steps, Step{Delete, o, ofAJob})
+		}
+	}
+	seen := map[types.UID]bool{}
+	for _, step := range steps {
+		seen[step.Object.UID] = true
+	}
+	for _, step := range p.ofJobs() {
+		if !seen[step.Object.UID] {
+			steps = append(steps, step)
 		}
 	}
 	p.phase(Linked, steps)

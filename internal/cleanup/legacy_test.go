@@ -61,8 +61,8 @@ func family(mods ...with) []*Object {
 
 func TestLegacyPlan(t *testing.T) {
 	const dead = "the Service systems/webhook has no ready endpoint"
-	live := []ARC{ctrl("systems/arc", "", by("systems/arc"))}
-	crashing := []ARC{{Object: obj("deploy systems/arc", by("systems/arc")), Down: "is crash-looping"}}
+	live := []ARC{legacyCtrl("systems/arc", by("systems/arc"))}
+	crashing := []ARC{{Object: obj("deploy systems/arc", by("systems/arc")), Down: "is crash-looping", Legacy: true}}
 	// The policy of those who uninstall a legacy controller with its runners.
 	deletes := func(o Options) Options { o.ScaleSets = DeleteScaleSets; return o }
 	with := func(o Options, b BusyRunnersPolicy) Options { o.BusyRunners = b; return deletes(o) }
@@ -304,7 +304,7 @@ func TestLegacySurvey(t *testing.T) {
 	linked := whole(runnerPod("pod ci/kube", "run ci/r", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer)),
 		obj("pod ci/kube-job"), obj("secret ci/kube-job"), obj("secret ci/busy-job"), obj("pod other/kube-job"))
 	for i, of := range []string{"kube", "kube", "busy", "kube"} {
-		linked[i+1].labels[arc.LabelLegacyRunnerPod] = of
+		linked[i+1].labels[arc.LabelRunnerPod] = of
 	}
 	items = append(append(items, linked...),
 		busyPod, onNode(whole(runnerPod("pod ci/ending", "run ci/r", deleting))[0]), unregistered,

@@ -21,7 +21,7 @@ var short = map[string]schema.GroupVersionResource{
 	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
 	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
 	"vwc": validatingResource, "mwc": mutatingResource, "apiservice": apiServiceResource, "svc": serviceResource, "eps": endpointSliceResource,
-	"configmap": {Version: "v1", Resource: "configmaps"}, "job": jobResource,
+	"configmap": {Version: "v1", Resource: "configmaps"}, "job": jobResource, "lease": leaseResource,
 }
 
 func shortOf(gvr schema.GroupVersionResource) string {
@@ -92,6 +92,13 @@ func protected(text string, mods ...with) *Object {
 // a controller, running unless told otherwise.
 func ctrl(name, watches string, mods ...with) ARC {
 	return ARC{Object: obj("deploy "+name, mods...), Watches: list1(watches)}
+}
+
+// legacyCtrl is one of the legacy group, which watches all namespaces.
+func legacyCtrl(name string, mods ...with) ARC {
+	c := ctrl(name, "", mods...)
+	c.Legacy = true
+	return c
 }
 
 // list1 is a list of one, or of none.

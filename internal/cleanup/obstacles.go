@@ -110,7 +110,7 @@ func target(gvr schema.GroupVersionResource, u unstructured.Unstructured) *Objec
 
 // ourWrites are the resources that may be patched or deleted in a run.
 func ourWrites() []schema.GroupVersionResource {
-	return slices.Concat(arc.Resources(), protectedResources, []schema.GroupVersionResource{podResource, crdResource})
+	return slices.Concat(arc.Resources(), arc.LegacyResources(), protectedResources, []schema.GroupVersionResource{podResource, crdResource})
 }
 
 // coversOurs reports whether a write of ours would have to pass the webhook.

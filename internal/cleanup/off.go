@@ -41,12 +41,13 @@ func switchedOff(ctx context.Context, c *kube.Client, namespace string) (bool, e
 	return true, nil
 }
 
-// heedOffSwitch returns a context which ends when the switch is thrown. A look
-// that fails changes nothing: every round's survey looks again, and takes nothing
-// for absent that it could not read.
-func heedOffSwitch(ctx context.Context, c *kube.Client, namespace string) (context.Context, context.CancelFunc) {
+// heedOffSwitch returns a context which ends when the switch is thrown, or the
+// hook's rights are gone, which a wait would not notice. Another look that fails
+// changes nothing: every round's survey looks again, and takes nothing for absent
+// that it could not read.
+func heedOffSwitch(ctx context.Context, c *kube.Client, o Options) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	if namespace != "" {
+	if o.ReleaseNamespace != "" {
 		go func() {
 			for {
 				select {
@@ -54,8 +55,12 @@ func heedOffSwitch(ctx context.Context, c *kube.Client, namespace string) (conte
 					return
 				case <-time.After(offEvery):
 				}
-				if off, err := switchedOff(ctx, c, namespace); err == nil && off {
+				off, err := switchedOff(ctx, c, o.ReleaseNamespace)
+				switch {
+				case err == nil && off:
 					cancel(errOff)
+				case denied(err) && revoked(ctx, c, o):
+					cancel(errRevoked)
 				}
 			}
 		}()

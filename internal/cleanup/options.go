@@ -117,6 +117,10 @@ type Options struct {
 	// finalizers are removed for it.
 	Grace time.Duration
 
+	// Confirmed is the digest of the plan that somebody has seen, and that alone is to
+	// be run; empty for whatever the plan is.
+	Confirmed string
+
 	// Progress, unless it is nil, is told how far the current phase is. It is
 	// called often, and has to return at once.
 	Progress func(Progress)
@@ -142,8 +146,11 @@ func (o Options) busyRunners() BusyRunnersPolicy {
 // kinds are the kinds that may have ARC's finalizers and come and go with it,
 // children before parents.
 func (o Options) kinds() []schema.GroupVersionResource {
-	if o.Scope == Legacy {
+	switch o.Scope {
+	case Legacy:
 		return legacyKinds()
+	case Namespace:
+		return slices.Concat(legacyKinds(), arc.Resources())
 	}
 	return arc.Resources()
 }

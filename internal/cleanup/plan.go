@@ -117,6 +117,8 @@ type Plan struct {
 	// they could not be looked for.
 	Obstacles    []Obstacle
 	ObstaclesErr error
+	// Remains is what there is of ARC beside, and stays. Only a preview has it.
+	Remains []Remain
 
 	// backup holds the AutoscalingRunnerSets to back up.
 	backup []*Object
@@ -171,6 +173,11 @@ type History struct {
 	// Sets holds the AutoscalingRunnerSets that were seen, and their releases: what
 	// others' finalizers hold of them is left of this uninstall.
 	Sets map[identity.Set]identity.Name
+	// Runners holds the EphemeralRunners that were seen: by their names, and nothing
+	// else, Pods and Secrets of jobs are known.
+	Runners map[types.NamespacedName]*Object
+	// Jobs holds what was to go with a runner: once it is gone nothing proves that.
+	Jobs map[types.UID]bool
 	// Ours holds what custom resources of this uninstall owned when they were still
 	// there: a runner's Secret says by nothing but its owner whose it is.
 	Ours map[types.UID]bool
@@ -347,9 +354,20 @@ func (p *planner) reachable(objects []*Object) []*Object {
 // helped reports whether a controller is alive that will finish what is deleted
 // in the object's place: its own namespace or, of a listener, its scale set's.
 func (p *planner) helped(o *Object) bool {
-	namespace := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
+	return p.helpedIn(cmp.Or(o.ScaleSet.Namespace, o.Namespace), isLegacy(o))
+}
+
+// isLegacy reports whether a custom resource, or a runner's Pod among them, is for the
+// legacy controller to finish.
+func isLegacy(o *Object) bool {
+	return o.Resource.Group == arc.LegacyGroup || o.Resource == podResource
+}
+
+// helpedIn reports whether a controller of a group is alive that finishes what is
+// deleted in a namespace.
+func (p *planner) helpedIn(namespace string, legacy bool) bool {
 	return slices.ContainsFunc(p.s.Controllers, func(c ARC) bool {
-		if c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || !p.claims(c).Sees(namespace) {
+		if c.Legacy != legacy || c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || !p.claims(c).Sees(namespace) {
 			return false
 		}
 		return !p.o.ofController() || p.ours(c)
@@ -360,7 +378,7 @@ func (p *planner) helped(o *Object) bool {
 func (p *planner) helpless(o *Object) string {
 	for _, c := range p.s.Controllers {
 		switch {
-		case p.o.ofController() && !p.ours(c), p.leaving(c):
+		case c.Legacy != isLegacy(o), p.o.ofController() && !p.ours(c), p.leaving(c):
 		case c.Down != "":
 			return fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.Down)
 		case c.LockedOut[cmp.Or(o.ScaleSet.Namespace, o.Namespace)]:
@@ -379,7 +397,7 @@ func (p *planner) refuse() {
 	default:
 		p.noteRelease()
 	}
-	for _, u := range p.s.Unknown {
+	for _, u := range p.s.asked() {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
 		if apierrors.IsForbidden(u.Err) {
 			r.Verdict = NotPermitted
@@ -674,6 +692,8 @@ func (p *planner) drain(custom []*Object) {
 			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
+		case isLegacy(o): // of a namespace that is being deleted
+			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
 		case p.existing[o.ScaleSet]:
 			steps = append(steps, Step{Await, o, "goes with its scale set"})
 		default:

@@ -610,6 +610,7 @@ func TestDocumentOfAPlan(t *testing.T) {
 		Notes:    []string{"beware"},
 
 		Obstacles: []Obstacle{{obj("apiservice v1.metrics"), "gone"}},
+		Remains:   []Remain{{"more", []string{"look"}}, {"yet more", nil}},
 	}
 	want := PlanDocument{
 		Version:  "arc-cleanup/plan/v1",
@@ -621,12 +622,13 @@ func TestDocumentOfAPlan(t *testing.T) {
 		Kept:      []StepDocument{{"", "apiextensions.k8s.io", "customresourcedefinitions", "", "c", "crd c", "used"}},
 		Notes:     []string{"beware"},
 		Obstacles: []StepDocument{{"", "apiregistration.k8s.io", "apiservices", "", "v1.metrics", "apiservice v1.metrics", "gone"}},
+		Remains:   []RemainDocument{{"more", []string{"look"}}, {"yet more", []string{}}},
 	}
 	if diff := cmp.Diff(want, p.Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// Lists are never null, so that a reader may go through them.
-	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: []string{}, Obstacles: []StepDocument{}}
+	empty := PlanDocument{Version: "arc-cleanup/plan/v1", Refusals: []RefusalDocument{}, Phases: []PhaseDocument{}, Kept: []StepDocument{}, Notes: []string{}, Obstacles: []StepDocument{}, Remains: []RemainDocument{}}
 	if diff := cmp.Diff(empty, (&Plan{}).Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

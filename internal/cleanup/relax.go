@@ -28,8 +28,8 @@ const (
 // is relaxed, and the patch tried again.
 func (r *run) free(ctx context.Context, o *Object) error {
 	err := r.client.RemoveFinalizers(ctx, o.Target, arc.IsFinalizer)
-	if !apierrors.IsInvalid(err) {
-		return err
+	if !apierrors.IsInvalid(err) || kube.Refused(err) {
+		return err // a policy's refusal has the same code
 	}
 	crd, doomed := r.doomed[o.Resource.GroupResource().String()]
 	if !doomed {

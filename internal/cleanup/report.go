@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ const (
 	Done         Verdict = "done"
 	Off          Verdict = "off"           // switched off, on purpose
 	Residue      Verdict = "residue"       // something is left
-	Refused      Verdict = "refused"       // nothing was begun
+	Refused      Verdict = "refused"       // by a guard, before anything was begun, or by admission
 	NotPermitted Verdict = "not-permitted" // a right is missing
 	OutOfTime    Verdict = "out-of-time"   // the budget is used up
 	Interrupted  Verdict = "interrupted"   // told to stop
@@ -68,6 +69,8 @@ type Report struct {
 	Done     []Outcome
 	Kept     []Kept
 	Left     []Left
+	// Remains is, after a success, what there is of ARC that this uninstall was not about.
+	Remains []Remain
 	// Obstacles are, where something is left, likely to be why.
 	Obstacles []Obstacle
 	// Registered is what is still registered at GitHub. GitHub removes a scale set
@@ -75,10 +78,12 @@ type Report struct {
 	Registered []Registration
 	Phases     []Took
 	Errs       []error
+	// Revoked says that Helm took the hook's rights away while it ran.
+	Revoked bool
 }
 
-// Summary is the verdict in one line.
-func (r *Report) Summary() string {
+// did says in one line what was written.
+func (r *Report) did() string {
 	var parts []string
 	for _, action := range []Action{Create, Stop, Delete, Wake, Nudge, Relax, Release} {
 		counts := map[string]int{}
@@ -107,10 +112,12 @@ func (r *Report) Summary() string {
 	if n := len(r.Registered); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d registrations are left at GitHub", n))
 	}
-	done := strings.Join(parts, "; ")
-	if done == "" {
-		done = "nothing was written"
-	}
+	return cmp.Or(strings.Join(parts, "; "), "nothing was written")
+}
+
+// Summary is the verdict in one line.
+func (r *Report) Summary() string {
+	done := r.did()
 	gone := "nothing of ARC is left"
 	switch r.Scope {
 	case Legacy:
@@ -120,9 +127,18 @@ func (r *Report) Summary() string {
 	case Namespace:
 		gone = "nothing of ARC is left in the namespace, nor the namespace"
 	}
+	if r.Revoked {
+		return "not-permitted: Helm took this hook's rights away while it worked, as it does when its --timeout passes first; uninstall again, with a --timeout of helmTimeoutSeconds or more, which goes on from here: " + done
+	}
 	switch r.Verdict {
 	case Done:
 		switch {
+		case len(r.Remains) > 0:
+			kept := ""
+			if len(r.Kept) > 0 {
+				kept = fmt.Sprintf("kept %d objects, ", len(r.Kept))
+			}
+			return shell.Visible(fmt.Sprintf("done, %sand of ARC there is still %s: %s", kept, remains(r.Remains), done))
 		case len(r.Kept) > 0:
 			return fmt.Sprintf("done, and kept %d objects: %s", len(r.Kept), done)
 		case len(r.Done) == 0:
@@ -144,33 +160,34 @@ func (r *Report) Summary() string {
 	}
 }
 
-// Text is the report for people: what stands in the way or is left, with what to
-// do about it, at most maxLines of each, and the summary as the last line.
+// Text is the report for people: what stands in the way or is left, at most maxLines
+// of each, and the summary as the last line. A refusal begins with the reason, and ends
+// with the commands.
 func (r *Report) Text(maxLines int) string {
 	var b strings.Builder
-	for _, f := range clip(r.Refusals, maxLines) {
-		say(&b, "", "%s", f.Message)
-		for _, do := range f.Do {
-			say(&b, "    ", "%s", do)
+	refused := len(r.Refusals) > 0
+	for i, f := range clip(r.Refusals, maxLines) {
+		first := ""
+		if i == 0 {
+			first = fmt.Sprintf("%s, %s: ", r.Verdict, r.did())
 		}
+		say(&b, first, "%s", f.Message)
 	}
 	more(&b, len(r.Refusals), maxLines)
-	var why []string
-	kept := map[string][]string{}
-	for _, k := range r.Kept {
-		if kept[k.Why] == nil {
-			why = append(why, k.Why)
-		}
-		kept[k.Why] = append(kept[k.Why], k.Object.Name)
+	if !refused {
+		r.kept(&b, maxLines)
 	}
-	for _, w := range clip(why, maxLines) {
-		say(&b, "", "kept %s: %s", strings.Join(clip(kept[w], maxLines), ", "), w)
-	}
-	more(&b, len(why), maxLines)
 	for _, l := range clip(r.Left, maxLines) {
 		say(&b, "", "left: %s: %s", l.Object, l.Why)
 	}
 	more(&b, len(r.Left), maxLines)
+	for _, x := range clip(r.Remains, maxLines) {
+		say(&b, "", "also there: %s", x.What)
+		for _, do := range x.Do {
+			say(&b, "    ", "%s", do)
+		}
+	}
+	more(&b, len(r.Remains), maxLines)
 	for _, x := range clip(r.Obstacles, maxLines) {
 		say(&b, "", "likely in the way: %s: %s", x.Object, x.Why)
 	}
@@ -187,24 +204,53 @@ func (r *Report) Text(maxLines int) string {
 		say(&b, "", "error: %v", err)
 	}
 	more(&b, len(r.Errs), maxLines)
-	if len(r.Phases) > 0 {
-		b.WriteString("time: ")
-		for i, took := range r.Phases {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%s %.1fs", took.Phase, took.Duration.Seconds())
-		}
-		b.WriteString("\n")
+	if !refused {
+		b.WriteString(r.Summary())
+		return b.String()
 	}
-	b.WriteString(r.Summary())
-	return b.String()
+	var do []string
+	for _, f := range clip(r.Refusals, maxLines) {
+		for _, d := range f.Do {
+			if !slices.Contains(do, d) {
+				do = append(do, d)
+			}
+		}
+	}
+	for _, d := range do {
+		say(&b, "    ", "%s", d)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// say adds a line as a terminal should get it: some objects may be called anything, and
-// errors and messages have names in them.
-func say(b *strings.Builder, indent, format string, args ...any) {
-	b.WriteString(indent + shell.Visible(fmt.Sprintf(format, args...)) + "\n")
+// kept names what was kept, all of one reason in one line.
+func (r *Report) kept(b *strings.Builder, maxLines int) {
+	var why []string
+	kept := map[string][]string{}
+	for _, k := range r.Kept {
+		if kept[k.Why] == nil {
+			why = append(why, k.Why)
+		}
+		kept[k.Why] = append(kept[k.Why], k.Object.Name)
+	}
+	for _, w := range clip(why, maxLines) {
+		say(b, "", "kept %s: %s", strings.Join(clip(kept[w], maxLines), ", "), w)
+	}
+	more(b, len(why), maxLines)
+}
+
+// Times says how long each phase took.
+func (r *Report) Times() string {
+	times := make([]string, len(r.Phases))
+	for i, took := range r.Phases {
+		times[i] = fmt.Sprintf("%s %.1fs", took.Phase, took.Duration.Seconds())
+	}
+	return strings.Join(times, ", ")
+}
+
+// say adds a line as a terminal should get it, after what begins it: some objects may be
+// called anything, and errors and messages have names in them.
+func say(b *strings.Builder, begin, format string, args ...any) {
+	b.WriteString(begin + shell.Visible(fmt.Sprintf(format, args...)) + "\n")
 }
 
 // StillRegistered names what GitHub has not been told of: scale sets one by one,

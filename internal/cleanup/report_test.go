@@ -41,25 +41,38 @@ func TestSummary(t *testing.T) {
 
 func TestTextEndsWithTheSummary(t *testing.T) {
 	r := Report{
-		Verdict:  Residue,
-		Refusals: []Refusal{{Message: "live", Do: []string{"helm uninstall a", "helm uninstall b"}}, {Message: "second"}, {Message: "third"}},
-		Left:     []Left{{obj("er runners/a"), "why"}, {obj("crd c"), "x"}, {obj("crd d"), "x"}, {obj("crd e"), "x"}},
-		Errs:     []error{errors.New("one"), errors.New("two")},
-		Phases:   []Took{{Drain, 12340 * time.Millisecond}, {Free, 50 * time.Millisecond}},
+		Verdict: Residue,
+		Left:    []Left{{obj("er runners/a"), "why"}, {obj("crd c"), "x"}, {obj("crd d"), "x"}, {obj("crd e"), "x"}},
+		Errs:    []error{errors.New("one"), errors.New("two")},
+		Phases:  []Took{{Drain, 12340 * time.Millisecond}, {Free, 50 * time.Millisecond}},
 	}
-	want := `live
-    helm uninstall a
-    helm uninstall b
-second
-... and 1 more
-left: ephemeralrunners.actions.github.com/a in namespace runners: why
+	want := `left: ephemeralrunners.actions.github.com/a in namespace runners: why
 left: customresourcedefinitions.apiextensions.k8s.io/c: x
 ... and 2 more
 error: one
 error: two
-time: drain 12.3s, release 0.1s
 residue: 4 objects are left: nothing was written`
 	if diff := cmp.Diff(want, r.Text(2)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestARefusalBeginsWithTheReasonAndEndsWithTheCommands(t *testing.T) {
+	r := Report{
+		Verdict: Refused,
+		Refusals: []Refusal{
+			{Message: "live", Do: []string{"helm uninstall a", "helm uninstall b"}}, {Message: "second", Do: []string{"helm uninstall b"}}, {Message: "third", Do: []string{"c"}},
+		},
+		Kept:      []Kept{{obj("crd k"), "used"}},
+		Obstacles: []Obstacle{{obj("vwc w"), "dead"}},
+	}
+	want := `refused, nothing was written: live
+second
+... and 1 more
+likely in the way: vwc w: dead
+    helm uninstall a
+    helm uninstall b`
+	if diff := cmp.Diff(want, strings.ReplaceAll(r.Text(2), "validatingwebhookconfigurations.admissionregistration.k8s.io/w", "vwc w")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -101,6 +114,7 @@ func TestDocumentOfAReport(t *testing.T) {
 		Kept:      []Kept{{obj("crd k"), "used"}},
 		Left:      []Left{{obj("er runners/a"), "held"}},
 		Obstacles: []Obstacle{{obj("vwc w"), "dead"}},
+		Remains:   []Remain{{"more", []string{"look"}}},
 		Registered: []Registration{
 			{obj("er runners/a"), ScaleSetInfo{}}, {obj("ars runners/set"), ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
 		},
@@ -117,6 +131,7 @@ func TestDocumentOfAReport(t *testing.T) {
 		Kept:       []StepDocument{crd("k", "used", "")},
 		Left:       []StepDocument{{"", "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "held"}},
 		Obstacles:  []StepDocument{{"", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "w", "vwc w", "dead"}},
+		Remains:    []RemainDocument{{"more", []string{"look"}}},
 		Registered: []RegistrationDocument{{"runner", "runners", "a", "", ""}, {"scale-set", "runners", "gpu", "7", "https://github.com/acme"}},
 		Phases:     []TookDocument{{Drain, 1.5}},
 		Errors:     []string{"one"},
@@ -136,7 +151,7 @@ func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
 	r := &Report{
 		Verdict:  Residue,
 		Refusals: []Refusal{{Refused, "no " + name, []string{"kubectl delete " + name}}},
-		Left:     []Left{{o, "held"}}, Kept: []Kept{{o, name}}, Obstacles: []Obstacle{{o, name}},
+		Left:     []Left{{o, "held"}}, Kept: []Kept{{o, name}}, Obstacles: []Obstacle{{o, name}}, Remains: []Remain{{name, []string{name}}},
 		Errs: []error{errors.New(name)},
 	}
 	text := r.Text(10)

@@ -53,8 +53,6 @@ const (
 	// wakePatience is how long a controller may show no progress after it was woken first:
 	// it tries a request to GitHub again for some 15 s before that counts as failed.
 	wakePatience = 20 * time.Second
-	// progressEvery is the least time between two lines about the same wait.
-	progressEvery = 3 * time.Second
 	// forever is longer than any budget.
 	forever = 24 * time.Hour
 	// lastLook bounds the survey made after a run was stopped.
@@ -73,8 +71,10 @@ var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
 func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
-	p := NewPlan(survey(ctx, c, o), o, History{})
-	p.Refusals = append(p.Refusals, preflight(ctx, c, p)...)
+	s := survey(ctx, c, o)
+	p := NewPlan(s, o, History{})
+	preflight(ctx, c, p, o)
+	p.Remains = lookBeside(ctx, c, o, s)
 	return p
 }
 
@@ -82,13 +82,14 @@ func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
 // which is the proof that nothing is left. It can be stopped and run again at
 // any point.
 func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Report {
-	ctx, stop := heedOffSwitch(ctx, c, o.ReleaseNamespace)
+	ctx, stop := heedOffSwitch(ctx, c, o)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, done: map[once]bool{}, planned: map[types.UID]bool{},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}},
+		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()), done: map[once]bool{}, planned: map[types.UID]bool{},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*Object{}, Jobs: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
+	r.explainEnd(ctx)
 	return r.report
 }
 
@@ -100,9 +101,15 @@ type run struct {
 	mu      sync.Mutex
 	report  *Report
 	history History
-	// now is how far the current phase is, since when, and when that was said last.
-	now         Progress
-	since, said time.Time
+	// now is how far the current phase is, and since when.
+	now   Progress
+	since time.Time
+	pace  pace
+
+	// seen is what a person has confirmed.
+	seen confirmed
+	// changed is why the last round was cut short, if the cluster changed.
+	changed error
 
 	// done holds what was done. A later round may do it again: somebody may have
 	// scaled what was stopped up again.
@@ -145,7 +152,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 	for round := 0; ; round++ {
 		s := survey(ctx, r.client, r.options)
 		if ctx.Err() != nil {
-			return r.stopped(ctx)
+			return r.stopped(ctx, s.asked())
 		}
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
@@ -154,13 +161,26 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if p.Off {
 			return Off
 		}
+		if r.options.Confirmed != "" {
+			// A guard that refuses says more than that the plan is another.
+			switch {
+			case len(p.Refusals) > 0:
+			case round == 0:
+				p.Refusals = r.seen.confirm(p, r.options.Confirmed)
+			default:
+				p.Refusals = r.seen.bound(p)
+			}
+		}
 		r.history.Stage, r.patience = p.stage, p.patience
 		if round == 0 {
-			p.Refusals = append(p.Refusals, preflight(ctx, r.client, p)...)
+			preflight(ctx, r.client, p, r.options)
 		}
 		for _, o := range s.Custom {
-			if o.Resource.Resource == arc.AutoscalingRunnerSets {
+			switch o.Resource.Resource {
+			case arc.AutoscalingRunnerSets:
 				r.history.Sets[o.ScaleSet] = o.Release
+			case arc.EphemeralRunners:
+				r.history.Runners[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = o
 			}
 		}
 		r.report.Kept, r.report.Obstacles = p.Kept, p.Obstacles
@@ -169,8 +189,10 @@ func (r *run) loop(ctx context.Context) Verdict {
 			return p.Verdict()
 		}
 		if round == 0 {
-			r.log.Info().Int("controllers", len(s.Controllers)).Int("customResources", len(s.Custom)).
-				Int("protected", len(s.Protected)).Int("crds", len(s.CRDs)).Msg("surveyed")
+			r.log.Info().Msg(shell.Visible(found(s)))
+			for _, note := range p.Notes {
+				r.log.Debug().Msg(shell.Visible(note))
+			}
 			for _, x := range p.Obstacles {
 				r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
 			}
@@ -180,20 +202,31 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		if len(p.Phases) == 0 {
 			r.report.Errs, r.report.Obstacles = nil, nil
-			return Done
+			return r.succeed(ctx, s)
 		}
 		if round == rounds && r.newcomers(p, s) {
 			r.report.Kept = p.Kept
-			return Done
+			return r.succeed(ctx, s)
+		}
+		if denied := r.denied(); len(denied) > 0 {
+			// Neither another round nor another Pod of the Job changes that.
+			r.report.Left, r.report.Refusals = leftovers(p), denied
+			return Refused
 		}
 		if round == rounds || r.permanent(p) {
 			r.report.Left = leftovers(p)
+			if len(r.report.Errs) == 0 && r.changed != nil {
+				r.report.Errs = []error{r.changed}
+			}
 			return r.failure()
 		}
 		// What failed may work out when it is planned anew.
-		r.report.Errs = nil
+		r.report.Errs, r.changed = nil, nil
 		for _, step := range p.steps(Namespaces) {
 			r.history.Held[step.Object.Name] = true
+		}
+		for _, step := range p.steps(Linked) {
+			r.history.Jobs[step.Object.UID] = true
 		}
 		for _, o := range p.owned {
 			r.history.Ours[o.UID] = true
@@ -216,10 +249,13 @@ func (r *run) loop(ctx context.Context) Verdict {
 			}
 			r.failed(ctx, err)
 			if ctx.Err() != nil {
-				return r.stopped(ctx)
+				return r.stopped(ctx, nil)
 			}
 			if phase.Name == BackUp && err != nil {
 				// Without it nothing else is begun.
+				if r.report.Refusals = r.denied(); len(r.report.Refusals) > 0 {
+					return Refused
+				}
 				if apierrors.IsForbidden(err) {
 					return NotPermitted
 				}
@@ -253,19 +289,31 @@ func (r *run) loop(ctx context.Context) Verdict {
 func (r *run) failed(ctx context.Context, err error) {
 	var errs writeErrors
 	switch {
+	case err == nil:
+	case errors.Is(err, errChanged):
+		r.changed = err
 	case errors.As(err, &errs):
-	case err == nil, ctx.Err() != nil, errors.Is(err, errChanged):
 	default:
 		errs = writeErrors{err}
 	}
+	cuts := 0
 	for _, err := range errs {
-		cut := ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
-		// What was tried again until then is worth a line.
-		if !cut || kube.Transient(err) {
-			r.report.Errs = append(r.report.Errs, err)
+		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) && !kube.Transient(err) {
+			// A request that lasts until the budget is used up may be why it is. Of what
+			// just was under way a few tell enough, and the cause alone tells nothing.
+			if cuts++; !outOfTime(ctx) || cuts > fewCuts || err == context.Cause(ctx) { //nolint:errorlint // see above
+				continue
+			}
 		}
+		r.report.Errs = append(r.report.Errs, err)
 	}
 }
+
+// fewCuts is how many requests are named that the end of the context has cut off.
+const fewCuts = 3
+
+// outOfTime reports whether it is the budget that has ended a context.
+func outOfTime(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrBudget) }
 
 // permanent reports whether the last round met an error that trying again will
 // not change: a missing right, or no progress where nothing is left to write.
@@ -302,6 +350,31 @@ func (r *run) newcomers(p *Plan, s *Survey) bool {
 	return true
 }
 
+// denied is what admission has not let through in the last round, each reason once
+// with the first write that it has met; no error says it again.
+func (r *run) denied() []Refusal {
+	var out []Refusal
+	seen := map[kube.Denial]bool{}
+	r.report.Errs = slices.DeleteFunc(r.report.Errs, func(err error) bool {
+		if !kube.Refused(err) {
+			return false
+		}
+		if d, _ := kube.Denied(err); !seen[d] {
+			seen[d] = true
+			doing, _, _ := strings.Cut(err.Error(), ": ")
+			out = append(out, DenialOf(doing, d))
+		}
+		return true
+	})
+	return out
+}
+
+// succeed ends a run after which nothing is left to do.
+func (r *run) succeed(ctx context.Context, s *Survey) Verdict {
+	r.report.Remains = lookBeside(ctx, r.client, r.options, s)
+	return Done
+}
+
 func (r *run) failure() Verdict {
 	for _, err := range r.report.Errs {
 		if apierrors.IsForbidden(err) {
@@ -312,31 +385,49 @@ func (r *run) failure() Verdict {
 }
 
 // stopped looks once more what is left; there is a little time after the budget
-// and after SIGTERM for that.
-func (r *run) stopped(ctx context.Context) Verdict {
-	if errors.Is(context.Cause(ctx), errOff) {
+// and after SIGTERM for that. unread is what the survey could not read that the end has
+// cut off: there the time went.
+func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errOff):
 		return Off
+	case errors.Is(cause, errRevoked):
+		return NotPermitted // there is nothing that could be looked at
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
 	r.history.Stage = Over
 	s := survey(look, r.client, r.options)
-	for _, u := range s.Unknown {
+	if !outOfTime(ctx) {
+		unread = slices.DeleteFunc(unread, func(u Unknown) bool { return !kube.Transient(u.Err) })
+	}
+	for _, u := range s.asked() {
+		if !slices.ContainsFunc(unread, func(o Unknown) bool { return o.What == u.What }) {
+			unread = append(unread, u)
+		}
+	}
+	for _, u := range unread {
 		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
 	}
+	r.report.Errs = append(r.report.Errs, r.options.unreached(unread)...)
 	p := NewPlan(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
-			return Done
+			return r.succeed(look, s)
 		}
-		if len(p.jobs) > 0 && errors.Is(context.Cause(ctx), ErrBudget) {
+		if len(p.jobs) > 0 && outOfTime(ctx) {
 			r.report.Refusals = p.jobs
 			return Refused
 		}
 		r.report.Left = leftovers(p)
 	}
+	for _, refusal := range p.Refusals {
+		if refusal.Verdict == Refused { // what could not be read is said above
+			r.report.Refusals = append(r.report.Refusals, refusal)
+		}
+	}
 	switch {
-	case !errors.Is(context.Cause(ctx), ErrBudget):
+	case !outOfTime(ctx):
 		return Interrupted
 	case len(s.Unknown) > 0 && len(r.report.Done) == 0:
 		// It is not the time that was missing.
@@ -349,7 +440,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	start := time.Now()
 	steps := phase.Steps()
 	l := r.log.With().Str("phase", string(phase.Name)).Logger()
-	l.Info().Int("objects", len(steps)).Msg(begin[phase.Name])
+	l.Debug().Int("objects", len(steps)).Msg(words[phase.Name])
 	defer func() {
 		took := time.Since(start)
 		r.report.Phases = append(r.report.Phases, Took{phase.Name, took})
@@ -365,7 +456,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	if err != nil {
 		return err
 	}
-	r.now, r.since, r.said = Progress{phase.Name, 0, len(steps)}, start, start
+	r.now, r.since, r.pace.detailed = Progress{phase.Name, 0, len(steps)}, start, start
 	for _, rank := range phase.Ranks {
 		if err := r.write(ctx, l, rank, s); err != nil && phase.Name != Rouse {
 			return err
@@ -426,23 +517,6 @@ func (r *run) backUp(ctx context.Context, sets []*Object) error {
 	r.log.Info().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
 	r.report.Done = append(r.report.Done, Outcome{Create, secret})
 	return nil
-}
-
-var begin = map[PhaseName]string{
-	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
-	Rouse:        "the controller may be waiting until it tries again; having it try at once",
-	Unblock:      "something is in the controller's way; having it finish without",
-	DeadWebhooks: "deleting the legacy webhooks, which nobody answers",
-	Linked:       "deleting Pods and Secrets of legacy runners' jobs",
-	StopRunners:  "scaling legacy runners to zero; the controller lets them finish",
-	Busy:         "waiting for runners to finish their jobs",
-	Drain:        "waiting for ARC's controller to stop runners and de-register at GitHub",
-	Free:         "removing ARC's finalizers",
-	Listeners:    "deleting listeners' Roles and RoleBindings",
-	CRDs:         "deleting the CRDs and waiting until they are gone",
-	Namespaces:   "waiting until the Terminating namespaces are gone",
-	Belongings:   "waiting until Kubernetes has deleted what listeners own beside the controller",
-	Collect:      "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
 }
 
 // unchanged makes sure, right before the CRDs go, of what the plan stands on: that no
@@ -508,8 +582,11 @@ func (r *run) ownersGone(ctx context.Context, steps []Step) error {
 		return nil
 	}
 	kinds, namespaces := arc.Resources(), r.options.customNamespaces
-	if r.options.Scope == Legacy {
+	switch r.options.Scope {
+	case Legacy:
 		kinds, namespaces = arc.LegacyResources(), func(string) []string { return r.options.coreNamespaces() }
+	case Namespace:
+		kinds = slices.Concat(arc.LegacyResources(), kinds)
 	}
 	for _, gvr := range kinds {
 		for _, namespace := range namespaces(gvr.Resource) {
@@ -547,10 +624,8 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.moved(r.now.Done + 1)
-			if time.Since(r.said) > progressEvery {
-				r.said = time.Now()
-				log.Info().Msgf("%d of %d objects, %.0f a second", r.now.Done, r.now.Total, float64(r.now.Done)/time.Since(r.since).Seconds())
-			}
+			now := time.Now()
+			log.WithLevel(r.pace.next(now)).Msgf("%s: %d of %d objects, %.0f a second", words[r.now.Phase], r.now.Done, r.now.Total, float64(r.now.Done)/now.Sub(r.since).Seconds())
 			if err != nil {
 				errs = append(errs, err)
 			} else {
@@ -699,21 +774,19 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 			},
 		})
 	}
-	var last time.Time
 	return r.client.WaitGone(ctx, selections, patience, func(left int, examples []string) {
 		r.moved(max(0, r.now.Total-left))
-		// The log is read in one piece, in the terminal of whoever uninstalls.
-		if left == 0 || time.Since(last) < progressEvery {
+		if left == 0 {
 			return
 		}
-		last = time.Now()
+		level := r.pace.next(time.Now())
 		if more := left - len(examples); more > 0 {
 			examples = append(examples, fmt.Sprintf("%d more", more))
 		}
-		e := log.Info()
+		e := log.WithLevel(level)
 		if deadline, ok := ctx.Deadline(); ok {
 			e = e.Stringer("budget", time.Until(deadline).Round(time.Second))
 		}
-		e.Msg(shell.Visible("waiting for " + strings.Join(examples, ", ")))
+		e.Msg(shell.Visible(words[phase] + ": " + strings.Join(examples, ", ")))
 	})
 }

@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
+	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
 var quiet = zerolog.Nop()
@@ -507,7 +509,7 @@ func TestStopped(t *testing.T) {
 		stop(test.cause)
 		r := &run{client: c, options: byHand, log: quiet, report: &Report{Done: test.done}}
 		// The CRD goes with what is left.
-		if got := r.stopped(ctx); got != test.want || min(1, len(r.report.Left)) != test.left || len(r.report.Errs) != test.errs {
+		if got := r.stopped(ctx, nil); got != test.want || min(1, len(r.report.Left)) != test.left || len(r.report.Errs) != test.errs {
 			t.Errorf("%s: %s, left %v, errors %v", name, got, r.report.Left, r.report.Errs)
 		}
 	}
@@ -526,5 +528,47 @@ func TestAPhaseThatIsOverruled(t *testing.T) {
 		if err := r.execute(t.Context(), phase, &Survey{}); !errors.Is(err, errChanged) || len(a.written()) > 0 {
 			t.Errorf("%s: error %v, writes %q", phase.Name, err, a.written())
 		}
+	}
+}
+
+// TestNoVerdictWithoutItsCause: a hook whose Pod reaches no API server says so, and what
+// it asked for; not that its time was too short.
+func TestNoVerdictWithoutItsCause(t *testing.T) {
+	t.Parallel()
+	unreachable, err := kube.New(&rest.Config{Host: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		client  *kube.Client
+		options Options
+		say     []string
+		hint    bool
+	}{
+		"a hook":                  {unreachable, asHook, []string{"could not read the Helm release: ", "connection refused"}, true},
+		"by hand":                 {unreachable, byHand, []string{"could not read pods: ", "connection refused"}, false},
+		"a hook that is answered": {nil, asHook, []string{"could not read the Helm release: ", "is refused"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, ErrBudget)
+			defer cancel()
+			client := test.client
+			if client == nil {
+				var a *api
+				a, client = newAPI(t)
+				a.fault = func(string) int { return http.StatusInternalServerError }
+			}
+			r := Run(ctx, client, test.options, quiet)
+			text := r.Text(50)
+			for _, say := range test.say {
+				if !strings.Contains(text, say) {
+					t.Errorf("it does not say %q:\n%s", say, text)
+				}
+			}
+			if r.Verdict != Failed || strings.Contains(text, "NetworkPolicy") != test.hint || strings.Contains(text, errNotAsked.Error()) {
+				t.Errorf("verdict %s:\n%s", r.Verdict, text)
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +93,10 @@ type Survey struct {
 	// legacy runners, for Scope Legacy; Custom has the runners' Pods then, too.
 	Webhooks []Webhooks
 	Linked   []*Object
+	// OfJobs are the Pods and Secrets that say that they are of an EphemeralRunner's job.
+	OfJobs []OfJob
+	// LegacyHeld are the Pods with finalizers of legacy ARC, for Scope Controller.
+	LegacyHeld []*Object
 	// Registered holds, by UID, the Pods of legacy runners that GitHub still has.
 	Registered map[types.UID]bool
 	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
@@ -128,10 +133,17 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	}
 	r := newReading(ctx, c, o)
 	s := r.s
+	groups := []string{arc.Group}
 	r.proof()
 	r.wait()
 	r.findSets()
 	r.core()
+	if o.Scope == Namespace {
+		// It is freed, whatever was installed in it.
+		groups = append(groups, arc.LegacyGroup)
+		r.wait()
+		r.legacy()
+	}
 	r.wait()
 	for _, gvr := range arc.Resources() {
 		r.custom(gvr)
@@ -149,7 +161,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	}
 	r.read("jobs of runners", func(add func(func())) error {
 		jobs, err := busy(ctx, c, r.o)
-		add(func() { s.Busy = jobs })
+		add(func() { maps.Copy(s.Busy, jobs) })
 		return err
 	})
 	r.read("ARC controllers", func(add func(func())) error {
@@ -158,7 +170,7 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 			namespaces = o.controllerNamespaces()
 		}
 		found, err := controllers(ctx, c, namespaces)
-		add(func() { s.Controllers = found })
+		add(func() { s.Controllers = append(s.Controllers, found...) })
 		return err
 	})
 	if o.uninstalls() {
@@ -176,7 +188,11 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	if o.Scope != ScaleSet {
 		r.surroundings()
 	}
-	r.end(arc.Group)
+	r.end(groups...)
+	if o.Scope == Namespace {
+		s.weighPods()
+		s.markAlone()
+	}
 	askForRights(ctx, c, s)
 	r.prove()
 	return s
@@ -198,13 +214,19 @@ type reading struct {
 }
 
 func newReading(ctx context.Context, c *kube.Client, o Options) *reading {
-	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}}
+	s := &Survey{Terminating: map[string]Terminating{}, Sets: map[types.UID]ScaleSetInfo{}, Busy: map[types.UID]Job{}}
 	return &reading{ctx: ctx, c: c, o: o, s: s, placed: inPlace{}, absent: map[string]bool{}}
 }
 
 // read reads one thing; add is for changing the survey.
 func (r *reading) read(what string, do func(add func(func())) error) {
 	r.readers.Go(func() {
+		if r.ctx.Err() != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.s.Unknown = append(r.s.Unknown, Unknown{what, errNotAsked})
+			return
+		}
 		err := do(func(add func()) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -221,6 +243,34 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 	})
 }
 
+// errNotAsked is why something is unknown that came after the time was over.
+var errNotAsked = errors.New("there was no time left to ask")
+
+// asked is what is unknown though it was asked for: the rest follows from it.
+func (s *Survey) asked() []Unknown {
+	asked := slices.DeleteFunc(slices.Clone(s.Unknown), func(u Unknown) bool { return errors.Is(u.Err, errNotAsked) })
+	if len(asked) == 0 {
+		return s.Unknown
+	}
+	return asked
+}
+
+// unreached says, of a hook, why nothing was answered: in a Pod it is seldom the API
+// server that is away.
+func (o Options) unreached(unread []Unknown) []error {
+	answered := func(u Unknown) bool {
+		var status apierrors.APIStatus
+		return errors.As(u.Err, &status)
+	}
+	if o.Job == "" || len(unread) == 0 || slices.ContainsFunc(unread, answered) {
+		return nil
+	}
+	return []error{errUnreached}
+}
+
+// errUnreached is a hint.
+var errUnreached = errors.New("the API server answered nothing of this: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")
+
 // wait waits for what is being read.
 func (r *reading) wait() { r.readers.Wait() }
 
@@ -236,6 +286,7 @@ func (r *reading) core() {
 				obj := object(gvr, m)
 				add(func() {
 					see(obj, m)
+					r.s.addOfJob(obj, m)
 					if r.o.uninstalls() {
 						r.placed.add(obj, m.Labels)
 					}
@@ -245,6 +296,9 @@ func (r *reading) core() {
 		})
 	}
 	dependent := func(o *Object, _ *metav1.PartialObjectMetadata) {
+		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 && o.Resource == podResource {
+			r.s.LegacyHeld = append(r.s.LegacyHeld, o)
+		}
 		if o.Owner != "" {
 			r.s.Dependents = append(r.s.Dependents, o)
 		}
@@ -284,6 +338,8 @@ func (r *reading) custom(gvr schema.GroupVersionResource) {
 // release. It is for advice only: what cannot be read proves nothing.
 func (r *reading) prove() {
 	r.s.Proven = map[types.UID]bool{}
+	ctx, cancel := advice(r.ctx)
+	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(workers)
 	claims := slices.Clone(r.s.Custom)
@@ -297,7 +353,7 @@ func (r *reading) prove() {
 			continue
 		}
 		g.Go(func() error {
-			if release.Installs(r.ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, o.is) {
+			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, o.is) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.s.Proven[o.UID] = true
@@ -354,11 +410,23 @@ func (r *reading) crds(names []string) {
 	}
 }
 
+// adviceTime bounds each look without whose answer an uninstall goes on. An API server
+// that starts anew is there by then; one that never answers this must not use the
+// budget up.
+const adviceTime = 15 * time.Second
+
+// advice is the time for such a look.
+func advice(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, adviceTime, fmt.Errorf("no answer for %s", adviceTime))
+}
+
 // surroundings reads what of others may be in the way, and the namespaces.
 func (r *reading) surroundings() {
 	r.readers.Go(func() {
 		// For advice only: what cannot be read hinders nothing.
-		r.s.Obstacles, r.s.ObstaclesErr = findObstacles(r.ctx, r.c)
+		ctx, cancel := advice(r.ctx)
+		defer cancel()
+		r.s.Obstacles, r.s.ObstaclesErr = findObstacles(ctx, r.c)
 	})
 	r.read("namespaces", func(add func(func())) error {
 		found, live, err := terminating(r.ctx, r.c, r.o.Namespace)
@@ -368,9 +436,11 @@ func (r *reading) surroundings() {
 }
 
 // end waits until everything is read.
-func (r *reading) end(group string) {
+func (r *reading) end(groups ...string) {
 	r.wait()
-	r.distrust(group)
+	for _, group := range groups {
+		r.distrust(group)
+	}
 	for _, crd := range r.s.CRDs {
 		if r.absent[crd.Name] && !crd.Deleting {
 			r.s.Unknown = append(r.s.Unknown, Unknown{crd.Name, errors.New("the CRD exists, but the API server does not serve it")})
@@ -396,9 +466,14 @@ const crdPrefix = "crd "
 func (r *reading) distrust(group string) {
 	var doubtful []string
 	for name := range r.absent {
+		// A CRD that is not found, of objects that are.
+		if crd, is := strings.CutPrefix(name, crdPrefix); is && !r.absent[crd] {
+			doubtful = append(doubtful, strings.TrimSuffix(crd, "."+group))
+			continue
+		}
 		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
-		if !strings.HasPrefix(name, crdPrefix) && !read {
-			doubtful = append(doubtful, strings.TrimSuffix(name, "."+group))
+		if resource, of := strings.CutSuffix(name, "."+group); of && !strings.HasPrefix(name, crdPrefix) && !read {
+			doubtful = append(doubtful, resource)
 		}
 	}
 	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
@@ -455,6 +530,9 @@ func (s *Survey) order() {
 				cmp.Compare(a.Name, b.Name))
 		})
 	}
+	slices.SortFunc(s.OfJobs, func(a, b OfJob) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource.Resource, b.Resource.Resource), cmp.Compare(a.Name, b.Name))
+	})
 	slices.SortFunc(s.Controllers, func(a, b ARC) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})

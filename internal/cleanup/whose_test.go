@@ -338,7 +338,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems\n") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
 		t.Errorf("%s", r.Text(10))
 	}
 }

@@ -144,7 +144,7 @@ var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9](
 
 // installOrder are the kinds there are in the order in which Helm creates them
 // (helm.sh/helm/v3 pkg/releaseutil/kind_sorter.go).
-var installOrder = []string{"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job"}
+var installOrder = []string{"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job", "List"}
 
 // enrollerFile is where the enroller's template would be if it were the chart's.
 const enrollerFile = Name + "/templates/enroller.yaml"
@@ -196,12 +196,16 @@ func split(file, text string) (out []Object, err error) {
 		if document == "" {
 			continue
 		}
-		var head struct {
+		type object struct {
 			Kind     string
 			Metadata struct {
 				Name        string
 				Annotations map[string]string
 			}
+		}
+		var head struct {
+			object `yaml:",inline"`
+			Items  []object
 		}
 		if err := yaml.Unmarshal([]byte(document), &head); err != nil {
 			return nil, err
@@ -209,7 +213,11 @@ func split(file, text string) (out []Object, err error) {
 		if !slices.Contains(installOrder, head.Kind) {
 			return nil, fmt.Errorf("unknown kind %q", head.Kind)
 		}
-		out = append(out, Object{head.Kind, head.Metadata.Name, file, document, head.Metadata.Annotations})
+		o := Object{Kind: head.Kind, Name: head.Metadata.Name, Path: file, Manifest: document, annotations: head.Metadata.Annotations}
+		for _, item := range head.Items {
+			o.items = append(o.items, Named{item.Kind, item.Metadata.Name})
+		}
+		out = append(out, o)
 	}
 	return out, nil
 }

@@ -34,7 +34,13 @@ type Hook struct {
 	Weight            int      `json:"weight,omitempty"`
 	DeletePolicies    []string `json:"delete_policies,omitempty"`
 	OutputLogPolicies []string `json:"output_log_policies,omitempty"`
+
+	// Objects are those that Helm creates of it: itself, or the items of a List.
+	Objects []Named `json:"-"`
 }
+
+// Named is an object by kind and name.
+type Named struct{ Kind, Name string }
 
 // notRun is what Helm writes of a hook that was never run.
 type notRun struct {

@@ -51,7 +51,9 @@ func TestNames(t *testing.T) {
 				}
 				var objects []Object
 				for _, h := range hooks {
-					objects = append(objects, Object{Kind: h.Kind, Name: h.Name, Manifest: h.Manifest})
+					for _, o := range h.Objects {
+						objects = append(objects, Object{Kind: o.Kind, Name: o.Name, Manifest: h.Manifest})
+					}
 				}
 				for _, o := range append(objects, enroller...) {
 					if problems := invalid(t, o); len(problems) > 0 {
@@ -89,7 +91,7 @@ func invalid(t *testing.T, o Object) (out []string) {
 	var object struct {
 		Metadata struct{ Labels map[string]string }
 	}
-	if err := yaml.Unmarshal([]byte(o.Manifest), &object); err != nil {
+	if err := yaml.Unmarshal([]byte(o.Manifest), &object); err != nil { // a List has its items' labels
 		t.Fatal(err)
 	}
 	for key, value := range object.Metadata.Labels {

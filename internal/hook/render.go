@@ -39,6 +39,7 @@ type Object struct {
 	Kind, Name, Path, Manifest string
 
 	annotations map[string]string
+	items       []Named // of a List
 }
 
 // Enroller returns the objects that put hooks of Render into the record of a
@@ -74,7 +75,10 @@ func (o Object) hook() (Hook, error) {
 	if o.annotations[Annotation] != preDelete || err != nil {
 		return Hook{}, fmt.Errorf("%s %s is no pre-delete hook with a weight", o.Kind, o.Name)
 	}
-	h := Hook{Name: o.Name, Kind: o.Kind, Path: o.Path, Manifest: o.Manifest, Weight: weight, Events: []string{preDelete}}
+	h := Hook{Name: o.Name, Kind: o.Kind, Path: o.Path, Manifest: o.Manifest, Weight: weight, Events: []string{preDelete}, Objects: o.items}
+	if len(o.items) == 0 {
+		h.Objects = []Named{{o.Kind, o.Name}}
+	}
 	for annotation, policies := range map[string]*[]string{annotationDelete: &h.DeletePolicies, annotationLog: &h.OutputLogPolicies} {
 		if text, ok := o.annotations[annotation]; ok {
 			*policies = strings.Split(text, ",")

@@ -36,6 +36,9 @@ type Client struct {
 
 	discovery rest.Interface
 
+	// dryRun is what writes ask for, see DryRun.
+	dryRun []string
+
 	// Context and Server name the cluster for messages; Context is empty inside
 	// a cluster.
 	Context, Server string

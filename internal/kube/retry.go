@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,7 +25,7 @@ func Retry(ctx context.Context, do func(context.Context) error) error {
 	b := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 7, Cap: 5 * time.Second}
 	for turn := 1; ; turn++ {
 		err := do(ctx)
-		if err == nil || !Transient(err) || turn >= webhookTurns && failingWebhook(err) {
+		if err == nil || !Transient(err) || turn >= webhookTurns && unanswered(err) {
 			return err
 		}
 		select {
@@ -37,18 +36,17 @@ func Retry(ctx context.Context, do func(context.Context) error) error {
 	}
 }
 
-// failingWebhook recognises what the API server says where a webhook cannot be
-// called (k8s.io/apiserver pkg/admission/plugin/webhook/errors.go); there is no
-// reason or cause to know it by.
-func failingWebhook(err error) bool {
-	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
+// unanswered reports whether a webhook could not be called.
+func unanswered(err error) bool {
+	d, is := Denied(err)
+	return is && d.Unanswered
 }
 
 // Transient reports whether the same request may succeed a little later.
 func Transient(err error) bool {
 	var network net.Error
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), Refused(err):
 		return false
 	case apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err),
 		apierrors.IsServiceUnavailable(err), apierrors.IsInternalError(err):

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 )
@@ -44,6 +46,32 @@ func (c *Client) Served(ctx context.Context, group string) (map[string][]string,
 		}
 	}
 	return served, nil
+}
+
+// ResourceOf asks the API server for the resource of a kind. One that it does not serve
+// has no name.
+func (c *Client) ResourceOf(ctx context.Context, apiVersion, kind string) (gvr schema.GroupVersionResource, namespaced bool, err error) {
+	if strings.Count(apiVersion, "/") > 1 {
+		return gvr, false, nil // nobody serves what is no version
+	}
+	gv, err := schema.ParseGroupVersion(apiVersion)
+	if err != nil {
+		return gvr, false, err
+	}
+	path := "/apis/" + gv.String()
+	if gv.Group == "" {
+		path = "/api/" + gv.Version
+	}
+	var l metav1.APIResourceList
+	if err := c.discover(ctx, path, &l); err != nil && !apierrors.IsNotFound(err) {
+		return gvr, false, err
+	}
+	for _, r := range l.APIResources {
+		if r.Kind == kind && !strings.Contains(r.Name, "/") {
+			return gv.WithResource(r.Name), r.Namespaced, nil
+		}
+	}
+	return gvr, false, nil
 }
 
 func (c *Client) discover(ctx context.Context, path string, into any) error {

@@ -65,3 +65,34 @@ func TestServed(t *testing.T) {
 		})
 	}
 }
+
+func TestResourceOf(t *testing.T) {
+	t.Parallel()
+	replies := discovered{
+		"/api/v1":              {code: http.StatusOK, body: metav1.APIResourceList{APIResources: []metav1.APIResource{{Name: "pods/status", Kind: "Pod"}, {Name: "pods", Kind: "Pod", Namespaced: true}}}},
+		"/apis/example.com/v1": {code: http.StatusOK, body: metav1.APIResourceList{APIResources: []metav1.APIResource{{Name: "things", Kind: "Thing"}}}},
+		"/apis/example.com/v2": forbidden,
+	}
+	tests := map[string]struct {
+		apiVersion, kind, resource string
+		namespaced                 bool
+		want                       string // in the error
+	}{
+		"of the core":            {"v1", "Pod", "pods", true, ""},
+		"of a group":             {"example.com/v1", "Thing", "things", false, ""},
+		"a kind that is none":    {"example.com/v1", "Other", "", false, ""},
+		"a version not served":   {"example.com/v3", "Thing", "", false, ""},
+		"a version that is none": {"a/b/c", "Thing", "", false, ""},
+		"what cannot be asked":   {"example.com/v2", "Thing", "", false, "asking the API server for /apis/example.com/v2"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			gvr, namespaced, err := connect(t, replies).ResourceOf(t.Context(), test.apiVersion, test.kind)
+			check(t, err, test.want)
+			if gvr.Resource != test.resource || namespaced != test.namespaced {
+				t.Errorf("%v, %v", gvr, namespaced)
+			}
+		})
+	}
+}

@@ -19,6 +19,9 @@ import (
 // told to be patient.
 var ErrStagnant = errors.New("no progress")
 
+// errNoAnswer is why something is not seen of which there is no error either.
+var errNoAnswer = errors.New("no answer yet")
+
 // Selection is what WaitGone awaits: the objects of a resource in a namespace
 // ("" is all of them), narrowed by an optional field selector and Match.
 type Selection struct {
@@ -28,8 +31,14 @@ type Selection struct {
 	Match     func(*metav1.PartialObjectMetadata) bool
 }
 
-// progressInterval bounds how often WaitGone counts and reports.
+// WaitGone counts and reports at most so often: every millisecond for each object
+// that is left, which takes far less than one to count, and no less often than every
+// progressInterval. Somebody waits for the end of the last few.
 const progressInterval = 200 * time.Millisecond
+
+func pause(left int) time.Duration {
+	return min(progressInterval, time.Duration(max(left, 1))*time.Millisecond)
+}
 
 // WaitGone watches until no selected object is left. Whatever brings an object
 // nearer to its end (a deletion begun, a finalizer removed, the object gone)
@@ -70,11 +79,16 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 		for _, w := range watches {
 			wd, wl, ok := w.count(&names)
 			d, l, synced = d+wd, l+wl, synced && ok
-			if err := w.failed.Load(); !ok && err != nil {
-				unread = fmt.Errorf("watching %s: %w", where(w.resource, w.namespace), *err)
-				if apierrors.IsForbidden(*err) {
-					return unread
-				}
+			if ok {
+				continue
+			}
+			why := errNoAnswer
+			if err := w.failed.Load(); err != nil {
+				why = *err
+			}
+			unread = fmt.Errorf("watching %s: %w", where(w.resource, w.namespace), why)
+			if apierrors.IsForbidden(why) {
+				return unread
 			}
 		}
 		if synced {
@@ -89,9 +103,16 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 			}
 			distance, left = d, l
 		}
+		ended := func() error {
+			// What was not seen by then is why it was waited for.
+			if unread != nil {
+				return fmt.Errorf("%w: %w", context.Cause(ctx), unread)
+			}
+			return context.Cause(ctx)
+		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return ended()
 		case <-stagnant.C:
 			// What was never seen cannot be said to stand still.
 			if unread != nil {
@@ -109,8 +130,8 @@ func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience 
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(progressInterval):
+			return ended()
+		case <-time.After(pause(left)):
 		}
 	}
 }

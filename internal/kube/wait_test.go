@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,6 +117,28 @@ const (
 func selection() []Selection { return []Selection{{Resource: things, Namespace: "ns"}} }
 
 func silent(int, []string) {}
+
+// Of the last few objects the end is seen at once: the hook waits for four CRDs.
+func TestWaitGoneIsQuickAboutAFew(t *testing.T) {
+	t.Parallel()
+	s := &watchable{version: 1}
+	s.set(object("a", "1"), false)
+	c := connect(t, s)
+	gone := make(chan time.Time, 1)
+	time.AfterFunc(5*progressInterval/2, func() {
+		gone <- time.Now()
+		s.set(object("a", "1"), true)
+	})
+	if err := c.WaitGone(t.Context(), selection(), long, silent); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(<-gone); took > progressInterval/2 {
+		t.Errorf("seen %s after it went", took)
+	}
+	if pause(4) > 10*time.Millisecond || pause(20_000) != progressInterval || pause(0) <= 0 {
+		t.Errorf("it pauses for %s with 4 objects, %s with 20,000, %s with none", pause(4), pause(20_000), pause(0))
+	}
+}
 
 func TestWaitGoneReturnsWhenTheLastObjectGoes(t *testing.T) {
 	t.Parallel()
@@ -342,5 +365,37 @@ func TestWaitGoneReturnsTheCauseOfTheContext(t *testing.T) {
 	err := connect(t, s).WaitGone(ctx, selection(), long, func(int, []string) { cancel(budget) })
 	if !errors.Is(err, budget) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestWaitGoneSaysAtWhatItStood: what was not seen when the time was over is why it was
+// waited for, whether there was an error or no answer at all.
+func TestWaitGoneSaysAtWhatItStood(t *testing.T) {
+	t.Parallel()
+	silence := make(chan struct{})
+	t.Cleanup(func() { close(silence) })
+	for name, test := range map[string]struct {
+		server http.Handler
+		want   string
+	}{
+		"an error": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			respond(w, reply{code: http.StatusInternalServerError, body: metav1.Status{Status: metav1.StatusFailure, Code: 500, Reason: metav1.StatusReasonInternalError, Message: "etcd"}})
+		}), "watching things.example.com in namespace ns: failed to list"},
+		"no answer": {http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-silence:
+			case <-r.Context().Done():
+			}
+		}), "watching things.example.com in namespace ns: no answer yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			budget := errors.New("the budget")
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, budget)
+			defer cancel()
+			err := connect(t, test.server).WaitGone(ctx, selection(), long, silent)
+			if !errors.Is(err, budget) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want the budget and %q", err, test.want)
+			}
+		})
 	}
 }

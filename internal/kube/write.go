@@ -32,10 +32,11 @@ func (c *Client) Delete(ctx context.Context, t Target, propagation metav1.Deleti
 		return c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Delete(ctx, t.Name, metav1.DeleteOptions{
 			Preconditions:     &metav1.Preconditions{UID: &t.UID},
 			PropagationPolicy: &propagation,
+			DryRun:            c.dryRun,
 		})
 	})
 	// A delete with a UID precondition conflicts only when the UID differs.
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !passed(err) {
 		return fmt.Errorf("deleting %s: %w", t, err)
 	}
 	return nil
@@ -71,11 +72,15 @@ func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string
 			return err
 		}
 		patchErr := Retry(ctx, func(ctx context.Context) error {
-			_, err := r.Patch(ctx, t.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
+			_, err := r.Patch(ctx, t.Name, types.JSONPatchType, patch, metav1.PatchOptions{DryRun: c.dryRun})
 			return err
 		})
 		switch {
-		case patchErr == nil, apierrors.IsNotFound(patchErr):
+		case patchErr == nil:
+			return nil
+		case Refused(patchErr):
+			return fmt.Errorf("removing finalizers from %s: %w", t, patchErr)
+		case apierrors.IsNotFound(patchErr):
 			return nil
 		case !apierrors.IsInvalid(patchErr) && !apierrors.IsConflict(patchErr):
 			return fmt.Errorf("removing finalizers from %s: %w", t, patchErr)
@@ -126,14 +131,20 @@ func (c *Client) merge(ctx context.Context, t Target, change map[string]any) err
 		return err
 	}
 	err = Retry(ctx, func(ctx context.Context) error {
-		_, err := c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Patch(ctx, t.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Patch(ctx, t.Name, types.MergePatchType, patch, metav1.PatchOptions{DryRun: c.dryRun})
 		return err
 	})
 	// Without a resourceVersion a patch conflicts only when the UID differs.
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !passed(err) {
 		return err
 	}
 	return nil
+}
+
+// passed reports whether a write failed because the object is gone, or another one
+// has its name. A webhook may refuse with the same codes.
+func passed(err error) bool {
+	return !Refused(err) && (apierrors.IsNotFound(err) || apierrors.IsConflict(err))
 }
 
 // String is the object as kubectl names it.

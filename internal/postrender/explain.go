@@ -23,7 +23,9 @@ func explain(a *anchor.Anchor, helm Helm, target hook.Release, taken map[string]
 	}
 	fmt.Fprintf(&out, "The hook of the release %s in the namespace %s is added:\n", target.Name, target.Namespace)
 	for _, h := range hooks {
-		fmt.Fprintf(&out, "  %s %s\n", h.Kind, h.Name)
+		for _, o := range h.Objects {
+			fmt.Fprintf(&out, "  %s %s\n", o.Kind, o.Name)
+		}
 	}
 	var values []string
 	for _, name := range slices.Sorted(maps.Keys(taken)) {

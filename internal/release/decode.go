@@ -172,7 +172,10 @@ func objects(manifest, namespace string) (out []Object, err error) {
 		}
 		var o struct {
 			APIVersion, Kind string
-			Metadata         struct{ Namespace, Name string }
+			Metadata         struct {
+				Namespace, Name string
+				Annotations     map[string]any
+			}
 		}
 		// What is at the head may be an alias of something below.
 		is := read(text, &o) || len(document) > len(text) && read(document, &o)
@@ -180,10 +183,17 @@ func objects(manifest, namespace string) (out []Object, err error) {
 			return nil, fmt.Errorf("what names the objects of its manifest is more than %d MiB", maxHeads>>20)
 		}
 		if is && o.Kind != "" {
-			out = append(out, Object{cut(o.APIVersion), cut(o.Kind), cut(cmp.Or(o.Metadata.Namespace, namespace)), cut(o.Metadata.Name)})
+			out = append(out, Object{cut(o.APIVersion), cut(o.Kind), cut(cmp.Or(o.Metadata.Namespace, namespace)), cut(o.Metadata.Name), keeps(o.Metadata.Annotations)})
 		}
 	}
 	return out, nil
+}
+
+// keeps reports whether Helm leaves an object that has these annotations in the manifest
+// (helm.sh/helm pkg/action/resource_policy.go).
+func keeps(annotations map[string]any) bool {
+	policy, _ := annotations["helm.sh/resource-policy"].(string)
+	return strings.ToLower(strings.TrimSpace(policy)) == "keep"
 }
 
 func cut(name string) string { return strings.Clone(name[:min(len(name), maxName)]) }

@@ -16,14 +16,15 @@ import (
 
 func TestObjects(t *testing.T) {
 	t.Parallel()
-	x := Object{"v1", "X", "here", "me"}
+	x := Object{"v1", "X", "here", "me", false}
 	tests := map[string]struct {
 		manifest string
 		want     []Object
 	}{
 		"as usual":                   {"apiVersion: v1\nkind: X\nmetadata:\n  name: me\nspec:\n  kind: Y\n", []Object{x}},
-		"its namespace":              {"apiVersion: v1\nkind: X\nmetadata:\n  namespace: there\n  name: me\n", []Object{{"v1", "X", "there", "me"}}},
+		"its namespace":              {"apiVersion: v1\nkind: X\nmetadata:\n  namespace: there\n  name: me\n", []Object{{"v1", "X", "there", "me", false}}},
 		"in any order":               {"spec: {a: b}\nmetadata:\n# a comment\n\n  name: me\nstatus: {}\nkind: X\nfoo: bar\napiVersion: v1\n", []Object{x}},
+		"to be kept":                 {"apiVersion: v1\nkind: X\nmetadata:\n  name: me\n  annotations: {a: 1, helm.sh/resource-policy: ' Keep'}\n", []Object{{"v1", "X", "here", "me", true}}},
 		"with CRLF":                  {"apiVersion: v1\r\nkind: X\r\nmetadata:\r\n  name: me\r\n---\r\napiVersion: v1\r\nkind: X\r\nmetadata: {name: me}\r\n", []Object{x, x}},
 		"quoted keys":                {"\"apiVersion\": v1\n'kind': \"X\"\nmetadata : {name: me}\n", []Object{x}},
 		"a byte order mark":          {"\ufeffapiVersion: v1\nkind: X\nmetadata: {name: me}\n", []Object{x}},
@@ -33,7 +34,7 @@ func TestObjects(t *testing.T) {
 		"an alias of what was above": {"other: &n me\napiVersion: v1\nkind: X\nmetadata: {name: *n}\n", []Object{x}},
 		"a list above":               {"a:\n- kind: Y\nkind: X\napiVersion: v1\nmetadata: {name: me}\n", []Object{x}},
 		"a text that looks like one": {"data: |\n  kind: Y\n  metadata: {name: m}\napiVersion: v1\nkind: X\nmetadata: {name: me}\n", []Object{x}},
-		"no name":                    {"kind: X\n", []Object{{"", "X", "here", ""}}},
+		"no name":                    {"kind: X\n", []Object{{"", "X", "here", "", false}}},
 		"no kind":                    {"apiVersion: v1\nmetadata: {name: me}\n", nil},
 		"nothing":                    {"---\n---\n# c\n--- \n", nil},
 		"what nobody can read":       {"kind: [\n---\napiVersion: v1\nkind: X\nmetadata: {name: me}\n", []Object{x}},

@@ -56,7 +56,11 @@ type Chart struct{ Name, Version, AppVersion string }
 
 // Object is one object of a manifest. Where the manifest names no namespace it is
 // the release's, as Helm takes it; for a cluster-scoped object it means nothing.
-type Object struct{ APIVersion, Kind, Namespace, Name string }
+type Object struct {
+	APIVersion, Kind, Namespace, Name string
+	// Keep says that the manifest tells Helm to leave it.
+	Keep bool
+}
 
 // Place is where a release is, and where its record is stored; "" is where the
 // release is.

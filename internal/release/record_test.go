@@ -31,7 +31,7 @@ kind: Secret
 metadata: {name: s}
 `
 
-var installed = []Object{{"actions.github.com/v1alpha1", "AutoscalingRunnerSet", "elsewhere", "set"}, {"", "Secret", "ns", "s"}}
+var installed = []Object{{"actions.github.com/v1alpha1", "AutoscalingRunnerSet", "elsewhere", "set", false}, {"", "Secret", "ns", "s", false}}
 
 // revision is a release with hook Jobs of these names, and another hook.
 func revision(name string, version int, status helm.Status, jobs ...string) *helm.Release {

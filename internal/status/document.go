@@ -16,7 +16,9 @@ type Document struct {
 	Releases  []Release  `json:"releases"`
 	ScaleSets []ScaleSet `json:"scaleSets"`
 	Stuck     []Object   `json:"stuck"`
-	Unknown   []string   `json:"unknown"`
+	// Remains is what else there is of ARC that an uninstall leaves.
+	Remains []cleanup.RemainDocument `json:"remains"`
+	Unknown []string                 `json:"unknown"`
 }
 
 // Release is a Helm release that installs ARC's controller or a scale set.
@@ -70,6 +72,9 @@ type Uninstall struct {
 	Phases []Phase  `json:"phases"`
 	// Kept counts what would be left alone.
 	Kept int `json:"kept"`
+	// Leaves are objects of the release that Helm 4.3 and later do not delete: they lack
+	// its marks, or whoever asks may not read them.
+	Leaves []Object `json:"leaves"`
 }
 
 // Phase is a phase of the hook's plan, and with how many objects.

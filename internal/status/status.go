@@ -69,7 +69,7 @@ const previews = time.Minute
 
 func newTaker(ctx context.Context, c *kube.Client, q Query) *taker {
 	return &taker{ctx: ctx, client: c, query: q, patience: previews, recorded: map[claim]bool{}, document: Document{
-		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Unknown: []string{},
+		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Remains: []cleanup.RemainDocument{}, Unknown: []string{},
 	}}
 }
 
@@ -111,7 +111,9 @@ func (t *taker) releases() {
 		if r.StoredElsewhere() {
 			out.Storage = r.StorageNamespace
 		}
-		out.Uninstall = t.uninstall(r, out.Hook)
+		var plan *cleanup.Plan
+		out.Uninstall, plan = t.uninstall(r, out.Hook)
+		t.foretell(r, plan, &out.Uninstall)
 		t.document.Releases = append(t.document.Releases, out)
 	})
 	if err != nil {
@@ -177,38 +179,39 @@ func (t *taker) hook(r *release.Revision) Hook {
 	return t.enrolling(r.Namespace, enroller.Name)
 }
 
-// uninstall is what "helm uninstall" would do.
-func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
-	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}}
+// uninstall is what "helm uninstall" would do, and the hook's plan as far as there is
+// one.
+func (t *taker) uninstall(r *release.Revision, h Hook) (Uninstall, *cleanup.Plan) {
+	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}, Leaves: []Object{}}
 	if !r.Status.Installed() {
 		out.Why = append(out.Why, "it is uninstalled, and only its history is kept")
-		return out
+		return out, nil
 	}
 	if h.State != Present {
 		out.Why = append(out.Why, "without the hook ARC's CRDs stay, and what nobody frees of its finalizers")
 		out.advise(r)
-		return out
+		return out, nil
 	}
 	options, err := t.query.Options(jobOf(r).Spec.Template.Spec.Containers[0].Args)
 	if err != nil {
 		err = fmt.Errorf("the hook of release %s in namespace %s: %w", r.Name, r.Namespace, err)
 		t.note(err)
 		out.Why = append(out.Why, "its hook is not understood: "+err.Error())
-		return out
+		return out, nil
 	}
 	if options.ReleaseNamespace != r.Namespace {
 		// Nor does a record speak for what another namespace's would do.
 		out.Why = append(out.Why, fmt.Sprintf("its hook is for a release in namespace %s, and it is in %s", options.ReleaseNamespace, r.Namespace))
 		out.advise(r)
-		return out
+		return out, nil
 	}
 	if options.RequireUninstalling && !t.proves(r, options, &out) {
-		return out
+		return out, nil
 	}
 	if t.patience <= 0 {
 		out.Why = append(out.Why, "not looked at: there are too many releases with the hook to look at each")
 		out.Do = append(out.Do, shell.Command("arc-hookjob", "status", r.Name, "--namespace", r.StorageNamespace))
-		return out
+		return out, nil
 	}
 	options.Release, options.Job, options.RequireUninstalling = r.Name, "", false
 	begun := time.Now()
@@ -225,7 +228,28 @@ func (t *taker) uninstall(r *release.Revision, h Hook) Uninstall {
 		out.Phases = append(out.Phases, Phase{phase.Name, len(phase.Steps())})
 	}
 	out.Ready, out.Kept = len(plan.Refusals) == 0 && !plan.Off, len(plan.Kept)
-	return out
+	return out, plan
+}
+
+// foretell adds what Helm itself decides.
+func (t *taker) foretell(r *release.Revision, plan *cleanup.Plan, out *Uninstall) {
+	if !r.Status.Installed() || t.patience <= 0 {
+		return
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(t.ctx, t.patience)
+	defer cancel()
+	f := Foretell(ctx, t.client, r, plan)
+	t.patience -= time.Since(begun)
+	out.Leaves = append(out.Leaves, f.Leaves...)
+	for _, refusal := range f.Refused {
+		out.Ready = false
+		out.Why = append(out.Why, refusal.Message)
+		out.Do = append(out.Do, refusal.Do...)
+	}
+	for _, unknown := range f.Unknown {
+		t.note(fmt.Errorf("release %s in namespace %s: %s", r.Name, r.Namespace, unknown))
+	}
 }
 
 // advise says how the revision gets the hook that it lacks, or a right one.
@@ -328,7 +352,7 @@ func (t *taker) stuck() {
 		t.unknown(err)
 	}
 	hold, wait := map[string]int{}, map[string]int{}
-	for _, gvr := range slices.Backward(arc.Resources()) {
+	for _, gvr := range slices.Backward(slices.Concat(arc.LegacyResources(), arc.Resources())) {
 		err := t.client.Each(t.ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 			if m.DeletionTimestamp == nil {
 				wait[m.Namespace]++
@@ -358,25 +382,35 @@ func (t *taker) add(resource string, m *metav1.PartialObjectMetadata, why string
 }
 
 // orphans adds what no controller looks after: what "arc-hookjob run" by hand
-// would remove.
+// would remove of either group.
 func (t *taker) orphans() {
 	seen := map[Object]bool{}
 	for _, o := range t.document.Stuck {
 		seen[Object{Resource: o.Resource, Namespace: o.Namespace, Name: o.Name}] = true
 	}
-	plan := cleanup.Preview(t.ctx, t.client, cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets})
-	for _, r := range plan.Refusals {
-		if r.Verdict != cleanup.Refused {
-			t.unknown(errors.New(r.Message))
+	unknown, beside := map[string]bool{}, map[string]bool{}
+	for _, scope := range []cleanup.Scope{cleanup.Controller, cleanup.Legacy} {
+		plan := cleanup.Preview(t.ctx, t.client, cleanup.Options{Scope: scope, ScaleSets: cleanup.RefuseScaleSets})
+		for _, r := range plan.Refusals {
+			if r.Verdict != cleanup.Refused && !unknown[r.Message] {
+				unknown[r.Message] = true
+				t.unknown(errors.New(r.Message))
+			}
 		}
-	}
-	for _, phase := range plan.Phases {
-		for _, s := range phase.Steps() {
-			o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
-			if !seen[o] {
-				seen[o] = true
-				o.Why = "no controller looks after it"
-				t.document.Stuck = append(t.document.Stuck, o)
+		for _, phase := range plan.Phases {
+			for _, s := range phase.Steps() {
+				o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
+				if !seen[o] {
+					seen[o] = true
+					o.Why = "no controller looks after it"
+					t.document.Stuck = append(t.document.Stuck, o)
+				}
+			}
+		}
+		for _, r := range plan.Remains {
+			if !beside[r.What] {
+				beside[r.What] = true
+				t.document.Remains = append(t.document.Remains, cleanup.RemainDocument{What: r.What, Do: append([]string{}, r.Do...)})
 			}
 		}
 	}

@@ -93,6 +93,10 @@ func serveMore(t *testing.T, fail map[string]int, more map[string][]map[string]a
 				}
 			}
 		}
+		if r.URL.Query().Get("dryRun") != "" {
+			answer(http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
+			return
+		}
 		byLabels, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
 		byFields, _ := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
 		items := []any{}
@@ -563,5 +567,36 @@ func TestOrphans(t *testing.T) {
 	want := []Object{{Resource: "roles.rbac.authorization.k8s.io", Namespace: "ns", Name: "manager", Why: "no controller looks after it"}}
 	if diff := cmp.Diff(want, d.Stuck); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
+	}
+}
+
+// TestStuckLegacy: of what hangs it does not matter which ARC it is of.
+func TestStuckLegacy(t *testing.T) {
+	t.Parallel()
+	const deleted, group = "2026-01-02T03:04:05Z", "/apis/actions.summerwind.dev"
+	c := serveMore(t, nil, map[string][]map[string]any{
+		group + "/v1alpha1/runners": {{
+			"kind": "Runner", "apiVersion": "actions.summerwind.dev/v1alpha1",
+			"metadata": map[string]any{"name": "r", "namespace": "ci", "uid": "1", "deletionTimestamp": deleted, "finalizers": []string{"runner.actions.summerwind.dev"}},
+		}},
+		"/api/v1/namespaces":                  {{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ci", "deletionTimestamp": deleted}}},
+		"/apis/coordination.k8s.io/v1/leases": {{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": map[string]any{"name": "actions-runner-controller", "namespace": "ci"}}},
+	})
+	d, err := Take(t.Context(), c, Query{Options: options})
+	if err != nil || len(d.Unknown) > 0 {
+		t.Errorf("unknown: %v, %v", d.Unknown, err)
+	}
+	var stuck []string
+	for _, o := range d.Stuck {
+		stuck = append(stuck, fmt.Sprintf("%s %s/%s: %s", o.Resource, o.Namespace, o.Name, o.Why))
+	}
+	if diff := cmp.Diff([]string{
+		"namespaces /ci: is Terminating, and held by 1 of ARC's custom resources",
+		"runners.actions.summerwind.dev ci/r: is being deleted, and held by runner.actions.summerwind.dev",
+	}, stuck); diff != "" {
+		t.Error(diff)
+	}
+	if len(d.Remains) != 1 || !strings.HasPrefix(d.Remains[0].What, "the Lease actions-runner-controller in namespace ci") {
+		t.Errorf("beside: %v", d.Remains)
 	}
 }

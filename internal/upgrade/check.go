@@ -53,6 +53,11 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	}
 	u.explain(ctx, s, p)
 	p.Notes = append(p.Notes, lost(p, engine)...)
+	for _, r := range engine.Remains {
+		if !r.IsLease() {
+			p.Notes = append(p.Notes, "of ARC this does not upgrade "+r.What)
+		}
+	}
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range inTheWay(engine.Kept) {
 		refusals = append(refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})

@@ -373,6 +373,14 @@ func TestCheck(t *testing.T) {
 			notes: "release runners in namespace b does not come back: none of the scale sets in its record exists",
 		},
 		"all is well": {objects: objects, rendered: []string{"arc", "runners"}},
+		"a Lease, which the new controller takes": {
+			objects:  join(objects, []kubeObject{kind("Lease", "arc-systems", "arc-gha-rs-controller", nil)}),
+			rendered: []string{"arc", "runners"},
+		},
+		"a legacy runner's Pod": {
+			objects: join(objects, []kubeObject{legacyPod()}), rendered: []string{"arc", "runners"},
+			notes: "of ARC this does not upgrade 1 Pods with finalizers of legacy ARC, which --scope legacy removes, as pods/old in namespace ci",
+		},
 		"it does not render": {
 			objects: objects, change: func(h *fakeHelm) { h.write("fail.template.runners", "") }, rendered: []string{"arc", "runners"},
 			refused: []string{"release runners in namespace a does not render from the chart"},
@@ -535,4 +543,11 @@ func TestWhatIsInTheWay(t *testing.T) {
 	if diff := cmp.Diff([]string{"customresourcedefinitions", "ephemeralrunners"}, got); diff != "" || len(all) != 4 {
 		t.Error(diff)
 	}
+}
+
+// legacyPod is what legacy ARC has left.
+func legacyPod() kubeObject {
+	o := kind("Pod", "ci", "old", nil)
+	metadata(o)["finalizers"] = []any{"actions.summerwind.dev/runner-pod"}
+	return o
 }

@@ -60,6 +60,7 @@ func newAPI(t *testing.T, objects ...kubeObject) (*api, *kube.Client) {
 }
 
 var plurals = map[string]string{
+	"Lease":  "apis/coordination.k8s.io/v1/leases",
 	"Secret": "api/v1/secrets", "ConfigMap": "api/v1/configmaps", "Pod": "api/v1/pods", "Namespace": "api/v1/namespaces",
 	"Deployment":               "apis/apps/v1/deployments",
 	"AutoscalingRunnerSet":     "apis/actions.github.com/v1alpha1/autoscalingrunnersets",
@@ -150,6 +151,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Query().Get("watch") != "" {
 		a.stream(w, r)
+		return
+	}
+	if r.URL.Query().Get("dryRun") != "" || r.Method == http.MethodDelete && strings.Contains(string(body), `"dryRun":["All"]`) {
+		answer(w, http.StatusOK, kubeObject{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
 		return
 	}
 	a.mu.Lock()

@@ -231,11 +231,11 @@ func (d *demo) helm(ctx context.Context, show bool, args ...string) error {
 		return fmt.Errorf("helm %s: %w\n%s", args[0], err, out)
 	}
 	if show {
-		// Helm 4 prints a hook's log as one quoted line.
-		for _, line := range strings.Split(strings.ReplaceAll(string(bytes.TrimSpace(out)), `\n`, "\n"), "\n") {
-			line = strings.TrimSuffix(strings.TrimPrefix(line, `level=INFO msg="`), `"`)
-			if strings.HasPrefix(line, "done: ") {
-				line = styled(green, line)
+		// As it is: Helm 4 prints a hook's log as one quoted line.
+		for line := range strings.Lines(string(bytes.TrimSpace(out))) {
+			line = strings.TrimSuffix(line, "\n")
+			if begin, rest, ok := strings.Cut(line, "done: "); ok {
+				line = begin + styled(green, "done: "+rest)
 			}
 			fmt.Println("     " + line)
 		}

@@ -216,7 +216,18 @@ func parseObjects(t *testing.T, stream []byte) []*unstructured.Unstructured {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(o.Object) > 0 {
+		switch {
+		case len(o.Object) == 0:
+		case o.IsList():
+			// As Argo CD, kustomize and kubeconform do.
+			list, err := o.ToList()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range list.Items {
+				objects = append(objects, &list.Items[i])
+			}
+		default:
 			objects = append(objects, o)
 		}
 	}

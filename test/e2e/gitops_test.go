@@ -196,7 +196,7 @@ func TestExampleGitOpsRenders(t *testing.T) {
 }
 
 // render is what helm template makes of a rollout, with CRDs, as Argo CD has it.
-func (l *lab) render(major int, root string, r rollout, args ...string) (out []*unstructured.Unstructured) {
+func (l *lab) render(major int, root string, r rollout, args ...string) []*unstructured.Unstructured {
 	l.Helper()
 	values, err := yaml.Marshal(r.values)
 	if err != nil {
@@ -212,14 +212,7 @@ func (l *lab) render(major int, root string, r rollout, args ...string) (out []*
 	if err != nil {
 		l.Fatalf("helm template %s: %v", r.name, err)
 	}
-	for _, document := range documents(text) {
-		o := &unstructured.Unstructured{}
-		unmarshal(l.T, document, &o.Object)
-		if len(o.Object) > 0 {
-			out = append(out, o)
-		}
-	}
-	return out
+	return parseObjects(l.T, text)
 }
 
 // TestExampleGitOpsIsValid has the API server look at what Argo CD and Flux are

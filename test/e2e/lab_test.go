@@ -108,6 +108,10 @@ func newLab(t *testing.T) *lab {
 		if err := l.client.CoreV1().Events(ns).DeleteCollection(l.ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 			t.Fatal(err)
 		}
+		// Of a legacy controller before, which nobody deletes.
+		if err := l.client.CoordinationV1().Leases(ns).DeleteCollection(l.ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	l.before = l.everything()
 	t.Cleanup(func() {

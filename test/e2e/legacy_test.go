@@ -49,7 +49,7 @@ func TestLegacy(t *testing.T) {
 	if err == nil || !strings.Contains(out, "runner busy in namespace arc-runners is busy with a job, for all that can be known") {
 		t.Fatalf("a Pod runs, which may have a job: %v\n%s", err, out)
 	}
-	if !strings.Contains(out, "refused: nothing was written") {
+	if !strings.Contains(out, "refused, nothing was written: ") {
 		t.Error("something was written")
 	}
 	if _, err := runners.Get(l.ctx, "busy", metav1.GetOptions{}); err != nil {
@@ -62,7 +62,7 @@ func TestLegacy(t *testing.T) {
 		t.Fatal(err)
 	}
 	out = l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if !strings.Contains(out, "done: nothing of legacy ARC is left") || strings.Contains(out, "registered at GitHub") {
+	if !strings.Contains(out, "done, and of ARC there is still the Lease actions-runner-controller in namespace "+controllerNamespace+", if there is one: ") || strings.Contains(out, "registered at GitHub") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
 	l.nothingLeft()
@@ -84,9 +84,8 @@ func TestLegacyByHand(t *testing.T) {
 	l.nothingLeft()
 }
 
-// legacyRunners makes the legacy CRDs, a RunnerDeployment with an idle runner and a
-// busy one, and a RunnerSet, as the controller would have.
-func (l *lab) legacyRunners() {
+// legacyCRDs creates those of the legacy chart.
+func (l *lab) legacyCRDs() {
 	l.Helper()
 	files, err := filepath.Glob(filepath.Join(built.ARCChart(legacyChart), "crds", "*.yaml"))
 	if err != nil || len(files) != 5 {
@@ -105,6 +104,13 @@ func (l *lab) legacyRunners() {
 			l.Fatal(err)
 		}
 	}
+}
+
+// legacyRunners makes the legacy CRDs, a RunnerDeployment with an idle runner and a
+// busy one, and a RunnerSet, as the controller would have.
+func (l *lab) legacyRunners() {
+	l.Helper()
+	l.legacyCRDs()
 	template := map[string]any{"spec": map[string]any{"repository": "acme/app"}}
 	d := l.legacyObject("RunnerDeployment", "d", nil, map[string]any{"template": template})
 	set := l.legacyObject("RunnerReplicaSet", "d-1", &d, map[string]any{"template": template, "selector": map[string]any{}})

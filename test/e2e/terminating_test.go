@@ -81,7 +81,7 @@ func TestNamespaceHeldByAPod(t *testing.T) {
 	if out, code := l.hookjob(append([]string{"plan"}, args...)...); code != 7 || !strings.Contains(out, why) {
 		t.Errorf("plan: exit code %d, and not %q", code, why)
 	}
-	out, code := l.hookjob(append([]string{"run", "--yes", "--grace", "4s"}, args...)...)
+	out, code := l.hookjob(append([]string{"run", "--yes", "--log-level", "debug", "--grace", "4s"}, args...)...)
 	if code != 4 || !strings.Contains(out, podsFirst+pod+" held by finalizers which are not ARC's: "+foreignFinalizer) {
 		t.Errorf("run: exit code %d, or the Pod is not named as what holds the namespace", code)
 	}
@@ -112,7 +112,7 @@ func TestNamespaceHeldByAPodWithoutController(t *testing.T) {
 	if out, code := l.hookjob("status"); code != 0 || !strings.Contains(out, why) {
 		t.Errorf("status: exit code %d, and not %q", code, why)
 	}
-	out, code := l.hookjob("run", "--yes", "--namespace", runnerNamespace, "--grace", "2s", "--budget", "20s")
+	out, code := l.hookjob("run", "--yes", "--log-level", "debug", "--namespace", runnerNamespace, "--grace", "2s", "--budget", "20s")
 	if code != 6 || !strings.Contains(out, podsFirst+pod+" held by finalizers which are not ARC's: "+foreignFinalizer) {
 		t.Errorf("run: exit code %d, or the Pod is not named as what holds the namespace", code)
 	}
@@ -179,7 +179,7 @@ func TestNamespaceWithASlowRunner(t *testing.T) {
 	l.installScaleSet(4, append(viaPostRenderer, "--set", "template.spec.terminationGracePeriodSeconds=23")...)
 	l.deletedInOrder()
 
-	out, code := l.hookjob("run", "--yes", "--namespace", runnerNamespace, "--grace", "8s")
+	out, code := l.hookjob("run", "--yes", "--log-level", "debug", "--namespace", runnerNamespace, "--grace", "8s")
 	if code != 0 || !l.namespaceGone(runnerNamespace) {
 		t.Errorf("exit code %d", code)
 	}

@@ -168,7 +168,7 @@ func TestTerminatingNamespace(t *testing.T) {
 func TestKilledHalfway(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
-	l.installScaleSet(4, viaPostRenderer...)
+	l.installScaleSet(4, append(viaPostRenderer, logsAll...)...)
 	l.GitHub().SetMode(github.Down) // so that the drain takes until we let it
 
 	done := make(chan error, 1)
@@ -191,8 +191,11 @@ func TestKilledHalfway(t *testing.T) {
 	l.nothingLeft()
 }
 
+// logsAll has the hook say at once what it waits for.
+var logsAll = []string{"--post-renderer-args", "--set", "--post-renderer-args", "logLevel=debug"}
+
 // hookDrains waits until the scale set's hook waits for the controller, and
-// returns its Pod's name.
+// returns its Pod's name. The hook logs all.
 func (l *lab) hookDrains() string {
 	l.Helper()
 	var pod string
@@ -203,7 +206,7 @@ func (l *lab) hookDrains() string {
 		}
 		pod = pods.Items[0].Name
 		log, err := l.client.CoreV1().Pods(runnerNamespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(l.ctx)
-		return err == nil && strings.Contains(string(log), "waiting for ephemeralrunner")
+		return err == nil && strings.Contains(string(log), "de-register at GitHub: ")
 	})
 	return pod
 }

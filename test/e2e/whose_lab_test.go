@@ -264,6 +264,16 @@ func (l *lab) console(args ...string) (string, int) {
 // it is passed on. It returns the path of its kubeconfig.
 func (l *lab) gateway(see func(*http.Request)) string {
 	l.Helper()
+	return l.front(func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
+		see(r)
+		behind.ServeHTTP(w, r)
+	})
+}
+
+// front is an address at which answer stands before the API server. It returns the
+// path of its kubeconfig.
+func (l *lab) front(answer func(w http.ResponseWriter, r *http.Request, behind http.Handler)) string {
+	l.Helper()
 	config := l.Config()
 	to, err := url.Parse(config.Host)
 	if err != nil {
@@ -279,8 +289,7 @@ func (l *lab) gateway(see func(*http.Request)) string {
 		FlushInterval: -1, // of watches
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		see(r)
-		proxy.ServeHTTP(w, r)
+		answer(w, r, proxy)
 	}))
 	l.Cleanup(server.Close)
 	return l.kubeconfigOf(server.URL)

@@ -114,7 +114,7 @@ func hookedOnce(t *testing.T, hooks []hook) {
 	for _, h := range hooks {
 		seen[h.kind+" "+h.name]++
 	}
-	for _, want := range []string{"Pod theirs", "Job arc-arc-cleanup", "ServiceAccount arc-arc-cleanup"} {
+	for _, want := range []string{"Pod theirs", "Job arc-arc-cleanup", "List arc-arc-cleanup"} {
 		if seen[want] == 0 {
 			t.Errorf("%s is not among the hooks", want)
 		}

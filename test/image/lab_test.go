@@ -35,6 +35,8 @@ const (
 	controllerNamespace = "arc-systems"
 	runnerNamespace     = "arc-runners"
 	hookLabel           = "app.kubernetes.io/name=arc-cleanup"
+	// An image that ends at once.
+	nothing = "registry.example/nothing"
 )
 
 var (
@@ -132,15 +134,17 @@ func push(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pause := filepath.Join(sandbox.Dir, "pause")
-	build := exec.CommandContext(ctx, "go", "build", "-o", pause, "../cluster/containers/pause")
+	build := exec.CommandContext(ctx, "go", "build", "-o", sandbox.Dir+"/", "../cluster/containers/pause", "../cluster/containers/nothing")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building pause: %w\n%s", err, out)
+		return fmt.Errorf("building pause and nothing: %w\n%s", err, out)
 	}
+	pause := filepath.Join(sandbox.Dir, "pause")
+	_, version, _ := strings.Cut(image, ":")
 	for image, programs := range map[string]map[string]string{
 		containers.PauseImage: {"/pause": pause},
 		"ghcr.io/actions/gha-runner-scale-set-controller:0.6.1": {"/manager": controller, "/github-runnerscaleset-listener": listener},
+		nothing + ":" + version:                                 {"/nothing": filepath.Join(sandbox.Dir, "nothing")},
 		// A runner that has no job only waits, too.
 		"ghcr.io/actions/actions-runner:latest": {"/home/runner/run.sh": pause},
 	} {

@@ -79,7 +79,17 @@ func golden(t *testing.T) []*unstructured.Unstructured {
 			if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
-			if len(o.Object) > 0 {
+			switch {
+			case len(o.Object) == 0:
+			case o.IsList():
+				list, err := o.ToList()
+				if err != nil {
+					t.Fatalf("%s: %v", file, err)
+				}
+				for i := range list.Items {
+					out = append(out, &list.Items[i])
+				}
+			default:
 				out = append(out, o)
 			}
 		}

@@ -46,6 +46,14 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
+{{/* Of the List of rights, and of each item. */}}
+{{- define "arc-cleanup.rightsMetadata" -}}
+labels:
+  {{- include "arc-cleanup.labels" . | nindent 2 }}
+annotations:
+  {{- include "arc-cleanup.hookAnnotations" -5 | nindent 2 }}
+{{- end -}}
+
 {{/* Seconds of a duration such as 1h2m3s; the schema checks the form. */}}
 {{- define "arc-cleanup.seconds" -}}
 {{- $h := regexFind "[0-9]+h" . | trimSuffix "h" | int -}}

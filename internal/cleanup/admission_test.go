@@ -1,0 +1,169 @@
+package cleanup
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+const (
+	crdOfRunners = "crd ephemeralrunners." + arc.Group
+	byPolicy     = `customresourcedefinitions.apiextensions.k8s.io "x" is forbidden: ValidatingAdmissionPolicy 'keep-crds' with binding 'everywhere' denied request: CRDs stay`
+)
+
+// Admission is asked for each kind of write before the first one.
+func TestAdmissionIsAskedFirst(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		says map[string]string
+		want []string
+	}{
+		"a policy, of a deletion": {
+			map[string]string{"DELETE " + crdOfRunners: byPolicy},
+			[]string{
+				"admission refuses to delete customresourcedefinitions.apiextensions.k8s.io ephemeralrunners.actions.github.com: the ValidatingAdmissionPolicy keep-crds (binding everywhere) says: CRDs stay",
+				"kubectl get validatingadmissionpolicy keep-crds",
+			},
+		},
+		"a webhook, of a patch": {
+			map[string]string{"PATCH er runners/r": `admission webhook "no.example.com" denied the request: not today`},
+			[]string{"admission refuses to patch ephemeralrunners.actions.github.com in namespace runners: the admission webhook no.example.com says: not today", "kubectl get validatingwebhookconfigurations"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, c := newAPI(t, stuck()...)
+			a.says = test.says
+			r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+			text := r.Text(20)
+			if r.Verdict != Refused || len(r.Refusals) != 1 || len(a.written()) > 0 {
+				t.Errorf("wrote %v\n%s", a.written(), text)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("want %q in\n%s", want, text)
+				}
+			}
+			if p := Preview(t.Context(), c, graced(ofRelease, ample)); len(p.Refusals) != 1 || p.Refusals[0].Message != r.Refusals[0].Message {
+				t.Errorf("plan: %v", p.Refusals)
+			}
+		})
+	}
+}
+
+// A refusal that comes later is met once, and is said once.
+func TestAdmissionThatRefusesLaterIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, request := range []string{"PATCH er runners/r", "DELETE " + crdOfRunners} {
+		t.Run(request, func(t *testing.T) {
+			t.Parallel()
+			a, c := newAPI(t, stuck()...)
+			tries := 0
+			a.fault = func(r string) int {
+				if r == "DRY "+request {
+					a.mu.Lock() // from now on
+					a.says = map[string]string{request: byPolicy}
+					a.mu.Unlock()
+				}
+				if r == request {
+					tries++
+				}
+				return 0
+			}
+			r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+			text := r.Text(20)
+			if r.Verdict != Refused || tries != 1 || len(r.Left) == 0 || strings.Count(text, "CRDs stay") != 1 {
+				t.Errorf("%d tries\n%s", tries, text)
+			}
+			if slices.ContainsFunc(r.Done, func(o Outcome) bool { return o.Action == Relax }) {
+				t.Error("the schema was relaxed, which has nothing to do with it")
+			}
+		})
+	}
+}
+
+func TestWhatADryRunsAnswerMeans(t *testing.T) {
+	t.Parallel()
+	status := func(code int32, reason metav1.StatusReason, message string) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}}
+	}
+	er := schema.GroupResource{Group: arc.Group, Resource: arc.EphemeralRunners}
+	tests := map[string]struct {
+		err     error
+		verdict Verdict
+		note    string
+	}{
+		"yes":                       {},
+		"gone":                      {err: apierrors.NewNotFound(er, "a")},
+		"changed":                   {err: apierrors.NewConflict(er, "a", errors.New("uid"))},
+		"there already":             {err: apierrors.NewAlreadyExists(er, "a")},
+		"not valid to its schema":   {err: apierrors.NewInvalid(schema.GroupKind{}, "a", nil)},
+		"a policy":                  {err: status(422, metav1.StatusReasonInvalid, byPolicy), verdict: Refused},
+		"a policy, 403":             {err: status(403, metav1.StatusReasonForbidden, byPolicy), verdict: Refused},
+		"a webhook, 404":            {err: status(404, metav1.StatusReasonNotFound, `admission webhook "w" denied the request: no`), verdict: Refused},
+		"a webhook, 409":            {err: status(409, metav1.StatusReasonConflict, `admission webhook "w" denied the request without explanation`), verdict: Refused},
+		"nobody answers":            {err: apierrors.NewInternalError(errors.New(`failed calling webhook "w": no endpoints`)), verdict: Refused},
+		"another plugin":            {err: apierrors.NewForbidden(er, "a", errors.New("exceeded quota")), verdict: NotPermitted},
+		"it cannot be tried":        {err: apierrors.NewBadRequest(`admission webhook "w" does not support dry run`), note: "the webhook w does not support dry runs"},
+		"the API server has failed": {err: apierrors.NewInternalError(errors.New("etcd")), verdict: Failed},
+		"no answer":                 {err: errors.New("connection reset"), verdict: Failed},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refusal, note := trial{right: right{verb: "delete", resource: "pods"}}.judge(test.err)
+			var verdict Verdict
+			if refusal != nil {
+				verdict = refusal.Verdict
+			}
+			if verdict != test.verdict || (note != "") != (test.note != "") || !strings.Contains(note, test.note) {
+				t.Errorf("%v, %q", refusal, note)
+			}
+		})
+	}
+}
+
+// What cannot be tried is said, and begun; what could not be asked is not.
+func TestADryRunWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck()...)
+	a.says = map[string]string{"DRY DELETE " + crdOfRunners: `admission webhook "w" does not support dry run`}
+	if p := Preview(t.Context(), c, graced(ofRelease, ample)); len(p.Refusals) > 0 || !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "does not support dry runs") }) {
+		t.Errorf("%v, %v", p.Refusals, p.Notes)
+	}
+	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet); r.Verdict != Done {
+		t.Error(r.Text(20))
+	}
+	a, c = newAPI(t, stuck()...)
+	a.fault = on(http.StatusBadRequest, always, "DRY DELETE "+crdOfRunners)
+	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet); r.Verdict != Failed || len(a.written()) > 0 {
+		t.Errorf("wrote %v\n%s", a.written(), r.Text(20))
+	}
+}
+
+// A scale set is woken several times, and tried dry but once.
+func TestADryRunDoesNotWait(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck()...)
+	tries := 0
+	a.fault = func(request string) int {
+		if request == "DRY PATCH ars runners/set" {
+			tries++
+		}
+		return 0
+	}
+	p := &Plan{Phases: []Phase{{Rouse, [][]Step{{{Wake, obj("ars runners/set"), ""}}}}}}
+	preflight(t.Context(), c, p, graced(ofRelease, ample))
+	if len(p.Refusals) > 0 || tries != 1 {
+		t.Errorf("%d tries, %v", tries, p.Refusals)
+	}
+}

@@ -1,0 +1,60 @@
+package cleanup
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+)
+
+// OfJob is a Pod or a Secret that says that it is of a job which runs in Pods of its own
+// (containerMode: kubernetes). The runner's container hooks make them, and nothing owns
+// them.
+type OfJob struct {
+	*Object
+	// Runner is the name of the EphemeralRunner, or of the legacy runner's Pod, as a label
+	// says: whoever may write the object can have put it there.
+	Runner string
+}
+
+func (s *Survey) addOfJob(o *Object, m *metav1.PartialObjectMetadata) {
+	if runner := m.Labels[arc.LabelRunnerPod]; runner != "" && o.Owner == "" && (o.Resource == podResource || o.Resource == secretResource) {
+		s.OfJobs = append(s.OfJobs, OfJob{o, runner})
+	}
+}
+
+// ofJobs deletes what jobs of EphemeralRunners leave where no controller does. The proof
+// is what a controller asks for, too: an EphemeralRunner of that name in that namespace
+// which is removed, now or earlier in this run. Without one the label proves nothing. What
+// an earlier round has proved, of either group, stays proved.
+func (p *planner) ofJobs() (steps []Step) {
+	runners := map[types.NamespacedName]*Object{}
+	for _, o := range p.s.Custom {
+		if o.Resource == arc.Resource(arc.EphemeralRunners) {
+			runners[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = o
+		}
+	}
+	for _, j := range p.s.OfJobs {
+		if p.history.Jobs[j.UID] {
+			if !j.Deleting {
+				steps = append(steps, Step{Delete, j.Object, ofAJob})
+			}
+			continue
+		}
+		name := types.NamespacedName{Namespace: j.Namespace, Name: j.Runner}
+		runner, there := runners[name]
+		if !there {
+			runner = p.history.Runners[name]
+		}
+		switch {
+		case runner == nil, j.Deleting, p.unreachable(runner) != "", p.isLeft(runner):
+		case there && p.history.Stage != Over && p.helped(runner):
+		default:
+			steps = append(steps, Step{Delete, j.Object, ofAJob})
+		}
+	}
+	return steps
+}
+
+// ofAJob is why such an object is deleted.
+const ofAJob = "of a job, and nothing owns it"

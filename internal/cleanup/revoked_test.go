@@ -1,0 +1,83 @@
+package cleanup
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ofHookJob is ofRelease as the hook's own Job runs it, one that Argo CD has made: of a
+// release there would have to be a record.
+var ofHookJob = Options{Scope: Controller, Release: "arc", Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
+
+func itsJob() item {
+	it := whole(obj("job systems/arc-arc-cleanup"))[0]
+	it.annotations[trackingID] = "apps_arc:batch/Job:systems/arc-arc-cleanup"
+	return it
+}
+
+// Helm takes the rights away while the hook waits, or works: it says so in one line
+// and ends, and tries nothing more.
+func TestRightsTakenAway(t *testing.T) {
+	t.Parallel()
+	live := deployment(ctrl("systems/arc", "", by("systems/arc")))
+	for name, test := range map[string]struct {
+		items []item
+		code  int
+	}{
+		"during a wait, the roles":          {stuck(live, itsJob()), http.StatusForbidden},
+		"during a wait, the ServiceAccount": {stuck(live, itsJob()), http.StatusUnauthorized},
+		"during the work":                   {stuck(itsJob()), http.StatusForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, c := newAPI(t, test.items...)
+			o := graced(ofHookJob, time.Minute)
+			gone := make(chan struct{})
+			a.fault = func(string) int {
+				select {
+				case <-gone:
+					return test.code
+				default:
+					return 0
+				}
+			}
+			if name == "during the work" {
+				a.react = func(a *api, _ string) {
+					a.mu.Lock()
+					defer a.mu.Unlock()
+					if len(a.writes) == 1 {
+						close(gone)
+					}
+				}
+			} else {
+				time.AfterFunc(time.Second, func() { close(gone) })
+			}
+			start := time.Now()
+			r := Run(t.Context(), c, o, quiet)
+			text := r.Text(50)
+			if took := time.Since(start); r.Verdict != NotPermitted || took > 10*time.Second || !strings.Contains(r.Summary(), "Helm took this hook's rights away") {
+				t.Errorf("after %s:\n%s", took, text)
+			}
+			for line := range strings.Lines(text) {
+				if !strings.HasPrefix(line, "not-permitted: ") && !strings.HasPrefix(line, "time: ") && !strings.HasPrefix(line, "still registered") {
+					t.Errorf("more than one line: %s", line)
+				}
+			}
+		})
+	}
+}
+
+// One missing rule is not all of them: it is named, as ever.
+func TestOneRuleIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, missing := range []string{"GET configmap systems/" + OffSwitch, "GET job systems/arc-arc-cleanup"} {
+		a, c := newAPI(t, stuck(itsJob())...)
+		a.fault = on(http.StatusForbidden, always, missing)
+		o := graced(ofHookJob, ample)
+		if r := Run(t.Context(), c, o, quiet); r.Revoked || r.Verdict != NotPermitted || len(a.written()) > 0 {
+			t.Errorf("%s: %s", missing, r.Text(10))
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package cleanup
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// A phase without words would wait in silence.
+func TestEveryPhaseHasWords(t *testing.T) {
+	t.Parallel()
+	file, err := parser.ParseFile(token.NewFileSet(), "plan.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, ok := node.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if typed, ok := spec.Type.(*ast.Ident); !ok || typed.Name != "PhaseName" {
+			return true
+		}
+		for i, value := range spec.Values {
+			n++
+			name, _ := strconv.Unquote(value.(*ast.BasicLit).Value)
+			if words[PhaseName(name)] == "" {
+				t.Errorf("phase %s (%q) has no words", spec.Names[i], name)
+			}
+		}
+		return true
+	})
+	if n == 0 || n != len(words) {
+		t.Errorf("%d phases, and words for %d", n, len(words))
+	}
+}
+
+func TestPace(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
+	p := newPace(begun)
+	p.detailed = begun
+	var got []string
+	for second := range 100 {
+		if level := p.next(begun.Add(time.Duration(second) * time.Second)); level != zerolog.Disabled {
+			got = append(got, strconv.Itoa(second)+" "+level.String())
+		}
+	}
+	want := "3 debug, 6 debug, 9 debug, 10 info, 13 debug, 16 debug, 19 debug, 22 debug, 25 debug, 28 debug, 31 debug, 34 debug, 37 debug, 40 info"
+	if diff := cmp.Diff(want, strings.Join(got[:14], ", ")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFound(t *testing.T) {
+	t.Parallel()
+	s := &Survey{}
+	if got := found(s); got != "found nothing of ARC" {
+		t.Error(got)
+	}
+	s = &Survey{Controllers: make([]ARC, 1), Custom: make([]*Object, 4), Protected: make([]*Object, 1), CRDs: make([]*Object, 4)}
+	if got := found(s); got != "found 1 controller, 4 custom resources, 1 object with ARC's finalizers, 4 CRDs" {
+		t.Error(got)
+	}
+	s.Record = &release.Record{Name: "arc", Namespace: "systems", Revision: 3, Status: release.Uninstalling}
+	if got := found(s); !strings.HasPrefix(got, "Helm is uninstalling release arc in namespace systems (revision 3): found 1 controller, ") {
+		t.Error(got)
+	}
+	s.Record.Status = release.Deployed // where nobody asks for the proof
+	if got := found(s); strings.Contains(got, "Helm") {
+		t.Error(got)
+	}
+}
+
+// A run of seconds says what it found, and nothing of its phases.
+func TestAShortRunSaysOneLine(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	_, c := newAPI(t, stuck()...)
+	if r := Run(t.Context(), c, graced(ofRelease, ample), zerolog.New(&log).Level(zerolog.InfoLevel)); r.Verdict != Done {
+		t.Fatal(r.Text(10))
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"message":"found 4 custom resources, 2 objects with ARC's finalizers, 4 CRDs"`) {
+		t.Error(text)
+	}
+}

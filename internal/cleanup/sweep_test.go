@@ -1,0 +1,383 @@
+package cleanup
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+)
+
+// fault is what may become of a request.
+type fault struct {
+	name   string
+	reason metav1.StatusReason
+	code   int
+}
+
+// faults are all that can happen to a request: what an API server, or what is before it,
+// answers, and what becomes of a connection.
+var faults = []fault{
+	{"forbidden", metav1.StatusReasonForbidden, http.StatusForbidden},
+	{"not found", metav1.StatusReasonNotFound, http.StatusNotFound},
+	{"conflict", metav1.StatusReasonConflict, http.StatusConflict},
+	{"gone", metav1.StatusReasonExpired, http.StatusGone},
+	{"unprocessable", metav1.StatusReasonInvalid, http.StatusUnprocessableEntity},
+	{"too many requests", metav1.StatusReasonTooManyRequests, http.StatusTooManyRequests},
+	{"internal error", metav1.StatusReasonInternalError, http.StatusInternalServerError},
+	{"expired token", metav1.StatusReasonUnauthorized, http.StatusUnauthorized},
+	{name: reset},
+	{name: slow},
+	{name: truncated},
+	{name: closed},
+}
+
+// passing are the faults after which a run may take another way than after one that
+// stays; and it has to be short.
+var passing = []string{"not found", "conflict", "internal error", truncated, closed}
+
+const (
+	reset     = "reset"
+	slow      = "slow"
+	truncated = "truncated"
+	closed    = "closed watch"
+)
+
+// requestKey is what a request asks for, with nothing of what a next page or a next try
+// is told by.
+func requestKey(r *http.Request) string {
+	key := r.Method + " " + r.URL.Path
+	q := r.URL.Query()
+	for _, selector := range []string{"labelSelector", "fieldSelector"} {
+		if q.Get(selector) != "" {
+			key += " " + q.Get(selector)
+		}
+	}
+	if q.Get("watch") != "" {
+		key = "WATCH" + strings.TrimPrefix(key, r.Method)
+	}
+	return key
+}
+
+// faulty is an API server before which something fails.
+type faulty struct {
+	behind http.Handler
+	on     string // the requests that fail, by their key
+	fault  fault
+	times  int
+
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	key := requestKey(r)
+	f.mu.Lock()
+	f.seen[key] = true
+	fails := key == f.on && f.times > 0
+	if fails {
+		f.times--
+	}
+	f.mu.Unlock()
+	switch {
+	case !fails:
+		f.behind.ServeHTTP(w, r)
+	case f.fault.code != 0:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(f.fault.code)
+		// What it says names nothing: the engine has to know what it asked for.
+		_ = json.NewEncoder(w).Encode(metav1.Status{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+			Code: int32(f.fault.code), Reason: f.fault.reason, Message: "no",
+		})
+	case f.fault.name == slow:
+		_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client goes
+		select {
+		case <-r.Context().Done():
+		case <-time.After(time.Hour):
+		}
+	case f.fault.name == truncated:
+		whole := httptest.NewRecorder()
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second) // of a watch
+		defer cancel()
+		f.behind.ServeHTTP(whole, r.WithContext(ctx))
+		maps.Copy(w.Header(), whole.Header())
+		w.Header().Set("Content-Length", fmt.Sprint(whole.Body.Len()+1))
+		w.WriteHeader(whole.Code)
+		_, _ = w.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
+		panic(http.ErrAbortHandler)
+	case f.fault.name == closed:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusOK)
+	default:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// pipes is a network of its own, so that time may be one that nobody waits for.
+type pipes struct {
+	conns chan net.Conn
+	over  context.Context
+	end   context.CancelFunc
+}
+
+func newPipes(ctx context.Context) pipes {
+	ctx, cancel := context.WithCancel(ctx)
+	return pipes{make(chan net.Conn), ctx, cancel}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.over.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error { p.end(); return nil }
+
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
+
+func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-p.over.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// sweep is an uninstall whose every request fails in every way.
+type sweep struct {
+	options Options
+	items   func() []item
+	react   func(a *api, request string)
+}
+
+// play runs the uninstall where some requests fail, and returns how it ended, what was
+// left, and what was asked for.
+func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, left, asked []string) {
+	t.Helper()
+	network := newPipes(t.Context())
+	a := &api{objects: map[string]*item{}, streams: map[chan string]stream{}}
+	for _, it := range s.items() {
+		a.put(it)
+	}
+	a.react = s.react
+	front := &faulty{behind: a, on: on, fault: f, times: times, seen: map[string]bool{}}
+	server := &http.Server{Handler: front, ReadHeaderTimeout: time.Hour}
+	go func() { _ = server.Serve(network) }()
+	transport := &http.Transport{DialContext: network.dial}
+	c, err := kube.New(&rest.Config{Host: "http://api", Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), sweepBudget, ErrBudget)
+	r = Run(ctx, c, s.options, quiet)
+	cancel()
+	transport.CloseIdleConnections()
+	_ = server.Close()
+	time.Sleep(2 * time.Hour) // client-go's watches end after their next delay
+	for _, o := range a.left() {
+		if strings.HasPrefix(o, "secret systems/backup") {
+			continue // a try again may make another one
+		}
+		it := a.objects[o]
+		left = append(left, fmt.Sprintf("%s %q", o, it.Finalizers))
+	}
+	return r, left, slices.Sorted(maps.Keys(front.seen))
+}
+
+const sweepBudget = 3 * time.Minute
+
+// sweeps are uninstalls of each scope, whose clusters need all that the engine does.
+func sweeps() map[string]sweep {
+	hook := asHook
+	hook.Backup, hook.ScaleSets = named("systems/backup"), DeleteScaleSets
+	rescue := Options{Scope: Namespace, Namespace: "ci"}
+	ofJobs := []item{ofJob("pod runners/r-workflow", "r"), ofJob("secret runners/r-job", "r")}
+	return map[string]sweep{
+		"by hand": {options: byHand, items: func() []item { return stuck(ofJobs...) }},
+		"controller": {
+			options: hook,
+			items: func() []item {
+				items := append(whole(crdObjects()...), whole(obj("ars runners/live"), obj("er runners/live", of("runners/live")), protected("role runners/live-manager"))...)
+				return append(items, deployment(ctrl("systems/arc", "", by("systems/arc"))), record("systems", "systems", "arc", "uninstalling", arcManifest))
+			},
+			react: func(a *api, request string) { // the controller
+				if request == "DELETE ars runners/live" {
+					go func() {
+						time.Sleep(time.Second)
+						a.take("er runners/live", "ars runners/live")
+					}()
+				}
+			},
+		},
+		"scale set": {
+			options: ofSet,
+			items: func() []item {
+				return stuck(deployment(dead(ctrl("systems/arc", ""))), record("runners", "runners", "set", "uninstalling",
+					"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n"))
+			},
+			react: func(a *api, request string) { // the garbage collector
+				if request == "PATCH al systems/l" {
+					go func() {
+						time.Sleep(time.Second)
+						a.take("al systems/l")
+					}()
+				}
+			},
+		},
+		"namespace": {
+			options: rescue,
+			items: func() []item {
+				items := append(whole(crdObjects()...), whole(legacyCRDs()...)...)
+				return append(items, whole(
+					obj("ns ci", deleting), obj("run ci/x", deleting), runnerPod("pod ci/x", "run ci/x", deleting), obj("er ci/e", deleting), protected("role ci/m", deleting),
+				)...)
+			},
+			react: func(a *api, _ string) { // the namespace controller
+				if !slices.ContainsFunc(a.left(), func(o string) bool { return strings.Contains(o, " ci/") }) {
+					go func() {
+						time.Sleep(time.Second)
+						a.take("ns ci")
+					}()
+				}
+			},
+		},
+		"legacy": {
+			options: ofLegacy,
+			items: func() []item {
+				items := append(whole(legacyCRDs()...), whole(family(deleting)...)...)
+				items = append(items, whole(runnerPod("pod ci/k", "run ci/r", deleting, finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer)))...)
+				return append(items, ofJob("pod ci/k-job", "k"), legacyHooks("mwc m", "systems/gone", "mutate.runner.actions.summerwind.dev"))
+			},
+			react: func(a *api, request string) { // the garbage collector
+				if request == "DELETE crd runners.actions.summerwind.dev" {
+					go func() {
+						time.Sleep(time.Second)
+						a.take("pod ci/r")
+					}()
+				}
+			},
+		},
+	}
+}
+
+// TestSweep has every request of every kind of uninstall fail in every way, once and for
+// ever: what is called done is, and what is not says at which request it failed.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	for name, s := range sweeps() {
+		s.options.Grace = 10 * time.Second
+		var want, asked []string
+		synctest.Test(t, func(t *testing.T) {
+			var r *Report
+			if r, want, asked = s.play(t, "", fault{}, 0); r.Verdict != Done {
+				t.Fatalf("%s: %s", name, r.Text(50))
+			}
+		})
+		for _, f := range faults {
+			t.Run(name+"/"+f.name, func(t *testing.T) {
+				t.Parallel()
+				for _, request := range oneOfEach(asked) {
+					if f.name == closed && !strings.HasPrefix(request, "WATCH ") {
+						continue
+					}
+					times := map[string]int{"for ever": always}
+					if slices.Contains(passing, f.name) {
+						times["once"] = 1
+					}
+					if f.code == http.StatusGone && strings.HasPrefix(request, "WATCH ") {
+						// To that client-go begins anew without a pause, while no time goes by.
+						times["for ever"] = 100
+					}
+					for often, times := range times {
+						if wrong := s.try(t, request, f, times, want); wrong != "" {
+							t.Errorf("%s, %s: %s", request, often, wrong)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// oneOfEach keeps, of requests that differ in the object's name only, the first.
+func oneOfEach(requests []string) (out []string) {
+	seen := map[string]bool{}
+	for _, request := range requests {
+		verb, rest, _ := strings.Cut(request, " ")
+		path, selector, _ := strings.Cut(rest, " ")
+		if isDiscovery(path) {
+			out = append(out, request)
+			continue
+		}
+		kind, _, name := parse(path)
+		if key := fmt.Sprint(verb, kind, name != "", strings.Split(selector, ".")[0], kind == ""); kind == "" || !seen[key] {
+			seen[key] = true
+			out = append(out, request)
+		}
+	}
+	return out
+}
+
+// try says what is wrong about how it ends.
+func (s sweep) try(t *testing.T, request string, f fault, times int, want []string) (wrong string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r, left, _ := s.play(t, request, f, times)
+		text := r.Text(50)
+		switch cause := strings.TrimSuffix(text, r.Summary()); {
+		case r.Verdict == Done && !slices.Equal(left, want):
+			wrong = fmt.Sprintf("done, and there is %q, not %q:\n%s", left, want, text)
+		case r.Verdict != Done && !mentions(cause, request):
+			wrong = "the request is not named:\n" + text
+		}
+	})
+	return wrong
+}
+
+// isDiscovery reports whether a path is that of a group, as /apis/GROUP.
+func isDiscovery(path string) bool {
+	return strings.Count(path, "/") < 4 && strings.HasPrefix(path, "/apis/")
+}
+
+// mentions reports whether a text says of which request it speaks: by the object, or by
+// the kind.
+func mentions(text, request string) bool {
+	_, path, _ := strings.Cut(request, " ")
+	path, _, _ = strings.Cut(path, " ")
+	if strings.HasSuffix(path, "subjectaccessreviews") {
+		return strings.Contains(text, "whether it is allowed to ")
+	}
+	if isDiscovery(path) {
+		return strings.Contains(text, path)
+	}
+	s, _, name := parse(path)
+	text = strings.ToLower(text)
+	if name != "" && strings.Contains(text, strings.ToLower(name)) || strings.HasPrefix(name, "sh.helm.") && strings.Contains(text, "helm release") {
+		return true
+	}
+	resource := strings.TrimSuffix(short[s].Resource, "s")
+	return resource != "" && strings.Contains(text, resource)
+}

@@ -1,0 +1,168 @@
+package status
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// foretelling is an API server that has objects by path and answers what is created by
+// its kind; writes that are not dry fail the test.
+func foretelling(t *testing.T, objects map[string]any, creations map[string]metav1.Status) *kube.Client {
+	t.Helper()
+	lists := map[string]metav1.APIResourceList{
+		"/api/v1": {APIResources: []metav1.APIResource{
+			{Name: "pods/status", Kind: "Pod", Namespaced: true},
+			{Name: "serviceaccounts", Kind: "ServiceAccount", Namespaced: true},
+			{Name: "secrets", Kind: "Secret", Namespaced: true},
+			{Name: "pods", Kind: "Pod", Namespaced: true},
+			{Name: "namespaces", Kind: "Namespace"},
+		}},
+		"/apis/batch/v1": {APIResources: []metav1.APIResource{{Name: "jobs", Kind: "Job", Namespaced: true}}},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := func(code int, body any) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			_ = json.NewEncoder(w).Encode(body)
+		}
+		if list, ok := lists[r.URL.Path]; ok {
+			answer(http.StatusOK, list)
+			return
+		}
+		if r.Method == http.MethodPost {
+			if r.URL.Query().Get("dryRun") != "All" {
+				t.Errorf("%s is written", r.URL.Path)
+			}
+			var made struct{ Kind string }
+			_ = json.NewDecoder(r.Body).Decode(&made)
+			if status, ok := creations[made.Kind]; ok {
+				answer(int(status.Code), status)
+			} else {
+				answer(http.StatusCreated, map[string]any{"apiVersion": "v1", "kind": made.Kind})
+			}
+			return
+		}
+		switch o := objects[r.URL.Path].(type) {
+		case nil:
+			answer(http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
+		case int:
+			answer(o, metav1.Status{Status: metav1.StatusFailure, Code: int32(o), Reason: map[int]metav1.StatusReason{http.StatusForbidden: metav1.StatusReasonForbidden}[o]})
+		default:
+			answer(http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": o})
+		}
+	}))
+	t.Cleanup(server.Close)
+	c, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func metaOf(managedBy, name, namespace string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Labels:      map[string]string{"app.kubernetes.io/managed-by": managedBy},
+		Annotations: map[string]string{"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace},
+	}
+}
+
+func TestWhatHelmLeaves(t *testing.T) {
+	t.Parallel()
+	const at = "/api/v1/namespaces/ns/secrets/"
+	c := foretelling(t, map[string]any{
+		at + "owned": metaOf("Helm", "arc", "ns"), at + "bare": metav1.ObjectMeta{}, at + "moved": metaOf("Helm", "arc", "other"),
+		at + "theirs": metaOf("Helm", "b", "ns"), at + "hand": metaOf("kubectl", "arc", "ns"), at + "hidden": http.StatusForbidden,
+		at + "broken": http.StatusBadRequest, at + "kept": metav1.ObjectMeta{}, at + "planned": metav1.ObjectMeta{},
+		"/api/v1/namespaces/x": metav1.ObjectMeta{},
+	}, nil)
+	r := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}}
+	for _, name := range []string{"owned", "bare", "moved", "theirs", "hand", "hidden", "broken", "gone", "planned", ""} {
+		r.Objects = append(r.Objects, release.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: name})
+	}
+	r.Objects = append(r.Objects,
+		release.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "kept", Keep: true},
+		release.Object{APIVersion: "v1", Kind: "Namespace", Namespace: "ns", Name: "x"},
+		release.Object{APIVersion: "v1", Kind: "Unknown", Namespace: "ns", Name: "y"},
+		release.Object{APIVersion: "a/b/c", Kind: "Secret", Namespace: "ns", Name: "z"},
+	)
+	planned := &cleanup.Object{Target: kube.Target{Namespace: "ns", Name: "planned"}}
+	planned.Resource.Version, planned.Resource.Resource = "v1", "secrets"
+	plan := &cleanup.Plan{Phases: []cleanup.Phase{{Ranks: [][]cleanup.Step{{{Action: cleanup.Delete, Object: planned}}}}}}
+	f := Foretell(t.Context(), c, r, plan)
+	got := map[string]string{}
+	for _, o := range f.Leaves {
+		got[o.Resource+"/"+o.Namespace+"/"+o.Name] = o.Why
+	}
+	want := map[string]string{
+		"namespaces//x":     "it lacks the label app.kubernetes.io/managed-by: Helm, the annotation meta.helm.sh/release-name: arc, the annotation meta.helm.sh/release-namespace: ns",
+		"secrets/ns/bare":   "it lacks the label app.kubernetes.io/managed-by: Helm, the annotation meta.helm.sh/release-name: arc, the annotation meta.helm.sh/release-namespace: ns",
+		"secrets/ns/moved":  "it lacks the annotation meta.helm.sh/release-namespace: ns",
+		"secrets/ns/theirs": "it lacks the annotation meta.helm.sh/release-name: arc",
+		"secrets/ns/hand":   "it lacks the label app.kubernetes.io/managed-by: Helm",
+		"secrets/ns/hidden": "nobody who may not read it can have Helm delete it, and you may not",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(f.Unknown) != 1 || !strings.Contains(f.Unknown[0], "broken") {
+		t.Errorf("unknown: %q", f.Unknown)
+	}
+	// Of a plan that refuses nothing is deleted.
+	plan.Refusals = []cleanup.Refusal{{}}
+	if f := Foretell(t.Context(), c, r, plan); len(f.Leaves) != len(want)+1 {
+		t.Errorf("with a refusal: %v", f.Leaves)
+	}
+}
+
+func TestTheHooksObjects(t *testing.T) {
+	t.Parallel()
+	hook := func(kind, rest string) release.Hook {
+		version := map[string]string{"Job": "batch/v1"}[kind]
+		if version == "" {
+			version = "v1"
+		}
+		return release.Hook{Kind: kind, Manifest: "apiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" + rest}
+	}
+	r := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}, Hooks: []release.Hook{
+		hook("ServiceAccount", ""), hook("Job", "spec: {template: {metadata: {labels: {a: b}}, spec: {serviceAccountName: clean, containers: []}}}\n"),
+		hook("Secret", ""), // nobody's business
+	}}
+	no := func(code int32, reason metav1.StatusReason, message string) metav1.Status {
+		return metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}
+	}
+	c := foretelling(t, nil, map[string]metav1.Status{
+		"ServiceAccount": no(422, metav1.StatusReasonInvalid, `serviceaccounts "clean" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not here`),
+		"Job":            no(403, metav1.StatusReasonForbidden, "you may not"),
+		"Pod":            no(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no cleaners`),
+		"Secret":         no(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no secrets`),
+	})
+	f := Foretell(t.Context(), c, r, nil)
+	var got []string
+	for _, refusal := range f.Refused {
+		got = append(got, refusal.Message)
+	}
+	want := []string{
+		`admission refuses to create the hook's Pod "clean-00000", so that helm uninstall fails: the admission webhook w says: no cleaners`,
+		`admission refuses to create the hook's ServiceAccount "clean", so that helm uninstall fails: the ValidatingAdmissionPolicy p (binding b) says: not here`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(f.Unknown) != 1 || !strings.Contains(f.Unknown[0], `the hook's Job "clean": you may not`) {
+		t.Errorf("unknown: %q", f.Unknown)
+	}
+	if f := Foretell(t.Context(), foretelling(t, nil, map[string]metav1.Status{"Job": no(409, metav1.StatusReasonAlreadyExists, "there")}), r, nil); len(f.Refused)+len(f.Unknown) > 0 {
+		t.Errorf("%v, %v", f.Refused, f.Unknown)
+	}
+}

@@ -1,0 +1,29 @@
+package e2e
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/arc-cleanup/arc-cleanup/test/product"
+)
+
+// TestWhatHelmShows holds what a terminal has of a good uninstall: what is proved, and
+// how it ended. Helm 4 prints it as one line.
+func TestWhatHelmShows(t *testing.T) {
+	const (
+		proved = `Helm is uninstalling release arc in namespace arc-systems \(revision 1\): found 1 controller, 4 CRDs`
+		done   = `done: nothing of ARC is left: deleted 4 customresourcedefinitions`
+	)
+	l := newLab(t)
+	for major, want := range map[int]string{
+		3: `^` + proved + "\n" + done + "\n" + `release "arc" uninstalled` + "\n$",
+		4: `^level=INFO msg="` + proved + `\\n` + done + `\\n"` + "\n" + `release "arc" uninstalled` + "\n$",
+	} {
+		l.mustHelm(major, "install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m")
+		l.hookjob("enrol", "arc", "--namespace", controllerNamespace)
+		if out := l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace); !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("Helm %d, want %s:\n%s", major, want, out)
+		}
+		l.nothingLeft()
+	}
+}
