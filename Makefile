@@ -20,6 +20,9 @@ FUZZTIME ?= 10s
 # Which tests of e2e-node, and how many runners it has cleared within the memory limit.
 RUN      ?=
 RUNNERS  ?= 20000
+# Kubernetes of the test cluster, of those that test/cluster/modules pins: 1.34. The newest without.
+KUBERNETES ?=
+export KUBERNETES
 # Numbers of runners for bench.
 N        ?= 500 5000 20000
 # Name of the cluster of cluster-up and cluster-down.
@@ -95,7 +98,7 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 	go test ./internal/manifest -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 .PHONY: test-cluster
-test-cluster: ## Test on a real cluster; the first run builds Kubernetes, which takes a quarter of an hour
+test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for that one); the first run builds Kubernetes, a quarter of an hour
 	cd test && go test -p 1 -count=1 -timeout 60m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 

@@ -52,6 +52,13 @@ func (p *planner) backUp() {
 		}
 	}
 	if n := len(p.plan.backup); n > 0 {
+		if _, terminating := p.s.Terminating[p.o.Backup.Namespace]; terminating {
+			p.plan.Refusals = append(p.plan.Refusals, Refusal{
+				Verdict: Refused,
+				Message: fmt.Sprintf("the backup of %d AutoscalingRunnerSets would be in namespace %s, which is being deleted", n, p.o.Backup.Namespace),
+				Do:      []string{"keep them yourself: kubectl get autoscalingrunnersets --all-namespaces --output yaml; then go without a backup: --backup=false"},
+			})
+		}
 		secret := &Object{Target: kube.Target{Resource: secretResource, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}}
 		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-hookjob restore`", n, p.o.backedUp())}
 		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{BackUp, [][]Step{{step}}})

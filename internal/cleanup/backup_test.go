@@ -67,6 +67,20 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 	}
 }
 
+// TestPlanRefusesABackupThatNobodyCanMake: in a namespace that is being deleted no Secret
+// can be created.
+func TestPlanRefusesABackupThatNobodyCanMake(t *testing.T) {
+	t.Parallel()
+	s := Survey{Custom: []*Object{obj("ars runners/set", deleting)}, Terminating: gone("systems")}
+	refusals := NewPlan(&s, kept(byHand), History{}).Refusals
+	if len(refusals) != 1 || refusals[0].Message != "the backup of 1 AutoscalingRunnerSets would be in namespace systems, which is being deleted" {
+		t.Errorf("%+v", refusals)
+	}
+	if refusals := NewPlan(&s, byHand, History{}).Refusals; len(refusals) != 0 {
+		t.Errorf("without a backup: %+v", refusals)
+	}
+}
+
 // written is a set as people and ARC have written it.
 func written() item {
 	it := whole(obj("ars runners/set", deleting))[0]

@@ -193,7 +193,7 @@ func (p *planner) refuseUninstall() {
 		}
 	}
 	for _, o := range p.reachable(p.s.Custom) {
-		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inRelease(o) && o.Release.Name != "" && !known[o.Release] {
+		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.doomed(o) && !p.inRelease(o) && o.Release.Name != "" && !known[o.Release] {
 			r := p.liveScaleSet(o)
 			if slices.ContainsFunc(p.s.Installed, func(i Installed) bool { return i.Release == o.Release }) {
 				r.Message += ", and the release that it names cannot be uninstalled with it: other scale sets of it stay, or its record does not hold this one"

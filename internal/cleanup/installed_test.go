@@ -97,6 +97,11 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/set"},
 		},
+		"one whose namespace is being deleted needs no record": {
+			Survey{Record: uninstalling(), Custom: []*Object{live}, Terminating: gone("runners")},
+			uninstalls(asHook), Fresh,
+			[]string{"release: release ars runners/set", "namespaces: await ns runners"},
+		},
 		"not a set of which Helm has no record": {
 			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{{Release: named("team/other"), Sets: []identity.Set{named("team/set")}}}},
 			uninstalls(asHook), Fresh,

@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -21,14 +22,34 @@ type Terminating struct {
 	// Why is what the namespace controller says of it: what content is left,
 	// which API cannot be asked. It may be a little old.
 	Why string
+	// Pods are those that Kubernetes waits for before it deletes anything else, and
+	// of which it says nothing.
+	Pods []*Object
 }
 
 // still says why it is there when nothing of ARC is in it any more.
 func (t Terminating) still() string {
-	if t.Why == "" {
+	why := slices.DeleteFunc([]string{t.Why, t.podsFirst()}, func(s string) bool { return s == "" })
+	if len(why) == 0 {
 		return "still Terminating"
 	}
-	return "still Terminating: " + t.Why
+	return "still Terminating: " + strings.Join(why, "; ")
+}
+
+// podsFirst names the Pods without whose end nothing else in the namespace goes.
+func (t Terminating) podsFirst() string {
+	const most = 3
+	var pods []string
+	for _, o := range clip(t.Pods, most) {
+		pods = append(pods, fmt.Sprintf("%s %s", o.Name, held(o)))
+	}
+	if n := len(t.Pods) - most; n > 0 {
+		pods = append(pods, fmt.Sprintf("and %d more", n))
+	}
+	if len(pods) == 0 {
+		return ""
+	}
+	return "Kubernetes deletes nothing else before its Pods are gone: " + strings.Join(pods, "; ")
 }
 
 // terminating finds the namespaces on their way out, or whether the one of that
@@ -63,10 +84,31 @@ func terminating(ctx context.Context, c *kube.Client, name string) (found map[st
 		if err != nil {
 			return nil, false, fmt.Errorf("reading the namespace %s: %w", name, err)
 		}
-		t.Why = holding(ns)
+		if t.Why = holding(ns); !strings.Contains(t.Why, contentRemains) {
+			if t.Pods, err = pods(ctx, c, name); err != nil {
+				t.Why = strings.TrimPrefix(fmt.Sprintf("%s; which Pods it waits for is not known: %v", t.Why, err), "; ")
+			}
+		}
 		found[name] = t
 	}
 	return found, live, nil
+}
+
+// contentRemains begins the message about what is left in a namespace. There is none
+// as long as Pods are left: since 1.33 Kubernetes deletes them before everything else,
+// and says until they are gone that all content is (k8s.io/kubernetes
+// pkg/controller/namespace/deletion/namespaced_resources_deleter.go, deleteAllContent).
+const contentRemains = "Some resources are remaining: "
+
+// pods lists those of a namespace.
+func pods(ctx context.Context, c *kube.Client, namespace string) ([]*Object, error) {
+	var found []*Object
+	err := c.Each(ctx, podResource, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		found = append(found, object(podResource, m))
+		return nil
+	})
+	slices.SortFunc(found, func(a, b *Object) int { return cmp.Compare(a.Name, b.Name) })
+	return found, err
 }
 
 // holding is the messages of the conditions by which Kubernetes' namespace
@@ -90,8 +132,13 @@ const finalizersRemain = "Some content in the namespace has finalizers remaining
 
 // heldByOthers reports whether a finalizer that is not ARC's holds the namespace:
 // to wait would be in vain.
-func heldByOthers(why string) bool {
-	for message := range strings.SplitSeq(why, "; ") {
+func (t Terminating) heldByOthers() bool {
+	for _, o := range t.Pods {
+		if _, foreign := arc.Finalizers(o.Finalizers); len(foreign) > 0 {
+			return true
+		}
+	}
+	for message := range strings.SplitSeq(t.Why, "; ") {
 		list, found := strings.CutPrefix(message, finalizersRemain)
 		if !found {
 			continue
@@ -103,6 +150,24 @@ func heldByOthers(why string) bool {
 		}
 	}
 	return false
+}
+
+// doomed reports whether an object's namespace is being deleted, from which there is
+// no way back: the object is as good as being deleted, though Kubernetes may not have
+// come to it, since it waits for the namespace's Pods.
+func (p *planner) doomed(o *Object) bool {
+	_, terminating := p.s.Terminating[o.Namespace]
+	return terminating
+}
+
+// unhookable reports whether no hook of the object's release can be created: it is
+// made of objects in the release's namespace and in the controller's, and into a
+// namespace that is being deleted nobody can put any.
+func (p *planner) unhookable(o *Object) bool {
+	return slices.ContainsFunc(slices.Concat(p.o.hook().Controllers(p.release), []string{o.Release.Namespace}), func(ns string) bool {
+		_, terminating := p.s.Terminating[ns]
+		return terminating
+	})
 }
 
 // namespaces waits for those that are Terminating and were held by objects of
@@ -128,7 +193,7 @@ func (p *planner) namespaces() {
 		ns := p.s.Terminating[name]
 		switch {
 		case !held[name]:
-		case p.history.Waited[name], name != p.o.Namespace && heldByOthers(ns.Why):
+		case p.history.Waited[name], name != p.o.Namespace && ns.heldByOthers():
 			p.plan.Kept = append(p.plan.Kept, Kept{ns.Object, ns.still()})
 		case name == p.o.Namespace:
 			steps = append(steps, Step{Await, ns.Object, ns.still()})

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,14 @@ import (
 func because(why string, found map[string]Terminating) map[string]Terminating {
 	for name, t := range found {
 		t.Why = why
+		found[name] = t
+	}
+	return found
+}
+
+func waitsFor(found map[string]Terminating, pods ...*Object) map[string]Terminating {
+	for name, t := range found {
+		t.Pods = pods
 		found[name] = t
 	}
 	return found
@@ -71,6 +80,32 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			byHand,
 			History{},
 			[]string{"release: release role runners/set-manager", "keep: still Terminating: x; " + finalizersRemain + "actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances"},
+		},
+		"somebody else's finalizer holds a Pod, before which nothing else goes": {
+			Survey{Terminating: waitsFor(gone("runners"), obj("pod runners/p", deleting, finalizers("example.com/f"))), Protected: runners},
+			byHand,
+			History{},
+			[]string{"release: release role runners/set-manager", "keep: still Terminating: Kubernetes deletes nothing else before its Pods are gone: p held by finalizers which are not ARC's: example.com/f"},
+		},
+		"a Pod that ends by itself is waited for": {
+			Survey{Terminating: waitsFor(gone("runners"), obj("pod runners/p", deleting)), Protected: runners},
+			byHand,
+			History{},
+			[]string{"release: release role runners/set-manager", "namespaces: await ns runners"},
+		},
+		"and named when it does not": {
+			Survey{Terminating: waitsFor(gone("runners"), obj("pod runners/a", deleting), obj("pod runners/b", deleting), obj("pod runners/c", deleting), obj("pod runners/d", deleting))},
+			byHand, waited("runners"),
+			[]string{"keep: still Terminating: Kubernetes deletes nothing else before its Pods are gone: a is being deleted, and not gone yet; b is being deleted, and not gone yet; c is being deleted, and not gone yet; and 1 more"},
+		},
+		"what Kubernetes has not come to is as good as being deleted": {
+			Survey{
+				Record: uninstalling(), Terminating: waitsFor(gone("runners"), obj("pod runners/p", deleting)),
+				Custom: []*Object{obj("ars runners/set", by("runners/gpu"))}, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
+			},
+			asHook,
+			History{},
+			[]string{"drain: delete ars runners/set", "release: release ars runners/set", "namespaces: await ns runners"},
 		},
 		"ARC's finalizers hold it": {
 			Survey{Terminating: because(finalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances", gone("runners")), Protected: runners},
@@ -144,6 +179,27 @@ func TestWhatHoldsANamespaceIsWhatItsControllerSays(t *testing.T) {
 	}
 }
 
+// TestKubernetesSaysNothingOfPods: as long as Pods are left its conditions say that
+// nothing is, or name none.
+func TestKubernetesSaysNothingOfPods(t *testing.T) {
+	t.Parallel()
+	const pods = "Kubernetes deletes nothing else before its Pods are gone: p is being deleted, and not gone yet"
+	for says, want := range map[string]string{
+		"":                              "still Terminating: " + pods,
+		"unexpected items still remain": "still Terminating: unexpected items still remain; " + pods,
+		contentRemains + "secrets. has 1 resource instances": "still Terminating: " + contentRemains + "secrets. has 1 resource instances",
+	} {
+		ns := whole(obj("ns runners", deleting))[0]
+		if says != "" {
+			ns.rest = map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"status": "True", "message": says}}}}
+		}
+		_, c := newAPI(t, append(whole(obj("pod runners/p", deleting)), ns)...)
+		if got := survey(t.Context(), c, byHand).Terminating["runners"].still(); got != want {
+			t.Errorf("%q:\n%s", says, got)
+		}
+	}
+}
+
 func TestRunWaitsForANamespace(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck(whole(obj("ns runners", deleting, finalizers("kubernetes")))...)...)
@@ -196,6 +252,10 @@ func TestSurveyOfTerminatingNamespaces(t *testing.T) {
 	a.fault = on(http.StatusNotFound, always, "GET ns shop")
 	if s := survey(t.Context(), c, byHand); !slices.Equal(names(s), []string{"runners"}) {
 		t.Errorf("one that is gone by now: %v", names(s))
+	}
+	a.fault = on(http.StatusForbidden, always, "LIST pod runners")
+	if t0 := survey(t.Context(), c, Options{Scope: Namespace, Namespace: "runners"}).Terminating["runners"]; !strings.Contains(t0.still(), "which Pods it waits for is not known: ") {
+		t.Error(t0.still())
 	}
 	a.fault = on(http.StatusForbidden, always, "GET ns shop")
 	if s := survey(t.Context(), c, byHand); len(s.Unknown) != 1 || s.Unknown[0].What != "namespaces" {

@@ -61,7 +61,7 @@ const (
 	HandOver  PhaseName = "hand-over" // scale sets with busy runners are left to the controller
 	Drain     PhaseName = "drain"     // the live controller deletes what is its own
 	Rouse     PhaseName = "wake"      // the controller is made to try at once
-	Unblock   PhaseName = "nudge"     // GitHub is in the controller's way
+	Unblock   PhaseName = "nudge"     // GitHub, or a Pod, is in the controller's way
 	Busy      PhaseName = "busy"      // runners finish their jobs
 	Free      PhaseName = "release"   // ARC's finalizers go
 	Listeners PhaseName = "listeners" // what has no owner goes
@@ -426,7 +426,7 @@ func (p *planner) refuse() {
 	}
 	for _, o := range p.reachable(p.s.Custom) {
 		switch {
-		case o.Deleting || p.inRelease(o):
+		case o.Deleting || p.inRelease(o) || p.doomed(o):
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			p.plan.Refusals = append(p.plan.Refusals, p.liveScaleSet(o))
 		case isLegacyRoot(o):
@@ -604,7 +604,11 @@ func deletion(kind, name, namespace string) string {
 func (p *planner) byRelease(o *Object, r *Refusal) {
 	if p.s.Proven[o.UID] {
 		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
-		r.Do = []string{shell.Command("helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace)}
+		args := []string{"helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace}
+		if p.unhookable(o) {
+			args = append(args, "--no-hooks")
+		}
+		r.Do = []string{shell.Command(args...)}
 	}
 }
 
@@ -681,6 +685,8 @@ func (p *planner) drain(custom []*Object) {
 			}
 		case o.Deleting, o.Owner != "":
 			steps = append(steps, Step{Await, o, "the controller deletes it"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.doomed(o):
+			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == Controller && !p.inRelease(o):
 			// Refused, unless the policy is another one.
 			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
@@ -790,9 +796,19 @@ func (p *planner) nudge(custom []*Object) bool {
 		deleting[o.UID] = o.Deleting
 	}
 	working := p.working()
+	var ends []Step
+	ending := map[identity.Set]bool{}
+	for _, o := range p.ending(custom) {
+		if !working[o.ScaleSet] {
+			ending[o.ScaleSet] = true
+			ends = append(ends, Step{Release, o, "GitHub knows of it, and its Pod does not end"})
+		}
+	}
 	for _, o := range custom {
 		switch {
 		case working[o.ScaleSet]:
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && ending[o.ScaleSet]:
+			// Without these runners the controller comes to de-register it.
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.s.Sets[o.UID].ID != "":
 			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
 		case slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer) && (deleting[o.Owner] || o.Deleting):
@@ -803,8 +819,8 @@ func (p *planner) nudge(custom []*Object) bool {
 			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
 		}
 	}
-	p.phase(Unblock, deletes, nudges)
-	return len(nudges) > 0
+	p.phase(Unblock, deletes, nudges, ends)
+	return len(nudges)+len(ends) > 0
 }
 
 // free removes ARC's finalizers from what is left: children before their

@@ -73,6 +73,15 @@ func TestPlanRefuses(t *testing.T) {
 				"release: release ars runners/set",
 			},
 		},
+		"a live set whose hook cannot be created": {
+			Survey{Record: uninstalling(), Custom: helmed, Proven: proven, Terminating: gone("systems")},
+			asHook, Over,
+			[]string{
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu",
+				"  helm uninstall gpu --namespace runners --no-hooks",
+				"release: release ars runners/set",
+			},
+		},
 		"a live set of nobody": {
 			Survey{Record: uninstalling(), Custom: set()},
 			asHook, Over,

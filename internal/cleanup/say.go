@@ -45,7 +45,7 @@ var words = map[PhaseName]string{
 	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
 	Drain:        "waiting for ARC's controller to stop runners and de-register at GitHub",
 	Rouse:        "having the controller try at once, in case it is waiting until it tries again",
-	Unblock:      "GitHub is in the controller's way; having it finish without",
+	Unblock:      "something is in the controller's way; having it finish without",
 	Busy:         "waiting for runners to finish their jobs",
 	Free:         "removing ARC's finalizers",
 	Listeners:    "deleting listeners' Roles and RoleBindings",

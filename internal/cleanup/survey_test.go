@@ -141,6 +141,8 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 	for _, c := range s.Controllers {
 		got.Controllers = append(got.Controllers, fmt.Sprintf("%s/%s of %q watches %q, down %q", c.Namespace, c.Name, c.Release.Name, c.Watches, c.Down))
 	}
+	terminating := gone("runners")
+	terminating["runners"] = Terminating{Object: terminating["runners"].Object, Pods: []*Object{obj("pod runners/a", owned("er runners/a")), obj("pod runners/theirs")}}
 	want := summary{
 		CRDs:         4,
 		Custom:       []string{"er runners/a", "er runners/b", "ers runners/s", "al systems/l", "ars runners/set"},
@@ -149,7 +151,7 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 		Dependents:   []string{"pod runners/a", "sa systems/l", "secret runners/jit"},
 		Held:         []string{"secret runners/held"},
 		Controllers:  []string{`systems/arc of "arc" watches [], down ""`, `team/b of "" watches ["theirs"], down "has no ready replica"`},
-		Terminating:  gone("runners"),
+		Terminating:  terminating,
 		Sets:         map[types.UID]ScaleSetInfo{"ars runners/set": {Current: 3, Running: 2, Name: "set"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

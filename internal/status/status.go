@@ -360,11 +360,13 @@ func (t *taker) stuck() {
 	if err != nil {
 		t.unknown(err)
 	}
-	hold := map[string]int{}
+	hold, wait := map[string]int{}, map[string]int{}
 	for _, gvr := range slices.Backward(slices.Concat(arc.LegacyResources(), arc.Resources())) {
 		err := t.client.Each(t.ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-			hold[m.Namespace]++
-			if m.DeletionTimestamp != nil {
+			if m.DeletionTimestamp == nil {
+				wait[m.Namespace]++
+			} else {
+				hold[m.Namespace]++
 				t.add(gvr.GroupResource().String(), m, "is being deleted, and held by "+strings.Join(m.Finalizers, ", "))
 			}
 			return nil
@@ -374,8 +376,11 @@ func (t *taker) stuck() {
 		}
 	}
 	for name, m := range terminating {
-		if hold[name] > 0 {
+		switch {
+		case hold[name] > 0:
 			t.add("namespaces", m, fmt.Sprintf("is Terminating, and held by %d of ARC's custom resources", hold[name]))
+		case wait[name] > 0:
+			t.add("namespaces", m, fmt.Sprintf("is Terminating, and has %d of ARC's custom resources, which Kubernetes deletes after the namespace's Pods", wait[name]))
 		}
 	}
 }

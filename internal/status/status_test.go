@@ -540,6 +540,9 @@ func TestSetsAndStuck(t *testing.T) {
 	}, {
 		"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1",
 		"metadata": map[string]any{"name": "stuck", "namespace": "old", "uid": "2", "deletionTimestamp": deleted, "finalizers": []string{"autoscalingrunnerset.actions.github.com/finalizer", "c/d"}},
+	}, {
+		"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1",
+		"metadata": map[string]any{"name": "later", "namespace": "waits", "uid": "3"},
 	}}
 	c := serveMore(t, nil, map[string][]map[string]any{
 		arc + "autoscalingrunnersets": runners,
@@ -547,6 +550,7 @@ func TestSetsAndStuck(t *testing.T) {
 			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ns"}},
 			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "old", "deletionTimestamp": deleted}},
 			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "slow", "deletionTimestamp": deleted}},
+			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "waits", "deletionTimestamp": deleted}},
 		},
 	})
 	d, err := Take(t.Context(), c, Query{Options: options})
@@ -556,6 +560,7 @@ func TestSetsAndStuck(t *testing.T) {
 	if diff := cmp.Diff([]ScaleSet{
 		{Namespace: "ns", Name: "live", Runners: 3, Busy: 2}, // the release has no record
 		{Namespace: "old", Name: "stuck", Deleting: true},
+		{Namespace: "waits", Name: "later"},
 	}, d.ScaleSets); diff != "" {
 		t.Error(diff)
 	}
@@ -565,6 +570,7 @@ func TestSetsAndStuck(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"namespaces /old true: is Terminating, and held by 1 of ARC's custom resources",
+		"namespaces /waits true: is Terminating, and has 1 of ARC's custom resources, which Kubernetes deletes after the namespace's Pods",
 		"autoscalingrunnersets.actions.github.com old/stuck true: is being deleted, and held by autoscalingrunnerset.actions.github.com/finalizer, c/d",
 	}, stuck); diff != "" {
 		t.Error(diff)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/semver"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/process"
 )
@@ -39,28 +40,35 @@ type program struct {
 // carry the version of its charts deletes every scale set.
 const arcVersion = "0.6.1"
 
+// kubernetesFolder pins the newest Kubernetes; folders beside it, whose names begin
+// with its, pin older ones.
+const (
+	kubernetesFolder = "kubernetes"
+	kubernetesModule = "k8s.io/kubernetes"
+)
+
 var programs = map[string]program{
 	"etcd": {
 		folder: "etcd", module: "go.etcd.io/etcd/server/v3", pkg: "go.etcd.io/etcd/server/v3", minutes: 1,
 	},
 	"kube-apiserver": {
-		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", minutes: 5,
+		folder: kubernetesFolder, module: kubernetesModule, pkg: kubernetesModule + "/cmd/kube-apiserver", minutes: 5,
 		ldflags: kubernetesVersion,
 	},
 	"kube-controller-manager": {
-		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", minutes: 2,
+		folder: kubernetesFolder, module: kubernetesModule, pkg: kubernetesModule + "/cmd/kube-controller-manager", minutes: 2,
 		ldflags: kubernetesVersion,
 	},
 	"kube-scheduler": {
-		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", minutes: 1,
+		folder: kubernetesFolder, module: kubernetesModule, pkg: kubernetesModule + "/cmd/kube-scheduler", minutes: 1,
 		ldflags: kubernetesVersion,
 	},
 	"kubelet": {
-		folder: "kubernetes", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubelet", minutes: 2,
+		folder: kubernetesFolder, module: kubernetesModule, pkg: kubernetesModule + "/cmd/kubelet", minutes: 2,
 		ldflags: kubernetesVersion,
 	},
 	"kubectl": {
-		folder: "kubectl", module: "k8s.io/kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", minutes: 1,
+		folder: "kubectl", module: kubernetesModule, pkg: kubernetesModule + "/cmd/kubectl", minutes: 1,
 		ldflags: kubernetesVersion,
 	},
 	"helm3": {
@@ -99,6 +107,31 @@ var programs = map[string]program{
 	},
 }
 
+// kubernetesDir is the folder that pins a minor version of Kubernetes ("1.34"), or
+// the newest where none is asked for.
+func kubernetesDir(modules, minor string) (string, error) {
+	newest := filepath.Join(modules, kubernetesFolder)
+	if minor == "" {
+		return newest, nil
+	}
+	dirs, err := filepath.Glob(newest + "*")
+	if err != nil {
+		return "", fmt.Errorf("looking for the versions of Kubernetes: %w", err)
+	}
+	var pinned []string
+	for _, dir := range dirs {
+		version, err := requiredVersion(dir, kubernetesModule)
+		if err != nil {
+			return "", err
+		}
+		if semver.MajorMinor(version) == "v"+minor {
+			return dir, nil
+		}
+		pinned = append(pinned, version)
+	}
+	return "", fmt.Errorf("KUBERNETES=%s: no module pins this version, only %s", minor, strings.Join(pinned, ", "))
+}
+
 func kubernetesVersion(version string) string {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -127,6 +160,11 @@ func Binary(ctx context.Context, name string, progress io.Writer) (string, error
 		return "", err
 	}
 	dir := filepath.Join(modules, p.folder)
+	if p.folder == kubernetesFolder {
+		if dir, err = kubernetesDir(modules, os.Getenv("KUBERNETES")); err != nil {
+			return "", err
+		}
+	}
 	version, err := requiredVersion(dir, p.module)
 	if err != nil {
 		return "", err
