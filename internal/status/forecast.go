@@ -143,10 +143,9 @@ var creatable = []string{"ServiceAccount", "Role", "RoleBinding", "ClusterRole",
 // hookObjects are what Helm creates for the hook, and the Pod of its Job.
 func hookObjects(r *release.Revision) []*unstructured.Unstructured {
 	var out []*unstructured.Unstructured
-	for _, h := range enrol.Ours(r.Hooks) {
-		o := &unstructured.Unstructured{}
-		if yaml.Unmarshal([]byte(h.Manifest), &o.Object) != nil || !slices.Contains(creatable, o.GetKind()) {
-			continue
+	add := func(o *unstructured.Unstructured) {
+		if !slices.Contains(creatable, o.GetKind()) {
+			return
 		}
 		if o.GetNamespace() == "" {
 			o.SetNamespace(r.Namespace)
@@ -155,6 +154,19 @@ func hookObjects(r *release.Revision) []*unstructured.Unstructured {
 		if o.GetKind() == "Job" {
 			if pod := podOf(o); pod != nil {
 				out = append(out, pod)
+			}
+		}
+	}
+	for _, h := range enrol.Ours(r.Hooks) {
+		o := &unstructured.Unstructured{}
+		if yaml.Unmarshal([]byte(h.Manifest), &o.Object) != nil {
+			continue
+		}
+		add(o)
+		items, _, _ := unstructured.NestedSlice(o.Object, "items") // of the List with the rights
+		for _, item := range items {
+			if object, is := item.(map[string]any); is {
+				add(&unstructured.Unstructured{Object: object})
 			}
 		}
 	}

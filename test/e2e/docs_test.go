@@ -20,8 +20,9 @@ var notRun = map[string]string{
 	"docs/upgrade.md":              "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",
 	"docs/uninstall.md#The backup": "a name in it is an example; TestABackupIsRestored does both",
-	"docs/arc-hookjob.md":          "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",
-	"docs/arc-postrender.md":       "the examples of the help; README.md installs through the post-renderer",
+	"docs/uninstall.md#What somebody has seen, and nothing else": "the digest in it is an example; TestRunOfAConfirmedPlan does both",
+	"docs/arc-hookjob.md":    "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",
+	"docs/arc-postrender.md": "the examples of the help; README.md installs through the post-renderer",
 }
 
 // shown are blocks of no language, or of text: what is shown there, and where it
