@@ -263,11 +263,11 @@ func (r *run) loop(ctx context.Context) Verdict {
 			}
 			if phase.Name == CRDs && errors.Is(err, kube.ErrStagnant) {
 				// Something of others holds an object. What its kind owned can go all the same.
-				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with the rest")
+				r.log.Debug().Str("phase", string(phase.Name)).Err(err).Msg("goes on with the rest")
 				continue
 			}
 			if err != nil {
-				r.log.Warn().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
+				r.log.Debug().Str("phase", string(phase.Name)).Err(err).Msg("goes on with a new survey")
 				break
 			}
 			// What the controller and the jobs leave can only be seen anew; and when
@@ -514,7 +514,7 @@ func (r *run) backUp(ctx context.Context, sets []*Object) error {
 	for _, o := range sets {
 		r.history.BackedUp[o.UID] = true
 	}
-	r.log.Info().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
+	r.log.Debug().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
 	r.report.Done = append(r.report.Done, Outcome{Create, secret})
 	return nil
 }

@@ -190,7 +190,7 @@ func findings(without, with []step) (out []string) {
 var (
 	// Of the log for machines, also where Helm 4 has put it into a line of its own.
 	machines = regexp.MustCompile(`\\?"verdict\\?":\\?"([a-z-]+)\\?"`)
-	people   = regexp.MustCompile(`(?m)(?:^|\\n)\s*(done|refused|residue|out-of-time|failed|not-permitted|off|interrupted)[:,]`)
+	people   = regexp.MustCompile(`(?m)(?:^|\\n|msg=")\s*(done|refused|residue|out-of-time|failed|not-permitted|off|interrupted)[:,]`)
 )
 
 // verdict is what a run says at its end; "" is nothing.

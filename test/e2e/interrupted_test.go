@@ -157,7 +157,7 @@ type entry struct{ Phase, Verdict, Message string }
 // when a signal ended it.
 func (l *lab) follow(see func(*os.Process, entry), args ...string) (entry, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--yes", "--log-format", "json"}, args...)...)
+	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--yes", "--log-format", "json", "--log-level", "debug"}, args...)...)
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		l.Fatal(err)

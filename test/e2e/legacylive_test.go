@@ -63,7 +63,7 @@ func TestLegacyLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if !strings.Contains(out, "done, and of ARC there is still the Lease actions-runner-controller in namespace "+controllerNamespace+", if there is one: ") {
+	if !strings.Contains(out, "done: nothing of legacy ARC is left") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
 	for _, forced := range []string{"removed ARC's finalizers", "registered at GitHub", "webhooks"} {
@@ -106,7 +106,7 @@ func TestLegacyRunnersAlone(t *testing.T) {
 
 	l.asTold(4, refused)
 	out := l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if !strings.Contains(out, "done, and of ARC there is still the Lease actions-runner-controller in namespace "+controllerNamespace+", if there is one: ") {
+	if !strings.Contains(out, "done: nothing of legacy ARC is left") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
 	// Whether it was removed at GitHub is between the user and ARC: where the runner has

@@ -16,8 +16,8 @@ func TestWhatHelmShows(t *testing.T) {
 	)
 	l := newLab(t)
 	for major, want := range map[int]string{
-		3: `^` + proved + "\n" + done + "\n" + `release "arc" uninstalled` + "\n$",
-		4: `^level=INFO msg="` + proved + `\\n` + done + `\\n"` + "\n" + `release "arc" uninstalled` + "\n$",
+		3: `(?m)^` + proved + "\n" + done + "\n" + `release "arc" uninstalled` + "\n$",
+		4: `^level=INFO msg="` + proved + `\\n` + done + `"` + "\n" + `release "arc" uninstalled` + "\n$",
 	} {
 		l.mustHelm(major, "install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m")
 		l.hookjob("enrol", "arc", "--namespace", controllerNamespace)

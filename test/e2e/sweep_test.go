@@ -70,7 +70,7 @@ func TestSweepOfFaults(t *testing.T) {
 		for _, request := range requests {
 			var met atomic.Bool
 			path := l.front(func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
-				if strings.Contains(r.URL.Path, "/ephemeralrunners") && r.Method == request {
+				if strings.HasPrefix(r.URL.Path, "/apis/actions.github.com/") && strings.Contains(r.URL.Path, "/ephemeralrunners") && r.Method == request {
 					met.Store(true)
 					fault(w, r, behind)
 					return
@@ -121,7 +121,7 @@ func TestBothGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	const beside = "legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 objects"
-	if out, _ := l.hookjob("status"); !strings.Contains(out, "runners.actions.summerwind.dev/stuck") || !strings.Contains(out, "is Terminating, and held by 1 of ARC's custom resources") {
+	if out, _ := l.hookjob("status"); !strings.Contains(out, "runners.actions.summerwind.dev/stuck") || !strings.Contains(out, "is Terminating, and has 1 of ARC's custom resources") {
 		t.Errorf("status:\n%s", out)
 	}
 	if out, _ := l.hookjob("plan"); !strings.Contains(out, "Also there: "+beside) || !strings.Contains(out, "plan --scope legacy") || strings.Contains(out, "Nothing to do.\n") {
