@@ -254,15 +254,15 @@ func TestAttend(t *testing.T) {
 	}{
 		"deployed": {
 			c:     &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String()},
-			hooks: 2, scaled: []string{"0"}, say: []string{"enrolled: revision 1 of release arc has the hook"},
+			hooks: 3, scaled: []string{"0"}, say: []string{"enrolled: revision 1 of release arc has the hook"},
 		},
 		"beside the chart's own hooks": {
 			c:     &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), hooks: theirs},
-			hooks: 3, scaled: []string{"0"}, say: []string{"enrolled"},
+			hooks: 4, scaled: []string{"0"}, say: []string{"enrolled"},
 		},
 		"deployed after a while": {
 			c:     &cluster{release: "arc", revision: 2, status: []string{"pending-upgrade", "pending-upgrade", "deployed"}, manifest: with.String()},
-			hooks: 2, scaled: []string{"0"}, say: []string{"waiting for Helm: revision 2 of release arc is pending-upgrade", "enrolled: revision 2"},
+			hooks: 3, scaled: []string{"0"}, say: []string{"waiting for Helm: revision 2 of release arc is pending-upgrade", "enrolled: revision 2"},
 		},
 		"the hook is there": {
 			c:      &cluster{release: "arc", revision: 4, status: []string{"deployed"}, manifest: with.String(), hooks: ours},
@@ -275,7 +275,7 @@ func TestAttend(t *testing.T) {
 		// Helm does not write a failed revision again, and runs its hooks.
 		"failed": {
 			c:     &cluster{release: "arc", of: "ns", revision: 2, status: []string{"pending-upgrade", "failed"}, manifest: with.String()},
-			hooks: 2, scaled: []string{"0"}, say: []string{"waiting for Helm", "enrolled: revision 2"},
+			hooks: 3, scaled: []string{"0"}, say: []string{"waiting for Helm", "enrolled: revision 2"},
 		},
 		// namespaceOverride puts ARC's objects, and the enroller with them, elsewhere.
 		"in another namespace than the release": {
@@ -304,14 +304,14 @@ func TestAttend(t *testing.T) {
 			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), onZero: func(c *cluster) {
 				c.revision, c.status = 2, []string{"pending-upgrade"}
 			}},
-			hooks: 2, scaled: []string{"0", "1"}, say: []string{"enrolled: revision 1"},
+			hooks: 3, scaled: []string{"0", "1"}, say: []string{"enrolled: revision 1"},
 		},
 		// Whether Helm has begun another revision is not known then.
 		"a right is taken away": {
 			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), onZero: func(c *cluster) {
 				c.forbidden = "/api/v1/namespaces/ns/secrets"
 			}},
-			hooks: 2, scaled: []string{"0"}, say: []string{"enrolled: revision 1"}, err: "listing secrets in namespace ns",
+			hooks: 3, scaled: []string{"0"}, say: []string{"enrolled: revision 1"}, err: "listing secrets in namespace ns",
 		},
 		"a right is missing":       {c: &cluster{release: "arc", forbidden: "/api/v1/namespaces/ns/secrets"}, err: "listing secrets in namespace ns"},
 		"not allowed to end":       {c: &cluster{release: "arc", forbidden: deploymentPath + "/scale"}, say: []string{"HELM_DRIVER"}, err: "scaling Deployment ns/arc-arc-cleanup-enrol to 0"},

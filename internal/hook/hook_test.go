@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,15 +128,16 @@ func TestRenderOrder(t *testing.T) {
 			t.Errorf("%s %s has weight %d, the Job %d", h.Kind, h.Name, h.Weight, job.Weight)
 		}
 	}
-	// Helm handles hooks one after the other. Roles come before bindings, which only
+	// Helm handles hooks one after the other. Where the namespace takes no ServiceAccount no
+	// right is given. Roles come before bindings, which only
 	// an administrator may make of what is not there.
 	var kinds []string
-	for _, o := range hooks[0].Objects {
+	for _, o := range slices.Concat(hooks[0].Objects, hooks[1].Objects) {
 		kinds = append(kinds, o.Kind)
 	}
 	want := []string{"ServiceAccount", "ClusterRole", "Role", "Role", "ClusterRoleBinding", "RoleBinding", "RoleBinding"}
-	if diff := cmp.Diff(want, kinds); diff != "" || len(hooks) != 2 {
-		t.Errorf("%d hooks, the first of which has: %s", len(hooks), diff)
+	if diff := cmp.Diff(want, kinds); diff != "" || len(hooks) != 3 || hooks[0].Weight >= hooks[1].Weight {
+		t.Errorf("%d hooks, of weights %d and %d, the first two of which have: %s", len(hooks), hooks[0].Weight, hooks[1].Weight, diff)
 	}
 }
 

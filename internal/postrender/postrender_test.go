@@ -136,8 +136,8 @@ func TestInjectSeparates(t *testing.T) {
 				t.Error("the output does not begin with the input")
 			}
 			before, after := documents(t, input), documents(t, got)
-			if len(after) != len(before)+2 {
-				t.Errorf("%d documents in, %d out, want 2 more", len(before), len(after))
+			if len(after) != len(before)+3 {
+				t.Errorf("%d documents in, %d out, want 3 more", len(before), len(after))
 			}
 		})
 	}

@@ -24,12 +24,12 @@ func TestRightsAreOneHook(t *testing.T) {
 		via   string
 		want  []string
 	}{
-		{"enrolled", 3, "enrol", []string{"Job", "List"}},
-		{"enrolled", 4, "enrol", []string{"Job", "List"}},
-		{"a post-renderer", 3, "post-renderer", []string{"Job", "List"}},
-		{"a post-renderer", 4, "post-renderer", []string{"Job", "List"}},
-		{"a dependency", 3, "dependency", []string{"Job", "List"}},
-		{"a dependency", 4, "dependency", []string{"Job", "List"}},
+		{"enrolled", 3, "enrol", []string{"Job", "List", "ServiceAccount"}},
+		{"enrolled", 4, "enrol", []string{"Job", "List", "ServiceAccount"}},
+		{"a post-renderer", 3, "post-renderer", []string{"Job", "List", "ServiceAccount"}},
+		{"a post-renderer", 4, "post-renderer", []string{"Job", "List", "ServiceAccount"}},
+		{"a dependency", 3, "dependency", []string{"Job", "List", "ServiceAccount"}},
+		{"a dependency", 4, "dependency", []string{"Job", "List", "ServiceAccount"}},
 		{"a dependency and a post-renderer", 4, "both", apart},
 	} {
 		t.Run(fmt.Sprintf("helm%d %s", test.major, test.name), func(t *testing.T) {

@@ -46,12 +46,12 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
-{{/* Of the List of rights, and of each item. */}}
+{{/* Of the ServiceAccount, of the List of rights and of each item: a weight, and the context. */}}
 {{- define "arc-cleanup.rightsMetadata" -}}
 labels:
-  {{- include "arc-cleanup.labels" . | nindent 2 }}
+  {{- include "arc-cleanup.labels" (index . 1) | nindent 2 }}
 annotations:
-  {{- include "arc-cleanup.hookAnnotations" -5 | nindent 2 }}
+  {{- include "arc-cleanup.hookAnnotations" (index . 0) | nindent 2 }}
 {{- end -}}
 
 {{/* Seconds of a duration such as 1h2m3s; the schema checks the form. */}}
