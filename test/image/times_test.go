@@ -10,12 +10,10 @@ import (
 	"time"
 )
 
-// What an uninstall of ARC's controller may take longer than one whose hook does
-// nothing, which has the same rights, and than one without a hook.
-const (
-	aboveEmpty = 2500 * time.Millisecond
-	aboveNone  = 5 * time.Second
-)
+// most is how many times as long an uninstall of ARC's controller may take as one whose
+// hook does nothing, and has the same rights. On an idle machine it is 1.2 to 1.4 times, and
+// 1.5 under load. What an empty hook takes is Helm's and the kubelet's.
+const most = 2
 
 // TestTimes measures how long helm uninstall of the controller takes on a clean
 // cluster: without a hook, with one of the same rights that does nothing, and with
@@ -50,11 +48,8 @@ func TestTimes(t *testing.T) {
 			line += fmt.Sprintf(" %.1f s %s,", took[kind][1].Seconds(), kind)
 		}
 		t.Log(strings.TrimSuffix(line, ","))
-		if over := median[2] - median[1]; over > aboveEmpty {
-			t.Errorf("helm %d: the hook takes %s longer than an empty one", major, over)
-		}
-		if over := median[2] - median[0]; over > aboveNone {
-			t.Errorf("helm %d: the hook takes %s longer than none", major, over)
+		if median[2] > most*median[1] {
+			t.Errorf("helm %d: an uninstall takes more than %d times as long as with an empty hook", major, most)
 		}
 	}
 }
