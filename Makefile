@@ -99,7 +99,7 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for that one); the first run builds Kubernetes, a quarter of an hour
-	cd test && go test -p 1 -count=1 -timeout 60m ./...
+	cd test && go test -p 1 -count=1 -timeout 75m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
