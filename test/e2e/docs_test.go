@@ -28,10 +28,11 @@ var notRun = map[string]string{
 // shown are blocks of no language, or of text: what is shown there, and where it
 // comes from.
 var shown = map[string]string{
-	"docs/architecture.md":        "a picture of the packages; internal/architecture_test.go holds the truth",
-	"docs/uninstall.md#A refusal": "what TestRefusedWhileLive sees",
-	"docs/arc-hookjob.md":         "written by make docs",
-	"docs/arc-postrender.md":      "written by make docs",
+	"docs/architecture.md":          "a picture of the packages; internal/architecture_test.go holds the truth",
+	"docs/uninstall.md#A refusal":   "what TestRefusedWhileLive sees",
+	"docs/uninstall.md#How it ends": "what TestWhatHelmShows sees",
+	"docs/arc-hookjob.md":           "written by make docs",
+	"docs/arc-postrender.md":        "written by make docs",
 }
 
 // An execution of a block: what has to be so before, and what is so afterwards.
