@@ -145,7 +145,7 @@ func (l *lab) checkProcess(pod *corev1.Pod) {
 		l.Fatal(err)
 	}
 	for _, want := range []string{
-		"Uid:\t65532\t65532\t65532\t65532\n", "Gid:\t65532\t65532\t65532\t65532\n",
+		"Uid:\t65532\t65532\t65532\t65532\n", "Gid:\t0\t0\t0\t0\n", // of the image the kubelet takes the user only
 		"CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n",
 		"NoNewPrivs:\t1\n", "Seccomp:\t2\n",
 	} {
