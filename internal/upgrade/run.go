@@ -199,13 +199,18 @@ func (u *Upgrade) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, u.Helm.Timeout)
 	defer cancel()
 	for _, name := range arc.CRDs() {
-		for {
+		late := fmt.Errorf("the CRD %s is not served after %s", name, u.Helm.Timeout)
+		for looked := false; ; looked = true {
 			var crd *unstructured.Unstructured
 			err := kube.Retry(ctx, func(ctx context.Context) (err error) {
 				crd, err = u.Client.Dynamic.Resource(crds).Get(ctx, name, metav1.GetOptions{})
 				return err
 			})
-			if err != nil && !apierrors.IsNotFound(err) {
+			switch {
+			case err == nil, apierrors.IsNotFound(err):
+			case looked && ctx.Err() != nil: // the time ended during a read
+				return late
+			default:
 				return fmt.Errorf("reading the CRD %s: %w", name, err)
 			}
 			if err == nil && established(crd) {
@@ -213,7 +218,7 @@ func (u *Upgrade) ready(ctx context.Context) error {
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("the CRD %s is not served after %s", name, u.Helm.Timeout)
+				return late
 			case <-time.After(readyPoll):
 			}
 		}
