@@ -21,6 +21,10 @@ func TestPlanAndRunnersThatEndSlowly(t *testing.T) {
 			Sets:       map[types.UID]ScaleSetInfo{"ars runners/set": {ID: "7"}},
 		}
 	}
+	withJob := func(s Survey) Survey {
+		s.OfJobs = []OfJob{{obj("pod runners/r-workflow"), "r"}, {obj("secret runners/r-job"), "r"}, {obj("pod elsewhere/forged"), "r"}, {obj("pod runners/other"), "no-runner"}}
+		return s
+	}
 	theirs := func(name string) *Object { return obj("pod runners/"+name, owned("er runners/r"), deleting) }
 	const awaited, freed = "drain: await er runners/r, await ars runners/set", "release: release ars runners/set"
 	testPlans(t, map[string]planTest{
@@ -35,6 +39,20 @@ func TestPlanAndRunnersThatEndSlowly(t *testing.T) {
 		"a Pod that only says to be its": {
 			survey(arc.EphemeralRunnerFinalizer, theirs("other")), asHook, Stuck,
 			[]string{"nudge: nudge ars runners/set", awaited, "release: release er runners/r", freed, "collect: await pod runners/other"},
+		},
+		"beside one that only says so": {
+			survey(arc.EphemeralRunnerFinalizer, theirs("r"), theirs("other")), asHook, Stuck,
+			[]string{"nudge: release er runners/r", awaited, "release: release er runners/r", freed, "collect: await pod runners/r, await pod runners/other"},
+		},
+		// The controller would delete these before it frees the runner, and nothing proves
+		// them afterwards.
+		"what its job has left goes first": {
+			withJob(survey(arc.EphemeralRunnerFinalizer, theirs("r"))), asHook, Stuck,
+			[]string{"nudge: delete pod runners/r-workflow, delete secret runners/r-job", "nudge: release er runners/r", awaited, "release: release er runners/r", freed, "collect: await pod runners/r"},
+		},
+		"a Pod of its name elsewhere": {
+			survey(arc.EphemeralRunnerFinalizer, obj("pod elsewhere/r", owned("er runners/r"), deleting)), asHook, Stuck,
+			[]string{"nudge: nudge ars runners/set", awaited, "release: release er runners/r", freed, "keep: is being deleted, and not gone yet"},
 		},
 	})
 }

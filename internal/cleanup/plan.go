@@ -801,6 +801,12 @@ func (p *planner) nudge(custom []*Object) bool {
 	for _, o := range p.ending(custom) {
 		if !working[o.ScaleSet] {
 			ending[o.ScaleSet] = true
+			// What the controller would delete before: without the runner nothing proves it.
+			for _, j := range p.s.OfJobs {
+				if j.Namespace == o.Namespace && j.Runner == o.Name && !j.Deleting {
+					deletes = append(deletes, Step{Delete, j.Object, ofAJob})
+				}
+			}
 			ends = append(ends, Step{Release, o, "GitHub knows of it, and its Pod does not end"})
 		}
 	}
