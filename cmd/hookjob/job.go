@@ -75,7 +75,7 @@ func record(c *kube.Client, job *unstructured.Unstructured, r *cleanup.Report, w
 			"apiVersion": job.GetAPIVersion(), "kind": job.GetKind(), "namespace": job.GetNamespace(),
 			"name": job.GetName(), "uid": string(job.GetUID()),
 		},
-		"type": kind, "reason": reason(r.Verdict), "message": tail(r.Text(terminationLines), eventBytes),
+		"type": kind, "reason": reason(r.Verdict), "message": clipped(r, eventBytes),
 		"source":             map[string]any{"component": "arc-cleanup", "host": host},
 		"reportingComponent": "arc-cleanup", "reportingInstance": host,
 		"firstTimestamp": now, "lastTimestamp": now, "count": int64(1),
@@ -101,7 +101,12 @@ func reason(v cleanup.Verdict) string {
 	return b.String()
 }
 
-// tail is the end of a text, where the verdict is, in at most that many bytes.
-func tail(text string, most int) string {
+// clipped is a report in at most that many bytes, with the verdict: it stands at the
+// end, and in a refusal at the beginning.
+func clipped(r *cleanup.Report, most int) string {
+	text := r.Text(terminationLines)
+	if len(r.Refusals) > 0 {
+		text = text[:min(len(text), most)]
+	}
 	return strings.ToValidUTF8(text[max(0, len(text)-most):], "")
 }

@@ -92,6 +92,7 @@ func TestWrongUsage(t *testing.T) {
 		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `"--busy-runners" flag: must be wait, leave, refuse or force`},
 		"an upgrade without time":          {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
 		"an upgrade of something":          {[]string{"upgrade", "arc"}, "", `unknown command "arc"`},
+		"a digest that was lost":           {[]string{"run", "--yes", "--confirm", ""}, "", `--confirm "": want sha256: and 64 hexadecimal digits`},
 		"a digest that is none":            {[]string{"run", "--confirm", "sha256:1"}, "", `--confirm "sha256:1": want sha256: and 64 hexadecimal digits`},
 		"a hook that was seen":             {[]string{"run", "--confirm", "sha256:" + strings.Repeat("0", 64), "--job", "j", "--release-namespace", "ns"}, "", "--confirm does not go with --job"},
 		"by hand without a terminal":       {[]string{"run"}, "", "there is no terminal to ask on: give --yes"},
@@ -559,8 +560,15 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 	}
 }
 
+// What Kubernetes cuts is not the verdict: of a refusal it is the first line.
 func TestAnEventIsNoLongerThanTheAPIServerTakes(t *testing.T) {
-	if got := tail(strings.Repeat("ä", 600)+"end", eventBytes); len(got) > eventBytes || !strings.HasSuffix(got, "end") || !utf8.ValidString(got) {
+	long := strings.Repeat("ä", 600)
+	left := &cleanup.Report{Verdict: cleanup.Residue, Left: []cleanup.Left{{Object: &cleanup.Object{}, Why: long}}}
+	if got := clipped(left, eventBytes); len(got) > eventBytes || !strings.HasSuffix(got, left.Summary()) || !utf8.ValidString(got) {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+	refused := &cleanup.Report{Verdict: cleanup.Refused, Refusals: []cleanup.Refusal{{Verdict: cleanup.Refused, Message: "not now: " + long, Do: []string{"wait"}}}}
+	if got := clipped(refused, eventBytes); len(got) > eventBytes || !strings.HasPrefix(got, "refused, nothing was written: not now: ä") || !utf8.ValidString(got) {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }

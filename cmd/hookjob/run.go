@@ -107,10 +107,10 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if f.budget <= 0 {
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
 	}
-	switch confirmed := f.options.Confirmed; {
-	case confirmed != "" && !cleanup.IsDigest(confirmed):
-		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", confirmed)
-	case confirmed != "" && f.options.Job != "":
+	switch given := cmd.Flags().Changed("confirm"); {
+	case given && !cleanup.IsDigest(f.options.Confirmed): // an empty one, too: a pipeline has lost it
+		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", f.options.Confirmed)
+	case given && f.options.Job != "":
 		return fmt.Errorf("--confirm does not go with --job: nobody has seen the plan of a hook")
 	}
 	console := f.log.console(cmd.ErrOrStderr())
@@ -162,12 +162,12 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 // termination message.
 func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *cleanup.Report) error {
 	if f.terminationLog != "" {
-		if err := os.WriteFile(f.terminationLog, []byte(tail(r.Text(terminationLines), terminationBytes)), 0o600); err != nil {
+		if err := os.WriteFile(f.terminationLog, []byte(clipped(r, terminationBytes)), 0o600); err != nil {
 			log.Warn().Err(err).Msg("could not write the termination message")
 		}
 	}
 	code := f.exitCode(r.Verdict)
-	if f.job != nil && !r.Revoked { // or the Event would only be refused
+	if f.job != nil && r.Revoked == nil { // or the Event would only be refused
 		if err := record(f.client, f.job, r, code == exitDone); err != nil {
 			log.Warn().Err(err).Msg("the verdict is in this log only")
 		}

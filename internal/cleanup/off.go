@@ -19,6 +19,9 @@ import (
 // switch hooks off any more.
 const OffSwitch = "arc-cleanup-off"
 
+// theOffSwitch is what a reading of it is called.
+const theOffSwitch = "the off switch"
+
 // errOff is the cause of a context that the off switch has ended.
 var errOff = fmt.Errorf("switched off by the ConfigMap %s", OffSwitch)
 
@@ -59,8 +62,10 @@ func heedOffSwitch(ctx context.Context, c *kube.Client, o Options) (context.Cont
 				switch {
 				case err == nil && off:
 					cancel(errOff)
-				case denied(err) && revoked(ctx, c, o):
-					cancel(errRevoked)
+				case denied(err):
+					if err := revoked(ctx, c, o); err != nil {
+						cancel(err)
+					}
 				}
 			}
 		}()

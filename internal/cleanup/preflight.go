@@ -125,6 +125,8 @@ func (t trial) ask(ctx context.Context, c *kube.Client, try func(context.Context
 		return &Refusal{Verdict: Failed, Message: fmt.Sprintf("could not ask whether it is allowed to %s: %v", t.right, err)}, ""
 	case !allowed:
 		return &Refusal{Verdict: NotPermitted, Message: "not permitted to " + t.String(), Do: []string{t.rule()}}, ""
+	case len(p.Refusals) > 0:
+		return nil, "" // nothing will be written: admission's webhooks need not hear of it
 	case t.step.Object.Resource.Group == arc.LegacyGroup && len(p.steps(DeadWebhooks)) > 0:
 		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried while the legacy webhooks are there, which go first", t.right)
 	}

@@ -2,6 +2,8 @@ package cleanup
 
 import (
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,5 +48,27 @@ func TestARightThatCannotBeAskedFor(t *testing.T) {
 	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
 	if r.Verdict != Failed || len(r.Refusals) != 4 || len(a.writes) > 0 {
 		t.Errorf("%v\n%s", a.writes, r.Text(10))
+	}
+}
+
+// What is refused anyway is not tried: webhooks and audit logs hear of no write to what
+// is not to be written. The rights are asked for all the same.
+func TestARefusedPlanIsNotTried(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, append(whole(obj("ars runners/live")), stuck()...)...)
+	var mu sync.Mutex
+	dry := 0
+	a.fault = func(request string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.HasPrefix(request, "DRY ") {
+			dry++
+		}
+		return 0
+	}
+	a.denied = map[string]bool{"delete customresourcedefinitions": true}
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	if text := r.Text(10); dry > 0 || !strings.Contains(text, "live") || !strings.Contains(text, "not permitted to delete") {
+		t.Errorf("%d dry runs:\n%s", dry, text)
 	}
 }

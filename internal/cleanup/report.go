@@ -78,8 +78,9 @@ type Report struct {
 	Registered []Registration
 	Phases     []Took
 	Errs       []error
-	// Revoked says that Helm took the hook's rights away while it ran.
-	Revoked bool
+	// Revoked says that Helm took the hook's rights away while it ran, and by which
+	// answer that shows; nil if it did not.
+	Revoked error
 }
 
 // did says in one line what was written.
@@ -127,8 +128,8 @@ func (r *Report) Summary() string {
 	case Namespace:
 		gone = "nothing of ARC is left in the namespace, nor the namespace"
 	}
-	if r.Revoked {
-		return "not-permitted: Helm took this hook's rights away while it worked, as it does when its --timeout passes first; uninstall again, with a --timeout of helmTimeoutSeconds or more, which goes on from here: " + done
+	if r.Revoked != nil {
+		return shell.Visible(fmt.Sprintf("not-permitted: Helm took this hook's rights away while it worked, as it does when its --timeout passes first (%v); uninstall again, with a --timeout of helmTimeoutSeconds or more, which goes on from here: %s", r.Revoked, done))
 	}
 	switch r.Verdict {
 	case Done:

@@ -3,6 +3,7 @@ package cleanup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,21 +19,23 @@ var errRevoked = errors.New("the hook's rights are gone")
 // the last survey and the Event take most.
 const revokedLook = time.Second
 
-// revoked reports whether the hook's own rights are gone. Helm deletes them, with the
+// revoked returns an error if the hook's own rights are gone, with what the API server says. Helm deletes them, with the
 // hooks of lower weight, when the Job fails or Helm's --timeout passes, and the Job
 // runs on (helm.sh/helm pkg/action/hooks.go, deleteHooksByPolicy). Where a single rule
 // is missing it is not so: what the hook may read of itself is two rules. Outside of a
 // hook nothing is known of anybody's rights.
-func revoked(ctx context.Context, c *kube.Client, o Options) bool {
+func revoked(ctx context.Context, c *kube.Client, o Options) error {
 	if o.Job == "" {
-		return false
+		return nil
 	}
 	_, switchErr := switchedOff(ctx, c, o.ReleaseNamespace)
 	if !denied(switchErr) {
-		return false
+		return nil
 	}
-	_, jobErr := madeByArgoCD(ctx, c, o.ReleaseNamespace, o.Job)
-	return denied(jobErr)
+	if _, jobErr := madeByArgoCD(ctx, c, o.ReleaseNamespace, o.Job); !denied(jobErr) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errRevoked, switchErr)
 }
 
 // denied recognises what the API server answers without the right to ask, and, some
@@ -40,16 +43,21 @@ func revoked(ctx context.Context, c *kube.Client, o Options) bool {
 func denied(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }
 
 // explainEnd has a run that could do no more because Helm took its rights away say
-// that, instead of all it could not do.
+// that, instead of all it could not do. One that never had them, or that was refused
+// over something else, has its own reason.
 func (r *run) explainEnd(ctx context.Context) {
-	switch r.report.Verdict {
-	case Done, Off:
+	switch {
+	case r.report.Verdict == Done, r.report.Verdict == Off, r.report.Verdict == Refused, !r.permitted:
 		return
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokedLook)
 	defer cancel()
-	if errors.Is(context.Cause(ctx), errRevoked) || revoked(look, r.client, r.options) {
-		r.report.Verdict, r.report.Revoked = NotPermitted, true
+	err := context.Cause(ctx)
+	if !errors.Is(err, errRevoked) {
+		err = revoked(look, r.client, r.options)
+	}
+	if err != nil {
+		r.report.Verdict, r.report.Revoked = NotPermitted, err
 		r.report.Refusals, r.report.Left, r.report.Obstacles, r.report.Errs = nil, nil, nil, nil
 	}
 }

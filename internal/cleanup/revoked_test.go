@@ -57,7 +57,7 @@ func TestRightsTakenAway(t *testing.T) {
 			start := time.Now()
 			r := Run(t.Context(), c, o, quiet)
 			text := r.Text(50)
-			if took := time.Since(start); r.Verdict != NotPermitted || took > 10*time.Second || !strings.Contains(r.Summary(), "Helm took this hook's rights away") {
+			if took := time.Since(start); r.Verdict != NotPermitted || took > 10*time.Second || !strings.Contains(r.Summary(), "Helm took this hook's rights away") || !strings.Contains(r.Summary(), "reading ConfigMap systems/"+OffSwitch) {
 				t.Errorf("after %s:\n%s", took, text)
 			}
 			for line := range strings.Lines(text) {
@@ -76,8 +76,22 @@ func TestOneRuleIsMissing(t *testing.T) {
 		a, c := newAPI(t, stuck(itsJob())...)
 		a.fault = on(http.StatusForbidden, always, missing)
 		o := graced(ofHookJob, ample)
-		if r := Run(t.Context(), c, o, quiet); r.Revoked || r.Verdict != NotPermitted || len(a.written()) > 0 {
+		if r := Run(t.Context(), c, o, quiet); r.Revoked != nil || r.Verdict != NotPermitted || len(a.written()) > 0 {
 			t.Errorf("%s: %s", missing, r.Text(10))
+		}
+	}
+}
+
+// What a hook never had, nobody took away: an expired token, or rights that were not
+// given, are named with what they were met at.
+func TestRightsThatWereNeverThere(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		a, c := newAPI(t, stuck(itsJob())...)
+		a.fault = func(string) int { return code }
+		r := Run(t.Context(), c, graced(ofHookJob, ample), quiet)
+		if text := r.Text(10); r.Revoked != nil || r.Verdict == Done || strings.Contains(text, "took this hook's rights away") || !strings.Contains(text, "could not read") {
+			t.Errorf("%d: %s", code, text)
 		}
 	}
 }

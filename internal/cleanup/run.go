@@ -106,6 +106,8 @@ type run struct {
 	since time.Time
 	pace  pace
 
+	// permitted says that the hook could read what it may read of itself.
+	permitted bool
 	// seen is what a person has confirmed.
 	seen confirmed
 	// changed is why the last round was cut short, if the cluster changed.
@@ -154,6 +156,9 @@ func (r *run) loop(ctx context.Context) Verdict {
 		if ctx.Err() != nil {
 			return r.stopped(ctx, s.asked())
 		}
+		if !slices.ContainsFunc(s.Unknown, func(u Unknown) bool { return u.What == theOffSwitch }) {
+			r.permitted = true
+		}
 		// A scale set of the release stays one when it is gone: what is left of it
 		// is found by its name.
 		r.options.Sets = scaleSets(s, r.options)
@@ -172,6 +177,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 			}
 		}
 		r.history.Stage, r.patience = p.stage, p.patience
+		known := len(p.Notes)
 		if round == 0 {
 			preflight(ctx, r.client, p, r.options)
 		}
@@ -190,8 +196,12 @@ func (r *run) loop(ctx context.Context) Verdict {
 		}
 		if round == 0 {
 			r.log.Info().Msg(shell.Visible(found(s)))
-			for _, note := range p.Notes {
-				r.log.Debug().Msg(shell.Visible(note))
+			for i, note := range p.Notes {
+				level := zerolog.DebugLevel
+				if i >= known { // what could not be tried
+					level = zerolog.WarnLevel
+				}
+				r.log.WithLevel(level).Msg(shell.Visible(note))
 			}
 			for _, x := range p.Obstacles {
 				r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
@@ -205,7 +215,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 			return r.succeed(ctx, s)
 		}
 		if round == rounds && r.newcomers(p, s) {
-			r.report.Kept = p.Kept
+			r.report.Kept, r.report.Errs = p.Kept, nil
 			return r.succeed(ctx, s)
 		}
 		if denied := r.denied(); len(denied) > 0 {
@@ -392,6 +402,7 @@ func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
 	case errors.Is(cause, errOff):
 		return Off
 	case errors.Is(cause, errRevoked):
+		r.report.Errs = append(r.report.Errs, cause)
 		return NotPermitted // there is nothing that could be looked at
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)

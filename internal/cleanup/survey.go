@@ -374,7 +374,7 @@ func (o *Object) is(m release.Object) bool {
 // proof reads whether anything is to be done at all.
 func (r *reading) proof() {
 	if r.o.ReleaseNamespace != "" {
-		r.read("the off switch", func(add func(func())) error {
+		r.read(theOffSwitch, func(add func(func())) error {
 			off, err := switchedOff(r.ctx, r.c, r.o.ReleaseNamespace)
 			add(func() { r.s.Off = off })
 			return err
