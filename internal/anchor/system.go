@@ -6,6 +6,9 @@ import "slices"
 // before 1.14.
 var systemLabels = []string{"kubernetes.io/os", "beta.kubernetes.io/os"}
 
+// windowsBuild is what nodes of Windows alone have.
+const windowsBuild = "node.kubernetes.io/windows-build"
+
 // systemSpec is where a Pod may ask for an operating system.
 type systemSpec struct {
 	OS           struct{ Name string } `yaml:"os"`
@@ -28,6 +31,9 @@ type systemSpec struct {
 // Linux, does not run. Of several terms one is enough for the scheduler.
 func (s systemSpec) apart() bool {
 	if s.OS.Name != "" && s.OS.Name != "linux" {
+		return true
+	}
+	if _, asks := s.NodeSelector[windowsBuild]; asks {
 		return true
 	}
 	for _, label := range systemLabels {

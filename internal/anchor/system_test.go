@@ -26,19 +26,20 @@ func TestSystem(t *testing.T) {
 		pool       = "{matchExpressions: [{key: pool, operator: In, values: [ci]}]}"
 	)
 	for asks, want := range map[string]map[string]any{
-		"nodeSelector: {pool: ci}":                       taken,
-		"nodeSelector: {kubernetes.io/os: linux}":        taken,
-		"nodeSelector: {kubernetes.io/os: windows}":      nothing,
-		"nodeSelector: {beta.kubernetes.io/os: windows}": nothing,
-		"os: {name: linux}":                              taken,
-		"os: {name: windows}":                            nothing,
-		affinity(windows):                                nothing,
-		affinity(notLinux):                               nothing,
-		affinity(windows + ", " + notLinux):              nothing,
-		affinity(windows + ", " + pool):                  taken,
-		affinity(either):                                 taken,
-		affinity(notWindows):                             taken,
-		affinity(pool):                                   taken,
+		"nodeSelector: {pool: ci}":                                     taken,
+		"nodeSelector: {kubernetes.io/os: linux}":                      taken,
+		"nodeSelector: {kubernetes.io/os: windows}":                    nothing,
+		"nodeSelector: {beta.kubernetes.io/os: windows}":               nothing,
+		"nodeSelector: {node.kubernetes.io/windows-build: 10.0.20348}": nothing,
+		"os: {name: linux}":                                            taken,
+		"os: {name: windows}":                                          nothing,
+		affinity(windows):                                              nothing,
+		affinity(notLinux):                                             nothing,
+		affinity(windows + ", " + notLinux):                            nothing,
+		affinity(windows + ", " + pool):                                taken,
+		affinity(either):                                               taken,
+		affinity(notWindows):                                           taken,
+		affinity(pool):                                                 taken,
 	} {
 		stream := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x, namespace: runners}\n" +
 			"spec: {template: {spec: {" + tolerations + ", " + asks + "}}}\n"
