@@ -57,6 +57,8 @@ type taker struct {
 	// patience is what is left for previews: a tenant may store any number of records,
 	// and each costs some twenty requests.
 	patience time.Duration
+	// noLegacy says that there is no legacy ARC, and that its kinds may not be read.
+	noLegacy bool
 	// recorded are the scale sets that a record of the release which they would have to
 	// name installs, stored where Helm would find it.
 	recorded map[claim]bool
@@ -371,7 +373,10 @@ func (t *taker) stuck() {
 			}
 			return nil
 		})
-		if err != nil && !apierrors.IsNotFound(err) {
+		switch {
+		case err == nil, apierrors.IsNotFound(err):
+		case gvr.Group == arc.LegacyGroup && apierrors.IsForbidden(err) && t.withoutLegacy():
+		default:
 			t.unknown(err)
 		}
 	}
@@ -383,6 +388,16 @@ func (t *taker) stuck() {
 			t.add("namespaces", m, fmt.Sprintf("is Terminating, and has %d of ARC's custom resources, which Kubernetes deletes after the namespace's Pods", wait[name]))
 		}
 	}
+}
+
+// withoutLegacy reports whether the API server says that it serves nothing of legacy
+// ARC: who may not read it need not be told so where there is none.
+func (t *taker) withoutLegacy() bool {
+	if !t.noLegacy {
+		served, err := t.client.Served(t.ctx, arc.LegacyGroup)
+		t.noLegacy = err == nil && len(served) == 0
+	}
+	return t.noLegacy
 }
 
 // add adds an object that is being deleted.
@@ -399,6 +414,9 @@ func (t *taker) orphans() {
 	}
 	unknown, beside := map[string]bool{}, map[string]bool{}
 	for _, scope := range []cleanup.Scope{cleanup.Controller, cleanup.Legacy} {
+		if scope == cleanup.Legacy && t.noLegacy {
+			continue
+		}
 		plan := cleanup.Preview(t.ctx, t.client, cleanup.Options{Scope: scope, ScaleSets: cleanup.RefuseScaleSets})
 		for _, r := range plan.Refusals {
 			if r.Verdict != cleanup.Refused && !unknown[r.Message] {

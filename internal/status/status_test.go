@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
@@ -619,5 +622,26 @@ func TestStuckLegacy(t *testing.T) {
 	}
 	if len(d.Remains) != 1 || !strings.HasPrefix(d.Remains[0].What, "the Lease actions-runner-controller in namespace ci") {
 		t.Errorf("beside: %v", d.Remains)
+	}
+}
+
+// Whoever may read ARC's kinds only is told that legacy ARC's could not be read where
+// the API server serves them, and not where there is none.
+func TestStatusWithoutRightsOnLegacyARC(t *testing.T) {
+	t.Parallel()
+	const group = "/apis/actions.summerwind.dev"
+	fail := map[string]int{}
+	for _, gvr := range arc.LegacyResources() {
+		fail[group+"/"+gvr.Version+"/"+gvr.Resource] = http.StatusForbidden
+	}
+	d, err := Take(t.Context(), serveMore(t, fail, nil), Query{Options: options})
+	if err != nil || len(d.Unknown) > 0 {
+		t.Errorf("there is none: %q, %v", d.Unknown, err)
+	}
+	fail[group] = http.StatusInternalServerError
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if d, err = Take(ctx, serveMore(t, fail, nil), Query{Options: options}); err == nil || len(d.Unknown) == 0 {
+		t.Error("whether there is any is not known")
 	}
 }

@@ -26,7 +26,7 @@ func (l *lab) uninstaller() (kubeconfig string, remove func()) {
 	meta := metav1.ObjectMeta{Name: name}
 	all := []string{"*"}
 	role := &rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"", "apps", "batch", "actions.github.com", "actions.summerwind.dev", "coordination.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io", "discovery.k8s.io", "authorization.k8s.io", "events.k8s.io"}, Resources: all, Verbs: all},
+		{APIGroups: []string{"", "apps", "batch", "actions.github.com", "coordination.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io", "discovery.k8s.io", "authorization.k8s.io", "events.k8s.io"}, Resources: all, Verbs: all},
 		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles", "rolebindings", "clusterroles"}, Verbs: all},
 		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"clusterrolebindings"}, Verbs: []string{"list", "watch", "create", "update", "patch", "delete"}},
 	}}
