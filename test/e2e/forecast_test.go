@@ -2,18 +2,14 @@ package e2e
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
@@ -43,22 +39,7 @@ func (l *lab) uninstaller() (kubeconfig string, remove func()) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	token, err := l.client.CoreV1().ServiceAccounts(namespace).CreateToken(l.ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	if err != nil {
-		l.Fatal(err)
-	}
-	config, err := clientcmd.LoadFromFile(l.Kubeconfig())
-	if err != nil {
-		l.Fatal(err)
-	}
-	for user := range config.AuthInfos {
-		config.AuthInfos[user] = &api.AuthInfo{Token: token.Status.Token}
-	}
-	kubeconfig = filepath.Join(l.TempDir(), "uninstaller")
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
-		l.Fatal(err)
-	}
-	return kubeconfig, func() {
+	return l.account(namespace, name), func() {
 		l.Helper()
 		for _, err := range []error{
 			l.client.RbacV1().ClusterRoleBindings().Delete(l.ctx, name, metav1.DeleteOptions{}),

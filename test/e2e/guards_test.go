@@ -1,19 +1,15 @@
 package e2e
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
 	"github.com/arc-cleanup/arc-cleanup/test/product"
@@ -83,22 +79,7 @@ func (l *lab) reader() string {
 	if err != nil {
 		l.Fatal(err)
 	}
-	token, err := l.client.CoreV1().ServiceAccounts(account.Namespace).CreateToken(l.ctx, account.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	if err != nil {
-		l.Fatal(err)
-	}
-	config, err := clientcmd.LoadFromFile(l.Kubeconfig())
-	if err != nil {
-		l.Fatal(err)
-	}
-	for name := range config.AuthInfos {
-		config.AuthInfos[name] = &api.AuthInfo{Token: token.Status.Token}
-	}
-	path := filepath.Join(l.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		l.Fatal(err)
-	}
-	return path
+	return l.account(account.Namespace, account.Name)
 }
 
 // TestOffSwitch stops a hook that is already draining: the uninstall goes on at

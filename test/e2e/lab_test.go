@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -24,6 +26,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/product"
@@ -396,4 +400,25 @@ func (l *lab) resource(kind string) schema.GroupVersionResource {
 		}
 	}
 	return schema.GroupVersionResource{Resource: kind, Version: "v1"}
+}
+
+// account writes a kubeconfig with a token of the ServiceAccount.
+func (l *lab) account(namespace, name string) string {
+	l.Helper()
+	token, err := l.client.CoreV1().ServiceAccounts(namespace).CreateToken(l.ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	config, err := clientcmd.LoadFromFile(l.Kubeconfig())
+	if err != nil {
+		l.Fatal(err)
+	}
+	for user := range config.AuthInfos {
+		config.AuthInfos[user] = &api.AuthInfo{Token: token.Status.Token}
+	}
+	path := filepath.Join(l.TempDir(), name)
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		l.Fatal(err)
+	}
+	return path
 }
