@@ -46,6 +46,12 @@ func (p *Plan) Digest() string {
 	for _, o := range p.backup {
 		write(h, "backup", string(o.UID))
 	}
+	var taken []string
+	for _, o := range p.taken {
+		taken = append(taken, string(o.UID))
+	}
+	slices.Sort(taken)
+	write(h, append([]string{"taken"}, taken...)...)
 	return fmt.Sprintf("sha256:%x", h.Sum(nil))
 }
 
@@ -64,15 +70,19 @@ const lookAgain = "look at the plan as it is now, and confirm that: `arc-hookjob
 type confirmed struct {
 	uids map[types.UID]bool
 	sets map[types.NamespacedName]bool
+	// owners are the objects by which others are known that name them as their owner, in
+	// the same namespace: anybody can write an owner elsewhere.
+	owners map[owning]bool
 }
 
 // confirm compares the first plan of a run with the confirmed one. Where nothing is to
 // be done, nothing unseen is.
 func (c *confirmed) confirm(p *Plan, digest string) []Refusal {
-	c.uids, c.sets = map[types.UID]bool{}, map[types.NamespacedName]bool{}
-	for _, phase := range p.Phases {
-		for _, s := range phase.Steps() {
-			c.add(s.Object)
+	c.uids, c.sets, c.owners = map[types.UID]bool{}, map[types.NamespacedName]bool{}, map[owning]bool{}
+	for _, o := range append(p.objects(func(Action) bool { return true }), p.taken...) {
+		c.add(o)
+		if o.ScaleSet.Name != "" {
+			c.sets[o.ScaleSet] = true
 		}
 	}
 	if got := p.Digest(); got != "" && got != digest {
@@ -87,11 +97,20 @@ func (c *confirmed) confirm(p *Plan, digest string) []Refusal {
 
 func (c *confirmed) add(o *Object) {
 	if o.UID != "" { // of a backup, which is not there yet
-		c.uids[o.UID] = true
+		c.uids[o.UID], c.owners[owning{o.Namespace, o.UID}] = true, true
 	}
-	if o.ScaleSet.Name != "" {
-		c.sets[o.ScaleSet] = true
+}
+
+// objects are those with an action of that sort in a plan.
+func (p *Plan) objects(is func(Action) bool) (out []*Object) {
+	for _, phase := range p.Phases {
+		for _, s := range phase.Steps() {
+			if is(s.Action) {
+				out = append(out, s.Object)
+			}
+		}
 	}
+	return out
 }
 
 // bound refuses a later plan that writes to anything but the objects of the confirmed
@@ -99,21 +118,19 @@ func (c *confirmed) add(o *Object) {
 // CRD are what people make: one that is new is nobody's.
 func (c *confirmed) bound(p *Plan) []Refusal {
 	var refused []Refusal
-	for _, phase := range p.Phases {
-		for _, s := range phase.Steps() {
-			o := s.Object
-			isSet := o.Resource == arc.Resource(arc.AutoscalingRunnerSets)
-			switch {
-			case c.uids[o.UID], c.uids[o.Owner], c.sets[o.ScaleSet] && !isSet:
-				c.add(o)
-			case s.Action == Await, s.Action == Create: // of a backup: it says nothing that its sets do not
-			default:
-				refused = append(refused, Refusal{
-					Verdict: Refused,
-					Message: fmt.Sprintf("%s is not in the plan that was confirmed", o),
-					Do:      []string{lookAgain},
-				})
-			}
+	// To wait is no write, nor does a backup say what its sets do not.
+	written := p.objects(func(a Action) bool { return a != Await && a != Create })
+	for _, o := range append(written, p.taken...) {
+		isSet := o.Resource == arc.Resource(arc.AutoscalingRunnerSets)
+		switch {
+		case c.uids[o.UID], !isSet && (c.owners[owning{o.Namespace, o.Owner}] || c.sets[o.ScaleSet]):
+			c.add(o)
+		default:
+			refused = append(refused, Refusal{
+				Verdict: Refused,
+				Message: fmt.Sprintf("%s is not in the plan that was confirmed", o),
+				Do:      []string{lookAgain},
+			})
 		}
 	}
 	return refused

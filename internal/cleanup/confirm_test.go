@@ -54,6 +54,7 @@ func TestDigest(t *testing.T) {
 		"phases exchanged":  func(p *Plan) { p.Phases[0], p.Phases[1] = p.Phases[1], p.Phases[0] },
 		"no backup":         func(p *Plan) { p.Phases = p.Phases[1:] },
 		"what is backed up": func(p *Plan) { p.backup = nil },
+		"what a CRD takes":  func(p *Plan) { p.taken = []*Object{obj("er runners/without-finalizers")} },
 	}
 	for name, change := range other {
 		if got := plan(change).Digest(); got == want {
@@ -105,14 +106,17 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		steps []Step
 		want  string
 	}{
-		"other actions on the same objects":           {[]Step{{Release, set, ""}, {Delete, runnerSet, ""}, {Stop, deployment, ""}}, ""},
-		"what came of a set":                          {[]Step{{Release, with(obj("er runners/new", of("runners/set")), "new", ""), ""}}, ""},
-		"what one of them owns, and that owns":        {[]Step{{Delete, with(obj("pod ci/p"), "p", "deployment"), ""}, {Delete, with(obj("secret ci/s"), "s", "p"), ""}}, ""},
-		"waiting for something else":                  {[]Step{{Await, with(obj("pod ci/q"), "q", ""), ""}}, ""},
-		"a set of the same name":                      {[]Step{{Delete, with(obj("ars runners/set", of("runners/set")), "again", ""), ""}}, "autoscalingrunnersets.actions.github.com/set in namespace runners is not in the plan"},
-		"another set, and its runners":                {[]Step{{Delete, with(obj("ars runners/b", of("runners/b")), "b", ""), ""}}, "is not in the plan"},
-		"what nobody owns, though a backup has no id": {[]Step{{Delete, with(obj("rd ci/e"), "e", ""), ""}}, "runnerdeployments.actions.summerwind.dev/e in namespace ci is not in the plan"},
-		"another CRD":                                 {[]Step{{Delete, with(obj("crd b"), "b", ""), ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
+		"other actions on the same objects":            {[]Step{{Release, set, ""}, {Delete, runnerSet, ""}, {Stop, deployment, ""}}, ""},
+		"what came of a set":                           {[]Step{{Release, with(obj("er runners/new", of("runners/set")), "new", ""), ""}}, ""},
+		"what one of them owns, and that owns":         {[]Step{{Delete, with(obj("pod ci/p"), "p", "deployment"), ""}, {Delete, with(obj("secret ci/s"), "s", "p"), ""}}, ""},
+		"waiting for something else":                   {[]Step{{Await, with(obj("pod ci/q"), "q", ""), ""}}, ""},
+		"a set of the same name":                       {[]Step{{Delete, with(obj("ars runners/set", of("runners/set")), "again", ""), ""}}, "autoscalingrunnersets.actions.github.com/set in namespace runners is not in the plan"},
+		"another set, and its runners":                 {[]Step{{Delete, with(obj("ars runners/b", of("runners/b")), "b", ""), ""}}, "is not in the plan"},
+		"what nobody owns, though a backup has no id":  {[]Step{{Delete, with(obj("rd ci/e"), "e", ""), ""}}, "runnerdeployments.actions.summerwind.dev/e in namespace ci is not in the plan"},
+		"what only says to be owned by one, elsewhere": {[]Step{{Delete, with(obj("pod tenant/p"), "p", "deployment"), ""}}, "pods/p in namespace tenant is not in the plan"},
+		"a new set that says to be owned by one":       {[]Step{{Delete, with(obj("ars runners/c", of("runners/c")), "c", "set"), ""}}, "is not in the plan"},
+		"of another set, with the help of an owner":    {[]Step{{Delete, with(obj("pod ci/p", of("team/victim")), "p", "deployment"), ""}, {Release, with(obj("er team/victims", of("team/victim")), "v", ""), ""}}, "ephemeralrunners.actions.github.com/victims in namespace team is not in the plan"},
+		"another CRD": {[]Step{{Delete, with(obj("crd b"), "b", ""), ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,5 +155,23 @@ func TestASetThatComesUpWhileAConfirmedPlanRuns(t *testing.T) {
 		if strings.Contains(w, "late") {
 			t.Errorf("wrote %s", w)
 		}
+	}
+}
+
+// What goes with its CRD is seen, too: an object without a finalizer has no step of its own.
+func TestTheDigestKnowsWhatACRDTakes(t *testing.T) {
+	t.Parallel()
+	a, c := newAPI(t, stuck()...)
+	o := graced(ofRelease, ample)
+	seen := Preview(t.Context(), c, o)
+	a.put(whole(obj("er runners/late", finalizers()))[0])
+	late := Preview(t.Context(), c, o)
+	if seen.Digest() == "" || seen.Digest() == late.Digest() {
+		t.Errorf("%q and %q", seen.Digest(), late.Digest())
+	}
+	var first confirmed
+	first.confirm(seen, seen.Digest())
+	if refused := first.bound(late); len(refused) != 1 || !strings.Contains(refused[0].Message, "ephemeralrunners.actions.github.com/late in namespace runners is not in the plan") {
+		t.Errorf("%v", refused)
 	}
 }

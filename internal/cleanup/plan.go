@@ -124,6 +124,9 @@ type Plan struct {
 	backup []*Object
 	// jobs are what a run refuses with that cannot wait for busy runners any longer.
 	jobs []Refusal
+	// taken are the custom resources that go with their CRDs, with steps of their own or
+	// without.
+	taken []*Object
 	// owned is what custom resources of this uninstall own that are there.
 	owned []*Object
 	// stage is the one that the plan is for: those without anything to do are passed over.
@@ -1044,6 +1047,13 @@ func (p *planner) crds() {
 		steps = last
 	}
 	p.phase(CRDs, steps)
+	for _, step := range steps {
+		for _, o := range p.s.Custom {
+			if o.Resource.GroupResource().String() == step.Object.Name {
+				p.plan.taken = append(p.plan.taken, o)
+			}
+		}
+	}
 }
 
 // crdKept says why this CRD is kept; "" means that it can go. What Helm or somebody

@@ -138,17 +138,25 @@ func unowned(m *metav1.PartialObjectMetadata, r *release.Revision) string {
 
 // creatable are the kinds of the hook's objects. A record is written by whoever
 // administers its namespace: nothing else in it is tried, not even dry.
-var creatable = []string{"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Job"}
+var creatable = map[string]string{
+	"ServiceAccount": "v1", "Job": "batch/v1",
+	"Role": rbac, "RoleBinding": rbac, "ClusterRole": rbac, "ClusterRoleBinding": rbac,
+}
+
+const rbac = "rbac.authorization.k8s.io/v1"
 
 // hookObjects are what Helm creates for the hook, and the Pod of its Job.
 func hookObjects(r *release.Revision) []*unstructured.Unstructured {
 	var out []*unstructured.Unstructured
 	add := func(o *unstructured.Unstructured) {
-		if !slices.Contains(creatable, o.GetKind()) {
+		if creatable[o.GetKind()] == "" || creatable[o.GetKind()] != o.GetAPIVersion() {
 			return
 		}
 		if o.GetNamespace() == "" {
 			o.SetNamespace(r.Namespace)
+		}
+		if o.GetAPIVersion() != rbac && o.GetNamespace() != r.Namespace {
+			return // the Job and its ServiceAccount are the release's own
 		}
 		out = append(out, o)
 		if o.GetKind() == "Job" {

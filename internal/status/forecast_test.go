@@ -135,7 +135,7 @@ func TestTheHooksObjects(t *testing.T) {
 		return release.Hook{Kind: kind, Manifest: "apiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" + rest}
 	}
 	r := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}, Hooks: []release.Hook{
-		hook("List", "items:\n- {apiVersion: v1, kind: ServiceAccount, metadata: {name: clean}}\n- {apiVersion: v1, kind: Secret, metadata: {name: clean}}\n- no object\n"), hook("Job", "spec: {template: {metadata: {labels: {a: b}}, spec: {serviceAccountName: clean, containers: []}}}\n"),
+		hook("List", "items:\n- {apiVersion: v1, kind: ServiceAccount, metadata: {name: clean}}\n- {apiVersion: v1, kind: Secret, metadata: {name: clean}}\n- {apiVersion: evil.example/v1, kind: Role, metadata: {name: clean}}\n- {apiVersion: v1, kind: ServiceAccount, metadata: {name: clean, namespace: kube-system}}\n- no object\n"), hook("Job", "spec: {template: {metadata: {labels: {a: b}}, spec: {serviceAccountName: clean, containers: []}}}\n"),
 		hook("Secret", ""), // nobody's business
 	}}
 	no := func(code int32, reason metav1.StatusReason, message string) metav1.Status {
