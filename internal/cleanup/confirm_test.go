@@ -116,7 +116,7 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		"what only says to be owned by one, elsewhere": {[]Step{{Delete, with(obj("pod tenant/p"), "p", "deployment"), ""}}, "pods/p in namespace tenant is not in the plan"},
 		"a new set that says to be owned by one":       {[]Step{{Delete, with(obj("ars runners/c", of("runners/c")), "c", "set"), ""}}, "is not in the plan"},
 		"of another set, with the help of an owner":    {[]Step{{Delete, with(obj("pod ci/p", of("team/victim")), "p", "deployment"), ""}, {Release, with(obj("er team/victims", of("team/victim")), "v", ""), ""}}, "ephemeralrunners.actions.github.com/victims in namespace team is not in the plan"},
-		"another CRD": {[]Step{{Delete, with(obj("crd b"), "b", ""), ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
+		"another CRD":                                  {[]Step{{Delete, with(obj("crd b"), "b", ""), ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
