@@ -106,17 +106,18 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		steps []Step
 		want  string
 	}{
-		"other actions on the same objects":            {[]Step{{Release, set, ""}, {Delete, runnerSet, ""}, {Stop, deployment, ""}}, ""},
-		"what came of a set":                           {[]Step{{Release, with(obj("er runners/new", of("runners/set")), "new", ""), ""}}, ""},
-		"what one of them owns, and that owns":         {[]Step{{Delete, with(obj("pod ci/p"), "p", "deployment"), ""}, {Delete, with(obj("secret ci/s"), "s", "p"), ""}}, ""},
-		"waiting for something else":                   {[]Step{{Await, with(obj("pod ci/q"), "q", ""), ""}}, ""},
-		"a set of the same name":                       {[]Step{{Delete, with(obj("ars runners/set", of("runners/set")), "again", ""), ""}}, "autoscalingrunnersets.actions.github.com/set in namespace runners is not in the plan"},
-		"another set, and its runners":                 {[]Step{{Delete, with(obj("ars runners/b", of("runners/b")), "b", ""), ""}}, "is not in the plan"},
-		"what nobody owns, though a backup has no id":  {[]Step{{Delete, with(obj("rd ci/e"), "e", ""), ""}}, "runnerdeployments.actions.summerwind.dev/e in namespace ci is not in the plan"},
+		"other actions on the same objects":           {[]Step{{Release, set, ""}, {Delete, runnerSet, ""}, {Stop, deployment, ""}}, ""},
+		"what came of a set":                          {[]Step{{Release, with(obj("er runners/new", of("runners/set")), "new", ""), ""}}, ""},
+		"what one of them owns, and that owns":        {[]Step{{Delete, with(obj("pod ci/p"), "p", "deployment"), ""}, {Delete, with(obj("secret ci/s"), "s", "p"), ""}}, ""},
+		"waiting for something else":                  {[]Step{{Await, with(obj("pod ci/q"), "q", ""), ""}}, ""},
+		"a set of the same name":                      {[]Step{{Delete, with(obj("ars runners/set", of("runners/set")), "again", ""), ""}}, "autoscalingrunnersets.actions.github.com/set in namespace runners is not in the plan"},
+		"another set, and its runners":                {[]Step{{Delete, with(obj("ars runners/b", of("runners/b")), "b", ""), ""}}, "is not in the plan"},
+		"what nobody owns, though a backup has no id": {[]Step{{Delete, with(obj("rd ci/e"), "e", ""), ""}}, "runnerdeployments.actions.summerwind.dev/e in namespace ci is not in the plan"},
+		"another CRD":                                 {[]Step{{Delete, with(obj("crd b"), "b", ""), ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
+		// Anybody can write an owner, or a label, in a namespace of theirs.
 		"what only says to be owned by one, elsewhere": {[]Step{{Delete, with(obj("pod tenant/p"), "p", "deployment"), ""}}, "pods/p in namespace tenant is not in the plan"},
 		"a new set that says to be owned by one":       {[]Step{{Delete, with(obj("ars runners/c", of("runners/c")), "c", "set"), ""}}, "is not in the plan"},
 		"of another set, with the help of an owner":    {[]Step{{Delete, with(obj("pod ci/p", of("team/victim")), "p", "deployment"), ""}, {Release, with(obj("er team/victims", of("team/victim")), "v", ""), ""}}, "ephemeralrunners.actions.github.com/victims in namespace team is not in the plan"},
-		"another CRD":                                  {[]Step{{Delete, with(obj("crd b"), "b", ""), ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 // errRevoked is the cause of a context that ended because the hook has no rights any
 // more.
-var errRevoked = errors.New("the hook's rights are gone")
+var errRevoked = errors.New("the API server lets it read nothing any more")
 
 // revokedLook bounds the look after everything else is over: of the time after SIGTERM
 // the last survey and the Event take most.
@@ -35,7 +35,7 @@ func revoked(ctx context.Context, c *kube.Client, o Options) error {
 	if _, jobErr := madeByArgoCD(ctx, c, o.ReleaseNamespace, o.Job); !denied(jobErr) {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", errRevoked, switchErr)
+	return fmt.Errorf("%w: reading ConfigMap %s/%s: %s", errRevoked, o.ReleaseNamespace, OffSwitch, apierrors.ReasonForError(switchErr))
 }
 
 // denied recognises what the API server answers without the right to ask, and, some
