@@ -21,6 +21,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -253,13 +254,13 @@ func TestNotesArePrintedBeforeThePlan(t *testing.T) {
 // What a tenant has named stands in a plan as a terminal should get it.
 func TestNamesInAPlanAreVisible(t *testing.T) {
 	const name = "x\n\x1b[2JNothing to do."
-	o := &cleanup.Object{}
+	o := &object.Object{}
 	o.Name = name
 	var out strings.Builder
 	printPlan(&out, &cleanup.Plan{
 		Refusals: []cleanup.Refusal{{Message: name, Do: []string{name}}}, Notes: []string{name},
 		Phases: []cleanup.Phase{{Name: cleanup.Free, Ranks: [][]cleanup.Step{{{Action: cleanup.Release, Object: o, Why: name}}}}},
-		Kept:   []cleanup.Kept{{Object: o, Why: name}}, Obstacles: []cleanup.Obstacle{{Object: o, Why: name}}, ObstaclesErr: errors.New(name),
+		Kept:   []cleanup.Finding{{Object: o, Why: name}}, Obstacles: []cleanup.Finding{{Object: o, Why: name}}, ObstaclesErr: errors.New(name),
 	})
 	if n := strings.Count(out.String(), "\n"); strings.Contains(out.String(), "\x1b") || n != 9 {
 		t.Errorf("%d lines:\n%q", n, out.String())
@@ -450,7 +451,7 @@ func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
 	t.Parallel()
 	r := &cleanup.Report{Verdict: cleanup.Residue}
 	for range 3 * terminationLines {
-		r.Left = append(r.Left, cleanup.Left{Object: &cleanup.Object{}, Why: strings.Repeat("x", 1000)})
+		r.Left = append(r.Left, cleanup.Finding{Object: &object.Object{}, Why: strings.Repeat("x", 1000)})
 	}
 	f := runFlags{terminationLog: filepath.Join(t.TempDir(), "termination")}
 	cmd := &cobra.Command{}
@@ -471,8 +472,8 @@ func TestALongReportIsClipped(t *testing.T) {
 	t.Parallel()
 	r := &cleanup.Report{Verdict: cleanup.Residue}
 	for range 3 * machineLines {
-		o := &cleanup.Object{}
-		r.Left = append(r.Left, cleanup.Left{Object: o, Why: "held"})
+		o := &object.Object{}
+		r.Left = append(r.Left, cleanup.Finding{Object: o, Why: "held"})
 		r.Registered = append(r.Registered, cleanup.Registration{Object: o}, cleanup.Registration{Object: o, Set: cleanup.ScaleSetInfo{ID: "7"}})
 		r.Errs = append(r.Errs, errors.New("no"))
 	}
@@ -563,7 +564,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 // What Kubernetes cuts is not the verdict: of a refusal it is the first line.
 func TestAnEventIsNoLongerThanTheAPIServerTakes(t *testing.T) {
 	long := strings.Repeat("ä", 600)
-	left := &cleanup.Report{Verdict: cleanup.Residue, Left: []cleanup.Left{{Object: &cleanup.Object{}, Why: long}}}
+	left := &cleanup.Report{Verdict: cleanup.Residue, Left: []cleanup.Finding{{Object: &object.Object{}, Why: long}}}
 	if got := clipped(left, eventBytes); len(got) > eventBytes || !strings.HasSuffix(got, left.Summary()) || !utf8.ValidString(got) {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
@@ -581,7 +582,7 @@ func TestReasonsAreAsKubernetesWritesThem(t *testing.T) {
 
 func TestResidueFailsOrWarns(t *testing.T) {
 	t.Parallel()
-	left := []cleanup.Left{{Object: &cleanup.Object{}, Why: "held"}}
+	left := []cleanup.Finding{{Object: &object.Object{}, Why: "held"}}
 	tests := map[string]struct {
 		onResidue string
 		verdict   cleanup.Verdict

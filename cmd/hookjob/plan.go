@@ -15,6 +15,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
@@ -186,4 +187,4 @@ func printRemains(w io.Writer, remains []cleanup.RemainDocument) {
 	}
 }
 
-func name(o *cleanup.Object) string { return o.Resource.Resource + "/" + o.Name }
+func name(o *object.Object) string { return o.Resource.Resource + "/" + o.Name }

@@ -115,12 +115,13 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	console := f.log.console(cmd.ErrOrStderr())
 	log := f.log.logger(cmd.ErrOrStderr(), console, isTerminal(cmd.ErrOrStderr()))
+	var progress func(cleanup.Progress)
 	if console && isTerminal(cmd.ErrOrStderr()) {
-		progress := &bar{out: cmd.ErrOrStderr()}
-		defer progress.end()
-		cmd.SetErr(progress)
-		f.options.Progress = progress.show
-		log = f.log.logger(progress, console, true)
+		bar := &bar{out: cmd.ErrOrStderr()}
+		defer bar.end()
+		cmd.SetErr(bar)
+		progress = bar.show
+		log = f.log.logger(bar, console, true)
 	}
 
 	client, err := f.connect()
@@ -155,7 +156,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
 	log.Debug().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
-	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log))
+	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log, progress))
 }
 
 // end says how it went: on the log, whose last line is the verdict, and in the
@@ -202,13 +203,13 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 // logReport is the report for machines, at most machineLines lines of each sort.
 func logReport(log zerolog.Logger, r *cleanup.Report) {
 	some(log, r.Refusals, func(x cleanup.Refusal) { log.Error().Strs("do", x.Do).Msg(x.Message) })
-	some(log, r.Kept, func(x cleanup.Kept) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
+	some(log, r.Kept, func(x cleanup.Finding) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
 	for _, line := range r.StillRegistered(machineLines) {
 		log.Warn().Str("registration", line).Msg("still registered at GitHub, which removes it in time")
 	}
-	some(log, r.Left, func(x cleanup.Left) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
+	some(log, r.Left, func(x cleanup.Finding) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
 	some(log, r.Remains, func(x cleanup.Remain) { log.Warn().Strs("do", x.Do).Msg("also there: " + x.What) })
-	some(log, r.Obstacles, func(x cleanup.Obstacle) {
+	some(log, r.Obstacles, func(x cleanup.Finding) {
 		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	})
 	some(log, r.Errs, func(err error) { log.Error().Err(err).Msg("error") })

@@ -43,7 +43,7 @@ func TestAdmissionIsAskedFirst(t *testing.T) {
 			t.Parallel()
 			a, c := newAPI(t, stuck()...)
 			a.says = test.says
-			r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+			r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 			text := r.Text(20)
 			if r.Verdict != Refused || len(r.Refusals) != 1 || len(a.written()) > 0 {
 				t.Errorf("wrote %v\n%s", a.written(), text)
@@ -79,7 +79,7 @@ func TestAdmissionThatRefusesLaterIsNotTriedAgain(t *testing.T) {
 				}
 				return 0
 			}
-			r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+			r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 			text := r.Text(20)
 			if r.Verdict != Refused || tries != 1 || len(r.Left) == 0 || strings.Count(text, "CRDs stay") != 1 {
 				t.Errorf("%d tries\n%s", tries, text)
@@ -120,7 +120,7 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			refusal, note := trial{right: right{verb: "delete", resource: "pods"}}.judge(test.err)
+			refusal, note := judge(trial{right: right{verb: "delete", resource: "pods"}}, test.err)
 			var verdict Verdict
 			if refusal != nil {
 				verdict = refusal.Verdict
@@ -140,12 +140,12 @@ func TestADryRunWithoutAnAnswer(t *testing.T) {
 	if p := Preview(t.Context(), c, graced(ofRelease, ample)); len(p.Refusals) > 0 || !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "does not support dry runs") }) {
 		t.Errorf("%v, %v", p.Refusals, p.Notes)
 	}
-	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet); r.Verdict != Done {
+	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil); r.Verdict != Done {
 		t.Error(r.Text(20))
 	}
 	a, c = newAPI(t, stuck()...)
 	a.fault = on(http.StatusBadRequest, always, "DRY DELETE "+crdOfRunners)
-	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet); r.Verdict != Failed || len(a.written()) > 0 {
+	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil); r.Verdict != Failed || len(a.written()) > 0 {
 		t.Errorf("wrote %v\n%s", a.written(), r.Text(20))
 	}
 }

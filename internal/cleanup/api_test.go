@@ -20,6 +20,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // api is an API server in memory, as far as finalizers, deletion, UIDs, watches
@@ -48,7 +49,7 @@ type api struct {
 
 // item is an object: what a client sees of it, and what only whole reads show.
 type item struct {
-	*Object
+	*object.Object
 	labels, annotations map[string]string
 	owners              []metav1.OwnerReference
 	rest                map[string]any // spec, status, data
@@ -76,7 +77,7 @@ func newAPI(t *testing.T, items ...item) (*api, *kube.Client) {
 }
 
 // whole turns objects as surveys have them into objects as the API has them.
-func whole(objects ...*Object) (out []item) {
+func whole(objects ...*object.Object) (out []item) {
 	for _, o := range objects {
 		it := item{Object: o, labels: map[string]string{}, annotations: map[string]string{}}
 		if o.ScaleSet.Name != "" {
@@ -107,25 +108,31 @@ func whole(objects ...*Object) (out []item) {
 	return out
 }
 
-// deployment is a controller as the API has it.
-func deployment(c ARC) item {
-	it := whole(c.Object)[0]
-	it.labels[arc.LabelControllerAccount] = c.Name
+// deployment is a controller that runs, as the API has it. It watches one namespace, or
+// all of them.
+func deployment(name, watches string, mods ...with) item {
+	o := obj("deploy "+name, mods...)
+	it := whole(o)[0]
+	it.labels[arc.LabelControllerAccount] = o.Name
 	args := []any{"--auto-scaling-runner-set-only"}
-	for _, namespace := range c.Watches {
-		args = append(args, "--watch-single-namespace="+namespace)
+	if watches != "" {
+		args = append(args, "--watch-single-namespace="+watches)
 	}
 	it.rest = map[string]any{"spec": map[string]any{
-		"selector": map[string]any{"matchLabels": map[string]any{"app": c.Name}},
+		"selector": map[string]any{"matchLabels": map[string]any{"app": o.Name}},
 		"template": map[string]any{"spec": map[string]any{
-			"serviceAccountName": c.Name,
+			"serviceAccountName": o.Name,
 			"containers":         []any{map[string]any{"name": "manager", "command": []any{"/manager"}, "args": args}},
 		}},
 	}}
-	if c.Down == "" {
-		it.rest["status"] = map[string]any{"readyReplicas": 1}
-	}
+	it.rest["status"] = map[string]any{"readyReplicas": 1}
 	return it
+}
+
+// down is a controller without a replica that is ready.
+func down(controller item) item {
+	delete(controller.rest, "status")
+	return controller
 }
 
 func (a *api) put(it item) {
@@ -194,7 +201,7 @@ func (a *api) served(s string) bool {
 // delete removes what no finalizer holds, and marks the rest; with the lock.
 func (a *api) delete(it *item) {
 	name := ref(it.Object)
-	if it.Resource == crdResource {
+	if it.Resource == object.CRDs {
 		for _, r := range slices.Sorted(keys(a.objects)) {
 			if o := a.objects[r]; o != nil && o.Resource.GroupResource().String() == it.Name {
 				a.delete(o)
@@ -297,9 +304,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		body, _ = io.ReadAll(r.Body)
 	}
-	object := strings.TrimSpace(s + " " + namespace)
+	named := strings.TrimSpace(s + " " + namespace)
 	if name != "" {
-		object = s + " " + strings.TrimPrefix(namespace+"/"+name, "/")
+		named = s + " " + strings.TrimPrefix(namespace+"/"+name, "/")
 	}
 	verb := r.Method
 	if q.Get("watch") != "" {
@@ -307,7 +314,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if verb == http.MethodGet && name == "" {
 		verb = "LIST"
 	}
-	request := verb + " " + object
+	request := verb + " " + named
 	a.mu.Lock()
 	fault, says := a.fault, a.says[request]
 	dry := q.Get("dryRun") != "" || verb == http.MethodDelete && strings.Contains(string(body), `"dryRun":["All"]`)
@@ -333,12 +340,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var answer any
 	switch {
 	case code != 0:
-	case dry && verb != http.MethodPost && a.objects[object] == nil:
+	case dry && verb != http.MethodPost && a.objects[named] == nil:
 		code = http.StatusNotFound
 	case dry:
 		code, answer = http.StatusOK, json.RawMessage(`{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}`)
 	default:
-		code, answer = a.do(verb, s, namespace, object, q.Get("labelSelector"), q.Get("fieldSelector"),
+		code, answer = a.do(verb, s, namespace, named, q.Get("labelSelector"), q.Get("fieldSelector"),
 			strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata"), body)
 	}
 	if code != http.StatusOK {
@@ -435,7 +442,7 @@ var reasons = map[int]metav1.StatusReason{
 }
 
 // do is one request; with the lock.
-func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string, onlyMetadata bool, body []byte) (int, any) {
+func (a *api) do(verb, s, namespace, named, labelSelector, fieldSelector string, onlyMetadata bool, body []byte) (int, any) {
 	if s == "" || !a.served(s) {
 		return http.StatusNotFound, nil
 	}
@@ -475,7 +482,7 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 	if verb == http.MethodPost {
 		return a.create(s, namespace, body)
 	}
-	it := a.objects[object]
+	it := a.objects[named]
 	if it == nil {
 		return http.StatusNotFound, nil
 	}
@@ -490,7 +497,7 @@ func (a *api) do(verb, s, namespace, object, labelSelector, fieldSelector string
 		}
 		a.delete(it)
 	case http.MethodPatch:
-		if it.Resource == crdResource {
+		if it.Resource == object.CRDs {
 			break
 		}
 		var merge struct {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 const (
@@ -59,14 +60,14 @@ func (p *planner) backUp() {
 				Do:      []string{"keep them yourself: kubectl get autoscalingrunnersets --all-namespaces --output yaml; then go without a backup: --backup=false"},
 			})
 		}
-		secret := &Object{Target: kube.Target{Resource: secretResource, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}}
+		secret := &object.Object{Resource: object.Secrets, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}
 		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-hookjob restore`", n, p.o.backedUp())}
 		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{BackUp, [][]Step{{step}}})
 	}
 }
 
 // isWritten reports whether an object is one that people write.
-func isWritten(o *Object) bool {
+func isWritten(o *object.Object) bool {
 	return o.Resource.Resource == arc.AutoscalingRunnerSets || o.Resource.Group == arc.LegacyGroup && o.Owner == ""
 }
 
@@ -90,7 +91,7 @@ func restorableKind(u unstructured.Unstructured) (gvr schema.GroupVersionResourc
 }
 
 // backUp writes the sets into a Secret, and returns it.
-func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets []*Object) (*Object, error) {
+func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets []*object.Object) (*object.Object, error) {
 	var items []unstructured.Unstructured
 	for _, o := range sets {
 		var u *unstructured.Unstructured
@@ -113,37 +114,37 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 	if len(data) > backupBytes {
 		return nil, fmt.Errorf("%d objects are %d bytes compressed, more than a Secret can hold", len(items), len(data))
 	}
-	object := &Object{Target: kube.Target{Resource: secretResource, Namespace: name.Namespace, Name: name.Name}}
+	kept := &object.Object{Resource: object.Secrets, Namespace: name.Namespace, Name: name.Name}
 	for n := 2; ; n++ {
 		secret := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
 			"metadata": map[string]any{
-				"name": object.Name, "namespace": object.Namespace,
+				"name": kept.Name, "namespace": kept.Namespace,
 				"labels": map[string]any{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "backup"},
 			},
 			"data": map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)},
 		}}
 		err := kube.Retry(ctx, func(ctx context.Context) error {
-			created, err := c.Dynamic.Resource(secretResource).Namespace(object.Namespace).Create(ctx, secret, c.Creating())
+			created, err := c.Dynamic.Resource(object.Secrets).Namespace(kept.Namespace).Create(ctx, secret, c.Creating())
 			if err == nil {
-				object.UID = created.GetUID()
+				kept.UID = created.GetUID()
 			}
 			return err
 		})
 		switch {
 		case err == nil:
-			return object, nil
+			return kept, nil
 		case !apierrors.IsAlreadyExists(err) || n > backups:
-			return nil, fmt.Errorf("creating %s: %w", object, err)
+			return nil, fmt.Errorf("creating %s: %w", kept, err)
 		}
-		there, err := readBackup(ctx, c, object.Namespace, object.Name)
+		there, err := readBackup(ctx, c, kept.Namespace, kept.Name)
 		if err != nil {
 			return nil, err
 		}
 		if !slices.ContainsFunc(items, func(u unstructured.Unstructured) bool { return !holds(there, u) }) {
-			return object, nil
+			return kept, nil
 		}
-		object.Name = fmt.Sprintf("%s-%d", name.Name, n)
+		kept.Name = fmt.Sprintf("%s-%d", name.Name, n)
 	}
 }
 
@@ -193,7 +194,7 @@ func pack(items []unstructured.Unstructured) ([]byte, error) {
 func readBackup(ctx context.Context, c *kube.Client, namespace, name string) ([]unstructured.Unstructured, error) {
 	var secret *unstructured.Unstructured
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		secret, err = c.Dynamic.Resource(secretResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		secret, err = c.Dynamic.Resource(object.Secrets).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // kept is options with a backup.
@@ -41,18 +42,18 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 		history History
 		backup  bool
 	}{
-		"a set that will be gone":        {Survey{Custom: []*Object{runner, set}}, kept(byHand), History{}, true},
-		"not without one":                {Survey{Custom: []*Object{runner}}, kept(byHand), History{}, false},
-		"not when it is switched off":    {Survey{Custom: []*Object{set}}, byHand, History{}, false},
-		"not of a scale set's uninstall": {Survey{Record: uninstalling(), Custom: []*Object{set}}, kept(ofSet), History{}, false},
-		"not twice":                      {Survey{Custom: []*Object{set}}, kept(byHand), History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
+		"a set that will be gone":        {Survey{Custom: []*object.Object{runner, set}}, kept(byHand), History{}, true},
+		"not without one":                {Survey{Custom: []*object.Object{runner}}, kept(byHand), History{}, false},
+		"not when it is switched off":    {Survey{Custom: []*object.Object{set}}, byHand, History{}, false},
+		"not of a scale set's uninstall": {Survey{Record: uninstalling(), Custom: []*object.Object{set}}, kept(ofSet), History{}, false},
+		"not twice":                      {Survey{Custom: []*object.Object{set}}, kept(byHand), History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
 		"not what is left to the controller": {
-			Survey{Record: uninstalling(), Custom: []*Object{runner, set}, Busy: map[types.UID]Job{runner.UID: {Pod: obj("pod runners/r")}}, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}},
+			Survey{Record: uninstalling(), Custom: []*object.Object{runner, set}, Busy: map[types.UID]Job{runner.UID: {Pod: obj("pod runners/r")}}, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}},
 			leaving(kept(asHook)),
 			History{},
 			false,
 		},
-		"not of another controller's": {Survey{Custom: []*Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
+		"not of another controller's": {Survey{Custom: []*object.Object{theirs, runner}, Controllers: []ARC{ctrl("team/arc", "team")}}, kept(byHand), History{}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +72,7 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 // can be created.
 func TestPlanRefusesABackupThatNobodyCanMake(t *testing.T) {
 	t.Parallel()
-	s := Survey{Custom: []*Object{obj("ars runners/set", deleting)}, Terminating: gone("systems")}
+	s := Survey{Custom: []*object.Object{obj("ars runners/set", deleting)}, Terminating: gone("systems")}
 	refusals := NewPlan(&s, kept(byHand), History{}).Refusals
 	if len(refusals) != 1 || refusals[0].Message != "the backup of 1 AutoscalingRunnerSets would be in namespace systems, which is being deleted" {
 		t.Errorf("%+v", refusals)
@@ -98,7 +99,7 @@ func written() item {
 func TestABackupCanBeRestored(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck(written())...)
-	r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet)
+	r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet, nil)
 	if r.Verdict != Done || !strings.Contains(r.Text(10), "arc-hookjob restore --from backup --namespace systems") {
 		t.Fatalf("%s", r.Text(10))
 	}
@@ -137,7 +138,7 @@ func TestWithoutItsBackupNothingIsBegun(t *testing.T) {
 	for code, verdict := range map[int]Verdict{http.StatusForbidden: NotPermitted, http.StatusUnprocessableEntity: Failed} {
 		a, c := newAPI(t, stuck(written())...)
 		a.fault = on(code, always, "POST secret systems")
-		r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet)
+		r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet, nil)
 		if r.Verdict != verdict || len(a.writes) > 0 || !strings.Contains(r.Text(10), "--backup=false") {
 			t.Errorf("%d: writes %q\n%s", code, a.writes, r.Text(10))
 		}
@@ -151,13 +152,13 @@ func TestABackupOfAnEarlierPodIsCompleted(t *testing.T) {
 	a.put(one)
 	a.put(two)
 	for i, want := range []struct {
-		sets []*Object
+		sets []*object.Object
 		name string
 	}{
-		{[]*Object{one.Object}, "backup"},
-		{[]*Object{one.Object}, "backup"}, // the same Pod again
-		{[]*Object{one.Object, two.Object}, "backup-2"},
-		{[]*Object{two.Object}, "backup-2"},
+		{[]*object.Object{one.Object}, "backup"},
+		{[]*object.Object{one.Object}, "backup"}, // the same Pod again
+		{[]*object.Object{one.Object, two.Object}, "backup-2"},
+		{[]*object.Object{two.Object}, "backup-2"},
 	} {
 		secret, err := backUp(t.Context(), c, kept(byHand).Backup, want.sets)
 		if err != nil || secret.Name != want.name {
@@ -189,18 +190,18 @@ func TestABackupThatCannotBeMade(t *testing.T) {
 	}
 	set := written().Object
 	a, c := newAPI(t, all...)
-	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{set}); !apierrors.IsAlreadyExists(err) {
+	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*object.Object{set}); !apierrors.IsAlreadyExists(err) {
 		t.Errorf("error %v", err)
 	}
 	for _, request := range []string{"GET ars runners/set", "GET secret systems/backup"} {
 		a.fault = on(http.StatusForbidden, always, request)
-		if secret, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{set}); !apierrors.IsForbidden(err) {
+		if secret, err := backUp(t.Context(), c, kept(byHand).Backup, []*object.Object{set}); !apierrors.IsForbidden(err) {
 			t.Errorf("%s refused: %v, error %v", request, secret, err)
 		}
 	}
 	gone := obj("ars runners/gone")
 	a, c = newAPI(t, append(whole(crdObjects()...), written())...)
-	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{gone, set}); err != nil || len(a.writes) != 1 {
+	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*object.Object{gone, set}); err != nil || len(a.writes) != 1 {
 		t.Errorf("a set that is gone by now: writes %q, error %v", a.writes, err)
 	}
 }
@@ -212,7 +213,7 @@ func TestABackupHasABound(t *testing.T) {
 	_, _ = rand.Read(noise) // never fails
 	it.rest["spec"] = map[string]any{"noise": base64.StdEncoding.EncodeToString(noise)}
 	_, c := newAPI(t, append(whole(crdObjects()...), it)...)
-	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*Object{it.Object}); err == nil || !strings.Contains(err.Error(), "more than a Secret can hold") {
+	if _, err := backUp(t.Context(), c, kept(byHand).Backup, []*object.Object{it.Object}); err == nil || !strings.Contains(err.Error(), "more than a Secret can hold") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -330,7 +331,7 @@ func TestABackupOfLegacyARC(t *testing.T) {
 			t.Error("the hook has no right to write a Secret")
 		}
 	}
-	r := Run(t.Context(), c, o, quiet)
+	r := Run(t.Context(), c, o, quiet, nil)
 	if r.Verdict != Done || a.writes[0] != "POST secret systems" {
 		t.Fatalf("writes %q\n%s", a.writes, r.Text(10))
 	}

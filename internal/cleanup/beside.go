@@ -9,11 +9,11 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
@@ -22,16 +22,10 @@ import (
 type Remain struct {
 	What string
 	Do   []string
+	// Lease says that it is no more than a Lease, which means nothing to a controller
+	// that is installed again.
+	Lease bool
 }
-
-// theLease begins what is said of one.
-const theLease = "the Lease "
-
-// IsLease reports whether it is no more than a Lease, which means nothing to a controller
-// that is installed again.
-func (r Remain) IsLease() bool { return strings.HasPrefix(r.What, theLease) }
-
-var leaseResource = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 
 // lookBeside looks for what there is of ARC beside what the survey is about: the other
 // group, kinds of ours that this version does not know, finalizers of the other group,
@@ -53,7 +47,7 @@ func lookBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (out 
 	}
 	for _, crd := range crdsOf(own, served) {
 		if !slices.Contains(known, crd) {
-			out = append(out, Remain{fmt.Sprintf("the CRD %s, which this version of arc-cleanup does not know", crd), []string{shell.Command("kubectl", "get", crd, "--all-namespaces")}})
+			out = append(out, Remain{What: fmt.Sprintf("the CRD %s, which this version of arc-cleanup does not know", crd), Do: []string{shell.Command("kubectl", "get", crd, "--all-namespaces")}})
 		}
 	}
 	if o.Scope == Controller {
@@ -85,11 +79,11 @@ func legacyBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 				what = fmt.Sprintf("%s and %d objects", what, n)
 			}
 		}
-		out = append(out, Remain{what, []string{"arc-hookjob plan --scope legacy"}})
+		out = append(out, Remain{What: what, Do: []string{"arc-hookjob plan --scope legacy"}})
 	}
 	if n := len(s.LegacyHeld); n > 0 {
 		first := s.LegacyHeld[0]
-		out = append(out, Remain{fmt.Sprintf("%d Pods with finalizers of legacy ARC, which --scope legacy removes, as %s", n, first), nil})
+		out = append(out, Remain{What: fmt.Sprintf("%d Pods with finalizers of legacy ARC, which --scope legacy removes, as %s", n, first)})
 	}
 	return out
 }
@@ -113,16 +107,15 @@ func countLegacy(ctx context.Context, c *kube.Client, served map[string][]string
 func leasesBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (out []Remain) {
 	name := func(namespace, name, why string) {
 		out = append(out, Remain{
-			fmt.Sprintf("%s%s in namespace %s, %s", theLease, name, namespace, why),
-			[]string{shell.Command("kubectl", "delete", "lease", name, "--namespace", namespace)},
+			What:  fmt.Sprintf("the Lease %s in namespace %s, %s", name, namespace, why),
+			Do:    []string{shell.Command("kubectl", "delete", "lease", name, "--namespace", namespace)},
+			Lease: true,
 		})
 	}
 	lives := map[string]bool{}
-	release := uninstalled(s, o)
 	for _, a := range s.Controllers {
-		p := planner{s: s, o: o, release: release}
 		switch {
-		case !p.ours(a):
+		case !s.Owns(o, a):
 			lives[a.Namespace] = true
 		case a.Lease != "" && o.Job != "":
 			name(a.Namespace, a.Lease, fmt.Sprintf("if there is one: by it the controller %s elects a leader, and Helm does not delete it", a.Name))
@@ -133,7 +126,7 @@ func leasesBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 	}
 	var found []types.NamespacedName
 	legacy := false
-	err := c.Each(ctx, leaseResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+	err := c.Each(ctx, object.Leases, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		if group := arc.LeaseGroup(m.Name); group == arc.LegacyGroup || group != "" && o.Scope == Controller {
 			found = append(found, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
 			legacy = legacy || group == arc.LegacyGroup
@@ -151,7 +144,7 @@ func leasesBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 		return append(out, Remain{What: unreadBeside + err.Error()})
 	}
 	found = slices.DeleteFunc(found, func(lease types.NamespacedName) bool { return lives[lease.Namespace] })
-	for _, lease := range clip(found, fewLeases) {
+	for _, lease := range found[:min(len(found), fewLeases)] {
 		name(lease.Namespace, lease.Name, "which has the name of one of ARC's")
 	}
 	if more := len(found) - fewLeases; more > 0 {

@@ -9,13 +9,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // TestASuccessNamesWhatElseThereIsOfARC: "nothing of ARC is left" is said of a cluster
 // that has nothing of either group.
 func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 	t.Parallel()
-	leader := deployment(ctrl("systems/arc", "", by("systems/arc")))
+	leader := deployment("systems/arc", "", by("systems/arc"))
 	container := leader.rest["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
 	container["args"] = append(container["args"].([]any), "--enable-leader-election", "--leader-election-id=arc-gha-rs-controller")
 	legacy := append(whole(legacyCRDs()...), whole(obj("run ci/x", deleting))...)
@@ -113,7 +114,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 			a, c := newAPI(t, items...)
 			a.unknown, a.fault = test.unknown, test.fault
 			preview := Preview(t.Context(), c, graced(test.options, ample))
-			r := Run(t.Context(), c, graced(test.options, ample), quiet)
+			r := Run(t.Context(), c, graced(test.options, ample), quiet, nil)
 			if !strings.HasPrefix(r.Summary(), test.want) || !strings.Contains(r.Text(10), test.say) || r.Verdict != Done {
 				t.Errorf("want %q and %q:\n%s", test.want, test.say, r.Text(10))
 			}
@@ -142,7 +143,7 @@ func TestRescueFreesWhatLegacyARCHolds(t *testing.T) {
 		}
 		a.take("secret ci/theirs", "ns ci")
 	}
-	r := Run(t.Context(), c, graced(Options{Scope: Namespace, Namespace: "ci"}, ample), quiet)
+	r := Run(t.Context(), c, graced(Options{Scope: Namespace, Namespace: "ci"}, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	for _, o := range a.left() {
 		if strings.Contains(o, "ci") && !strings.HasPrefix(o, "crd ") {
@@ -157,7 +158,7 @@ func TestRescueFreesWhatLegacyARCHolds(t *testing.T) {
 // TestRescueLeavesToEachControllerItsOwn: a controller of one group does nothing for
 // the other's.
 func TestRescueLeavesToEachControllerItsOwn(t *testing.T) {
-	custom := func() []*Object { return []*Object{obj("run ci/x", deleting), obj("er ci/e", deleting)} }
+	custom := func() []*object.Object { return []*object.Object{obj("run ci/x", deleting), obj("er ci/e", deleting)} }
 	rescue := Options{Scope: Namespace, Namespace: "ci"}
 	for name, test := range map[string]struct {
 		controller ARC

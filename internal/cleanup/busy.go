@@ -13,6 +13,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // unfinished selects the Pods whose containers still run, or may.
@@ -23,7 +24,7 @@ const unfinished = "status.phase!=Succeeded,status.phase!=Failed"
 type Job struct {
 	Repository, Workflow, Name string
 	// Pod is the runner's, which still runs.
-	Pod *Object
+	Pod *object.Object
 	// Guess is all that is known where nothing names the job.
 	Guess string
 	// Alone says that nothing scales the legacy runner, so that it may outlive its job.
@@ -42,12 +43,12 @@ func (j Job) String() string {
 // such a Pod are read in full: thousands of stuck ones have none.
 func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, error) {
 	// By Pod, not by owner: a Pod elsewhere may claim the same owner.
-	pods := map[*Object]types.UID{}
+	pods := map[*object.Object]types.UID{}
 	for _, namespace := range o.coreNamespaces() {
-		err := c.Each(ctx, podResource, namespace, metav1.ListOptions{FieldSelector: unfinished}, func(m *metav1.PartialObjectMetadata) error {
+		err := c.Each(ctx, object.Pods, namespace, metav1.ListOptions{FieldSelector: unfinished}, func(m *metav1.PartialObjectMetadata) error {
 			for _, owner := range m.OwnerReferences {
 				if owner.Kind == arc.EphemeralRunner {
-					pods[object(podResource, m)] = owner.UID
+					pods[fromMetadata(object.Pods, m)] = owner.UID
 				}
 			}
 			return nil
@@ -61,7 +62,7 @@ func busy(ctx context.Context, c *kube.Client, o Options) (map[types.UID]Job, er
 		mu    sync.Mutex
 		found = map[types.UID]Job{}
 	)
-	g.SetLimit(workers)
+	g.SetLimit(kube.Workers)
 	for pod, uid := range pods {
 		g.Go(func() error {
 			var runner *unstructured.Unstructured

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // busySet is a scale set with a runner that has a job; its controller lives.
@@ -21,13 +22,13 @@ func busySet(set ...with) Survey {
 	pod := obj("pod runners/r", owned("er runners/r"))
 	return Survey{
 		Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
-		Custom: []*Object{
+		Custom: []*object.Object{
 			obj("er runners/r", of("runners/set"), owned("ers runners/s"), finalizers(arc.EphemeralRunnerFinalizer, arc.RunnerRegistrationFinalizer)),
 			obj("ers runners/s", of("runners/set"), owned("ars runners/set"), deleting),
 			obj("ars runners/set", slices.Concat([]with{by("systems/arc"), deleting}, set)...),
 		},
-		Protected:  []*Object{protected("role runners/set-manager", of("runners/set")), protected("secret runners/unlabelled")},
-		Dependents: []*Object{pod},
+		Protected:  []*object.Object{protected("role runners/set-manager", of("runners/set")), protected("secret runners/unlabelled")},
+		Dependents: []*object.Object{pod},
 		Busy:       map[types.UID]Job{"er runners/r": {Repository: "acme/rocket", Workflow: "launch.yml", Name: "launch", Pod: pod}},
 		Sets:       map[types.UID]ScaleSetInfo{"ars runners/set": {ID: "7"}},
 	}
@@ -41,9 +42,9 @@ func TestPlanAndBusyRunners(t *testing.T) {
 	locked.Controllers[0].LockedOut = map[string]bool{"runners": true}
 	idle := busySet()
 	idle.Busy = nil
-	live := busySet(func(o *Object) { o.Deleting = false })
+	live := busySet(func(o *object.Object) { o.Deleting = false })
 	left := busySet()
-	left.ListenerRBAC = []*Object{obj("role runners/listener", of("runners/set")), obj("role runners/held", of("runners/set"), deleting, finalizers("example.com/f"))}
+	left.ListenerRBAC = []*object.Object{obj("role runners/listener", of("runners/set")), obj("role runners/held", of("runners/set"), deleting, finalizers("example.com/f"))}
 	left.CRDs = crdObjects()
 	const awaited = "drain: await er runners/r, await ers runners/s, await ars runners/set"
 	const waits = "busy: await pod runners/r"
@@ -80,7 +81,7 @@ func TestPlanDeletesLiveSetsWhenTold(t *testing.T) {
 	o.ScaleSets = DeleteScaleSets
 	testPlans(t, map[string]planTest{
 		"": {
-			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []*Object{obj("ars runners/set", by("runners/gpu"))}},
+			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []*object.Object{obj("ars runners/set", by("runners/gpu"))}},
 			o, Fresh,
 			[]string{"drain: delete ars runners/set", "release: release ars runners/set"},
 		},
@@ -159,7 +160,7 @@ func TestPreflightRefusesBeforeTheFirstWrite(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck()...)
 	a.denied = map[string]bool{"patch secrets": true, "delete customresourcedefinitions": true}
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	text := r.Text(10)
 	if r.Verdict != NotPermitted || len(a.written()) > 0 {
 		t.Errorf("%s after %v", r.Verdict, a.written())
@@ -202,7 +203,7 @@ func TestOffSwitchEndsARun(t *testing.T) {
 	a, c := newAPI(t, stuck(whole(obj("configmap systems/"+OffSwitch))...)...)
 	o := graced(byHand, ample)
 	o.ReleaseNamespace = "systems"
-	if r := Run(context.WithoutCancel(t.Context()), c, o, quiet); r.Verdict != Off || len(a.written()) > 0 {
+	if r := Run(context.WithoutCancel(t.Context()), c, o, quiet, nil); r.Verdict != Off || len(a.written()) > 0 {
 		t.Errorf("%s after %v", r.Summary(), a.written())
 	}
 }
@@ -212,7 +213,7 @@ func TestAnUnreadableOffSwitch(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck()...)
 	a.fault = on(http.StatusForbidden, always, "GET configmap systems/"+OffSwitch)
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	if r.Verdict != NotPermitted || len(a.writes) > 0 {
 		t.Errorf("%v\n%s", a.writes, r.Text(10))
 	}
@@ -221,10 +222,10 @@ func TestAnUnreadableOffSwitch(t *testing.T) {
 // The switch is looked at while the hook waits, too.
 func TestOffSwitchEndsAWait(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck(deployment(ctrl("systems/arc", "", by("systems/arc"))))...)
+	a, c := newAPI(t, stuck(deployment("systems/arc", "", by("systems/arc")))...)
 	time.AfterFunc(offEvery/2, func() { a.put(whole(obj("configmap systems/" + OffSwitch))[0]) })
 	start := time.Now()
-	r := Run(t.Context(), c, graced(ofRelease, time.Minute), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, time.Minute), quiet, nil)
 	if r.Verdict != Off || time.Since(start) > 10*time.Second || len(a.writes) > 0 {
 		t.Errorf("%s after %s: %v\n%s", r.Verdict, time.Since(start), a.writes, r.Text(10))
 	}

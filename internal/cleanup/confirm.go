@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // digestForm is what a plan's digest looks like.
@@ -95,14 +96,14 @@ func (c *confirmed) confirm(p *Plan, digest string) []Refusal {
 	return nil
 }
 
-func (c *confirmed) add(o *Object) {
+func (c *confirmed) add(o *object.Object) {
 	if o.UID != "" { // of a backup, which is not there yet
 		c.uids[o.UID], c.owners[owning{o.Namespace, o.UID}] = true, true
 	}
 }
 
 // objects are those with an action of that sort in a plan.
-func (p *Plan) objects(is func(Action) bool) (out []*Object) {
+func (p *Plan) objects(is func(Action) bool) (out []*object.Object) {
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
 			if is(s.Action) {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 func TestDigest(t *testing.T) {
@@ -17,7 +19,7 @@ func TestDigest(t *testing.T) {
 				{BackUp, [][]Step{{{Create, obj("secret systems/backup-1"), ""}}}},
 				{Drain, [][]Step{{{Delete, a, ""}, {Await, b, ""}}}},
 			},
-			backup: []*Object{obj("ars runners/set")},
+			backup: []*object.Object{obj("ars runners/set")},
 		}
 		p.Phases[0].Ranks[0][0].Object.UID = ""
 		for _, c := range change {
@@ -34,7 +36,7 @@ func TestDigest(t *testing.T) {
 		"order in a rank": func(p *Plan) { r := rank(p); r[0], r[1] = r[1], r[0] },
 		"reasons":         func(p *Plan) { rank(p)[0].Why = "because" },
 		"a backup's name": func(p *Plan) { p.Phases[0].Ranks[0][0].Object.Name = "backup-2" },
-		"what is kept":    func(p *Plan) { p.Kept = []Kept{{obj("crd a"), "why"}} },
+		"what is kept":    func(p *Plan) { p.Kept = []Finding{{obj("crd a"), "why"}} },
 		"notes":           func(p *Plan) { p.Notes = []string{"note"} },
 	}
 	for name, change := range same {
@@ -47,14 +49,14 @@ func TestDigest(t *testing.T) {
 		"a UID":             func(p *Plan) { rank(p)[0].Object.UID = "3" },
 		"a name":            func(p *Plan) { rank(p)[0].Object.Name = "c" },
 		"a namespace":       func(p *Plan) { rank(p)[0].Object.Namespace = "other" },
-		"another kind":      func(p *Plan) { rank(p)[0].Object.Resource = podResource },
+		"another kind":      func(p *Plan) { rank(p)[0].Object.Resource = object.Pods },
 		"another step":      func(p *Plan) { p.Phases[1].Ranks[0] = append(rank(p), Step{Delete, obj("er runners/c"), ""}) },
 		"two ranks":         func(p *Plan) { r := rank(p); p.Phases[1].Ranks = [][]Step{r[:1], r[1:]} },
 		"another phase":     func(p *Plan) { p.Phases[1].Name = Free },
 		"phases exchanged":  func(p *Plan) { p.Phases[0], p.Phases[1] = p.Phases[1], p.Phases[0] },
 		"no backup":         func(p *Plan) { p.Phases = p.Phases[1:] },
 		"what is backed up": func(p *Plan) { p.backup = nil },
-		"what a CRD takes":  func(p *Plan) { p.taken = []*Object{obj("er runners/without-finalizers")} },
+		"what a CRD takes":  func(p *Plan) { p.taken = []*object.Object{obj("er runners/without-finalizers")} },
 	}
 	for name, change := range other {
 		if got := plan(change).Digest(); got == want {
@@ -75,16 +77,16 @@ func TestRunDoesWhatWasConfirmed(t *testing.T) {
 	o.Confirmed = Preview(t.Context(), c, o).Digest()
 
 	a.put(whole(obj("er runners/new", of("runners/set")))[0])
-	r := Run(t.Context(), c, o, quiet)
+	r := Run(t.Context(), c, o, quiet, nil)
 	if text := r.Text(10); r.Verdict != Refused || len(a.written()) > 0 || !strings.Contains(text, "the plan is not the one that was confirmed") || !strings.Contains(text, o.Confirmed) {
 		t.Errorf("wrote %v\n%s", a.written(), text)
 	}
 	a.take("er runners/new")
-	if r := Run(t.Context(), c, o, quiet); r.Verdict != Done {
+	if r := Run(t.Context(), c, o, quiet, nil); r.Verdict != Done {
 		t.Error(r.Text(10))
 	}
 	// There is nothing left that anybody had to see.
-	if r := Run(t.Context(), c, o, quiet); r.Verdict != Done || len(r.Done) > 0 {
+	if r := Run(t.Context(), c, o, quiet, nil); r.Verdict != Done || len(r.Done) > 0 {
 		t.Error(r.Text(10))
 	}
 }
@@ -98,7 +100,7 @@ func TestLaterRoundsAreBound(t *testing.T) {
 	backup := obj("secret systems/backup")
 	backup.UID = ""
 	first := &Plan{Phases: []Phase{{BackUp, [][]Step{{{Create, backup, ""}}}}, {Drain, [][]Step{{{Delete, set, ""}, {Await, runnerSet, ""}, {Delete, deployment, ""}}}}, {CRDs, [][]Step{{{Delete, crd, ""}}}}}}
-	with := func(o *Object, uid, owner types.UID) *Object {
+	with := func(o *object.Object, uid, owner types.UID) *object.Object {
 		o.UID, o.Owner = uid, owner
 		return o
 	}
@@ -148,7 +150,7 @@ func TestASetThatComesUpWhileAConfirmedPlanRuns(t *testing.T) {
 			a.put(whole(obj("ars runners/late", of("runners/late")))[0])
 		}
 	}
-	r := Run(t.Context(), c, o, quiet)
+	r := Run(t.Context(), c, o, quiet, nil)
 	if text := r.Text(10); r.Verdict != Refused || !strings.Contains(text, "autoscalingrunnersets.actions.github.com/late in namespace runners is not in the plan that was confirmed") {
 		t.Errorf("%s", text)
 	}

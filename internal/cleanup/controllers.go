@@ -20,11 +20,12 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // ARC is one installed ARC controller.
 type ARC struct {
-	*Object
+	*object.Object
 	// Watches are the namespaces it watches; none is all.
 	Watches []string
 	// Down says why it cannot be counted on; empty when it runs.
@@ -36,8 +37,9 @@ type ARC struct {
 	// Legacy says that it is one of runners of actions.summerwind.dev.
 	Legacy bool
 	// Lease is the one by which its replicas elect a leader, if they do.
-	Lease   string
-	account account
+	Lease string
+	// Account is its ServiceAccount.
+	Account types.NamespacedName
 }
 
 // mostWatched is how many namespaces a Deployment is believed to watch: ARC's program
@@ -61,7 +63,7 @@ func controllers(ctx context.Context, c *kube.Client, namespaces []string) ([]AR
 	var candidates []types.NamespacedName
 	for _, namespace := range namespaces {
 		for _, selector := range arc.ControllerSelectors() {
-			err := c.Each(ctx, deploymentResource, namespace, metav1.ListOptions{LabelSelector: selector}, func(m *metav1.PartialObjectMetadata) error {
+			err := c.Each(ctx, object.Deployments, namespace, metav1.ListOptions{LabelSelector: selector}, func(m *metav1.PartialObjectMetadata) error {
 				candidates = append(candidates, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
 				return nil
 			})
@@ -102,7 +104,7 @@ func readControllers(ctx context.Context, c *kube.Client, candidates []types.Nam
 func readController(ctx context.Context, c *kube.Client, name types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) (*ARC, error) {
 	var d *unstructured.Unstructured
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		d, err = c.Dynamic.Resource(deploymentResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		d, err = c.Dynamic.Resource(object.Deployments).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
@@ -126,16 +128,16 @@ func readController(ctx context.Context, c *kube.Client, name types.NamespacedNa
 	}
 	pod := read.Spec.Template.Spec
 	watches, controls := is(d.GetLabels(), pod.Containers)
-	account := account{name.Namespace, cmp.Or(pod.ServiceAccountName, "default")} // as Kubernetes' admission has it
+	account := types.NamespacedName{Namespace: name.Namespace, Name: cmp.Or(pod.ServiceAccountName, "default")} // as Kubernetes' admission has it
 	if !controls {
 		return nil, nil
 	}
-	watches, controls = account.watched(ctx, c, watches, made)
+	watches, controls = watched(ctx, c, account, watches, made)
 	if !controls {
 		return nil, nil
 	}
 	a, err := controller(ctx, c, *d)
-	a.Watches, a.account, a.Legacy, a.Lease = watches, account, made.Group == arc.LegacyGroup, arc.Lease(pod.Containers)
+	a.Watches, a.Account, a.Legacy, a.Lease = watches, account, made.Group == arc.LegacyGroup, arc.Lease(pod.Containers)
 	return &a, err
 }
 
@@ -145,7 +147,7 @@ func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured
 		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
 		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
 	}}
-	a := ARC{Object: object(deploymentResource, &m), Flux: d.GetLabels()[labelFluxNamespace]}
+	a := ARC{Object: fromMetadata(object.Deployments, &m), Flux: d.GetLabels()[labelFluxNamespace]}
 	if ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas"); ready == 0 {
 		a.Down = "has no ready replica"
 		return a, nil
@@ -154,7 +156,7 @@ func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured
 	if len(selector) == 0 {
 		return a, nil
 	}
-	pods, err := list(ctx, c, podResource, d.GetNamespace(), labels.FormatLabels(selector))
+	pods, err := list(ctx, c, object.Pods, d.GetNamespace(), labels.FormatLabels(selector))
 	if apierrors.IsForbidden(err) {
 		// The hook of a single-namespace controller may not look at others'.
 		return a, nil
@@ -190,28 +192,20 @@ func crashLooping(pod unstructured.Unstructured, now time.Time) bool {
 // (fluxcd/helm-controller internal/postrender, originLabels).
 const labelFluxNamespace = "helm.toolkit.fluxcd.io/namespace"
 
-var (
-	localAccessReviewResource   = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "localsubjectaccessreviews"}
-	subjectAccessReviewResource = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
-)
-
-// account is a ServiceAccount.
-type account struct{ namespace, name string }
-
 // watched are the namespaces which what looks like a controller watches in truth; none
 // is all. It is no controller if there are none: its ServiceAccount may not even list
 // what a controller looks after. Anybody who administers a namespace can make a
 // Deployment with a controller's labels and flags there, and have it name whichever
 // namespaces; only who has these rights can give them. An answer that cannot be had
 // leaves it what it says.
-func (a account) watched(ctx context.Context, c *kube.Client, says []string, made schema.GroupVersionResource) (watches []string, controls bool) {
+func watched(ctx context.Context, c *kube.Client, account types.NamespacedName, says []string, made schema.GroupVersionResource) (watches []string, controls bool) {
 	ctx, cancel := advice(ctx)
 	defer cancel()
 	may := func(namespace string) bool {
-		review := a.review("SubjectAccessReview", map[string]any{
+		review := review(account, "SubjectAccessReview", map[string]any{
 			"namespace": namespace, "verb": "list", "group": made.Group, "version": made.Version, "resource": made.Resource,
 		})
-		allowed, err := ask(ctx, c.Dynamic.Resource(subjectAccessReviewResource), review)
+		allowed, err := ask(ctx, c.Dynamic.Resource(object.SubjectAccessReviews), review)
 		return err != nil || allowed
 	}
 	if len(says) == 0 {
@@ -228,12 +222,12 @@ func (a account) watched(ctx context.Context, c *kube.Client, says []string, mad
 }
 
 // review asks what the ServiceAccount may do.
-func (a account) review(kind string, attributes map[string]any) *unstructured.Unstructured {
+func review(account types.NamespacedName, kind string, attributes map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": kind,
 		"spec": map[string]any{
-			"user":               fmt.Sprintf("system:serviceaccount:%s:%s", a.namespace, a.name),
-			"groups":             []any{"system:serviceaccounts", "system:serviceaccounts:" + a.namespace, "system:authenticated"},
+			"user":               fmt.Sprintf("system:serviceaccount:%s:%s", account.Namespace, account.Name),
+			"groups":             []any{"system:serviceaccounts", "system:serviceaccounts:" + account.Namespace, "system:authenticated"},
 			"resourceAttributes": attributes,
 		},
 	}}
@@ -274,7 +268,7 @@ func askForRights(ctx context.Context, c *kube.Client, s *Survey) {
 	)
 	ctx, cancel := advice(ctx)
 	defer cancel()
-	g.SetLimit(workers)
+	g.SetLimit(kube.Workers)
 	for i, a := range s.Controllers {
 		if a.Down != "" {
 			continue
@@ -285,7 +279,7 @@ func askForRights(ctx context.Context, c *kube.Client, s *Survey) {
 				continue
 			}
 			g.Go(func() error {
-				if allowed, err := a.account.mayDeletePods(ctx, c, namespace); err == nil && !allowed {
+				if allowed, err := mayDeletePods(ctx, c, a.Account, namespace); err == nil && !allowed {
 					mu.Lock()
 					defer mu.Unlock()
 					s.Controllers[i].LockedOut[namespace] = true
@@ -297,10 +291,10 @@ func askForRights(ctx context.Context, c *kube.Client, s *Survey) {
 	_ = g.Wait() // no error: see above
 }
 
-func (a account) mayDeletePods(ctx context.Context, c *kube.Client, namespace string) (bool, error) {
-	review := a.review("LocalSubjectAccessReview", map[string]any{
-		"namespace": namespace, "verb": "delete", "version": "v1", "resource": podResource.Resource,
+func mayDeletePods(ctx context.Context, c *kube.Client, account types.NamespacedName, namespace string) (bool, error) {
+	review := review(account, "LocalSubjectAccessReview", map[string]any{
+		"namespace": namespace, "verb": "delete", "version": "v1", "resource": object.Pods.Resource,
 	})
 	review.SetNamespace(namespace)
-	return ask(ctx, c.Dynamic.Resource(localAccessReviewResource).Namespace(namespace), review)
+	return ask(ctx, c.Dynamic.Resource(object.LocalSubjectAccessReviews).Namespace(namespace), review)
 }

@@ -63,7 +63,7 @@ func loop(name string) item {
 
 func TestAControllerThatCannotFinishCostsNoGrace(t *testing.T) {
 	t.Parallel()
-	ours := deployment(ctrl("systems/arc", "", by("systems/arc")))
+	ours := deployment("systems/arc", "", by("systems/arc"))
 	tests := map[string]struct {
 		items  []item
 		denied string
@@ -77,7 +77,7 @@ func TestAControllerThatCannotFinishCostsNoGrace(t *testing.T) {
 			a, c := newAPI(t, test.items...)
 			a.denied = map[string]bool{test.denied: true}
 			start := time.Now()
-			r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+			r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 			if r.Verdict != Done || time.Since(start) > ample/2 {
 				t.Errorf("%s after %s:\n%s", r.Verdict, time.Since(start), r.Text(10))
 			}
@@ -89,9 +89,9 @@ func TestAControllerThatCannotFinishCostsNoGrace(t *testing.T) {
 // Pods elsewhere, and another controller counts whether it crashes or not.
 func TestOthersNeedNotBeLookedInto(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck(deployment(ctrl("team/b", "theirs")))...)
+	a, c := newAPI(t, stuck(deployment("team/b", "theirs"))...)
 	a.fault = on(http.StatusForbidden, always, "LIST pod team")
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	if r.Verdict != Done || len(r.Kept) != 4 {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -101,7 +101,7 @@ func TestOthersNeedNotBeLookedInto(t *testing.T) {
 // watches the namespace can be locked out of it, and only where the API server says so.
 func TestWhereControllersAreLockedOut(t *testing.T) {
 	t.Parallel()
-	nameless := deployment(ctrl("systems/arc", ""))
+	nameless := deployment("systems/arc", "")
 	nameless.rest["spec"].(map[string]any)["template"] = map[string]any{}
 	const arcs, teams = "system:serviceaccount:systems:arc delete pods in ", "system:serviceaccount:team:b delete pods in "
 	tests := map[string]struct {
@@ -109,14 +109,14 @@ func TestWhereControllersAreLockedOut(t *testing.T) {
 		fault func(string) int
 		want  []string
 	}{
-		"it is":                               {stuck(deployment(ctrl("systems/arc", ""))), nil, []string{"arc in other", "arc in runners"}},
-		"in the namespace that it watches":    {stuck(deployment(ctrl("team/b", "other"))), nil, []string{"b in other"}},
-		"it does not run":                     {stuck(deployment(dead(ctrl("systems/arc", "")))), nil, nil},
+		"it is":                               {stuck(deployment("systems/arc", "")), nil, []string{"arc in other", "arc in runners"}},
+		"in the namespace that it watches":    {stuck(deployment("team/b", "other")), nil, []string{"b in other"}},
+		"it does not run":                     {stuck(down(deployment("systems/arc", ""))), nil, nil},
 		"nobody knows as whom it runs":        {stuck(nameless), nil, nil},
-		"the answer cannot be had":            {stuck(deployment(ctrl("systems/arc", ""))), on(http.StatusForbidden, always, "REVIEW "+arcs+"other", "REVIEW "+arcs+"runners"), nil},
-		"the answer cannot be had of one":     {stuck(deployment(ctrl("systems/arc", ""))), on(http.StatusForbidden, always, "REVIEW "+arcs+"runners"), []string{"arc in other"}},
-		"another controller is not locked":    {stuck(deployment(ctrl("c/c", ""))), nil, nil},
-		"listeners' namespace does not count": {append(stuck(deployment(ctrl("systems/arc", "systems"))), whole(obj("al systems/m", of("runners/set")))...), nil, nil},
+		"the answer cannot be had":            {stuck(deployment("systems/arc", "")), on(http.StatusForbidden, always, "REVIEW "+arcs+"other", "REVIEW "+arcs+"runners"), nil},
+		"the answer cannot be had of one":     {stuck(deployment("systems/arc", "")), on(http.StatusForbidden, always, "REVIEW "+arcs+"runners"), []string{"arc in other"}},
+		"another controller is not locked":    {stuck(deployment("c/c", "")), nil, nil},
+		"listeners' namespace does not count": {append(stuck(deployment("systems/arc", "systems")), whole(obj("al systems/m", of("runners/set")))...), nil, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -143,13 +143,13 @@ func TestWhereControllersAreLockedOut(t *testing.T) {
 // has none that could be told from others.
 func TestAControllersPods(t *testing.T) {
 	t.Parallel()
-	unselective := deployment(ctrl("systems/arc", ""))
+	unselective := deployment("systems/arc", "")
 	unselective.rest["spec"].(map[string]any)["selector"] = map[string]any{}
 	_, c := newAPI(t, unselective, loop("systems/other"))
 	if s := survey(t.Context(), c, byHand); len(s.Unknown) > 0 || len(s.Controllers) != 1 || s.Controllers[0].Down != "" {
 		t.Errorf("unknown %v, controllers %+v", s.Unknown, s.Controllers)
 	}
-	a, c := newAPI(t, deployment(ctrl("systems/arc", "")))
+	a, c := newAPI(t, deployment("systems/arc", ""))
 	a.fault = on(http.StatusBadRequest, always, "LIST pod systems")
 	if s := survey(t.Context(), c, byHand); len(s.Unknown) != 1 {
 		t.Errorf("unknown %v, want the controllers", s.Unknown)
@@ -179,11 +179,11 @@ func TestWhatIsAskedAboutAController(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := account{"systems", "arc"}
-	if watches, controls := a.watched(t.Context(), c, []string{"runners"}, arc.Resource(arc.AutoscalingRunnerSets)); !controls || !slices.Equal(watches, []string{"runners"}) {
+	a := named("systems/arc")
+	if watches, controls := watched(t.Context(), c, a, []string{"runners"}, arc.Resource(arc.AutoscalingRunnerSets)); !controls || !slices.Equal(watches, []string{"runners"}) {
 		t.Errorf("without an answer it watches %q, %t", watches, controls)
 	}
-	if allowed, err := a.mayDeletePods(t.Context(), c, "runners"); err == nil {
+	if allowed, err := mayDeletePods(t.Context(), c, a, "runners"); err == nil {
 		t.Errorf("without an answer: %t", allowed)
 	}
 	spec := func(attributes map[string]any) map[string]any {
@@ -209,7 +209,7 @@ func TestWhatIsAskedAboutAController(t *testing.T) {
 // of its own would keep all others from being cleaned up.
 func TestAControllerWatchesWhatItMay(t *testing.T) {
 	t.Parallel()
-	it := deployment(ctrl("tenant/arc", "tenant"))
+	it := deployment("tenant/arc", "tenant")
 	spec := it.rest["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 	says := func(namespaces ...string) {
 		var containers []any
@@ -228,7 +228,7 @@ func TestAControllerWatchesWhatItMay(t *testing.T) {
 		return 0
 	}
 	a.denied = map[string]bool{"system:serviceaccount:tenant:arc list autoscalingrunnersets in runners": true}
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	if slices.Contains(a.left(), "ars runners/set") {
 		t.Errorf("a tenant keeps another namespace from being cleaned up:\n%s", r.Text(10))
 	}
@@ -251,6 +251,6 @@ func TestWhatIsWatchedIsAskedOnce(t *testing.T) {
 		says = append(says, "a", "c")
 	}
 	_, c := newAPI(t)
-	watches, _ := account{"systems", "arc"}.watched(t.Context(), c, append(says, "b"), arc.Resource(arc.AutoscalingRunnerSets))
+	watches, _ := watched(t.Context(), c, named("systems/arc"), append(says, "b"), arc.Resource(arc.AutoscalingRunnerSets))
 	expectStrings(t, "watches", watches, "a", "b", "c")
 }

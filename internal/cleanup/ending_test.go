@@ -6,14 +6,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // TestPlanAndRunnersThatEndSlowly: GitHub is not skipped for the sake of a Pod.
 func TestPlanAndRunnersThatEndSlowly(t *testing.T) {
-	survey := func(runner string, pods ...*Object) Survey {
+	survey := func(runner string, pods ...*object.Object) Survey {
 		return Survey{
 			Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
-			Custom: []*Object{
+			Custom: []*object.Object{
 				obj("er runners/r", of("runners/set"), owned("ers runners/s"), deleting, finalizers(runner)),
 				obj("ars runners/set", deleting, finalizers(arc.AutoscalingRunnerSetFinalizer)),
 			},
@@ -25,7 +26,7 @@ func TestPlanAndRunnersThatEndSlowly(t *testing.T) {
 		s.OfJobs = []OfJob{{obj("pod runners/r-workflow"), "r"}, {obj("secret runners/r-job"), "r"}, {obj("pod elsewhere/forged"), "r"}, {obj("pod runners/other"), "no-runner"}}
 		return s
 	}
-	theirs := func(name string) *Object { return obj("pod runners/"+name, owned("er runners/r"), deleting) }
+	theirs := func(name string) *object.Object { return obj("pod runners/"+name, owned("er runners/r"), deleting) }
 	const awaited, freed = "drain: await er runners/r, await ars runners/set", "release: release ars runners/set"
 	testPlans(t, map[string]planTest{
 		"only its Pod is in the way": {

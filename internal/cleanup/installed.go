@@ -13,6 +13,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -25,9 +26,9 @@ type Installed struct {
 	// Pending says that Helm is at work on it.
 	Pending bool
 	// Objects are those of its objects that exist, its scale sets apart.
-	Objects []*Object
+	Objects []*object.Object
 	// Records are the objects in which Helm keeps it.
-	Records []*Object
+	Records []*object.Object
 	// Others names what it installed beside scale sets.
 	Others []string
 }
@@ -39,14 +40,14 @@ type Installed struct {
 // hooks (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
 var (
 	ofScaleSets = map[string]schema.GroupVersionResource{
-		"v1/Secret":                                secretResource,
-		"v1/ServiceAccount":                        serviceAccountResource,
-		"rbac.authorization.k8s.io/v1/Role":        roleResource,
-		"rbac.authorization.k8s.io/v1/RoleBinding": roleBindingResource,
-		"v1/ConfigMap":                             configMapResource,
-		"apps/v1/Deployment":                       deploymentResource,
+		"v1/Secret":                                object.Secrets,
+		"v1/ServiceAccount":                        object.ServiceAccounts,
+		"rbac.authorization.k8s.io/v1/Role":        object.Roles,
+		"rbac.authorization.k8s.io/v1/RoleBinding": object.RoleBindings,
+		"v1/ConfigMap":                             object.ConfigMaps,
+		"apps/v1/Deployment":                       object.Deployments,
 	}
-	labelled = []schema.GroupVersionResource{configMapResource, deploymentResource}
+	labelled = []schema.GroupVersionResource{object.ConfigMaps, object.Deployments}
 )
 
 // place is where an object is.
@@ -62,12 +63,12 @@ type inPlace map[identity.Name]map[place]placed
 // placed is an object, and whether its kind belongs to scale sets by labels that it has
 // not.
 type placed struct {
-	*Object
+	*object.Object
 	stranger bool
 }
 
 // add notes an object that says which release installed it.
-func (in inPlace) add(o *Object, labels map[string]string) {
+func (in inPlace) add(o *object.Object, labels map[string]string) {
 	if o.Release.Name == "" {
 		return
 	}
@@ -82,7 +83,7 @@ func (in inPlace) add(o *Object, labels map[string]string) {
 // what enrols its hook.
 func isLabelled(gvr schema.GroupVersionResource, l map[string]string) bool {
 	enroller := l["app.kubernetes.io/name"] == "arc-cleanup" && l["app.kubernetes.io/component"] == "enroller"
-	return enroller || gvr == configMapResource && l[arc.LabelScaleSetName] != ""
+	return enroller || gvr == object.ConfigMaps && l[arc.LabelScaleSetName] != ""
 }
 
 // installed finds the Helm releases that installed scale sets in a namespace (""
@@ -118,7 +119,7 @@ const (
 func newInstalled(record release.Record, there inPlace) Installed {
 	i := Installed{Release: identity.Name{Namespace: record.Namespace, Name: record.Name}, Pending: record.Status.Pending()}
 	for _, t := range record.Storage {
-		i.Records = append(i.Records, &Object{Target: t})
+		i.Records = append(i.Records, &t)
 	}
 	others := max(0, len(record.Objects)-mostObjects)
 	other := func(o release.Object) {
@@ -155,7 +156,7 @@ func (p *planner) uninstallable() []Installed {
 	return slices.DeleteFunc(slices.Clone(p.s.Installed), func(i Installed) bool {
 		left := slices.ContainsFunc(i.Sets, func(set identity.Set) bool { return p.left[set] })
 		outside := slices.ContainsFunc(i.Sets, func(set identity.Set) bool {
-			return p.unreachable(&Object{Target: kube.Target{Namespace: set.Namespace}}) != ""
+			return p.unreachable(&object.Object{Namespace: set.Namespace}) != ""
 		})
 		return left || outside || i.Release == p.release.Key() || (i.Pending || len(i.Others) > 0) && !p.installs(i)
 	})
@@ -165,7 +166,7 @@ func (p *planner) uninstallable() []Installed {
 // can be written by whoever administers a namespace, and would block the uninstall of
 // everybody else's ARC if it were taken at its word.
 func (p *planner) installs(i Installed) bool {
-	return slices.ContainsFunc(p.s.Custom, func(o *Object) bool {
+	return slices.ContainsFunc(p.s.Custom, func(o *object.Object) bool {
 		return o.Resource.Resource == arc.AutoscalingRunnerSets && o.Release == i.Release && slices.Contains(i.Sets, o.ScaleSet)
 	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // uninstalls is options that uninstall scale sets, too.
@@ -27,8 +28,8 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 	live := obj("ars runners/set", by("runners/gpu"))
 	gpu := Installed{
 		Release: named("runners/gpu"), Sets: named1("set").Sets,
-		Objects: []*Object{obj("secret runners/github", by("runners/gpu")), obj("role runners/set-manager", by("runners/gpu"), deleting)},
-		Records: []*Object{obj("secret runners/sh.helm.release.v1.gpu.v1"), obj("secret runners/sh.helm.release.v1.gpu.v2")},
+		Objects: []*object.Object{obj("secret runners/github", by("runners/gpu")), obj("role runners/set-manager", by("runners/gpu"), deleting)},
+		Records: []*object.Object{obj("secret runners/sh.helm.release.v1.gpu.v1"), obj("secret runners/sh.helm.release.v1.gpu.v2")},
 	}
 	shop := gpu
 	shop.Others = []string{"Deployment web", "Service web"}
@@ -41,12 +42,12 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 	job := Job{Repository: "acme/shop", Name: "build", Pod: obj("pod runners/r")}
 	tests := map[string]planTest{
 		"the set, its objects, Helm's records, then the CRDs": {
-			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{gpu}, CRDs: crdObjects()},
+			Survey{Record: uninstalling(), Custom: []*object.Object{live}, Installed: []Installed{gpu}, CRDs: crdObjects()},
 			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/set", releases, records, "crds: " + allCRDs},
 		},
 		"by a controller that lives": {
-			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []*Object{live}, Installed: []Installed{gpu}},
+			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, Custom: []*object.Object{live}, Installed: []Installed{gpu}},
 			uninstalls(asHook), Fresh,
 			[]string{"drain: delete ars runners/set", "release: release ars runners/set", releases, records},
 		},
@@ -56,7 +57,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			[]string{records},
 		},
 		"not a release that holds more": {
-			Survey{Record: uninstalling(), Installed: []Installed{shop}, Custom: []*Object{live}},
+			Survey{Record: uninstalling(), Installed: []Installed{shop}, Custom: []*object.Object{live}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: Helm release gpu in namespace runners holds more than scale sets: Deployment web, Service web",
@@ -64,7 +65,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			},
 		},
 		"nor one that Helm is at work on": {
-			Survey{Record: uninstalling(), Installed: []Installed{pending}, Custom: []*Object{live}},
+			Survey{Record: uninstalling(), Installed: []Installed{pending}, Custom: []*object.Object{live}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: Helm release gpu in namespace runners is pending: Helm is at work on it, or was stopped in the middle",
@@ -73,7 +74,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 		},
 		"nor one of which another scale set stays": {
 			Survey{
-				Record: uninstalling(), Proven: map[types.UID]bool{live.UID: true}, Custom: []*Object{live},
+				Record: uninstalling(), Proven: map[types.UID]bool{live.UID: true}, Custom: []*object.Object{live},
 				Installed: []Installed{{Release: gpu.Release, Sets: []identity.Set{named("runners/set"), named("team/set")}}},
 			},
 			uninstalls(onlyRuns), Fresh,
@@ -83,27 +84,27 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			},
 		},
 		"a record that holds another set blocks nobody": {
-			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("ars runners/another", by("runners/gpu"), deleting)}},
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*object.Object{obj("ars runners/another", by("runners/gpu"), deleting)}},
 			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/another"},
 		},
 		"nor does one of whose set a runner is left": {
-			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("er runners/r", by("runners/gpu"), of("runners/set"), deleting)}},
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*object.Object{obj("er runners/r", by("runners/gpu"), of("runners/set"), deleting)}},
 			uninstalls(asHook), Fresh,
 			[]string{"release: release er runners/r"},
 		},
 		"a record of sets that are not there blocks nobody": {
-			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*Object{obj("ars runners/set", by("runners/other"), deleting)}},
+			Survey{Record: uninstalling(), Installed: []Installed{shop, pending}, Custom: []*object.Object{obj("ars runners/set", by("runners/other"), deleting)}},
 			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/set"},
 		},
 		"one whose namespace is being deleted needs no record": {
-			Survey{Record: uninstalling(), Custom: []*Object{live}, Terminating: gone("runners")},
+			Survey{Record: uninstalling(), Custom: []*object.Object{live}, Terminating: gone("runners")},
 			uninstalls(asHook), Fresh,
 			[]string{"release: release ars runners/set", "namespaces: await ns runners"},
 		},
 		"not a set of which Helm has no record": {
-			Survey{Record: uninstalling(), Custom: []*Object{live}, Installed: []Installed{{Release: named("team/other"), Sets: []identity.Set{named("team/set")}}}},
+			Survey{Record: uninstalling(), Custom: []*object.Object{live}, Installed: []Installed{{Release: named("team/other"), Sets: []identity.Set{named("team/set")}}}},
 			uninstalls(asHook), Fresh,
 			[]string{
 				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), and Helm has no record of the release that it names",
@@ -111,7 +112,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			},
 		},
 		"Helm need not know of what is being deleted, its own release's, no set, or nobody's release": {
-			Survey{Record: uninstalling(), Custom: []*Object{
+			Survey{Record: uninstalling(), Custom: []*object.Object{
 				obj("ars runners/deleted", by("runners/gpu"), deleting), obj("ars systems/own", by("systems/arc")), obj("ars runners/plain"),
 				obj("er runners/r", by("runners/gpu")),
 			}},
@@ -127,7 +128,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 		},
 		"not one whose runner is busy and left": {
 			Survey{
-				Record: uninstalling(), Installed: []Installed{gpu}, Custom: []*Object{obj("er runners/r", of("runners/set"))},
+				Record: uninstalling(), Installed: []Installed{gpu}, Custom: []*object.Object{obj("er runners/r", of("runners/set"))},
 				Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
 				Busy:        map[types.UID]Job{"er runners/r": job},
 			},
@@ -192,7 +193,7 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 		obj("ars runners/set", mine, finalizers(arc.AutoscalingRunnerSetFinalizer)), protected("secret runners/github", mine),
 		obj("sa runners/taken-over", by("runners/other")), protected("role runners/set-manager", mine))...)
 	a, c := newAPI(t, items...)
-	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet)
+	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet, nil)
 	want := []string{"sa runners/taken-over", "secret runners/sh.helm.release.v1.web.v1", "secret runners/to-keep"}
 	if diff := cmp.Diff(want, a.left()); r.Verdict != Done || diff != "" {
 		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)
@@ -218,7 +219,7 @@ metadata: {name: theirs}
 	items := append(whole(crdObjects()...), helmRecord("gpu", more))
 	items = append(items, whole(obj("ars runners/set", mine), obj("deploy runners/enrols", mine))...)
 	a, c := newAPI(t, items...)
-	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet)
+	r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet, nil)
 	const want = "holds more than scale sets: Deployment enrols, PersistentVolumeClaim cache, EphemeralRunner by-hand, AutoscalingRunnerSet theirs"
 	if r.Verdict != Refused || len(a.writes) > 0 || !strings.Contains(r.Text(10), want) {
 		t.Error(r.Text(10))
@@ -234,7 +235,7 @@ func TestReleasesThatCannotBeRead(t *testing.T) {
 	for _, request := range []string{"LIST secret", "GET secret runners/sh.helm.release.v1.gpu.v1", "LIST configmap", "LIST deploy", "LIST rolebinding"} {
 		a, c := newAPI(t, items...)
 		a.fault = on(http.StatusBadRequest, always, request)
-		r := Run(t.Context(), c, graced(uninstalls(byHand), ample), quiet)
+		r := Run(t.Context(), c, graced(uninstalls(byHand), ample), quiet, nil)
 		if r.Verdict != Failed || len(a.writes) > 0 || strings.Contains(r.Text(10), "Helm has no record") {
 			t.Errorf("%s refused: %v\n%s", request, a.writes, r.Text(10))
 		}
@@ -250,13 +251,13 @@ func TestIsLabelled(t *testing.T) {
 		labels map[string]string
 		want   bool
 	}{
-		"an enroller":                     {deploymentResource, enroller, true},
-		"of the enroller":                 {configMapResource, enroller, true},
-		"another part of arc-cleanup":     {deploymentResource, map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "backup"}, false},
-		"somebody's enroller":             {deploymentResource, map[string]string{"app.kubernetes.io/name": "shop", "app.kubernetes.io/component": "enroller"}, false},
-		"a scale set's ConfigMap":         {configMapResource, set, true},
-		"a ConfigMap":                     {configMapResource, nil, false},
-		"a Deployment with a set's label": {deploymentResource, set, false},
+		"an enroller":                     {object.Deployments, enroller, true},
+		"of the enroller":                 {object.ConfigMaps, enroller, true},
+		"another part of arc-cleanup":     {object.Deployments, map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "backup"}, false},
+		"somebody's enroller":             {object.Deployments, map[string]string{"app.kubernetes.io/name": "shop", "app.kubernetes.io/component": "enroller"}, false},
+		"a scale set's ConfigMap":         {object.ConfigMaps, set, true},
+		"a ConfigMap":                     {object.ConfigMaps, nil, false},
+		"a Deployment with a set's label": {object.Deployments, set, false},
 	} {
 		if got := isLabelled(test.gvr, test.labels); got != test.want {
 			t.Errorf("%s: %t", name, got)
@@ -290,13 +291,13 @@ func TestWhatARecordNamesCostsNothing(t *testing.T) {
 		}
 		o := uninstalls(ofRelease)
 		o.WatchNamespaces = []string{"runners"}
-		if r := Run(t.Context(), c, graced(o, ample), quiet); r.Verdict != Done || requests > 200 {
+		if r := Run(t.Context(), c, graced(o, ample), quiet, nil); r.Verdict != Done || requests > 200 {
 			t.Errorf("%s: %d requests\n%s", name, requests, r.Text(10))
 		}
 	}
 	// One that is proved, and holds more than the chart can have made, is refused.
 	_, c := newAPI(t, append(whole(append(crdObjects(), obj("ars runners/set", by("runners/bait")))...), helmRecord("bait", many.String()))...)
-	if r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet); r.Verdict != Refused || !strings.Contains(r.Text(10), "holds more than scale sets: 4007 more\n") {
+	if r := Run(t.Context(), c, graced(uninstalls(ofRelease), ample), quiet, nil); r.Verdict != Refused || !strings.Contains(r.Text(10), "holds more than scale sets: 4007 more\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }

@@ -5,20 +5,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // OfJob is a Pod or a Secret that says that it is of a job which runs in Pods of its own
 // (containerMode: kubernetes). The runner's container hooks make them, and nothing owns
 // them.
 type OfJob struct {
-	*Object
+	*object.Object
 	// Runner is the name of the EphemeralRunner, or of the legacy runner's Pod, as a label
 	// says: whoever may write the object can have put it there.
 	Runner string
 }
 
-func (s *Survey) addOfJob(o *Object, m *metav1.PartialObjectMetadata) {
-	if runner := m.Labels[arc.LabelRunnerPod]; runner != "" && o.Owner == "" && (o.Resource == podResource || o.Resource == secretResource) {
+func addOfJob(s *Survey, o *object.Object, m *metav1.PartialObjectMetadata) {
+	if runner := m.Labels[arc.LabelRunnerPod]; runner != "" && o.Owner == "" && (o.Resource == object.Pods || o.Resource == object.Secrets) {
 		s.OfJobs = append(s.OfJobs, OfJob{o, runner})
 	}
 }
@@ -28,7 +29,7 @@ func (s *Survey) addOfJob(o *Object, m *metav1.PartialObjectMetadata) {
 // which is removed, now or earlier in this run. Without one the label proves nothing. What
 // an earlier round has proved, of either group, stays proved.
 func (p *planner) ofJobs() (steps []Step) {
-	runners := map[types.NamespacedName]*Object{}
+	runners := map[types.NamespacedName]*object.Object{}
 	for _, o := range p.s.Custom {
 		if o.Resource == arc.Resource(arc.EphemeralRunners) {
 			runners[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = o

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // ofJob is what the container hooks make for a runner's job.
@@ -26,17 +27,19 @@ func TestWhatJobsLeaveGoesWithTheirRunner(t *testing.T) {
 		ofJob("pod runners/forged", "no-runner"), ofJob("pod elsewhere/forged", "r"), ofJob("configmap runners/theirs", "r"),
 		ofJob("pod runners/held", "r", deleting, finalizers("example.com/hold")),
 	)...)
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	expectStrings(t, "left", a.left(),
 		"configmap runners/theirs", "pod elsewhere/forged", "pod runners/forged", "pod runners/held", "role runners/set-manager", "secret runners/theirs")
 }
 
 func TestPlanForWhatJobsLeave(t *testing.T) {
-	er := func(mods ...with) *Object { return obj("er runners/r", append([]with{of("runners/set")}, mods...)...) }
+	er := func(mods ...with) *object.Object {
+		return obj("er runners/r", append([]with{of("runners/set")}, mods...)...)
+	}
 	live := ctrl("systems/arc", "", by("systems/arc"))
 	linked := []OfJob{{obj("pod runners/r-workflow"), "r"}}
-	seen := History{Runners: map[types.NamespacedName]*Object{{Namespace: "runners", Name: "r"}: er()}}
+	seen := History{Runners: map[types.NamespacedName]*object.Object{{Namespace: "runners", Name: "r"}: er()}}
 	tests := map[string]struct {
 		survey  Survey
 		options Options
@@ -44,19 +47,19 @@ func TestPlanForWhatJobsLeave(t *testing.T) {
 		want    []string
 	}{
 		"before its runner is freed": {
-			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked},
+			Survey{Custom: []*object.Object{er(deleting)}, OfJobs: linked},
 			byHand,
 			History{},
 			[]string{"linked: delete pod runners/r-workflow", "release: release er runners/r"},
 		},
 		"not where a controller does it": {
-			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}},
+			Survey{Custom: []*object.Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}},
 			ofRelease,
 			History{},
 			[]string{"drain: await er runners/r", "release: release er runners/r"},
 		},
 		"but where it does not get on": {
-			Survey{Custom: []*Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}},
+			Survey{Custom: []*object.Object{er(deleting)}, OfJobs: linked, Controllers: []ARC{live}},
 			ofRelease,
 			History{Stage: Over},
 			[]string{"linked: delete pod runners/r-workflow", "release: release er runners/r"},
@@ -65,8 +68,8 @@ func TestPlanForWhatJobsLeave(t *testing.T) {
 			Survey{OfJobs: linked}, byHand, seen, []string{"linked: delete pod runners/r-workflow"},
 		},
 		"never by its label alone":        {Survey{OfJobs: linked}, byHand, History{}, nil},
-		"not of a set that is not ours":   {Survey{Custom: []*Object{er()}, OfJobs: linked}, ofSet, seen, []string{"refused: no proof that anything is being uninstalled: no release is named", "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"}},
-		"not of a runner left to its job": {Survey{Custom: []*Object{er(), obj("ars runners/set", deleting)}, OfJobs: linked, Controllers: []ARC{ctrl("systems/arc", "")}, Busy: map[types.UID]Job{"er runners/r": {Name: "build", Pod: obj("pod runners/r")}}}, Options{Scope: Namespace, Namespace: "runners", BusyRunners: LeaveBusy, Grace: time.Minute}, seen, []string{"keep: runner r is busy with job \"build\" of  (), after which the controller removes it"}},
+		"not of a set that is not ours":   {Survey{Custom: []*object.Object{er()}, OfJobs: linked}, ofSet, seen, []string{"refused: no proof that anything is being uninstalled: no release is named", "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"}},
+		"not of a runner left to its job": {Survey{Custom: []*object.Object{er(), obj("ars runners/set", deleting)}, OfJobs: linked, Controllers: []ARC{ctrl("systems/arc", "")}, Busy: map[types.UID]Job{"er runners/r": {Name: "build", Pod: obj("pod runners/r")}}}, Options{Scope: Namespace, Namespace: "runners", BusyRunners: LeaveBusy, Grace: time.Minute}, seen, []string{"keep: runner r is busy with job \"build\" of  (), after which the controller removes it"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -12,24 +12,23 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
-
-var statefulSetResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
 
 // legacyKinds are, for Scope Legacy, the kinds that take part, children before
 // parents: the runners' Pods, which have finalizers, and the custom resources.
 func legacyKinds() []schema.GroupVersionResource {
-	return append([]schema.GroupVersionResource{podResource}, arc.LegacyResources()...)
+	return append([]schema.GroupVersionResource{object.Pods}, arc.LegacyResources()...)
 }
 
 // legacyOwned are the kinds, beside Pods, that a RunnerSet or a Runner owns
 // (controllers/actions.summerwind.net/runnerset_controller.go, runner_controller.go).
-var legacyOwned = []schema.GroupVersionResource{statefulSetResource, serviceAccountResource, roleResource, roleBindingResource}
+var legacyOwned = []schema.GroupVersionResource{object.StatefulSets, object.ServiceAccounts, object.Roles, object.RoleBindings}
 
 // Webhooks is a configuration of the legacy chart's webhooks.
 type Webhooks struct {
-	*Object
+	*object.Object
 	// Service is the one that answers them.
 	Service types.NamespacedName
 	// Dead says why nobody answers; empty when somebody may.
@@ -51,8 +50,8 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o Options) *Survey {
 	r.surroundings()
 	r.end(arc.LegacyGroup)
 	r.prove()
-	s.weighPods()
-	s.markAlone()
+	weighPods(s)
+	markAlone(s)
 	return s
 }
 
@@ -90,7 +89,7 @@ func (r *reading) legacy() {
 }
 
 // markAlone marks the jobs of runners which nothing scales.
-func (s *Survey) markAlone() {
+func markAlone(s *Survey) {
 	for _, o := range s.Custom {
 		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
 			continue
@@ -108,35 +107,35 @@ func (s *Survey) markAlone() {
 // and the finalizers of a runner's: a job it has, and the uninstall waits for it, only
 // if its owner is there. Without one it is its finalizers that take part, if it has any
 // of ARC's, and else it is what owners left.
-func (s *Survey) weighPods() {
+func weighPods(s *Survey) {
 	owners := map[types.UID]string{}
 	for _, o := range s.Custom {
-		if o.Resource != podResource {
+		if o.Resource != object.Pods {
 			owners[o.UID] = o.Namespace
 		}
 	}
-	unowned := func(pod *Object) bool { return owners[pod.Owner] != pod.Namespace }
+	unowned := func(pod *object.Object) bool { return owners[pod.Owner] != pod.Namespace }
 	maps.DeleteFunc(s.Busy, func(_ types.UID, j Job) bool { return unowned(j.Pod) })
-	s.Custom = slices.DeleteFunc(s.Custom, func(o *Object) bool {
+	s.Custom = slices.DeleteFunc(s.Custom, func(o *object.Object) bool {
 		own, _ := arc.Finalizers(o.Finalizers)
-		return o.Resource == podResource && len(own) == 0 && unowned(o)
+		return o.Resource == object.Pods && len(own) == 0 && unowned(o)
 	})
 }
 
 // legacyObject is object for what legacy custom resources own, and for themselves.
-func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *Object {
-	o := object(gvr, m)
+func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *object.Object {
+	o := fromMetadata(gvr, m)
 	o.Owner = owner(m, arc.LegacyGroup)
 	return o
 }
 
 // legacyRest is what legacyDependents finds.
 type legacyRest struct {
-	pods  []*Object // of runners
-	owned []*Object // these and others, as far as a custom resource owns them
+	pods  []*object.Object // of runners
+	owned []*object.Object // these and others, as far as a custom resource owns them
 	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
 	// runner's Pod still tells.
-	linked []*Object
+	linked []*object.Object
 	ofJobs []OfJob // these, and what only says so
 	busy   map[types.UID]Job
 	// registered are the Pods of runners that GitHub has, or may have.
@@ -172,8 +171,8 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 		}
 	}
 	// pod returns the Pod, if it is a runner's.
-	pod := func(m *metav1.PartialObjectMetadata) (o *Object, is bool) {
-		o = legacyObject(podResource, m)
+	pod := func(m *metav1.PartialObjectMetadata) (o *object.Object, is bool) {
+		o = legacyObject(object.Pods, m)
 		for _, ref := range m.OwnerReferences {
 			if set := sets[ref.UID]; set != "" {
 				o.Owner = set
@@ -182,7 +181,7 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 		own, _ := arc.Finalizers(o.Finalizers)
 		return o, o.Owner != "" || len(own) > 0
 	}
-	err = c.Each(ctx, podResource, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+	err = c.Each(ctx, object.Pods, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		if o, is := pod(m); is {
 			found.pods = append(found.pods, o)
 			if o.Owner != "" {
@@ -198,7 +197,7 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 	for _, o := range found.pods {
 		linked[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = slices.Contains(o.Finalizers, arc.LegacyLinkedFinalizer)
 	}
-	for _, gvr := range []schema.GroupVersionResource{podResource, secretResource} {
+	for _, gvr := range []schema.GroupVersionResource{object.Pods, object.Secrets} {
 		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
 			o := legacyObject(gvr, m)
 			found.ofJobs = append(found.ofJobs, OfJob{o, m.Labels[arc.LabelRunnerPod]})
@@ -215,7 +214,7 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 	// known is that its Pod runs, nobody has told it to stop, and GitHub has not
 	// removed it, or refused to because there is a job.
 	running := metav1.ListOptions{FieldSelector: started}
-	return found, c.Each(ctx, podResource, namespace, running, func(m *metav1.PartialObjectMetadata) error {
+	return found, c.Each(ctx, object.Pods, namespace, running, func(m *metav1.PartialObjectMetadata) error {
 		o, is := pod(m)
 		if !is || m.Annotations[arc.AnnotationLegacyUnregistered] != "" {
 			return nil
@@ -239,7 +238,7 @@ const started = unfinished + ",spec.nodeName!="
 // that may be one are read in full.
 func legacyControllers(ctx context.Context, c *kube.Client) ([]ARC, error) {
 	var candidates []types.NamespacedName
-	err := c.Each(ctx, deploymentResource, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+	err := c.Each(ctx, object.Deployments, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		if arc.MayBeLegacyController(m.Labels) {
 			candidates = append(candidates, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
 		}
@@ -262,7 +261,7 @@ func legacyControllers(ctx context.Context, c *kube.Client) ([]ARC, error) {
 // which every webhook has a name of that chart's and is answered by one Service.
 func legacyWebhooks(ctx context.Context, c *kube.Client) ([]Webhooks, error) {
 	var found []Webhooks
-	for _, gvr := range []schema.GroupVersionResource{validatingResource, mutatingResource} {
+	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
 		configurations, err := list(ctx, c, gvr, "", "")
 		if err != nil {
 			return nil, err
@@ -357,14 +356,14 @@ func (p *planner) linked() {
 
 // isLegacyRoot reports whether somebody made this legacy object, and it has
 // runners.
-func isLegacyRoot(o *Object) bool {
+func isLegacyRoot(o *object.Object) bool {
 	return o.Resource.Group == arc.LegacyGroup && o.Resource.Resource != arc.HorizontalRunnerAutoscalers && o.Owner == ""
 }
 
 // liveRunners refuses a legacy object that is still installed. What is deleted
 // takes its runners along, whether they have jobs or not; scaled to zero, it lets
 // them finish (controllers/actions.summerwind.net/runnerreplicaset_controller.go).
-func (p *planner) liveRunners(o *Object) Refusal {
+func (p *planner) liveRunners(o *object.Object) Refusal {
 	kind := o.Resource.Resource[:len(o.Resource.Resource)-1]
 	r := Refusal{
 		Verdict: Refused,
@@ -383,7 +382,7 @@ func (p *planner) liveRunners(o *Object) Refusal {
 // RunnerSet would take them along at once; scaled to zero, the controller removes
 // each at GitHub, which refuses while there is a job, and then deletes it. Only
 // when no runner is left are their owners deleted.
-func (p *planner) stop(helped []*Object) {
+func (p *planner) stop(helped []*object.Object) {
 	alone := map[types.UID]bool{} // runners which nothing scales
 	for _, o := range helped {
 		if o.Resource.Resource == arc.Runners && o.Owner == "" {
@@ -398,11 +397,11 @@ func (p *planner) stop(helped []*Object) {
 		_, busy := p.s.Busy[o.UID]
 		switch {
 		case p.isLeft(o):
-		case o.Resource == podResource && alone[o.Owner]:
+		case o.Resource == object.Pods && alone[o.Owner]:
 			if busy && p.o.busyRunners() != ForceBusy {
 				delete(alone, o.Owner)
 			}
-		case o.Resource == podResource, o.Resource.Resource == arc.Runners && o.Owner != "":
+		case o.Resource == object.Pods, o.Resource.Resource == arc.Runners && o.Owner != "":
 			runners = append(runners, Step{Await, o, "the controller removes it at GitHub, and then here"})
 		case o.Deleting:
 			deletes[i] = append(deletes[i], Step{Await, o, "already being deleted"})

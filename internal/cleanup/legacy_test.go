@@ -15,6 +15,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 var (
@@ -23,7 +24,7 @@ var (
 	ofLegacy     = Options{Scope: Legacy, Release: "arc", ReleaseNamespace: "systems"}
 )
 
-func legacyCRDs() (out []*Object) {
+func legacyCRDs() (out []*object.Object) {
 	for _, name := range arc.LegacyCRDs() {
 		out = append(out, obj("crd "+name))
 	}
@@ -34,12 +35,12 @@ const allLegacyCRDs = "delete crd runners.actions.summerwind.dev, delete crd run
 	"delete crd runnersets.actions.summerwind.dev, delete crd runnerdeployments.actions.summerwind.dev, delete crd horizontalrunnerautoscalers.actions.summerwind.dev"
 
 // runnerPod is a legacy runner's Pod with the finalizer the controller gives it.
-func runnerPod(text, owner string, mods ...with) *Object {
+func runnerPod(text, owner string, mods ...with) *object.Object {
 	return obj(text, append([]with{finalizers(arc.LegacyPodFinalizer), owned(owner)}, mods...)...)
 }
 
 // guess is what is known of Pods that run.
-func guess(pods ...*Object) map[types.UID]Job {
+func guess(pods ...*object.Object) map[types.UID]Job {
 	out := map[types.UID]Job{}
 	for _, o := range pods {
 		out[o.UID] = Job{Pod: o, Guess: "its Pod runs"}
@@ -52,8 +53,8 @@ func hooks(text, service, dead string, mods ...with) Webhooks {
 }
 
 // family is a RunnerDeployment and all that comes of it.
-func family(mods ...with) []*Object {
-	return []*Object{
+func family(mods ...with) []*object.Object {
+	return []*object.Object{
 		runnerPod("pod ci/r", "run ci/r"), obj("run ci/r", owned("rrs ci/d-1")),
 		obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d", mods...), obj("hra ci/d"),
 	}
@@ -66,8 +67,8 @@ func TestLegacyPlan(t *testing.T) {
 	// The policy of those who uninstall a legacy controller with its runners.
 	deletes := func(o Options) Options { o.ScaleSets = DeleteScaleSets; return o }
 	with := func(o Options, b BusyRunnersPolicy) Options { o.BusyRunners = b; return deletes(o) }
-	idle := []*Object{obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d"), obj("hra ci/d")}
-	alone := []*Object{runnerPod("pod ci/one", "run ci/one"), obj("run ci/one")}
+	idle := []*object.Object{obj("rrs ci/d-1", owned("rd ci/d")), obj("rd ci/d"), obj("hra ci/d")}
+	alone := []*object.Object{runnerPod("pod ci/one", "run ci/one"), obj("run ci/one")}
 	freed := []string{"release: release pod ci/r", "release: release run ci/r", "crds: " + allLegacyCRDs}
 
 	testPlans(t, map[string]planTest{
@@ -98,7 +99,7 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"scaleSets=uninstall deletes no legacy runners": {
-			Survey{Record: uninstalling(), Custom: []*Object{obj("run ci/one")}},
+			Survey{Record: uninstalling(), Custom: []*object.Object{obj("run ci/one")}},
 			func() Options { o := asLegacyHook; o.ScaleSets = UninstallScaleSets; return o }(), Over,
 			[]string{
 				"refused: runner one in namespace ci is still installed",
@@ -180,7 +181,7 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"of one that nothing scales it is said how it ends": {
-			Survey{Record: uninstalling(), Custom: []*Object{runnerPod("pod ci/r", "run ci/r")}, Busy: map[types.UID]Job{"pod ci/r": {Pod: obj("pod ci/r"), Guess: "its Pod runs", Alone: true}}},
+			Survey{Record: uninstalling(), Custom: []*object.Object{runnerPod("pod ci/r", "run ci/r")}, Busy: map[types.UID]Job{"pod ci/r": {Pod: obj("pod ci/r"), Guess: "its Pod runs", Alone: true}}},
 			with(asLegacyHook, RefuseBusy), Fresh,
 			[]string{
 				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
@@ -199,22 +200,22 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 		"what is linked to a Pod goes before its finalizer": {
-			Survey{Record: uninstalling(), Custom: []*Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []*Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}},
+			Survey{Record: uninstalling(), Custom: []*object.Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []*object.Object{obj("pod ci/r-job"), obj("secret ci/r-job", deleting)}},
 			asLegacyHook, Fresh,
 			[]string{"linked: delete pod ci/r-job", "release: release pod ci/r"},
 		},
 		"unless a controller does it": {
-			Survey{Record: uninstalling(), Controllers: live, Custom: []*Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []*Object{obj("pod ci/r-job")}},
+			Survey{Record: uninstalling(), Controllers: live, Custom: []*object.Object{runnerPod("pod ci/r", "run ci/r", deleting)}, Linked: []*object.Object{obj("pod ci/r-job")}},
 			asLegacyHook, Fresh,
 			[]string{"drain: await pod ci/r", "release: release pod ci/r"},
 		},
 		"a Pod that nothing owns is deleted": {
-			Survey{Record: uninstalling(), Custom: []*Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}},
+			Survey{Record: uninstalling(), Custom: []*object.Object{obj("pod ci/lost", finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer))}},
 			asLegacyHook, Fresh,
 			[]string{"release: delete pod ci/lost", "release: release pod ci/lost"},
 		},
 		"a Pod whose owner is gone goes, too": {
-			Survey{Record: uninstalling(), Dependents: []*Object{obj("pod ci/r", owned("run ci/r")), obj("sts ci/s", owned("rset ci/s"))}},
+			Survey{Record: uninstalling(), Dependents: []*object.Object{obj("pod ci/r", owned("run ci/r")), obj("sts ci/s", owned("rset ci/s"))}},
 			asLegacyHook, Fresh,
 			[]string{"collect: delete pod ci/r, delete sts ci/s"},
 		},
@@ -248,7 +249,7 @@ func TestLegacyPlan(t *testing.T) {
 			[]string{"release: release run old/x", "keep: the controller team/arc uses them"},
 		},
 		"one namespace only": {
-			Survey{Record: uninstalling(), CRDs: legacyCRDs(), Custom: []*Object{obj("run ci/x", deleting), obj("run old/x")}},
+			Survey{Record: uninstalling(), CRDs: legacyCRDs(), Custom: []*object.Object{obj("run ci/x", deleting), obj("run old/x")}},
 			func() Options { o := asLegacyHook; o.WatchNamespaces = list1("ci"); return o }(), Fresh,
 			[]string{"release: release run ci/x", "keep: 1 custom resources in namespace old are not this release's"},
 		},
@@ -310,7 +311,7 @@ func TestLegacySurvey(t *testing.T) {
 		busyPod, onNode(whole(runnerPod("pod ci/ending", "run ci/r", deleting))[0]), unregistered,
 		onNode(whole(runnerPod("pod ci/s-1-0", "sts ci/s-1"))[0]), onNode(whole(runnerPod("pod ci/alone", "run ci/alone"))[0]), whole(obj("run ci/alone"))[0], onNode(whole(obj("pod ci/app"))[0]),
 		legacyDeployment("systems/renamed", "/manager", 1, "--watch-namespace=ci"), legacyDeployment("systems/down", "/manager", 0),
-		legacyDeployment("systems/server", "/github-webhook-server", 1), deployment(ctrl("systems/modern", "")),
+		legacyDeployment("systems/server", "/github-webhook-server", 1), deployment("systems/modern", ""),
 		legacyHooks("mwc dead", "systems/gone", "mutate.runner.actions.summerwind.dev", "mutate-runner-pod.webhook.actions.summerwind.dev"),
 		legacyHooks("vwc live", "systems/live", "validate.runner.actions.summerwind.dev"),
 		legacyHooks("vwc mixed", "systems/gone", "validate.runner.actions.summerwind.dev", "validate.example.com"),
@@ -320,7 +321,7 @@ func TestLegacySurvey(t *testing.T) {
 	if len(s.Unknown) > 0 {
 		t.Fatal(s.Unknown)
 	}
-	names := func(objects []*Object) (out []string) {
+	names := func(objects []*object.Object) (out []string) {
 		for _, o := range objects {
 			out = append(out, ref(o)+" of "+string(o.Owner))
 		}
@@ -390,7 +391,7 @@ func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 			go a.take("pod ci/r")
 		}
 	}
-	r := Run(t.Context(), c, graced(ofLegacy, ample), quiet)
+	r := Run(t.Context(), c, graced(ofLegacy, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	expectStrings(t, "left", a.left(), "pod ci/theirs")
 	if want := "still registered at GitHub, which removes it in time: 1 runners: s-1-0"; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
@@ -418,7 +419,7 @@ func TestLegacyRunLetsTheControllerFinish(t *testing.T) {
 	}
 	o := graced(ofLegacy, ample)
 	o.ReleaseNamespace, o.ScaleSets = "systems", DeleteScaleSets
-	expect(t, Run(t.Context(), c, o, quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, o, quiet, nil), outcome{Verdict: Done})
 	if want := []string{"DELETE hra ci/d", "PATCH rd ci/d", "DELETE rd ci/d", "DELETE rrs ci/d-1"}; !slices.Equal(order[:min(4, len(order))], want) {
 		t.Errorf("writes %q, want first %q", order, want)
 	}
@@ -440,7 +441,7 @@ func runFor(t *testing.T, c *kube.Client, budget time.Duration, o Options) *Repo
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), budget, ErrBudget)
 	defer cancel()
-	return Run(ctx, c, o, quiet)
+	return Run(ctx, c, o, quiet, nil)
 }
 
 // TestLegacyRunStopsARunnerOnce plays a controller whose runner has a job for longer
@@ -504,15 +505,15 @@ func TestAPodAloneIsNoLegacyRunner(t *testing.T) {
 func TestWeighPods(t *testing.T) {
 	t.Parallel()
 	runner, pod, plain := obj("run ci/r"), obj("pod ci/pod"), finalizers()
-	theirs, forged := runnerPod("pod ci/r", "run ci/r", plain), []*Object{
+	theirs, forged := runnerPod("pod ci/r", "run ci/r", plain), []*object.Object{
 		runnerPod("pod ci/lost", "run ci/gone", plain), runnerPod("pod team/r", "run ci/r", plain), runnerPod("pod ci/nested", "pod ci/r", plain),
 	}
 	held := runnerPod("pod ci/held", "run ci/gone", finalizers(arc.LegacyPodFinalizer))
-	s := &Survey{Custom: append([]*Object{theirs, held, pod, runner}, forged...), Busy: map[types.UID]Job{theirs.UID: {Pod: theirs}, held.UID: {Pod: held}}}
+	s := &Survey{Custom: append([]*object.Object{theirs, held, pod, runner}, forged...), Busy: map[types.UID]Job{theirs.UID: {Pod: theirs}, held.UID: {Pod: held}}}
 	for _, o := range forged {
 		s.Busy[o.UID] = Job{Pod: o}
 	}
-	s.weighPods()
+	weighPods(s)
 	expectStrings(t, "custom", refs(s.Custom), "pod ci/r", "pod ci/held", "run ci/r")
 	if len(s.Busy) != 1 || s.Busy[theirs.UID].Pod != theirs {
 		t.Errorf("busy: %v", s.Busy)

@@ -14,17 +14,18 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // Terminating is a namespace that is being deleted.
 type Terminating struct {
-	*Object
+	*object.Object
 	// Why is what the namespace controller says of it: what content is left,
 	// which API cannot be asked. It may be a little old.
 	Why string
 	// Pods are those that Kubernetes waits for before it deletes anything else, and
 	// of which it says nothing.
-	Pods []*Object
+	Pods []*object.Object
 }
 
 // still says why it is there when nothing of ARC is in it any more.
@@ -40,7 +41,7 @@ func (t Terminating) still() string {
 func (t Terminating) podsFirst() string {
 	const most = 3
 	var pods []string
-	for _, o := range clip(t.Pods, most) {
+	for _, o := range t.Pods[:min(len(t.Pods), most)] {
 		pods = append(pods, fmt.Sprintf("%s %s", o.Name, held(o)))
 	}
 	if n := len(t.Pods) - most; n > 0 {
@@ -60,9 +61,9 @@ func terminating(ctx context.Context, c *kube.Client, name string) (found map[st
 		options.FieldSelector = "metadata.name=" + name
 	}
 	found = map[string]Terminating{}
-	err = c.Each(ctx, namespaceResource, "", options, func(m *metav1.PartialObjectMetadata) error {
+	err = c.Each(ctx, object.Namespaces, "", options, func(m *metav1.PartialObjectMetadata) error {
 		if m.DeletionTimestamp != nil {
-			found[m.Name] = Terminating{Object: object(namespaceResource, m)}
+			found[m.Name] = Terminating{Object: fromMetadata(object.Namespaces, m)}
 		} else if m.Name == name {
 			live = true
 		}
@@ -74,7 +75,7 @@ func terminating(ctx context.Context, c *kube.Client, name string) (found map[st
 	for name, t := range found {
 		var ns *unstructured.Unstructured
 		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-			ns, err = c.Dynamic.Resource(namespaceResource).Get(ctx, name, metav1.GetOptions{})
+			ns, err = c.Dynamic.Resource(object.Namespaces).Get(ctx, name, metav1.GetOptions{})
 			return err
 		})
 		if apierrors.IsNotFound(err) {
@@ -101,13 +102,13 @@ func terminating(ctx context.Context, c *kube.Client, name string) (found map[st
 const contentRemains = "Some resources are remaining: "
 
 // pods lists those of a namespace.
-func pods(ctx context.Context, c *kube.Client, namespace string) ([]*Object, error) {
-	var found []*Object
-	err := c.Each(ctx, podResource, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		found = append(found, object(podResource, m))
+func pods(ctx context.Context, c *kube.Client, namespace string) ([]*object.Object, error) {
+	var found []*object.Object
+	err := c.Each(ctx, object.Pods, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		found = append(found, fromMetadata(object.Pods, m))
 		return nil
 	})
-	slices.SortFunc(found, func(a, b *Object) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(found, func(a, b *object.Object) int { return cmp.Compare(a.Name, b.Name) })
 	return found, err
 }
 
@@ -155,7 +156,7 @@ func (t Terminating) heldByOthers() bool {
 // doomed reports whether an object's namespace is being deleted, from which there is
 // no way back: the object is as good as being deleted, though Kubernetes may not have
 // come to it, since it waits for the namespace's Pods.
-func (p *planner) doomed(o *Object) bool {
+func (p *planner) doomed(o *object.Object) bool {
 	_, terminating := p.s.Terminating[o.Namespace]
 	return terminating
 }
@@ -163,7 +164,7 @@ func (p *planner) doomed(o *Object) bool {
 // unhookable reports whether no hook of the object's release can be created: it is
 // made of objects in the release's namespace and in the controller's, and into a
 // namespace that is being deleted nobody can put any.
-func (p *planner) unhookable(o *Object) bool {
+func (p *planner) unhookable(o *object.Object) bool {
 	return slices.ContainsFunc(slices.Concat(p.o.hook().Controllers(p.release), []string{o.Release.Namespace}), func(ns string) bool {
 		_, terminating := p.s.Terminating[ns]
 		return terminating
@@ -179,7 +180,7 @@ func (p *planner) namespaces() {
 	if p.o.Scope == Namespace {
 		held[p.o.Namespace] = true
 	}
-	for _, objects := range [][]*Object{p.s.Custom, p.s.Protected, p.s.ListenerRBAC, p.s.Dependents} {
+	for _, objects := range [][]*object.Object{p.s.Custom, p.s.Protected, p.s.ListenerRBAC, p.s.Dependents} {
 		for _, o := range p.reachable(objects) {
 			held[o.Namespace] = true
 		}
@@ -194,7 +195,7 @@ func (p *planner) namespaces() {
 		switch {
 		case !held[name]:
 		case p.history.Waited[name], name != p.o.Namespace && ns.heldByOthers():
-			p.plan.Kept = append(p.plan.Kept, Kept{ns.Object, ns.still()})
+			p.plan.Kept = append(p.plan.Kept, Finding{ns.Object, ns.still()})
 		case name == p.o.Namespace:
 			steps = append(steps, Step{Await, ns.Object, ns.still()})
 		default:

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 func because(why string, found map[string]Terminating) map[string]Terminating {
@@ -23,7 +24,7 @@ func because(why string, found map[string]Terminating) map[string]Terminating {
 	return found
 }
 
-func waitsFor(found map[string]Terminating, pods ...*Object) map[string]Terminating {
+func waitsFor(found map[string]Terminating, pods ...*object.Object) map[string]Terminating {
 	for name, t := range found {
 		t.Pods = pods
 		found[name] = t
@@ -32,7 +33,7 @@ func waitsFor(found map[string]Terminating, pods ...*Object) map[string]Terminat
 }
 
 func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
-	runners := []*Object{protected("role runners/set-manager")}
+	runners := []*object.Object{protected("role runners/set-manager")}
 	waited := func(names ...string) (out History) {
 		out.Held, out.Waited = map[string]bool{}, map[string]bool{}
 		for _, n := range names {
@@ -65,7 +66,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			Survey{Terminating: gone("runners"), Protected: runners, Controllers: []ARC{ctrl("team/other", "runners")}}, byHand, History{}, nil,
 		},
 		"not the hook's own": {
-			Survey{Record: uninstalling(), Terminating: gone("systems"), Protected: []*Object{protected("role systems/set-manager")}},
+			Survey{Record: uninstalling(), Terminating: gone("systems"), Protected: []*object.Object{protected("role systems/set-manager")}},
 			asHook,
 			History{},
 			[]string{"release: release role systems/set-manager"},
@@ -101,7 +102,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 		"what Kubernetes has not come to is as good as being deleted": {
 			Survey{
 				Record: uninstalling(), Terminating: waitsFor(gone("runners"), obj("pod runners/p", deleting)),
-				Custom: []*Object{obj("ars runners/set", by("runners/gpu"))}, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
+				Custom: []*object.Object{obj("ars runners/set", by("runners/gpu"))}, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
 			},
 			asHook,
 			History{},
@@ -116,7 +117,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 		"a rescue frees that namespace, with its listener, and nothing else": {
 			Survey{
 				Terminating: both, CRDs: crdObjects(),
-				Custom:    []*Object{obj("er runners/r", deleting), obj("er shop/r", deleting), obj("al systems/l", of("runners/set")), obj("al systems/theirs", of("shop/set"))},
+				Custom:    []*object.Object{obj("er runners/r", deleting), obj("er shop/r", deleting), obj("al systems/l", of("runners/set")), obj("al systems/theirs", of("shop/set"))},
 				Protected: append(runners, protected("role shop/set-manager")),
 			},
 			rescue,
@@ -127,7 +128,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			},
 		},
 		"a rescue of a controller's namespace frees listeners of scale sets elsewhere": {
-			Survey{Terminating: gone("runners"), Custom: []*Object{obj("al runners/l", of("shop/set"), deleting), obj("ars shop/set")}},
+			Survey{Terminating: gone("runners"), Custom: []*object.Object{obj("al runners/l", of("shop/set"), deleting), obj("ars shop/set")}},
 			rescue,
 			History{},
 			[]string{"release: release al runners/l", "namespaces: await ns runners"},
@@ -139,13 +140,13 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			[]string{"namespaces: await ns runners"},
 		},
 		"a rescue takes what has lost its owner, whosever the controllers are": {
-			Survey{Terminating: gone("runners"), Controllers: []ARC{ctrl("systems/arc", "")}, Dependents: []*Object{obj("secret runners/jit", owned("er runners/r"))}},
+			Survey{Terminating: gone("runners"), Controllers: []ARC{ctrl("systems/arc", "")}, Dependents: []*object.Object{obj("secret runners/jit", owned("er runners/r"))}},
 			rescue,
 			History{},
 			[]string{"collect: delete secret runners/jit", "namespaces: await ns runners"},
 		},
 		"a rescue waits for the controller that lives": {
-			Survey{Terminating: gone("runners"), Custom: []*Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
+			Survey{Terminating: gone("runners"), Custom: []*object.Object{obj("ars runners/set", deleting)}, Controllers: []ARC{ctrl("systems/arc", "")}},
 			rescue,
 			History{},
 			[]string{"drain: await ars runners/set", "release: release ars runners/set", "namespaces: await ns runners"},
@@ -209,7 +210,7 @@ func TestRunWaitsForANamespace(t *testing.T) {
 			time.AfterFunc(300*time.Millisecond, func() { a.take("ns runners") })
 		}
 	}
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	if diff := cmp.Diff([]string{"role runners/set-manager", "secret runners/theirs"}, a.left()); r.Verdict != Done || diff != "" {
 		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)
 	}
@@ -227,7 +228,7 @@ func TestCRDsInstalledAgainAreNotDeletedAgain(t *testing.T) {
 			a.put(whole(obj("er runners/new"))[0])
 		}
 	}
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	left := a.left()
 	if want := []string{runners, "er runners/new", "role runners/set-manager", "secret runners/theirs"}; r.Verdict != Done || cmp.Diff(want, left) != "" {
 		t.Errorf("%s\nleft: %q", r.Text(10), left)

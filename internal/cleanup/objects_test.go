@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -8,8 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/kube"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // short names of resources, as in "ers runners/set-1".
@@ -17,11 +17,11 @@ var short = map[string]schema.GroupVersionResource{
 	"ars": arc.Resource(arc.AutoscalingRunnerSets), "al": arc.Resource(arc.AutoscalingListeners),
 	"ers": arc.Resource(arc.EphemeralRunnerSets), "er": arc.Resource(arc.EphemeralRunners),
 	"run": arc.LegacyResource(arc.Runners), "rrs": arc.LegacyResource(arc.RunnerReplicaSets), "rset": arc.LegacyResource(arc.RunnerSets),
-	"rd": arc.LegacyResource(arc.RunnerDeployments), "hra": arc.LegacyResource(arc.HorizontalRunnerAutoscalers), "sts": statefulSetResource,
-	"crd": crdResource, "deploy": deploymentResource, "ns": namespaceResource, "pod": podResource,
-	"role": roleResource, "rolebinding": roleBindingResource, "sa": serviceAccountResource, "secret": secretResource,
-	"vwc": validatingResource, "mwc": mutatingResource, "apiservice": apiServiceResource, "svc": serviceResource, "eps": endpointSliceResource,
-	"configmap": {Version: "v1", Resource: "configmaps"}, "job": jobResource, "lease": leaseResource,
+	"rd": arc.LegacyResource(arc.RunnerDeployments), "hra": arc.LegacyResource(arc.HorizontalRunnerAutoscalers), "sts": object.StatefulSets,
+	"crd": object.CRDs, "deploy": object.Deployments, "ns": object.Namespaces, "pod": object.Pods,
+	"role": object.Roles, "rolebinding": object.RoleBindings, "sa": object.ServiceAccounts, "secret": object.Secrets,
+	"vwc": object.ValidatingWebhooks, "mwc": object.MutatingWebhooks, "apiservice": object.APIServices, "svc": object.Services, "eps": object.EndpointSlices,
+	"configmap": {Version: "v1", Resource: "configmaps"}, "job": object.Jobs, "lease": object.Leases,
 }
 
 func shortOf(gvr schema.GroupVersionResource) string {
@@ -34,7 +34,7 @@ func shortOf(gvr schema.GroupVersionResource) string {
 }
 
 // ref is an object as the tests name it.
-func ref(o *Object) string {
+func ref(o *object.Object) string {
 	if o.Namespace == "" {
 		return shortOf(o.Resource) + " " + o.Name
 	}
@@ -49,14 +49,14 @@ func named(s string) types.NamespacedName {
 	return types.NamespacedName{Namespace: ns, Name: name}
 }
 
-type with func(*Object)
+type with func(*object.Object)
 
 // obj makes "er runners/r1", whose UID is that text. ARC's kinds carry ARC's
 // finalizer unless told otherwise.
-func obj(text string, mods ...with) *Object {
+func obj(text string, mods ...with) *object.Object {
 	kind, name, _ := strings.Cut(text, " ")
 	n := named(name)
-	o := &Object{Target: kube.Target{Resource: short[kind], Namespace: n.Namespace, Name: n.Name, UID: types.UID(text)}}
+	o := &object.Object{Resource: short[kind], Namespace: n.Namespace, Name: n.Name, UID: types.UID(text)}
 	switch kind {
 	case "ars":
 		o.ScaleSet = n
@@ -74,18 +74,18 @@ func obj(text string, mods ...with) *Object {
 	return o
 }
 
-func deleting(o *Object) { o.Deleting = true }
+func deleting(o *object.Object) { o.Deleting = true }
 
-func finalizers(f ...string) with { return func(o *Object) { o.Finalizers = f } }
+func finalizers(f ...string) with { return func(o *object.Object) { o.Finalizers = f } }
 
-func of(set string) with { return func(o *Object) { o.ScaleSet = named(set) } }
+func of(set string) with { return func(o *object.Object) { o.ScaleSet = named(set) } }
 
-func by(release string) with { return func(o *Object) { o.Release = named(release) } }
+func by(release string) with { return func(o *object.Object) { o.Release = named(release) } }
 
-func owned(owner string) with { return func(o *Object) { o.Owner = types.UID(owner) } }
+func owned(owner string) with { return func(o *object.Object) { o.Owner = types.UID(owner) } }
 
 // protected is a core object of ARC's chart with ARC's finalizer.
-func protected(text string, mods ...with) *Object {
+func protected(text string, mods ...with) *object.Object {
 	return obj(text, append([]with{finalizers(arc.CleanupProtectionFinalizer)}, mods...)...)
 }
 
@@ -119,18 +119,28 @@ func dead(c ARC) ARC {
 	return c
 }
 
-func crdObjects(mods ...with) (out []*Object) {
+func crdObjects(mods ...with) (out []*object.Object) {
 	for _, name := range arc.CRDs() {
 		out = append(out, obj("crd "+name, mods...))
 	}
 	return out
 }
 
-func uninstalling() *release.Record {
-	return &release.Record{
-		Name: "arc", Namespace: "systems", StorageNamespace: "systems", Revision: 1, Status: release.Uninstalling,
-		Objects: []release.Object{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "systems", Name: "arc"}},
+func uninstalling() *Record {
+	return recordOf("systems/arc", "systems/arc")
+}
+
+// errNoRelease is why there is no record.
+var errNoRelease = errors.New("no Helm release found")
+
+// recordOf is the record of a release that is being uninstalled.
+func recordOf(name string, deployments ...string) *Record {
+	n := named(name)
+	r := &Record{Name: n.Name, Namespace: n.Namespace, Revision: 1, Status: "uninstalling"}
+	for _, d := range deployments {
+		r.Deployments = append(r.Deployments, named(d))
 	}
+	return r
 }
 
 // lines is a plan in short: the ranks of its phases, a line each, what is

@@ -13,23 +13,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
-
-var (
-	validatingResource    = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
-	mutatingResource      = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
-	apiServiceResource    = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
-	serviceResource       = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	endpointSliceResource = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
-)
-
-// Obstacle is something of somebody else's that is likely to be in the way: a
-// webhook that nobody answers, an API that nobody serves. It is named, and left
-// alone.
-type Obstacle struct {
-	Object *Object
-	Why    string
-}
 
 // webhook is what matters here of one in a ValidatingWebhookConfiguration or a
 // MutatingWebhookConfiguration, which have it in the same places. With the types
@@ -64,9 +49,9 @@ func webhooksOf(u unstructured.Unstructured) ([]webhook, error) {
 // findObstacles looks for webhooks that would refuse writes of ours, and for
 // APIServices that keep namespaces from going. Selectors of webhooks are not
 // looked at, so that one which is named may turn out not to matter.
-func findObstacles(ctx context.Context, c *kube.Client) ([]Obstacle, error) {
-	var found []Obstacle
-	for _, gvr := range []schema.GroupVersionResource{validatingResource, mutatingResource} {
+func findObstacles(ctx context.Context, c *kube.Client) ([]Finding, error) {
+	var found []Finding
+	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
 		configurations, err := list(ctx, c, gvr, "", "")
 		if err != nil {
 			return nil, err
@@ -86,31 +71,31 @@ func findObstacles(ctx context.Context, c *kube.Client) ([]Obstacle, error) {
 					return nil, err
 				}
 				if why != "" {
-					found = append(found, Obstacle{target(gvr, u), fmt.Sprintf("its webhook %s would refuse writes: %s", w.Name, why)})
+					found = append(found, Finding{target(gvr, u), fmt.Sprintf("its webhook %s would refuse writes: %s", w.Name, why)})
 					break
 				}
 			}
 		}
 	}
-	services, err := list(ctx, c, apiServiceResource, "", "")
+	services, err := list(ctx, c, object.APIServices, "", "")
 	if err != nil {
 		return nil, err
 	}
 	for _, u := range services {
 		if why := unavailable(u); why != "" {
-			found = append(found, Obstacle{target(apiServiceResource, u), "no namespace can be deleted while it is not available: " + why})
+			found = append(found, Finding{target(object.APIServices, u), "no namespace can be deleted while it is not available: " + why})
 		}
 	}
 	return found, nil
 }
 
-func target(gvr schema.GroupVersionResource, u unstructured.Unstructured) *Object {
-	return &Object{Target: kube.Target{Resource: gvr, Name: u.GetName(), UID: u.GetUID()}}
+func target(gvr schema.GroupVersionResource, u unstructured.Unstructured) *object.Object {
+	return &object.Object{Resource: gvr, Name: u.GetName(), UID: u.GetUID()}
 }
 
 // ourWrites are the resources that may be patched or deleted in a run.
 func ourWrites() []schema.GroupVersionResource {
-	return slices.Concat(arc.Resources(), arc.LegacyResources(), protectedResources, []schema.GroupVersionResource{podResource, crdResource})
+	return slices.Concat(arc.Resources(), arc.LegacyResources(), protectedResources, []schema.GroupVersionResource{object.Pods, object.CRDs})
 }
 
 // coversOurs reports whether a write of ours would have to pass the webhook.
@@ -127,7 +112,7 @@ func (r webhookRule) coversOurs() bool {
 func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (string, error) {
 	var service *unstructured.Unstructured
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		service, err = c.Dynamic.Resource(serviceResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		service, err = c.Dynamic.Resource(object.Services).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
@@ -141,7 +126,7 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 	if external, _, _ := unstructured.NestedString(service.Object, "spec", "externalName"); external != "" {
 		return "", nil
 	}
-	found, err := list(ctx, c, endpointSliceResource, namespace, "kubernetes.io/service-name="+name)
+	found, err := list(ctx, c, object.EndpointSlices, namespace, "kubernetes.io/service-name="+name)
 	if err != nil {
 		return "", err
 	}

@@ -92,7 +92,7 @@ func TestObstaclesAreWhatNobodyAnswers(t *testing.T) {
 		}
 		return 0
 	}
-	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet); len(r.Obstacles) != len(want) || !strings.Contains(r.Text(10), "likely in the way: validatingwebhookconfigurations") {
+	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil); len(r.Obstacles) != len(want) || !strings.Contains(r.Text(10), "likely in the way: validatingwebhookconfigurations") {
 		t.Errorf("%s", r.Text(10))
 	}
 }

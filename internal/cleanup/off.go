@@ -8,9 +8,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // OffSwitch is the name of a ConfigMap in the release's namespace which, as long
@@ -28,11 +28,9 @@ var errOff = fmt.Errorf("switched off by the ConfigMap %s", OffSwitch)
 // offEvery is how often the switch is looked at during a run.
 const offEvery = 2 * time.Second
 
-var configMapResource = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-
 func switchedOff(ctx context.Context, c *kube.Client, namespace string) (bool, error) {
 	err := kube.Retry(ctx, func(ctx context.Context) error {
-		_, err := c.Metadata.Resource(configMapResource).Namespace(namespace).Get(ctx, OffSwitch, metav1.GetOptions{})
+		_, err := c.Metadata.Resource(object.ConfigMaps).Namespace(namespace).Get(ctx, OffSwitch, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {

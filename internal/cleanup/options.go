@@ -12,6 +12,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // Scope says whose uninstall this is.
@@ -120,10 +121,6 @@ type Options struct {
 	// Confirmed is the digest of the plan that somebody has seen, and that alone is to
 	// be run; empty for whatever the plan is.
 	Confirmed string
-
-	// Progress, unless it is nil, is told how far the current phase is. It is
-	// called often, and has to return at once.
-	Progress func(Progress)
 }
 
 // ofController reports whether it is a controller that is uninstalled, and with it
@@ -214,7 +211,7 @@ func (o Options) readsCore(namespace string) bool {
 // foreground reports whether an object is deleted in the foreground: a listener
 // in a namespace where this uninstall may not read, of which nobody but the garbage
 // collector can say whether what it owned, Secrets with credentials among it, is gone.
-func (o Options) foreground(of *Object) bool {
+func (o Options) foreground(of *object.Object) bool {
 	return !o.ofController() && of.Resource.Resource == arc.AutoscalingListeners && !o.readsCore(of.Namespace)
 }
 

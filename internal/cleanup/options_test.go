@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 func TestWhereThingsAreLookedFor(t *testing.T) {
@@ -43,7 +44,7 @@ func TestForeground(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		options Options
-		object  *Object
+		object  *object.Object
 		want    bool
 	}{
 		"a scale set's listener":          {ofSet, obj("al systems/l"), true},

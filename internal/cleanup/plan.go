@@ -15,7 +15,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
@@ -48,7 +48,7 @@ const (
 // Step is one action on one object.
 type Step struct {
 	Action Action
-	Object *Object
+	Object *object.Object
 	Why    string
 }
 
@@ -98,9 +98,9 @@ type Refusal struct {
 	Do      []string
 }
 
-// Kept is something deliberately left alone.
-type Kept struct {
-	Object *Object
+// Finding is an object, and why it stands where it is named: kept, left, or in the way.
+type Finding struct {
+	Object *object.Object
 	Why    string
 }
 
@@ -109,26 +109,27 @@ type Plan struct {
 	// Off is set when the off switch is thrown; then there is nothing else.
 	Off      bool
 	Refusals []Refusal
-	Kept     []Kept
-	Phases   []Phase
+	// Kept is what is deliberately left alone.
+	Kept   []Finding
+	Phases []Phase
 	// Notes are what to know before it is begun, and no reason not to.
 	Notes []string
 	// Obstacles are likely to be in the way of the phases; ObstaclesErr says why
 	// they could not be looked for.
-	Obstacles    []Obstacle
+	Obstacles    []Finding
 	ObstaclesErr error
 	// Remains is what there is of ARC beside, and stays. Only a preview has it.
 	Remains []Remain
 
 	// backup holds the AutoscalingRunnerSets to back up.
-	backup []*Object
+	backup []*object.Object
 	// jobs are what a run refuses with that cannot wait for busy runners any longer.
 	jobs []Refusal
 	// taken are the custom resources that go with their CRDs, with steps of their own or
 	// without.
-	taken []*Object
+	taken []*object.Object
 	// owned is what custom resources of this uninstall own that are there.
-	owned []*Object
+	owned []*object.Object
 	// stage is the one that the plan is for: those without anything to do are passed over.
 	stage Stage
 	// patience is how long the controller may show no progress in the drain.
@@ -178,7 +179,7 @@ type History struct {
 	Sets map[identity.Set]identity.Name
 	// Runners holds the EphemeralRunners that were seen: by their names, and nothing
 	// else, Pods and Secrets of jobs are known.
-	Runners map[types.NamespacedName]*Object
+	Runners map[types.NamespacedName]*object.Object
 	// Jobs holds what was to go with a runner: once it is gone nothing proves that.
 	Jobs map[types.UID]bool
 	// Ours holds what custom resources of this uninstall owned when they were still
@@ -262,17 +263,10 @@ func uninstalled(s *Survey, o Options) identity.Release {
 	if s.Record == nil {
 		return identity.Release{Name: o.Release, Namespace: o.ReleaseNamespace}
 	}
-	r := identity.Release{Name: s.Record.Name, Namespace: s.Record.Namespace, Recorded: true}
-	for _, obj := range s.Record.Objects {
-		name := types.NamespacedName{Namespace: cmp.Or(obj.Namespace, r.Namespace), Name: obj.Name}
-		switch {
-		case isScaleSet(obj):
-			r.Sets = append(r.Sets, name)
-		case obj.Kind == "Deployment":
-			r.Deployments = append(r.Deployments, name)
-		}
+	return identity.Release{
+		Name: s.Record.Name, Namespace: s.Record.Namespace, Recorded: true,
+		Deployments: s.Record.Deployments, Sets: s.Record.Sets,
 	}
-	return r
 }
 
 // hook is what the hook was rendered for.
@@ -308,6 +302,12 @@ func (p *planner) claims(c ARC) identity.Controller {
 // ours reports whether a controller is the release's.
 func (p *planner) ours(c ARC) bool { return p.release.Owns(p.claims(c), p.o.hook()) }
 
+// Owns reports whether a controller is that of the release which is being uninstalled.
+func (s *Survey) Owns(o Options, c ARC) bool {
+	p := planner{s: s, o: o, release: uninstalled(s, o)}
+	return p.ours(c)
+}
+
 // leaving reports whether a controller is on its way out: it neither finishes
 // anything nor has a claim on anything.
 func (p *planner) leaving(c ARC) bool {
@@ -317,11 +317,11 @@ func (p *planner) leaving(c ARC) bool {
 
 // inRelease reports whether Helm installed the object with the release that is
 // being uninstalled.
-func (p *planner) inRelease(o *Object) bool { return p.release.Installed(o.Release) }
+func (p *planner) inRelease(o *object.Object) bool { return p.release.Installed(o.Release) }
 
 // unreachable says why an object is none of this uninstall's business; "" means
 // that it is.
-func (p *planner) unreachable(o *Object) string {
+func (p *planner) unreachable(o *object.Object) string {
 	// A listener, and what it owns, is beside its controller.
 	ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
 	if p.o.Scope == ScaleSet {
@@ -350,20 +350,20 @@ func (p *planner) unreachable(o *Object) string {
 	return ""
 }
 
-func (p *planner) reachable(objects []*Object) []*Object {
-	return slices.DeleteFunc(slices.Clone(objects), func(o *Object) bool { return p.unreachable(o) != "" })
+func (p *planner) reachable(objects []*object.Object) []*object.Object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o *object.Object) bool { return p.unreachable(o) != "" })
 }
 
 // helped reports whether a controller is alive that will finish what is deleted
 // in the object's place: its own namespace or, of a listener, its scale set's.
-func (p *planner) helped(o *Object) bool {
+func (p *planner) helped(o *object.Object) bool {
 	return p.helpedIn(cmp.Or(o.ScaleSet.Namespace, o.Namespace), isLegacy(o))
 }
 
 // isLegacy reports whether a custom resource, or a runner's Pod among them, is for the
 // legacy controller to finish.
-func isLegacy(o *Object) bool {
-	return o.Resource.Group == arc.LegacyGroup || o.Resource == podResource
+func isLegacy(o *object.Object) bool {
+	return o.Resource.Group == arc.LegacyGroup || o.Resource == object.Pods
 }
 
 // helpedIn reports whether a controller of a group is alive that finishes what is
@@ -378,7 +378,7 @@ func (p *planner) helpedIn(namespace string, legacy bool) bool {
 }
 
 // helpless says why no controller will finish it.
-func (p *planner) helpless(o *Object) string {
+func (p *planner) helpless(o *object.Object) string {
 	for _, c := range p.s.Controllers {
 		switch {
 		case c.Legacy != isLegacy(o), p.o.ofController() && !p.ours(c), p.leaving(c):
@@ -450,10 +450,10 @@ func (p *planner) refuseWithoutProof() {
 			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", none),
 			Do:      p.elsewhere(),
 		})
-	case r != nil && r.Status != release.Uninstalling:
+	case r != nil && !r.Uninstalling():
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
-			Message: fmt.Sprintf("release %s in namespace %s is %s, not %s: nobody is uninstalling it", r.Name, r.Namespace, r.Status, release.Uninstalling),
+			Message: fmt.Sprintf("release %s in namespace %s is %s, not uninstalling: nobody is uninstalling it", r.Name, r.Namespace, r.Status),
 			Do:      []string{shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace)},
 		})
 	}
@@ -462,7 +462,7 @@ func (p *planner) refuseWithoutProof() {
 // refuseWithoutArgoCD is for a hook that need not find a record: Argo CD keeps none.
 // Any other tool that makes an ordinary Job of the hook runs it at the installation.
 func (p *planner) refuseWithoutArgoCD() {
-	uninstalling := p.s.Record != nil && p.s.Record.Status == release.Uninstalling
+	uninstalling := p.s.Record != nil && p.s.Record.Uninstalling()
 	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
 		return
 	}
@@ -480,7 +480,7 @@ func (p *planner) noteRelease() {
 	switch r := p.s.Record; {
 	case p.s.ProofErr != nil:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
-	case r != nil && r.Status != release.Uninstalling:
+	case r != nil && !r.Uninstalling():
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: nobody is uninstalling it", of, r.Status))
 	}
 }
@@ -557,7 +557,7 @@ func (p *planner) refuseUnbuildable() {
 	if !p.mixed() || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
 		return
 	}
-	if slices.ContainsFunc(p.s.CRDs, func(o *Object) bool { return o.Name == lastCRD }) {
+	if slices.ContainsFunc(p.s.CRDs, func(o *object.Object) bool { return o.Name == lastCRD }) {
 		return
 	}
 	r := p.release
@@ -585,7 +585,7 @@ const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefin
 	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
 	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
 
-func (p *planner) liveScaleSet(o *Object) Refusal {
+func (p *planner) liveScaleSet(o *object.Object) Refusal {
 	runners := p.s.Sets[o.UID]
 	r := Refusal{
 		Verdict: Refused,
@@ -604,7 +604,7 @@ func deletion(kind, name, namespace string) string {
 
 // byRelease has a refusal name the Helm release of an object that is still installed,
 // where that release's record proves it: the object's annotations may name any.
-func (p *planner) byRelease(o *Object, r *Refusal) {
+func (p *planner) byRelease(o *object.Object, r *Refusal) {
 	if p.s.Proven[o.UID] {
 		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
 		args := []string{"helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace}
@@ -616,8 +616,8 @@ func (p *planner) byRelease(o *Object, r *Refusal) {
 }
 
 // busy returns the reachable runners that have a job.
-func (p *planner) busy() []*Object {
-	return slices.DeleteFunc(p.reachable(p.s.Custom), func(o *Object) bool {
+func (p *planner) busy() []*object.Object {
+	return slices.DeleteFunc(p.reachable(p.s.Custom), func(o *object.Object) bool {
 		_, busy := p.s.Busy[o.UID]
 		return !busy
 	})
@@ -625,7 +625,7 @@ func (p *planner) busy() []*Object {
 
 // leaves reports whether a busy runner's scale set is left to a controller: only to
 // one that is there to finish it.
-func (p *planner) leaves(o *Object) bool { return p.o.busyRunners() == LeaveBusy && p.helped(o) }
+func (p *planner) leaves(o *object.Object) bool { return p.o.busyRunners() == LeaveBusy && p.helped(o) }
 
 // leaveBusy marks the scale sets with busy runners as left alone: what the
 // controller needs to finish them (their finalizers, its own rights) stays.
@@ -639,13 +639,13 @@ func (p *planner) leaveBusy() {
 			set.Namespace = o.Namespace // as of legacy runners
 		}
 		p.left[set] = true
-		p.plan.Kept = append(p.plan.Kept, Kept{o, fmt.Sprintf("runner %s is busy with %s, after which the controller removes it", o.Name, p.s.Busy[o.UID])})
+		p.plan.Kept = append(p.plan.Kept, Finding{o, fmt.Sprintf("runner %s is busy with %s, after which the controller removes it", o.Name, p.s.Busy[o.UID])})
 	}
 }
 
 // isLeft reports whether an object belongs to a scale set that is left alone.
 // Where charts put no labels, the namespace decides.
-func (p *planner) isLeft(o *Object) bool {
+func (p *planner) isLeft(o *object.Object) bool {
 	if o.ScaleSet.Name != "" {
 		return p.left[o.ScaleSet]
 	}
@@ -677,7 +677,7 @@ func (p *planner) waitForBusy() {
 
 // drain deletes what nobody has deleted yet and leaves the rest to the
 // controller: it stops the runners and de-registers at GitHub.
-func (p *planner) drain(custom []*Object) {
+func (p *planner) drain(custom []*object.Object) {
 	var handOver, steps []Step
 	for _, o := range custom {
 		switch {
@@ -710,8 +710,8 @@ func (p *planner) drain(custom []*Object) {
 // controllersPart is what is left to a live controller, and what it is helped with.
 // It is waited for again only where something was done meanwhile; woken, a short time,
 // and its whole time only where that brought something on.
-func (p *planner) controllersPart(custom []*Object) {
-	helped := slices.DeleteFunc(slices.Clone(custom), func(o *Object) bool { return !p.helped(o) })
+func (p *planner) controllersPart(custom []*object.Object) {
+	helped := slices.DeleteFunc(slices.Clone(custom), func(o *object.Object) bool { return !p.helped(o) })
 	p.plan.patience = p.o.Grace
 	if p.o.Scope != Legacy {
 		if p.history.Stage == Slow && !p.wake(helped) {
@@ -761,7 +761,7 @@ func (p *planner) working() map[identity.Set]bool {
 // over an object waits ever longer, minutes in the end, before it tries again, also when
 // what was in its way is gone. What is not being deleted yet, its owner's turn decides.
 // It reports whether there is anything to wake: not what has been woken in vain.
-func (p *planner) wake(custom []*Object) bool {
+func (p *planner) wake(custom []*object.Object) bool {
 	working := p.working()
 	var steps []Step
 	toGo := 0
@@ -792,7 +792,7 @@ func (p *planner) wake(custom []*Object) bool {
 // is not being deleted the controller puts the finalizer back
 // (controllers/actions.github.com/autoscalingrunnerset_controller.go,
 // ephemeralrunner_controller.go). It reports whether there is anything to nudge.
-func (p *planner) nudge(custom []*Object) bool {
+func (p *planner) nudge(custom []*object.Object) bool {
 	var deletes, nudges []Step
 	deleting := map[types.UID]bool{}
 	for _, o := range custom {
@@ -835,7 +835,7 @@ func (p *planner) nudge(custom []*Object) bool {
 // free removes ARC's finalizers from what is left: children before their
 // owners, and the controller's own Role and RoleBinding last, since a
 // controller that still lives needs them.
-func (p *planner) free(custom, protected []*Object) {
+func (p *planner) free(custom, protected []*object.Object) {
 	// All deletions come first, owners before children: a controller that lives
 	// replaces a runner as long as its set is not being deleted, and puts a
 	// finalizer back on what is not.
@@ -845,7 +845,7 @@ func (p *planner) free(custom, protected []*Object) {
 	// Deleted with its CRD, an object needs no request of its own, unless a
 	// controller is there that would not let go of it until then.
 	each := !p.o.ofController() || p.mixed() || p.crdsKept() != "" ||
-		slices.ContainsFunc(p.s.CRDs, func(o *Object) bool { return p.crdKept(o) != "" })
+		slices.ContainsFunc(p.s.CRDs, func(o *object.Object) bool { return p.crdKept(o) != "" })
 	for _, o := range custom {
 		if p.isLeft(o) {
 			continue
@@ -856,7 +856,7 @@ func (p *planner) free(custom, protected []*Object) {
 			why = p.helpless(o)
 		}
 		// A legacy runner's Pod that nothing owns goes with nothing.
-		orphan := o.Resource == podResource && o.Owner == ""
+		orphan := o.Resource == object.Pods && o.Owner == ""
 		foreground := p.o.foreground(o)
 		begun := o.Deleting && (!foreground || slices.Contains(o.Finalizers, metav1.FinalizerDeleteDependents))
 		if !begun && (each || orphan || helped && p.history.Stage == Over) {
@@ -948,18 +948,18 @@ type owning struct {
 // keepHeld names what does not go, and says of itself alone that it is ARC's. Whoever
 // may write there can have put the label or the owner on it: that is no reason for the
 // uninstall to wait for it, nor to fail.
-func (p *planner) keepHeld(o *Object) {
+func (p *planner) keepHeld(o *object.Object) {
 	why := held(o)
 	if o.Deleting && len(o.Finalizers) > 0 {
 		why = "it is being deleted, and " + why
 	}
-	p.plan.Kept = append(p.plan.Kept, Kept{o, why})
+	p.plan.Kept = append(p.plan.Kept, Finding{o, why})
 }
 
 // known reports whether an object is of a scale set that was seen, by its label or by
 // its release: a set is made by whoever may make one, the rest by any tenant. That it is
 // a listener's, and so of a set in another namespace, the label alone cannot say.
-func (p *planner) known(o *Object) bool {
+func (p *planner) known(o *object.Object) bool {
 	if o.ScaleSet.Name != "" {
 		if o.ScaleSet.Namespace != o.Namespace {
 			return false
@@ -979,7 +979,7 @@ func (p *planner) known(o *Object) bool {
 const ownerGone = "its owner is gone"
 
 // belongings waits for the listeners that are kept until what they own is gone.
-func (p *planner) belongings(custom []*Object) {
+func (p *planner) belongings(custom []*object.Object) {
 	var steps []Step
 	for _, o := range custom {
 		if p.o.foreground(o) && !p.isLeft(o) {
@@ -1031,7 +1031,7 @@ func (p *planner) crds() {
 		}
 		switch {
 		case kept != "":
-			p.plan.Kept = append(p.plan.Kept, Kept{o, kept})
+			p.plan.Kept = append(p.plan.Kept, Finding{o, kept})
 		case !p.mixed():
 			steps = append(steps, step)
 		case len(p.plan.Phases) > 0:
@@ -1058,7 +1058,7 @@ func (p *planner) crds() {
 
 // crdKept says why this CRD is kept; "" means that it can go. What Helm or somebody
 // else was told to keep is theirs.
-func (p *planner) crdKept(o *Object) string {
+func (p *planner) crdKept(o *object.Object) string {
 	switch {
 	case p.o.CRDs == KeepCRDs:
 		return "crds=keep"

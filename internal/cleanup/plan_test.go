@@ -12,7 +12,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 var (
@@ -44,11 +44,11 @@ func testPlans(t *testing.T, tests map[string]planTest) {
 func TestPlanRefuses(t *testing.T) {
 	deployed := uninstalling()
 	deployed.Status = "deployed"
-	set := func(mods ...with) []*Object { return []*Object{obj("ars runners/set", mods...)} }
+	set := func(mods ...with) []*object.Object { return []*object.Object{obj("ars runners/set", mods...)} }
 	helmed := set(by("runners/gpu"))
 	proven := map[types.UID]bool{helmed[0].UID: true}
 	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
-	no := apierrors.NewForbidden(secretResource.GroupResource(), "", errors.New("User cannot list"))
+	no := apierrors.NewForbidden(object.Secrets.GroupResource(), "", errors.New("User cannot list"))
 
 	tests := map[string]planTest{
 		"without a record": {
@@ -125,7 +125,7 @@ func TestPlanRefuses(t *testing.T) {
 		"everything at once": {
 			Survey{
 				ProofErr: errors.New("none"), Unknown: []Unknown{{"pods", errors.New("x")}, {"secrets", no}},
-				Custom: []*Object{obj("ars runners/one"), obj("ars runners/two", by("runners/two"))},
+				Custom: []*object.Object{obj("ars runners/one"), obj("ars runners/two", by("runners/two"))},
 			},
 			asHook, Over,
 			[]string{
@@ -173,7 +173,7 @@ func TestPlanRefuses(t *testing.T) {
 		}},
 		// The record is gone; the user names the release.
 		"nothing when a set is of the release named by hand": {
-			Survey{ProofErr: release.ErrNotFound, Custom: set(by("systems/arc"))},
+			Survey{ProofErr: errNoRelease, Custom: set(by("systems/arc"))},
 			Options{Scope: Controller, Release: "arc", ReleaseNamespace: "systems"},
 			Over,
 			[]string{"release: release ars runners/set"},
@@ -204,8 +204,8 @@ func TestVerdictOfRefusals(t *testing.T) {
 
 func TestPlanSparesWhatOthersUse(t *testing.T) {
 	other := func(watches string, mods ...with) []ARC { return []ARC{ctrl("team/other", watches, mods...)} }
-	custom := []*Object{obj("er runners/a", deleting), obj("er theirs/b", deleting)}
-	guarded := []*Object{protected("secret runners/s"), protected("secret theirs/s")}
+	custom := []*object.Object{obj("er runners/a", deleting), obj("er theirs/b", deleting)}
+	guarded := []*object.Object{protected("secret runners/s"), protected("secret theirs/s")}
 	everything := []string{
 		"release: release er runners/a, release er theirs/b", "release: release secret runners/s, release secret theirs/s", "crds: " + allCRDs,
 	}
@@ -222,7 +222,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			[]string{"release: release er runners/a", "release: release secret runners/s", "keep: the controller team/other uses them"},
 		},
 		"its live set is no reason to refuse": {
-			Survey{Controllers: other("theirs"), Custom: []*Object{obj("ars theirs/set")}, CRDs: crdObjects()},
+			Survey{Controllers: other("theirs"), Custom: []*object.Object{obj("ars theirs/set")}, CRDs: crdObjects()},
 			byHand, Fresh,
 			[]string{"keep: the controller team/other uses them"},
 		},
@@ -243,7 +243,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			[]string{"keep: the controller systems/b uses them"},
 		},
 		"a listener is of its scale set's namespace": {
-			Survey{Controllers: other("theirs"), Custom: []*Object{obj("al team/l", of("theirs/set"), deleting), obj("al theirs/m", of("runners/set"), deleting)}},
+			Survey{Controllers: other("theirs"), Custom: []*object.Object{obj("al team/l", of("theirs/set"), deleting), obj("al theirs/m", of("runners/set"), deleting)}},
 			byHand, Over,
 			[]string{"release: release al theirs/m"},
 		},
@@ -256,7 +256,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			},
 		},
 		"a live set outside the watched namespace is no reason to refuse": {
-			Survey{Record: uninstalling(), Custom: []*Object{obj("ars theirs/set")}, CRDs: crdObjects()},
+			Survey{Record: uninstalling(), Custom: []*object.Object{obj("ars theirs/set")}, CRDs: crdObjects()},
 			onlyRuns, Fresh,
 			[]string{"keep: 1 custom resources in namespace theirs are not this release's"},
 		},
@@ -289,7 +289,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 
 func TestPlanDrains(t *testing.T) {
 	ours := []ARC{ctrl("systems/arc", "", by("systems/arc"))}
-	sets := []*Object{
+	sets := []*object.Object{
 		obj("er runners/r", of("runners/set"), owned("ers runners/s")),
 		obj("ers runners/s", of("runners/set"), owned("ars runners/set")),
 		obj("al systems/l", of("runners/set")),
@@ -334,19 +334,19 @@ func TestPlanDrains(t *testing.T) {
 
 		"a scale set with the controller of the cluster": {
 			Survey{
-				Record: &release.Record{Name: "gpu", Namespace: "runners", Status: release.Uninstalling}, Controllers: ours,
-				Custom: []*Object{obj("ars runners/set", by("runners/gpu"), finalizers())},
+				Record: recordOf("runners/gpu"), Controllers: ours,
+				Custom: []*object.Object{obj("ars runners/set", by("runners/gpu"), finalizers())},
 			},
 			ofSet, Fresh,
 			[]string{"drain: delete ars runners/set", "release: delete ars runners/set"},
 		},
 		"a scale set with the controller of its namespace": {
-			Survey{Controllers: []ARC{ctrl("systems/arc", "runners")}, Custom: []*Object{obj("ars runners/set")}},
+			Survey{Controllers: []ARC{ctrl("systems/arc", "runners")}, Custom: []*object.Object{obj("ars runners/set")}},
 			named1("set"), Fresh,
 			[]string{"drain: delete ars runners/set", "release: delete ars runners/set", "release: release ars runners/set"},
 		},
 		"no scale set with the controller of another namespace": {
-			Survey{Controllers: []ARC{ctrl("systems/arc", "theirs")}, Custom: []*Object{obj("ars runners/set")}},
+			Survey{Controllers: []ARC{ctrl("systems/arc", "theirs")}, Custom: []*object.Object{obj("ars runners/set")}},
 			named1("set"), Fresh,
 			[]string{"release: delete ars runners/set", "release: release ars runners/set"},
 		},
@@ -360,13 +360,13 @@ func named1(names ...string) Options {
 }
 
 func TestPlanOrdersTheRelease(t *testing.T) {
-	live := []*Object{
+	live := []*object.Object{
 		obj("er runners/r", of("runners/set")),
 		obj("ers runners/s", of("runners/set"), finalizers(arc.EphemeralRunnerSetFinalizer)),
 		obj("al systems/l", of("runners/set")),
 		obj("ars runners/set", by("systems/arc")),
 	}
-	guarded := []*Object{
+	guarded := []*object.Object{
 		protected("rolebinding runners/set-gha-rs-kube-mode"), protected("rolebinding runners/set-gha-rs-manager"),
 		protected("role runners/set-gha-rs-manager"), protected("role runners/set-manager-role"),
 		protected("sa runners/set-no-permission"), protected("secret runners/github"),
@@ -379,7 +379,7 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 		"release: release rolebinding runners/set-gha-rs-kube-mode, release sa runners/set-no-permission, release secret runners/github",
 		"release: release rolebinding runners/set-gha-rs-manager, release role runners/set-gha-rs-manager, release role runners/set-manager-role",
 	}
-	listeners := []*Object{obj("rolebinding runners/l", of("runners/set")), obj("role runners/l", of("runners/set")), obj("role runners/old", deleting)}
+	listeners := []*object.Object{obj("rolebinding runners/l", of("runners/set")), obj("role runners/l", of("runners/set")), obj("role runners/old", deleting)}
 
 	tests := map[string]planTest{
 		"children first, the manager's rights last, then the listeners', then the CRDs": {
@@ -396,7 +396,7 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 				"keep: the controller team/b uses them"),
 		},
 		"what somebody else holds is only waited for": {
-			Survey{Custom: []*Object{obj("er runners/r", deleting, finalizers("example.com/f")), obj("er runners/new", finalizers("example.com/f"))}},
+			Survey{Custom: []*object.Object{obj("er runners/r", deleting, finalizers("example.com/f")), obj("er runners/new", finalizers("example.com/f"))}},
 			byHand, Fresh,
 			[]string{"release: await er runners/r"},
 		},
@@ -425,7 +425,7 @@ func TestPlanSaysWhyNoControllerHelps(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := &Survey{Record: uninstalling(), Controllers: test.controllers, Custom: []*Object{obj("er runners/r", finalizers(arc.EphemeralRunnerFinalizer), deleting)}}
+			s := &Survey{Record: uninstalling(), Controllers: test.controllers, Custom: []*object.Object{obj("er runners/r", finalizers(arc.EphemeralRunnerFinalizer), deleting)}}
 			steps := NewPlan(s, asHook, History{}).steps(Free)
 			if len(steps) != 1 || steps[0].Why != test.want {
 				t.Errorf("%+v, want because %s", steps, test.want)
@@ -437,77 +437,77 @@ func TestPlanSaysWhyNoControllerHelps(t *testing.T) {
 func TestPlanCollects(t *testing.T) {
 	tests := map[string]planTest{
 		"what its owner takes along is waited for": {
-			Survey{Custom: []*Object{obj("er runners/r", deleting)}, Dependents: []*Object{obj("pod runners/r", owned("er runners/r"))}},
+			Survey{Custom: []*object.Object{obj("er runners/r", deleting)}, Dependents: []*object.Object{obj("pod runners/r", owned("er runners/r"))}},
 			byHand, Over,
 			[]string{"release: release er runners/r", "collect: await pod runners/r"},
 		},
 		"what is of another controller's is left alone": {
 			Survey{
-				Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []*Object{obj("er theirs/r")},
-				Dependents: []*Object{obj("pod theirs/r", owned("er theirs/r")), obj("pod theirs/lost", owned("er theirs/lost"))},
+				Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []*object.Object{obj("er theirs/r")},
+				Dependents: []*object.Object{obj("pod theirs/r", owned("er theirs/r")), obj("pod theirs/lost", owned("er theirs/lost"))},
 			}, byHand, Over, nil,
 		},
 		"what has lost its owner is deleted": {
-			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"))}}, byHand, Fresh, []string{"collect: delete pod runners/r"},
+			Survey{Dependents: []*object.Object{obj("pod runners/r", owned("er runners/r"))}}, byHand, Fresh, []string{"collect: delete pod runners/r"},
 		},
 		"what listeners owned beside a controller that watches another namespace": {
-			Survey{Record: uninstalling(), Dependents: []*Object{
+			Survey{Record: uninstalling(), Dependents: []*object.Object{
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/far", of("far/set"), owned("al systems/far")),
 				obj("secret systems/l-config", owned("al systems/l")), obj("secret far/lost", owned("er far/r")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l, delete secret systems/l-config"},
 		},
 		"by hand, too, where the controller's namespace is named": {
-			Survey{Dependents: []*Object{obj("secret systems/l-config", owned("al systems/l"))}},
+			Survey{Dependents: []*object.Object{obj("secret systems/l-config", owned("al systems/l"))}},
 			Options{Scope: Controller, WatchNamespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}},
 			Fresh,
 			[]string{"collect: delete secret systems/l-config"},
 		},
 		"but not what may be another controller's, which says nothing": {
-			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "far")}, Dependents: []*Object{
+			Survey{Record: uninstalling(), Controllers: []ARC{ctrl("systems/b", "far")}, Dependents: []*object.Object{
 				obj("secret systems/l", of("runners/set"), owned("al systems/l")), obj("secret systems/l-config", owned("al systems/l")),
 			}}, onlyRuns, Fresh, []string{"collect: delete secret systems/l"},
 		},
 		"nor, of a set that is left, what has lost its owner": {
 			func() Survey {
 				s := busySet()
-				s.Dependents = []*Object{obj("secret runners/lost", of("runners/set"), owned("er runners/lost"))}
+				s.Dependents = []*object.Object{obj("secret runners/lost", of("runners/set"), owned("er runners/lost"))}
 				return s
 			}(),
 			leaving(asHook), Fresh,
 			[]string{"keep: runner r is busy with job \"launch\" of acme/rocket (launch.yml), after which the controller removes it"},
 		},
 		"nor what others hold, of nobody that was seen": {
-			Survey{Dependents: []*Object{obj("secret runners/x", of("runners/x"), owned("er runners/r"), finalizers("example.com/keep"))}},
+			Survey{Dependents: []*object.Object{obj("secret runners/x", of("runners/x"), owned("er runners/r"), finalizers("example.com/keep"))}},
 			byHand, Fresh,
 			[]string{"keep: held by finalizers which are not ARC's: example.com/keep"},
 		},
 		"or waited for, where it is being deleted and of a set that is known": {
-			Survey{Dependents: []*Object{obj("pod runners/r", of("runners/set"), owned("er runners/r"), deleting)}}, withNames(byHand, "set"), Fresh, []string{"collect: await pod runners/r"},
+			Survey{Dependents: []*object.Object{obj("pod runners/r", of("runners/set"), owned("er runners/r"), deleting)}}, withNames(byHand, "set"), Fresh, []string{"collect: await pod runners/r"},
 		},
 		"and else it is named": {
-			Survey{Dependents: []*Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"keep: is being deleted, and not gone yet"},
+			Survey{Dependents: []*object.Object{obj("pod runners/r", owned("er runners/r"), deleting)}}, byHand, Fresh, []string{"keep: is being deleted, and not gone yet"},
 		},
 	}
 	testPlans(t, tests)
 }
 
 func TestPlanOfAScaleSet(t *testing.T) {
-	mine := &release.Record{Name: "gpu", Namespace: "runners", Status: release.Uninstalling}
+	mine := recordOf("runners/gpu")
 	all := Survey{
 		Record: mine,
-		Custom: []*Object{
+		Custom: []*object.Object{
 			obj("er runners/mine", of("runners/set"), deleting), obj("er runners/other", of("runners/other"), deleting),
 			obj("al systems/mine", of("runners/set"), deleting), obj("al systems/other", of("runners/other"), deleting),
 			// A set of the same name in another namespace.
 			obj("al systems/far", of("far/set"), deleting),
 			obj("ars runners/set", by("runners/gpu"), deleting), obj("ars runners/other", by("runners/other")),
 		},
-		Protected: []*Object{
+		Protected: []*object.Object{
 			protected("secret runners/mine", of("runners/set")), protected("secret runners/unlabelled", by("runners/gpu")),
 			protected("secret runners/other", of("runners/other"), by("runners/other")),
 		},
-		ListenerRBAC: []*Object{obj("role runners/mine", of("runners/set")), obj("role runners/other", of("runners/other"))},
-		Dependents:   []*Object{obj("pod runners/mine", of("runners/set"), owned("gone")), obj("pod runners/other", of("runners/other"), owned("gone"))},
+		ListenerRBAC: []*object.Object{obj("role runners/mine", of("runners/set")), obj("role runners/other", of("runners/other"))},
+		Dependents:   []*object.Object{obj("pod runners/mine", of("runners/set"), owned("gone")), obj("pod runners/other", of("runners/other"), owned("gone"))},
 		// Never in the plan: a scale set's uninstall does not touch CRDs.
 		CRDs: crdObjects(),
 	}
@@ -518,10 +518,10 @@ func TestPlanOfAScaleSet(t *testing.T) {
 		"listeners: delete role runners/mine", "collect: delete pod runners/mine", "belongings: await al systems/mine",
 	}
 	noRecord := all
-	noRecord.Record, noRecord.ProofErr = nil, release.ErrNotFound
+	noRecord.Record, noRecord.ProofErr = nil, errNoRelease
 	left := Survey{Record: mine, Custom: all.Custom[:5], ListenerRBAC: all.ListenerRBAC}
 	known := *mine
-	known.Objects = []release.Object{{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, {APIVersion: "v1", Kind: "Secret", Name: "other"}}
+	known.Sets = []types.NamespacedName{named("runners/set")}
 	recorded := left
 	recorded.Record = &known
 	replaced := Survey{Record: &known, Custom: append(slices.Clone(left.Custom), obj("ars runners/set", by("runners/theirs")))}
@@ -551,12 +551,12 @@ func TestPlanOfAScaleSet(t *testing.T) {
 			"listeners: delete role runners/mine", "belongings: await al systems/mine",
 		}},
 		"a listener that waits for what it owns is deleted no second time": {
-			Survey{Record: &known, Custom: []*Object{obj("al systems/mine", of("runners/set"), deleting, finalizers(metav1.FinalizerDeleteDependents))}},
+			Survey{Record: &known, Custom: []*object.Object{obj("al systems/mine", of("runners/set"), deleting, finalizers(metav1.FinalizerDeleteDependents))}},
 			ofSet, Over,
 			[]string{"belongings: await al systems/mine"},
 		},
 		"one in the namespace that is read needs no other to say what is left of it": {
-			Survey{Record: &known, Custom: []*Object{obj("al runners/mine", of("runners/set"), deleting)}},
+			Survey{Record: &known, Custom: []*object.Object{obj("al runners/mine", of("runners/set"), deleting)}},
 			ofSet, Over,
 			[]string{"release: release al runners/mine"},
 		},
@@ -579,7 +579,7 @@ func withNames(o Options, names ...string) Options {
 func TestARunnersSecretIsRememberedByItsOwner(t *testing.T) {
 	s := &Survey{
 		Record:     uninstalling(),
-		Dependents: []*Object{obj("secret runners/jit", owned("er runners/r")), obj("secret runners/theirs", owned("er runners/other"))},
+		Dependents: []*object.Object{obj("secret runners/jit", owned("er runners/r")), obj("secret runners/theirs", owned("er runners/other"))},
 	}
 	s.Record.Namespace = "runners"
 	if got := lines(NewPlan(s, withNames(ofSet, "set"), History{})); got != nil {
@@ -593,9 +593,9 @@ func TestARunnersSecretIsRememberedByItsOwner(t *testing.T) {
 
 func TestScaleSetsAreRememberedByName(t *testing.T) {
 	s := &Survey{
-		Record:    &release.Record{Name: "gpu", Namespace: "runners"},
-		Custom:    []*Object{obj("ars runners/b", by("runners/gpu")), obj("ars runners/other", by("runners/other"))},
-		Protected: []*Object{protected("secret runners/s", of("runners/a"), by("runners/gpu")), protected("secret runners/t", by("runners/gpu"))},
+		Record:    &Record{Name: "gpu", Namespace: "runners"},
+		Custom:    []*object.Object{obj("ars runners/b", by("runners/gpu")), obj("ars runners/other", by("runners/other"))},
+		Protected: []*object.Object{protected("secret runners/s", of("runners/a"), by("runners/gpu")), protected("secret runners/t", by("runners/gpu"))},
 	}
 	if diff := cmp.Diff(named1("a", "b", "z").Sets, scaleSets(s, withNames(ofSet, "z", "a"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -606,11 +606,11 @@ func TestDocumentOfAPlan(t *testing.T) {
 	p := &Plan{
 		Refusals: []Refusal{{Refused, "no", []string{"do"}}},
 		Phases:   []Phase{{Free, [][]Step{{{Delete, obj("er runners/a"), "x"}}, {{Release, obj("er runners/a"), "y"}}}}},
-		Kept:     []Kept{{obj("crd c"), "used"}},
+		Kept:     []Finding{{obj("crd c"), "used"}},
 		Notes:    []string{"beware"},
 
-		Obstacles: []Obstacle{{obj("apiservice v1.metrics"), "gone"}},
-		Remains:   []Remain{{"more", []string{"look"}}, {"yet more", nil}},
+		Obstacles: []Finding{{obj("apiservice v1.metrics"), "gone"}},
+		Remains:   []Remain{{What: "more", Do: []string{"look"}}, {What: "yet more"}},
 	}
 	want := PlanDocument{
 		Version:  "arc-cleanup/plan/v1",
@@ -622,7 +622,7 @@ func TestDocumentOfAPlan(t *testing.T) {
 		Kept:      []StepDocument{{"", "apiextensions.k8s.io", "customresourcedefinitions", "", "c", "crd c", "used"}},
 		Notes:     []string{"beware"},
 		Obstacles: []StepDocument{{"", "apiregistration.k8s.io", "apiservices", "", "v1.metrics", "apiservice v1.metrics", "gone"}},
-		Remains:   []RemainDocument{{"more", []string{"look"}}, {"yet more", []string{}}},
+		Remains:   []RemainDocument{{What: "more", Do: []string{"look"}}, {"yet more", []string{}}},
 	}
 	if diff := cmp.Diff(want, p.Document()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -677,7 +677,7 @@ func TestWhoseControllerItIs(t *testing.T) {
 func TestWhoseScaleSetItIs(t *testing.T) {
 	ours := []string{"release: delete ars runners/set", "release: release ars runners/set"}
 	tests := map[string]struct {
-		set  *Object
+		set  *object.Object
 		name string // of the release
 		want []string
 	}{
@@ -688,13 +688,13 @@ func TestWhoseScaleSetItIs(t *testing.T) {
 	}
 	for name, test := range tests {
 		o := Options{Scope: ScaleSet, Release: test.name, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: named1("set").Sets}
-		if diff := cmp.Diff(test.want, lines(NewPlan(&Survey{Custom: []*Object{test.set}}, o, History{}))); diff != "" {
+		if diff := cmp.Diff(test.want, lines(NewPlan(&Survey{Custom: []*object.Object{test.set}}, o, History{}))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 	// A namesake in another namespace takes nothing away.
 	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: named1("set").Sets}
-	s := &Survey{Custom: []*Object{obj("er runners/r", of("runners/set")), obj("ars other/set", by("other/gpu"))}}
+	s := &Survey{Custom: []*object.Object{obj("er runners/r", of("runners/set")), obj("ars other/set", by("other/gpu"))}}
 	if diff := cmp.Diff([]string{"release: delete er runners/r", "release: release er runners/r"}, lines(NewPlan(s, o, History{}))); diff != "" {
 		t.Errorf("a namesake elsewhere (-want +got):\n%s", diff)
 	}

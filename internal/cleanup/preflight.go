@@ -15,10 +15,9 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
-
-var accessReviewResource = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"}
 
 // right is one kind of write. Name is given where rights are given by name.
 type right struct{ verb, group, resource, namespace, name string }
@@ -62,7 +61,7 @@ func trials(p *Plan) []trial {
 			default:
 				continue
 			}
-			if s.Object.Resource == crdResource {
+			if s.Object.Resource == object.CRDs {
 				r.name = s.Object.Name
 			}
 			if k := (kind{r, s.Action}); !seen[k] {
@@ -84,17 +83,17 @@ func preflight(ctx context.Context, c *kube.Client, p *Plan, o Options) {
 		refused []Refusal
 		notes   []string
 	)
-	g.SetLimit(workers)
+	g.SetLimit(kube.Workers)
 	dry := &run{client: c.DryRun(), options: o}
 	for _, t := range trials(p) {
 		g.Go(func() error {
-			refusal, note := t.ask(ctx, c, func(ctx context.Context) error {
+			refusal, note := attempt(ctx, c, t, func(ctx context.Context) error {
 				switch t.step.Action {
 				case Create:
 					_, err := backUp(ctx, dry.client, o.Backup, p.backup)
 					return err
 				case Wake: // which is done several times to a scale set, with waits
-					return dry.client.Annotate(ctx, t.step.Object.Target, map[string]any{arc.AnnotationWake: ""})
+					return dry.client.Annotate(ctx, *t.step.Object, map[string]any{arc.AnnotationWake: ""})
 				}
 				return dry.step(ctx, t.step)
 			}, p)
@@ -117,9 +116,9 @@ func preflight(ctx context.Context, c *kube.Client, p *Plan, o Options) {
 	p.Notes = append(p.Notes, notes...)
 }
 
-// ask asks for the right first: without it there is nothing to try.
-func (t trial) ask(ctx context.Context, c *kube.Client, try func(context.Context) error, p *Plan) (*Refusal, string) {
-	allowed, err := t.allowed(ctx, c)
+// attempt asks for the right first: without it there is nothing to try.
+func attempt(ctx context.Context, c *kube.Client, t trial, try func(context.Context) error, p *Plan) (*Refusal, string) {
+	allowed, err := allowed(ctx, c, t.right)
 	switch {
 	case err != nil:
 		return &Refusal{Verdict: Failed, Message: fmt.Sprintf("could not ask whether it is allowed to %s: %v", t.right, err)}, ""
@@ -130,12 +129,12 @@ func (t trial) ask(ctx context.Context, c *kube.Client, try func(context.Context
 	case t.step.Object.Resource.Group == arc.LegacyGroup && len(p.steps(DeadWebhooks)) > 0:
 		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried while the legacy webhooks are there, which go first", t.right)
 	}
-	return t.judge(try(ctx))
+	return judge(t, try(ctx))
 }
 
 // judge says what the answer to a dry run means: a refusal, something to note, or
 // neither.
-func (t trial) judge(err error) (*Refusal, string) {
+func judge(t trial, err error) (*Refusal, string) {
 	denial, denied := kube.Denied(err)
 	switch {
 	case err == nil:
@@ -177,7 +176,7 @@ func listWebhooks() string {
 		"--output", "custom-columns=KIND:.kind,NAME:.metadata.name,WEBHOOKS:.webhooks[*].name")
 }
 
-func (r right) allowed(ctx context.Context, c *kube.Client) (bool, error) {
+func allowed(ctx context.Context, c *kube.Client, r right) (bool, error) {
 	attributes := map[string]any{"verb": r.verb, "group": r.group, "resource": r.resource, "namespace": r.namespace, "name": r.name}
 	review := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
@@ -185,7 +184,7 @@ func (r right) allowed(ctx context.Context, c *kube.Client) (bool, error) {
 	}}
 	var answer *unstructured.Unstructured
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		answer, err = c.Dynamic.Resource(accessReviewResource).Create(ctx, review, metav1.CreateOptions{})
+		answer, err = c.Dynamic.Resource(object.SelfSubjectAccessReviews).Create(ctx, review, metav1.CreateOptions{})
 		return err
 	})
 	if err != nil {

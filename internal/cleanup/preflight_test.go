@@ -45,7 +45,7 @@ func TestARightThatCannotBeAskedFor(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck()...)
 	a.fault = on(http.StatusBadRequest, always, "REVIEW delete customresourcedefinitions")
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	if r.Verdict != Failed || len(r.Refusals) != 4 || len(a.writes) > 0 {
 		t.Errorf("%v\n%s", a.writes, r.Text(10))
 	}
@@ -67,7 +67,7 @@ func TestARefusedPlanIsNotTried(t *testing.T) {
 		return 0
 	}
 	a.denied = map[string]bool{"delete customresourcedefinitions": true}
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	if text := r.Text(10); dry > 0 || !strings.Contains(text, "live") || !strings.Contains(text, "not permitted to delete") {
 		t.Errorf("%d dry runs:\n%s", dry, text)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 const (
@@ -26,8 +27,8 @@ const (
 // be invalid to the schema of a later one, and then even that patch is refused
 // (actions-runner-controller#3395). Where the CRD is about to go anyway, its schema
 // is relaxed, and the patch tried again.
-func (r *run) free(ctx context.Context, o *Object) error {
-	err := r.client.RemoveFinalizers(ctx, o.Target, arc.IsFinalizer)
+func (r *run) free(ctx context.Context, o *object.Object) error {
+	err := r.client.RemoveFinalizers(ctx, *o, arc.IsFinalizer)
 	if !apierrors.IsInvalid(err) || kube.Refused(err) {
 		return err // a policy's refusal has the same code
 	}
@@ -44,13 +45,13 @@ func (r *run) free(ctx context.Context, o *Object) error {
 			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		case <-time.After(relaxEvery):
 		}
-		err = r.client.RemoveFinalizers(ctx, o.Target, arc.IsFinalizer)
+		err = r.client.RemoveFinalizers(ctx, *o, arc.IsFinalizer)
 	}
 	return err
 }
 
 // relax makes a CRD's schema accept every object. It is done once in a run.
-func (r *run) relax(ctx context.Context, crd *Object) error {
+func (r *run) relax(ctx context.Context, crd *object.Object) error {
 	r.relaxing.Lock()
 	defer r.relaxing.Unlock()
 	if r.relaxed[crd.UID] {
@@ -58,7 +59,7 @@ func (r *run) relax(ctx context.Context, crd *Object) error {
 	}
 	var u *unstructured.Unstructured
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		u, err = r.client.Dynamic.Resource(crdResource).Get(ctx, crd.Name, metav1.GetOptions{})
+		u, err = r.client.Dynamic.Resource(object.CRDs).Get(ctx, crd.Name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
@@ -72,7 +73,7 @@ func (r *run) relax(ctx context.Context, crd *Object) error {
 		return fmt.Errorf("reading %s: %w", crd, err)
 	}
 	err = kube.Retry(ctx, func(ctx context.Context) error {
-		_, err := r.client.Metadata.Resource(crdResource).Patch(ctx, crd.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
+		_, err := r.client.Metadata.Resource(object.CRDs).Patch(ctx, crd.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
 		return err
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ func TestASchemaThatRefusesThePatchIsRelaxed(t *testing.T) {
 	}
 	a.objects["crd ephemeralrunners."+arc.Group].rest = map[string]any{"spec": map[string]any{"versions": []any{map[string]any{"name": "v1alpha1"}}}}
 	start := time.Now()
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	if r.Verdict != Done || relaxed.Load() != 1 || time.Since(start) > relaxPatience/2 {
 		t.Errorf("relaxed %d times, after %s\n%s", relaxed.Load(), time.Since(start), r.Text(10))
 	}
@@ -69,7 +69,7 @@ func TestASchemaThatCannotBeRelaxed(t *testing.T) {
 				}
 				return 0
 			}
-			r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+			r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 			text := r.Text(20)
 			if r.Verdict == Done || !strings.Contains(text, test.want) || !strings.Contains(text, "removing finalizers from ephemeralrunners.actions.github.com/r") {
 				t.Errorf("want %q in\n%s", test.want, text)
@@ -80,9 +80,9 @@ func TestASchemaThatCannotBeRelaxed(t *testing.T) {
 
 func TestASchemaThatOthersUseIsNotRelaxed(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck(deployment(ctrl("team/arc", "team")))...)
+	a, c := newAPI(t, stuck(deployment("team/arc", "team"))...)
 	a.fault = on(http.StatusUnprocessableEntity, always, "PATCH er runners/r")
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
 	for _, w := range a.written() {
 		if w == "PATCH crd ephemeralrunners."+arc.Group {
 			t.Errorf("it was")

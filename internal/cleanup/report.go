@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
@@ -31,19 +32,13 @@ const (
 // Outcome is one thing that was done.
 type Outcome struct {
 	Action Action
-	Object *Object
-}
-
-// Left is something that should be gone and is not.
-type Left struct {
-	Object *Object
-	Why    string
+	Object *object.Object
 }
 
 // Registration is a scale set or a runner that was freed without its controller,
 // so that nobody has told GitHub.
 type Registration struct {
-	Object *Object
+	Object *object.Object
 	// Set is empty for a runner.
 	Set ScaleSetInfo
 }
@@ -67,12 +62,13 @@ type Report struct {
 	Verdict  Verdict
 	Refusals []Refusal
 	Done     []Outcome
-	Kept     []Kept
-	Left     []Left
+	Kept     []Finding
+	// Left is what should be gone and is not.
+	Left []Finding
 	// Remains is, after a success, what there is of ARC that this uninstall was not about.
 	Remains []Remain
 	// Obstacles are, where something is left, likely to be why.
-	Obstacles []Obstacle
+	Obstacles []Finding
 	// Registered is what is still registered at GitHub. GitHub removes a scale set
 	// that nobody has connected to for seven days, and a runner after about one.
 	Registered []Registration
@@ -288,18 +284,18 @@ func more(b *strings.Builder, all, most int) {
 }
 
 // leftovers turns a plan that should be empty into what is left.
-func leftovers(p *Plan) []Left {
-	var left []Left
+func leftovers(p *Plan) []Finding {
+	var left []Finding
 	seen := map[string]bool{}
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
 			if key := s.Object.String(); !seen[key] && s.Action != Create {
 				seen[key] = true
 				why := held(s.Object)
-				if s.Object.Resource == namespaceResource {
+				if s.Object.Resource == object.Namespaces {
 					why = s.Why
 				}
-				left = append(left, Left{s.Object, why})
+				left = append(left, Finding{s.Object, why})
 			}
 		}
 	}
@@ -307,10 +303,10 @@ func leftovers(p *Plan) []Left {
 }
 
 // held says what keeps an object that should be gone.
-func held(o *Object) string {
+func held(o *object.Object) string {
 	own, foreign := arc.Finalizers(o.Finalizers)
 	switch {
-	case o.Resource == crdResource && o.Deleting:
+	case o.Resource == object.CRDs && o.Deleting:
 		return "is being deleted, and waits for its objects"
 	case slices.Equal(o.Finalizers, []string{metav1.FinalizerDeleteDependents}):
 		return "waits for Kubernetes' garbage collector to delete what it owns"

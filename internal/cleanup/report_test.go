@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 func TestSummary(t *testing.T) {
@@ -24,8 +25,8 @@ func TestSummary(t *testing.T) {
 		"nothing to do":      {Report{Verdict: Done}, "done: nothing of ARC is left, there was nothing to do"},
 		"of a scale set":     {Report{Verdict: Done, Scope: ScaleSet, Done: did}, "done: nothing of this release's scale sets is left: " + done},
 		"nothing of a set":   {Report{Verdict: Done, Scope: ScaleSet}, "done: nothing of this release's scale sets is left, there was nothing to do"},
-		"kept":               {Report{Verdict: Done, Kept: []Kept{{Why: "x uses them"}, {Why: "y"}}}, "done, and kept 2 objects: nothing was written"},
-		"residue":            {Report{Verdict: Residue, Done: did, Left: make([]Left, 3)}, "residue: 3 objects are left: " + done},
+		"kept":               {Report{Verdict: Done, Kept: []Finding{{Why: "x uses them"}, {Why: "y"}}}, "done, and kept 2 objects: nothing was written"},
+		"residue":            {Report{Verdict: Residue, Done: did, Left: make([]Finding, 3)}, "residue: 3 objects are left: " + done},
 		"refused":            {Report{Verdict: Refused}, "refused: nothing was written"},
 		"not permitted":      {Report{Verdict: NotPermitted, Done: did}, "not-permitted: " + done},
 		"the budget used up": {Report{Verdict: OutOfTime}, "out-of-time: the budget is used up; run it again to go on: nothing was written"},
@@ -42,7 +43,7 @@ func TestSummary(t *testing.T) {
 func TestTextEndsWithTheSummary(t *testing.T) {
 	r := Report{
 		Verdict: Residue,
-		Left:    []Left{{obj("er runners/a"), "why"}, {obj("crd c"), "x"}, {obj("crd d"), "x"}, {obj("crd e"), "x"}},
+		Left:    []Finding{{obj("er runners/a"), "why"}, {obj("crd c"), "x"}, {obj("crd d"), "x"}, {obj("crd e"), "x"}},
 		Errs:    []error{errors.New("one"), errors.New("two")},
 		Phases:  []Took{{Drain, 12340 * time.Millisecond}, {Free, 50 * time.Millisecond}},
 	}
@@ -63,8 +64,8 @@ func TestARefusalBeginsWithTheReasonAndEndsWithTheCommands(t *testing.T) {
 		Refusals: []Refusal{
 			{Message: "live", Do: []string{"helm uninstall a", "helm uninstall b"}}, {Message: "second", Do: []string{"helm uninstall b"}}, {Message: "third", Do: []string{"c"}},
 		},
-		Kept:      []Kept{{obj("crd k"), "used"}},
-		Obstacles: []Obstacle{{obj("vwc w"), "dead"}},
+		Kept:      []Finding{{obj("crd k"), "used"}},
+		Obstacles: []Finding{{obj("vwc w"), "dead"}},
 	}
 	want := `refused, nothing was written: live
 second
@@ -79,7 +80,7 @@ likely in the way: vwc w: dead
 
 func TestHeldSaysByWhat(t *testing.T) {
 	tests := map[string]struct {
-		object *Object
+		object *object.Object
 		want   string
 	}{
 		"somebody's finalizer":      {obj("er a/b", finalizers("x/y", arc.EphemeralRunnerFinalizer, "z"), deleting), "held by finalizers which are not ARC's: x/y, z"},
@@ -111,10 +112,10 @@ func TestDocumentOfAReport(t *testing.T) {
 		Scope: Controller, Verdict: Residue,
 		Refusals:  []Refusal{{Refused, "no", []string{"do"}}},
 		Done:      []Outcome{{Delete, obj("crd c")}},
-		Kept:      []Kept{{obj("crd k"), "used"}},
-		Left:      []Left{{obj("er runners/a"), "held"}},
-		Obstacles: []Obstacle{{obj("vwc w"), "dead"}},
-		Remains:   []Remain{{"more", []string{"look"}}},
+		Kept:      []Finding{{obj("crd k"), "used"}},
+		Left:      []Finding{{obj("er runners/a"), "held"}},
+		Obstacles: []Finding{{obj("vwc w"), "dead"}},
+		Remains:   []Remain{{What: "more", Do: []string{"look"}}},
 		Registered: []Registration{
 			{obj("er runners/a"), ScaleSetInfo{}}, {obj("ars runners/set"), ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
 		},
@@ -131,7 +132,7 @@ func TestDocumentOfAReport(t *testing.T) {
 		Kept:       []StepDocument{crd("k", "used", "")},
 		Left:       []StepDocument{{"", "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "held"}},
 		Obstacles:  []StepDocument{{"", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "w", "vwc w", "dead"}},
-		Remains:    []RemainDocument{{"more", []string{"look"}}},
+		Remains:    []RemainDocument{{What: "more", Do: []string{"look"}}},
 		Registered: []RegistrationDocument{{"runner", "runners", "a", "", ""}, {"scale-set", "runners", "gpu", "7", "https://github.com/acme"}},
 		Phases:     []TookDocument{{Drain, 1.5}},
 		Errors:     []string{"one"},
@@ -151,7 +152,7 @@ func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
 	r := &Report{
 		Verdict:  Residue,
 		Refusals: []Refusal{{Refused, "no " + name, []string{"kubectl delete " + name}}},
-		Left:     []Left{{o, "held"}}, Kept: []Kept{{o, name}}, Obstacles: []Obstacle{{o, name}}, Remains: []Remain{{name, []string{name}}},
+		Left:     []Finding{{o, "held"}}, Kept: []Finding{{o, name}}, Obstacles: []Finding{{o, name}}, Remains: []Remain{{What: name, Do: []string{name}}},
 		Errs: []error{errors.New(name)},
 	}
 	text := r.Text(10)

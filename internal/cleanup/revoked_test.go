@@ -21,7 +21,7 @@ func itsJob() item {
 // and ends, and tries nothing more.
 func TestRightsTakenAway(t *testing.T) {
 	t.Parallel()
-	live := deployment(ctrl("systems/arc", "", by("systems/arc")))
+	live := deployment("systems/arc", "", by("systems/arc"))
 	for name, test := range map[string]struct {
 		items []item
 		code  int
@@ -55,7 +55,7 @@ func TestRightsTakenAway(t *testing.T) {
 				time.AfterFunc(time.Second, func() { close(gone) })
 			}
 			start := time.Now()
-			r := Run(t.Context(), c, o, quiet)
+			r := Run(t.Context(), c, o, quiet, nil)
 			text := r.Text(50)
 			if took := time.Since(start); r.Verdict != NotPermitted || took > 10*time.Second || !strings.Contains(r.Summary(), "Helm took this hook's rights away") || !strings.Contains(r.Summary(), "reading ConfigMap systems/"+OffSwitch) {
 				t.Errorf("after %s:\n%s", took, text)
@@ -76,7 +76,7 @@ func TestOneRuleIsMissing(t *testing.T) {
 		a, c := newAPI(t, stuck(itsJob())...)
 		a.fault = on(http.StatusForbidden, always, missing)
 		o := graced(ofHookJob, ample)
-		if r := Run(t.Context(), c, o, quiet); r.Revoked != nil || r.Verdict != NotPermitted || len(a.written()) > 0 {
+		if r := Run(t.Context(), c, o, quiet, nil); r.Revoked != nil || r.Verdict != NotPermitted || len(a.written()) > 0 {
 			t.Errorf("%s: %s", missing, r.Text(10))
 		}
 	}
@@ -89,7 +89,7 @@ func TestRightsThatWereNeverThere(t *testing.T) {
 	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
 		a, c := newAPI(t, stuck(itsJob())...)
 		a.fault = func(string) int { return code }
-		r := Run(t.Context(), c, graced(ofHookJob, ample), quiet)
+		r := Run(t.Context(), c, graced(ofHookJob, ample), quiet, nil)
 		if text := r.Text(10); r.Revoked != nil || r.Verdict == Done || strings.Contains(text, "took this hook's rights away") || !strings.Contains(text, "could not read") {
 			t.Errorf("%d: %s", code, text)
 		}

@@ -19,14 +19,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 const (
-	// workers is how many writes are in flight at once. More does not help: the
-	// API server gives a client of no special priority about this many seats.
-	workers = 64
 	// rounds is how often survey, plan and execution are repeated while there is
 	// still something to do: the drain, the wake, the nudge, the jobs, all again, the work
 	// itself, and what a controller or a garbage collector brought up meanwhile; of a
@@ -81,12 +78,15 @@ func Preview(ctx context.Context, c *kube.Client, o Options) *Plan {
 // Run does what NewPlan decides: survey, plan, execute, until a plan is empty,
 // which is the proof that nothing is left. It can be stopped and run again at
 // any point.
-func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger) *Report {
+//
+// Unless it is nil, progress is told how far the current phase is. It is called often,
+// and has to return at once.
+func Run(ctx context.Context, c *kube.Client, o Options, log zerolog.Logger, progress func(Progress)) *Report {
 	ctx, stop := heedOffSwitch(ctx, c, o)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()), done: map[once]bool{}, planned: map[types.UID]bool{},
-		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*Object{}, Jobs: map[types.UID]bool{}},
+		client: c, options: o, log: log, progress: progress, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()), done: map[once]bool{}, planned: map[types.UID]bool{},
+		history: History{Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{}, Ours: map[types.UID]bool{}, Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*object.Object{}, Jobs: map[types.UID]bool{}},
 	}
 	r.report.Verdict = r.loop(ctx)
 	r.explainEnd(ctx)
@@ -97,6 +97,8 @@ type run struct {
 	client  *kube.Client
 	options Options
 	log     zerolog.Logger
+
+	progress func(Progress)
 
 	mu      sync.Mutex
 	report  *Report
@@ -125,7 +127,7 @@ type run struct {
 
 	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
 	// schema accepts anything by now.
-	doomed   map[string]*Object
+	doomed   map[string]*object.Object
 	relaxing sync.Mutex
 	relaxed  map[types.UID]bool
 }
@@ -145,8 +147,8 @@ type Progress struct {
 // moved notes that so many objects of the phase are done; with the lock.
 func (r *run) moved(done int) {
 	r.now.Done = done
-	if r.options.Progress != nil {
-		r.options.Progress(r.now)
+	if r.progress != nil {
+		r.progress(r.now)
 	}
 }
 
@@ -246,7 +248,7 @@ func (r *run) loop(ctx context.Context) Verdict {
 				r.planned[step.Object.UID] = true
 			}
 		}
-		r.doomed = map[string]*Object{}
+		r.doomed = map[string]*object.Object{}
 		for _, step := range p.steps(CRDs) {
 			r.doomed[step.Object.Name] = step.Object
 		}
@@ -340,19 +342,19 @@ func (r *run) permanent(p *Plan) bool {
 // itself alone that it is ARC's: whoever makes such objects without end would fail
 // everybody's uninstall. It is kept, then.
 func (r *run) newcomers(p *Plan, s *Survey) bool {
-	var kept []Kept
+	var kept []Finding
 	for _, phase := range p.Phases {
 		for _, step := range phase.Steps() {
 			o := step.Object
 			_, known := r.history.Sets[o.ScaleSet]
-			if slices.Contains(r.options.kinds(), o.Resource) || o.Resource == crdResource || o.Resource == namespaceResource || known || r.planned[o.UID] {
+			if slices.Contains(r.options.kinds(), o.Resource) || o.Resource == object.CRDs || o.Resource == object.Namespaces || known || r.planned[o.UID] {
 				return false
 			}
-			kept = append(kept, Kept{o, "it came up while the rest went, as others like it did in every round"})
+			kept = append(kept, Finding{o, "it came up while the rest went, as others like it did in every round"})
 		}
 	}
 	for _, crd := range s.CRDs {
-		if !slices.ContainsFunc(p.Kept, func(k Kept) bool { return k.Object == crd }) {
+		if !slices.ContainsFunc(p.Kept, func(k Finding) bool { return k.Object == crd }) {
 			return false // those of a release with scale sets go when nothing else is left
 		}
 	}
@@ -420,7 +422,7 @@ func (r *run) stopped(ctx context.Context, unread []Unknown) Verdict {
 	for _, u := range unread {
 		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
 	}
-	r.report.Errs = append(r.report.Errs, r.options.unreached(unread)...)
+	r.report.Errs = append(r.report.Errs, unreached(r.options, unread)...)
 	p := NewPlan(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
@@ -517,7 +519,7 @@ func (r *run) execute(ctx context.Context, phase Phase, s *Survey) error {
 	}
 }
 
-func (r *run) backUp(ctx context.Context, sets []*Object) error {
+func (r *run) backUp(ctx context.Context, sets []*object.Object) error {
 	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
 	if err != nil {
 		return fmt.Errorf("backing up: %w (without a backup: --backup=false, or policy.backup: false)", err)
@@ -547,7 +549,7 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 	for _, gvr := range made {
 		err := r.client.Each(ctx, gvr, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 			if !known[m.UID] {
-				return fmt.Errorf("%w: %s is new", errChanged, object(gvr, m))
+				return fmt.Errorf("%w: %s is new", errChanged, fromMetadata(gvr, m))
 			}
 			return nil
 		})
@@ -574,7 +576,7 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 	switch {
 	case err != nil:
 		return err
-	case record.Status != release.Uninstalling:
+	case !record.Uninstalling():
 		return fmt.Errorf("%w: release %s in namespace %s is %s", errChanged, record.Name, record.Namespace, record.Status)
 	}
 	return nil
@@ -583,7 +585,7 @@ func (r *run) unchanged(ctx context.Context, s *Survey) error {
 // ownersGone looks once more, by their UIDs, for the owners of what is to be deleted
 // because they are gone.
 func (r *run) ownersGone(ctx context.Context, steps []Step) error {
-	orphans := map[owning]*Object{}
+	orphans := map[owning]*object.Object{}
 	for _, s := range steps {
 		if s.Action == Delete {
 			orphans[owning{s.Object.Namespace, s.Object.Owner}] = s.Object
@@ -622,7 +624,7 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 		g    errgroup.Group
 		errs []error
 	)
-	g.SetLimit(workers)
+	g.SetLimit(kube.Workers)
 	for _, s := range steps {
 		if ctx.Err() != nil {
 			break
@@ -644,7 +646,7 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 					r.done[key] = true
 					r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
 				}
-				if s.Object.Resource == crdResource {
+				if s.Object.Resource == object.CRDs {
 					r.history.Deleted[s.Object.Name] = s.Object.UID
 				}
 				r.registered(s, survey)
@@ -662,7 +664,7 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []Step, surve
 }
 
 func (r *run) step(ctx context.Context, s Step) error {
-	t := s.Object.Target
+	t := *s.Object
 	switch {
 	case s.Action == Delete:
 		propagation := metav1.DeletePropagationBackground
@@ -689,7 +691,7 @@ func (r *run) step(ctx context.Context, s Step) error {
 // protected objects one by one, and counts each of them as another failure
 // (controllers/actions.github.com/autoscalingrunnerset_controller.go,
 // removeFinalizersFromDependentResources).
-func (r *run) wake(ctx context.Context, t kube.Target) error {
+func (r *run) wake(ctx context.Context, t object.Object) error {
 	turns := 1
 	if t.Resource.Resource == arc.AutoscalingRunnerSets {
 		turns = wakes
@@ -711,7 +713,7 @@ func (r *run) wake(ctx context.Context, t kube.Target) error {
 }
 
 // nudge takes a scale set's id away, and has the controller finish without.
-func (r *run) nudge(ctx context.Context, set kube.Target) error {
+func (r *run) nudge(ctx context.Context, set object.Object) error {
 	if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationRunnerScaleSetID: nil}); err != nil {
 		return err
 	}
@@ -763,7 +765,7 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 		uids[s.Object.UID] = true
 		p := place{gvr: s.Object.Resource, namespace: s.Object.Namespace}
 		switch {
-		case p.gvr == crdResource, p.gvr == namespaceResource:
+		case p.gvr == object.CRDs, p.gvr == object.Namespaces:
 			// The right to watch CRDs is given by name, and of namespaces there may
 			// be thousands.
 			p.field = "metadata.name=" + s.Object.Name
@@ -781,7 +783,7 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase PhaseName, st
 		selections = append(selections, kube.Selection{
 			Resource: p.gvr, Namespace: p.namespace, Fields: p.field,
 			Match: func(m *metav1.PartialObjectMetadata) bool {
-				return uids[m.UID] || sets[object(p.gvr, m).ScaleSet]
+				return uids[m.UID] || sets[fromMetadata(p.gvr, m).ScaleSet]
 			},
 		})
 	}

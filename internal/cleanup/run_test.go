@@ -96,7 +96,7 @@ const always = 1 << 30
 func TestRunFreesAStuckCluster(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck()...)
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	// Only what was being deleted is gone of the protected; Helm or the namespace
 	// deletes the rest.
@@ -104,7 +104,7 @@ func TestRunFreesAStuckCluster(t *testing.T) {
 	if f := a.objects["role runners/set-manager"].Finalizers; len(f) > 0 {
 		t.Errorf("the manager Role still has %q", f)
 	}
-	if again := Run(t.Context(), c, graced(byHand, ample), quiet); again.Verdict != Done || len(again.Done) > 0 {
+	if again := Run(t.Context(), c, graced(byHand, ample), quiet, nil); again.Verdict != Done || len(again.Done) > 0 {
 		t.Errorf("run again: %s", again.Summary())
 	}
 }
@@ -112,7 +112,7 @@ func TestRunFreesAStuckCluster(t *testing.T) {
 func TestRunWritesNothingWhenItRefuses(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck(whole(obj("ars runners/live"))...)...)
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Refused})
 	expectStrings(t, "writes", a.written())
 	if len(r.Refusals) != 1 || !strings.Contains(r.Refusals[0].Message, "scale set live") {
@@ -132,7 +132,7 @@ func TestPreviewWritesNothingAndAgreesWithRun(t *testing.T) {
 		}
 	}
 	expectStrings(t, "writes of the preview", a.written())
-	Run(t.Context(), c, graced(byHand, ample), quiet)
+	Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	for _, w := range a.written() {
 		if !planned[w] {
 			t.Errorf("%s was not planned", w)
@@ -156,11 +156,11 @@ func controllerOf(set string, children ...string) func(*api, string) {
 
 func TestRunLetsTheControllerFinish(t *testing.T) {
 	t.Parallel()
-	items := append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))), listenerRBAC("role runners/l", "runners/set"))
+	items := append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")), listenerRBAC("role runners/l", "runners/set"))
 	items = append(items, whole(obj("ars runners/set", by("systems/arc")), obj("ers runners/s", of("runners/set"), owned("ars runners/set")), obj("al systems/l", of("runners/set")))...)
 	a, c := newAPI(t, items...)
 	a.react = controllerOf("runners/set", "ers runners/s", "al systems/l")
-	expect(t, Run(t.Context(), c, graced(ofRelease, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(ofRelease, ample), quiet, nil), outcome{Verdict: Done})
 	expectStrings(t, "left", a.left(), "deploy systems/arc")
 	for _, w := range a.written() {
 		if strings.HasPrefix(w, "PATCH") {
@@ -171,10 +171,10 @@ func TestRunLetsTheControllerFinish(t *testing.T) {
 
 func TestRunGoesOnWithoutAControllerThatDoesNothing(t *testing.T) {
 	t.Parallel()
-	items := append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))))
+	items := append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")))
 	items = append(items, whole(obj("ars runners/set", by("systems/arc")), obj("er runners/r", of("runners/set"), owned("s")))...)
 	a, c := newAPI(t, items...)
-	expect(t, Run(t.Context(), c, graced(ofRelease, 300*time.Millisecond), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(ofRelease, 300*time.Millisecond), quiet, nil), outcome{Verdict: Done})
 	expectStrings(t, "left", a.left(), "deploy systems/arc")
 	if !slices.Contains(a.written(), "DELETE er runners/r") {
 		t.Errorf("the runner was not deleted before its finalizer went: %q", a.written())
@@ -185,13 +185,13 @@ func TestRunGoesOnWithoutAControllerThatDoesNothing(t *testing.T) {
 // more once the controller has finished its scale set.
 func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 	t.Parallel()
-	items := append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))),
+	items := append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")),
 		listenerRBAC("role runners/l", "runners/set"), listenerRBAC("role runners/other", "runners/other"))
 	items = append(items, whole(obj("ars runners/set", by("runners/gpu")), obj("ars runners/other", by("runners/other")))...)
 	a, c := newAPI(t, items...)
 	a.react = controllerOf("runners/set")
 	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
-	expect(t, Run(t.Context(), c, o, quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, o, quiet, nil), outcome{Verdict: Done})
 	expectStrings(t, "writes", a.written(), "DELETE ars runners/set", "DELETE role runners/l")
 }
 
@@ -204,10 +204,10 @@ func TestAListenersBelongings(t *testing.T) {
 	o := Options{Scope: ScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
 	defer cancel()
-	expect(t, Run(ctx, c, o, quiet), outcome{Verdict: OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})
+	expect(t, Run(ctx, c, o, quiet, nil), outcome{Verdict: OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})
 
 	time.AfterFunc(300*time.Millisecond, func() { a.take("al systems/l") })
-	expect(t, Run(t.Context(), c, o, quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, o, quiet, nil), outcome{Verdict: Done})
 	expectStrings(t, "writes", a.written(),
 		"DELETE al systems/l", "DELETE ars runners/set", "PATCH al systems/l", "PATCH ars runners/set")
 }
@@ -217,7 +217,7 @@ func TestRunStopsWhenTheBudgetIsUsedUp(t *testing.T) {
 	a, c := newAPI(t, stuck(whole(obj("er runners/held", deleting, finalizers("example.com/hold", arc.EphemeralRunnerFinalizer)))...)...)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
 	defer cancel()
-	r := Run(ctx, c, graced(byHand, ample), quiet)
+	r := Run(ctx, c, graced(byHand, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: OutOfTime, Left: []string{
 		"er runners/held: held by finalizers which are not ARC's: example.com/hold",
 		"crd ephemeralrunners.actions.github.com: is being deleted, and waits for its objects",
@@ -233,13 +233,13 @@ func TestRunStopsBetweenRequestsWhenToldTo(t *testing.T) {
 	a, c := newAPI(t, stuck()...)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	a.react = func(_ *api, _ string) { cancel(ErrInterrupted) }
-	r := Run(ctx, c, graced(byHand, ample), quiet)
+	r := Run(ctx, c, graced(byHand, ample), quiet, nil)
 	if r.Verdict != Interrupted || len(r.Errs) > 0 || len(r.Left) == 0 {
 		t.Errorf("%s", r.Text(50))
 	}
 	expectStrings(t, "writes", a.written(), "PATCH er runners/r")
 	a.react = nil
-	expect(t, Run(t.Context(), c, graced(byHand, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(byHand, ample), quiet, nil), outcome{Verdict: Done})
 }
 
 func TestRunNamesTheRightThatIsMissing(t *testing.T) {
@@ -254,7 +254,7 @@ func TestRunNamesTheRightThatIsMissing(t *testing.T) {
 	a, c := newAPI(t, append(whole(crdObjects()...), items...)...)
 	a.fault = on(http.StatusForbidden, always, denied...)
 	var log bytes.Buffer
-	r := Run(t.Context(), c, graced(byHand, ample), zerolog.New(&log))
+	r := Run(t.Context(), c, graced(byHand, ample), zerolog.New(&log), nil)
 	if r.Verdict != NotPermitted || len(r.Errs) != 20 || len(r.Left) != 24 {
 		t.Errorf("%d errors, %d left\n%s", len(r.Errs), len(r.Left), r.Text(50))
 	}
@@ -274,7 +274,7 @@ func TestRunNamesTheRightThatIsMissing(t *testing.T) {
 func TestRunNamesWhatItWaitedForInVain(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck(whole(obj("ers runners/held", deleting, finalizers("example.com/hold")))...)...)
-	r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet)
+	r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet, nil)
 	expect(t, r, outcome{Verdict: Residue, Errs: 1, Left: []string{
 		"ers runners/held: held by finalizers which are not ARC's: example.com/hold",
 		"crd ephemeralrunnersets.actions.github.com: is being deleted, and waits for its objects",
@@ -292,7 +292,7 @@ func TestErrorsThatPassAreNotReported(t *testing.T) {
 	a, c := newAPI(t, stuck()...)
 	// As by a schema that is being changed.
 	a.fault = on(http.StatusUnprocessableEntity, 1, "PATCH er runners/r")
-	expect(t, Run(t.Context(), c, graced(byHand, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(byHand, ample), quiet, nil), outcome{Verdict: Done})
 	if slices.Contains(a.left(), "er runners/r") {
 		t.Error("the runner is left")
 	}
@@ -308,7 +308,7 @@ func TestAnErrorOverSomethingThatIsGoneIsNotReported(t *testing.T) {
 		}
 		return 0
 	}
-	expect(t, Run(t.Context(), c, graced(byHand, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(byHand, ample), quiet, nil), outcome{Verdict: Done})
 }
 
 // TestWhatUsedUpTheBudgetIsNamed: a webhook without a backend makes every write
@@ -319,7 +319,7 @@ func TestWhatUsedUpTheBudgetIsNamed(t *testing.T) {
 	a.fault = on(http.StatusInternalServerError, always, "PATCH er runners/r")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, ErrBudget)
 	defer cancel()
-	r := Run(ctx, c, graced(byHand, ample), quiet)
+	r := Run(ctx, c, graced(byHand, ample), quiet, nil)
 	if r.Verdict != OutOfTime || len(r.Errs) != 1 || !strings.Contains(r.Text(5), "PATCH er runners/r is refused") {
 		t.Errorf("%d errors:\n%s", len(r.Errs), r.Text(5))
 	}
@@ -335,7 +335,7 @@ func TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs(t *testing.T) {
 			a.put(whole(obj("ars team/new", by("team/new")))[0])
 		}
 	}
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Refused})
 	for _, w := range a.written() {
 		if strings.HasPrefix(w, "DELETE crd") || strings.HasSuffix(w, "team/new") {
@@ -348,10 +348,10 @@ func TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs(t *testing.T) {
 // seen, so nothing can be said of its progress.
 func TestAMissingRightToWatchIsNoReasonForForce(t *testing.T) {
 	t.Parallel()
-	items := append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))))
+	items := append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")))
 	a, c := newAPI(t, append(items, whole(obj("ars runners/set", by("systems/arc")))...)...)
 	a.fault = on(http.StatusForbidden, always, "WATCH er runners", "LIST er runners")
-	r := Run(t.Context(), c, graced(ofRelease, 2*time.Second), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, 2*time.Second), quiet, nil)
 	if r.Verdict != NotPermitted {
 		t.Errorf("%s", r.Text(5))
 	}
@@ -362,15 +362,15 @@ func TestRunReportsAnAPIServerItCannotRead(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck()...)
 	a.fault = on(http.StatusConflict, always, "LIST pod")
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Failed})
 	expectStrings(t, "writes", a.written())
 }
 
 func TestRunKeepsTheCRDsOfOthersAndSaysSo(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck(deployment(ctrl("team/b", "theirs")))...)
-	r := Run(t.Context(), c, graced(byHand, ample), quiet)
+	a, c := newAPI(t, stuck(deployment("team/b", "theirs"))...)
+	r := Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	if r.Verdict != Done || len(r.Kept) != 4 || !strings.Contains(r.Text(5), "the controller team/b uses them") {
 		t.Errorf("%s", r.Text(5))
 	}
@@ -386,8 +386,7 @@ func TestRunTellsHowFarItIs(t *testing.T) {
 	_, c := newAPI(t, stuck()...)
 	last := map[PhaseName]Progress{}
 	o := graced(ofRelease, ample)
-	o.Progress = func(p Progress) { last[p.Phase] = p }
-	Run(t.Context(), c, o, quiet)
+	Run(t.Context(), c, o, quiet, func(p Progress) { last[p.Phase] = p })
 	for phase, total := range map[PhaseName]int{Free: 6, Listeners: 1, CRDs: 4} {
 		if p := last[phase]; p.Done != total || p.Total != total {
 			t.Errorf("%s ends with %d of %d, want %d", phase, p.Done, p.Total, total)
@@ -402,7 +401,7 @@ func TestAHookWithoutARecordWritesNothing(t *testing.T) {
 	for _, o := range []Options{ofRelease, byHand} {
 		o = graced(o, ample)
 		o.RequireUninstalling = true
-		r := Run(t.Context(), c, o, quiet)
+		r := Run(t.Context(), c, o, quiet, nil)
 		if r.Verdict != Refused || len(a.writes) > 0 || !strings.Contains(r.Text(10), "no proof that anything is being uninstalled") {
 			t.Errorf("%v\n%s", a.writes, r.Text(10))
 		}
@@ -426,12 +425,12 @@ func TestUnchanged(t *testing.T) {
 		fault   func(string) int
 		want    string // in the error
 	}{
-		"it is":                       {asHook, append(known, arcRecord, deployment(ctrl("systems/arc", ""))), nil, "", nil, ""},
+		"it is":                       {asHook, append(known, arcRecord, deployment("systems/arc", "")), nil, "", nil, ""},
 		"no CRD any more":             {asHook, []item{arcRecord}, nil, "crd autoscalingrunnersets.actions.github.com", nil, ""},
 		"a scale set is new":          {asHook, append(known, arcRecord), whole(obj("ars team/set")), "", nil, "autoscalingrunnersets.actions.github.com/set in namespace team is new"},
 		"scale sets cannot be read":   {asHook, []item{arcRecord}, nil, "", on(http.StatusForbidden, always, "LIST ars"), "listing autoscalingrunnersets"},
-		"a controller is new":         {asHook, []item{arcRecord}, []item{deployment(ctrl("team/arc", ""))}, "", nil, "deployments.apps/arc in namespace team is new"},
-		"it is new, and leaves":       {asHook, []item{arcRecord}, []item{deployment(ctrl("team/arc", "", deleting))}, "", nil, ""},
+		"a controller is new":         {asHook, []item{arcRecord}, []item{deployment("team/arc", "")}, "", nil, "deployments.apps/arc in namespace team is new"},
+		"it is new, and leaves":       {asHook, []item{arcRecord}, []item{deployment("team/arc", "", deleting)}, "", nil, ""},
 		"controllers cannot be read":  {asHook, []item{arcRecord}, nil, "", on(http.StatusForbidden, always, "LIST deploy"), "listing deployments"},
 		"a rollback":                  {asHook, []item{arcRecord}, []item{record("systems", "systems", "arc", "deployed", arcManifest)}, "", nil, "release arc in namespace systems is deployed"},
 		"the record is gone":          {asHook, []item{arcRecord}, nil, ref(arcRecord.Object), nil, "no Helm release found"},
@@ -439,7 +438,7 @@ func TestUnchanged(t *testing.T) {
 		"a legacy object is new":      {legacyByHand, legacySet, whole(obj("rset ci/new")), "", nil, "runnersets.actions.summerwind.dev/new in namespace ci is new"},
 		"a legacy one is known":       {legacyByHand, legacySet, nil, "", nil, ""},
 		"a legacy controller is new":  {legacyByHand, nil, []item{legacyDeployment("systems/arc", "/manager", 1)}, "", nil, "deployments.apps/arc in namespace systems is new"},
-		"not of legacy ARC":           {legacyByHand, nil, append(whole(obj("ars team/set")), deployment(ctrl("team/arc", ""))), "", nil, ""},
+		"not of legacy ARC":           {legacyByHand, nil, append(whole(obj("ars team/set")), deployment("team/arc", "")), "", nil, ""},
 		"legacy ones cannot be read":  {legacyByHand, nil, nil, "", on(http.StatusForbidden, always, "LIST rd"), "listing runnerdeployments"},
 		"no legacy one was there yet": {legacyByHand, nil, nil, "crd runners.actions.summerwind.dev", nil, ""},
 	} {
@@ -559,7 +558,7 @@ func TestNoVerdictWithoutItsCause(t *testing.T) {
 				a, client = newAPI(t)
 				a.fault = func(string) int { return http.StatusInternalServerError }
 			}
-			r := Run(ctx, client, test.options, quiet)
+			r := Run(ctx, client, test.options, quiet, nil)
 			text := r.Text(50)
 			for _, say := range test.say {
 				if !strings.Contains(text, say) {

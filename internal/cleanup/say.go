@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // What a run says while it is at work. Helm 4 prints the hook's whole log as one line,
@@ -78,7 +76,7 @@ func found(s *Survey) string {
 	if len(parts) > 0 {
 		there = "found " + strings.Join(parts, ", ")
 	}
-	if s.Record != nil && s.Record.Status == release.Uninstalling {
+	if s.Record != nil && s.Record.Uninstalling() {
 		return fmt.Sprintf("Helm is uninstalling release %s in namespace %s (revision %d): %s", s.Record.Name, s.Record.Namespace, s.Record.Revision, there)
 	}
 	return there

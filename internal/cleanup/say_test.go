@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // A phase without words would wait in silence.
@@ -69,15 +69,15 @@ func TestFound(t *testing.T) {
 	if got := found(s); got != "found nothing of ARC" {
 		t.Error(got)
 	}
-	s = &Survey{Controllers: make([]ARC, 1), Custom: make([]*Object, 4), Protected: make([]*Object, 1), CRDs: make([]*Object, 4)}
+	s = &Survey{Controllers: make([]ARC, 1), Custom: make([]*object.Object, 4), Protected: make([]*object.Object, 1), CRDs: make([]*object.Object, 4)}
 	if got := found(s); got != "found 1 controller, 4 custom resources, 1 object with ARC's finalizers, 4 CRDs" {
 		t.Error(got)
 	}
-	s.Record = &release.Record{Name: "arc", Namespace: "systems", Revision: 3, Status: release.Uninstalling}
+	s.Record = &Record{Name: "arc", Namespace: "systems", Revision: 3, Status: "uninstalling"}
 	if got := found(s); !strings.HasPrefix(got, "Helm is uninstalling release arc in namespace systems (revision 3): found 1 controller, ") {
 		t.Error(got)
 	}
-	s.Record.Status = release.Deployed // where nobody asks for the proof
+	s.Record.Status = "deployed" // where nobody asks for the proof
 	if got := found(s); strings.Contains(got, "Helm") {
 		t.Error(got)
 	}
@@ -88,7 +88,7 @@ func TestAShortRunSaysOneLine(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	_, c := newAPI(t, stuck()...)
-	if r := Run(t.Context(), c, graced(ofRelease, ample), zerolog.New(&log).Level(zerolog.InfoLevel)); r.Verdict != Done {
+	if r := Run(t.Context(), c, graced(ofRelease, ample), zerolog.New(&log).Level(zerolog.InfoLevel), nil); r.Verdict != Done {
 		t.Fatal(r.Text(10))
 	}
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"message":"found 4 custom resources, 2 objects with ARC's finalizers, 4 CRDs"`) {

@@ -22,38 +22,12 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-var (
-	crdResource        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	deploymentResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	namespaceResource  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-
-	jobResource            = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
-	roleResource           = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
-	roleBindingResource    = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
-	serviceAccountResource = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
-	secretResource         = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-)
-
 // protectedResources are the core kinds on which ARC's chart puts finalizers.
-var protectedResources = []schema.GroupVersionResource{roleBindingResource, roleResource, serviceAccountResource, secretResource}
-
-// Object is what the survey keeps of one object; with tens of thousands of them
-// it is kept small, and once: plan and report point to it.
-type Object struct {
-	kube.Target
-	// ScaleSet is the AutoscalingRunnerSet this object belongs to, if it says so.
-	ScaleSet types.NamespacedName
-	// Release is the Helm release that installed the object, if Helm did.
-	Release types.NamespacedName
-	// Owner is the UID of its owner, where all of its owners are of ARC's group.
-	Owner types.UID
-	// Keep says that Helm was told to keep it.
-	Keep bool
-}
+var protectedResources = []schema.GroupVersionResource{object.RoleBindings, object.Roles, object.ServiceAccounts, object.Secrets}
 
 // ScaleSetInfo is what only an AutoscalingRunnerSet itself knows.
 type ScaleSetInfo struct {
@@ -71,32 +45,46 @@ type Unknown struct {
 	Err  error
 }
 
+// Record is what Helm's record says of a release.
+type Record struct {
+	Name, Namespace string
+	Revision        int
+	// Status is Helm's word, as "deployed".
+	Status string
+	// Deployments and Sets, its AutoscalingRunnerSets, are those that its manifest installs.
+	Deployments, Sets []types.NamespacedName
+}
+
+// Uninstalling reports whether Helm is uninstalling the release
+// (helm.sh/helm pkg/release, StatusUninstalling).
+func (r *Record) Uninstalling() bool { return r.Status == "uninstalling" }
+
 // Survey is a read-only picture of the cluster.
 type Survey struct {
 	// Off is set when the off switch is thrown.
 	Off bool
-	// Record is the Helm release being uninstalled; nil when none was asked for.
-	Record *release.Record
+	// Record is of the Helm release being uninstalled; nil when none was asked for.
+	Record *Record
 	// ProofErr says why Record is missing though it was asked for.
 	ProofErr error
 	// ByArgoCD says that Argo CD has made the hook's Job.
 	ByArgoCD bool
 
-	CRDs         []*Object
-	Custom       []*Object // ARC's custom resources, children before parents
-	Protected    []*Object // core objects with an ARC finalizer
-	ListenerRBAC []*Object // listeners' Roles and RoleBindings, which have no owner
-	Held         []*Object // core objects whose deletion others' finalizers hold up
-	Dependents   []*Object // Pods, Secrets, ServiceAccounts owned by a custom resource
+	CRDs         []*object.Object
+	Custom       []*object.Object // ARC's custom resources, children before parents
+	Protected    []*object.Object // core objects with an ARC finalizer
+	ListenerRBAC []*object.Object // listeners' Roles and RoleBindings, which have no owner
+	Held         []*object.Object // core objects whose deletion others' finalizers hold up
+	Dependents   []*object.Object // Pods, Secrets, ServiceAccounts owned by a custom resource
 	Controllers  []ARC
 	// Webhooks are the legacy chart's, and Linked the Pods and Secrets of jobs of
 	// legacy runners, for Scope Legacy; Custom has the runners' Pods then, too.
 	Webhooks []Webhooks
-	Linked   []*Object
+	Linked   []*object.Object
 	// OfJobs are the Pods and Secrets that say that they are of an EphemeralRunner's job.
 	OfJobs []OfJob
 	// LegacyHeld are the Pods with finalizers of legacy ARC, for Scope Controller.
-	LegacyHeld []*Object
+	LegacyHeld []*object.Object
 	// Registered holds, by UID, the Pods of legacy runners that GitHub still has.
 	Registered map[types.UID]bool
 	// Installed are the Helm releases of scale sets, with scaleSets=uninstall.
@@ -113,9 +101,10 @@ type Survey struct {
 	// Sets holds more about each AutoscalingRunnerSet by UID.
 	Sets map[types.UID]ScaleSetInfo
 
-	// Obstacles are of others, and likely to be in the way; ObstaclesErr says why
+	// Obstacles are of others, and likely to be in the way: webhooks and APIs that nobody
+	// answers. They are named, and left alone. ObstaclesErr says why
 	// they could not be looked for.
-	Obstacles    []Obstacle
+	Obstacles    []Finding
 	ObstaclesErr error
 
 	Unknown []Unknown
@@ -190,8 +179,8 @@ func survey(ctx context.Context, c *kube.Client, o Options) *Survey {
 	}
 	r.end(groups...)
 	if o.Scope == Namespace {
-		s.weighPods()
-		s.markAlone()
+		weighPods(s)
+		markAlone(s)
 	}
 	askForRights(ctx, c, s)
 	r.prove()
@@ -257,7 +246,7 @@ func (s *Survey) asked() []Unknown {
 
 // unreached says, of a hook, why nothing was answered: in a Pod it is seldom the API
 // server that is away.
-func (o Options) unreached(unread []Unknown) []error {
+func unreached(o Options, unread []Unknown) []error {
 	answered := func(u Unknown) bool {
 		var status apierrors.APIStatus
 		return errors.As(u.Err, &status)
@@ -280,13 +269,13 @@ func (r *reading) findSets() { r.o.Sets = slices.Concat(r.o.Sets, uninstalled(r.
 
 // core reads Pods, and the core objects which ARC protects or owns.
 func (r *reading) core() {
-	each := func(what string, gvr schema.GroupVersionResource, namespace string, see func(*Object, *metav1.PartialObjectMetadata)) {
+	each := func(what string, gvr schema.GroupVersionResource, namespace string, see func(*object.Object, *metav1.PartialObjectMetadata)) {
 		r.read(what, func(add func(func())) error {
 			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				obj := object(gvr, m)
+				obj := fromMetadata(gvr, m)
 				add(func() {
 					see(obj, m)
-					r.s.addOfJob(obj, m)
+					addOfJob(r.s, obj, m)
 					if r.o.uninstalls() {
 						r.placed.add(obj, m.Labels)
 					}
@@ -295,8 +284,8 @@ func (r *reading) core() {
 			})
 		})
 	}
-	dependent := func(o *Object, _ *metav1.PartialObjectMetadata) {
-		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 && o.Resource == podResource {
+	dependent := func(o *object.Object, _ *metav1.PartialObjectMetadata) {
+		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 && o.Resource == object.Pods {
 			r.s.LegacyHeld = append(r.s.LegacyHeld, o)
 		}
 		if o.Owner != "" {
@@ -305,17 +294,17 @@ func (r *reading) core() {
 	}
 	for _, namespace := range r.o.coreNamespaces() {
 		for _, gvr := range protectedResources {
-			each(gvr.GroupResource().String(), gvr, namespace, r.s.addCore)
+			each(gvr.GroupResource().String(), gvr, namespace, func(o *object.Object, m *metav1.PartialObjectMetadata) { addCore(r.s, o, m) })
 		}
-		each("pods", podResource, namespace, dependent)
+		each("pods", object.Pods, namespace, dependent)
 		if r.o.uninstalls() {
 			for _, gvr := range labelled {
-				each(gvr.Resource+" of scale sets", gvr, namespace, func(*Object, *metav1.PartialObjectMetadata) {})
+				each(gvr.Resource+" of scale sets", gvr, namespace, func(*object.Object, *metav1.PartialObjectMetadata) {})
 			}
 		}
 	}
 	for _, namespace := range r.o.listenersApart() {
-		for _, gvr := range []schema.GroupVersionResource{podResource, secretResource, serviceAccountResource} {
+		for _, gvr := range []schema.GroupVersionResource{object.Pods, object.Secrets, object.ServiceAccounts} {
 			each(gvr.Resource+" of listeners", gvr, namespace, dependent)
 		}
 	}
@@ -326,7 +315,7 @@ func (r *reading) custom(gvr schema.GroupVersionResource) {
 	for _, namespace := range r.o.customNamespaces(gvr.Resource) {
 		r.read(gvr.GroupResource().String(), func(add func(func())) error {
 			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				obj := object(gvr, m)
+				obj := fromMetadata(gvr, m)
 				add(func() { r.s.Custom = append(r.s.Custom, obj) })
 				return nil
 			})
@@ -341,7 +330,7 @@ func (r *reading) prove() {
 	ctx, cancel := advice(r.ctx)
 	defer cancel()
 	var g errgroup.Group
-	g.SetLimit(workers)
+	g.SetLimit(kube.Workers)
 	claims := slices.Clone(r.s.Custom)
 	if r.s.ProofErr != nil {
 		for _, c := range r.s.Controllers {
@@ -353,7 +342,7 @@ func (r *reading) prove() {
 			continue
 		}
 		g.Go(func() error {
-			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, o.is) {
+			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, func(m release.Object) bool { return isOf(o, m) }) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.s.Proven[o.UID] = true
@@ -365,7 +354,7 @@ func (r *reading) prove() {
 }
 
 // is reports whether an object of a manifest is this one.
-func (o *Object) is(m release.Object) bool {
+func isOf(o *object.Object, m release.Object) bool {
 	group, _, _ := strings.Cut(m.APIVersion, "/")
 	return group == o.Resource.Group && strings.ToLower(m.Kind)+"s" == o.Resource.Resource &&
 		cmp.Or(m.Namespace, o.Release.Namespace) == o.Namespace && m.Name == o.Name
@@ -401,9 +390,9 @@ func (r *reading) proof() {
 func (r *reading) crds(names []string) {
 	for _, name := range names {
 		r.read(crdPrefix+name, func(add func(func())) error {
-			m, err := getMetadata(r.ctx, r.c, crdResource, name)
+			m, err := getMetadata(r.ctx, r.c, object.CRDs, name)
 			if err == nil {
-				add(func() { r.s.CRDs = append(r.s.CRDs, object(crdResource, m)) })
+				add(func() { r.s.CRDs = append(r.s.CRDs, fromMetadata(object.CRDs, m)) })
 			}
 			return err
 		})
@@ -446,7 +435,7 @@ func (r *reading) end(groups ...string) {
 			r.s.Unknown = append(r.s.Unknown, Unknown{crd.Name, errors.New("the CRD exists, but the API server does not serve it")})
 		}
 	}
-	r.s.order()
+	order(r.s)
 }
 
 // servedPatience is how long the API server may go on saying that it serves what it
@@ -471,7 +460,7 @@ func (r *reading) distrust(group string) {
 			doubtful = append(doubtful, strings.TrimSuffix(crd, "."+group))
 			continue
 		}
-		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *Object) bool { return crd.Name == name })
+		read := r.absent[crdPrefix+name] || slices.ContainsFunc(r.s.CRDs, func(crd *object.Object) bool { return crd.Name == name })
 		if resource, of := strings.CutSuffix(name, "."+group); of && !strings.HasPrefix(name, crdPrefix) && !read {
 			doubtful = append(doubtful, resource)
 		}
@@ -502,7 +491,7 @@ func (r *reading) distrust(group string) {
 }
 
 // addCore sorts a core object into the survey.
-func (s *Survey) addCore(o *Object, m *metav1.PartialObjectMetadata) {
+func addCore(s *Survey, o *object.Object, m *metav1.PartialObjectMetadata) {
 	own, _ := arc.Finalizers(o.Finalizers)
 	switch {
 	case len(own) > 0:
@@ -517,13 +506,13 @@ func (s *Survey) addCore(o *Object, m *metav1.PartialObjectMetadata) {
 }
 
 // order makes the survey, and with it the plan, the same for the same cluster.
-func (s *Survey) order() {
+func order(s *Survey) {
 	rank := map[string]int{}
 	for i, gvr := range slices.Concat(arc.Resources(), protectedResources, arc.LegacyResources()) {
 		rank[gvr.Resource] = i
 	}
-	for _, objects := range [][]*Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Held, s.Dependents, s.Linked} {
-		slices.SortFunc(objects, func(a, b *Object) int {
+	for _, objects := range [][]*object.Object{s.CRDs, s.Custom, s.Protected, s.ListenerRBAC, s.Held, s.Dependents, s.Linked} {
+		slices.SortFunc(objects, func(a, b *object.Object) int {
 			return cmp.Or(
 				cmp.Compare(rank[a.Resource.Resource], rank[b.Resource.Resource]),
 				cmp.Compare(a.Namespace, b.Namespace),
@@ -554,7 +543,7 @@ const trackingID = "argocd.argoproj.io/tracking-id"
 func madeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (bool, error) {
 	var m *metav1.PartialObjectMetadata
 	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		m, err = c.Metadata.Resource(jobResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		m, err = c.Metadata.Resource(object.Jobs).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
@@ -566,28 +555,49 @@ func madeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (
 	return strings.HasSuffix(m.Annotations[trackingID], fmt.Sprintf(":batch/Job:%s/%s", namespace, name)), nil
 }
 
-func findRecord(ctx context.Context, c *kube.Client, o Options) (*release.Record, error) {
+func findRecord(ctx context.Context, c *kube.Client, o Options) (*Record, error) {
 	at := release.Place{Namespace: o.ReleaseNamespace, Storage: o.StorageNamespace}
+	var found *release.Record
+	var err error
 	switch {
 	case o.Release != "":
-		return release.Get(ctx, c, at, o.Release)
+		found, err = release.Get(ctx, c, at, o.Release)
 	case o.Job != "":
-		return release.ByHookJob(ctx, c, at, o.Job)
+		found, err = release.ByHookJob(ctx, c, at, o.Job)
 	}
-	return nil, nil
+	if err != nil || found == nil {
+		return nil, err
+	}
+	return newRecord(found), nil
 }
 
-func object(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *Object {
+// newRecord is what a plan needs to know of a record.
+func newRecord(found *release.Record) *Record {
+	r := &Record{
+		Name: found.Name, Namespace: found.Namespace, Revision: found.Revision,
+		Status: string(found.Status),
+	}
+	for _, o := range found.Objects {
+		name := types.NamespacedName{Namespace: cmp.Or(o.Namespace, r.Namespace), Name: o.Name}
+		switch {
+		case isScaleSet(o):
+			r.Sets = append(r.Sets, name)
+		case o.Kind == "Deployment":
+			r.Deployments = append(r.Deployments, name)
+		}
+	}
+	return r
+}
+
+func fromMetadata(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *object.Object {
 	finalizers := slices.Clone(m.Finalizers)
 	for i, f := range finalizers {
 		finalizers[i] = shared(f)
 	}
-	o := &Object{
-		Target: kube.Target{
-			Resource: gvr, Namespace: shared(m.Namespace), Name: m.Name, UID: m.UID, Finalizers: finalizers,
-			Deleting: m.DeletionTimestamp != nil,
-		},
-		Release: types.NamespacedName{Namespace: shared(m.Annotations[arc.AnnotationReleaseNamespace]), Name: shared(m.Annotations[arc.AnnotationReleaseName])},
+	o := &object.Object{
+		Resource: gvr, Namespace: shared(m.Namespace), Name: m.Name, UID: m.UID, Finalizers: finalizers,
+		Deleting: m.DeletionTimestamp != nil,
+		Release:  types.NamespacedName{Namespace: shared(m.Annotations[arc.AnnotationReleaseNamespace]), Name: shared(m.Annotations[arc.AnnotationReleaseName])},
 	}
 	o.Owner, o.Keep = owner(m, arc.Group), m.Annotations[resourcePolicy] == "keep"
 	if gvr == arc.Resource(arc.AutoscalingRunnerSets) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 func TestObjectKeepsWhatIdentifiesIt(t *testing.T) {
@@ -33,19 +34,19 @@ func TestObjectKeepsWhatIdentifiesIt(t *testing.T) {
 	}}
 	want := obj("er runners/r", deleting, finalizers("f"), of("runners/set"), by("relns/rel"))
 	want.UID = "u"
-	if diff := cmp.Diff(want, object(short["er"], m)); diff != "" {
+	if diff := cmp.Diff(want, fromMetadata(short["er"], m)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// Only what lives beside the controller is of a set in another namespace.
-	if got := object(short["al"], m).ScaleSet; got != named("ns/set") {
+	if got := fromMetadata(short["al"], m).ScaleSet; got != named("ns/set") {
 		t.Errorf("a listener's scale set %s", got)
 	}
 	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingListener}}
-	if got := object(short["pod"], m).ScaleSet; got != named("ns/set") {
+	if got := fromMetadata(short["pod"], m).ScaleSet; got != named("ns/set") {
 		t.Errorf("a listener's Pod's scale set %s", got)
 	}
 	// A scale set belongs to itself, whatever its labels say.
-	if got := object(short["ars"], m).ScaleSet; got != named("runners/r") {
+	if got := fromMetadata(short["ars"], m).ScaleSet; got != named("runners/r") {
 		t.Errorf("scale set %s", got)
 	}
 }
@@ -68,7 +69,7 @@ func TestOwnerIsOfARCOrNobody(t *testing.T) {
 	}
 	for name, test := range tests {
 		m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{OwnerReferences: test.owners}}
-		if got := object(podResource, m).Owner; got != test.want {
+		if got := fromMetadata(object.Pods, m).Owner; got != test.want {
 			t.Errorf("%s: owner %q, want %q", name, got, test.want)
 		}
 	}
@@ -99,7 +100,7 @@ func TestListenerRBACIsKnownByAllItsLabels(t *testing.T) {
 }
 
 // refs names objects.
-func refs(objects []*Object) (out []string) {
+func refs(objects []*object.Object) (out []string) {
 	for _, o := range objects {
 		out = append(out, ref(o))
 	}
@@ -111,13 +112,13 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 	listener := whole(obj("role runners/listener", of("runners/set")))[0]
 	listener.labels[arc.LabelListenerName], listener.labels[arc.LabelListenerNamespace] = "l", "systems"
 	ownedRole := whole(obj("role runners/owned", owned("x")))[0]
-	unrelated := deployment(ctrl("web/app", ""))
+	unrelated := deployment("web/app", "")
 	unrelated.labels = map[string]string{arc.LabelPartOf: "gha-rs-controller"}
 	unrelated.rest = nil
 	set := whole(obj("ars runners/set", by("runners/gpu")))[0]
 	set.rest = map[string]any{"status": map[string]any{"currentRunners": 3, "runningEphemeralRunners": 2}}
 	items := append(whole(crdObjects()...), listener, ownedRole, unrelated, set,
-		deployment(ctrl("systems/arc", "", by("systems/arc"))), deployment(dead(ctrl("team/b", "theirs"))))
+		deployment("systems/arc", "", by("systems/arc")), down(deployment("team/b", "theirs")))
 	items = append(items, whole(
 		obj("er runners/b"), obj("er runners/a"), obj("ers runners/s"), obj("al systems/l"),
 		protected("secret runners/github", owned("al systems/l")), protected("rolebinding runners/kube"),
@@ -142,7 +143,7 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 		got.Controllers = append(got.Controllers, fmt.Sprintf("%s/%s of %q watches %q, down %q", c.Namespace, c.Name, c.Release.Name, c.Watches, c.Down))
 	}
 	terminating := gone("runners")
-	terminating["runners"] = Terminating{Object: terminating["runners"].Object, Pods: []*Object{obj("pod runners/a", owned("er runners/a")), obj("pod runners/theirs")}}
+	terminating["runners"] = Terminating{Object: terminating["runners"].Object, Pods: []*object.Object{obj("pod runners/a", owned("er runners/a")), obj("pod runners/theirs")}}
 	want := summary{
 		CRDs:         4,
 		Custom:       []string{"er runners/a", "er runners/b", "ers runners/s", "al systems/l", "ars runners/set"},
@@ -170,7 +171,7 @@ func TestSurveyKnowsAbsentFromUnknown(t *testing.T) {
 		}
 	}
 	crdsBut := func(name string, mods ...with) []item {
-		return whole(append(slices.DeleteFunc(crdObjects(), func(o *Object) bool { return strings.HasPrefix(o.Name, name) }), obj("crd "+name+"."+arc.Group, mods...))...)
+		return whole(append(slices.DeleteFunc(crdObjects(), func(o *object.Object) bool { return strings.HasPrefix(o.Name, name) }), obj("crd "+name+"."+arc.Group, mods...))...)
 	}
 	tests := map[string]struct {
 		items []item
@@ -331,9 +332,9 @@ func TestWhetherItIsServedIsNotKnown(t *testing.T) {
 // Deployments that look like controllers are read one by one, each once.
 func TestReadingControllers(t *testing.T) {
 	t.Parallel()
-	both := deployment(ctrl("systems/arc", ""))
+	both := deployment("systems/arc", "")
 	both.labels[arc.LabelPartOf] = "gha-rs-controller"
-	odd := deployment(ctrl("team/odd", ""))
+	odd := deployment("team/odd", "")
 	odd.rest = map[string]any{"spec": "x"}
 	no := func(code int, request string) func(string) int { return on(code, always, request) }
 	for name, test := range map[string]struct {
@@ -342,7 +343,7 @@ func TestReadingControllers(t *testing.T) {
 		found int
 		want  int // unknown
 	}{
-		"by two labels":    {[]item{both, deployment(ctrl("team/b", "theirs"))}, nil, 2, 0},
+		"by two labels":    {[]item{both, deployment("team/b", "theirs")}, nil, 2, 0},
 		"gone by now":      {[]item{both}, no(http.StatusNotFound, "GET deploy systems/arc"), 0, 0},
 		"not to be read":   {[]item{both}, no(http.StatusForbidden, "GET deploy systems/arc"), 0, 1},
 		"of another form":  {[]item{odd}, nil, 0, 1},
@@ -360,13 +361,13 @@ func TestReadingControllers(t *testing.T) {
 func TestASurveyHasAnOrder(t *testing.T) {
 	t.Parallel()
 	s := &Survey{
-		CRDs: []*Object{obj("crd b"), obj("crd a")}, Custom: []*Object{obj("ars a/a"), obj("er b/a"), obj("er a/b"), obj("er a/a")},
-		Protected: []*Object{obj("secret a/a"), obj("role a/a")}, ListenerRBAC: []*Object{obj("role b/a"), obj("role a/a")},
-		Held: []*Object{obj("secret a/b"), obj("secret a/a")}, Dependents: []*Object{obj("pod b/a"), obj("pod a/a")}, Linked: []*Object{obj("pod b/a"), obj("pod a/a")},
+		CRDs: []*object.Object{obj("crd b"), obj("crd a")}, Custom: []*object.Object{obj("ars a/a"), obj("er b/a"), obj("er a/b"), obj("er a/a")},
+		Protected: []*object.Object{obj("secret a/a"), obj("role a/a")}, ListenerRBAC: []*object.Object{obj("role b/a"), obj("role a/a")},
+		Held: []*object.Object{obj("secret a/b"), obj("secret a/a")}, Dependents: []*object.Object{obj("pod b/a"), obj("pod a/a")}, Linked: []*object.Object{obj("pod b/a"), obj("pod a/a")},
 	}
-	s.order()
+	order(s)
 	for what, test := range map[string]struct {
-		got  []*Object
+		got  []*object.Object
 		want []string
 	}{
 		"CRDs": {s.CRDs, []string{"crd a", "crd b"}}, "custom": {s.Custom, []string{"er a/a", "er a/b", "er b/a", "ars a/a"}},
@@ -439,7 +440,7 @@ func TestListHasAllPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pods, err := list(t.Context(), c, podResource, "ns", "a=b")
+	pods, err := list(t.Context(), c, object.Pods, "ns", "a=b")
 	if err != nil || len(pods) != 2 || pods[0].GetName() != "after-20a=b" || pods[1].GetName() != "after-x20a=b" {
 		t.Errorf("%v, error %v", pods, err)
 	}

@@ -192,7 +192,7 @@ func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, lef
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), sweepBudget, ErrBudget)
-	r = Run(ctx, c, s.options, quiet)
+	r = Run(ctx, c, s.options, quiet, nil)
 	cancel()
 	transport.CloseIdleConnections()
 	_ = server.Close()
@@ -221,7 +221,7 @@ func sweeps() map[string]sweep {
 			options: hook,
 			items: func() []item {
 				items := append(whole(crdObjects()...), whole(obj("ars runners/live"), obj("er runners/live", of("runners/live")), protected("role runners/live-manager"))...)
-				return append(items, deployment(ctrl("systems/arc", "", by("systems/arc"))), record("systems", "systems", "arc", "uninstalling", arcManifest))
+				return append(items, deployment("systems/arc", "", by("systems/arc")), record("systems", "systems", "arc", "uninstalling", arcManifest))
 			},
 			react: func(a *api, request string) { // the controller
 				if request == "DELETE ars runners/live" {
@@ -235,7 +235,7 @@ func sweeps() map[string]sweep {
 		"scale set": {
 			options: ofSet,
 			items: func() []item {
-				return stuck(deployment(dead(ctrl("systems/arc", ""))), record("runners", "runners", "set", "uninstalling",
+				return stuck(down(deployment("systems/arc", "")), record("runners", "runners", "set", "uninstalling",
 					"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n"))
 			},
 			react: func(a *api, request string) { // the garbage collector

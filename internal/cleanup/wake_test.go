@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // drained is what stands still in a drain: a set and its listener, runner set and
@@ -18,7 +19,7 @@ func drained() Survey {
 	registered := finalizers(arc.EphemeralRunnerFinalizer, arc.RunnerRegistrationFinalizer)
 	return Survey{
 		Record: uninstalling(), Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))},
-		Custom: []*Object{
+		Custom: []*object.Object{
 			obj("er runners/next", of("runners/set"), owned("ers runners/s"), registered),
 			obj("er runners/r", of("runners/set"), owned("ers runners/s"), registered, deleting),
 			obj("ers runners/s", of("runners/set"), owned("ars runners/set"), deleting),
@@ -42,7 +43,7 @@ func TestPlanWakesBeforeItSkips(t *testing.T) {
 	working := obj("ars runners/busy", by("systems/arc"), deleting)
 	mixed.Custom = append(mixed.Custom, busy, working)
 	mixed.Busy = busySet().Busy
-	mixed.Custom = slices.DeleteFunc(mixed.Custom, func(o *Object) bool { return o.Name == "r" && o != busy })
+	mixed.Custom = slices.DeleteFunc(mixed.Custom, func(o *object.Object) bool { return o.Name == "r" && o != busy })
 	fresh := drained()
 	for _, o := range fresh.Custom {
 		o.Deleting = false
@@ -130,7 +131,7 @@ func TestStagesAfterADrain(t *testing.T) {
 
 // sleeping is a scale set whose live controller waits in its back-off.
 func sleeping() []item {
-	items := append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))))
+	items := append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")))
 	items = append(items, whole(
 		obj("ars runners/set", by("systems/arc"), deleting),
 		obj("ers runners/s", of("runners/set"), owned("ars runners/set"), deleting),
@@ -155,7 +156,7 @@ func TestRunWakesTheController(t *testing.T) {
 			go a.take("er runners/r", "ers runners/s", "ars runners/set")
 		}
 	}
-	r := Run(t.Context(), c, graced(ofRelease, short300), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, short300), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	if s := r.Summary(); !strings.Contains(s, "had the controller try again for 1 ") || strings.Contains(s, "skip GitHub") || len(r.Registered) > 0 {
 		t.Errorf("%s, registered %v", s, r.Registered)
@@ -182,7 +183,7 @@ func TestRunWakesAgainAfterProgress(t *testing.T) {
 			go a.take("ars runners/set")
 		}
 	}
-	r := Run(t.Context(), c, graced(ofRelease, short300), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, short300), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	if s := r.Summary(); strings.Contains(s, "skip GitHub") || len(r.Registered) > 0 {
 		t.Errorf("%s, registered %v", s, r.Registered)
@@ -194,7 +195,7 @@ func TestRunGoesOnWhereNothingCanBeWoken(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, sleeping()...)
 	a.fault = on(http.StatusUnprocessableEntity, 1, "PATCH er runners/r")
-	r := Run(t.Context(), c, graced(ofRelease, short300), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, short300), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	var phases []PhaseName
 	for _, phase := range r.Phases {
@@ -211,11 +212,11 @@ func TestRunGoesOnWhereNothingCanBeWoken(t *testing.T) {
 // A controller that does nothing has its grace once, when there is nothing to nudge.
 func TestNoSecondGraceForNothing(t *testing.T) {
 	t.Parallel()
-	items := append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))))
+	items := append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")))
 	// Its owner is not being deleted, so that there is nothing to wake.
 	items = append(items, whole(obj("er runners/r", of("runners/set"), owned("s")))...)
 	_, c := newAPI(t, items...)
-	r := Run(t.Context(), c, graced(ofRelease, short300), quiet)
+	r := Run(t.Context(), c, graced(ofRelease, short300), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	drains := 0
 	for _, phase := range r.Phases {

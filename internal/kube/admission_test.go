@@ -12,10 +12,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // held is the thing with a finalizer of ours.
-var held = func() Target {
+var held = func() object.Object {
 	t := thing
 	t.Finalizers = []string{"own/a"}
 	return t

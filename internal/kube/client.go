@@ -28,6 +28,10 @@ const (
 	pageBytes = 1 << 20
 )
 
+// Workers is how many requests of one client are in flight at once. More does not help:
+// the API server gives a client of no special priority about this many seats.
+const Workers = 64
+
 // Client reads and writes objects. Metadata is used wherever an object's spec
 // and status do not matter; it is a fraction of the bytes.
 type Client struct {

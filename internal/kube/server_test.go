@@ -12,11 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 var (
 	things = schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "things"}
-	thing  = Target{Resource: things, Namespace: "ns", Name: "a", UID: "1"}
+	thing  = object.Object{Resource: things, Namespace: "ns", Name: "a", UID: "1"}
 )
 
 // request is what the API server was asked.
@@ -101,7 +103,7 @@ func status(code int, reason metav1.StatusReason) metav1.Status {
 	}
 }
 
-func object(name string, uid types.UID, finalizers ...string) metav1.PartialObjectMetadata {
+func partial(name string, uid types.UID, finalizers ...string) metav1.PartialObjectMetadata {
 	return metav1.PartialObjectMetadata{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadata"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: uid, Finalizers: finalizers, ResourceVersion: "1"},
@@ -110,7 +112,7 @@ func object(name string, uid types.UID, finalizers ...string) metav1.PartialObje
 
 // found is the object that thing is, with another UID perhaps.
 func found(uid types.UID, finalizers ...string) reply {
-	return reply{code: http.StatusOK, body: object(thing.Name, uid, finalizers...)}
+	return reply{code: http.StatusOK, body: partial(thing.Name, uid, finalizers...)}
 }
 
 func page(next string, names ...string) reply {
@@ -119,7 +121,7 @@ func page(next string, names ...string) reply {
 		ListMeta: metav1.ListMeta{Continue: next, ResourceVersion: "1"},
 	}
 	for _, n := range names {
-		l.Items = append(l.Items, object(n, types.UID(n)))
+		l.Items = append(l.Items, partial(n, types.UID(n)))
 	}
 	return reply{code: http.StatusOK, body: l}
 }

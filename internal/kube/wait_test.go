@@ -122,12 +122,12 @@ func silent(int, []string) {}
 func TestWaitGoneIsQuickAboutAFew(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1"), false)
+	s.set(partial("a", "1"), false)
 	c := connect(t, s)
 	gone := make(chan time.Time, 1)
 	time.AfterFunc(5*progressInterval/2, func() {
 		gone <- time.Now()
-		s.set(object("a", "1"), true)
+		s.set(partial("a", "1"), true)
 	})
 	if err := c.WaitGone(t.Context(), selection(), long, silent); err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func TestWaitGoneReturnsWhenTheLastObjectGoes(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
 	for _, name := range []string{"a", "b", "c", "d"} {
-		s.set(object(name, "1"), false)
+		s.set(partial(name, "1"), false)
 	}
 	c := connect(t, s)
 	var counts []int
@@ -156,7 +156,7 @@ func TestWaitGoneReturnsWhenTheLastObjectGoes(t *testing.T) {
 		if left == 4 {
 			go func() {
 				for _, name := range []string{"a", "b", "c", "d"} {
-					s.set(object(name, "1"), true)
+					s.set(partial(name, "1"), true)
 				}
 			}()
 		}
@@ -172,7 +172,7 @@ func TestWaitGoneReturnsWhenTheLastObjectGoes(t *testing.T) {
 func TestWaitGoneLooksOnlyAtWhatIsSelected(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("other", "2"), false)
+	s.set(partial("other", "2"), false)
 	c := connect(t, s)
 	err := c.WaitGone(t.Context(), []Selection{{
 		Resource: things, Namespace: "ns", Fields: "metadata.name=a",
@@ -202,7 +202,7 @@ func TestWaitGoneOfNothing(t *testing.T) {
 func TestWaitGoneGivesUpWhenNothingMoves(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1", "example.com/f"), false)
+	s.set(partial("a", "1", "example.com/f"), false)
 	start := time.Now()
 	err := connect(t, s).WaitGone(t.Context(), selection(), patience, silent)
 	if !errors.Is(err, ErrStagnant) {
@@ -219,11 +219,11 @@ func TestWaitGoneGivesUpWhenNothingMoves(t *testing.T) {
 func TestEveryStepTowardsTheEndIsProgress(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1", "f/1", "f/2"), false)
+	s.set(partial("a", "1", "f/1", "f/2"), false)
 	now := metav1.Now()
-	deleting := object("a", "1", "f/1", "f/2")
+	deleting := partial("a", "1", "f/1", "f/2")
 	deleting.DeletionTimestamp = &now
-	freed := object("a", "1", "f/2")
+	freed := partial("a", "1", "f/2")
 	freed.DeletionTimestamp = &now
 	start := time.Now()
 	err := connect(t, s).WaitGone(t.Context(), selection(), patience, func(left int, _ []string) {
@@ -251,13 +251,13 @@ func TestEveryStepTowardsTheEndIsProgress(t *testing.T) {
 func TestAnObjectThatOnlyChangesIsNoProgress(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1", "f/1"), false)
+	s.set(partial("a", "1", "f/1"), false)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	err := connect(t, s).WaitGone(ctx, selection(), patience, func(int, []string) {
 		go func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				o := object("a", "1", "f/1")
+				o := partial("a", "1", "f/1")
 				o.Labels = map[string]string{"n": fmt.Sprint(i)}
 				s.set(o, false)
 				time.Sleep(patience / 6)
@@ -272,7 +272,7 @@ func TestAnObjectThatOnlyChangesIsNoProgress(t *testing.T) {
 func TestAResourceThatVanishesIsGone(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1"), false)
+	s.set(partial("a", "1"), false)
 	err := connect(t, s).WaitGone(t.Context(), selection(), long, func(left int, _ []string) {
 		if left == 1 {
 			// As when its CRD goes: the watch ends, and there is nothing to list.
@@ -296,11 +296,11 @@ func TestAResourceThatNeverWasIsGone(t *testing.T) {
 func TestAWatchThatEndsIsBegunAnew(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1"), false)
+	s.set(partial("a", "1"), false)
 	err := connect(t, s).WaitGone(t.Context(), selection(), long, func(left int, _ []string) {
 		if left == 1 {
 			s.breakWatches()
-			s.set(object("a", "1"), true)
+			s.set(partial("a", "1"), true)
 		}
 	})
 	if err != nil {
@@ -337,7 +337,7 @@ func TestWhatCannotBeReadIsNoStagnation(t *testing.T) {
 func TestAnOutageIsNoStagnation(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1"), false)
+	s.set(partial("a", "1"), false)
 	away := failure(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable)
 	err := connect(t, s).WaitGone(t.Context(), selection(), patience, func(left int, _ []string) {
 		if left == 0 {
@@ -348,7 +348,7 @@ func TestAnOutageIsNoStagnation(t *testing.T) {
 			s.mu.Lock()
 			s.failure = nil
 			s.mu.Unlock()
-			s.set(object("a", "1"), true)
+			s.set(partial("a", "1"), true)
 		})
 	})
 	if err != nil {
@@ -359,7 +359,7 @@ func TestAnOutageIsNoStagnation(t *testing.T) {
 func TestWaitGoneReturnsTheCauseOfTheContext(t *testing.T) {
 	t.Parallel()
 	s := &watchable{version: 1}
-	s.set(object("a", "1"), false)
+	s.set(partial("a", "1"), false)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	budget := errors.New("the budget")
 	err := connect(t, s).WaitGone(ctx, selection(), long, func(int, []string) { cancel(budget) })

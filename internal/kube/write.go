@@ -8,26 +8,17 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-)
 
-// Target is one object as it was last read. UID is its identity: an object of
-// the same name made since is another object, and is never written to.
-type Target struct {
-	Resource        schema.GroupVersionResource
-	Namespace, Name string
-	UID             types.UID
-	Finalizers      []string
-	Deleting        bool // its deletion has begun, which nothing takes back
-}
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
 
 // Delete asks for the deletion of exactly this object. Absence, and an object
 // of another UID in its place, are success. In the foreground the API server
 // keeps the object until the garbage collector has deleted what it owns, also
 // when its deletion has begun. The request is tried again while what hinders it
 // is transient.
-func (c *Client) Delete(ctx context.Context, t Target, propagation metav1.DeletionPropagation) error {
+func (c *Client) Delete(ctx context.Context, t object.Object, propagation metav1.DeletionPropagation) error {
 	err := Retry(ctx, func(ctx context.Context) error {
 		return c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Delete(ctx, t.Name, metav1.DeleteOptions{
 			Preconditions:     &metav1.Preconditions{UID: &t.UID},
@@ -49,7 +40,7 @@ const turns = 10
 // other. The patch tests UID and finalizers, so that whatever changed meanwhile
 // makes it fail and be worked out anew from a fresh read. Absence is success.
 // After a few such turns it is left to the caller to look again.
-func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string) bool) error {
+func (c *Client) RemoveFinalizers(ctx context.Context, t object.Object, own func(string) bool) error {
 	r := c.Metadata.Resource(t.Resource).Namespace(t.Namespace)
 	for turn := 1; ; turn++ {
 		keep := slices.DeleteFunc(slices.Clone(t.Finalizers), own)
@@ -108,7 +99,7 @@ func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string
 
 // ScaleToZero sets the replicas of exactly this object to none. Absence, and an
 // object of another UID in its place, are success.
-func (c *Client) ScaleToZero(ctx context.Context, t Target) error {
+func (c *Client) ScaleToZero(ctx context.Context, t object.Object) error {
 	if err := c.merge(ctx, t, map[string]any{"metadata": map[string]any{"uid": t.UID}, "spec": map[string]any{"replicas": 0}}); err != nil {
 		return fmt.Errorf("scaling %s to zero: %w", t, err)
 	}
@@ -117,7 +108,7 @@ func (c *Client) ScaleToZero(ctx context.Context, t Target) error {
 
 // Annotate sets annotations of exactly this object; nil removes one. Absence, and
 // an object of another UID in its place, are success.
-func (c *Client) Annotate(ctx context.Context, t Target, annotations map[string]any) error {
+func (c *Client) Annotate(ctx context.Context, t object.Object, annotations map[string]any) error {
 	if err := c.merge(ctx, t, map[string]any{"metadata": map[string]any{"uid": t.UID, "annotations": annotations}}); err != nil {
 		return fmt.Errorf("annotating %s: %w", t, err)
 	}
@@ -125,7 +116,7 @@ func (c *Client) Annotate(ctx context.Context, t Target, annotations map[string]
 }
 
 // merge patches an object, which the patch names by its UID.
-func (c *Client) merge(ctx context.Context, t Target, change map[string]any) error {
+func (c *Client) merge(ctx context.Context, t object.Object, change map[string]any) error {
 	patch, err := json.Marshal(change)
 	if err != nil {
 		return err
@@ -145,13 +136,4 @@ func (c *Client) merge(ctx context.Context, t Target, change map[string]any) err
 // has its name. A webhook may refuse with the same codes.
 func passed(err error) bool {
 	return !Refused(err) && (apierrors.IsNotFound(err) || apierrors.IsConflict(err))
-}
-
-// String is the object as kubectl names it.
-func (t Target) String() string {
-	s := t.Resource.GroupResource().String() + "/" + t.Name
-	if t.Namespace != "" {
-		s += " in namespace " + t.Namespace
-	}
-	return s
 }

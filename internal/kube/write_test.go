@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 var (
@@ -235,7 +237,7 @@ func check(t *testing.T, err error, want string) {
 
 func TestTargetIsNamedAsKubectlDoes(t *testing.T) {
 	namespaced := thing.String()
-	cluster := Target{Resource: things, Name: "b"}.String()
+	cluster := object.Object{Resource: things, Name: "b"}.String()
 	if diff := cmp.Diff([]string{"things.example.com/a in namespace ns", "things.example.com/b"}, []string{namespaced, cluster}); diff != "" {
 		t.Error(diff)
 	}

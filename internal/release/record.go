@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // Record is what Helm's storage says of one revision of a release.
@@ -44,7 +45,7 @@ type Record struct {
 	Objects []Object
 	// Storage is where Helm keeps the release: an object for each revision, the
 	// oldest first.
-	Storage []kube.Target
+	Storage []object.Object
 }
 
 // StoredElsewhere reports whether the record is in another namespace than the
@@ -223,7 +224,7 @@ type history []entry
 
 // entry is where a revision is stored, and what its labels say.
 type entry struct {
-	kube.Target
+	object.Object
 	revision int
 	status   Status
 }
@@ -249,7 +250,7 @@ func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespac
 				return nil
 			}
 			e := entry{
-				kube.Target{Resource: s.GroupVersionResource, Namespace: o.Namespace, Name: o.Name, UID: o.UID},
+				object.Object{Resource: s.GroupVersionResource, Namespace: o.Namespace, Name: o.Name, UID: o.UID},
 				revision, Status(o.Labels["status"]),
 			}
 			k := key{s.Resource, o.Namespace, of}
@@ -294,7 +295,7 @@ func (h history) newest(ctx context.Context, c *kube.Client) (*Revision, error) 
 			return nil, err
 		}
 		for _, e := range slices.Backward(h[i:]) {
-			r.Storage = append(r.Storage, e.Target)
+			r.Storage = append(r.Storage, e.Object)
 		}
 		return r, nil
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -93,7 +94,7 @@ func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *release.Rev
 	if namespaced {
 		namespace = o.Namespace
 	}
-	t := kube.Target{Resource: gvr, Namespace: namespace, Name: o.Name}
+	t := object.Object{Resource: gvr, Namespace: namespace, Name: o.Name}
 	if deleted[t.String()] {
 		return
 	}

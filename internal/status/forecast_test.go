@@ -13,6 +13,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -96,7 +97,7 @@ func TestWhatHelmLeaves(t *testing.T) {
 		release.Object{APIVersion: "v1", Kind: "Unknown", Namespace: "ns", Name: "y"},
 		release.Object{APIVersion: "a/b/c", Kind: "Secret", Namespace: "ns", Name: "z"},
 	)
-	planned := &cleanup.Object{Target: kube.Target{Namespace: "ns", Name: "planned"}}
+	planned := &object.Object{Namespace: "ns", Name: "planned"}
 	planned.Resource.Version, planned.Resource.Resource = "v1", "secrets"
 	plan := &cleanup.Plan{Phases: []cleanup.Phase{{Ranks: [][]cleanup.Step{{{Action: cleanup.Delete, Object: planned}}}}}}
 	f := Foretell(t.Context(), c, r, plan)

@@ -54,7 +54,7 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	u.explain(ctx, s, p)
 	p.Notes = append(p.Notes, lost(p, engine)...)
 	for _, r := range engine.Remains {
-		if !r.IsLease() {
+		if !r.Lease {
 			p.Notes = append(p.Notes, "of ARC this does not upgrade "+r.What)
 		}
 	}

@@ -125,7 +125,7 @@ func (u *Upgrade) remove(r Release, state State) cleanup.Options {
 func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Budget, cleanup.ErrBudget)
 	defer cancel()
-	report := cleanup.Run(ctx, u.Client, o, u.Log)
+	report := cleanup.Run(ctx, u.Client, o, u.Log, nil)
 	if report.Verdict != cleanup.Done {
 		return report, fmt.Errorf("the cleanup ended with %s", report.Verdict)
 	}
@@ -138,8 +138,8 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 // inTheWay is what of that which the engine keeps an upgrade cannot go on with: the CRDs,
 // and their objects. The rest is what a tenant may have made to look like ARC's, and
 // namespaces that something else holds.
-func inTheWay(kept []cleanup.Kept) []cleanup.Kept {
-	return slices.DeleteFunc(slices.Clone(kept), func(k cleanup.Kept) bool {
+func inTheWay(kept []cleanup.Finding) []cleanup.Finding {
+	return slices.DeleteFunc(slices.Clone(kept), func(k cleanup.Finding) bool {
 		return k.Object.Resource.GroupResource() != crds.GroupResource() && k.Object.Resource.Group != arc.Group
 	})
 }

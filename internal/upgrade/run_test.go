@@ -20,6 +20,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	objects "github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -530,12 +531,12 @@ func TestCheck(t *testing.T) {
 // What anybody may have written on an object of theirs stops no upgrade.
 func TestWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
-	kept := func(group, resource string) cleanup.Kept {
-		o := &cleanup.Object{}
+	kept := func(group, resource string) cleanup.Finding {
+		o := &objects.Object{}
 		o.Resource.Group, o.Resource.Resource = group, resource
-		return cleanup.Kept{Object: o}
+		return cleanup.Finding{Object: o}
 	}
-	all := []cleanup.Kept{kept("", "secrets"), kept("apiextensions.k8s.io", "customresourcedefinitions"), kept("", "pods"), kept("actions.github.com", "ephemeralrunners")}
+	all := []cleanup.Finding{kept("", "secrets"), kept("apiextensions.k8s.io", "customresourcedefinitions"), kept("", "pods"), kept("actions.github.com", "ephemeralrunners")}
 	var got []string
 	for _, k := range inTheWay(all) {
 		got = append(got, k.Object.Resource.Resource)

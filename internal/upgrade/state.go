@@ -23,6 +23,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	objects "github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // SecretName is what the Secrets with the state are called. The one in the namespace of
@@ -348,7 +349,7 @@ func forget(ctx context.Context, c *kube.Client, s State) error {
 		if !there || at.foreign {
 			continue
 		}
-		err := c.Delete(ctx, kube.Target{Resource: secrets, Namespace: namespace, Name: SecretName, UID: at.uid}, metav1.DeletePropagationBackground)
+		err := c.Delete(ctx, objects.Object{Resource: secrets, Namespace: namespace, Name: SecretName, UID: at.uid}, metav1.DeletePropagationBackground)
 		if err != nil {
 			return err
 		}
