@@ -14,6 +14,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -56,6 +58,15 @@ type item struct {
 	deleted             *metav1.Time
 }
 
+// fields are those that a field selector may name.
+func (it *item) fields() fields.Set {
+	set := fields.Set{"metadata.name": it.Name}
+	for field, at := range map[string][]string{"type": {"type"}, "status.phase": {"phase"}, "spec.nodeName": {"spec", "nodeName"}} {
+		set[field], _, _ = unstructured.NestedString(it.rest, at...)
+	}
+	return set
+}
+
 type stream struct{ short, namespace string }
 
 func newAPI(t *testing.T, items ...item) (*api, *kube.Client) {
@@ -87,7 +98,7 @@ func whole(objects ...*object.Object) (out []item) {
 			it.annotations[arc.AnnotationReleaseName], it.annotations[arc.AnnotationReleaseNamespace] = o.Release.Name, o.Release.Namespace
 		}
 		if o.Keep {
-			it.annotations[resourcePolicy] = "keep"
+			it.annotations["helm.sh/resource-policy"] = "keep"
 		}
 		if o.Owner != "" {
 			group := arc.Group
@@ -451,23 +462,17 @@ func (a *api) do(verb, s, namespace, named, labelSelector, fieldSelector string,
 		if err != nil {
 			return http.StatusBadRequest, nil
 		}
+		fieldSelector, err := fields.ParseSelector(fieldSelector)
+		if err != nil {
+			return http.StatusBadRequest, nil
+		}
 		items := []any{}
 		for _, k := range slices.Sorted(keys(a.objects)) {
 			it := a.objects[k]
 			if it.Resource != short[s] || (namespace != "" && it.Namespace != namespace) || !selector.Matches(labels.Set(it.labels)) {
 				continue
 			}
-			switch fieldSelector {
-			case started:
-				if it.rest["spec"] == nil {
-					continue
-				}
-			case unfinished:
-				if phase, _ := it.rest["phase"].(string); phase == "Succeeded" {
-					continue
-				}
-			case "", "metadata.name=" + it.Name, fmt.Sprintf("type=%s", it.rest["type"]):
-			default:
+			if !fieldSelector.Matches(it.fields()) {
 				continue
 			}
 			items = append(items, a.json(it, onlyMetadata))

@@ -11,7 +11,7 @@ import (
 
 func TestDigest(t *testing.T) {
 	t.Parallel()
-	plan := func(change ...func(*Plan)) *Plan {
+	made := func(change ...func(*Plan)) *Plan {
 		a, b := obj("er runners/a"), obj("er runners/b")
 		a.UID, b.UID = "1", "2"
 		p := &Plan{
@@ -28,7 +28,7 @@ func TestDigest(t *testing.T) {
 		return p
 	}
 	rank := func(p *Plan) []Step { return p.Phases[1].Ranks[0] }
-	want := plan().Digest()
+	want := made().Digest()
 	if !IsDigest(want) {
 		t.Fatalf("%q", want)
 	}
@@ -40,7 +40,7 @@ func TestDigest(t *testing.T) {
 		"notes":           func(p *Plan) { p.Notes = []string{"note"} },
 	}
 	for name, change := range same {
-		if got := plan(change).Digest(); got != want {
+		if got := made(change).Digest(); got != want {
 			t.Errorf("%s: another digest", name)
 		}
 	}
@@ -59,11 +59,11 @@ func TestDigest(t *testing.T) {
 		"what a CRD takes":  func(p *Plan) { p.taken = []*object.Object{obj("er runners/without-finalizers")} },
 	}
 	for name, change := range other {
-		if got := plan(change).Digest(); got == want {
+		if got := made(change).Digest(); got == want {
 			t.Errorf("%s: the same digest", name)
 		}
 	}
-	for name, p := range map[string]*Plan{"an empty plan": {}, "a refusal": plan(func(p *Plan) { p.Refusals = []Refusal{{}} }), "off": {Off: true}} {
+	for name, p := range map[string]*Plan{"an empty plan": {}, "a refusal": made(func(p *Plan) { p.Refusals = []Refusal{{}} }), "off": {Off: true}} {
 		if got := p.Digest(); got != "" {
 			t.Errorf("%s has the digest %s", name, got)
 		}

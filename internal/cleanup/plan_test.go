@@ -658,17 +658,16 @@ func TestWhoseControllerItIs(t *testing.T) {
 		if test.record {
 			s.Record = uninstalling()
 		}
-		p := &planner{s: s, o: o, release: uninstalled(s, o)}
-		if got := p.ours(test.controller); got != test.want {
+		if got := s.Owns(o, test.controller); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
 	elsewhere := Options{Scope: Controller, ReleaseNamespace: "systems", ControllerNamespaces: []string{"control"}}
-	if p := (&planner{s: &Survey{}, o: elsewhere, release: uninstalled(&Survey{}, elsewhere)}); !p.ours(ctrl("control/arc", "")) || p.ours(ctrl("systems/arc", "")) {
+	unrecorded := &Survey{}
+	if !unrecorded.Owns(elsewhere, ctrl("control/arc", "")) || unrecorded.Owns(elsewhere, ctrl("systems/arc", "")) {
 		t.Error("no record: it is where the hook was told")
 	}
-	by := &planner{s: &Survey{}, o: byHand}
-	if by.ours(ctrl("systems/arc", "")) {
+	if unrecorded.Owns(byHand, ctrl("systems/arc", "")) {
 		t.Error("by hand no controller is being uninstalled")
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 func TestEveryKindOfWriteIsAskedFor(t *testing.T) {
 	t.Parallel()
-	plan := &Plan{Phases: []Phase{
+	p := &Plan{Phases: []Phase{
 		{BackUp, [][]Step{{{Create, obj("secret systems/backup"), ""}}}},
 		{StopRunners, [][]Step{{{Stop, obj("rd ci/d"), ""}}}},
 		{Rouse, [][]Step{{{Wake, obj("al systems/l"), ""}}}},
@@ -21,7 +21,7 @@ func TestEveryKindOfWriteIsAskedFor(t *testing.T) {
 		{CRDs, [][]Step{{{Delete, obj("crd a"), ""}, {Delete, obj("crd b"), ""}}}},
 	}}
 	var got []string
-	for _, r := range rights(plan) {
+	for _, r := range rights(p) {
 		got = append(got, r.String())
 	}
 	want := []string{

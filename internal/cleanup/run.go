@@ -47,14 +47,15 @@ const (
 	// of them.
 	wakes     = 10
 	wakeEvery = 200 * time.Millisecond
-	// wakePatience is how long a controller may show no progress after it was woken first:
-	// it tries a request to GitHub again for some 15 s before that counts as failed.
-	wakePatience = 20 * time.Second
 	// forever is longer than any budget.
 	forever = 24 * time.Hour
 	// lastLook bounds the survey made after a run was stopped.
 	lastLook = 5 * time.Second
 )
+
+// wakePatience is how long a controller may show no progress after it was woken first:
+// it tries a request to GitHub again for some 15 s before that counts as failed.
+const wakePatience = 20 * time.Second
 
 // ErrBudget and ErrInterrupted are the causes with which the context given to
 // Run says why it ended.

@@ -100,11 +100,11 @@ func TestAnOwnerIsLookedForOnceMore(t *testing.T) {
 		return 0
 	}
 	h := History{Ours: map[types.UID]bool{"pod runners/r": true}}
-	plan := NewPlan(survey(t.Context(), c, o), o, h)
+	p := NewPlan(survey(t.Context(), c, o), o, h)
 	run := &run{client: c, options: o}
-	steps := plan.steps(Collect)
+	steps := p.steps(Collect)
 	if len(steps) != 1 || steps[0].Action != Delete {
-		t.Fatalf("plan: %q", lines(plan))
+		t.Fatalf("plan: %q", lines(p))
 	}
 	if err := run.ownersGone(t.Context(), steps); !errors.Is(err, errChanged) {
 		t.Errorf("the owner is there: %v", err)
@@ -744,11 +744,11 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 	} {
 		s := &Survey{Held: []*object.Object{test.object}, Custom: test.custom}
 		var got []string
-		plan := NewPlan(s, test.options, test.history)
-		for _, step := range plan.steps(Collect) {
+		p := NewPlan(s, test.options, test.history)
+		for _, step := range p.steps(Collect) {
 			got = append(got, fmt.Sprintf("%s %s", step.Action, ref(step.Object)))
 		}
-		for _, k := range plan.Kept {
+		for _, k := range p.Kept {
 			if k.Object == test.object {
 				got = append(got, k.Why)
 			}
@@ -769,9 +769,9 @@ func TestWhatARunRemembersAsItsOwn(t *testing.T) {
 		t.Errorf("before: %q", got)
 	}
 	h := History{Ours: map[types.UID]bool{"secret runners/jit": true, "secret theirs/jit": true}}
-	plan := NewPlan(s, byHand, h)
-	expectStrings(t, "plan", lines(plan), "collect: delete secret runners/jit")
-	if why := plan.Phases[0].Steps()[0].Why; why != ownerGone {
+	p := NewPlan(s, byHand, h)
+	expectStrings(t, "plan", lines(p), "collect: delete secret runners/jit")
+	if why := p.Phases[0].Steps()[0].Why; why != ownerGone {
 		t.Errorf("because %s", why)
 	}
 }
