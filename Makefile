@@ -119,7 +119,7 @@ HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order fil
 .PHONY: docs
 docs: ## Write anew what of the documentation is generated; tests fail while it is stale
 	$(HELM_DOCS)
-	go test ./cmd/... ./internal/hook -run TestGenerated -update
+	go test ./cmd/... ./internal/hook ./internal/plan -run TestGenerated -update
 	cd test && go test ./attack -run TestGenerated -update
 
 .PHONY: lint

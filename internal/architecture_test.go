@@ -3,7 +3,10 @@
 package internal
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,18 +35,21 @@ func deps(t *testing.T, pkg string) []string {
 }
 
 // TestDependenciesPointOneWay names, for every package, all that it may be built
-// of: the two sides, rendering and cleaning up, meet in internal/arc only.
+// of. What renders the hook and what cleans up meet in internal/arc, and above both in
+// enrol, status and upgrade.
 func TestDependenciesPointOneWay(t *testing.T) {
 	t.Parallel()
 	tests := map[string][]string{
 		"charts":           nil,
 		"internal/arc":     nil,
-		"internal/kube":    nil,
+		"internal/kube":    {"internal/object"},
 		"internal/version": nil,
 		"internal/cli":     nil,
 		"internal/shell":   nil,
 
+		"internal/object":   nil,
 		"internal/identity": {"internal/arc"},
+		"internal/plan":     {"internal/arc", "internal/identity", "internal/object", "internal/shell"},
 
 		"internal/manifest":   nil,
 		"internal/hook":       {"charts", "internal/arc", "internal/version"},
@@ -51,20 +57,25 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
 		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
-		"internal/release": {"internal/kube", "internal/shell"},
-		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version"},
-		"internal/cleanup": {"internal/arc", "internal/identity", "internal/kube", "internal/release", "internal/shell"},
+		"internal/release": {"internal/kube", "internal/object", "internal/shell"},
+		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell", "internal/version"},
+		"internal/survey":  {"internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
+		"internal/cleanup": {"internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+
+		// What only tests are built of.
+		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
+		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
 		},
 		"internal/upgrade": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
 		},
 		"cmd/hookjob": {
 			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/status", "internal/upgrade", "internal/version",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/upgrade", "internal/version",
 		},
 	}
 	for pkg, allowed := range tests {
@@ -121,5 +132,49 @@ func TestBinariesAreSmall(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPlanIsPure holds what makes a plan a function of a survey: internal/plan has no
+// client, no context, no clock and no goroutine.
+func TestPlanIsPure(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"internal/plan").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		if dep = strings.TrimSpace(dep); strings.HasPrefix(dep, "k8s.io/client-go") || strings.HasPrefix(dep, "helm.sh/") {
+			t.Errorf("internal/plan depends on %s", dep)
+		}
+	}
+	files, err := filepath.Glob("plan/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	impure := regexp.MustCompile(`"(context|os|net/http|sync|math/rand|io)"|\btime\.(Now|Since|Until|After|Sleep|Tick|New\w+)\b|(?m)^\s*go func`)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := impure.FindString(string(text)); found != "" {
+			t.Errorf("%s has %s", file, found)
+		}
+	}
+}
+
+// TestOnlyTestsUseTestPackages keeps them out of the product.
+func TestOnlyTestsUseTestPackages(t *testing.T) {
+	t.Parallel()
+	for _, pkg := range []string{"cmd/hookjob", "cmd/postrender"} {
+		for _, dep := range deps(t, pkg) {
+			if strings.HasSuffix(dep, "test") {
+				t.Errorf("%s depends on %s", pkg, dep)
+			}
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 func TestTheBarStaysBelowTheLog(t *testing.T) {
@@ -15,17 +16,17 @@ func TestTheBarStaysBelowTheLog(t *testing.T) {
 	var out bytes.Buffer
 	b := &bar{out: &out}
 	fmt.Fprintln(b, "before")
-	b.show(cleanup.Progress{Phase: cleanup.Free, Done: 1, Total: 3})
-	b.show(cleanup.Progress{Phase: cleanup.Free, Done: 2, Total: 3}) // too soon
+	b.show(cleanup.Progress{Phase: plan.PhaseFree, Done: 1, Total: 3})
+	b.show(cleanup.Progress{Phase: plan.PhaseFree, Done: 2, Total: 3}) // too soon
 	fmt.Fprintln(b, "meanwhile")
 	b.drawn = time.Time{}
-	b.show(cleanup.Progress{Phase: cleanup.Free, Done: 3, Total: 3})
+	b.show(cleanup.Progress{Phase: plan.PhaseFree, Done: 3, Total: 3})
 	b.end()
 	fmt.Fprintln(b, "after")
 
-	third := "release    [" + strings.Repeat("#", 10) + strings.Repeat(".", 20) + "] 1/3"
+	third := "free       [" + strings.Repeat("#", 10) + strings.Repeat(".", 20) + "] 1/3"
 	want := "before\n" + clearLine + third + clearLine + "meanwhile\n" + third +
-		clearLine + "release    [" + strings.Repeat("#", 30) + "] 3/3" + clearLine + "after\n"
+		clearLine + "free       [" + strings.Repeat("#", 30) + "] 3/3" + clearLine + "after\n"
 	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out.String(), want)
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 // Exit codes. The chart's podFailurePolicy knows them: a refusal is not retried.
@@ -35,19 +35,19 @@ type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-func exitCode(v cleanup.Verdict) int {
+func exitCode(v plan.Verdict) int {
 	switch v {
-	case cleanup.Done, cleanup.Off:
+	case plan.Done, plan.Off:
 		return exitDone
-	case cleanup.Refused:
+	case plan.Refused:
 		return exitRefused
-	case cleanup.Residue:
+	case plan.Residue:
 		return exitResidue
-	case cleanup.NotPermitted:
+	case plan.NotPermitted:
 		return exitNotPermitted
-	case cleanup.OutOfTime:
+	case plan.OutOfTime:
 		return exitOutOfTime
-	case cleanup.Interrupted:
+	case plan.Interrupted:
 		return exitInterrupted
 	}
 	return exitFailed

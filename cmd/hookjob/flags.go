@@ -13,11 +13,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
@@ -45,13 +45,13 @@ type target struct {
 	cluster
 	backup  bool
 	sets    []string
-	options cleanup.Options
+	options plan.Options
 }
 
 func (t *target) register(f *pflag.FlagSet) {
 	o := &t.options
 	t.cluster.register(f)
-	cli.OneOf(f, &o.Scope, "scope", "", cleanup.Controller, "whose uninstall this is; legacy is the controller of actions.summerwind.dev", cleanup.Controller, cleanup.ScaleSet, cleanup.Legacy)
+	cli.OneOf(f, &o.Scope, "scope", "", plan.ScopeController, "whose uninstall this is; legacy is the controller of actions.summerwind.dev", plan.ScopeController, plan.ScopeScaleSet, plan.ScopeLegacy)
 	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
 	f.StringVar(&o.ReleaseNamespace, "release-namespace", "", "namespace of the release")
 	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
@@ -61,12 +61,12 @@ func (t *target) register(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.ControllerNamespaces, "controller-namespace", nil, "namespace of a controller, and so of its listeners; repeatable; default the release's")
 	f.StringSliceVar(&o.RunnerNamespaces, "runner-namespace", nil, "namespace of scale sets and their runners; repeatable; default with --scope scale-set the release's, else those watched")
 	f.StringSliceVar(&t.sets, "scale-set", nil, "with --scope scale-set: name of a scale set, or its namespace/name, where Helm did not install it; repeatable")
-	cli.OneOf(f, &o.CRDs, "crds", "", cleanup.DeleteCRDs, "what happens to the CRDs: keep leaves them to who manages them apart from the release", cleanup.DeleteCRDs, cleanup.KeepCRDs)
+	cli.OneOf(f, &o.CRDs, "crds", "", plan.DeleteCRDs, "what happens to the CRDs: keep leaves them to who manages them apart from the release", plan.DeleteCRDs, plan.KeepCRDs)
 	f.BoolVar(&o.RequireUninstalling, "require-uninstalling", false, "write nothing unless Helm's record says that the release is being uninstalled (default true with --job)")
-	cli.OneOf(f, &o.ScaleSets, "scale-sets", "", cleanup.RefuseScaleSets, "with --scope controller, what happens to scale sets that are still installed: uninstall takes their Helm releases too, delete only the AutoscalingRunnerSets",
-		cleanup.RefuseScaleSets, cleanup.UninstallScaleSets, cleanup.DeleteScaleSets)
+	cli.OneOf(f, &o.ScaleSets, "scale-sets", "", plan.RefuseScaleSets, "with --scope controller, what happens to scale sets that are still installed: uninstall takes their Helm releases too, delete only the AutoscalingRunnerSets",
+		plan.RefuseScaleSets, plan.UninstallScaleSets, plan.DeleteScaleSets)
 	cli.OneOf(f, &o.BusyRunners, "busy-runners", "", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave",
-		cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy)
+		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
 	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets (of legacy ARC, by hand only, what nothing owns) that will be gone into a Secret in the release's namespace, or by hand in the current one")
 	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
 }
@@ -80,9 +80,9 @@ func (t *target) complete(f *pflag.FlagSet) error {
 				return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
 			}
 		}
-		o.Scope = cleanup.Namespace
+		o.Scope = plan.ScopeNamespace
 	}
-	if o.ReleaseNamespace == "" && (o.Job != "" || o.Release != "" || o.Scope == cleanup.ScaleSet) {
+	if o.ReleaseNamespace == "" && (o.Job != "" || o.Release != "" || o.Scope == plan.ScopeScaleSet) {
 		return fmt.Errorf("--job, --release and --scope scale-set need --release-namespace")
 	}
 	if o.Job != "" && o.Release != "" {
@@ -97,16 +97,16 @@ func (t *target) complete(f *pflag.FlagSet) error {
 	if o.StorageNamespace != "" && o.Job == "" && o.Release == "" {
 		return fmt.Errorf("--storage-namespace needs --job or --release, to know which record")
 	}
-	if o.Scope == cleanup.ScaleSet && o.Job == "" && o.Release == "" && len(t.sets) == 0 {
+	if o.Scope == plan.ScopeScaleSet && o.Job == "" && o.Release == "" && len(t.sets) == 0 {
 		return fmt.Errorf("--scope scale-set needs --job, --release or --scale-set, to know which")
 	}
 	if err := t.parseSets(); err != nil {
 		return err
 	}
-	if o.Job != "" && o.Scope != cleanup.ScaleSet && o.BusyRunners == cleanup.LeaveBusy {
+	if o.Job != "" && o.Scope != plan.ScopeScaleSet && o.BusyRunners == plan.LeaveBusy {
 		return fmt.Errorf("--busy-runners leave does not go with --scope %s in a hook: the controller that it leaves them to is what Helm deletes next; give wait, refuse or force", o.Scope)
 	}
-	if o.Scope == cleanup.Legacy && o.ScaleSets == cleanup.UninstallScaleSets {
+	if o.Scope == plan.ScopeLegacy && o.ScaleSets == plan.UninstallScaleSets {
 		return fmt.Errorf("--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete")
 	}
 	if o.Grace <= 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 var (
@@ -92,7 +93,7 @@ func record(c *kube.Client, job *unstructured.Unstructured, r *cleanup.Report, w
 
 // reason is a verdict as Kubernetes writes reasons: out-of-time is
 // CleanupOutOfTime.
-func reason(v cleanup.Verdict) string {
+func reason(v plan.Verdict) string {
 	var b strings.Builder
 	b.WriteString("Cleanup")
 	for word := range strings.SplitSeq(string(v), "-") {

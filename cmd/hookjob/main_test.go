@@ -22,6 +22,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -113,8 +114,8 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
-	byHand := cleanup.Options{Scope: cleanup.Controller, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, Grace: time.Minute}
-	change := func(f func(*cleanup.Options)) cleanup.Options {
+	byHand := plan.Options{Scope: plan.ScopeController, ScaleSets: plan.RefuseScaleSets, CRDs: plan.DeleteCRDs, Grace: time.Minute}
+	change := func(f func(*plan.Options)) plan.Options {
 		o := byHand
 		f(&o)
 		return o
@@ -122,45 +123,45 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 	tests := map[string]struct {
 		args []string
 		env  map[string]string
-		want cleanup.Options
+		want plan.Options
 	}{
 		"by hand": {nil, nil, byHand},
-		"the hook asks for proof": {[]string{"--job", "j", "--release-namespace", "ns"}, nil, change(func(o *cleanup.Options) {
+		"the hook asks for proof": {[]string{"--job", "j", "--release-namespace", "ns"}, nil, change(func(o *plan.Options) {
 			o.Job, o.ReleaseNamespace, o.RequireUninstalling = "j", "ns", true
 		})},
-		"unless told not to": {[]string{"--job", "j", "--release-namespace", "ns", "--require-uninstalling=false"}, nil, change(func(o *cleanup.Options) {
+		"unless told not to": {[]string{"--job", "j", "--release-namespace", "ns", "--require-uninstalling=false"}, nil, change(func(o *plan.Options) {
 			o.Job, o.ReleaseNamespace = "j", "ns"
 		})},
-		"also by the environment": {[]string{"--job", "j"}, map[string]string{"ARC_CLEANUP_RELEASE_NAMESPACE": "ns", "ARC_CLEANUP_REQUIRE_UNINSTALLING": "false"}, change(func(o *cleanup.Options) {
+		"also by the environment": {[]string{"--job", "j"}, map[string]string{"ARC_CLEANUP_RELEASE_NAMESPACE": "ns", "ARC_CLEANUP_REQUIRE_UNINSTALLING": "false"}, change(func(o *plan.Options) {
 			o.Job, o.ReleaseNamespace = "j", "ns"
 		})},
-		"by hand, a release needs no proof": {[]string{"--release", "r", "--release-namespace", "ns"}, nil, change(func(o *cleanup.Options) {
+		"by hand, a release needs no proof": {[]string{"--release", "r", "--release-namespace", "ns"}, nil, change(func(o *plan.Options) {
 			o.Release, o.ReleaseNamespace = "r", "ns"
 		})},
-		"the flag beats the environment": {[]string{"--grace", "5s"}, map[string]string{"ARC_CLEANUP_GRACE": "9s", "ARC_CLEANUP_WATCH_NAMESPACE": "w"}, change(func(o *cleanup.Options) {
+		"the flag beats the environment": {[]string{"--grace", "5s"}, map[string]string{"ARC_CLEANUP_GRACE": "9s", "ARC_CLEANUP_WATCH_NAMESPACE": "w"}, change(func(o *plan.Options) {
 			o.Grace, o.WatchNamespaces = 5*time.Second, []string{"w"}
 		})},
-		"a scale set alone is in the release's namespace": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *cleanup.Options) {
-			o.Scope, o.ReleaseNamespace, o.Sets = cleanup.ScaleSet, "ns", []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "ns", Name: "b"}}
+		"a scale set alone is in the release's namespace": {[]string{"--scope", "scale-set", "--release-namespace", "ns"}, map[string]string{"ARC_CLEANUP_SCALE_SET": "a,b"}, change(func(o *plan.Options) {
+			o.Scope, o.ReleaseNamespace, o.Sets = plan.ScopeScaleSet, "ns", []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "ns", Name: "b"}}
 		})},
-		"a record elsewhere, of a release": {[]string{"--release", "r", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *cleanup.Options) {
+		"a record elsewhere, of a release": {[]string{"--release", "r", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *plan.Options) {
 			o.Release, o.ReleaseNamespace, o.StorageNamespace = "r", "ns", "flux"
 		})},
-		"a record elsewhere, of a hook": {[]string{"--job", "j", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *cleanup.Options) {
+		"a record elsewhere, of a hook": {[]string{"--job", "j", "--release-namespace", "ns", "--storage-namespace", "flux"}, nil, change(func(o *plan.Options) {
 			o.Job, o.ReleaseNamespace, o.StorageNamespace, o.RequireUninstalling = "j", "ns", "flux", true
 		})},
-		"the scale sets of a release": {[]string{"--scope", "scale-set", "--release", "r", "--release-namespace", "ns"}, nil, change(func(o *cleanup.Options) {
-			o.Scope, o.Release, o.ReleaseNamespace = cleanup.ScaleSet, "r", "ns"
+		"the scale sets of a release": {[]string{"--scope", "scale-set", "--release", "r", "--release-namespace", "ns"}, nil, change(func(o *plan.Options) {
+			o.Scope, o.Release, o.ReleaseNamespace = plan.ScopeScaleSet, "r", "ns"
 		})},
-		"by hand, runners may be left to a controller": {[]string{"--busy-runners", "leave"}, nil, change(func(o *cleanup.Options) { o.BusyRunners = cleanup.LeaveBusy })},
-		"in the hook of a scale set, too": {[]string{"--scope", "scale-set", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, nil, change(func(o *cleanup.Options) {
-			o.Scope, o.Job, o.ReleaseNamespace, o.RequireUninstalling, o.BusyRunners = cleanup.ScaleSet, "j", "ns", true, cleanup.LeaveBusy
+		"by hand, runners may be left to a controller": {[]string{"--busy-runners", "leave"}, nil, change(func(o *plan.Options) { o.BusyRunners = plan.LeaveBusy })},
+		"in the hook of a scale set, too": {[]string{"--scope", "scale-set", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, nil, change(func(o *plan.Options) {
+			o.Scope, o.Job, o.ReleaseNamespace, o.RequireUninstalling, o.BusyRunners = plan.ScopeScaleSet, "j", "ns", true, plan.LeaveBusy
 		})},
-		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *cleanup.Options) {
-			o.ScaleSets, o.BusyRunners = cleanup.DeleteScaleSets, cleanup.ForceBusy
+		"policies": {[]string{"--scale-sets", "delete"}, map[string]string{"ARC_CLEANUP_BUSY_RUNNERS": "force"}, change(func(o *plan.Options) {
+			o.ScaleSets, o.BusyRunners = plan.DeleteScaleSets, plan.ForceBusy
 		})},
-		"unless told where": {[]string{"--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a", "--scale-set", "r/b_c", "--controller-namespace", "c", "--runner-namespace", "r,ns"}, nil, change(func(o *cleanup.Options) {
-			o.Scope, o.ReleaseNamespace, o.ControllerNamespaces, o.RunnerNamespaces = cleanup.ScaleSet, "ns", []string{"c"}, []string{"r", "ns"}
+		"unless told where": {[]string{"--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a", "--scale-set", "r/b_c", "--controller-namespace", "c", "--runner-namespace", "r,ns"}, nil, change(func(o *plan.Options) {
+			o.Scope, o.ReleaseNamespace, o.ControllerNamespaces, o.RunnerNamespaces = plan.ScopeScaleSet, "ns", []string{"c"}, []string{"r", "ns"}
 			o.Sets = []identity.Set{{Namespace: "ns", Name: "a"}, {Namespace: "r", Name: "b-c"}}
 		})},
 	}
@@ -183,9 +184,9 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 }
 
 func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
-	tests := map[cleanup.Verdict]string{
-		cleanup.Done: "done,", cleanup.Failed: "failed:", cleanup.Refused: "refused ", cleanup.Residue: "residue:",
-		cleanup.NotPermitted: "not permitted:", cleanup.OutOfTime: "the time budget is used up", cleanup.Interrupted: "interrupted;",
+	tests := map[plan.Verdict]string{
+		plan.Done: "done,", plan.Failed: "failed:", plan.Refused: "refused ", plan.Residue: "residue:",
+		plan.NotPermitted: "not permitted:", plan.OutOfTime: "the time budget is used up", plan.Interrupted: "interrupted;",
 	}
 	codes := []int{exitUsage, exitWork}
 	for verdict, meaning := range tests {
@@ -238,11 +239,11 @@ func TestPlanIsPrinted(t *testing.T) {
 
 func TestNotesArePrintedBeforeThePlan(t *testing.T) {
 	for name, test := range map[string]struct {
-		plan cleanup.Plan
+		plan plan.Plan
 		want string
 	}{
-		"a note":  {cleanup.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
-		"nothing": {cleanup.Plan{}, "Nothing to do.\n"},
+		"a note":  {plan.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
+		"nothing": {plan.Plan{}, "Nothing to do.\n"},
 	} {
 		var out strings.Builder
 		if printPlan(&out, &test.plan); out.String() != test.want {
@@ -257,10 +258,10 @@ func TestNamesInAPlanAreVisible(t *testing.T) {
 	o := &object.Object{}
 	o.Name = name
 	var out strings.Builder
-	printPlan(&out, &cleanup.Plan{
-		Refusals: []cleanup.Refusal{{Message: name, Do: []string{name}}}, Notes: []string{name},
-		Phases: []cleanup.Phase{{Name: cleanup.Free, Ranks: [][]cleanup.Step{{{Action: cleanup.Release, Object: o, Why: name}}}}},
-		Kept:   []cleanup.Finding{{Object: o, Why: name}}, Obstacles: []cleanup.Finding{{Object: o, Why: name}}, ObstaclesErr: errors.New(name),
+	printPlan(&out, &plan.Plan{
+		Refusals: []plan.Refusal{{Message: name, Do: []string{name}}}, Notes: []string{name},
+		Phases: []plan.Phase{{Name: plan.PhaseFree, Ranks: [][]plan.Step{{{Action: plan.Free, Object: o, Why: name}}}}},
+		Kept:   []plan.Finding{{Object: o, Why: name}}, Obstacles: []plan.Finding{{Object: o, Why: name}}, ObstaclesErr: errors.New(name),
 	})
 	if n := strings.Count(out.String(), "\n"); strings.Contains(out.String(), "\x1b") || n != 9 {
 		t.Errorf("%d lines:\n%q", n, out.String())
@@ -449,9 +450,9 @@ func TestNothingComesAfterTheVerdict(t *testing.T) {
 
 func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
 	t.Parallel()
-	r := &cleanup.Report{Verdict: cleanup.Residue}
+	r := &cleanup.Report{Verdict: plan.Residue}
 	for range 3 * terminationLines {
-		r.Left = append(r.Left, cleanup.Finding{Object: &object.Object{}, Why: strings.Repeat("x", 1000)})
+		r.Left = append(r.Left, plan.Finding{Object: &object.Object{}, Why: strings.Repeat("x", 1000)})
 	}
 	f := runFlags{terminationLog: filepath.Join(t.TempDir(), "termination")}
 	cmd := &cobra.Command{}
@@ -470,11 +471,11 @@ func TestTheEndOfALongTerminationMessageIsKept(t *testing.T) {
 
 func TestALongReportIsClipped(t *testing.T) {
 	t.Parallel()
-	r := &cleanup.Report{Verdict: cleanup.Residue}
+	r := &cleanup.Report{Verdict: plan.Residue}
 	for range 3 * machineLines {
 		o := &object.Object{}
-		r.Left = append(r.Left, cleanup.Finding{Object: o, Why: "held"})
-		r.Registered = append(r.Registered, cleanup.Registration{Object: o}, cleanup.Registration{Object: o, Set: cleanup.ScaleSetInfo{ID: "7"}})
+		r.Left = append(r.Left, plan.Finding{Object: o, Why: "held"})
+		r.Registered = append(r.Registered, cleanup.Registration{Object: o}, cleanup.Registration{Object: o, Set: plan.ScaleSetInfo{ID: "7"}})
 		r.Errs = append(r.Errs, errors.New("no"))
 	}
 	var log strings.Builder
@@ -564,37 +565,37 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 // What Kubernetes cuts is not the verdict: of a refusal it is the first line.
 func TestAnEventIsNoLongerThanTheAPIServerTakes(t *testing.T) {
 	long := strings.Repeat("ä", 600)
-	left := &cleanup.Report{Verdict: cleanup.Residue, Left: []cleanup.Finding{{Object: &object.Object{}, Why: long}}}
+	left := &cleanup.Report{Verdict: plan.Residue, Left: []plan.Finding{{Object: &object.Object{}, Why: long}}}
 	if got := clipped(left, eventBytes); len(got) > eventBytes || !strings.HasSuffix(got, left.Summary()) || !utf8.ValidString(got) {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
-	refused := &cleanup.Report{Verdict: cleanup.Refused, Refusals: []cleanup.Refusal{{Verdict: cleanup.Refused, Message: "not now: " + long, Do: []string{"wait"}}}}
+	refused := &cleanup.Report{Verdict: plan.Refused, Refusals: []plan.Refusal{{Verdict: plan.Refused, Message: "not now: " + long, Do: []string{"wait"}}}}
 	if got := clipped(refused, eventBytes); len(got) > eventBytes || !strings.HasPrefix(got, "refused, nothing was written: not now: ä") || !utf8.ValidString(got) {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }
 
 func TestReasonsAreAsKubernetesWritesThem(t *testing.T) {
-	if got := reason(cleanup.OutOfTime); got != "CleanupOutOfTime" {
+	if got := reason(plan.OutOfTime); got != "CleanupOutOfTime" {
 		t.Error(got)
 	}
 }
 
 func TestResidueFailsOrWarns(t *testing.T) {
 	t.Parallel()
-	left := []cleanup.Finding{{Object: &object.Object{}, Why: "held"}}
+	left := []plan.Finding{{Object: &object.Object{}, Why: "held"}}
 	tests := map[string]struct {
 		onResidue string
-		verdict   cleanup.Verdict
+		verdict   plan.Verdict
 		code      int
 	}{
-		"it fails":                {failOnResidue, cleanup.Residue, exitResidue},
-		"it warns":                {warnOnResidue, cleanup.Residue, exitDone},
-		"out of time fails":       {failOnResidue, cleanup.OutOfTime, exitOutOfTime},
-		"out of time warns":       {warnOnResidue, cleanup.OutOfTime, exitDone},
-		"a refusal always fails":  {warnOnResidue, cleanup.Refused, exitRefused},
-		"a missing right, too":    {warnOnResidue, cleanup.NotPermitted, exitNotPermitted},
-		"an interruption as well": {warnOnResidue, cleanup.Interrupted, exitInterrupted},
+		"it fails":                {failOnResidue, plan.Residue, exitResidue},
+		"it warns":                {warnOnResidue, plan.Residue, exitDone},
+		"out of time fails":       {failOnResidue, plan.OutOfTime, exitOutOfTime},
+		"out of time warns":       {warnOnResidue, plan.OutOfTime, exitDone},
+		"a refusal always fails":  {warnOnResidue, plan.Refused, exitRefused},
+		"a missing right, too":    {warnOnResidue, plan.NotPermitted, exitNotPermitted},
+		"an interruption as well": {warnOnResidue, plan.Interrupted, exitInterrupted},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -623,7 +624,7 @@ func TestTheReportIsADocumentToo(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &d); err != nil {
 		t.Fatalf("%v in %s", err, got.stdout)
 	}
-	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != cleanup.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners --wait=false" {
+	if got.code != exitRefused || d.Version != "arc-cleanup/report/v1" || d.Verdict != plan.Refused || len(d.Refusals) != 1 || d.Refusals[0].Do[0] != "kubectl delete autoscalingrunnerset live --namespace runners --wait=false" {
 		t.Errorf("exit code %d, %+v", got.code, d)
 	}
 }

@@ -16,9 +16,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 func newPlan() *cobra.Command {
@@ -58,21 +60,21 @@ DIGEST does that and nothing else.
 				return exitError(exitFailed)
 			}
 			t.backUp(client, time.Now())
-			plan := preview(cmd.Context(), client, t.options)
+			planned := preview(cmd.Context(), client, t.options)
 			if t.options.Release != "" {
-				foretell(cmd.Context(), client, t.options, plan)
+				foretell(cmd.Context(), client, t.options, planned)
 			}
 			if output == "json" {
-				if err := printJSON(cmd.OutOrStdout(), plan.Document()); err != nil {
+				if err := printJSON(cmd.OutOrStdout(), planned.Document()); err != nil {
 					return fmt.Errorf("writing the plan: %w", err)
 				}
 			} else {
-				printPlan(cmd.OutOrStdout(), plan)
+				printPlan(cmd.OutOrStdout(), planned)
 			}
 			switch {
-			case len(plan.Refusals) > 0:
-				return exitError(exitCode(plan.Verdict()))
-			case len(plan.Phases) > 0:
+			case len(planned.Refusals) > 0:
+				return exitError(exitCode(planned.Verdict()))
+			case len(planned.Phases) > 0:
 				return exitError(exitWork)
 			}
 			return nil
@@ -93,7 +95,7 @@ func printJSON(w io.Writer, document any) error {
 // to be said, not waited for.
 const previewTime = 30 * time.Second
 
-func preview(ctx context.Context, client *kube.Client, o cleanup.Options) *cleanup.Plan {
+func preview(ctx context.Context, client *kube.Client, o plan.Options) *plan.Plan {
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
 	return cleanup.Preview(ctx, client, o)
@@ -101,29 +103,29 @@ func preview(ctx context.Context, client *kube.Client, o cleanup.Options) *clean
 
 // foretell notes what Helm itself will decide of the release that was named: no
 // reason not to run by hand, which needs neither Helm nor the hook.
-func foretell(ctx context.Context, client *kube.Client, o cleanup.Options, plan *cleanup.Plan) {
+func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned *plan.Plan) {
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
 	err := release.Each(ctx, client, cmp.Or(o.StorageNamespace, o.ReleaseNamespace), o.Release, func(r *release.Revision, err error) {
 		if err != nil || r.Namespace != o.ReleaseNamespace || !r.Status.Installed() {
 			return // the plan says so itself
 		}
-		f := status.Foretell(ctx, client, r, plan)
+		f := status.Foretell(ctx, client, r, planned)
 		for _, left := range f.Leaves {
-			plan.Notes = append(plan.Notes, "Helm 4.3 and later leave "+leaves(left))
+			planned.Notes = append(planned.Notes, "Helm 4.3 and later leave "+leaves(left))
 		}
 		for _, refusal := range f.Refused {
-			plan.Notes = append(plan.Notes, refusal.Message)
+			planned.Notes = append(planned.Notes, refusal.Message)
 		}
-		plan.Notes = append(plan.Notes, f.Unknown...)
+		planned.Notes = append(planned.Notes, f.Unknown...)
 	})
 	if err != nil {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("what Helm will leave of release %s could not be told: %v", o.Release, err))
+		planned.Notes = append(planned.Notes, fmt.Sprintf("what Helm will leave of release %s could not be told: %v", o.Release, err))
 	}
 }
 
 // printPlan prints the plan for a person.
-func printPlan(w io.Writer, p *cleanup.Plan) {
+func printPlan(w io.Writer, p *plan.Plan) {
 	for _, r := range p.Refusals {
 		fmt.Fprintf(w, "REFUSED: %s\n", shell.Visible(r.Message))
 		for _, do := range r.Do {
@@ -167,7 +169,7 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 		fmt.Fprintf(w, "\nDigest: %s\n", digest)
 	}
 	if p.Off {
-		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", cleanup.OffSwitch)
+		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", survey.OffSwitch)
 	} else if len(p.Phases) == 0 && len(p.Refusals) == 0 {
 		if len(p.Remains) > 0 {
 			fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
@@ -178,7 +180,7 @@ func printPlan(w io.Writer, p *cleanup.Plan) {
 }
 
 // printRemains prints what there is of ARC beside.
-func printRemains(w io.Writer, remains []cleanup.RemainDocument) {
+func printRemains(w io.Writer, remains []plan.RemainDocument) {
 	for _, r := range remains {
 		fmt.Fprintf(w, "Also there: %s.\n", shell.Visible(r.What))
 		for _, do := range r.Do {

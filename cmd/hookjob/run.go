@@ -19,6 +19,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 const (
@@ -108,7 +109,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
 	}
 	switch given := cmd.Flags().Changed("confirm"); {
-	case given && !cleanup.IsDigest(f.options.Confirmed): // an empty one, too: a pipeline has lost it
+	case given && !plan.IsDigest(f.options.Confirmed): // an empty one, too: a pipeline has lost it
 		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", f.options.Confirmed)
 	case given && f.options.Job != "":
 		return fmt.Errorf("--confirm does not go with --job: nobody has seen the plan of a hook")
@@ -127,7 +128,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	client, err := f.connect()
 	f.client = client
 	if err != nil {
-		return f.end(cmd, log, console, &cleanup.Report{Verdict: cleanup.Failed, Errs: []error{err}})
+		return f.end(cmd, log, console, &cleanup.Report{Verdict: plan.Failed, Errs: []error{err}})
 	}
 	start := time.Now()
 	f.backUp(client, start)
@@ -202,14 +203,14 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 
 // logReport is the report for machines, at most machineLines lines of each sort.
 func logReport(log zerolog.Logger, r *cleanup.Report) {
-	some(log, r.Refusals, func(x cleanup.Refusal) { log.Error().Strs("do", x.Do).Msg(x.Message) })
-	some(log, r.Kept, func(x cleanup.Finding) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
+	some(log, r.Refusals, func(x plan.Refusal) { log.Error().Strs("do", x.Do).Msg(x.Message) })
+	some(log, r.Kept, func(x plan.Finding) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
 	for _, line := range r.StillRegistered(machineLines) {
 		log.Warn().Str("registration", line).Msg("still registered at GitHub, which removes it in time")
 	}
-	some(log, r.Left, func(x cleanup.Finding) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
-	some(log, r.Remains, func(x cleanup.Remain) { log.Warn().Strs("do", x.Do).Msg("also there: " + x.What) })
-	some(log, r.Obstacles, func(x cleanup.Finding) {
+	some(log, r.Left, func(x plan.Finding) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
+	some(log, r.Remains, func(x plan.Remain) { log.Warn().Strs("do", x.Do).Msg("also there: " + x.What) })
+	some(log, r.Obstacles, func(x plan.Finding) {
 		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	})
 	some(log, r.Errs, func(err error) { log.Error().Err(err).Msg("error") })
@@ -225,8 +226,8 @@ func some[T any](log zerolog.Logger, items []T, line func(T)) {
 }
 
 // exitCode is that of the verdict, unless what is left is only to be warned of.
-func (f *runFlags) exitCode(v cleanup.Verdict) int {
-	if f.onResidue == warnOnResidue && (v == cleanup.Residue || v == cleanup.OutOfTime) {
+func (f *runFlags) exitCode(v plan.Verdict) int {
+	if f.onResidue == warnOnResidue && (v == plan.Residue || v == plan.OutOfTime) {
 		return exitDone
 	}
 	return exitCode(v)
@@ -234,18 +235,18 @@ func (f *runFlags) exitCode(v cleanup.Verdict) int {
 
 // confirm prints the plan and asks. It returns false when there is nothing to
 // do, when the plan refuses, or when the answer is no.
-func confirm(cmd *cobra.Command, client *kube.Client, o cleanup.Options) (bool, error) {
+func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (bool, error) {
 	out := cmd.ErrOrStderr()
 	if !isTerminal(cmd.InOrStdin()) {
 		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
-	plan := preview(cmd.Context(), client, o)
+	planned := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
-	printPlan(out, plan)
-	if len(plan.Refusals) > 0 {
-		return false, exitError(exitCode(plan.Verdict()))
+	printPlan(out, planned)
+	if len(planned.Refusals) > 0 {
+		return false, exitError(exitCode(planned.Verdict()))
 	}
-	if len(plan.Phases) == 0 {
+	if len(planned.Phases) == 0 {
 		return false, nil
 	}
 	return ask(cmd)

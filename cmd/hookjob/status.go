@@ -16,8 +16,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
@@ -92,19 +92,19 @@ is stuck. It writes nothing.
 
 // optionsOf understands the arguments of a hook's Job as run does. A flag of a
 // later version changes nothing that could be told here.
-func optionsOf(args []string) (cleanup.Options, error) {
+func optionsOf(args []string) (plan.Options, error) {
 	if len(args) == 0 || args[0] != "run" {
-		return cleanup.Options{}, errors.New("its Job does not run arc-hookjob run")
+		return plan.Options{}, errors.New("its Job does not run arc-hookjob run")
 	}
 	var f runFlags
 	fs := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	fs.ParseErrorsAllowlist.UnknownFlags = true
 	f.register(fs)
 	if err := fs.Parse(args[1:]); err != nil {
-		return cleanup.Options{}, err
+		return plan.Options{}, err
 	}
 	if err := f.complete(fs); err != nil {
-		return cleanup.Options{}, err
+		return plan.Options{}, err
 	}
 	return f.options, nil
 }

@@ -9,9 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
@@ -34,7 +34,7 @@ func TestPrintStatus(t *testing.T) {
 			{
 				Name: "cpu", Namespace: "runners", Revision: 1, State: "uninstalling", Chart: chart, Installs: "scale-set",
 				Hook: status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
-				Uninstall: status.Uninstall{Ready: true, Why: []string{}, Do: []string{}, Phases: []status.Phase{{Name: cleanup.Drain, Steps: 3}, {Name: cleanup.CRDs, Steps: 4}}, Kept: 1, Leaves: []status.Object{
+				Uninstall: status.Uninstall{Ready: true, Why: []string{}, Do: []string{}, Phases: []status.Phase{{Name: plan.PhaseDrain, Steps: 3}, {Name: plan.PhaseCRDs, Steps: 4}}, Kept: 1, Leaves: []status.Object{
 					{Resource: "serviceaccounts", Namespace: "runners", Name: "cpu", Why: "it lacks the label app.kubernetes.io/managed-by: Helm"},
 					{Resource: "clusterroles.rbac.authorization.k8s.io", Name: "a\nb", Why: "you may not"},
 				}},
@@ -60,7 +60,7 @@ func TestPrintStatus(t *testing.T) {
 			{Namespace: "runners", Name: "b", Deleting: true},
 		},
 		Stuck:   []status.Object{{Resource: "namespaces", Name: "old", Why: "is Terminating"}},
-		Remains: []cleanup.RemainDocument{{What: "the Lease x in namespace ns", Do: []string{"kubectl delete lease x --namespace ns"}}},
+		Remains: []plan.RemainDocument{{What: "the Lease x in namespace ns", Do: []string{"kubectl delete lease x --namespace ns"}}},
 		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer
@@ -83,15 +83,15 @@ func TestPrintStatus(t *testing.T) {
 func TestOptionsOfTheHook(t *testing.T) {
 	tests := map[string]struct {
 		values map[string]any
-		want   cleanup.Options
+		want   plan.Options
 	}{
 		"a controller": {
 			map[string]any{"policy": map[string]any{"scaleSets": "delete", "grace": "7s"}, "watchNamespaces": []any{"w"}},
-			cleanup.Options{Scope: cleanup.Controller, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespaces: []string{"w"}, ScaleSets: cleanup.DeleteScaleSets, CRDs: cleanup.DeleteCRDs, Grace: 7 * time.Second},
+			plan.Options{Scope: plan.ScopeController, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespaces: []string{"w"}, ScaleSets: plan.DeleteScaleSets, CRDs: plan.DeleteCRDs, Grace: 7 * time.Second},
 		},
 		"a scale set": {
 			map[string]any{"scope": "scale-set", "controllerNamespaces": []any{"c"}, "policy": map[string]any{"busyRunners": "force"}},
-			cleanup.Options{Scope: cleanup.ScaleSet, Job: "r-arc-cleanup-scale-set", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: cleanup.RefuseScaleSets, CRDs: cleanup.DeleteCRDs, BusyRunners: cleanup.ForceBusy, Grace: time.Minute},
+			plan.Options{Scope: plan.ScopeScaleSet, Job: "r-arc-cleanup-scale-set", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: plan.RefuseScaleSets, CRDs: plan.DeleteCRDs, BusyRunners: plan.ForceBusy, Grace: time.Minute},
 		},
 	}
 	for name, test := range tests {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
 )
 
@@ -25,7 +25,7 @@ type upgradeFlags struct {
 	helm         string
 	renderer     string
 	rendererArgs []string
-	busyRunners  cleanup.BusyRunnersPolicy
+	busyRunners  plan.BusyRunnersPolicy
 	grace        time.Duration
 	budget       time.Duration
 	timeout      time.Duration
@@ -73,8 +73,8 @@ is installed is not taken from a Secret that nobody has looked at.
 	fs.StringVar(&f.renderer, "post-renderer", "", "what Helm takes by this flag, for everything that is installed")
 	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of it; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
-	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", cleanup.WaitForBusy, "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
-		cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy)
+	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", plan.WaitForBusy, "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
+		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
 	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
 	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "time for draining and uninstalling, jobs of runners included")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm's, such as for the new controller")
@@ -112,22 +112,22 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 
-	plan, err := f.plan(cmd, u, dir)
-	if err != nil || plan == nil {
+	todo, err := f.plan(cmd, u, dir)
+	if err != nil || todo == nil {
 		return err
 	}
-	if stopped := u.Run(cmd.Context(), plan); stopped != nil {
-		return f.stopped(cmd, u, plan, stopped)
+	if stopped := u.Run(cmd.Context(), todo); stopped != nil {
+		return f.stopped(cmd, u, todo, stopped)
 	}
-	is := plan.State.Target.Controller.Is
-	u.Log.Info().Str("verdict", string(cleanup.Done)).
-		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-hookjob status", is.Name, is.Version, len(plan.State.Releases)-1)
+	is := todo.State.Target.Controller.Is
+	u.Log.Info().Str("verdict", string(plan.Done)).
+		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-hookjob status", is.Name, is.Version, len(todo.State.Releases)-1)
 	return nil
 }
 
 // complete checks what the flags say. Its errors are wrong usage.
 func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
-	if f.busyRunners == cleanup.LeaveBusy {
+	if f.busyRunners == plan.LeaveBusy {
 		return false, errors.New("--busy-runners leave: they would keep the CRDs, which have to go; must be wait, refuse or force")
 	}
 	for name, d := range map[string]time.Duration{"grace": f.grace, "budget": f.budget, "timeout": f.timeout} {
@@ -171,39 +171,39 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	if f.renderer != "" {
 		situation.PostRenderer = append([]string{f.renderer}, f.rendererArgs...)
 	}
-	plan := upgrade.NewPlan(situation)
-	var engine *cleanup.Plan
-	refusals := plan.Refusals
-	if len(plan.Steps) > 0 {
-		if refusals, engine, err = u.Check(cmd.Context(), situation, plan); err != nil {
+	todo := upgrade.NewPlan(situation)
+	var engine *plan.Plan
+	refusals := todo.Refusals
+	if len(todo.Steps) > 0 {
+		if refusals, engine, err = u.Check(cmd.Context(), situation, todo); err != nil {
 			return nil, failed(cmd, err)
 		}
 	}
 	if f.yes && !f.dryRun {
-		for _, c := range plan.Confirm {
+		for _, c := range todo.Confirm {
 			c.Do = append(c.Do, "or run it without --yes, on a terminal, and say yes")
 			refusals = append(refusals, c)
 		}
 	}
 	if len(refusals) > 0 {
-		refused := &cleanup.Plan{Refusals: refusals}
+		refused := &plan.Plan{Refusals: refusals}
 		printPlan(out, refused)
 		return nil, exitError(exitCode(refused.Verdict()))
 	}
-	if len(plan.Steps) == 0 {
+	if len(todo.Steps) == 0 {
 		fmt.Fprintf(out, "Nothing to do: every release is of version %s.\n", situation.Target.Controller.Is.Version)
 		return nil, nil
 	}
 	if f.dryRun || !f.yes {
-		printUpgrade(out, u.Client, plan, engine)
+		printUpgrade(out, u.Client, todo, engine)
 	}
 	if f.dryRun {
 		return nil, nil
 	}
-	for _, c := range plan.Charts() {
+	for _, c := range todo.Charts() {
 		u.Log.Info().Str("chart", c.Ref).Str("version", c.Is.Version).Str("digest", c.Digest).Msg("this chart is installed")
 	}
-	for _, n := range plan.Notes {
+	for _, n := range todo.Notes {
 		u.Log.Warn().Msg(n)
 	}
 	if !f.yes {
@@ -211,7 +211,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 			return nil, err
 		}
 	}
-	return plan, nil
+	return todo, nil
 }
 
 func look(ctx context.Context, client *kube.Client, namespace string) (upgrade.Situation, error) {
@@ -221,7 +221,7 @@ func look(ctx context.Context, client *kube.Client, namespace string) (upgrade.S
 }
 
 // printUpgrade prints the plan for a person, with what the engine will do.
-func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *cleanup.Plan) {
+func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *plan.Plan) {
 	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "CHART\tVERSION\tDIGEST\n")
@@ -256,21 +256,21 @@ func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *cle
 }
 
 // stopped says where it stopped, and how it goes on.
-func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, plan *upgrade.Plan, s *upgrade.Stopped) error {
+func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, todo *upgrade.Plan, s *upgrade.Stopped) error {
 	out := cmd.ErrOrStderr()
 	if s.Report != nil {
 		fmt.Fprintln(out, asCalled(s.Report.Text(reportLines)))
 	}
 	err := failed(cmd, s)
-	if s.Report != nil && s.Report.Verdict != cleanup.Done {
+	if s.Report != nil && s.Report.Verdict != plan.Done {
 		err = exitError(exitCode(s.Report.Verdict))
 	}
-	commands := u.Commands(plan, s.Step)
+	commands := u.Commands(todo, s.Step)
 	if len(commands) == 0 {
 		fmt.Fprintln(out, "Nothing was changed.")
 		return err
 	}
-	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or do by hand what is left:\n\n", plan.State.Releases[0].Namespace)
+	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or do by hand what is left:\n\n", todo.State.Releases[0].Namespace)
 	for _, c := range commands {
 		fmt.Fprintf(out, "    %s\n", asCalled(c))
 	}

@@ -12,6 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
 const (
@@ -41,19 +44,19 @@ func TestAdmissionIsAskedFirst(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, c := newAPI(t, stuck()...)
-			a.says = test.says
-			r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
+			a, c := kubetest.New(t, kubetest.Stuck()...)
+			a.Says = test.says
+			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
 			text := r.Text(20)
-			if r.Verdict != Refused || len(r.Refusals) != 1 || len(a.written()) > 0 {
-				t.Errorf("wrote %v\n%s", a.written(), text)
+			if r.Verdict != plan.Refused || len(r.Refusals) != 1 || len(a.Written()) > 0 {
+				t.Errorf("wrote %v\n%s", a.Written(), text)
 			}
 			for _, want := range test.want {
 				if !strings.Contains(text, want) {
 					t.Errorf("want %q in\n%s", want, text)
 				}
 			}
-			if p := Preview(t.Context(), c, graced(ofRelease, ample)); len(p.Refusals) != 1 || p.Refusals[0].Message != r.Refusals[0].Message {
+			if p := Preview(t.Context(), c, graced(plantest.OfRelease, ample)); len(p.Refusals) != 1 || p.Refusals[0].Message != r.Refusals[0].Message {
 				t.Errorf("plan: %v", p.Refusals)
 			}
 		})
@@ -66,25 +69,25 @@ func TestAdmissionThatRefusesLaterIsNotTriedAgain(t *testing.T) {
 	for _, request := range []string{"PATCH er runners/r", "DELETE " + crdOfRunners} {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel()
-			a, c := newAPI(t, stuck()...)
+			a, c := kubetest.New(t, kubetest.Stuck()...)
 			tries := 0
-			a.fault = func(r string) int {
+			a.Fault = func(r string) int {
 				if r == "DRY "+request {
-					a.mu.Lock() // from now on
-					a.says = map[string]string{request: byPolicy}
-					a.mu.Unlock()
+					a.Mu.Lock() // from now on
+					a.Says = map[string]string{request: byPolicy}
+					a.Mu.Unlock()
 				}
 				if r == request {
 					tries++
 				}
 				return 0
 			}
-			r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
 			text := r.Text(20)
-			if r.Verdict != Refused || tries != 1 || len(r.Left) == 0 || strings.Count(text, "CRDs stay") != 1 {
+			if r.Verdict != plan.Refused || tries != 1 || len(r.Left) == 0 || strings.Count(text, "CRDs stay") != 1 {
 				t.Errorf("%d tries\n%s", tries, text)
 			}
-			if slices.ContainsFunc(r.Done, func(o Outcome) bool { return o.Action == Relax }) {
+			if slices.ContainsFunc(r.Done, func(o Outcome) bool { return o.Action == plan.Relax }) {
 				t.Error("the schema was relaxed, which has nothing to do with it")
 			}
 		})
@@ -99,7 +102,7 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 	er := schema.GroupResource{Group: arc.Group, Resource: arc.EphemeralRunners}
 	tests := map[string]struct {
 		err     error
-		verdict Verdict
+		verdict plan.Verdict
 		note    string
 	}{
 		"yes":                       {},
@@ -107,21 +110,21 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 		"changed":                   {err: apierrors.NewConflict(er, "a", errors.New("uid"))},
 		"there already":             {err: apierrors.NewAlreadyExists(er, "a")},
 		"not valid to its schema":   {err: apierrors.NewInvalid(schema.GroupKind{}, "a", nil)},
-		"a policy":                  {err: status(422, metav1.StatusReasonInvalid, byPolicy), verdict: Refused},
-		"a policy, 403":             {err: status(403, metav1.StatusReasonForbidden, byPolicy), verdict: Refused},
-		"a webhook, 404":            {err: status(404, metav1.StatusReasonNotFound, `admission webhook "w" denied the request: no`), verdict: Refused},
-		"a webhook, 409":            {err: status(409, metav1.StatusReasonConflict, `admission webhook "w" denied the request without explanation`), verdict: Refused},
-		"nobody answers":            {err: apierrors.NewInternalError(errors.New(`failed calling webhook "w": no endpoints`)), verdict: Refused},
-		"another plugin":            {err: apierrors.NewForbidden(er, "a", errors.New("exceeded quota")), verdict: NotPermitted},
+		"a policy":                  {err: status(422, metav1.StatusReasonInvalid, byPolicy), verdict: plan.Refused},
+		"a policy, 403":             {err: status(403, metav1.StatusReasonForbidden, byPolicy), verdict: plan.Refused},
+		"a webhook, 404":            {err: status(404, metav1.StatusReasonNotFound, `admission webhook "w" denied the request: no`), verdict: plan.Refused},
+		"a webhook, 409":            {err: status(409, metav1.StatusReasonConflict, `admission webhook "w" denied the request without explanation`), verdict: plan.Refused},
+		"nobody answers":            {err: apierrors.NewInternalError(errors.New(`failed calling webhook "w": no endpoints`)), verdict: plan.Refused},
+		"another plugin":            {err: apierrors.NewForbidden(er, "a", errors.New("exceeded quota")), verdict: plan.NotPermitted},
 		"it cannot be tried":        {err: apierrors.NewBadRequest(`admission webhook "w" does not support dry run`), note: "the webhook w does not support dry runs"},
-		"the API server has failed": {err: apierrors.NewInternalError(errors.New("etcd")), verdict: Failed},
-		"no answer":                 {err: errors.New("connection reset"), verdict: Failed},
+		"the API server has failed": {err: apierrors.NewInternalError(errors.New("etcd")), verdict: plan.Failed},
+		"no answer":                 {err: errors.New("connection reset"), verdict: plan.Failed},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			refusal, note := judge(trial{right: right{verb: "delete", resource: "pods"}}, test.err)
-			var verdict Verdict
+			refusal, note := judge(plan.Trial{Right: plan.Right{Verb: "delete", Resource: "pods"}}, test.err)
+			var verdict plan.Verdict
 			if refusal != nil {
 				verdict = refusal.Verdict
 			}
@@ -135,34 +138,34 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 // What cannot be tried is said, and begun; what could not be asked is not.
 func TestADryRunWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck()...)
-	a.says = map[string]string{"DRY DELETE " + crdOfRunners: `admission webhook "w" does not support dry run`}
-	if p := Preview(t.Context(), c, graced(ofRelease, ample)); len(p.Refusals) > 0 || !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "does not support dry runs") }) {
+	a, c := kubetest.New(t, kubetest.Stuck()...)
+	a.Says = map[string]string{"DRY DELETE " + crdOfRunners: `admission webhook "w" does not support dry run`}
+	if p := Preview(t.Context(), c, graced(plantest.OfRelease, ample)); len(p.Refusals) > 0 || !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "does not support dry runs") }) {
 		t.Errorf("%v, %v", p.Refusals, p.Notes)
 	}
-	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil); r.Verdict != Done {
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil); r.Verdict != plan.Done {
 		t.Error(r.Text(20))
 	}
-	a, c = newAPI(t, stuck()...)
-	a.fault = on(http.StatusBadRequest, always, "DRY DELETE "+crdOfRunners)
-	if r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil); r.Verdict != Failed || len(a.written()) > 0 {
-		t.Errorf("wrote %v\n%s", a.written(), r.Text(20))
+	a, c = kubetest.New(t, kubetest.Stuck()...)
+	a.Fault = kubetest.On(http.StatusBadRequest, kubetest.Always, "DRY DELETE "+crdOfRunners)
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil); r.Verdict != plan.Failed || len(a.Written()) > 0 {
+		t.Errorf("wrote %v\n%s", a.Written(), r.Text(20))
 	}
 }
 
 // A scale set is woken several times, and tried dry but once.
 func TestADryRunDoesNotWait(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck()...)
+	a, c := kubetest.New(t, kubetest.Stuck()...)
 	tries := 0
-	a.fault = func(request string) int {
+	a.Fault = func(request string) int {
 		if request == "DRY PATCH ars runners/set" {
 			tries++
 		}
 		return 0
 	}
-	p := &Plan{Phases: []Phase{{Rouse, [][]Step{{{Wake, obj("ars runners/set"), ""}}}}}}
-	preflight(t.Context(), c, p, graced(ofRelease, ample))
+	p := &plan.Plan{Phases: []plan.Phase{{Name: plan.PhaseWake, Ranks: [][]plan.Step{{{Action: plan.Wake, Object: kubetest.Object("ars runners/set"), Why: ""}}}}}}
+	preflight(t.Context(), c, p, graced(plantest.OfRelease, ample))
 	if len(p.Refusals) > 0 || tries != 1 {
 		t.Errorf("%d tries, %v", tries, p.Refusals)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 const (
@@ -38,46 +39,6 @@ const (
 	// has made one already, which may miss what came since.
 	backups = 9
 )
-
-// backUp plans a backup of what people wrote and will be gone, before anything else: the
-// AutoscalingRunnerSets or, of legacy ARC, what nothing owns. The controller makes the other
-// kinds of them, and an EphemeralRunner's status has held credentials. The hook of legacy
-// ARC has no right to write a Secret.
-func (p *planner) backUp() {
-	if p.o.Backup.Name == "" || !p.o.ofController() || p.o.Scope == Legacy && p.o.Job != "" || len(p.plan.Phases) == 0 {
-		return
-	}
-	for _, o := range p.reachable(p.s.Custom) {
-		if isWritten(o) && !p.history.BackedUp[o.UID] && !p.isLeft(o) {
-			p.plan.backup = append(p.plan.backup, o)
-		}
-	}
-	if n := len(p.plan.backup); n > 0 {
-		if _, terminating := p.s.Terminating[p.o.Backup.Namespace]; terminating {
-			p.plan.Refusals = append(p.plan.Refusals, Refusal{
-				Verdict: Refused,
-				Message: fmt.Sprintf("the backup of %d AutoscalingRunnerSets would be in namespace %s, which is being deleted", n, p.o.Backup.Namespace),
-				Do:      []string{"keep them yourself: kubectl get autoscalingrunnersets --all-namespaces --output yaml; then go without a backup: --backup=false"},
-			})
-		}
-		secret := &object.Object{Resource: object.Secrets, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}
-		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-hookjob restore`", n, p.o.backedUp())}
-		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{BackUp, [][]Step{{step}}})
-	}
-}
-
-// isWritten reports whether an object is one that people write.
-func isWritten(o *object.Object) bool {
-	return o.Resource.Resource == arc.AutoscalingRunnerSets || o.Resource.Group == arc.LegacyGroup && o.Owner == ""
-}
-
-// backedUp is what a backup holds.
-func (o Options) backedUp() string {
-	if o.Scope == Legacy {
-		return "objects of " + arc.LegacyGroup
-	}
-	return "AutoscalingRunnerSets"
-}
 
 // restorableKind returns the resource of what a backup may hold.
 func restorableKind(u unstructured.Unstructured) (gvr schema.GroupVersionResource, is bool) {
@@ -293,4 +254,18 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 		}
 	}
 	return restored, errors.Join(errs...)
+}
+
+// backUp carries out the phase of that name.
+func (r *run) backUp(ctx context.Context, sets []*object.Object) error {
+	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
+	if err != nil {
+		return fmt.Errorf("backing up: %w (without a backup: --backup=false, or policy.backup: false)", err)
+	}
+	for _, o := range sets {
+		r.history.BackedUp[o.UID] = true
+	}
+	r.log.Debug().Str("phase", string(plan.PhaseBackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
+	r.report.Done = append(r.report.Done, Outcome{plan.Create, secret})
+	return nil
 }

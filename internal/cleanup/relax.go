@@ -14,6 +14,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 const (
@@ -86,7 +87,7 @@ func (r *run) relax(ctx context.Context, crd *object.Object) error {
 	r.log.Warn().Stringer("object", crd).Msg("its objects do not fit its schema, which goes anyway: relaxed it")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.report.Done = append(r.report.Done, Outcome{Relax, crd})
+	r.report.Done = append(r.report.Done, Outcome{plan.Relax, crd})
 	return nil
 }
 

@@ -11,13 +11,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
 func TestASchemaThatRefusesThePatchIsRelaxed(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck(whole(obj("er runners/q", of("runners/set"), owned("ers runners/s")))...)...)
+	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("er runners/q", kubetest.Of("runners/set"), kubetest.Owned("ers runners/s")))...)...)
 	var relaxed, refusals atomic.Int32
-	a.fault = func(request string) int {
+	a.Fault = func(request string) int {
 		switch request {
 		case "PATCH crd ephemeralrunners." + arc.Group:
 			relaxed.Add(1)
@@ -29,10 +32,10 @@ func TestASchemaThatRefusesThePatchIsRelaxed(t *testing.T) {
 		}
 		return 0
 	}
-	a.objects["crd ephemeralrunners."+arc.Group].rest = map[string]any{"spec": map[string]any{"versions": []any{map[string]any{"name": "v1alpha1"}}}}
+	a.Objects["crd ephemeralrunners."+arc.Group].Rest = map[string]any{"spec": map[string]any{"versions": []any{map[string]any{"name": "v1alpha1"}}}}
 	start := time.Now()
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
-	if r.Verdict != Done || relaxed.Load() != 1 || time.Since(start) > relaxPatience/2 {
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	if r.Verdict != plan.Done || relaxed.Load() != 1 || time.Since(start) > relaxPatience/2 {
 		t.Errorf("relaxed %d times, after %s\n%s", relaxed.Load(), time.Since(start), r.Text(10))
 	}
 	if !strings.Contains(r.Summary(), "relaxed the schema of 1 customresourcedefinitions") {
@@ -56,10 +59,10 @@ func TestASchemaThatCannotBeRelaxed(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, c := newAPI(t, stuck()...)
-			a.objects[crd].rest = test.rest
+			a, c := kubetest.New(t, kubetest.Stuck()...)
+			a.Objects[crd].Rest = test.rest
 			var begun atomic.Bool // the survey has read it
-			a.fault = func(request string) int {
+			a.Fault = func(request string) int {
 				switch {
 				case request == "PATCH er runners/r":
 					begun.Store(true)
@@ -69,9 +72,9 @@ func TestASchemaThatCannotBeRelaxed(t *testing.T) {
 				}
 				return 0
 			}
-			r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
 			text := r.Text(20)
-			if r.Verdict == Done || !strings.Contains(text, test.want) || !strings.Contains(text, "removing finalizers from ephemeralrunners.actions.github.com/r") {
+			if r.Verdict == plan.Done || !strings.Contains(text, test.want) || !strings.Contains(text, "removing finalizers from ephemeralrunners.actions.github.com/r") {
 				t.Errorf("want %q in\n%s", test.want, text)
 			}
 		})
@@ -80,15 +83,15 @@ func TestASchemaThatCannotBeRelaxed(t *testing.T) {
 
 func TestASchemaThatOthersUseIsNotRelaxed(t *testing.T) {
 	t.Parallel()
-	a, c := newAPI(t, stuck(deployment("team/arc", "team"))...)
-	a.fault = on(http.StatusUnprocessableEntity, always, "PATCH er runners/r")
-	r := Run(t.Context(), c, graced(ofRelease, ample), quiet, nil)
-	for _, w := range a.written() {
+	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("team/arc", "team"))...)
+	a.Fault = kubetest.On(http.StatusUnprocessableEntity, kubetest.Always, "PATCH er runners/r")
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	for _, w := range a.Written() {
 		if w == "PATCH crd ephemeralrunners."+arc.Group {
 			t.Errorf("it was")
 		}
 	}
-	if r.Verdict != Residue {
+	if r.Verdict != plan.Residue {
 		t.Errorf("%s", r.Text(10))
 	}
 }

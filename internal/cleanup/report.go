@@ -7,31 +7,27 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// Verdict is how a run ended.
-type Verdict string
-
-// The verdicts. Done and Off are successes.
-const (
-	Done         Verdict = "done"
-	Off          Verdict = "off"           // switched off, on purpose
-	Residue      Verdict = "residue"       // something is left
-	Refused      Verdict = "refused"       // by a guard, before anything was begun, or by admission
-	NotPermitted Verdict = "not-permitted" // a right is missing
-	OutOfTime    Verdict = "out-of-time"   // the budget is used up
-	Interrupted  Verdict = "interrupted"   // told to stop
-	Failed       Verdict = "failed"        // the API server could not be used
-)
+// remains are the words for what there is beside, for a line.
+func remains(beside []plan.Remain) string {
+	const most = 3
+	var what []string
+	for _, r := range clip(beside, most) {
+		what = append(what, r.What)
+	}
+	if more := len(beside) - most; more > 0 {
+		what = append(what, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(what, "; ")
+}
 
 // Outcome is one thing that was done.
 type Outcome struct {
-	Action Action
+	Action plan.Action
 	Object *object.Object
 }
 
@@ -40,7 +36,7 @@ type Outcome struct {
 type Registration struct {
 	Object *object.Object
 	// Set is empty for a runner.
-	Set ScaleSetInfo
+	Set plan.ScaleSetInfo
 }
 
 func (r Registration) String() string {
@@ -52,23 +48,23 @@ func (r Registration) String() string {
 
 // Took is how long a phase lasted.
 type Took struct {
-	Phase    PhaseName
+	Phase    plan.PhaseName
 	Duration time.Duration
 }
 
 // Report is what a run did, and what is left.
 type Report struct {
-	Scope    Scope
-	Verdict  Verdict
-	Refusals []Refusal
+	Scope    plan.Scope
+	Verdict  plan.Verdict
+	Refusals []plan.Refusal
 	Done     []Outcome
-	Kept     []Finding
+	Kept     []plan.Finding
 	// Left is what should be gone and is not.
-	Left []Finding
+	Left []plan.Finding
 	// Remains is, after a success, what there is of ARC that this uninstall was not about.
-	Remains []Remain
+	Remains []plan.Remain
 	// Obstacles are, where something is left, likely to be why.
-	Obstacles []Finding
+	Obstacles []plan.Finding
 	// Registered is what is still registered at GitHub. GitHub removes a scale set
 	// that nobody has connected to for seven days, and a runner after about one.
 	Registered []Registration
@@ -82,7 +78,7 @@ type Report struct {
 // did says in one line what was written.
 func (r *Report) did() string {
 	var parts []string
-	for _, action := range []Action{Create, Stop, Delete, Wake, Nudge, Relax, Release} {
+	for _, action := range []plan.Action{plan.Create, plan.Stop, plan.Delete, plan.Wake, plan.Nudge, plan.Relax, plan.Free} {
 		counts := map[string]int{}
 		var order []string
 		for _, o := range r.Done {
@@ -99,10 +95,10 @@ func (r *Report) did() string {
 		for i, kind := range order {
 			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
 		}
-		verb := map[Action]string{
-			Create: "wrote a backup into ", Stop: "scaled to zero ", Delete: "deleted ",
-			Wake: "had the controller try again for ", Nudge: "had the controller skip GitHub for ",
-			Relax: "relaxed the schema of ", Release: "removed ARC's finalizers from ",
+		verb := map[plan.Action]string{
+			plan.Create: "wrote a backup into ", plan.Stop: "scaled to zero ", plan.Delete: "deleted ",
+			plan.Wake: "had the controller try again for ", plan.Nudge: "had the controller skip GitHub for ",
+			plan.Relax: "relaxed the schema of ", plan.Free: "removed ARC's finalizers from ",
 		}[action]
 		parts = append(parts, verb+strings.Join(order, ", "))
 	}
@@ -117,18 +113,18 @@ func (r *Report) Summary() string {
 	done := r.did()
 	gone := "nothing of ARC is left"
 	switch r.Scope {
-	case Legacy:
+	case plan.ScopeLegacy:
 		gone = "nothing of legacy ARC is left"
-	case ScaleSet:
+	case plan.ScopeScaleSet:
 		gone = "nothing of this release's scale sets is left"
-	case Namespace:
+	case plan.ScopeNamespace:
 		gone = "nothing of ARC is left in the namespace, nor the namespace"
 	}
 	if r.Revoked != nil {
 		return shell.Visible(fmt.Sprintf("not-permitted: Helm took this hook's rights away while it worked, as it does when its --timeout passes first (%v); uninstall again, with a --timeout of helmTimeoutSeconds or more, which goes on from here: %s", r.Revoked, done))
 	}
 	switch r.Verdict {
-	case Done:
+	case plan.Done:
 		switch {
 		case len(r.Remains) > 0:
 			kept := ""
@@ -142,15 +138,15 @@ func (r *Report) Summary() string {
 			return "done: " + gone + ", there was nothing to do"
 		}
 		return "done: " + gone + ": " + done
-	case Off:
+	case plan.Off:
 		return fmt.Sprintf("off: %v: %s", errOff, done)
-	case Residue:
+	case plan.Residue:
 		return fmt.Sprintf("residue: %d objects are left: %s", len(r.Left), done)
-	case Refused, NotPermitted:
+	case plan.Refused, plan.NotPermitted:
 		return fmt.Sprintf("%s: %s", r.Verdict, done)
-	case OutOfTime:
+	case plan.OutOfTime:
 		return "out-of-time: the budget is used up; run it again to go on: " + done
-	case Interrupted:
+	case plan.Interrupted:
 		return "interrupted: run it again to go on: " + done
 	default:
 		return fmt.Sprintf("%s: %s", r.Verdict, done)
@@ -193,7 +189,7 @@ func (r *Report) Text(maxLines int) string {
 		say(&b, "", "still registered at GitHub, which removes it in time: %s", line)
 	}
 	for _, o := range r.Done {
-		if o.Action == Create {
+		if o.Action == plan.Create {
 			say(&b, "", "backed up in %s: %s", o.Object, shell.Command("arc-hookjob", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces"))
 		}
 	}
@@ -281,41 +277,4 @@ func more(b *strings.Builder, all, most int) {
 	if all > most {
 		fmt.Fprintf(b, "... and %d more\n", all-most)
 	}
-}
-
-// leftovers turns a plan that should be empty into what is left.
-func leftovers(p *Plan) []Finding {
-	var left []Finding
-	seen := map[string]bool{}
-	for _, phase := range p.Phases {
-		for _, s := range phase.Steps() {
-			if key := s.Object.String(); !seen[key] && s.Action != Create {
-				seen[key] = true
-				why := held(s.Object)
-				if s.Object.Resource == object.Namespaces {
-					why = s.Why
-				}
-				left = append(left, Finding{s.Object, why})
-			}
-		}
-	}
-	return left
-}
-
-// held says what keeps an object that should be gone.
-func held(o *object.Object) string {
-	own, foreign := arc.Finalizers(o.Finalizers)
-	switch {
-	case o.Resource == object.CRDs && o.Deleting:
-		return "is being deleted, and waits for its objects"
-	case slices.Equal(o.Finalizers, []string{metav1.FinalizerDeleteDependents}):
-		return "waits for Kubernetes' garbage collector to delete what it owns"
-	case len(foreign) > 0:
-		return "held by finalizers which are not ARC's: " + strings.Join(foreign, ", ")
-	case len(own) > 0:
-		return "still has ARC's finalizers"
-	case o.Deleting:
-		return "is being deleted, and not gone yet"
-	}
-	return "still there"
 }

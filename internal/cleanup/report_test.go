@@ -8,30 +8,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 func TestSummary(t *testing.T) {
 	did := []Outcome{
-		{Delete, obj("role runners/a")}, {Release, obj("er runners/a")}, {Delete, obj("role runners/b")}, {Delete, obj("crd c")},
+		{plan.Delete, kubetest.Object("role runners/a")}, {plan.Free, kubetest.Object("er runners/a")}, {plan.Delete, kubetest.Object("role runners/b")}, {plan.Delete, kubetest.Object("crd c")},
 	}
 	const done = "deleted 2 roles, 1 customresourcedefinitions; removed ARC's finalizers from 1 ephemeralrunners"
 	tests := map[string]struct {
 		report Report
 		want   string
 	}{
-		"done":               {Report{Verdict: Done, Done: did}, "done: nothing of ARC is left: " + done},
-		"nothing to do":      {Report{Verdict: Done}, "done: nothing of ARC is left, there was nothing to do"},
-		"of a scale set":     {Report{Verdict: Done, Scope: ScaleSet, Done: did}, "done: nothing of this release's scale sets is left: " + done},
-		"nothing of a set":   {Report{Verdict: Done, Scope: ScaleSet}, "done: nothing of this release's scale sets is left, there was nothing to do"},
-		"kept":               {Report{Verdict: Done, Kept: []Finding{{Why: "x uses them"}, {Why: "y"}}}, "done, and kept 2 objects: nothing was written"},
-		"residue":            {Report{Verdict: Residue, Done: did, Left: make([]Finding, 3)}, "residue: 3 objects are left: " + done},
-		"refused":            {Report{Verdict: Refused}, "refused: nothing was written"},
-		"not permitted":      {Report{Verdict: NotPermitted, Done: did}, "not-permitted: " + done},
-		"the budget used up": {Report{Verdict: OutOfTime}, "out-of-time: the budget is used up; run it again to go on: nothing was written"},
-		"interrupted":        {Report{Verdict: Interrupted}, "interrupted: run it again to go on: nothing was written"},
-		"failed":             {Report{Verdict: Failed}, "failed: nothing was written"},
+		"done":               {Report{Verdict: plan.Done, Done: did}, "done: nothing of ARC is left: " + done},
+		"nothing to do":      {Report{Verdict: plan.Done}, "done: nothing of ARC is left, there was nothing to do"},
+		"of a scale set":     {Report{Verdict: plan.Done, Scope: plan.ScopeScaleSet, Done: did}, "done: nothing of this release's scale sets is left: " + done},
+		"nothing of a set":   {Report{Verdict: plan.Done, Scope: plan.ScopeScaleSet}, "done: nothing of this release's scale sets is left, there was nothing to do"},
+		"kept":               {Report{Verdict: plan.Done, Kept: []plan.Finding{{Why: "x uses them"}, {Why: "y"}}}, "done, and kept 2 objects: nothing was written"},
+		"residue":            {Report{Verdict: plan.Residue, Done: did, Left: make([]plan.Finding, 3)}, "residue: 3 objects are left: " + done},
+		"refused":            {Report{Verdict: plan.Refused}, "refused: nothing was written"},
+		"not permitted":      {Report{Verdict: plan.NotPermitted, Done: did}, "not-permitted: " + done},
+		"the budget used up": {Report{Verdict: plan.OutOfTime}, "out-of-time: the budget is used up; run it again to go on: nothing was written"},
+		"interrupted":        {Report{Verdict: plan.Interrupted}, "interrupted: run it again to go on: nothing was written"},
+		"failed":             {Report{Verdict: plan.Failed}, "failed: nothing was written"},
 	}
 	for name, test := range tests {
 		if got := test.report.Summary(); got != test.want {
@@ -42,10 +42,10 @@ func TestSummary(t *testing.T) {
 
 func TestTextEndsWithTheSummary(t *testing.T) {
 	r := Report{
-		Verdict: Residue,
-		Left:    []Finding{{obj("er runners/a"), "why"}, {obj("crd c"), "x"}, {obj("crd d"), "x"}, {obj("crd e"), "x"}},
+		Verdict: plan.Residue,
+		Left:    []plan.Finding{{Object: kubetest.Object("er runners/a"), Why: "why"}, {Object: kubetest.Object("crd c"), Why: "x"}, {Object: kubetest.Object("crd d"), Why: "x"}, {Object: kubetest.Object("crd e"), Why: "x"}},
 		Errs:    []error{errors.New("one"), errors.New("two")},
-		Phases:  []Took{{Drain, 12340 * time.Millisecond}, {Free, 50 * time.Millisecond}},
+		Phases:  []Took{{plan.PhaseDrain, 12340 * time.Millisecond}, {plan.PhaseFree, 50 * time.Millisecond}},
 	}
 	want := `left: ephemeralrunners.actions.github.com/a in namespace runners: why
 left: customresourcedefinitions.apiextensions.k8s.io/c: x
@@ -60,12 +60,12 @@ residue: 4 objects are left: nothing was written`
 
 func TestARefusalBeginsWithTheReasonAndEndsWithTheCommands(t *testing.T) {
 	r := Report{
-		Verdict: Refused,
-		Refusals: []Refusal{
+		Verdict: plan.Refused,
+		Refusals: []plan.Refusal{
 			{Message: "live", Do: []string{"helm uninstall a", "helm uninstall b"}}, {Message: "second", Do: []string{"helm uninstall b"}}, {Message: "third", Do: []string{"c"}},
 		},
-		Kept:      []Finding{{obj("crd k"), "used"}},
-		Obstacles: []Finding{{obj("vwc w"), "dead"}},
+		Kept:      []plan.Finding{{Object: kubetest.Object("crd k"), Why: "used"}},
+		Obstacles: []plan.Finding{{Object: kubetest.Object("vwc w"), Why: "dead"}},
 	}
 	want := `refused, nothing was written: live
 second
@@ -78,63 +78,34 @@ likely in the way: vwc w: dead
 	}
 }
 
-func TestHeldSaysByWhat(t *testing.T) {
-	tests := map[string]struct {
-		object *object.Object
-		want   string
-	}{
-		"somebody's finalizer":      {obj("er a/b", finalizers("x/y", arc.EphemeralRunnerFinalizer, "z"), deleting), "held by finalizers which are not ARC's: x/y, z"},
-		"ARC's finalizer":           {obj("er a/b", deleting), "still has ARC's finalizers"},
-		"nothing but time":          {obj("pod a/b", deleting), "is being deleted, and not gone yet"},
-		"nothing":                   {obj("pod a/b"), "still there"},
-		"a CRD's own, going":        {obj("crd c", finalizers("customresourcecleanup.apiextensions.k8s.io"), deleting), "is being deleted, and waits for its objects"},
-		"a CRD that nobody deleted": {obj("crd c"), "still there"},
-	}
-	for name, test := range tests {
-		if got := held(test.object); got != test.want {
-			t.Errorf("%s: %q, want %q", name, got, test.want)
-		}
-	}
-}
-
-func TestLeftoversNameEachObjectOnce(t *testing.T) {
-	a, b := obj("er a/b"), obj("crd c")
-	p := &Plan{Phases: []Phase{{Drain, [][]Step{{{Delete, a, ""}}}}, {Free, [][]Step{{{Delete, a, ""}}, {{Release, a, ""}}}}, {CRDs, [][]Step{{{Delete, b, ""}}}}}}
-	var got []string
-	for _, l := range leftovers(p) {
-		got = append(got, ref(l.Object))
-	}
-	expectStrings(t, "left", got, "er a/b", "crd c")
-}
-
 func TestDocumentOfAReport(t *testing.T) {
 	r := &Report{
-		Scope: Controller, Verdict: Residue,
-		Refusals:  []Refusal{{Refused, "no", []string{"do"}}},
-		Done:      []Outcome{{Delete, obj("crd c")}},
-		Kept:      []Finding{{obj("crd k"), "used"}},
-		Left:      []Finding{{obj("er runners/a"), "held"}},
-		Obstacles: []Finding{{obj("vwc w"), "dead"}},
-		Remains:   []Remain{{What: "more", Do: []string{"look"}}},
+		Scope: plan.ScopeController, Verdict: plan.Residue,
+		Refusals:  []plan.Refusal{{Verdict: plan.Refused, Message: "no", Do: []string{"do"}}},
+		Done:      []Outcome{{plan.Delete, kubetest.Object("crd c")}},
+		Kept:      []plan.Finding{{Object: kubetest.Object("crd k"), Why: "used"}},
+		Left:      []plan.Finding{{Object: kubetest.Object("er runners/a"), Why: "held"}},
+		Obstacles: []plan.Finding{{Object: kubetest.Object("vwc w"), Why: "dead"}},
+		Remains:   []plan.Remain{{What: "more", Do: []string{"look"}}},
 		Registered: []Registration{
-			{obj("er runners/a"), ScaleSetInfo{}}, {obj("ars runners/set"), ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
+			{kubetest.Object("er runners/a"), plan.ScaleSetInfo{}}, {kubetest.Object("ars runners/set"), plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
 		},
-		Phases: []Took{{Drain, 1500 * time.Millisecond}},
+		Phases: []Took{{plan.PhaseDrain, 1500 * time.Millisecond}},
 		Errs:   []error{errors.New("one")},
 	}
-	crd := func(name, why string, action Action) StepDocument {
-		return StepDocument{action, "apiextensions.k8s.io", "customresourcedefinitions", "", name, "crd " + name, why}
+	crd := func(name, why string, action plan.Action) plan.StepDocument {
+		return plan.StepDocument{Action: action, Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Namespace: "", Name: name, UID: "crd " + name, Why: why}
 	}
 	want := ReportDocument{
-		Version: "arc-cleanup/report/v1", Scope: Controller, Verdict: Residue, Summary: r.Summary(),
-		Refusals:   []RefusalDocument{{Refused, "no", []string{"do"}}},
-		Done:       []StepDocument{crd("c", "", Delete)},
-		Kept:       []StepDocument{crd("k", "used", "")},
-		Left:       []StepDocument{{"", "actions.github.com", "ephemeralrunners", "runners", "a", "er runners/a", "held"}},
-		Obstacles:  []StepDocument{{"", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "w", "vwc w", "dead"}},
-		Remains:    []RemainDocument{{What: "more", Do: []string{"look"}}},
+		Version: "arc-cleanup/report/v1", Scope: plan.ScopeController, Verdict: plan.Residue, Summary: r.Summary(),
+		Refusals:   []plan.RefusalDocument{{Verdict: plan.Refused, Message: "no", Do: []string{"do"}}},
+		Done:       []plan.StepDocument{crd("c", "", plan.Delete)},
+		Kept:       []plan.StepDocument{crd("k", "used", "")},
+		Left:       []plan.StepDocument{{Action: "", Group: "actions.github.com", Resource: "ephemeralrunners", Namespace: "runners", Name: "a", UID: "er runners/a", Why: "held"}},
+		Obstacles:  []plan.StepDocument{{Action: "", Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations", Namespace: "", Name: "w", UID: "vwc w", Why: "dead"}},
+		Remains:    []plan.RemainDocument{{What: "more", Do: []string{"look"}}},
 		Registered: []RegistrationDocument{{"runner", "runners", "a", "", ""}, {"scale-set", "runners", "gpu", "7", "https://github.com/acme"}},
-		Phases:     []TookDocument{{Drain, 1.5}},
+		Phases:     []TookDocument{{plan.PhaseDrain, 1.5}},
 		Errors:     []string{"one"},
 	}
 	if diff := cmp.Diff(want, r.Document()); diff != "" {
@@ -147,12 +118,12 @@ func TestDocumentOfAReport(t *testing.T) {
 func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
 	t.Parallel()
 	const name = "x\n\x1b[2Jdone: nothing of ARC is left"
-	o := obj("role tenant/x")
+	o := kubetest.Object("role tenant/x")
 	o.Name = name
 	r := &Report{
-		Verdict:  Residue,
-		Refusals: []Refusal{{Refused, "no " + name, []string{"kubectl delete " + name}}},
-		Left:     []Finding{{o, "held"}}, Kept: []Finding{{o, name}}, Obstacles: []Finding{{o, name}}, Remains: []Remain{{What: name, Do: []string{name}}},
+		Verdict:  plan.Residue,
+		Refusals: []plan.Refusal{{Verdict: plan.Refused, Message: "no " + name, Do: []string{"kubectl delete " + name}}},
+		Left:     []plan.Finding{{Object: o, Why: "held"}}, Kept: []plan.Finding{{Object: o, Why: name}}, Obstacles: []plan.Finding{{Object: o, Why: name}}, Remains: []plan.Remain{{What: name, Do: []string{name}}},
 		Errs: []error{errors.New(name)},
 	}
 	text := r.Text(10)

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 // errRevoked is the cause of a context that ended because the hook has no rights any
@@ -24,18 +27,18 @@ const revokedLook = time.Second
 // runs on (helm.sh/helm pkg/action/hooks.go, deleteHooksByPolicy). Where a single rule
 // is missing it is not so: what the hook may read of itself is two rules. Outside of a
 // hook nothing is known of anybody's rights.
-func revoked(ctx context.Context, c *kube.Client, o Options) error {
+func revoked(ctx context.Context, c *kube.Client, o plan.Options) error {
 	if o.Job == "" {
 		return nil
 	}
-	_, switchErr := switchedOff(ctx, c, o.ReleaseNamespace)
+	_, switchErr := survey.SwitchedOff(ctx, c, o.ReleaseNamespace)
 	if !denied(switchErr) {
 		return nil
 	}
-	if _, jobErr := madeByArgoCD(ctx, c, o.ReleaseNamespace, o.Job); !denied(jobErr) {
+	if _, jobErr := survey.MadeByArgoCD(ctx, c, o.ReleaseNamespace, o.Job); !denied(jobErr) {
 		return nil
 	}
-	return fmt.Errorf("%w: reading ConfigMap %s/%s: %s", errRevoked, o.ReleaseNamespace, OffSwitch, apierrors.ReasonForError(switchErr))
+	return fmt.Errorf("%w: reading ConfigMap %s/%s: %s", errRevoked, o.ReleaseNamespace, survey.OffSwitch, apierrors.ReasonForError(switchErr))
 }
 
 // denied recognises what the API server answers without the right to ask, and, some
@@ -47,7 +50,7 @@ func denied(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsU
 // over something else, has its own reason.
 func (r *run) explainEnd(ctx context.Context) {
 	switch {
-	case r.report.Verdict == Done, r.report.Verdict == Off, r.report.Verdict == Refused, !r.permitted:
+	case r.report.Verdict == plan.Done, r.report.Verdict == plan.Off, r.report.Verdict == plan.Refused, !r.permitted:
 		return
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokedLook)
@@ -57,7 +60,23 @@ func (r *run) explainEnd(ctx context.Context) {
 		err = revoked(look, r.client, r.options)
 	}
 	if err != nil {
-		r.report.Verdict, r.report.Revoked = NotPermitted, err
+		r.report.Verdict, r.report.Revoked = plan.NotPermitted, err
 		r.report.Refusals, r.report.Left, r.report.Obstacles, r.report.Errs = nil, nil, nil, nil
 	}
 }
+
+// unreached says, of a hook, why nothing was answered: in a Pod it is seldom the API
+// server that is away.
+func unreached(o plan.Options, unread []plan.Unknown) []error {
+	answered := func(u plan.Unknown) bool {
+		var status apierrors.APIStatus
+		return errors.As(u.Err, &status)
+	}
+	if o.Job == "" || len(unread) == 0 || slices.ContainsFunc(unread, answered) {
+		return nil
+	}
+	return []error{errUnreached}
+}
+
+// errUnreached is a hint.
+var errUnreached = errors.New("the API server answered nothing of this: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")

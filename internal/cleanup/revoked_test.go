@@ -5,15 +5,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 // ofHookJob is ofRelease as the hook's own Job runs it, one that Argo CD has made: of a
 // release there would have to be a record.
-var ofHookJob = Options{Scope: Controller, Release: "arc", Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
+var ofHookJob = plan.Options{Scope: plan.ScopeController, Release: "arc", Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
 
-func itsJob() item {
-	it := whole(obj("job systems/arc-arc-cleanup"))[0]
-	it.annotations[trackingID] = "apps_arc:batch/Job:systems/arc-arc-cleanup"
+func itsJob() kubetest.Item {
+	it := kubetest.Whole(kubetest.Object("job systems/arc-arc-cleanup"))[0]
+	it.Annotations[survey.TrackingID] = "apps_arc:batch/Job:systems/arc-arc-cleanup"
 	return it
 }
 
@@ -21,21 +25,21 @@ func itsJob() item {
 // and ends, and tries nothing more.
 func TestRightsTakenAway(t *testing.T) {
 	t.Parallel()
-	live := deployment("systems/arc", "", by("systems/arc"))
+	live := kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc"))
 	for name, test := range map[string]struct {
-		items []item
+		items []kubetest.Item
 		code  int
 	}{
-		"during a wait, the roles":          {stuck(live, itsJob()), http.StatusForbidden},
-		"during a wait, the ServiceAccount": {stuck(live, itsJob()), http.StatusUnauthorized},
-		"during the work":                   {stuck(itsJob()), http.StatusForbidden},
+		"during a wait, the roles":          {kubetest.Stuck(live, itsJob()), http.StatusForbidden},
+		"during a wait, the ServiceAccount": {kubetest.Stuck(live, itsJob()), http.StatusUnauthorized},
+		"during the work":                   {kubetest.Stuck(itsJob()), http.StatusForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, c := newAPI(t, test.items...)
+			a, c := kubetest.New(t, test.items...)
 			o := graced(ofHookJob, time.Minute)
 			gone := make(chan struct{})
-			a.fault = func(string) int {
+			a.Fault = func(string) int {
 				select {
 				case <-gone:
 					return test.code
@@ -44,10 +48,10 @@ func TestRightsTakenAway(t *testing.T) {
 				}
 			}
 			if name == "during the work" {
-				a.react = func(a *api, _ string) {
-					a.mu.Lock()
-					defer a.mu.Unlock()
-					if len(a.writes) == 1 {
+				a.React = func(a *kubetest.Server, _ string) {
+					a.Mu.Lock()
+					defer a.Mu.Unlock()
+					if len(a.Writes) == 1 {
 						close(gone)
 					}
 				}
@@ -57,7 +61,7 @@ func TestRightsTakenAway(t *testing.T) {
 			start := time.Now()
 			r := Run(t.Context(), c, o, quiet, nil)
 			text := r.Text(50)
-			if took := time.Since(start); r.Verdict != NotPermitted || took > 10*time.Second || !strings.Contains(r.Summary(), "Helm took this hook's rights away") || !strings.Contains(r.Summary(), "reading ConfigMap systems/"+OffSwitch) {
+			if took := time.Since(start); r.Verdict != plan.NotPermitted || took > 10*time.Second || !strings.Contains(r.Summary(), "Helm took this hook's rights away") || !strings.Contains(r.Summary(), "reading ConfigMap systems/"+survey.OffSwitch) {
 				t.Errorf("after %s:\n%s", took, text)
 			}
 			for line := range strings.Lines(text) {
@@ -72,11 +76,11 @@ func TestRightsTakenAway(t *testing.T) {
 // One missing rule is not all of them: it is named, as ever.
 func TestOneRuleIsMissing(t *testing.T) {
 	t.Parallel()
-	for _, missing := range []string{"GET configmap systems/" + OffSwitch, "GET job systems/arc-arc-cleanup"} {
-		a, c := newAPI(t, stuck(itsJob())...)
-		a.fault = on(http.StatusForbidden, always, missing)
+	for _, missing := range []string{"GET configmap systems/" + survey.OffSwitch, "GET job systems/arc-arc-cleanup"} {
+		a, c := kubetest.New(t, kubetest.Stuck(itsJob())...)
+		a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, missing)
 		o := graced(ofHookJob, ample)
-		if r := Run(t.Context(), c, o, quiet, nil); r.Revoked != nil || r.Verdict != NotPermitted || len(a.written()) > 0 {
+		if r := Run(t.Context(), c, o, quiet, nil); r.Revoked != nil || r.Verdict != plan.NotPermitted || len(a.Written()) > 0 {
 			t.Errorf("%s: %s", missing, r.Text(10))
 		}
 	}
@@ -87,10 +91,10 @@ func TestOneRuleIsMissing(t *testing.T) {
 func TestRightsThatWereNeverThere(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
-		a, c := newAPI(t, stuck(itsJob())...)
-		a.fault = func(string) int { return code }
+		a, c := kubetest.New(t, kubetest.Stuck(itsJob())...)
+		a.Fault = func(string) int { return code }
 		r := Run(t.Context(), c, graced(ofHookJob, ample), quiet, nil)
-		if text := r.Text(10); r.Revoked != nil || r.Verdict == Done || strings.Contains(text, "took this hook's rights away") || !strings.Contains(text, "could not read") {
+		if text := r.Text(10); r.Revoked != nil || r.Verdict == plan.Done || strings.Contains(text, "took this hook's rights away") || !strings.Contains(text, "could not read") {
 			t.Errorf("%d: %s", code, text)
 		}
 	}

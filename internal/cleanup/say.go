@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 // What a run says while it is at work. Helm 4 prints the hook's whole log as one line,
@@ -37,28 +39,8 @@ func (p *pace) next(now time.Time) zerolog.Level {
 	return zerolog.Disabled
 }
 
-// words say what a phase does, before what it waits for.
-var words = map[PhaseName]string{
-	BackUp:       "writing the backup",
-	HandOver:     "deleting scale sets with busy runners; the controller finishes them later",
-	Drain:        "waiting for ARC's controller to stop runners and de-register at GitHub",
-	Rouse:        "having the controller try at once, in case it is waiting until it tries again",
-	Unblock:      "something is in the controller's way; having it finish without",
-	Busy:         "waiting for runners to finish their jobs",
-	Free:         "removing ARC's finalizers",
-	Listeners:    "deleting listeners' Roles and RoleBindings",
-	Releases:     "deleting Helm's records of the scale sets' releases",
-	CRDs:         "deleting the CRDs and waiting until they are gone",
-	Collect:      "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone",
-	Belongings:   "waiting until Kubernetes has deleted what listeners own beside the controller",
-	Linked:       "deleting Pods and Secrets of legacy runners' jobs",
-	DeadWebhooks: "deleting the legacy webhooks, which nobody answers",
-	StopRunners:  "scaling legacy runners to zero; the controller lets them finish",
-	Namespaces:   "waiting until the Terminating namespaces are gone",
-}
-
 // found is the first line: what is proved, and what there is.
-func found(s *Survey) string {
+func found(s *plan.Survey) string {
 	var parts []string
 	count := func(n int, one, many string) {
 		switch {

@@ -2,9 +2,6 @@ package cleanup
 
 import (
 	"bytes"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,38 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
-
-// A phase without words would wait in silence.
-func TestEveryPhaseHasWords(t *testing.T) {
-	t.Parallel()
-	file, err := parser.ParseFile(token.NewFileSet(), "plan.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	ast.Inspect(file, func(node ast.Node) bool {
-		spec, ok := node.(*ast.ValueSpec)
-		if !ok {
-			return true
-		}
-		if typed, ok := spec.Type.(*ast.Ident); !ok || typed.Name != "PhaseName" {
-			return true
-		}
-		for i, value := range spec.Values {
-			n++
-			name, _ := strconv.Unquote(value.(*ast.BasicLit).Value)
-			if words[PhaseName(name)] == "" {
-				t.Errorf("phase %s (%q) has no words", spec.Names[i], name)
-			}
-		}
-		return true
-	})
-	if n == 0 || n != len(words) {
-		t.Errorf("%d phases, and words for %d", n, len(words))
-	}
-}
 
 func TestPace(t *testing.T) {
 	t.Parallel()
@@ -65,15 +35,15 @@ func TestPace(t *testing.T) {
 
 func TestFound(t *testing.T) {
 	t.Parallel()
-	s := &Survey{}
+	s := &plan.Survey{}
 	if got := found(s); got != "found nothing of ARC" {
 		t.Error(got)
 	}
-	s = &Survey{Controllers: make([]ARC, 1), Custom: make([]*object.Object, 4), Protected: make([]*object.Object, 1), CRDs: make([]*object.Object, 4)}
+	s = &plan.Survey{Controllers: make([]plan.Controller, 1), Custom: make([]*object.Object, 4), Protected: make([]*object.Object, 1), CRDs: make([]*object.Object, 4)}
 	if got := found(s); got != "found 1 controller, 4 custom resources, 1 object with ARC's finalizers, 4 CRDs" {
 		t.Error(got)
 	}
-	s.Record = &Record{Name: "arc", Namespace: "systems", Revision: 3, Status: "uninstalling"}
+	s.Record = &plan.Record{Name: "arc", Namespace: "systems", Revision: 3, Status: "uninstalling"}
 	if got := found(s); !strings.HasPrefix(got, "Helm is uninstalling release arc in namespace systems (revision 3): found 1 controller, ") {
 		t.Error(got)
 	}
@@ -87,8 +57,8 @@ func TestFound(t *testing.T) {
 func TestAShortRunSaysOneLine(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	_, c := newAPI(t, stuck()...)
-	if r := Run(t.Context(), c, graced(ofRelease, ample), zerolog.New(&log).Level(zerolog.InfoLevel), nil); r.Verdict != Done {
+	_, c := kubetest.New(t, kubetest.Stuck()...)
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), zerolog.New(&log).Level(zerolog.InfoLevel), nil); r.Verdict != plan.Done {
 		t.Fatal(r.Text(10))
 	}
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"message":"found 4 custom resources, 2 objects with ARC's finalizers, 4 CRDs"`) {

@@ -21,6 +21,9 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
 // fault is what may become of a request.
@@ -168,9 +171,9 @@ func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // sweep is an uninstall whose every request fails in every way.
 type sweep struct {
-	options Options
-	items   func() []item
-	react   func(a *api, request string)
+	options plan.Options
+	items   func() []kubetest.Item
+	react   func(a *kubetest.Server, request string)
 }
 
 // play runs the uninstall where some requests fail, and returns how it ended, what was
@@ -178,11 +181,11 @@ type sweep struct {
 func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, left, asked []string) {
 	t.Helper()
 	network := newPipes(t.Context())
-	a := &api{objects: map[string]*item{}, streams: map[chan string]stream{}}
+	a := &kubetest.Server{Objects: map[string]*kubetest.Item{}, Streams: map[chan string]kubetest.Stream{}}
 	for _, it := range s.items() {
-		a.put(it)
+		a.Put(it)
 	}
-	a.react = s.react
+	a.React = s.react
 	front := &faulty{behind: a, on: on, fault: f, times: times, seen: map[string]bool{}}
 	server := &http.Server{Handler: front, ReadHeaderTimeout: time.Hour}
 	go func() { _ = server.Serve(network) }()
@@ -197,11 +200,11 @@ func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, lef
 	transport.CloseIdleConnections()
 	_ = server.Close()
 	time.Sleep(2 * time.Hour) // client-go's watches end after their next delay
-	for _, o := range a.left() {
+	for _, o := range a.Left() {
 		if strings.HasPrefix(o, "secret systems/backup") {
 			continue // a try again may make another one
 		}
-		it := a.objects[o]
+		it := a.Objects[o]
 		left = append(left, fmt.Sprintf("%s %q", o, it.Finalizers))
 	}
 	return r, left, slices.Sorted(maps.Keys(front.seen))
@@ -211,71 +214,71 @@ const sweepBudget = 3 * time.Minute
 
 // sweeps are uninstalls of each scope, whose clusters need all that the engine does.
 func sweeps() map[string]sweep {
-	hook := asHook
-	hook.Backup, hook.ScaleSets = named("systems/backup"), DeleteScaleSets
-	rescue := Options{Scope: Namespace, Namespace: "ci"}
-	ofJobs := []item{ofJob("pod runners/r-workflow", "r"), ofJob("secret runners/r-job", "r")}
+	hook := plantest.AsHook
+	hook.Backup, hook.ScaleSets = kubetest.Named("systems/backup"), plan.DeleteScaleSets
+	rescue := plan.Options{Scope: plan.ScopeNamespace, Namespace: "ci"}
+	ofJobs := []kubetest.Item{ofJob("pod runners/r-workflow", "r"), ofJob("secret runners/r-job", "r")}
 	return map[string]sweep{
-		"by hand": {options: byHand, items: func() []item { return stuck(ofJobs...) }},
+		"by hand": {options: plantest.ByHand, items: func() []kubetest.Item { return kubetest.Stuck(ofJobs...) }},
 		"controller": {
 			options: hook,
-			items: func() []item {
-				items := append(whole(crdObjects()...), whole(obj("ars runners/live"), obj("er runners/live", of("runners/live")), protected("role runners/live-manager"))...)
-				return append(items, deployment("systems/arc", "", by("systems/arc")), record("systems", "systems", "arc", "uninstalling", arcManifest))
+			items: func() []kubetest.Item {
+				items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("ars runners/live"), kubetest.Object("er runners/live", kubetest.Of("runners/live")), kubetest.Protected("role runners/live-manager"))...)
+				return append(items, kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")), kubetest.Record("systems", "systems", "arc", "uninstalling", kubetest.ArcManifest))
 			},
-			react: func(a *api, request string) { // the controller
+			react: func(a *kubetest.Server, request string) { // the controller
 				if request == "DELETE ars runners/live" {
 					go func() {
 						time.Sleep(time.Second)
-						a.take("er runners/live", "ars runners/live")
+						a.Take("er runners/live", "ars runners/live")
 					}()
 				}
 			},
 		},
 		"scale set": {
-			options: ofSet,
-			items: func() []item {
-				return stuck(down(deployment("systems/arc", "")), record("runners", "runners", "set", "uninstalling",
+			options: plantest.OfSet,
+			items: func() []kubetest.Item {
+				return kubetest.Stuck(kubetest.Down(kubetest.Deployment("systems/arc", "")), kubetest.Record("runners", "runners", "set", "uninstalling",
 					"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n"))
 			},
-			react: func(a *api, request string) { // the garbage collector
+			react: func(a *kubetest.Server, request string) { // the garbage collector
 				if request == "PATCH al systems/l" {
 					go func() {
 						time.Sleep(time.Second)
-						a.take("al systems/l")
+						a.Take("al systems/l")
 					}()
 				}
 			},
 		},
 		"namespace": {
 			options: rescue,
-			items: func() []item {
-				items := append(whole(crdObjects()...), whole(legacyCRDs()...)...)
-				return append(items, whole(
-					obj("ns ci", deleting), obj("run ci/x", deleting), runnerPod("pod ci/x", "run ci/x", deleting), obj("er ci/e", deleting), protected("role ci/m", deleting),
+			items: func() []kubetest.Item {
+				items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.LegacyCRDs()...)...)
+				return append(items, kubetest.Whole(
+					kubetest.Object("ns ci", kubetest.Deleting), kubetest.Object("run ci/x", kubetest.Deleting), kubetest.RunnerPod("pod ci/x", "run ci/x", kubetest.Deleting), kubetest.Object("er ci/e", kubetest.Deleting), kubetest.Protected("role ci/m", kubetest.Deleting),
 				)...)
 			},
-			react: func(a *api, _ string) { // the namespace controller
-				if !slices.ContainsFunc(a.left(), func(o string) bool { return strings.Contains(o, " ci/") }) {
+			react: func(a *kubetest.Server, _ string) { // the namespace controller
+				if !slices.ContainsFunc(a.Left(), func(o string) bool { return strings.Contains(o, " ci/") }) {
 					go func() {
 						time.Sleep(time.Second)
-						a.take("ns ci")
+						a.Take("ns ci")
 					}()
 				}
 			},
 		},
 		"legacy": {
-			options: ofLegacy,
-			items: func() []item {
-				items := append(whole(legacyCRDs()...), whole(family(deleting)...)...)
-				items = append(items, whole(runnerPod("pod ci/k", "run ci/r", deleting, finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer)))...)
-				return append(items, ofJob("pod ci/k-job", "k"), legacyHooks("mwc m", "systems/gone", "mutate.runner.actions.summerwind.dev"))
+			options: plantest.OfLegacy,
+			items: func() []kubetest.Item {
+				items := append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.Whole(kubetest.Family(kubetest.Deleting)...)...)
+				items = append(items, kubetest.Whole(kubetest.RunnerPod("pod ci/k", "run ci/r", kubetest.Deleting, kubetest.Finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer)))...)
+				return append(items, ofJob("pod ci/k-job", "k"), kubetest.LegacyHooks("mwc m", "systems/gone", "mutate.runner.actions.summerwind.dev"))
 			},
-			react: func(a *api, request string) { // the garbage collector
+			react: func(a *kubetest.Server, request string) { // the garbage collector
 				if request == "DELETE crd runners.actions.summerwind.dev" {
 					go func() {
 						time.Sleep(time.Second)
-						a.take("pod ci/r")
+						a.Take("pod ci/r")
 					}()
 				}
 			},
@@ -292,7 +295,7 @@ func TestSweep(t *testing.T) {
 		var want, asked []string
 		synctest.Test(t, func(t *testing.T) {
 			var r *Report
-			if r, want, asked = s.play(t, "", fault{}, 0); r.Verdict != Done {
+			if r, want, asked = s.play(t, "", fault{}, 0); r.Verdict != plan.Done {
 				t.Fatalf("%s: %s", name, r.Text(50))
 			}
 		})
@@ -303,7 +306,7 @@ func TestSweep(t *testing.T) {
 					if f.name == closed && !strings.HasPrefix(request, "WATCH ") {
 						continue
 					}
-					times := map[string]int{"for ever": always}
+					times := map[string]int{"for ever": kubetest.Always}
 					if slices.Contains(passing, f.name) {
 						times["once"] = 1
 					}
@@ -332,7 +335,7 @@ func oneOfEach(requests []string) (out []string) {
 			out = append(out, request)
 			continue
 		}
-		kind, _, name := parse(path)
+		kind, _, name := kubetest.Parse(path)
 		if key := fmt.Sprint(verb, kind, name != "", strings.Split(selector, ".")[0], kind == ""); kind == "" || !seen[key] {
 			seen[key] = true
 			out = append(out, request)
@@ -348,9 +351,9 @@ func (s sweep) try(t *testing.T, request string, f fault, times int, want []stri
 		r, left, _ := s.play(t, request, f, times)
 		text := r.Text(50)
 		switch cause := strings.TrimSuffix(text, r.Summary()); {
-		case r.Verdict == Done && !slices.Equal(left, want):
+		case r.Verdict == plan.Done && !slices.Equal(left, want):
 			wrong = fmt.Sprintf("done, and there is %q, not %q:\n%s", left, want, text)
-		case r.Verdict != Done && !mentions(cause, request):
+		case r.Verdict != plan.Done && !mentions(cause, request):
 			wrong = "the request is not named:\n" + text
 		}
 	})
@@ -373,11 +376,11 @@ func mentions(text, request string) bool {
 	if isDiscovery(path) {
 		return strings.Contains(text, path)
 	}
-	s, _, name := parse(path)
+	s, _, name := kubetest.Parse(path)
 	text = strings.ToLower(text)
 	if name != "" && strings.Contains(text, strings.ToLower(name)) || strings.HasPrefix(name, "sh.helm.") && strings.Contains(text, "helm release") {
 		return true
 	}
-	resource := strings.TrimSuffix(short[s].Resource, "s")
+	resource := strings.TrimSuffix(kubetest.Short[s].Resource, "s")
 	return resource != "" && strings.Contains(text, resource)
 }

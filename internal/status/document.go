@@ -3,7 +3,7 @@ package status
 import (
 	"time"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 // Version is the version of the JSON document. Fields may be added within a
@@ -17,8 +17,8 @@ type Document struct {
 	ScaleSets []ScaleSet `json:"scaleSets"`
 	Stuck     []Object   `json:"stuck"`
 	// Remains is what else there is of ARC that an uninstall leaves.
-	Remains []cleanup.RemainDocument `json:"remains"`
-	Unknown []string                 `json:"unknown"`
+	Remains []plan.RemainDocument `json:"remains"`
+	Unknown []string              `json:"unknown"`
 }
 
 // Release is a Helm release that installs ARC's controller or a scale set.
@@ -79,8 +79,8 @@ type Uninstall struct {
 
 // Phase is a phase of the hook's plan, and with how many objects.
 type Phase struct {
-	Name  cleanup.PhaseName `json:"name"`
-	Steps int               `json:"steps"`
+	Name  plan.PhaseName `json:"name"`
+	Steps int            `json:"steps"`
 }
 
 // ScaleSet is an AutoscalingRunnerSet in the cluster.

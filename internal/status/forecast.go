@@ -19,6 +19,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -32,7 +33,7 @@ type Forecast struct {
 	// Leaves are the objects of the release that Helm 4.3 and later skip, and forget.
 	Leaves []Object
 	// Refused says which objects of the hook admission does not let Helm create.
-	Refused []cleanup.Refusal
+	Refused []plan.Refusal
 	// Unknown says what could not be told.
 	Unknown []string
 
@@ -41,13 +42,13 @@ type Forecast struct {
 
 // Foretell looks at what a release has installed, without what the plan of its hook
 // deletes before Helm looks, and at the hook; plan may be nil.
-func Foretell(ctx context.Context, c *kube.Client, r *release.Revision, plan *cleanup.Plan) *Forecast {
+func Foretell(ctx context.Context, c *kube.Client, r *release.Revision, planned *plan.Plan) *Forecast {
 	f := &Forecast{}
 	deleted := map[string]bool{}
-	if plan != nil && len(plan.Refusals) == 0 {
-		for _, phase := range plan.Phases {
+	if planned != nil && len(planned.Refusals) == 0 {
+		for _, phase := range planned.Phases {
 			for _, s := range phase.Steps() {
-				if s.Action == cleanup.Delete || s.Action == cleanup.Await {
+				if s.Action == plan.Delete || s.Action == plan.Await {
 					deleted[s.Object.String()] = true
 				}
 			}
@@ -68,7 +69,7 @@ func Foretell(ctx context.Context, c *kube.Client, r *release.Revision, plan *cl
 	slices.SortFunc(f.Leaves, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name))
 	})
-	slices.SortFunc(f.Refused, func(a, b cleanup.Refusal) int { return cmp.Compare(a.Message, b.Message) })
+	slices.SortFunc(f.Refused, func(a, b plan.Refusal) int { return cmp.Compare(a.Message, b.Message) })
 	slices.Sort(f.Unknown)
 	return f
 }

@@ -11,9 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -97,10 +97,9 @@ func TestWhatHelmLeaves(t *testing.T) {
 		release.Object{APIVersion: "v1", Kind: "Unknown", Namespace: "ns", Name: "y"},
 		release.Object{APIVersion: "a/b/c", Kind: "Secret", Namespace: "ns", Name: "z"},
 	)
-	planned := &object.Object{Namespace: "ns", Name: "planned"}
-	planned.Resource.Version, planned.Resource.Resource = "v1", "secrets"
-	plan := &cleanup.Plan{Phases: []cleanup.Phase{{Ranks: [][]cleanup.Step{{{Action: cleanup.Delete, Object: planned}}}}}}
-	f := Foretell(t.Context(), c, r, plan)
+	goes := &object.Object{Resource: object.Secrets, Namespace: "ns", Name: "planned"}
+	planned := &plan.Plan{Phases: []plan.Phase{{Ranks: [][]plan.Step{{{Action: plan.Delete, Object: goes}}}}}}
+	f := Foretell(t.Context(), c, r, planned)
 	got := map[string]string{}
 	for _, o := range f.Leaves {
 		got[o.Resource+"/"+o.Namespace+"/"+o.Name] = o.Why
@@ -120,8 +119,8 @@ func TestWhatHelmLeaves(t *testing.T) {
 		t.Errorf("unknown: %q", f.Unknown)
 	}
 	// Of a plan that refuses nothing is deleted.
-	plan.Refusals = []cleanup.Refusal{{}}
-	if f := Foretell(t.Context(), c, r, plan); len(f.Leaves) != len(want)+1 {
+	planned.Refusals = []plan.Refusal{{}}
+	if f := Foretell(t.Context(), c, r, planned); len(f.Leaves) != len(want)+1 {
 		t.Errorf("with a refusal: %v", f.Leaves)
 	}
 }

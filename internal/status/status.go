@@ -24,8 +24,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 // Query is what is asked for.
@@ -34,7 +36,7 @@ type Query struct {
 	// one that is asked for; "" is all.
 	Namespace, Release string
 	// Options understands the arguments of a hook's Job.
-	Options func(args []string) (cleanup.Options, error)
+	Options func(args []string) (plan.Options, error)
 }
 
 // Take takes the picture. What could not be read is in Unknown, and in the error
@@ -71,7 +73,7 @@ const previews = time.Minute
 
 func newTaker(ctx context.Context, c *kube.Client, q Query) *taker {
 	return &taker{ctx: ctx, client: c, query: q, patience: previews, recorded: map[claim]bool{}, document: Document{
-		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Remains: []cleanup.RemainDocument{}, Unknown: []string{},
+		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Remains: []plan.RemainDocument{}, Unknown: []string{},
 	}}
 }
 
@@ -113,9 +115,9 @@ func (t *taker) releases() {
 		if r.StoredElsewhere() {
 			out.Storage = r.StorageNamespace
 		}
-		var plan *cleanup.Plan
-		out.Uninstall, plan = t.uninstall(r, out.Hook)
-		t.foretell(r, plan, &out.Uninstall)
+		var planned *plan.Plan
+		out.Uninstall, planned = t.uninstall(r, out.Hook)
+		t.foretell(r, planned, &out.Uninstall)
 		t.document.Releases = append(t.document.Releases, out)
 	})
 	if err != nil {
@@ -187,7 +189,7 @@ func (t *taker) hook(r *release.Revision) Hook {
 
 // uninstall is what "helm uninstall" would do, and the hook's plan as far as there is
 // one.
-func (t *taker) uninstall(r *release.Revision, h Hook) (Uninstall, *cleanup.Plan) {
+func (t *taker) uninstall(r *release.Revision, h Hook) (Uninstall, *plan.Plan) {
 	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}, Leaves: []Object{}}
 	if !r.Status.Installed() {
 		out.Why = append(out.Why, "it is uninstalled, and only its history is kept")
@@ -226,31 +228,31 @@ func (t *taker) uninstall(r *release.Revision, h Hook) (Uninstall, *cleanup.Plan
 	}
 	options.Release, options.Job, options.RequireUninstalling = r.Name, "", false
 	begun := time.Now()
-	plan := cleanup.Preview(t.ctx, t.client, options)
+	planned := cleanup.Preview(t.ctx, t.client, options)
 	t.patience -= time.Since(begun)
-	if plan.Off {
-		out.Why = append(out.Why, "the hook is switched off by the ConfigMap "+cleanup.OffSwitch)
+	if planned.Off {
+		out.Why = append(out.Why, "the hook is switched off by the ConfigMap "+survey.OffSwitch)
 	}
-	for _, refusal := range plan.Refusals {
+	for _, refusal := range planned.Refusals {
 		out.Why = append(out.Why, refusal.Message)
 		out.Do = append(out.Do, refusal.Do...)
 	}
-	for _, phase := range plan.Phases {
+	for _, phase := range planned.Phases {
 		out.Phases = append(out.Phases, Phase{phase.Name, len(phase.Steps())})
 	}
-	out.Ready, out.Kept = len(plan.Refusals) == 0 && !plan.Off, len(plan.Kept)
-	return out, plan
+	out.Ready, out.Kept = len(planned.Refusals) == 0 && !planned.Off, len(planned.Kept)
+	return out, planned
 }
 
 // foretell adds what Helm itself decides.
-func (t *taker) foretell(r *release.Revision, plan *cleanup.Plan, out *Uninstall) {
+func (t *taker) foretell(r *release.Revision, planned *plan.Plan, out *Uninstall) {
 	if !r.Status.Installed() || t.patience <= 0 {
 		return
 	}
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(t.ctx, t.patience)
 	defer cancel()
-	f := Foretell(ctx, t.client, r, plan)
+	f := Foretell(ctx, t.client, r, planned)
 	t.patience -= time.Since(begun)
 	out.Leaves = append(out.Leaves, f.Leaves...)
 	for _, refusal := range f.Refused {
@@ -283,7 +285,7 @@ func (u *Uninstall) advise(r *release.Revision) {
 // proves reports whether the hook would find in Helm's record of the release that
 // it is being uninstalled. It looks where the hook will: where the arguments of its
 // Job say.
-func (t *taker) proves(r *release.Revision, o cleanup.Options, out *Uninstall) bool {
+func (t *taker) proves(r *release.Revision, o plan.Options, out *Uninstall) bool {
 	at := release.Place{Namespace: o.ReleaseNamespace, Storage: cmp.Or(o.StorageNamespace, o.ReleaseNamespace)}
 	if at.Storage != r.StorageNamespace {
 		out.Why = append(out.Why, fmt.Sprintf("its hook looks for Helm's record in namespace %s, and it is in %s: it would refuse", at.Storage, r.StorageNamespace))
@@ -413,18 +415,18 @@ func (t *taker) orphans() {
 		seen[Object{Resource: o.Resource, Namespace: o.Namespace, Name: o.Name}] = true
 	}
 	unknown, beside := map[string]bool{}, map[string]bool{}
-	for _, scope := range []cleanup.Scope{cleanup.Controller, cleanup.Legacy} {
-		if scope == cleanup.Legacy && t.noLegacy {
+	for _, scope := range []plan.Scope{plan.ScopeController, plan.ScopeLegacy} {
+		if scope == plan.ScopeLegacy && t.noLegacy {
 			continue
 		}
-		plan := cleanup.Preview(t.ctx, t.client, cleanup.Options{Scope: scope, ScaleSets: cleanup.RefuseScaleSets})
-		for _, r := range plan.Refusals {
-			if r.Verdict != cleanup.Refused && !unknown[r.Message] {
+		planned := cleanup.Preview(t.ctx, t.client, plan.Options{Scope: scope, ScaleSets: plan.RefuseScaleSets})
+		for _, r := range planned.Refusals {
+			if r.Verdict != plan.Refused && !unknown[r.Message] {
 				unknown[r.Message] = true
 				t.unknown(errors.New(r.Message))
 			}
 		}
-		for _, phase := range plan.Phases {
+		for _, phase := range planned.Phases {
 			for _, s := range phase.Steps() {
 				o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
 				if !seen[o] {
@@ -434,10 +436,10 @@ func (t *taker) orphans() {
 				}
 			}
 		}
-		for _, r := range plan.Remains {
+		for _, r := range planned.Remains {
 			if !beside[r.What] {
 				beside[r.What] = true
-				t.document.Remains = append(t.document.Remains, cleanup.RemainDocument{What: r.What, Do: append([]string{}, r.Do...)})
+				t.document.Remains = append(t.document.Remains, plan.RemainDocument{What: r.What, Do: append([]string{}, r.Do...)})
 			}
 		}
 	}

@@ -20,9 +20,10 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 // record is a release as its record holds it.
@@ -147,8 +148,8 @@ func hooked(args ...string) []map[string]string {
 }
 
 // options understands "--NAME=VALUE" of what matters here.
-func options(args []string) (cleanup.Options, error) {
-	o := cleanup.Options{Scope: cleanup.ScaleSet, RequireUninstalling: true, ScaleSets: cleanup.RefuseScaleSets}
+func options(args []string) (plan.Options, error) {
+	o := plan.Options{Scope: plan.ScopeScaleSet, RequireUninstalling: true, ScaleSets: plan.RefuseScaleSets}
 	for _, arg := range args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
@@ -400,10 +401,10 @@ func TestNotReady(t *testing.T) {
 	t.Parallel()
 	mine := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")}
 	off := map[string][]map[string]any{"/api/v1/namespaces/ns/configmaps": {{
-		"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": cleanup.OffSwitch, "namespace": "ns"},
+		"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": survey.OffSwitch, "namespace": "ns"},
 	}}}
 	d, err := Take(t.Context(), serveMore(t, nil, off, mine), Query{Options: options})
-	if err != nil || d.Releases[0].Uninstall.Ready || !slices.Contains(d.Releases[0].Uninstall.Why, "the hook is switched off by the ConfigMap "+cleanup.OffSwitch) {
+	if err != nil || d.Releases[0].Uninstall.Ready || !slices.Contains(d.Releases[0].Uninstall.Why, "the hook is switched off by the ConfigMap "+survey.OffSwitch) {
 		t.Errorf("off: %+v, %v", d.Releases, err)
 	}
 	d, err = Take(t.Context(), serve(t, map[string]int{"/apis/rbac.authorization.k8s.io/v1/namespaces/ns/roles": 403}, mine), Query{Options: options})

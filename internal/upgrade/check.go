@@ -10,8 +10,10 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 // renders is how many charts Helm renders at the same time.
@@ -21,7 +23,7 @@ const renders = 4
 // Helm sees what we see, that the new charts render with the values of before, and
 // that the engine would not refuse. It returns what stands in the way, and what the
 // engine will do; what the old charts do not explain it adds to the plan.
-func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Refusal, *cleanup.Plan, error) {
+func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]plan.Refusal, *plan.Plan, error) {
 	controller := p.State.Releases[0]
 	running := false
 	for _, f := range s.Found {
@@ -39,7 +41,7 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	defer cancel()
 	engine := cleanup.Preview(within, u.Client, u.clean(controller))
 	releases := p.State.Releases
-	switch served := slices.ContainsFunc(engine.Phases, func(p cleanup.Phase) bool { return p.Name == cleanup.CRDs }); {
+	switch served := slices.ContainsFunc(engine.Phases, func(p plan.Phase) bool { return p.Name == plan.PhaseCRDs }); {
 	case s.Saved != nil && s.Saved.Target.same(s.Target):
 		releases = nil // they have rendered before
 	case !running || !served:
@@ -60,12 +62,12 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 	}
 	refusals = append(refusals, engine.Refusals...)
 	for _, k := range inTheWay(engine.Kept) {
-		refusals = append(refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
+		refusals = append(refusals, plan.Refusal{Verdict: plan.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
 	}
 	if engine.Off {
-		refusals = append(refusals, cleanup.Refusal{
-			Verdict: cleanup.Refused, Message: "the cleanup is switched off by the ConfigMap " + cleanup.OffSwitch,
-			Do: []string{shell.Command("kubectl", "delete", "configmap", cleanup.OffSwitch, "--namespace", controller.Namespace)},
+		refusals = append(refusals, plan.Refusal{
+			Verdict: plan.Refused, Message: "the cleanup is switched off by the ConfigMap " + survey.OffSwitch,
+			Do: []string{shell.Command("kubectl", "delete", "configmap", survey.OffSwitch, "--namespace", controller.Namespace)},
 		})
 	}
 	return refusals, engine, nil
@@ -73,12 +75,12 @@ func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]cleanup.Re
 
 // lost names the releases that the engine uninstalls and that do not come back: those
 // of which there is a record, and no scale set.
-func lost(p *Plan, engine *cleanup.Plan) (out []string) {
+func lost(p *Plan, engine *plan.Plan) (out []string) {
 	seen := map[string]bool{}
 	for _, phase := range engine.Phases {
 		for _, s := range phase.Steps() {
 			m := helmRecordName.FindStringSubmatch(s.Object.Name)
-			if m == nil || s.Action != cleanup.Delete || slices.ContainsFunc(p.State.Releases, func(r Release) bool { return r.Name == m[1] && r.Namespace == s.Object.Namespace }) {
+			if m == nil || s.Action != plan.Delete || slices.ContainsFunc(p.State.Releases, func(r Release) bool { return r.Name == m[1] && r.Namespace == s.Object.Namespace }) {
 				continue
 			}
 			if of := m[1] + " in namespace " + s.Object.Namespace; !seen[of] {
@@ -114,10 +116,10 @@ func (u *Upgrade) render(ctx context.Context, t Target, releases []Release) []re
 }
 
 // judge says what of that which was rendered would not work.
-func judge(t Target, releases []Release, results []result) []cleanup.Refusal {
-	var out []cleanup.Refusal
+func judge(t Target, releases []Release, results []result) []plan.Refusal {
+	var out []plan.Refusal
 	refuse := func(format string, args ...any) {
-		out = append(out, cleanup.Refusal{Verdict: cleanup.Refused, Message: fmt.Sprintf(format, args...)})
+		out = append(out, plan.Refusal{Verdict: plan.Refused, Message: fmt.Sprintf(format, args...)})
 	}
 	for i, r := range releases {
 		chart := t.of(r)

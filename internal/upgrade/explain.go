@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -66,8 +66,8 @@ func (u *Upgrade) explain(ctx context.Context, s Situation, p *Plan) {
 			if u.Helm.PostRenderer != "" {
 				by = "the post-renderer that is given is not the one which has changed it"
 			}
-			p.Confirm = append(p.Confirm, cleanup.Refusal{
-				Verdict: cleanup.Refused,
+			p.Confirm = append(p.Confirm, plan.Refusal{
+				Verdict: plan.Refused,
 				Message: fmt.Sprintf("release %s is not what its chart renders with its values: %s: %s", f, by, printable(what)),
 				Do:      []string{"give the post-renderer with which it was installed: --post-renderer, --post-renderer-args"},
 			})

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -206,9 +206,9 @@ type Step struct {
 type Plan struct {
 	// State is what is saved at first.
 	State    State
-	Refusals []cleanup.Refusal
+	Refusals []plan.Refusal
 	// Confirm is what a person has to say yes to, Notes what a person should know.
-	Confirm []cleanup.Refusal
+	Confirm []plan.Refusal
 	Notes   []string
 	Steps   []Step
 }
@@ -267,11 +267,11 @@ type planner struct {
 }
 
 func (p *planner) refusal(message string, do ...string) {
-	p.plan.Refusals = append(p.plan.Refusals, cleanup.Refusal{Verdict: cleanup.Refused, Message: message, Do: do})
+	p.plan.Refusals = append(p.plan.Refusals, plan.Refusal{Verdict: plan.Refused, Message: message, Do: do})
 }
 
 func (p *planner) confirm(message string, do ...string) {
-	p.plan.Confirm = append(p.plan.Confirm, cleanup.Refusal{Verdict: cleanup.Refused, Message: message, Do: do})
+	p.plan.Confirm = append(p.plan.Confirm, plan.Refusal{Verdict: plan.Refused, Message: message, Do: do})
 }
 
 func (p *planner) note(format string, args ...any) {

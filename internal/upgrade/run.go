@@ -18,6 +18,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 const (
@@ -37,7 +38,7 @@ type Upgrade struct {
 	Client *kube.Client
 	Helm   *Helm
 	// BusyRunners and Grace are the engine's, and Budget bounds each of its runs.
-	BusyRunners   cleanup.BusyRunnersPolicy
+	BusyRunners   plan.BusyRunnersPolicy
 	Grace, Budget time.Duration
 	Log           zerolog.Logger
 }
@@ -105,28 +106,28 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 
 // clean is what the engine does in the first half: what the hook would, with the
 // Helm releases of scale sets.
-func (u *Upgrade) clean(controller Release) cleanup.Options {
-	return cleanup.Options{
-		Scope: cleanup.Controller, Release: controller.Name, ReleaseNamespace: controller.Namespace,
-		WatchNamespaces: controller.watches(), ControllerNamespaces: controller.namespaces(), ScaleSets: cleanup.UninstallScaleSets,
+func (u *Upgrade) clean(controller Release) plan.Options {
+	return plan.Options{
+		Scope: plan.ScopeController, Release: controller.Name, ReleaseNamespace: controller.Namespace,
+		WatchNamespaces: controller.watches(), ControllerNamespaces: controller.namespaces(), ScaleSets: plan.UninstallScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
 }
 
 // remove is what the engine does about a scale set's installation that broke off.
-func (u *Upgrade) remove(r Release, state State) cleanup.Options {
-	return cleanup.Options{
-		Scope: cleanup.ScaleSet, Release: r.Name, ReleaseNamespace: r.Namespace,
-		ControllerNamespaces: state.Releases[0].namespaces(), RunnerNamespaces: r.namespaces(), ScaleSets: cleanup.RefuseScaleSets,
+func (u *Upgrade) remove(r Release, state State) plan.Options {
+	return plan.Options{
+		Scope: plan.ScopeScaleSet, Release: r.Name, ReleaseNamespace: r.Namespace,
+		ControllerNamespaces: state.Releases[0].namespaces(), RunnerNamespaces: r.namespaces(), ScaleSets: plan.RefuseScaleSets,
 		BusyRunners: u.BusyRunners, Grace: u.Grace,
 	}
 }
 
-func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Report, error) {
+func (u *Upgrade) engine(ctx context.Context, o plan.Options) (*cleanup.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Budget, cleanup.ErrBudget)
 	defer cancel()
 	report := cleanup.Run(ctx, u.Client, o, u.Log, nil)
-	if report.Verdict != cleanup.Done {
+	if report.Verdict != plan.Done {
 		return report, fmt.Errorf("the cleanup ended with %s", report.Verdict)
 	}
 	if kept := inTheWay(report.Kept); len(kept) > 0 {
@@ -138,8 +139,8 @@ func (u *Upgrade) engine(ctx context.Context, o cleanup.Options) (*cleanup.Repor
 // inTheWay is what of that which the engine keeps an upgrade cannot go on with: the CRDs,
 // and their objects. The rest is what a tenant may have made to look like ARC's, and
 // namespaces that something else holds.
-func inTheWay(kept []cleanup.Finding) []cleanup.Finding {
-	return slices.DeleteFunc(slices.Clone(kept), func(k cleanup.Finding) bool {
+func inTheWay(kept []plan.Finding) []plan.Finding {
+	return slices.DeleteFunc(slices.Clone(kept), func(k plan.Finding) bool {
 		return k.Object.Resource.GroupResource() != crds.GroupResource() && k.Object.Resource.Group != arc.Group
 	})
 }

@@ -18,10 +18,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	objects "github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 // fakeHelm is a Helm that notes what it is told, renders what it finds in a file of
@@ -89,7 +90,7 @@ func upgradingWith(t *testing.T, objects ...kubeObject) (*Upgrade, *api, *fakeHe
 	helm := newHelm(t)
 	return &Upgrade{
 		Client: c, Helm: &Helm{Binary: filepath.Join(helm.dir, "helm"), Timeout: 2 * time.Second, major: 4},
-		BusyRunners: cleanup.WaitForBusy, Grace: time.Second, Budget: 20 * time.Second, Log: zerolog.Nop(),
+		BusyRunners: plan.WaitForBusy, Grace: time.Second, Budget: 20 * time.Second, Log: zerolog.Nop(),
 	}, a, helm
 }
 
@@ -166,7 +167,7 @@ func TestEngineStops(t *testing.T) {
 	}
 	// A scale set that nobody has installed.
 	u, _, _ = upgradingWith(t, append(crdObjects("Established"), setAt("a", "stray", "a", "nobody"))...)
-	if stopped := u.Run(t.Context(), p); stopped == nil || stopped.Step != 0 || stopped.Report.Verdict != cleanup.Refused || !strings.Contains(stopped.Error(), "the cleanup ended with refused") {
+	if stopped := u.Run(t.Context(), p); stopped == nil || stopped.Step != 0 || stopped.Report.Verdict != plan.Refused || !strings.Contains(stopped.Error(), "the cleanup ended with refused") {
 		t.Errorf("%+v", stopped)
 	}
 	u, a, helm = upgradingWith(t, crdObjects("Established")...)
@@ -348,7 +349,7 @@ func TestCheck(t *testing.T) {
 		return helmRecord{namespace: "b", name: "runners", revision: revision, objects: []kubeObject{setAt("", "gone", "b", "runners")}}.object(t)
 	}
 	single := controllerAt("arc-systems", "arc-systems", "arc", "--watch-single-namespace=a")
-	off := kind("ConfigMap", "arc-systems", cleanup.OffSwitch, nil)
+	off := kind("ConfigMap", "arc-systems", survey.OffSwitch, nil)
 	other := controllerAt("team", "team", "other")
 	metadata(other)["annotations"] = map[string]any{}
 	tests := map[string]struct {
@@ -471,7 +472,7 @@ func TestCheck(t *testing.T) {
 			continue
 		}
 		for i, r := range refusals {
-			if !strings.Contains(r.Message, test.refused[i]) || r.Verdict != cleanup.Refused {
+			if !strings.Contains(r.Message, test.refused[i]) || r.Verdict != plan.Refused {
 				t.Errorf("%s: refused: %s", name, r.Message)
 			}
 		}
@@ -531,12 +532,12 @@ func TestCheck(t *testing.T) {
 // What anybody may have written on an object of theirs stops no upgrade.
 func TestWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
-	kept := func(group, resource string) cleanup.Finding {
+	kept := func(group, resource string) plan.Finding {
 		o := &objects.Object{}
 		o.Resource.Group, o.Resource.Resource = group, resource
-		return cleanup.Finding{Object: o}
+		return plan.Finding{Object: o}
 	}
-	all := []cleanup.Finding{kept("", "secrets"), kept("apiextensions.k8s.io", "customresourcedefinitions"), kept("", "pods"), kept("actions.github.com", "ephemeralrunners")}
+	all := []plan.Finding{kept("", "secrets"), kept("apiextensions.k8s.io", "customresourcedefinitions"), kept("", "pods"), kept("actions.github.com", "ephemeralrunners")}
 	var got []string
 	for _, k := range inTheWay(all) {
 		got = append(got, k.Object.Resource.Resource)

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
@@ -77,9 +77,9 @@ func (u *Upgrade) helm(r Release, args []string) string {
 }
 
 // hookjob is what runs the engine with these options.
-func (u *Upgrade) hookjob(o cleanup.Options) string {
+func (u *Upgrade) hookjob(o plan.Options) string {
 	args := []string{"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
-	if o.Scope == cleanup.ScaleSet {
+	if o.Scope == plan.ScopeScaleSet {
 		args = append(args, "--scope", string(o.Scope))
 	} else {
 		args = append(args, "--scale-sets", string(o.ScaleSets))

@@ -13,13 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 func upgrading() *Upgrade {
 	return &Upgrade{
 		Helm:        &Helm{Binary: "helm", Context: "it's", Timeout: time.Minute, major: 4},
-		BusyRunners: cleanup.WaitForBusy, Grace: time.Second, Budget: time.Minute,
+		BusyRunners: plan.WaitForBusy, Grace: time.Second, Budget: time.Minute,
 	}
 }
 
@@ -163,7 +163,7 @@ func TestHelmSeesTheSame(t *testing.T) {
 		`echo '[{"revision":2}]'`:                     "the newest revision of release arc in namespace arc-systems is 3",
 		`echo '[]'`:                                   "the newest revision",
 		`echo '?'`:                                    "helm history of release arc",
-		`echo release: not found >&2; exit 1`:         "release: not found",
+		`echo release: not found >&2; exit 1`:         "free: not found",
 	} {
 		h := &Helm{Binary: script(t, text), Context: "here", Kubeconfig: "/k"}
 		if err := h.Sees(t.Context(), r, 3); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

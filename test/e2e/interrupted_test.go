@@ -78,7 +78,7 @@ func TestStoppedAndGoesOn(t *testing.T) {
 	l.stuckRunners(many)
 	stopped := false
 	last, code := l.follow(func(hookjob *os.Process, e entry) {
-		if e.Phase == "release" && !stopped {
+		if e.Phase == "free" && !stopped {
 			stopped = true
 			l.someRunnersGone()
 			l.signal(hookjob, syscall.SIGTERM)
@@ -101,7 +101,7 @@ func TestStoppedAndGoesOn(t *testing.T) {
 		if e.Message == "" {
 			foreign++
 		}
-		if e.Phase == "release" && !restarted {
+		if e.Phase == "free" && !restarted {
 			restarted = true
 			l.someRunnersGone()
 			l.restartAPIServer()
@@ -136,7 +136,7 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 	if code != 0 || last.Verdict != "done" || !restarted {
 		t.Errorf("exit code %d, %+v", code, last)
 	}
-	if phases["nudge"] || phases["release"] || !l.GitHub().Deregistered() {
+	if phases["nudge"] || phases["free"] || !l.GitHub().Deregistered() {
 		t.Errorf("the controller was not left to finish: phases %v, at GitHub %v, %v", phases, l.GitHub().ScaleSets(), l.GitHub().Runners())
 	}
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)

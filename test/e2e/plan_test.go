@@ -116,7 +116,7 @@ func (l *lab) isDone(s step) {
 	case apierrors.IsNotFound(err):
 	case err != nil:
 		l.Error(err)
-	case s.Action != "release" || m.DeletionTimestamp != nil:
+	case s.Action != "free" || m.DeletionTimestamp != nil:
 		l.Errorf("%s is still there, after %s", s.object(), s.Action)
 	case slices.ContainsFunc(m.Finalizers, func(f string) bool { return strings.Contains(f, "actions.github.com/") }):
 		l.Errorf("%s still has the finalizers %v", s.object(), m.Finalizers)

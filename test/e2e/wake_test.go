@@ -36,7 +36,7 @@ func TestWake(t *testing.T) {
 			if code != 0 || last.Verdict != "done" || !strings.Contains(last.Message, "had the controller try again for ") {
 				t.Errorf("exit code %d, %+v", code, last)
 			}
-			if !phases["wake"] || phases["nudge"] || phases["release"] || !l.GitHub().Deregistered() {
+			if !phases["wake"] || phases["nudge"] || phases["free"] || !l.GitHub().Deregistered() {
 				t.Errorf("the controller was not left to finish: phases %v, at GitHub %v, %v", phases, l.GitHub().ScaleSets(), l.GitHub().Runners())
 			}
 			l.GitHub().SetMode(github.OK)

@@ -1,0 +1,133 @@
+package cleanup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+)
+
+// execute carries out the steps of a phase, rank by rank, and waits for its objects.
+func (r *run) execute(ctx context.Context, l zerolog.Logger, phase plan.Phase, s *plan.Survey) error {
+	start := time.Now()
+	steps := phase.Steps()
+	l.Debug().Int("objects", len(steps)).Msg(phase.Name.Row().Doing)
+	defer func() {
+		took := time.Since(start)
+		r.report.Phases = append(r.report.Phases, Took{phase.Name, took})
+	}()
+
+	var err error
+	switch phase.Name {
+	case plan.PhaseCRDs:
+		err = r.unchanged(ctx, s)
+	case plan.PhaseCollect:
+		err = r.ownersGone(ctx, steps)
+	}
+	if err != nil {
+		return err
+	}
+	r.now, r.since, r.pace.detailed = Progress{phase.Name, 0, len(steps)}, start, start
+	for _, rank := range phase.Ranks {
+		if err := r.write(ctx, l, rank, s); err != nil && phase.Name != plan.PhaseWake {
+			return err
+		} else if err != nil {
+			// Then the controller gets no more than its time; what follows does not need it.
+			l.Warn().Err(err).Msg("could not wake the controller")
+		}
+	}
+	if phase.Wait == nil {
+		return nil
+	}
+	err = r.await(ctx, l, phase.Name, steps, phase.Wait.Patience(r.options.Grace))
+	if !errors.Is(err, kube.ErrStagnant) || phase.Wait.Stalled != plan.Passes {
+		return err
+	}
+	if phase.Name == plan.PhaseNamespaces {
+		for _, s := range steps {
+			r.history.Waited[s.Object.Name] = true
+		}
+	}
+	l.Warn().Err(err).Msg(phase.Wait.Says)
+	return nil
+}
+
+// write carries out the steps of one rank concurrently. An error does not stop
+// the others; all of them are returned.
+func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, survey *plan.Survey) error {
+	var (
+		g    errgroup.Group
+		errs []error
+	)
+	g.SetLimit(kube.Workers)
+	for _, s := range steps {
+		if ctx.Err() != nil {
+			break
+		}
+		if s.Action == plan.Await {
+			continue
+		}
+		g.Go(func() error {
+			err := r.step(ctx, s)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.moved(r.now.Done + 1)
+			now := time.Now()
+			log.WithLevel(r.pace.next(now)).Msgf("%s: %d of %d objects, %.0f a second", r.now.Phase.Row().Doing, r.now.Done, r.now.Total, float64(r.now.Done)/now.Sub(r.since).Seconds())
+			if err != nil {
+				errs = append(errs, err)
+			} else {
+				if key := (once{s.Action, s.Object.UID}); !r.done[key] {
+					r.done[key] = true
+					r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+				}
+				if s.Object.Resource == object.CRDs {
+					r.history.Deleted[s.Object.Name] = s.Object.UID
+				}
+				r.registered(s, survey)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if len(errs) > 0 {
+		return writeErrors(errs)
+	}
+	return nil
+}
+
+// registered notes what GitHub has not been told of: a controller removes these
+// finalizers only after it has told GitHub.
+func (r *run) registered(s plan.Step, survey *plan.Survey) {
+	if s.Action == plan.Delete || s.Action == plan.Wake {
+		return
+	}
+	info := survey.Sets[s.Object.UID]
+	if info.ID != "" || slices.Contains(s.Object.Finalizers, arc.RunnerRegistrationFinalizer) || survey.Registered[s.Object.UID] {
+		r.report.Registered = append(r.report.Registered, Registration{s.Object, info})
+	}
+}
+
+// writeErrors are those of one rank. There may be thousands, of which a log line
+// needs but one.
+type writeErrors []error
+
+func (e writeErrors) Error() string {
+	if len(e) == 1 {
+		return e[0].Error()
+	}
+	return fmt.Sprintf("%v (and %d more errors)", e[0], len(e)-1)
+}
+
+func (e writeErrors) Unwrap() []error { return e }

@@ -1,0 +1,216 @@
+package kubetest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// Item is an object: what a client sees of it, and what only whole reads show.
+type Item struct {
+	*object.Object
+	Labels, Annotations map[string]string
+	Owners              []metav1.OwnerReference
+	Rest                map[string]any // spec, status, data
+	Deleted             *metav1.Time
+}
+
+// fields are those that a field selector may name.
+func (it *Item) fields() fields.Set {
+	set := fields.Set{"metadata.name": it.Name}
+	for field, at := range map[string][]string{"type": {"type"}, "status.phase": {"phase"}, "spec.nodeName": {"spec", "nodeName"}} {
+		set[field], _, _ = unstructured.NestedString(it.Rest, at...)
+	}
+	return set
+}
+
+// Whole turns objects as surveys have them into objects as the API has them.
+func Whole(objects ...*object.Object) (out []Item) {
+	for _, o := range objects {
+		it := Item{Object: o, Labels: map[string]string{}, Annotations: map[string]string{}}
+		if o.ScaleSet.Name != "" {
+			it.Labels[arc.LabelScaleSetName], it.Labels[arc.LabelScaleSetNamespace] = o.ScaleSet.Name, o.ScaleSet.Namespace
+		}
+		if o.Release.Name != "" {
+			it.Annotations[arc.AnnotationReleaseName], it.Annotations[arc.AnnotationReleaseNamespace] = o.Release.Name, o.Release.Namespace
+		}
+		if o.Keep {
+			it.Annotations["helm.sh/resource-policy"] = "keep"
+		}
+		if o.Owner != "" {
+			group := arc.Group
+			switch kind, _, _ := strings.Cut(string(o.Owner), " "); kind {
+			case "run", "rrs", "rset", "rd":
+				group = arc.LegacyGroup
+			case "sts":
+				group = "apps"
+			}
+			it.Owners = []metav1.OwnerReference{{APIVersion: group + "/v1alpha1", UID: o.Owner}}
+		}
+		if o.Deleting {
+			now := metav1.Now()
+			it.Deleted = &now
+		}
+		out = append(out, it)
+	}
+	return out
+}
+
+// Deployment is a controller that runs, as the API has it. It watches one namespace, or
+// all of them.
+func Deployment(name, watches string, mods ...Change) Item {
+	o := Object("deploy "+name, mods...)
+	it := Whole(o)[0]
+	it.Labels[arc.LabelControllerAccount] = o.Name
+	args := []any{"--auto-scaling-runner-set-only"}
+	if watches != "" {
+		args = append(args, "--watch-single-namespace="+watches)
+	}
+	it.Rest = map[string]any{"spec": map[string]any{
+		"selector": map[string]any{"matchLabels": map[string]any{"app": o.Name}},
+		"template": map[string]any{"spec": map[string]any{
+			"serviceAccountName": o.Name,
+			"containers":         []any{map[string]any{"name": "manager", "command": []any{"/manager"}, "args": args}},
+		}},
+	}}
+	it.Rest["status"] = map[string]any{"readyReplicas": 1}
+	return it
+}
+
+// Down is a controller without a replica that is ready.
+func Down(controller Item) Item {
+	delete(controller.Rest, "status")
+	return controller
+}
+
+// RunnerWithPod is an EphemeralRunner that has a status, and its Pod.
+func RunnerWithPod(name string, status map[string]any) []Item {
+	items := Whole(Object("er runners/"+name), Object("pod runners/"+name, Owned("er runners/"+name)))
+	items[0].Rest = map[string]any{"status": status}
+	items[1].Owners[0].Kind = arc.EphemeralRunner
+	return items
+}
+
+// Loop is the Pod of a controller that crashes again and again.
+func Loop(name string) Item {
+	it := Whole(Object("pod " + name))[0]
+	it.Labels["app"] = it.Name
+	it.Rest = map[string]any{"status": map[string]any{"containerStatuses": []any{
+		map[string]any{"restartCount": 7, "state": map[string]any{"waiting": map[string]any{"reason": "CrashLoopBackOff"}}},
+	}}}
+	return it
+}
+
+func LegacyCRDs() (out []*object.Object) {
+	for _, name := range arc.LegacyCRDs() {
+		out = append(out, Object("crd "+name))
+	}
+	return out
+}
+
+// RunnerPod is a legacy runner's Pod with the finalizer the controller gives it.
+func RunnerPod(text, owner string, mods ...Change) *object.Object {
+	return Object(text, append([]Change{Finalizers(arc.LegacyPodFinalizer), Owned(owner)}, mods...)...)
+}
+
+// Family is a RunnerDeployment and all that comes of it.
+func Family(mods ...Change) []*object.Object {
+	return []*object.Object{
+		RunnerPod("pod ci/r", "run ci/r"), Object("run ci/r", Owned("rrs ci/d-1")),
+		Object("rrs ci/d-1", Owned("rd ci/d")), Object("rd ci/d", mods...), Object("hra ci/d"),
+	}
+}
+
+// LegacyDeployment is a legacy controller as the API has it, scaled is how many of
+// its replicas are ready.
+func LegacyDeployment(name, path string, ready int, args ...any) Item {
+	it := Whole(Object("deploy " + name))[0]
+	it.Labels[arc.LabelChart] = "actions-runner-controller-0.23.7"
+	it.Rest = map[string]any{
+		"spec": map[string]any{
+			"selector": map[string]any{"matchLabels": map[string]any{"app": it.Name}},
+			"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"image": "mirror/arc:1", "command": []any{path}, "args": args}}}},
+		},
+		"status": map[string]any{"readyReplicas": ready},
+	}
+	return it
+}
+
+// LegacyHooks is a webhook configuration of the chart.
+func LegacyHooks(text, service string, names ...string) Item {
+	it := Whole(Object(text, By("systems/arc")))[0]
+	n := Named(service)
+	var webhooks []any
+	for _, name := range names {
+		webhooks = append(webhooks, map[string]any{"name": name, "clientConfig": map[string]any{"service": map[string]any{"namespace": n.Namespace, "name": n.Name}}})
+	}
+	it.Rest = map[string]any{"webhooks": webhooks}
+	return it
+}
+
+func OnNode(it Item) Item {
+	it.Rest = map[string]any{"spec": map[string]any{"nodeName": "n"}}
+	return it
+}
+
+// Endpoints is a Service and its slice; ready is true, false or nil.
+func Endpoints(name string, ready any) []Item {
+	n := Named(name)
+	items := Whole(Object("svc "+name), Object("eps "+name+"-abc"))
+	items[1].Labels["kubernetes.io/service-name"] = n.Name
+	conditions := map[string]any{}
+	if ready != nil {
+		conditions["ready"] = ready
+	}
+	items[1].Rest = map[string]any{"endpoints": []any{map[string]any{"conditions": conditions}}}
+	return items
+}
+
+// ListenerRBAC is what only a controller would delete.
+func ListenerRBAC(text string, set string) Item {
+	it := Whole(Object(text, Of(set)))[0]
+	it.Labels[arc.LabelListenerName], it.Labels[arc.LabelListenerNamespace] = "l", "systems"
+	return it
+}
+
+// Stuck is what is left when the controller was removed first.
+func Stuck(more ...Item) []Item {
+	items := Whole(CrdObjects()...)
+	items = append(items, Whole(
+		Object("ars runners/set", Deleting), Object("al systems/l", Of("runners/set"), Deleting),
+		Object("ers runners/s", Of("runners/set"), Owned("ars runners/set")), Object("er runners/r", Of("runners/set"), Owned("ers runners/s")),
+		Protected("role runners/set-manager"), Protected("secret runners/github", Deleting),
+		Object("pod runners/lost", Owned("gone")), Object("secret runners/theirs"),
+	)...)
+	return append(append(items, ListenerRBAC("role runners/l", "runners/set")), more...)
+}
+
+// Refs names objects.
+func Refs(objects []*object.Object) (out []string) {
+	for _, o := range objects {
+		out = append(out, Ref(o))
+	}
+	return out
+}
+
+// Record is the Secret of revision 1 of a release, stored in a namespace.
+func Record(in, namespace, name, status, manifest string) Item {
+	it := Whole(Object("secret " + in + "/sh.helm.release.v1." + name + ".v1"))[0]
+	it.Labels["owner"], it.Labels["name"], it.Labels["version"], it.Labels["status"] = "helm", name, "1", status
+	raw, _ := json.Marshal(map[string]any{
+		"name": name, "namespace": namespace, "version": 1, "info": map[string]any{"status": status}, "manifest": manifest,
+		"hooks": []any{map[string]any{"name": name + "-arc-cleanup", "kind": "Job"}},
+	})
+	data := base64.StdEncoding.EncodeToString(raw)
+	it.Rest = map[string]any{"kind": "Secret", "type": "helm.sh/release.v1", "data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))}}
+	return it
+}
+
+const ArcManifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc}\n"

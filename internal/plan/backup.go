@@ -1,0 +1,49 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// backUp plans a backup of what people wrote and will be gone, before anything else: the
+// AutoscalingRunnerSets or, of legacy ARC, what nothing owns. The controller makes the other
+// kinds of them, and an EphemeralRunner's status has held credentials. The hook of legacy
+// ARC has no right to write a Secret.
+func (p *planner) backUp() {
+	if p.o.Backup.Name == "" || !p.o.RemovesCRDs() || p.o.Scope == ScopeLegacy && p.o.Job != "" || len(p.plan.Phases) == 0 {
+		return
+	}
+	for _, o := range p.inScope(p.s.Custom) {
+		if isWritten(o) && !p.history.BackedUp[o.UID] && !p.isHandedOver(o) {
+			p.plan.Backup = append(p.plan.Backup, o)
+		}
+	}
+	if n := len(p.plan.Backup); n > 0 {
+		if _, terminating := p.s.Terminating[p.o.Backup.Namespace]; terminating {
+			p.plan.Refusals = append(p.plan.Refusals, Refusal{
+				Verdict: Refused,
+				Message: fmt.Sprintf("the backup of %d AutoscalingRunnerSets would be in namespace %s, which is being deleted", n, p.o.Backup.Namespace),
+				Do:      []string{"keep them yourself: kubectl get autoscalingrunnersets --all-namespaces --output yaml; then go without a backup: --backup=false"},
+			})
+		}
+		secret := &object.Object{Resource: object.Secrets, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}
+		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-hookjob restore`", n, p.o.backedUp())}
+		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{Name: PhaseBackUp, Ranks: [][]Step{{step}}})
+	}
+}
+
+// isWritten reports whether an object is one that people write.
+func isWritten(o *object.Object) bool {
+	return o.Resource.Resource == arc.AutoscalingRunnerSets || o.Resource.Group == arc.LegacyGroup && o.Owner == ""
+}
+
+// backedUp is what a backup holds.
+func (o Options) backedUp() string {
+	if o.Scope == ScopeLegacy {
+		return "objects of " + arc.LegacyGroup
+	}
+	return "AutoscalingRunnerSets"
+}

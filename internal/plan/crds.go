@@ -1,0 +1,100 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// LastCRD is the one that Helm needs to uninstall a release which holds scale sets
+// beside the controller: without it Helm cannot build the objects that it deletes
+// (helm.sh/helm pkg/action/uninstall.go, deleteRelease).
+const LastCRD = arc.AutoscalingRunnerSets + "." + arc.Group
+
+// mixed reports whether the release that takes the CRDs along holds scale sets.
+func (p *planner) mixed() bool { return p.o.Scope == ScopeController && len(p.release.Sets) > 0 }
+
+// crdsKept says why the CRDs have to stay; "" means that they can go.
+func (p *planner) crdsKept() string {
+	var why []string
+	for _, c := range p.others {
+		why = append(why, fmt.Sprintf("the controller %s/%s uses them", c.Namespace, c.Name))
+	}
+	if len(p.reinstalled) > 0 {
+		why = append(why, "somebody has installed them again since this uninstall deleted them")
+	}
+	for set := range p.handedOver {
+		if set.Name == "" {
+			why = append(why, fmt.Sprintf("namespace %s has busy runners", set.Namespace))
+			continue
+		}
+		why = append(why, fmt.Sprintf("scale set %s in namespace %s has busy runners", set.Name, set.Namespace))
+	}
+	left := map[string]int{}
+	for _, o := range p.s.Custom {
+		if p.outOfScope(o) != "" {
+			left[o.Namespace]++
+		}
+	}
+	if len(why) == 0 {
+		for ns, n := range left {
+			why = append(why, fmt.Sprintf("%d custom resources in namespace %s are not this release's", n, ns))
+		}
+		slices.Sort(why)
+	}
+	return strings.Join(why, "; ")
+}
+
+func (p *planner) crds() {
+	why := p.crdsKept()
+	var steps, last []Step
+	for _, o := range p.s.CRDs {
+		kept := cmp.Or(why, p.crdKept(o))
+		step := Step{Delete, o, "Helm never deletes it"}
+		if o.Deleting {
+			step = Step{Await, o, "already being deleted"}
+		}
+		switch {
+		case kept != "":
+			p.plan.Kept = append(p.plan.Kept, Finding{o, kept})
+		case !p.mixed():
+			steps = append(steps, step)
+		case len(p.plan.Phases) > 0:
+			// Helm needs them for its own part, and a hook that fails after they are gone
+			// leaves a release which it cannot uninstall: they go when nothing else is left.
+		case o.Name == LastCRD:
+			last = append(last, step)
+		default:
+			steps = append(steps, step)
+		}
+	}
+	if len(steps) == 0 {
+		steps = last
+	}
+	p.phase(PhaseCRDs, steps)
+	for _, step := range steps {
+		for _, o := range p.s.Custom {
+			if o.Resource.GroupResource().String() == step.Object.Name {
+				p.plan.Taken = append(p.plan.Taken, o)
+			}
+		}
+	}
+}
+
+// crdKept says why this CRD is kept; "" means that it can go. What Helm or somebody
+// else was told to keep is theirs.
+func (p *planner) crdKept(o *object.Object) string {
+	switch {
+	case p.o.CRDs == KeepCRDs:
+		return "crds=keep"
+	case o.Keep:
+		return "its annotation helm.sh/resource-policy says keep"
+	case o.Release.Name != "" && o.Release != p.release.Key():
+		return fmt.Sprintf("it is of the Helm release %s in namespace %s", o.Release.Name, o.Release.Namespace)
+	}
+	return ""
+}

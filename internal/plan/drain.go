@@ -1,0 +1,63 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// drain deletes what nobody has deleted yet and leaves the rest to the
+// controller: it stops the runners and de-registers at GitHub.
+func (p *planner) drain(custom []*object.Object) {
+	var handOver, steps []Step
+	for _, o := range custom {
+		switch {
+		case p.isHandedOver(o):
+			// Not awaited: it takes as long as the job.
+			if !o.Deleting && o.Resource.Resource == arc.AutoscalingRunnerSets {
+				handOver = append(handOver, Step{Delete, o, "the controller finishes it when its jobs are over"})
+			}
+		case o.Deleting, o.Owner != "":
+			steps = append(steps, Step{Await, o, "the controller deletes it"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.inTerminating(o):
+			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == ScopeController && !p.inRelease(o):
+			// Refused, unless the policy is another one.
+			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
+		case o.Resource.Resource == arc.AutoscalingRunnerSets:
+			steps = append(steps, Step{Delete, o, "a scale set of the release"})
+		case isLegacy(o): // of a namespace that is being deleted
+			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
+		case p.existing[o.ScaleSet]:
+			steps = append(steps, Step{Await, o, "goes with its scale set"})
+		default:
+			steps = append(steps, Step{Delete, o, "its scale set is gone"})
+		}
+	}
+	p.phase(PhaseHandOver, handOver)
+	p.phase(PhaseDrain, steps)
+}
+
+// controllersPart is what is left to a live controller, and what it is helped with.
+// It is waited for again only where something was done meanwhile; woken, a short time,
+// and its whole time only where that brought something on.
+func (p *planner) controllersPart(custom []*object.Object) {
+	helped := slices.DeleteFunc(slices.Clone(custom), func(o *object.Object) bool { return !p.hasFinisher(o) })
+	p.patience = p.o.Grace
+	if p.o.Scope != ScopeLegacy {
+		if p.history.Stage == Slow && !p.wake(helped) {
+			p.history.Stage = Stuck
+		}
+		if p.history.Stage == Stuck && !p.nudge(helped) {
+			p.history.Stage = Over
+		}
+	}
+	switch p.plan.Stage = p.history.Stage; {
+	case p.plan.Stage == Over:
+	case p.o.Scope == ScopeLegacy:
+		p.stop(helped)
+	default:
+		p.drain(helped)
+	}
+}

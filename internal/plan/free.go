@@ -1,0 +1,72 @@
+package plan
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// free removes ARC's finalizers from what is left: children before their
+// owners, and the controller's own Role and RoleBinding last, since a
+// controller that still lives needs them.
+func (p *planner) free(custom, protected []*object.Object) {
+	// All deletions come first, owners before children: a controller that lives
+	// replaces a runner as long as its set is not being deleted, and puts a
+	// finalizer back on what is not.
+	kinds := p.o.Kinds()
+	releases := len(kinds)
+	ranks := make([][]Step, 2*len(kinds)+2)
+	// Deleted with its CRD, an object needs no request of its own, unless a
+	// controller is there that would not let go of it until then.
+	each := !p.o.RemovesCRDs() || p.mixed() || p.crdsKept() != "" ||
+		slices.ContainsFunc(p.s.CRDs, func(o *object.Object) bool { return p.crdKept(o) != "" })
+	for _, o := range custom {
+		if p.isHandedOver(o) {
+			continue
+		}
+		i := slices.Index(kinds, o.Resource)
+		helped, why := p.hasFinisher(o), "the controller did not"
+		if !helped {
+			why = p.whyNoFinisher(o)
+		}
+		// A legacy runner's Pod that nothing owns goes with nothing.
+		orphan := o.Resource == object.Pods && o.Owner == ""
+		foreground := p.o.Foreground(o)
+		begun := o.Deleting && (!foreground || slices.Contains(o.Finalizers, metav1.FinalizerDeleteDependents))
+		if !begun && (each || orphan || helped && p.history.Stage == Over) {
+			last := releases - 1
+			ranks[last-i] = append(ranks[last-i], Step{Delete, o, "left behind"})
+		}
+		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
+			ranks[releases+i] = append(ranks[releases+i], Step{Free, o, why})
+		} else if o.Deleting && !foreground {
+			ranks[releases+i] = append(ranks[releases+i], Step{Await, o, "already being deleted"})
+		}
+	}
+	for _, o := range protected {
+		if p.isHandedOver(o) {
+			continue
+		}
+		i := 2 * len(kinds)
+		if arc.IsManager(o.Name) {
+			i++
+		}
+		ranks[i] = append(ranks[i], Step{Free, o, "its scale set is gone"})
+	}
+	p.phase(PhaseFree, ranks...)
+}
+
+// listeners deletes the Roles and RoleBindings of listeners: they have no owner,
+// and only a controller would.
+func (p *planner) listeners() {
+	var steps []Step
+	for _, o := range p.inScope(p.s.ListenerRBAC) {
+		if !o.Deleting && !p.isHandedOver(o) {
+			steps = append(steps, Step{Delete, o, "a listener's, which nothing owns"})
+		}
+	}
+	p.phase(PhaseListeners, steps)
+}

@@ -1,0 +1,139 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// legacyKinds are, for Scope Legacy, the kinds that take part, children before
+// parents: the runners' Pods, which have finalizers, and the custom resources.
+func legacyKinds() []schema.GroupVersionResource {
+	return append([]schema.GroupVersionResource{object.Pods}, arc.LegacyResources()...)
+}
+
+// webhooks deletes the configurations of the release's webhooks when nobody answers
+// them any more: they would refuse the removal of a Runner's finalizer. Helm
+// deletes them only after the hook.
+func (p *planner) webhooks() {
+	if len(p.plan.Steps(PhaseWebhooks)) > 0 {
+		return
+	}
+	var steps []Step
+	for _, w := range p.s.Webhooks {
+		if why := p.whyDead(w); why != "" && p.ownsWebhooks(w) {
+			steps = append(steps, Step{Delete, w.Object, why})
+		}
+	}
+	p.phase(PhaseWebhooks, steps)
+}
+
+// whyDead says why nobody answers the webhooks; between two crashes of a controller
+// its endpoint looks ready.
+func (p *planner) whyDead(w Webhooks) string {
+	if w.Dead != "" {
+		return w.Dead
+	}
+	for _, c := range p.s.Controllers {
+		if c.Namespace == w.Service.Namespace && c.Down != "" && (p.ours(c) || p.o.ReleaseNamespace == "") {
+			return fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.Down)
+		}
+	}
+	return ""
+}
+
+// ownsWebhooks reports whether the webhooks are those of what is being uninstalled.
+func (p *planner) ownsWebhooks(w Webhooks) bool {
+	switch {
+	case p.release.Name != "" && w.Release.Name != "":
+		return w.Release == p.release.Key()
+	case p.o.ReleaseNamespace != "":
+		return w.Service.Namespace == p.o.ReleaseNamespace
+	}
+	return !slices.ContainsFunc(p.others, func(c Controller) bool { return c.Namespace == w.Service.Namespace })
+}
+
+// jobPods deletes, where no controller does, the Pods and Secrets of jobs: once the
+// finalizer on the runner's Pod is gone, or the EphemeralRunner, nothing tells of them.
+func (p *planner) jobPods() {
+	var steps []Step
+	for _, o := range p.inScope(p.s.Linked) {
+		if !o.Deleting && !p.isHandedOver(o) && (p.history.Stage == Over || !p.hasFinisherIn(o.Namespace, true)) {
+			steps = append(steps, Step{Delete, o, ofAJob})
+		}
+	}
+	seen := map[types.UID]bool{}
+	for _, step := range steps {
+		seen[step.Object.UID] = true
+	}
+	for _, step := range p.ofJobs() {
+		if !seen[step.Object.UID] {
+			steps = append(steps, step)
+		}
+	}
+	p.phase(PhaseJobPods, steps)
+}
+
+// isLegacyRoot reports whether somebody made this legacy object, and it has
+// runners.
+func isLegacyRoot(o *object.Object) bool {
+	return o.Resource.Group == arc.LegacyGroup && o.Resource.Resource != arc.HorizontalRunnerAutoscalers && o.Owner == ""
+}
+
+// stop has the live controller end its runners. Deleted, a RunnerDeployment or a
+// RunnerSet would take them along at once; scaled to zero, the controller removes
+// each at GitHub, which refuses while there is a job, and then deletes it. Only
+// when no runner is left are their owners deleted.
+func (p *planner) stop(helped []*object.Object) {
+	alone := map[types.UID]bool{} // runners which nothing scales
+	for _, o := range helped {
+		if o.Resource.Resource == arc.Runners && o.Owner == "" {
+			alone[o.UID] = true
+		}
+	}
+	kinds := legacyKinds()
+	var autoscalers, stops, runners []Step
+	deletes := make([][]Step, len(kinds))
+	for _, o := range helped {
+		i := len(kinds) - 1 - slices.Index(kinds, o.Resource) // parents first
+		_, busy := p.s.Busy[o.UID]
+		switch {
+		case p.isHandedOver(o):
+		case o.Resource == object.Pods && alone[o.Owner]:
+			if busy && p.o.busyRunners() != ForceBusy {
+				delete(alone, o.Owner)
+			}
+		case o.Resource == object.Pods, o.Resource.Resource == arc.Runners && o.Owner != "":
+			runners = append(runners, Step{Await, o, "the controller removes it at GitHub, and then here"})
+		case o.Deleting:
+			deletes[i] = append(deletes[i], Step{Await, o, "already being deleted"})
+		case o.Resource.Resource == arc.HorizontalRunnerAutoscalers:
+			autoscalers = append(autoscalers, Step{Delete, o, "it would start runners again"})
+		case o.Resource.Resource == arc.Runners:
+			// Below: its Pod decides.
+		default:
+			if o.Owner == "" {
+				stops = append(stops, Step{Stop, o, "lets its runners finish"})
+			}
+			deletes[i] = append(deletes[i], Step{Delete, o, "without runners"})
+		}
+	}
+	if len(runners) > 0 {
+		p.webhooks() // which refuse the change of replicas, too
+		p.phase(PhaseStop, autoscalers, stops)
+		p.phase(PhaseDrain, runners)
+		return
+	}
+	last := len(kinds) - 1 - slices.Index(kinds, arc.LegacyResource(arc.Runners))
+	for _, o := range helped {
+		if alone[o.UID] && !o.Deleting && !p.isHandedOver(o) {
+			deletes[last] = append(deletes[last], Step{Delete, o, "has no job"})
+		}
+	}
+	p.phase(PhaseDrain, append([][]Step{autoscalers}, deletes...)...)
+}

@@ -1,0 +1,257 @@
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
+)
+
+// liveRunners refuses a legacy object that is still installed. What is deleted
+// takes its runners along, whether they have jobs or not; scaled to zero, it lets
+// them finish (controllers/actions.summerwind.net/runnerreplicaset_controller.go).
+func (p *planner) liveRunners(o *object.Object) Refusal {
+	kind := o.Resource.Resource[:len(o.Resource.Resource)-1]
+	r := Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("%s %s in namespace %s is still installed", kind, o.Name, o.Namespace),
+		Do:      []string{deletion(kind+"."+arc.LegacyGroup, o.Name, o.Namespace)},
+	}
+	p.byRelease(o, &r)
+	if o.Resource.Resource != arc.Runners {
+		r.Message += "; to let its runners finish their jobs, scale it to zero first"
+		r.Do = append([]string{shell.Command("kubectl", "patch", kind+"."+arc.LegacyGroup, o.Name, "--namespace", o.Namespace, "--type", "merge", "--patch", "spec: {replicas: 0}")}, r.Do...)
+	}
+	return r
+}
+
+// refuseLiveNamespace is for a namespace that nobody deletes: there is nothing to
+// rescue, and all that ARC has there is in use.
+func (p *planner) refuseLiveNamespace() {
+	if !p.s.Live {
+		return
+	}
+	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("namespace %s is not being deleted: there is nothing to rescue", p.o.Namespace),
+		Do:      []string{"kubectl delete namespace " + p.o.Namespace + " --wait=false"},
+	})
+}
+
+func (p *planner) refuse() {
+	switch {
+	case p.o.RequireUninstalling:
+		p.refuseWithoutProof()
+	case p.o.Job != "":
+		p.refuseWithoutArgoCD()
+	default:
+		p.noteRelease()
+	}
+	for _, u := range p.s.Asked() {
+		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
+		if apierrors.IsForbidden(u.Err) {
+			r.Verdict = NotPermitted
+			r.Do = []string{"grant the right named above; nothing is taken for absent that could not be read"}
+		}
+		p.plan.Refusals = append(p.plan.Refusals, r)
+	}
+	if p.o.busyRunners() == RefuseBusy {
+		for _, o := range p.busy() {
+			p.plan.Refusals = append(p.plan.Refusals, busyRefusal(p.s.Busy[o.UID]))
+		}
+	}
+	if p.o.Scope == ScopeNamespace {
+		p.refuseLiveNamespace()
+	}
+	p.refuseOutOfScope()
+	p.refuseUnbuildable()
+	if !p.o.RemovesCRDs() || p.o.ScaleSets == DeleteScaleSets {
+		return
+	}
+	if p.o.Uninstalls() {
+		if len(p.s.Unknown) == 0 { // else a release that was not read would be said not to exist
+			p.refuseUninstall()
+		}
+		return
+	}
+	for _, o := range p.inScope(p.s.Custom) {
+		switch {
+		case o.Deleting || p.inRelease(o) || p.inTerminating(o):
+		case o.Resource.Resource == arc.AutoscalingRunnerSets:
+			p.plan.Refusals = append(p.plan.Refusals, p.liveScaleSet(o))
+		case isLegacyRoot(o):
+			p.plan.Refusals = append(p.plan.Refusals, p.liveRunners(o))
+		}
+	}
+}
+
+func (p *planner) refuseWithoutProof() {
+	r, none := p.s.Record, p.s.ProofErr
+	if r == nil && none == nil && len(p.s.Unknown) == 0 {
+		none = errors.New("no release is named")
+	}
+	switch {
+	case none != nil:
+		p.plan.Refusals = append(p.plan.Refusals, Refusal{
+			Verdict: Refused,
+			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", none),
+			Do:      p.elsewhere(),
+		})
+	case r != nil && !r.Uninstalling():
+		p.plan.Refusals = append(p.plan.Refusals, Refusal{
+			Verdict: Refused,
+			Message: fmt.Sprintf("release %s in namespace %s is %s, not uninstalling: nobody is uninstalling it", r.Name, r.Namespace, r.Status),
+			Do:      []string{shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace)},
+		})
+	}
+}
+
+// refuseWithoutArgoCD is for a hook that need not find a record: Argo CD keeps none.
+// Any other tool that makes an ordinary Job of the hook runs it at the installation.
+func (p *planner) refuseWithoutArgoCD() {
+	uninstalling := p.s.Record != nil && p.s.Record.Uninstalling()
+	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
+		return
+	}
+	p.plan.Refusals = append(p.plan.Refusals, Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
+		Do:      []string{"where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`"},
+	})
+}
+
+// noteRelease says what Helm's record says of a release that was named by hand, where
+// that is not what it says during an uninstall.
+func (p *planner) noteRelease() {
+	of := fmt.Sprintf("release %s in namespace %s", p.o.Release, p.o.ReleaseNamespace)
+	switch r := p.s.Record; {
+	case p.s.ProofErr != nil:
+		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
+	case r != nil && !r.Uninstalling():
+		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: nobody is uninstalling it", of, r.Status))
+	}
+}
+
+// elsewhere says where the proof may be, from what the controllers beside the hook
+// say of themselves. It is advice; nothing is taken from there.
+func (p *planner) elsewhere() []string {
+	var do []string
+	for _, c := range p.s.Controllers {
+		if !slices.Contains(p.o.hook().Controllers(p.release), c.Namespace) {
+			continue
+		}
+		if c.Flux != "" && c.Flux != cmp.Or(p.o.StorageNamespace, p.o.ReleaseNamespace) {
+			do = append(do, fmt.Sprintf("Flux manages the controller %s/%s, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to %s", c.Namespace, c.Name, shell.Quote(c.Flux)))
+		}
+		if !p.o.RemovesCRDs() || c.Release.Name == "" || c.Release.Namespace == p.o.ReleaseNamespace || c.Release.Namespace == c.Namespace {
+			continue // another release's, or a scale set's own controller
+		}
+		do = append(do, fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)))
+		if p.s.Proven[c.UID] {
+			do = append(do, "to uninstall it now: "+shell.Command("arc-hookjob", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
+				" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
+		}
+	}
+	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`")
+}
+
+// refuseOutOfScope names what is this uninstall's and not within the namespaces for
+// which its hook was rendered: to call that done would be a lie.
+func (p *planner) refuseOutOfScope() {
+	if !p.o.RemovesCRDs() {
+		return
+	}
+	if watched := p.o.WatchNamespaces; len(watched) > 0 {
+		for _, c := range p.s.Controllers {
+			unwatched := slices.DeleteFunc(slices.Clone(c.Watches), func(ns string) bool { return slices.Contains(watched, ns) })
+			if p.ours(c) && (len(c.Watches) == 0 || len(unwatched) > 0) {
+				p.plan.Refusals = append(p.plan.Refusals, Refusal{
+					Verdict: Refused,
+					Message: fmt.Sprintf("the controller %s/%s of this release watches %s, and the hook was rendered for %s", c.Namespace, c.Name, cmp.Or(strings.Join(c.Watches, ", "), "all namespaces"), strings.Join(watched, ", ")),
+					Do:      []string{"set watchNamespaces to all that the controllers of the release watch, none if one of them watches all"},
+				})
+			}
+		}
+	}
+	outside := map[string]int{}
+	for _, o := range p.inScope(p.s.Custom) {
+		beside := o.Resource.Resource == arc.AutoscalingListeners && slices.Contains(p.o.ControllersIn(), o.Namespace)
+		if ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace); !beside && !p.o.readsCore(ns) {
+			outside[ns]++
+		}
+	}
+	for _, ns := range slices.Sorted(maps.Keys(outside)) {
+		p.plan.Refusals = append(p.plan.Refusals, Refusal{
+			Verdict: Refused,
+			Message: fmt.Sprintf("%d custom resources of ARC in namespace %s are outside the hook's runner namespaces: %s", outside[ns], ns, strings.Join(p.o.RunnerNamespaces, ", ")),
+			Do:      []string{"add the namespace to runnerNamespaces"},
+		})
+	}
+}
+
+// refuseUnbuildable is for a release that holds scale sets whose CRD is gone: to call
+// that done would send Helm into an error from which no second uninstall leads out.
+// A run that has deleted the CRD itself goes on: within one uninstall Helm remembers.
+func (p *planner) refuseUnbuildable() {
+	if !p.mixed() || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
+		return
+	}
+	if slices.ContainsFunc(p.s.CRDs, func(o *object.Object) bool { return o.Name == LastCRD }) {
+		return
+	}
+	r := p.release
+	refusal := Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, LastCRD),
+		Do: []string{
+			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
+			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
+			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", LastCRD),
+			// Its hook would delete the stand-in before Helm has looked.
+			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
+			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
+		},
+	}
+	if p.o.Job != "" {
+		refusal.Do = append(refusal.Do, shell.Command("kubectl", "delete", "job", p.o.Job, "--namespace", p.o.ReleaseNamespace))
+	}
+	p.plan.Refusals = append(p.plan.Refusals, refusal)
+}
+
+func (p *planner) liveScaleSet(o *object.Object) Refusal {
+	runners := p.s.Sets[o.UID]
+	r := Refusal{
+		Verdict: Refused,
+		Message: fmt.Sprintf("scale set %s in namespace %s is still installed (runners: %d, busy: %d)", o.Name, o.Namespace, runners.Current, runners.Running),
+		Do:      []string{deletion("autoscalingrunnerset", o.Name, o.Namespace)},
+	}
+	p.byRelease(o, &r)
+	return r
+}
+
+// deletion is the command with which a person deletes an object. It does not wait:
+// where no controller lives to clear its finalizers, it would for ever.
+func deletion(kind, name, namespace string) string {
+	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
+}
+
+// byRelease has a refusal name the Helm release of an object that is still installed,
+// where that release's record proves it: the object's annotations may name any.
+func (p *planner) byRelease(o *object.Object, r *Refusal) {
+	if p.s.Proven[o.UID] {
+		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
+		args := []string{"helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace}
+		if p.unhookable(o) {
+			args = append(args, "--no-hooks")
+		}
+		r.Do = []string{shell.Command(args...)}
+	}
+}

@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// ending finds the runners that wait for nothing but the end of their Pod: the
+// controller has told GitHub of them. It comes to their scale set only when they are
+// gone, so that GitHub is not what is in its way.
+func (p *planner) ending(custom []*object.Object) []*object.Object {
+	type pod struct {
+		of              types.UID
+		namespace, name string
+	}
+	pods := map[pod]bool{}
+	for _, o := range p.s.Dependents {
+		if o.Resource == object.Pods {
+			pods[pod{o.Owner, o.Namespace, o.Name}] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(custom), func(o *object.Object) bool {
+		told := o.Deleting && slices.Contains(o.Finalizers, arc.EphemeralRunnerFinalizer) &&
+			!slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer)
+		// Any tenant can say of a Pod that a runner owns it. The controller goes by its own
+		// namespace and name (controllers/actions.github.com/resourcebuilder.go, newEphemeralRunnerPod).
+		return o.Resource.Resource != arc.EphemeralRunners || !told || !pods[pod{o.UID, o.Namespace, o.Name}]
+	})
+}
+
+// wake has the controller look at once at what is being deleted. One that has failed
+// over an object waits ever longer, minutes in the end, before it tries again, also when
+// what was in its way is gone. What is not being deleted yet, its owner's turn decides.
+// It reports whether there is anything to wake: not what has been woken in vain.
+func (p *planner) wake(custom []*object.Object) bool {
+	working := p.working()
+	var steps []Step
+	toGo := 0
+	for _, o := range custom {
+		toGo += 1 + len(o.Finalizers)
+		if !o.Deleting {
+			toGo++
+		}
+		if o.Deleting && !working[o.ScaleSet] {
+			steps = append(steps, Step{Wake, o, "the controller may be waiting until it tries again"})
+		}
+	}
+	first := p.history.ToGo == 0
+	if len(steps) == 0 || !first && toGo >= p.history.ToGo {
+		return false
+	}
+	p.phase(PhaseWake, steps)
+	p.plan.ToGo = toGo
+	if first {
+		p.patience = min(p.o.Grace, WakePatience)
+	}
+	return true
+}
+
+// nudge uses the controller's own ways out when GitHub is what it waits for:
+// without its id a scale set is not de-registered, and a runner that is being
+// deleted goes without its registration finalizer. In this order: on a runner that
+// is not being deleted the controller puts the finalizer back
+// (controllers/actions.github.com/autoscalingrunnerset_controller.go,
+// ephemeralrunner_controller.go). It reports whether there is anything to nudge.
+func (p *planner) nudge(custom []*object.Object) bool {
+	var deletes, nudges []Step
+	deleting := map[types.UID]bool{}
+	for _, o := range custom {
+		deleting[o.UID] = o.Deleting
+	}
+	working := p.working()
+	var ends []Step
+	ending := map[identity.Set]bool{}
+	for _, o := range p.ending(custom) {
+		if !working[o.ScaleSet] {
+			ending[o.ScaleSet] = true
+			// What the controller would delete before: without the runner nothing proves it.
+			for _, j := range p.s.OfJobs {
+				if j.Namespace == o.Namespace && j.Runner == o.Name && !j.Deleting {
+					deletes = append(deletes, Step{Delete, j.Object, ofAJob})
+				}
+			}
+			ends = append(ends, Step{Free, o, "GitHub knows of it, and its Pod does not end"})
+		}
+	}
+	for _, o := range custom {
+		switch {
+		case working[o.ScaleSet]:
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && ending[o.ScaleSet]:
+			// Without these runners the controller comes to de-register it.
+		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.s.Sets[o.UID].ID != "":
+			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
+		case slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer) && (deleting[o.Owner] || o.Deleting):
+			// A set that is not being deleted yet would replace its runners.
+			if !o.Deleting {
+				deletes = append(deletes, Step{Delete, o, "its scale set is being deleted"})
+			}
+			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
+		}
+	}
+	p.phase(PhaseNudge, deletes, nudges, ends)
+	return len(nudges)+len(ends) > 0
+}

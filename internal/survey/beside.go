@@ -1,0 +1,151 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
+)
+
+// Beside looks for what there is of ARC beside what the survey is about: the other
+// group, kinds of ours that this version does not know, finalizers of the other group,
+// and the Leases of controllers. It is the last look of a run whose plan is empty. What
+// cannot be read remains, as far as anybody knows.
+func Beside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) (out []plan.Remain) {
+	if !o.RemovesCRDs() {
+		return nil // its success speaks of one release or namespace only
+	}
+	ctx, cancel := advice(ctx)
+	defer cancel()
+	own, known := arc.Group, arc.CRDs()
+	if o.Scope == plan.ScopeLegacy {
+		own, known = arc.LegacyGroup, arc.LegacyCRDs()
+	}
+	served, err := c.Served(ctx, own)
+	if err != nil {
+		out = append(out, plan.Remain{What: unreadBeside + err.Error()})
+	}
+	for _, crd := range crdsOf(own, served) {
+		if !slices.Contains(known, crd) {
+			out = append(out, plan.Remain{What: fmt.Sprintf("the CRD %s, which this version of arc-cleanup does not know", crd), Do: []string{shell.Command("kubectl", "get", crd, "--all-namespaces")}})
+		}
+	}
+	if o.Scope == plan.ScopeController {
+		out = append(out, legacyBeside(ctx, c, o, s)...)
+	}
+	return append(out, leasesBeside(ctx, c, o, s)...)
+}
+
+// crdsOf are the CRDs of a group, by what the API server says that it serves.
+func crdsOf(group string, served map[string][]string) (names []string) {
+	for _, resource := range slices.Sorted(maps.Keys(served)) {
+		if !strings.Contains(resource, "/") { // as RESOURCE/status
+			names = append(names, resource+"."+group)
+		}
+	}
+	return names
+}
+
+// legacyBeside looks for legacy ARC beside scale sets.
+func legacyBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) (out []plan.Remain) {
+	served, err := c.Served(ctx, arc.LegacyGroup)
+	if err != nil {
+		return []plan.Remain{{What: unreadBeside + err.Error()}}
+	}
+	if crds := crdsOf(arc.LegacyGroup, served); len(crds) > 0 {
+		what := fmt.Sprintf("legacy ARC, with %d CRDs of %s", len(crds), arc.LegacyGroup)
+		if o.Job == "" { // a hook has no right to read them
+			if n, err := countLegacy(ctx, c, served); err == nil {
+				what = fmt.Sprintf("%s and %d objects", what, n)
+			}
+		}
+		out = append(out, plan.Remain{What: what, Do: []string{"arc-hookjob plan --scope legacy"}})
+	}
+	if n := len(s.LegacyHeld); n > 0 {
+		first := s.LegacyHeld[0]
+		out = append(out, plan.Remain{What: fmt.Sprintf("%d Pods with finalizers of legacy ARC, which --scope legacy removes, as %s", n, first)})
+	}
+	return out
+}
+
+func countLegacy(ctx context.Context, c *kube.Client, served map[string][]string) (n int, err error) {
+	for _, gvr := range arc.LegacyResources() {
+		if !slices.Contains(served[gvr.Resource], gvr.Version) {
+			continue
+		}
+		err := c.Each(ctx, gvr, "", metav1.ListOptions{}, func(*metav1.PartialObjectMetadata) error { n++; return nil })
+		if err != nil && !apierrors.IsNotFound(err) {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// leasesBeside names the Leases by which controllers elect a leader. A hook cannot
+// delete its own controller's: that lives, and would make it anew. By hand a Lease is known
+// by its name only, which is no proof; so it is named, with the command.
+func leasesBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) (out []plan.Remain) {
+	name := func(namespace, name, why string) {
+		out = append(out, plan.Remain{
+			What:  fmt.Sprintf("the Lease %s in namespace %s, %s", name, namespace, why),
+			Do:    []string{shell.Command("kubectl", "delete", "lease", name, "--namespace", namespace)},
+			Lease: true,
+		})
+	}
+	lives := map[string]bool{}
+	for _, a := range s.Controllers {
+		switch {
+		case !s.Owns(o, a):
+			lives[a.Namespace] = true
+		case a.Lease != "" && o.Job != "":
+			name(a.Namespace, a.Lease, fmt.Sprintf("if there is one: by it the controller %s elects a leader, and Helm does not delete it", a.Name))
+		}
+	}
+	if o.Job != "" {
+		return out
+	}
+	var found []types.NamespacedName
+	legacy := false
+	err := c.Each(ctx, object.Leases, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if group := arc.LeaseGroup(m.Name); group == arc.LegacyGroup || group != "" && o.Scope == plan.ScopeController {
+			found = append(found, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
+			legacy = legacy || group == arc.LegacyGroup
+		}
+		return nil
+	})
+	if err == nil && legacy && o.Scope == plan.ScopeController {
+		var others []plan.Controller
+		others, err = LegacyControllers(ctx, c)
+		for _, a := range others {
+			lives[a.Namespace] = true
+		}
+	}
+	if err != nil {
+		return append(out, plan.Remain{What: unreadBeside + err.Error()})
+	}
+	found = slices.DeleteFunc(found, func(lease types.NamespacedName) bool { return lives[lease.Namespace] })
+	for _, lease := range found[:min(len(found), fewLeases)] {
+		name(lease.Namespace, lease.Name, "which has the name of one of ARC's")
+	}
+	if more := len(found) - fewLeases; more > 0 {
+		out = append(out, plan.Remain{What: fmt.Sprintf("%d more Leases with such names", more)})
+	}
+	return out
+}
+
+// fewLeases is how many are named: anybody may make many in a namespace of theirs.
+const fewLeases = 5
+
+// unreadBeside begins what is said of a look that failed.
+const unreadBeside = "perhaps more, since this could not be read: "

@@ -1,0 +1,93 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+)
+
+// Unfinished selects the Pods whose containers still run, or may.
+const Unfinished = "status.phase!=Succeeded,status.phase!=Failed"
+
+// busy finds the runners that have a job, by the UID of the EphemeralRunner. A
+// runner is busy while its Pod runs and its status names a job. Only runners with
+// such a Pod are read in full: thousands of stuck ones have none.
+func busy(ctx context.Context, c *kube.Client, o plan.Options) (map[types.UID]plan.Job, error) {
+	// By Pod, not by owner: a Pod elsewhere may claim the same owner.
+	pods := map[*object.Object]types.UID{}
+	for _, namespace := range o.CoreNamespaces() {
+		err := c.Each(ctx, object.Pods, namespace, metav1.ListOptions{FieldSelector: Unfinished}, func(m *metav1.PartialObjectMetadata) error {
+			for _, owner := range m.OwnerReferences {
+				if owner.Kind == arc.EphemeralRunner {
+					pods[FromMetadata(object.Pods, m)] = owner.UID
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var (
+		g     errgroup.Group
+		mu    sync.Mutex
+		found = map[types.UID]plan.Job{}
+	)
+	g.SetLimit(kube.Workers)
+	for pod, uid := range pods {
+		g.Go(func() error {
+			var runner *unstructured.Unstructured
+			// A runner and its Pod have the same name
+			// (controllers/actions.github.com/resourcebuilder.go, newEphemeralRunnerPod).
+			err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+				runner, err = c.Dynamic.Resource(arc.Resource(arc.EphemeralRunners)).Namespace(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+				return err
+			})
+			switch {
+			case apierrors.IsNotFound(err):
+				return nil
+			case err != nil:
+				return fmt.Errorf("reading the EphemeralRunner %s/%s: %w", pod.Namespace, pod.Name, err)
+			case runner.GetUID() != uid:
+				return nil
+			}
+			if j, ok := job(runner); ok {
+				j.Pod = pod
+				mu.Lock()
+				defer mu.Unlock()
+				found[uid] = j
+			}
+			return nil
+		})
+	}
+	return found, g.Wait()
+}
+
+// job reads the job from a runner's status. Any of the fields tells that there
+// is one, since versions of ARC differ in which they set first; so does one that
+// is not of the type we know, since to take a busy runner for idle would kill it.
+func job(runner *unstructured.Unstructured) (j plan.Job, has bool) {
+	text := func(field string) string {
+		s, _, err := unstructured.NestedString(runner.Object, "status", field)
+		has = has || err != nil || s != ""
+		return s
+	}
+	j = plan.Job{Repository: text("jobRepositoryName"), Workflow: text("jobWorkflowRef"), Name: text("jobDisplayName")}
+	text("jobId")
+	for _, field := range []string{"jobRequestId", "workflowRunId"} {
+		n, _, err := unstructured.NestedInt64(runner.Object, "status", field)
+		has = has || err != nil || n != 0
+	}
+	return j, has
+}

@@ -1,0 +1,172 @@
+package survey
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
+)
+
+func TestCrashLooping(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	running := func(restarts int64, since time.Duration) map[string]any {
+		return map[string]any{"restartCount": restarts, "state": map[string]any{"running": map[string]any{"startedAt": now.Add(-since).Format(time.RFC3339)}}}
+	}
+	waiting := func(reason string) map[string]any {
+		return map[string]any{"restartCount": int64(1), "state": map[string]any{"waiting": map[string]any{"reason": reason}}}
+	}
+	tests := map[string]struct {
+		statuses []any
+		want     bool
+	}{
+		"no status yet":                   {nil, false},
+		"fresh":                           {[]any{running(0, time.Second)}, false},
+		"restarted once, as after a node": {[]any{running(1, time.Second)}, false},
+		"many restarts, but for long now": {[]any{running(9, time.Hour)}, false},
+		"many restarts, and just now":     {[]any{running(3, 5*time.Second)}, true},
+		"waits for the next try":          {[]any{waiting("CrashLoopBackOff")}, true},
+		"waits for its image":             {[]any{waiting("ImagePullBackOff")}, false},
+		"one of two containers":           {[]any{running(0, time.Hour), waiting("CrashLoopBackOff")}, true},
+		"not as we know it":               {[]any{"text"}, false},
+	}
+	for name, test := range tests {
+		pod := unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"containerStatuses": test.statuses}}}
+		if got := crashLooping(pod, now); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestWhereControllersAreLockedOut: only a controller that runs, is known by name and
+// watches the namespace can be locked out of it, and only where the API server says so.
+func TestWhereControllersAreLockedOut(t *testing.T) {
+	t.Parallel()
+	nameless := kubetest.Deployment("systems/arc", "")
+	nameless.Rest["spec"].(map[string]any)["template"] = map[string]any{}
+	const arcs, teams = "system:serviceaccount:systems:arc delete pods in ", "system:serviceaccount:team:b delete pods in "
+	tests := map[string]struct {
+		items []kubetest.Item
+		fault func(string) int
+		want  []string
+	}{
+		"it is":                               {kubetest.Stuck(kubetest.Deployment("systems/arc", "")), nil, []string{"arc in other", "arc in runners"}},
+		"in the namespace that it watches":    {kubetest.Stuck(kubetest.Deployment("team/b", "other")), nil, []string{"b in other"}},
+		"it does not run":                     {kubetest.Stuck(kubetest.Down(kubetest.Deployment("systems/arc", ""))), nil, nil},
+		"nobody knows as whom it runs":        {kubetest.Stuck(nameless), nil, nil},
+		"the answer cannot be had":            {kubetest.Stuck(kubetest.Deployment("systems/arc", "")), kubetest.On(http.StatusForbidden, kubetest.Always, "REVIEW "+arcs+"other", "REVIEW "+arcs+"runners"), nil},
+		"the answer cannot be had of one":     {kubetest.Stuck(kubetest.Deployment("systems/arc", "")), kubetest.On(http.StatusForbidden, kubetest.Always, "REVIEW "+arcs+"runners"), []string{"arc in other"}},
+		"another controller is not locked":    {kubetest.Stuck(kubetest.Deployment("c/c", "")), nil, nil},
+		"listeners' namespace does not count": {append(kubetest.Stuck(kubetest.Deployment("systems/arc", "systems")), kubetest.Whole(kubetest.Object("al systems/m", kubetest.Of("runners/set")))...), nil, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, c := kubetest.New(t, append(test.items, kubetest.Whole(kubetest.Object("er other/x"))...)...)
+			a.Denied = map[string]bool{arcs + "runners": true, arcs + "other": true, arcs + "systems": true, teams + "runners": true, teams + "other": true}
+			a.Fault = test.fault
+			s := Read(t.Context(), c, plantest.ByHand)
+			var got []string
+			for _, controller := range s.Controllers {
+				for namespace := range controller.LockedOut {
+					got = append(got, controller.Name+" in "+namespace)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" || len(s.Unknown) > 0 {
+				t.Errorf("locked out (-want +got), unknown %v:\n%s", s.Unknown, diff)
+			}
+		})
+	}
+}
+
+// Whether a controller crashes cannot be told without its Pods; without a selector it
+// has none that could be told from others.
+func TestAControllersPods(t *testing.T) {
+	t.Parallel()
+	unselective := kubetest.Deployment("systems/arc", "")
+	unselective.Rest["spec"].(map[string]any)["selector"] = map[string]any{}
+	_, c := kubetest.New(t, unselective, kubetest.Loop("systems/other"))
+	if s := Read(t.Context(), c, plantest.ByHand); len(s.Unknown) > 0 || len(s.Controllers) != 1 || s.Controllers[0].Down != "" {
+		t.Errorf("unknown %v, controllers %+v", s.Unknown, s.Controllers)
+	}
+	a, c := kubetest.New(t, kubetest.Deployment("systems/arc", ""))
+	a.Fault = kubetest.On(http.StatusBadRequest, kubetest.Always, "LIST pod systems")
+	if s := Read(t.Context(), c, plantest.ByHand); len(s.Unknown) != 1 {
+		t.Errorf("unknown %v, want the controllers", s.Unknown)
+	}
+}
+
+// The API server is asked about exactly the account, the verb and the objects, and an
+// answer that says neither yes nor no is none.
+func TestWhatIsAskedAboutAController(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	asked := map[string]any{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review struct {
+			Kind, APIVersion string
+			Metadata, Spec   map[string]any
+		}
+		_ = json.NewDecoder(r.Body).Decode(&review)
+		mu.Lock()
+		defer mu.Unlock()
+		asked[r.URL.Path] = []any{review.APIVersion, review.Kind, review.Metadata["namespace"], review.Spec}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}`)
+	}))
+	t.Cleanup(server.Close)
+	c, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := kubetest.Named("systems/arc")
+	if watches, controls := watched(t.Context(), c, a, []string{"runners"}, arc.Resource(arc.AutoscalingRunnerSets)); !controls || !slices.Equal(watches, []string{"runners"}) {
+		t.Errorf("without an answer it watches %q, %t", watches, controls)
+	}
+	if allowed, err := mayDeletePods(t.Context(), c, a, "runners"); err == nil {
+		t.Errorf("without an answer: %t", allowed)
+	}
+	spec := func(attributes map[string]any) map[string]any {
+		return map[string]any{
+			"user": "system:serviceaccount:systems:arc", "groups": []any{"system:serviceaccounts", "system:serviceaccounts:systems", "system:authenticated"},
+			"resourceAttributes": attributes,
+		}
+	}
+	want := map[string]any{
+		"/apis/authorization.k8s.io/v1/subjectaccessreviews": []any{"authorization.k8s.io/v1", "SubjectAccessReview", nil, spec(map[string]any{
+			"namespace": "runners", "verb": "list", "group": "actions.github.com", "version": "v1alpha1", "resource": "autoscalingrunnersets",
+		})},
+		"/apis/authorization.k8s.io/v1/namespaces/runners/localsubjectaccessreviews": []any{"authorization.k8s.io/v1", "LocalSubjectAccessReview", "runners", spec(map[string]any{
+			"namespace": "runners", "verb": "delete", "version": "v1", "resource": "pods",
+		})},
+	}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A namespace that is named again and again hides no other one.
+func TestWhatIsWatchedIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	var says []string
+	for range MostWatched {
+		says = append(says, "a", "c")
+	}
+	_, c := kubetest.New(t)
+	watches, _ := watched(t.Context(), c, kubetest.Named("systems/arc"), append(says, "b"), arc.Resource(arc.AutoscalingRunnerSets))
+	kubetest.ExpectStrings(t, "watches", watches, "a", "b", "c")
+}

@@ -1,0 +1,136 @@
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// ofScaleSets are the kinds of a scale-set release
+// (charts/gha-runner-scale-set/templates), and labelled further ones that may belong to
+// a scale set, by their labels: what the post-renderer adds under Helm 3 to have the hook
+// enrolled (charts/enroller), and the ConfigMap of the experimental chart's container
+// hooks (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
+var (
+	ofScaleSets = map[string]schema.GroupVersionResource{
+		"v1/Secret":                                object.Secrets,
+		"v1/ServiceAccount":                        object.ServiceAccounts,
+		"rbac.authorization.k8s.io/v1/Role":        object.Roles,
+		"rbac.authorization.k8s.io/v1/RoleBinding": object.RoleBindings,
+		"v1/ConfigMap":                             object.ConfigMaps,
+		"apps/v1/Deployment":                       object.Deployments,
+	}
+	labelled = []schema.GroupVersionResource{object.ConfigMaps, object.Deployments}
+)
+
+// place is where an object is.
+type place struct {
+	resource, namespace, name string
+}
+
+// inPlace are, by the release that they name, the objects of these kinds that there are.
+// A record may name ten thousand, in whichever namespaces: what it costs to look for
+// them, and whether they may be read, must not depend on that.
+type inPlace map[identity.Name]map[place]placed
+
+// placed is an object, and whether its kind belongs to scale sets by labels that it has
+// not.
+type placed struct {
+	*object.Object
+	stranger bool
+}
+
+// add notes an object that says which release installed it.
+func (in inPlace) add(o *object.Object, labels map[string]string) {
+	if o.Release.Name == "" {
+		return
+	}
+	if in[o.Release] == nil {
+		in[o.Release] = map[place]placed{}
+	}
+	stranger := slices.Contains(labelled, o.Resource) && !isLabelled(o.Resource, labels)
+	in[o.Release][place{o.Resource.Resource, o.Namespace, o.Name}] = placed{o, stranger}
+}
+
+// isLabelled reports whether an object's labels say that it is a scale set's, or of
+// what enrols its hook.
+func isLabelled(gvr schema.GroupVersionResource, l map[string]string) bool {
+	enroller := l["app.kubernetes.io/name"] == "arc-cleanup" && l["app.kubernetes.io/component"] == "enroller"
+	return enroller || gvr == object.ConfigMaps && l[arc.LabelScaleSetName] != ""
+}
+
+// installed finds the Helm releases that installed scale sets in a namespace (""
+// is all of them). It is what action.Uninstall of Helm's SDK would read, without
+// the SDK, with which the image would be twice as large. A release whose history was
+// kept is none any more.
+func installed(ctx context.Context, c *kube.Client, namespace string, there inPlace) (found []plan.ScaleSetRelease, failed error) {
+	err := release.Each(ctx, c, namespace, "", func(r *release.Revision, err error) {
+		switch {
+		case errors.Is(err, release.ErrUnreadable):
+			// Somebody else's: of scale sets of it Helm counts as knowing nothing.
+		case err != nil:
+			failed = errors.Join(failed, err)
+		case r.StoredElsewhere(), !r.Status.Installed(), !slices.ContainsFunc(r.Objects, isScaleSet):
+		default:
+			found = append(found, newInstalled(r.Record, there))
+		}
+	})
+	return found, errors.Join(err, failed)
+}
+
+const (
+	// mostObjects is more than a release of scale sets has: the chart makes ten for each.
+	mostObjects = 1000
+	// namedOthers is how many are named of what a release holds beside scale sets.
+	namedOthers = 5
+)
+
+// newInstalled sorts what a release has installed: its scale sets, what Helm would
+// delete with them, if it is there and still the release's, as its own annotations have
+// to say (helm.sh/helm pkg/kube/resource_policy.go, pkg/action/validate.go), and what is
+// of other kinds.
+func newInstalled(record release.Record, there inPlace) plan.ScaleSetRelease {
+	i := plan.ScaleSetRelease{Release: identity.Name{Namespace: record.Namespace, Name: record.Name}, Pending: record.Status.Pending()}
+	for _, t := range record.Storage {
+		i.Records = append(i.Records, &t)
+	}
+	others := max(0, len(record.Objects)-mostObjects)
+	other := func(o release.Object) {
+		if len(i.Others) < namedOthers {
+			i.Others = append(i.Others, o.Kind+" "+o.Name)
+		} else {
+			others++
+		}
+	}
+	for _, o := range record.Objects[:min(len(record.Objects), mostObjects)] {
+		gvr, known := ofScaleSets[o.APIVersion+"/"+o.Kind]
+		found, is := there[i.Release][place{gvr.Resource, o.Namespace, o.Name}]
+		switch {
+		case isScaleSet(o):
+			i.Sets = append(i.Sets, identity.Set{Namespace: o.Namespace, Name: o.Name})
+		case !known, is && found.stranger:
+			other(o)
+		case is && !found.Keep:
+			i.Objects = append(i.Objects, found.Object)
+		}
+	}
+	if others > 0 {
+		i.Others = append(i.Others, fmt.Sprintf("%d more", others))
+	}
+	return i
+}
+
+func isScaleSet(o release.Object) bool {
+	return o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/")
+}

@@ -1,0 +1,278 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+)
+
+// legacyOwned are the kinds, beside Pods, that a RunnerSet or a Runner owns
+// (controllers/actions.summerwind.net/runnerset_controller.go, runner_controller.go).
+var legacyOwned = []schema.GroupVersionResource{object.StatefulSets, object.ServiceAccounts, object.Roles, object.RoleBindings}
+
+// surveyLegacy is survey for Scope Legacy.
+func surveyLegacy(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
+	r := newReading(ctx, c, o)
+	s := r.s
+	r.proof()
+	r.legacy()
+	r.read("legacy webhooks", func(add func(func())) error {
+		found, err := legacyWebhooks(ctx, c)
+		add(func() { s.Webhooks = found })
+		return err
+	})
+	r.crds(arc.LegacyCRDs())
+	r.surroundings()
+	r.end(arc.LegacyGroup)
+	r.prove()
+	weighPods(s)
+	markAlone(s)
+	return s
+}
+
+// legacy reads the legacy custom resources, after what they own, and their controllers.
+func (r *reading) legacy() {
+	var found legacyRest
+	for _, namespace := range r.o.CoreNamespaces() {
+		r.read("what legacy runners own", func(add func(func())) error {
+			in, err := legacyDependents(r.ctx, r.c, namespace)
+			add(func() { found.append(in) })
+			return err
+		})
+	}
+	r.wait()
+	s := r.s
+	s.Custom, s.Dependents = append(s.Custom, found.pods...), append(s.Dependents, found.owned...)
+	s.Linked, s.OfJobs, s.Busy, s.Registered = found.linked, found.ofJobs, found.busy, found.registered
+	for _, gvr := range arc.LegacyResources() {
+		for _, namespace := range r.o.CustomNamespaces(gvr.Resource) {
+			r.read(gvr.GroupResource().String(), func(add func(func())) error {
+				return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+					obj := legacyObject(gvr, m)
+					add(func() { s.Custom = append(s.Custom, obj) })
+					return nil
+				})
+			})
+		}
+		r.wait()
+	}
+	r.read("legacy ARC controllers", func(add func(func())) error {
+		found, err := LegacyControllers(r.ctx, r.c)
+		add(func() { s.Controllers = append(s.Controllers, found...) })
+		return err
+	})
+}
+
+// markAlone marks the jobs of runners which nothing scales.
+func markAlone(s *plan.Survey) {
+	for _, o := range s.Custom {
+		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
+			continue
+		}
+		for uid, j := range s.Busy {
+			if j.Pod.Owner == o.UID {
+				j.Alone = true
+				s.Busy[uid] = j
+			}
+		}
+	}
+}
+
+// weighPods forgets what Pods alone say. Whoever may create one can give it the owner
+// and the finalizers of a runner's: a job it has, and the uninstall waits for it, only
+// if its owner is there. Without one it is its finalizers that take part, if it has any
+// of ARC's, and else it is what owners left.
+func weighPods(s *plan.Survey) {
+	owners := map[types.UID]string{}
+	for _, o := range s.Custom {
+		if o.Resource != object.Pods {
+			owners[o.UID] = o.Namespace
+		}
+	}
+	unowned := func(pod *object.Object) bool { return owners[pod.Owner] != pod.Namespace }
+	maps.DeleteFunc(s.Busy, func(_ types.UID, j plan.Job) bool { return unowned(j.Pod) })
+	s.Custom = slices.DeleteFunc(s.Custom, func(o *object.Object) bool {
+		own, _ := arc.Finalizers(o.Finalizers)
+		return o.Resource == object.Pods && len(own) == 0 && unowned(o)
+	})
+}
+
+// legacyObject is object for what legacy custom resources own, and for themselves.
+func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *object.Object {
+	o := FromMetadata(gvr, m)
+	o.Owner = owner(m, arc.LegacyGroup)
+	return o
+}
+
+// legacyRest is what legacyDependents finds.
+type legacyRest struct {
+	pods  []*object.Object // of runners
+	owned []*object.Object // these and others, as far as a custom resource owns them
+	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
+	// runner's Pod still tells.
+	linked []*object.Object
+	ofJobs []plan.OfJob // these, and what only says so
+	busy   map[types.UID]plan.Job
+	// registered are the Pods of runners that GitHub has, or may have.
+	registered map[types.UID]bool
+}
+
+// append adds what was found in another namespace.
+func (r *legacyRest) append(o legacyRest) {
+	if r.busy == nil {
+		r.busy, r.registered = map[types.UID]plan.Job{}, map[types.UID]bool{}
+	}
+	r.pods, r.owned, r.linked = append(r.pods, o.pods...), append(r.owned, o.owned...), append(r.linked, o.linked...)
+	r.ofJobs = append(r.ofJobs, o.ofJobs...)
+	maps.Copy(r.busy, o.busy)
+	maps.Copy(r.registered, o.registered)
+}
+
+// legacyDependents finds runners' Pods, and what else custom resources own. A
+// RunnerSet's Pods are owned by a StatefulSet; they count as the RunnerSet's.
+func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (found legacyRest, err error) {
+	found.busy, found.registered = map[types.UID]plan.Job{}, map[types.UID]bool{}
+	sets := map[types.UID]types.UID{}
+	for _, gvr := range legacyOwned {
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+			if o := legacyObject(gvr, m); o.Owner != "" {
+				found.owned = append(found.owned, o)
+				sets[o.UID] = o.Owner
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
+	}
+	// pod returns the Pod, if it is a runner's.
+	pod := func(m *metav1.PartialObjectMetadata) (o *object.Object, is bool) {
+		o = legacyObject(object.Pods, m)
+		for _, ref := range m.OwnerReferences {
+			if set := sets[ref.UID]; set != "" {
+				o.Owner = set
+			}
+		}
+		own, _ := arc.Finalizers(o.Finalizers)
+		return o, o.Owner != "" || len(own) > 0
+	}
+	err = c.Each(ctx, object.Pods, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if o, is := pod(m); is {
+			found.pods = append(found.pods, o)
+			if o.Owner != "" {
+				found.owned = append(found.owned, o)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return found, err
+	}
+	linked := map[types.NamespacedName]bool{}
+	for _, o := range found.pods {
+		linked[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = slices.Contains(o.Finalizers, arc.LegacyLinkedFinalizer)
+	}
+	for _, gvr := range []schema.GroupVersionResource{object.Pods, object.Secrets} {
+		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
+			o := legacyObject(gvr, m)
+			found.ofJobs = append(found.ofJobs, plan.OfJob{Object: o, Runner: m.Labels[arc.LabelRunnerPod]})
+			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelRunnerPod]}] {
+				found.linked = append(found.linked, o)
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
+	}
+	// Nothing in the cluster says whether a legacy runner has a job: all that can be
+	// known is that its Pod runs, nobody has told it to stop, and GitHub has not
+	// removed it, or refused to because there is a job.
+	running := metav1.ListOptions{FieldSelector: started}
+	return found, c.Each(ctx, object.Pods, namespace, running, func(m *metav1.PartialObjectMetadata) error {
+		o, is := pod(m)
+		if !is || m.Annotations[arc.AnnotationLegacyUnregistered] != "" {
+			return nil
+		}
+		found.registered[o.UID] = true
+		if !o.Deleting {
+			j := plan.Job{Pod: o, Guess: "its Pod runs"}
+			if said := m.Annotations[arc.AnnotationLegacyRefused]; said != "" {
+				j.Guess += ", and GitHub did not remove it: " + said
+			}
+			found.busy[o.UID] = j
+		}
+		return nil
+	})
+}
+
+// started selects the unfinished Pods that have come to a node.
+const started = Unfinished + ",spec.nodeName!="
+
+// LegacyControllers finds the legacy controllers. Of all Deployments only those
+// that may be one are read in full.
+func LegacyControllers(ctx context.Context, c *kube.Client) ([]plan.Controller, error) {
+	var candidates []types.NamespacedName
+	err := c.Each(ctx, object.Deployments, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if arc.MayBeLegacyController(m.Labels) {
+			candidates = append(candidates, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	is := func(labels map[string]string, containers []arc.Container) (watches []string, is bool) {
+		namespace, is := arc.LegacyController(labels, containers)
+		if namespace != "" {
+			watches = []string{namespace}
+		}
+		return watches, is
+	}
+	return readControllers(ctx, c, candidates, is, arc.LegacyResource(arc.Runners))
+}
+
+// legacyWebhooks finds the configurations of the legacy chart's webhooks: those of
+// which every webhook has a name of that chart's and is answered by one Service.
+func legacyWebhooks(ctx context.Context, c *kube.Client) ([]plan.Webhooks, error) {
+	var found []plan.Webhooks
+	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
+		configurations, err := list(ctx, c, gvr, "", "")
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range configurations {
+			webhooks, err := webhooksOf(u)
+			if err != nil {
+				return nil, fmt.Errorf("reading %s %s: %w", gvr.Resource, u.GetName(), err)
+			}
+			if len(webhooks) == 0 {
+				continue
+			}
+			service := webhooks[0].ClientConfig.Service
+			if service.Name == "" || slices.ContainsFunc(webhooks, func(w webhook) bool {
+				return !arc.IsLegacyWebhook(w.Name) || w.ClientConfig.Service != service
+			}) {
+				continue
+			}
+			dead, err := unanswered(ctx, c, service.Namespace, service.Name)
+			if err != nil {
+				return nil, err
+			}
+			configuration := target(gvr, u)
+			configuration.Release = types.NamespacedName{Namespace: u.GetAnnotations()[arc.AnnotationReleaseNamespace], Name: u.GetAnnotations()[arc.AnnotationReleaseName]}
+			found = append(found, plan.Webhooks{Object: configuration, Service: types.NamespacedName{Namespace: service.Namespace, Name: service.Name}, Dead: dead})
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,142 @@
+package survey
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// prove asks Helm's records about the objects that are still installed and name a
+// release. It is for advice only: what cannot be read proves nothing.
+func (r *reading) prove() {
+	r.s.Proven = map[types.UID]bool{}
+	ctx, cancel := advice(r.ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(kube.Workers)
+	claims := slices.Clone(r.s.Custom)
+	if r.s.ProofErr != nil {
+		for _, c := range r.s.Controllers {
+			claims = append(claims, c.Object)
+		}
+	}
+	for _, o := range claims {
+		if o.Deleting || o.Owner != "" || o.Release.Name == "" || !r.o.RemovesCRDs() {
+			continue
+		}
+		g.Go(func() error {
+			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, func(m release.Object) bool { return isOf(o, m) }) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.s.Proven[o.UID] = true
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // no error: see above
+}
+
+// is reports whether an object of a manifest is this one.
+func isOf(o *object.Object, m release.Object) bool {
+	group, _, _ := strings.Cut(m.APIVersion, "/")
+	return group == o.Resource.Group && strings.ToLower(m.Kind)+"s" == o.Resource.Resource &&
+		cmp.Or(m.Namespace, o.Release.Namespace) == o.Namespace && m.Name == o.Name
+}
+
+// proof reads whether anything is to be done at all.
+func (r *reading) proof() {
+	if r.o.ReleaseNamespace != "" {
+		r.read(ReadsOffSwitch, func(add func(func())) error {
+			off, err := SwitchedOff(r.ctx, r.c, r.o.ReleaseNamespace)
+			add(func() { r.s.Off = off })
+			return err
+		})
+	}
+	if r.o.Job != "" && !r.o.RequireUninstalling {
+		r.read("the hook's Job", func(add func(func())) error {
+			byArgoCD, err := MadeByArgoCD(r.ctx, r.c, r.o.ReleaseNamespace, r.o.Job)
+			add(func() { r.s.ByArgoCD = byArgoCD })
+			return err
+		})
+	}
+	r.read("the Helm release", func(add func(func())) error {
+		record, err := FindRecord(r.ctx, r.c, r.o)
+		if errors.Is(err, release.ErrNotFound) || errors.Is(err, release.ErrAmbiguous) {
+			add(func() { r.s.ProofErr = err })
+			return nil
+		}
+		add(func() { r.s.Record = record })
+		return err
+	})
+}
+
+// TrackingID is the annotation that Argo CD puts on everything it renders, hooks
+// among it: APPLICATION:GROUP/KIND:NAMESPACE/NAME (argoproj/argo-cd v3.3.0
+// util/argo/resource_tracking.go; by annotation is the default since 3.0). A
+// pre-delete hook it creates when the Application is being deleted, and never else
+// (controller/hook.go, executeHooks). Tools that make ordinary objects of a chart
+// leave no such mark.
+const TrackingID = "argocd.argoproj.io/tracking-id"
+
+// MadeByArgoCD reports whether Argo CD has made a Job.
+func MadeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (bool, error) {
+	var m *metav1.PartialObjectMetadata
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
+		m, err = c.Metadata.Resource(object.Jobs).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading Job %s/%s: %w", namespace, name, err)
+	}
+	return strings.HasSuffix(m.Annotations[TrackingID], fmt.Sprintf(":batch/Job:%s/%s", namespace, name)), nil
+}
+
+func FindRecord(ctx context.Context, c *kube.Client, o plan.Options) (*plan.Record, error) {
+	at := release.Place{Namespace: o.ReleaseNamespace, Storage: o.StorageNamespace}
+	var found *release.Record
+	var err error
+	switch {
+	case o.Release != "":
+		found, err = release.Get(ctx, c, at, o.Release)
+	case o.Job != "":
+		found, err = release.ByHookJob(ctx, c, at, o.Job)
+	}
+	if err != nil || found == nil {
+		return nil, err
+	}
+	return newRecord(found), nil
+}
+
+// newRecord is what a plan needs to know of a record.
+func newRecord(found *release.Record) *plan.Record {
+	r := &plan.Record{
+		Name: found.Name, Namespace: found.Namespace, Revision: found.Revision,
+		Status: string(found.Status),
+	}
+	for _, o := range found.Objects {
+		name := types.NamespacedName{Namespace: cmp.Or(o.Namespace, r.Namespace), Name: o.Name}
+		switch {
+		case isScaleSet(o):
+			r.Sets = append(r.Sets, name)
+		case o.Kind == "Deployment":
+			r.Deployments = append(r.Deployments, name)
+		}
+	}
+	return r
+}

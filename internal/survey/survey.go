@@ -1,0 +1,193 @@
+// Package survey reads from the cluster what a plan is made of. It writes nothing, and
+// what it cannot read is unknown, never absent.
+package survey
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+)
+
+// Read takes the picture. It never fails as a whole: what could not be read is in
+// Unknown.
+//
+// What is owned is listed before its owners: an owner is there before what it owns,
+// so that one which is in no later list is gone, and never one that is new. Whether
+// runners are busy is asked last.
+func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
+	if o.Scope == plan.ScopeLegacy {
+		return surveyLegacy(ctx, c, o)
+	}
+	r := newReading(ctx, c, o)
+	s := r.s
+	groups := []string{arc.Group}
+	r.proof()
+	r.wait()
+	r.findSets()
+	r.core()
+	if o.Scope == plan.ScopeNamespace {
+		// It is freed, whatever was installed in it.
+		groups = append(groups, arc.LegacyGroup)
+		r.wait()
+		r.legacy()
+	}
+	r.wait()
+	for _, gvr := range arc.Resources() {
+		r.custom(gvr)
+		r.wait()
+	}
+	sets := arc.Resource(arc.AutoscalingRunnerSets)
+	for _, namespace := range r.o.CustomNamespaces(sets.Resource) {
+		r.read(sets.GroupResource().String(), func(add func(func())) error {
+			items, err := list(ctx, c, sets, namespace, "")
+			for _, u := range items {
+				add(func() { s.Sets[u.GetUID()] = scaleSetInfo(u) })
+			}
+			return err
+		})
+	}
+	r.read("jobs of runners", func(add func(func())) error {
+		jobs, err := busy(ctx, c, r.o)
+		add(func() { maps.Copy(s.Busy, jobs) })
+		return err
+	})
+	r.read("ARC controllers", func(add func(func())) error {
+		namespaces := plan.Everywhere
+		if o.Scope == plan.ScopeScaleSet {
+			namespaces = o.ControllersIn()
+		}
+		found, err := Controllers(ctx, c, namespaces)
+		add(func() { s.Controllers = append(s.Controllers, found...) })
+		return err
+	})
+	if o.Uninstalls() {
+		for _, namespace := range o.CoreNamespaces() {
+			r.read("the Helm releases of scale sets", func(add func(func())) error {
+				found, err := installed(ctx, c, namespace, r.placed)
+				add(func() { s.Installed = append(s.Installed, found...) })
+				return err
+			})
+		}
+	}
+	if o.Scope == plan.ScopeController {
+		r.crds(arc.CRDs())
+	}
+	if o.Scope != plan.ScopeScaleSet {
+		r.surroundings()
+	}
+	r.end(groups...)
+	if o.Scope == plan.ScopeNamespace {
+		weighPods(s)
+		markAlone(s)
+	}
+	askForRights(ctx, c, s)
+	r.prove()
+	return s
+}
+
+// findSets has the scale sets that the release's record names looked for where they
+// are: with namespaceOverride that is not the release's namespace.
+func (r *reading) findSets() { r.o.Sets = slices.Concat(r.o.Sets, plan.Uninstalled(r.s, r.o).Sets) }
+
+// core reads Pods, and the core objects which ARC protects or owns.
+func (r *reading) core() {
+	each := func(what string, gvr schema.GroupVersionResource, namespace string, see func(*object.Object, *metav1.PartialObjectMetadata)) {
+		r.read(what, func(add func(func())) error {
+			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				obj := FromMetadata(gvr, m)
+				add(func() {
+					see(obj, m)
+					addOfJob(r.s, obj, m)
+					if r.o.Uninstalls() {
+						r.placed.add(obj, m.Labels)
+					}
+				})
+				return nil
+			})
+		})
+	}
+	dependent := func(o *object.Object, _ *metav1.PartialObjectMetadata) {
+		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 && o.Resource == object.Pods {
+			r.s.LegacyHeld = append(r.s.LegacyHeld, o)
+		}
+		if o.Owner != "" {
+			r.s.Dependents = append(r.s.Dependents, o)
+		}
+	}
+	for _, namespace := range r.o.CoreNamespaces() {
+		for _, gvr := range plan.ProtectedResources {
+			each(gvr.GroupResource().String(), gvr, namespace, func(o *object.Object, m *metav1.PartialObjectMetadata) { addCore(r.s, o, m) })
+		}
+		each("pods", object.Pods, namespace, dependent)
+		if r.o.Uninstalls() {
+			for _, gvr := range labelled {
+				each(gvr.Resource+" of scale sets", gvr, namespace, func(*object.Object, *metav1.PartialObjectMetadata) {})
+			}
+		}
+	}
+	for _, namespace := range r.o.ListenersApart() {
+		for _, gvr := range []schema.GroupVersionResource{object.Pods, object.Secrets, object.ServiceAccounts} {
+			each(gvr.Resource+" of listeners", gvr, namespace, dependent)
+		}
+	}
+}
+
+// custom reads ARC's custom resources of a kind.
+func (r *reading) custom(gvr schema.GroupVersionResource) {
+	for _, namespace := range r.o.CustomNamespaces(gvr.Resource) {
+		r.read(gvr.GroupResource().String(), func(add func(func())) error {
+			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+				obj := FromMetadata(gvr, m)
+				add(func() { r.s.Custom = append(r.s.Custom, obj) })
+				return nil
+			})
+		})
+	}
+}
+
+func (r *reading) crds(names []string) {
+	for _, name := range names {
+		r.read(crdPrefix+name, func(add func(func())) error {
+			m, err := getMetadata(r.ctx, r.c, object.CRDs, name)
+			if err == nil {
+				add(func() { r.s.CRDs = append(r.s.CRDs, FromMetadata(object.CRDs, m)) })
+			}
+			return err
+		})
+	}
+}
+
+// adviceTime bounds each look without whose answer an uninstall goes on. An API server
+// that starts anew is there by then; one that never answers this must not use the
+// budget up.
+const adviceTime = 15 * time.Second
+
+// advice is the time for such a look.
+func advice(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, adviceTime, fmt.Errorf("no answer for %s", adviceTime))
+}
+
+// surroundings reads what of others may be in the way, and the namespaces.
+func (r *reading) surroundings() {
+	r.readers.Go(func() {
+		// For advice only: what cannot be read hinders nothing.
+		ctx, cancel := advice(r.ctx)
+		defer cancel()
+		r.s.Obstacles, r.s.ObstaclesErr = FindObstacles(ctx, r.c)
+	})
+	r.read("namespaces", func(add func(func())) error {
+		found, live, err := terminating(r.ctx, r.c, r.o.Namespace)
+		add(func() { r.s.Terminating, r.s.Live = found, live })
+		return err
+	})
+}
