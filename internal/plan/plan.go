@@ -69,7 +69,7 @@ type planner struct {
 	plan     Plan
 }
 
-// NewPlan decides from a survey, and what went before, what to do. It is a pure
+// New decides from a survey, and what went before, what to do. It is a pure
 // function.
 func New(s *Survey, o Options, h History) *Plan {
 	if s.Off {
