@@ -65,7 +65,7 @@ DIGEST does that and nothing else.
 				foretell(cmd.Context(), client, t.options, planned)
 			}
 			if output == "json" {
-				if err := printJSON(cmd.OutOrStdout(), planned.Document()); err != nil {
+				if err := printJSON(cmd.OutOrStdout(), planned); err != nil {
 					return fmt.Errorf("writing the plan: %w", err)
 				}
 			} else {
@@ -164,7 +164,7 @@ func printPlan(w io.Writer, p *plan.Plan) {
 	if p.ObstaclesErr != nil {
 		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %s\n", shell.Visible(p.ObstaclesErr.Error()))
 	}
-	printRemains(w, p.Document().Remains)
+	printRemains(w, p.Remains)
 	if digest := p.Digest(); digest != "" {
 		fmt.Fprintf(w, "\nDigest: %s\n", digest)
 	}
@@ -180,7 +180,7 @@ func printPlan(w io.Writer, p *plan.Plan) {
 }
 
 // printRemains prints what there is of ARC beside.
-func printRemains(w io.Writer, remains []plan.RemainDocument) {
+func printRemains(w io.Writer, remains []plan.Remain) {
 	for _, r := range remains {
 		fmt.Fprintf(w, "Also there: %s.\n", shell.Visible(r.What))
 		for _, do := range r.Do {

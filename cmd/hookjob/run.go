@@ -191,7 +191,7 @@ func (f *runFlags) end(cmd *cobra.Command, log zerolog.Logger, console bool, r *
 		log.WithLevel(level).Str("verdict", string(r.Verdict)).Msg(r.Summary())
 	}
 	if f.output == "json" {
-		if err := printJSON(cmd.OutOrStdout(), r.Document()); err != nil {
+		if err := printJSON(cmd.OutOrStdout(), r); err != nil {
 			return fmt.Errorf("writing the report: %w", err)
 		}
 	}

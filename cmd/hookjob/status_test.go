@@ -60,7 +60,7 @@ func TestPrintStatus(t *testing.T) {
 			{Namespace: "runners", Name: "b", Deleting: true},
 		},
 		Stuck:   []status.Object{{Resource: "namespaces", Name: "old", Why: "is Terminating"}},
-		Remains: []plan.RemainDocument{{What: "the Lease x in namespace ns", Do: []string{"kubectl delete lease x --namespace ns"}}},
+		Remains: []plan.Remain{{What: "the Lease x in namespace ns", Do: []string{"kubectl delete lease x --namespace ns"}}},
 		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer

@@ -87,7 +87,7 @@ func TestAdmissionThatRefusesLaterIsNotTriedAgain(t *testing.T) {
 			if r.Verdict != plan.Refused || tries != 1 || len(r.Left) == 0 || strings.Count(text, "CRDs stay") != 1 {
 				t.Errorf("%d tries\n%s", tries, text)
 			}
-			if slices.ContainsFunc(r.Done, func(o Outcome) bool { return o.Action == plan.Relax }) {
+			if slices.ContainsFunc(r.Done, func(o plan.Step) bool { return o.Action == plan.Relax }) {
 				t.Error("the schema was relaxed, which has nothing to do with it")
 			}
 		})

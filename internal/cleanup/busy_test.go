@@ -42,7 +42,7 @@ func TestReportNamesWhatIsLeftAtGitHub(t *testing.T) {
 	r := &run{report: &Report{Verdict: plan.Done}}
 	for _, o := range s.Custom {
 		r.registered(plan.Step{Action: plan.Free, Object: o, Why: ""}, &s)
-		r.report.Done = append(r.report.Done, Outcome{plan.Free, o})
+		r.report.Done = append(r.report.Done, plan.Step{Action: plan.Free, Object: o})
 	}
 	r.registered(plan.Step{Action: plan.Delete, Object: s.Custom[2], Why: ""}, &s)
 	var got []string

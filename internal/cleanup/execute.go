@@ -88,7 +88,7 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, 
 			} else {
 				if key := (once{s.Action, s.Object.UID}); !r.done[key] {
 					r.done[key] = true
-					r.report.Done = append(r.report.Done, Outcome{s.Action, s.Object})
+					r.report.Done = append(r.report.Done, plan.Step{Action: s.Action, Object: s.Object})
 				}
 				if s.Object.Resource == object.CRDs {
 					r.history.Deleted[s.Object.Name] = s.Object.UID

@@ -87,7 +87,7 @@ func (r *run) relax(ctx context.Context, crd *object.Object) error {
 	r.log.Warn().Stringer("object", crd).Msg("its objects do not fit its schema, which goes anyway: relaxed it")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.report.Done = append(r.report.Done, Outcome{plan.Relax, crd})
+	r.report.Done = append(r.report.Done, plan.Step{Action: plan.Relax, Object: crd})
 	return nil
 }
 

@@ -25,12 +25,6 @@ func remains(beside []plan.Remain) string {
 	return strings.Join(what, "; ")
 }
 
-// Outcome is one thing that was done.
-type Outcome struct {
-	Action plan.Action
-	Object *object.Object
-}
-
 // Registration is a scale set or a runner that was freed without its controller,
 // so that nobody has told GitHub.
 type Registration struct {
@@ -57,8 +51,9 @@ type Report struct {
 	Scope    plan.Scope
 	Verdict  plan.Verdict
 	Refusals []plan.Refusal
-	Done     []Outcome
-	Kept     []plan.Finding
+	// Done is what was written, without a reason.
+	Done []plan.Step
+	Kept []plan.Finding
 	// Left is what should be gone and is not.
 	Left []plan.Finding
 	// Remains is, after a success, what there is of ARC that this uninstall was not about.

@@ -13,8 +13,8 @@ import (
 )
 
 func TestSummary(t *testing.T) {
-	did := []Outcome{
-		{plan.Delete, kubetest.Object("role runners/a")}, {plan.Free, kubetest.Object("er runners/a")}, {plan.Delete, kubetest.Object("role runners/b")}, {plan.Delete, kubetest.Object("crd c")},
+	did := []plan.Step{
+		{Action: plan.Delete, Object: kubetest.Object("role runners/a")}, {Action: plan.Free, Object: kubetest.Object("er runners/a")}, {Action: plan.Delete, Object: kubetest.Object("role runners/b")}, {Action: plan.Delete, Object: kubetest.Object("crd c")},
 	}
 	const done = "deleted 2 roles, 1 customresourcedefinitions; removed ARC's finalizers from 1 ephemeralrunners"
 	tests := map[string]struct {
@@ -82,7 +82,7 @@ func TestDocumentOfAReport(t *testing.T) {
 	r := &Report{
 		Scope: plan.ScopeController, Verdict: plan.Residue,
 		Refusals:  []plan.Refusal{{Verdict: plan.Refused, Message: "no", Do: []string{"do"}}},
-		Done:      []Outcome{{plan.Delete, kubetest.Object("crd c")}},
+		Done:      []plan.Step{{Action: plan.Delete, Object: kubetest.Object("crd c")}},
 		Kept:      []plan.Finding{{Object: kubetest.Object("crd k"), Why: "used"}},
 		Left:      []plan.Finding{{Object: kubetest.Object("er runners/a"), Why: "held"}},
 		Obstacles: []plan.Finding{{Object: kubetest.Object("vwc w"), Why: "dead"}},
@@ -93,24 +93,21 @@ func TestDocumentOfAReport(t *testing.T) {
 		Phases: []Took{{plan.PhaseDrain, 1500 * time.Millisecond}},
 		Errs:   []error{errors.New("one")},
 	}
-	crd := func(name, why string, action plan.Action) plan.StepDocument {
-		return plan.StepDocument{Action: action, Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Namespace: "", Name: name, UID: "crd " + name, Why: why}
-	}
-	want := ReportDocument{
-		Version: "arc-cleanup/report/v1", Scope: plan.ScopeController, Verdict: plan.Residue, Summary: r.Summary(),
-		Refusals:   []plan.RefusalDocument{{Verdict: plan.Refused, Message: "no", Do: []string{"do"}}},
-		Done:       []plan.StepDocument{crd("c", "", plan.Delete)},
-		Kept:       []plan.StepDocument{crd("k", "used", "")},
-		Left:       []plan.StepDocument{{Action: "", Group: "actions.github.com", Resource: "ephemeralrunners", Namespace: "runners", Name: "a", UID: "er runners/a", Why: "held"}},
-		Obstacles:  []plan.StepDocument{{Action: "", Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations", Namespace: "", Name: "w", UID: "vwc w", Why: "dead"}},
-		Remains:    []plan.RemainDocument{{What: "more", Do: []string{"look"}}},
-		Registered: []RegistrationDocument{{"runner", "runners", "a", "", ""}, {"scale-set", "runners", "gpu", "7", "https://github.com/acme"}},
-		Phases:     []TookDocument{{plan.PhaseDrain, 1.5}},
-		Errors:     []string{"one"},
-	}
-	if diff := cmp.Diff(want, r.Document()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	const crd = `"group": "apiextensions.k8s.io", "resource": "customresourcedefinitions", `
+	kubetest.ExpectJSON(t, `{
+		"version": "arc-cleanup/report/v1", "scope": "controller", "verdict": "residue",
+		"summary": "residue: 1 objects are left: deleted 1 customresourcedefinitions; 2 registrations are left at GitHub",
+		"refusals": [{"verdict": "refused", "message": "no", "do": ["do"]}],
+		"done": [{"action": "delete", `+crd+`"name": "c", "uid": "crd c"}],
+		"kept": [{`+crd+`"name": "k", "uid": "crd k", "why": "used"}],
+		"left": [{"group": "actions.github.com", "resource": "ephemeralrunners", "namespace": "runners", "name": "a", "uid": "er runners/a", "why": "held"}],
+		"obstacles": [{"group": "admissionregistration.k8s.io", "resource": "validatingwebhookconfigurations", "name": "w", "uid": "vwc w", "why": "dead"}],
+		"remains": [{"what": "more", "do": ["look"]}],
+		"registered": [{"kind": "runner", "namespace": "runners", "name": "a"}, {"kind": "scale-set", "namespace": "runners", "name": "gpu", "id": "7", "url": "https://github.com/acme"}],
+		"phases": [{"name": "drain", "seconds": 1.5}],
+		"errors": ["one"]}`, r)
+	kubetest.ExpectJSON(t, `{"version": "arc-cleanup/report/v1", "scope": "", "verdict": "", "summary": ": nothing was written",
+		"refusals": [], "done": [], "kept": [], "left": [], "obstacles": [], "remains": [], "registered": [], "phases": [], "errors": []}`, &Report{})
 }
 
 // Roles and RoleBindings may be called anything but paths, so a tenant's has a name which

@@ -445,12 +445,12 @@ func TestALegacyOwnerIsLookedForOnceMore(t *testing.T) {
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	unreadable := kubetest.On(http.StatusForbidden, kubetest.Always, "LIST er")
-	did := []Outcome{{plan.Delete, kubetest.Object("er runners/r")}}
+	did := []plan.Step{{Action: plan.Delete, Object: kubetest.Object("er runners/r")}}
 	for name, test := range map[string]struct {
 		cause error
 		items []kubetest.Item
 		fault func(string) int
-		done  []Outcome
+		done  []plan.Step
 		want  plan.Verdict
 		left  int
 		errs  int

@@ -54,11 +54,11 @@ func (p Phase) Steps() []Step { return slices.Concat(p.Ranks...) }
 // Refusal is a reason not to begin.
 type Refusal struct {
 	// Verdict is Refused, or a more exact one.
-	Verdict Verdict
+	Verdict Verdict `json:"verdict"`
 	// Message says what is wrong; Do what to do about it, a command where there
 	// is one.
-	Message string
-	Do      []string
+	Message string       `json:"message"`
+	Do      List[string] `json:"do"`
 }
 
 // Finding is an object, and why it stands where it is named: kept, left, or in the way.

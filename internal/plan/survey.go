@@ -15,11 +15,11 @@ import (
 // Remain is something of ARC that an uninstall is not about, so that it stays. That
 // nothing of ARC is left may not be said then.
 type Remain struct {
-	What string
-	Do   []string
+	What string       `json:"what"`
+	Do   List[string] `json:"do"`
 	// Lease says that it is no more than a Lease, which means nothing to a controller
 	// that is installed again.
-	Lease bool
+	Lease bool `json:"-"`
 }
 
 // Job is the job an EphemeralRunner has, as its status says

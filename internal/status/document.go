@@ -17,8 +17,8 @@ type Document struct {
 	ScaleSets []ScaleSet `json:"scaleSets"`
 	Stuck     []Object   `json:"stuck"`
 	// Remains is what else there is of ARC that an uninstall leaves.
-	Remains []plan.RemainDocument `json:"remains"`
-	Unknown []string              `json:"unknown"`
+	Remains []plan.Remain `json:"remains"`
+	Unknown []string      `json:"unknown"`
 }
 
 // Release is a Helm release that installs ARC's controller or a scale set.

@@ -73,7 +73,7 @@ const previews = time.Minute
 
 func newTaker(ctx context.Context, c *kube.Client, q Query) *taker {
 	return &taker{ctx: ctx, client: c, query: q, patience: previews, recorded: map[claim]bool{}, document: Document{
-		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Remains: []plan.RemainDocument{}, Unknown: []string{},
+		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{}, Remains: []plan.Remain{}, Unknown: []string{},
 	}}
 }
 
@@ -439,7 +439,7 @@ func (t *taker) orphans() {
 		for _, r := range planned.Remains {
 			if !beside[r.What] {
 				beside[r.What] = true
-				t.document.Remains = append(t.document.Remains, plan.RemainDocument{What: r.What, Do: append([]string{}, r.Do...)})
+				t.document.Remains = append(t.document.Remains, r)
 			}
 		}
 	}
