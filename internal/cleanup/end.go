@@ -133,15 +133,7 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 	if !outOfTime(ctx) {
 		unread = slices.DeleteFunc(unread, func(u plan.Unknown) bool { return !kube.Transient(u.Err) })
 	}
-	for _, u := range s.Asked() {
-		if !slices.ContainsFunc(unread, func(o plan.Unknown) bool { return o.What == u.What }) {
-			unread = append(unread, u)
-		}
-	}
-	for _, u := range unread {
-		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
-	}
-	r.report.Errs = append(r.report.Errs, unreached(r.options, unread)...)
+	r.unread(unread, s.Asked())
 	p := plan.New(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
@@ -166,4 +158,18 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 		return plan.Failed
 	}
 	return plan.OutOfTime
+}
+
+// unread reports what could not be read, before the end and after, each once.
+func (r *run) unread(before, after []plan.Unknown) {
+	all := before
+	for _, u := range after {
+		if !slices.ContainsFunc(before, func(o plan.Unknown) bool { return o.What == u.What }) {
+			all = append(all, u)
+		}
+	}
+	for _, u := range all {
+		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
+	}
+	r.report.Errs = append(r.report.Errs, unreached(r.options, all)...)
 }

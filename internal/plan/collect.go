@@ -13,9 +13,9 @@ import (
 // learned of it, which takes it half a minute and more: then it stays for ever.
 // What is garbage by the collector's own rule, all owners gone, is deleted here.
 func (p *planner) collect() {
-	mine := map[Owning]bool{} // whether a custom resource is this uninstall's
+	owners := map[Owning]bool{} // whether a custom resource is this uninstall's
 	for _, o := range p.s.Custom {
-		mine[Owning{o.Namespace, o.UID}] = p.outOfScope(o) == "" && !p.isHandedOver(o)
+		owners[Owning{o.Namespace, o.UID}] = p.outOfScope(o) == "" && !p.isHandedOver(o)
 	}
 	var steps []Step
 	for _, o := range slices.Concat(p.s.Held, p.s.ListenerRBAC) {
@@ -28,18 +28,12 @@ func (p *planner) collect() {
 		}
 	}
 	for _, o := range p.s.Dependents {
-		reachable, present := mine[Owning{o.Namespace, o.Owner}]
-		// A listener's Secret with its configuration has no labels. It is beside its
-		// controller, where nobody else is.
-		lost := slices.Contains(p.o.ListenersApart(), o.Namespace) && o.ScaleSet.Name == ""
-		ours := p.history.Ours[o.UID] || p.outOfScope(o) == "" || lost
-		// Where another controller lives, what does not say whose it is may be its.
-		anybodys := o.ScaleSet.Name == "" && len(p.others) > 0 && !p.history.Ours[o.UID]
+		owned, present := owners[Owning{o.Namespace, o.Owner}]
 		switch {
-		case present && reachable:
+		case present && owned:
 			p.plan.Owned = append(p.plan.Owned, o)
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
-		case present, !ours, anybodys, p.isHandedOver(o):
+		case present, !p.isOrphan(o):
 		case (o.Deleting || len(o.Finalizers) > 0) && !p.history.Ours[o.UID] && !p.known(o):
 			p.keepHeld(o)
 		case !o.Deleting:
@@ -49,6 +43,22 @@ func (p *planner) collect() {
 		}
 	}
 	p.phase(PhaseCollect, steps)
+}
+
+// isOrphan reports whether an object whose owner is gone is this uninstall's to delete.
+func (p *planner) isOrphan(o *object.Object) bool {
+	switch {
+	case p.isHandedOver(o):
+		return false
+	case p.history.Ours[o.UID]:
+		return true
+	case o.ScaleSet.Name == "" && len(p.others) > 0:
+		return false // it does not say whose it is, and may be the other controller's
+	}
+	// A listener's Secret with its configuration has no labels. It is beside its
+	// controller, where no other objects of ARC are.
+	unlabelled := slices.Contains(p.o.ListenersApart(), o.Namespace) && o.ScaleSet.Name == ""
+	return unlabelled || p.outOfScope(o) == ""
 }
 
 // Owning is an owner, where it can own: what is in a namespace owns nothing in

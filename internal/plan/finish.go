@@ -32,8 +32,11 @@ func (p *planner) hasFinisherIn(namespace string, legacy bool) bool {
 	})
 }
 
-// whyNoFinisher says why no controller will finish it.
+// whyNoFinisher says why no controller will finish an object; "" means that one will.
 func (p *planner) whyNoFinisher(o *object.Object) string {
+	if p.hasFinisher(o) {
+		return ""
+	}
 	for _, c := range p.s.Controllers {
 		switch {
 		case c.Legacy != isLegacy(o), p.o.RemovesCRDs() && !p.ours(c), p.leaving(c):

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,33 +18,22 @@ func (p *planner) free(custom, protected []*object.Object) {
 	// replaces a runner as long as its set is not being deleted, and puts a
 	// finalizer back on what is not.
 	kinds := p.o.Kinds()
-	releases := len(kinds)
+	freeing := len(kinds)
 	ranks := make([][]Step, 2*len(kinds)+2)
-	// Deleted with its CRD, an object needs no request of its own, unless a
-	// controller is there that would not let go of it until then.
-	each := !p.o.RemovesCRDs() || p.mixed() || p.crdsKept() != "" ||
-		slices.ContainsFunc(p.s.CRDs, func(o *object.Object) bool { return p.crdKept(o) != "" })
+	stay := p.crdsStay()
 	for _, o := range custom {
 		if p.isHandedOver(o) {
 			continue
 		}
 		i := slices.Index(kinds, o.Resource)
-		helped, why := p.hasFinisher(o), "the controller did not"
-		if !helped {
-			why = p.whyNoFinisher(o)
-		}
-		// A legacy runner's Pod that nothing owns goes with nothing.
-		orphan := o.Resource == object.Pods && o.Owner == ""
-		foreground := p.o.Foreground(o)
-		begun := o.Deleting && (!foreground || slices.Contains(o.Finalizers, metav1.FinalizerDeleteDependents))
-		if !begun && (each || orphan || helped && p.history.Stage == Over) {
-			last := releases - 1
+		if p.deletes(o, stay) {
+			last := freeing - 1
 			ranks[last-i] = append(ranks[last-i], Step{Delete, o, "left behind"})
 		}
 		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
-			ranks[releases+i] = append(ranks[releases+i], Step{Free, o, why})
-		} else if o.Deleting && !foreground {
-			ranks[releases+i] = append(ranks[releases+i], Step{Await, o, "already being deleted"})
+			ranks[freeing+i] = append(ranks[freeing+i], Step{Free, o, cmp.Or(p.whyNoFinisher(o), "the controller did not")})
+		} else if o.Deleting && !p.o.Foreground(o) {
+			ranks[freeing+i] = append(ranks[freeing+i], Step{Await, o, "already being deleted"})
 		}
 	}
 	for _, o := range protected {
@@ -57,6 +47,22 @@ func (p *planner) free(custom, protected []*object.Object) {
 		ranks[i] = append(ranks[i], Step{Free, o, "its scale set is gone"})
 	}
 	p.phase(PhaseFree, ranks...)
+}
+
+// crdsStay reports whether the CRDs, or some of them, stay now: then their objects do
+// not go with them.
+func (p *planner) crdsStay() bool {
+	return !p.o.RemovesCRDs() || p.mixed() || p.crdsKept() != "" ||
+		slices.ContainsFunc(p.s.CRDs, func(o *object.Object) bool { return p.crdKept(o) != "" })
+}
+
+// deletes reports whether an object needs a deletion of its own. One that goes with its
+// CRD needs none, unless a controller is there that would not let go of it until then.
+func (p *planner) deletes(o *object.Object, crdsStay bool) bool {
+	begun := o.Deleting && (!p.o.Foreground(o) || slices.Contains(o.Finalizers, metav1.FinalizerDeleteDependents))
+	// A legacy runner's Pod that nothing owns goes with nothing.
+	alone := o.Resource == object.Pods && o.Owner == ""
+	return !begun && (crdsStay || alone || p.history.Stage == Over && p.hasFinisher(o))
 }
 
 // listeners deletes the Roles and RoleBindings of listeners: they have no owner,

@@ -90,24 +90,17 @@ func isLegacyRoot(o *object.Object) bool {
 // each at GitHub, which refuses while there is a job, and then deletes it. Only
 // when no runner is left are their owners deleted.
 func (p *planner) stop(helped []*object.Object) {
-	alone := map[types.UID]bool{} // runners which nothing scales
-	for _, o := range helped {
-		if o.Resource.Resource == arc.Runners && o.Owner == "" {
-			alone[o.UID] = true
-		}
-	}
+	helped = slices.DeleteFunc(helped, p.isHandedOver)
 	kinds := legacyKinds()
+	alone := p.idleAlone(helped)
 	var autoscalers, stops, runners []Step
 	deletes := make([][]Step, len(kinds))
 	for _, o := range helped {
 		i := len(kinds) - 1 - slices.Index(kinds, o.Resource) // parents first
-		_, busy := p.s.Busy[o.UID]
+		_, ofAlone := alone[o.Owner]
 		switch {
-		case p.isHandedOver(o):
-		case o.Resource == object.Pods && alone[o.Owner]:
-			if busy && p.o.busyRunners() != ForceBusy {
-				delete(alone, o.Owner)
-			}
+		case o.Resource == object.Pods && ofAlone:
+			// It goes with its runner, below.
 		case o.Resource == object.Pods, o.Resource.Resource == arc.Runners && o.Owner != "":
 			runners = append(runners, Step{Await, o, "the controller removes it at GitHub, and then here"})
 		case o.Deleting:
@@ -115,7 +108,7 @@ func (p *planner) stop(helped []*object.Object) {
 		case o.Resource.Resource == arc.HorizontalRunnerAutoscalers:
 			autoscalers = append(autoscalers, Step{Delete, o, "it would start runners again"})
 		case o.Resource.Resource == arc.Runners:
-			// Below: its Pod decides.
+			// Below.
 		default:
 			if o.Owner == "" {
 				stops = append(stops, Step{Stop, o, "lets its runners finish"})
@@ -131,9 +124,27 @@ func (p *planner) stop(helped []*object.Object) {
 	}
 	last := len(kinds) - 1 - slices.Index(kinds, arc.LegacyResource(arc.Runners))
 	for _, o := range helped {
-		if alone[o.UID] && !o.Deleting && !p.isHandedOver(o) {
+		if alone[o.UID] && !o.Deleting {
 			deletes[last] = append(deletes[last], Step{Delete, o, "has no job"})
 		}
 	}
 	p.phase(PhaseDrain, append([][]Step{autoscalers}, deletes...)...)
+}
+
+// idleAlone holds the runners that nothing scales, and whether they have no job, as their
+// Pods say, or their jobs need not be waited for.
+func (p *planner) idleAlone(objects []*object.Object) map[types.UID]bool {
+	alone := map[types.UID]bool{}
+	for _, o := range objects {
+		if o.Resource.Resource == arc.Runners && o.Owner == "" {
+			alone[o.UID] = true
+		}
+	}
+	for _, o := range objects {
+		_, busy := p.s.Busy[o.UID]
+		if _, of := alone[o.Owner]; of && busy && p.o.busyRunners() != ForceBusy {
+			alone[o.Owner] = false
+		}
+	}
+	return alone
 }

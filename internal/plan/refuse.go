@@ -46,6 +46,7 @@ func (p *planner) refuseLiveNamespace() {
 	})
 }
 
+// refuse finds the reasons not to begin.
 func (p *planner) refuse() {
 	switch {
 	case p.o.RequireUninstalling:
@@ -55,14 +56,7 @@ func (p *planner) refuse() {
 	default:
 		p.noteRelease()
 	}
-	for _, u := range p.s.Asked() {
-		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
-		if apierrors.IsForbidden(u.Err) {
-			r.Verdict = NotPermitted
-			r.Do = []string{"grant the right named above; nothing is taken for absent that could not be read"}
-		}
-		p.plan.Refusals = append(p.plan.Refusals, r)
-	}
+	p.refuseUnknown()
 	if p.o.busyRunners() == RefuseBusy {
 		for _, o := range p.busy() {
 			p.plan.Refusals = append(p.plan.Refusals, busyRefusal(p.s.Busy[o.UID]))
@@ -73,15 +67,29 @@ func (p *planner) refuse() {
 	}
 	p.refuseOutOfScope()
 	p.refuseUnbuildable()
-	if !p.o.RemovesCRDs() || p.o.ScaleSets == DeleteScaleSets {
-		return
+	switch {
+	case !p.o.RemovesCRDs() || p.o.ScaleSets == DeleteScaleSets:
+	case !p.o.Uninstalls():
+		p.refuseLiveSets()
+	case len(p.s.Unknown) == 0: // else a release that was not read would be said not to exist
+		p.refuseUninstall()
 	}
-	if p.o.Uninstalls() {
-		if len(p.s.Unknown) == 0 { // else a release that was not read would be said not to exist
-			p.refuseUninstall()
+}
+
+// refuseUnknown names what could not be read.
+func (p *planner) refuseUnknown() {
+	for _, u := range p.s.Asked() {
+		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
+		if apierrors.IsForbidden(u.Err) {
+			r.Verdict = NotPermitted
+			r.Do = []string{"grant the right named above; nothing is taken for absent that could not be read"}
 		}
-		return
+		p.plan.Refusals = append(p.plan.Refusals, r)
 	}
+}
+
+// refuseLiveSets names the scale sets, or legacy runners, that are still installed.
+func (p *planner) refuseLiveSets() {
 	for _, o := range p.inScope(p.s.Custom) {
 		switch {
 		case o.Deleting || p.inRelease(o) || p.inTerminating(o):

@@ -33,6 +33,24 @@ func (p *planner) ending(custom []*object.Object) []*object.Object {
 	})
 }
 
+// endRunners frees the runners whose Pods do not end, but for sets with jobs. Before, it
+// deletes what their jobs left, as the controller would: without the runner nothing
+// proves whose that is.
+func (p *planner) endRunners(custom []*object.Object, working map[identity.Set]bool) (deletes, ends []Step) {
+	for _, o := range p.ending(custom) {
+		if working[o.ScaleSet] {
+			continue
+		}
+		for _, j := range p.s.OfJobs {
+			if j.Namespace == o.Namespace && j.Runner == o.Name && !j.Deleting {
+				deletes = append(deletes, Step{Delete, j.Object, ofAJob})
+			}
+		}
+		ends = append(ends, Step{Free, o, "GitHub knows of it, and its Pod does not end"})
+	}
+	return deletes, ends
+}
+
 // wake has the controller look at once at what is being deleted. One that has failed
 // over an object waits ever longer, minutes in the end, before it tries again, also when
 // what was in its way is gone. What is not being deleted yet, its owner's turn decides.
@@ -69,26 +87,17 @@ func (p *planner) wake(custom []*object.Object) bool {
 // (controllers/actions.github.com/autoscalingrunnerset_controller.go,
 // ephemeralrunner_controller.go). It reports whether there is anything to nudge.
 func (p *planner) nudge(custom []*object.Object) bool {
-	var deletes, nudges []Step
 	deleting := map[types.UID]bool{}
 	for _, o := range custom {
 		deleting[o.UID] = o.Deleting
 	}
 	working := p.working()
-	var ends []Step
+	deletes, ends := p.endRunners(custom, working)
 	ending := map[identity.Set]bool{}
-	for _, o := range p.ending(custom) {
-		if !working[o.ScaleSet] {
-			ending[o.ScaleSet] = true
-			// What the controller would delete before: without the runner nothing proves it.
-			for _, j := range p.s.OfJobs {
-				if j.Namespace == o.Namespace && j.Runner == o.Name && !j.Deleting {
-					deletes = append(deletes, Step{Delete, j.Object, ofAJob})
-				}
-			}
-			ends = append(ends, Step{Free, o, "GitHub knows of it, and its Pod does not end"})
-		}
+	for _, step := range ends {
+		ending[step.Object.ScaleSet] = true
 	}
+	var nudges []Step
 	for _, o := range custom {
 		switch {
 		case working[o.ScaleSet]:

@@ -115,26 +115,10 @@ func leasesBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.S
 	if o.Job != "" {
 		return out
 	}
-	var found []types.NamespacedName
-	legacy := false
-	err := c.Each(ctx, object.Leases, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		if group := arc.LeaseGroup(m.Name); group == arc.LegacyGroup || group != "" && o.Scope == plan.ScopeController {
-			found = append(found, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
-			legacy = legacy || group == arc.LegacyGroup
-		}
-		return nil
-	})
-	if err == nil && legacy && o.Scope == plan.ScopeController {
-		var others []plan.Controller
-		others, err = LegacyControllers(ctx, c)
-		for _, a := range others {
-			lives[a.Namespace] = true
-		}
-	}
+	found, err := abandonedLeases(ctx, c, o.Scope, lives)
 	if err != nil {
 		return append(out, plan.Remain{What: unreadBeside + err.Error()})
 	}
-	found = slices.DeleteFunc(found, func(lease types.NamespacedName) bool { return lives[lease.Namespace] })
 	for _, lease := range found[:min(len(found), fewLeases)] {
 		name(lease.Namespace, lease.Name, "which has the name of one of ARC's")
 	}
@@ -142,6 +126,33 @@ func leasesBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.S
 		out = append(out, plan.Remain{What: fmt.Sprintf("%d more Leases with such names", more)})
 	}
 	return out
+}
+
+// abandonedLeases finds the Leases with names of ARC's in namespaces where no controller
+// lives that is known to.
+func abandonedLeases(ctx context.Context, c *kube.Client, scope plan.Scope, lives map[string]bool) ([]types.NamespacedName, error) {
+	var found []types.NamespacedName
+	legacy := false
+	err := c.Each(ctx, object.Leases, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if group := arc.LeaseGroup(m.Name); group == arc.LegacyGroup || group != "" && scope == plan.ScopeController {
+			found = append(found, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
+			legacy = legacy || group == arc.LegacyGroup
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if legacy && scope == plan.ScopeController {
+		others, err := LegacyControllers(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range others {
+			lives[a.Namespace] = true
+		}
+	}
+	return slices.DeleteFunc(found, func(lease types.NamespacedName) bool { return lives[lease.Namespace] }), nil
 }
 
 // fewLeases is how many are named: anybody may make many in a namespace of theirs.

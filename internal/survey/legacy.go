@@ -138,11 +138,10 @@ func (r *legacyRest) append(o legacyRest) {
 	maps.Copy(r.registered, o.registered)
 }
 
-// legacyDependents finds runners' Pods, and what else custom resources own. A
-// RunnerSet's Pods are owned by a StatefulSet; they count as the RunnerSet's.
-func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (found legacyRest, err error) {
-	found.busy, found.registered = map[types.UID]plan.Job{}, map[types.UID]bool{}
-	sets := map[types.UID]types.UID{}
+// legacyDependents finds runners' Pods, and what else custom resources own.
+func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (legacyRest, error) {
+	found := legacyRest{busy: map[types.UID]plan.Job{}, registered: map[types.UID]bool{}}
+	sets := map[types.UID]types.UID{} // the custom resource that owns an owner of Pods
 	for _, gvr := range legacyOwned {
 		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 			if o := legacyObject(gvr, m); o.Owner != "" {
@@ -155,19 +154,8 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 			return found, err
 		}
 	}
-	// pod returns the Pod, if it is a runner's.
-	pod := func(m *metav1.PartialObjectMetadata) (o *object.Object, is bool) {
-		o = legacyObject(object.Pods, m)
-		for _, ref := range m.OwnerReferences {
-			if set := sets[ref.UID]; set != "" {
-				o.Owner = set
-			}
-		}
-		own, _ := arc.Finalizers(o.Finalizers)
-		return o, o.Owner != "" || len(own) > 0
-	}
-	err = c.Each(ctx, object.Pods, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		if o, is := pod(m); is {
+	err := c.Each(ctx, object.Pods, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if o, is := legacyPod(m, sets); is {
 			found.pods = append(found.pods, o)
 			if o.Owner != "" {
 				found.owned = append(found.owned, o)
@@ -178,39 +166,64 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (fo
 	if err != nil {
 		return found, err
 	}
+	if err := found.readJobs(ctx, c, namespace); err != nil {
+		return found, err
+	}
+	return found, found.readRunning(ctx, c, namespace, sets)
+}
+
+// legacyPod returns a Pod, and whether it is a runner's. A RunnerSet's Pods are owned by
+// a StatefulSet; they count as the RunnerSet's.
+func legacyPod(m *metav1.PartialObjectMetadata, sets map[types.UID]types.UID) (o *object.Object, is bool) {
+	o = legacyObject(object.Pods, m)
+	for _, ref := range m.OwnerReferences {
+		if set := sets[ref.UID]; set != "" {
+			o.Owner = set
+		}
+	}
+	own, _ := arc.Finalizers(o.Finalizers)
+	return o, o.Owner != "" || len(own) > 0
+}
+
+// readJobs reads the Pods and Secrets that say that they are of a runner's job.
+func (r *legacyRest) readJobs(ctx context.Context, c *kube.Client, namespace string) error {
 	linked := map[types.NamespacedName]bool{}
-	for _, o := range found.pods {
+	for _, o := range r.pods {
 		linked[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = slices.Contains(o.Finalizers, arc.LegacyLinkedFinalizer)
 	}
 	for _, gvr := range []schema.GroupVersionResource{object.Pods, object.Secrets} {
 		err := c.Each(ctx, gvr, namespace, metav1.ListOptions{LabelSelector: arc.LabelRunnerPod}, func(m *metav1.PartialObjectMetadata) error {
 			o := legacyObject(gvr, m)
-			found.ofJobs = append(found.ofJobs, plan.OfJob{Object: o, Runner: m.Labels[arc.LabelRunnerPod]})
+			r.ofJobs = append(r.ofJobs, plan.OfJob{Object: o, Runner: m.Labels[arc.LabelRunnerPod]})
 			if linked[types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[arc.LabelRunnerPod]}] {
-				found.linked = append(found.linked, o)
+				r.linked = append(r.linked, o)
 			}
 			return nil
 		})
 		if err != nil {
-			return found, err
+			return err
 		}
 	}
-	// Nothing in the cluster says whether a legacy runner has a job: all that can be
-	// known is that its Pod runs, nobody has told it to stop, and GitHub has not
-	// removed it, or refused to because there is a job.
+	return nil
+}
+
+// readRunning reads which runners may have a job. Nothing in the cluster says whether a
+// legacy runner has one: all that can be known is that its Pod runs, that it was not told
+// to stop, and that GitHub has not removed it, or refused to because there is a job.
+func (r *legacyRest) readRunning(ctx context.Context, c *kube.Client, namespace string, sets map[types.UID]types.UID) error {
 	running := metav1.ListOptions{FieldSelector: started}
-	return found, c.Each(ctx, object.Pods, namespace, running, func(m *metav1.PartialObjectMetadata) error {
-		o, is := pod(m)
+	return c.Each(ctx, object.Pods, namespace, running, func(m *metav1.PartialObjectMetadata) error {
+		o, is := legacyPod(m, sets)
 		if !is || m.Annotations[arc.AnnotationLegacyUnregistered] != "" {
 			return nil
 		}
-		found.registered[o.UID] = true
+		r.registered[o.UID] = true
 		if !o.Deleting {
 			j := plan.Job{Pod: o, Guess: "its Pod runs"}
 			if said := m.Annotations[arc.AnnotationLegacyRefused]; said != "" {
 				j.Guess += ", and GitHub did not remove it: " + said
 			}
-			found.busy[o.UID] = j
+			r.busy[o.UID] = j
 		}
 		return nil
 	})

@@ -46,38 +46,11 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 		r.custom(gvr)
 		r.wait()
 	}
-	sets := arc.Resource(arc.AutoscalingRunnerSets)
-	for _, namespace := range r.o.CustomNamespaces(sets.Resource) {
-		r.read(sets.GroupResource().String(), func(add func(func())) error {
-			items, err := list(ctx, c, sets, namespace, "")
-			for _, u := range items {
-				add(func() { s.Sets[u.GetUID()] = scaleSetInfo(u) })
-			}
-			return err
-		})
-	}
-	r.read("jobs of runners", func(add func(func())) error {
-		jobs, err := busy(ctx, c, r.o)
-		add(func() { maps.Copy(s.Busy, jobs) })
-		return err
-	})
-	r.read("ARC controllers", func(add func(func())) error {
-		namespaces := plan.Everywhere
-		if o.Scope == plan.ScopeScaleSet {
-			namespaces = o.ControllersIn()
-		}
-		found, err := Controllers(ctx, c, namespaces)
-		add(func() { s.Controllers = append(s.Controllers, found...) })
-		return err
-	})
+	r.scaleSets()
+	r.jobs()
+	r.controllers()
 	if o.Uninstalls() {
-		for _, namespace := range o.CoreNamespaces() {
-			r.read("the Helm releases of scale sets", func(add func(func())) error {
-				found, err := installed(ctx, c, namespace, r.placed)
-				add(func() { s.Installed = append(s.Installed, found...) })
-				return err
-			})
-		}
+		r.releases()
 	}
 	if o.Scope == plan.ScopeController {
 		r.crds(arc.CRDs())
@@ -93,6 +66,52 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	askForRights(ctx, c, s)
 	r.prove()
 	return s
+}
+
+// scaleSets reads what only whole AutoscalingRunnerSets say.
+func (r *reading) scaleSets() {
+	sets := arc.Resource(arc.AutoscalingRunnerSets)
+	for _, namespace := range r.o.CustomNamespaces(sets.Resource) {
+		r.read(sets.GroupResource().String(), func(add func(func())) error {
+			items, err := list(r.ctx, r.c, sets, namespace, "")
+			for _, u := range items {
+				add(func() { r.s.Sets[u.GetUID()] = scaleSetInfo(u) })
+			}
+			return err
+		})
+	}
+}
+
+// jobs reads which runners have one.
+func (r *reading) jobs() {
+	r.read("jobs of runners", func(add func(func())) error {
+		jobs, err := busy(r.ctx, r.c, r.o)
+		add(func() { maps.Copy(r.s.Busy, jobs) })
+		return err
+	})
+}
+
+func (r *reading) controllers() {
+	r.read("ARC controllers", func(add func(func())) error {
+		namespaces := plan.Everywhere
+		if r.o.Scope == plan.ScopeScaleSet {
+			namespaces = r.o.ControllersIn()
+		}
+		found, err := Controllers(r.ctx, r.c, namespaces)
+		add(func() { r.s.Controllers = append(r.s.Controllers, found...) })
+		return err
+	})
+}
+
+// releases reads the Helm releases of scale sets.
+func (r *reading) releases() {
+	for _, namespace := range r.o.CoreNamespaces() {
+		r.read("the Helm releases of scale sets", func(add func(func())) error {
+			found, err := installed(r.ctx, r.c, namespace, r.placed)
+			add(func() { r.s.Installed = append(r.s.Installed, found...) })
+			return err
+		})
+	}
 }
 
 // findSets has the scale sets that the release's record names looked for where they

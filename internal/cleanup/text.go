@@ -1,0 +1,226 @@
+package cleanup
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
+)
+
+// Summary is the verdict in one line.
+func (r *Report) Summary() string {
+	did := r.did()
+	switch {
+	case r.Revoked != nil:
+		return shell.Visible(fmt.Sprintf("not-permitted: Helm took this hook's rights away while it worked, as it does when its --timeout passes first (%v); "+
+			"uninstall again, with a --timeout of helmTimeoutSeconds or more, which goes on from here: %s", r.Revoked, did))
+	case r.Verdict == plan.Done:
+		return shell.Visible(r.success(did))
+	case r.Verdict == plan.Off:
+		return fmt.Sprintf("off: %v: %s", errOff, did)
+	case r.Verdict == plan.Residue:
+		return fmt.Sprintf("residue: %d objects are left: %s", len(r.Left), did)
+	case r.Verdict == plan.OutOfTime:
+		return "out-of-time: the budget is used up; run it again to go on: " + did
+	case r.Verdict == plan.Interrupted:
+		return "interrupted: run it again to go on: " + did
+	}
+	return fmt.Sprintf("%s: %s", r.Verdict, did)
+}
+
+// success says what a run that is done has proved, and what it did.
+func (r *Report) success(did string) string {
+	kept := fmt.Sprintf("kept %d objects", len(r.Kept))
+	switch {
+	case len(r.Remains) > 0 && len(r.Kept) > 0:
+		return fmt.Sprintf("done, %s, and of ARC there is still %s: %s", kept, remains(r.Remains), did)
+	case len(r.Remains) > 0:
+		return fmt.Sprintf("done, and of ARC there is still %s: %s", remains(r.Remains), did)
+	case len(r.Kept) > 0:
+		return fmt.Sprintf("done, and %s: %s", kept, did)
+	}
+	gone := "nothing of ARC is left"
+	switch r.Scope {
+	case plan.ScopeLegacy:
+		gone = "nothing of legacy ARC is left"
+	case plan.ScopeScaleSet:
+		gone = "nothing of this release's scale sets is left"
+	case plan.ScopeNamespace:
+		gone = "nothing of ARC is left in the namespace, nor the namespace"
+	case plan.ScopeController:
+	}
+	if len(r.Done) == 0 {
+		return "done: " + gone + ", there was nothing to do"
+	}
+	return "done: " + gone + ": " + did
+}
+
+// did says in one line what was written.
+func (r *Report) did() string {
+	var parts []string
+	for _, action := range []plan.Action{plan.Create, plan.Stop, plan.Delete, plan.Wake, plan.Nudge, plan.Relax, plan.Free} {
+		counts := map[string]int{}
+		var order []string
+		for _, o := range r.Done {
+			if o.Action == action {
+				kind := o.Object.Resource.Resource
+				if counts[kind]++; counts[kind] == 1 {
+					order = append(order, kind)
+				}
+			}
+		}
+		if len(order) == 0 {
+			continue
+		}
+		for i, kind := range order {
+			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
+		}
+		parts = append(parts, verbs[action]+strings.Join(order, ", "))
+	}
+	if n := len(r.Registered); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d registrations are left at GitHub", n))
+	}
+	return cmp.Or(strings.Join(parts, "; "), "nothing was written")
+}
+
+// verbs say what an action has done to the objects that are named after them.
+var verbs = map[plan.Action]string{
+	plan.Create: "wrote a backup into ", plan.Stop: "scaled to zero ", plan.Delete: "deleted ",
+	plan.Wake: "had the controller try again for ", plan.Nudge: "had the controller skip GitHub for ",
+	plan.Relax: "relaxed the schema of ", plan.Free: "removed ARC's finalizers from ",
+}
+
+// Text is the report for people: what stands in the way or is left, at most maxLines
+// of each, and the summary as the last line. A refusal begins with the reason, and ends
+// with the commands.
+func (r *Report) Text(maxLines int) string {
+	var b strings.Builder
+	for i, f := range clip(r.Refusals, maxLines) {
+		first := ""
+		if i == 0 {
+			first = fmt.Sprintf("%s, %s: ", r.Verdict, r.did())
+		}
+		say(&b, first, "%s", f.Message)
+	}
+	more(&b, len(r.Refusals), maxLines)
+	refused := len(r.Refusals) > 0
+	if !refused {
+		r.kept(&b, maxLines)
+	}
+	r.details(&b, maxLines)
+	if !refused {
+		b.WriteString(r.Summary())
+		return b.String()
+	}
+	var do []string
+	for _, f := range clip(r.Refusals, maxLines) {
+		for _, d := range f.Do {
+			if !slices.Contains(do, d) {
+				do = append(do, d)
+			}
+		}
+	}
+	for _, d := range do {
+		say(&b, "    ", "%s", d)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// details names what is left, what is there beside, and what went wrong.
+func (r *Report) details(b *strings.Builder, maxLines int) {
+	for _, l := range clip(r.Left, maxLines) {
+		say(b, "", "left: %s: %s", l.Object, l.Why)
+	}
+	more(b, len(r.Left), maxLines)
+	for _, x := range clip(r.Remains, maxLines) {
+		say(b, "", "also there: %s", x.What)
+		for _, do := range x.Do {
+			say(b, "    ", "%s", do)
+		}
+	}
+	more(b, len(r.Remains), maxLines)
+	for _, x := range clip(r.Obstacles, maxLines) {
+		say(b, "", "likely in the way: %s: %s", x.Object, x.Why)
+	}
+	more(b, len(r.Obstacles), maxLines)
+	for _, line := range r.StillRegistered(maxLines) {
+		say(b, "", "still registered at GitHub, which removes it in time: %s", line)
+	}
+	for _, o := range r.Done {
+		if o.Action == plan.Create {
+			restore := shell.Command("arc-hookjob", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces")
+			say(b, "", "backed up in %s: %s", o.Object, restore)
+		}
+	}
+	for _, err := range clip(r.Errs, maxLines) {
+		say(b, "", "error: %v", err)
+	}
+	more(b, len(r.Errs), maxLines)
+}
+
+// kept names what was kept, all of one reason in one line.
+func (r *Report) kept(b *strings.Builder, maxLines int) {
+	var why []string
+	kept := map[string][]string{}
+	for _, k := range r.Kept {
+		if kept[k.Why] == nil {
+			why = append(why, k.Why)
+		}
+		kept[k.Why] = append(kept[k.Why], k.Object.Name)
+	}
+	for _, w := range clip(why, maxLines) {
+		say(b, "", "kept %s: %s", strings.Join(clip(kept[w], maxLines), ", "), w)
+	}
+	more(b, len(why), maxLines)
+}
+
+// Times says how long each phase took.
+func (r *Report) Times() string {
+	times := make([]string, len(r.Phases))
+	for i, took := range r.Phases {
+		times[i] = fmt.Sprintf("%s %.1fs", took.Phase, took.Duration.Seconds())
+	}
+	return strings.Join(times, ", ")
+}
+
+// say adds a line as a terminal should get it, after what begins it: some objects may be
+// called anything, and errors and messages have names in them.
+func say(b *strings.Builder, begin, format string, args ...any) {
+	b.WriteString(begin + shell.Visible(fmt.Sprintf(format, args...)) + "\n")
+}
+
+// StillRegistered names what GitHub has not been told of: scale sets one by one,
+// and runners, of which there may be thousands, in one line.
+func (r *Report) StillRegistered(most int) []string {
+	var sets, runners []string
+	for _, reg := range r.Registered {
+		if reg.Set.ID == "" {
+			runners = append(runners, reg.Object.Name)
+		} else {
+			sets = append(sets, reg.String())
+		}
+	}
+	lines := clip(sets, most)
+	if more := len(sets) - most; more > 0 {
+		lines = append(lines, fmt.Sprintf("%d more scale sets", more))
+	}
+	if n := len(runners); n > 0 {
+		line := fmt.Sprintf("%d runners: %s", n, strings.Join(clip(runners, 3), ", "))
+		if n > 3 {
+			line += ", ..."
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func clip[T any](items []T, most int) []T { return slices.Clip(items[:min(len(items), most)]) }
+
+func more(b *strings.Builder, all, most int) {
+	if all > most {
+		fmt.Fprintf(b, "... and %d more\n", all-most)
+	}
+}
