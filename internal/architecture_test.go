@@ -38,6 +38,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	tests := map[string][]string{
 		"charts":           nil,
 		"internal/arc":     nil,
+		"internal/gzip":    nil,
 		"internal/kube":    nil,
 		"internal/version": nil,
 		"internal/cli":     nil,
@@ -51,19 +52,19 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
 		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
-		"internal/release": {"internal/kube", "internal/shell"},
-		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version"},
-		"internal/cleanup": {"internal/arc", "internal/identity", "internal/kube", "internal/release", "internal/shell"},
+		"internal/release": {"internal/gzip", "internal/kube", "internal/shell"},
+		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/gzip", "internal/hook", "internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version"},
+		"internal/cleanup": {"internal/arc", "internal/gzip", "internal/identity", "internal/kube", "internal/release", "internal/shell"},
 		"internal/status": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/gzip", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
 		},
 		"internal/upgrade": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/gzip", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/version",
 		},
 		"cmd/hookjob": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook", "internal/identity",
+			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/gzip", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/release", "internal/shell", "internal/status", "internal/upgrade", "internal/version",
 		},
 	}

@@ -107,7 +107,7 @@ func foretell(ctx context.Context, client *kube.Client, o cleanup.Options, plan 
 		if err != nil || r.Namespace != o.ReleaseNamespace || !r.Status.Installed() {
 			return // the plan says so itself
 		}
-		f := status.Foretell(ctx, client, r, plan)
+		f := status.NewForecast(ctx, client, r, plan)
 		for _, left := range f.Leaves {
 			plan.Notes = append(plan.Notes, "Helm 4.3 and later leave "+leaves(left))
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
-// statusTime bounds the look at a cluster with many releases.
+// statusTime bounds the time for a cluster with many releases.
 const statusTime = 2 * time.Minute
 
 func newStatus() *cobra.Command {
@@ -64,7 +64,7 @@ is stuck. It writes nothing.
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), statusTime)
 			defer cancel()
-			d, unread := status.Take(ctx, client, q)
+			d, unread := status.Read(ctx, client, q)
 			if output == "json" {
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
@@ -90,8 +90,8 @@ is stuck. It writes nothing.
 	return cmd
 }
 
-// optionsOf understands the arguments of a hook's Job as run does. A flag of a
-// later version changes nothing that could be told here.
+// optionsOf parses the arguments of a hook's Job as run does. It ignores flags of later versions: what
+// they change cannot be reported here.
 func optionsOf(args []string) (cleanup.Options, error) {
 	if len(args) == 0 || args[0] != "run" {
 		return cleanup.Options{}, errors.New("its Job does not run arc-hookjob run")
@@ -169,7 +169,7 @@ func printStatus(w io.Writer, d *status.Document) {
 	}
 }
 
-// leaves names an object that Helm does not delete, and why.
+// leaves names an object that Helm does not delete, and says why.
 func leaves(o status.Object) string {
 	where := ""
 	if o.Namespace != "" {

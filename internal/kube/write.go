@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -20,6 +21,26 @@ type Target struct {
 	UID             types.UID
 	Finalizers      []string
 	Deleting        bool // its deletion has begun, which nothing takes back
+}
+
+// Create creates an object and returns what the API server made of it.
+func (c *Client) Create(ctx context.Context, gvr schema.GroupVersionResource, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	what := gvr.GroupResource().String()
+	if o.GetName() != "" { // a review has no name, and an Event gets one
+		what = Target{Resource: gvr, Namespace: o.GetNamespace(), Name: o.GetName()}.String()
+	}
+	return retried(ctx, "creating "+what, func(ctx context.Context) (*unstructured.Unstructured, error) {
+		return c.Dynamic.Resource(gvr).Namespace(o.GetNamespace()).Create(ctx, o, c.Creating())
+	})
+}
+
+// Update writes an object over the one that was read: its resourceVersion says which. It returns
+// what the API server made of it.
+func (c *Client) Update(ctx context.Context, gvr schema.GroupVersionResource, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	what := Target{Resource: gvr, Namespace: o.GetNamespace(), Name: o.GetName()}.String()
+	return retried(ctx, "updating "+what, func(ctx context.Context) (*unstructured.Unstructured, error) {
+		return c.Dynamic.Resource(gvr).Namespace(o.GetNamespace()).Update(ctx, o, metav1.UpdateOptions{DryRun: c.dryRun})
+	})
 }
 
 // Delete asks for the deletion of exactly this object. Absence, and an object
@@ -87,16 +108,12 @@ func (c *Client) RemoveFinalizers(ctx context.Context, t Target, own func(string
 		}
 		// A failed test and a refused object are both "invalid": only a fresh
 		// read tells them apart.
-		var now *metav1.PartialObjectMetadata
-		err = Retry(ctx, func(ctx context.Context) error {
-			now, err = r.Get(ctx, t.Name, metav1.GetOptions{})
-			return err
-		})
+		now, err := c.GetMetadata(ctx, t.Resource, t.Namespace, t.Name)
 		switch {
 		case apierrors.IsNotFound(err):
 			return nil
 		case err != nil:
-			return fmt.Errorf("reading %s: %w", t, err)
+			return err
 		case now.UID != t.UID:
 			return nil
 		case turn == turns, apierrors.IsInvalid(patchErr) && slices.Equal(now.Finalizers, t.Finalizers):

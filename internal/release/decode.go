@@ -3,17 +3,17 @@ package release
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 )
 
 // A record may come from anybody who may write a Secret somewhere, and is read where
@@ -111,20 +111,10 @@ func unpack(o *unstructured.Unstructured) ([]byte, error) {
 		return nil, err
 	}
 	// Helm 2's records were not always compressed; Helm still looks for the magic.
-	if !bytes.HasPrefix(raw, []byte{0x1f, 0x8b, 0x08}) {
+	if !gzip.Is(raw) {
 		return raw, nil
 	}
-	z, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	if raw, err = io.ReadAll(io.LimitReader(z, maxRaw+1)); err != nil {
-		return nil, err
-	}
-	if len(raw) > maxRaw {
-		return nil, fmt.Errorf("unpacked it has more than %d MiB", maxRaw>>20)
-	}
-	return raw, nil
+	return gzip.Unpack(raw, maxRaw)
 }
 
 // hooks reads hooks one by one, so that a list of nothings does not become large.

@@ -3,7 +3,6 @@ package release
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -11,10 +10,10 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -140,17 +139,9 @@ func Edit(ctx context.Context, c *kube.Client, namespace, name string, change fu
 		if err := r.setHooks(hooks); err != nil {
 			return err
 		}
-		err = kube.Retry(ctx, func(ctx context.Context) error {
-			_, err := c.Dynamic.Resource(r.resource).Namespace(namespace).Update(ctx, r.object, metav1.UpdateOptions{})
+		if _, err = c.Update(ctx, r.resource, r.object); !apierrors.IsConflict(err) || turn == turns {
 			return err
-		})
-		if apierrors.IsConflict(err) && turn < turns {
-			continue
 		}
-		if err != nil {
-			return fmt.Errorf("writing the Helm record %s/%s: %w", namespace, r.object.GetName(), err)
-		}
-		return nil
 	}
 }
 
@@ -198,7 +189,7 @@ func (r *Revision) setHooks(hooks []Hook) error {
 	if err != nil {
 		return fmt.Errorf("writing the record of release %s: %w", r.Name, err)
 	}
-	data := encode(raw)
+	data := base64.StdEncoding.EncodeToString(gzip.Pack(raw)) // as helm.sh/helm pkg/storage/driver/util.go does
 	if len(data) > maxSize {
 		return Unfit{fmt.Sprintf("with these hooks the record of release %s in namespace %s would have %d bytes, and Kubernetes stores %d", r.Name, r.Namespace, len(data), maxSize)}
 	}
@@ -206,13 +197,4 @@ func (r *Revision) setHooks(hooks []Hook) error {
 		data = base64.StdEncoding.EncodeToString([]byte(data))
 	}
 	return unstructured.SetNestedField(r.object.Object, data, "data", "release")
-}
-
-// encode does what helm.sh/helm pkg/storage/driver/util.go does.
-func encode(raw []byte) string {
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // fails for an unknown level only
-	_, _ = z.Write(raw)                                   // into memory, as Close
-	_ = z.Close()
-	return base64.StdEncoding.EncodeToString(b.Bytes())
 }

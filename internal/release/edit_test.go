@@ -204,7 +204,7 @@ func TestEditGivesUp(t *testing.T) {
 		r.object.SetResourceVersion("0")
 		return r.Hooks, true, nil
 	})
-	check(t, err, "writing the Helm record ns/sh.helm.release.v1.arc.v3")
+	check(t, err, "updating secrets/sh.helm.release.v1.arc.v3 in namespace ns")
 	if looks != turns || s.writes != 0 {
 		t.Errorf("%d looks, %d writes", looks, s.writes)
 	}

@@ -23,7 +23,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -302,13 +301,9 @@ func (h history) newest(ctx context.Context, c *kube.Client) (*Revision, error) 
 }
 
 func (e entry) read(ctx context.Context, c *kube.Client) (*Revision, error) {
-	var o *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		o, err = c.Dynamic.Resource(e.Resource).Namespace(e.Namespace).Get(ctx, e.Name, metav1.GetOptions{})
-		return err
-	})
+	o, err := c.Get(ctx, e.Resource, e.Namespace, e.Name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", e.Namespace, e.Name, err)
+		return nil, err
 	}
 	r, err := decode(o)
 	if err != nil {

@@ -29,10 +29,10 @@ func TestExplain(t *testing.T) {
 		pods []corev1.Pod
 		want Hook
 	}{
-		"no Pod yet":          {deployment(1), nil, Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for the end of Helm"}},
-		"it runs":             {deployment(1), container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for the end of Helm"}},
-		"being started":       {deployment(1), container(waiting("ContainerCreating", ""), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for the end of Helm"}},
-		"ended":               {deployment(0), nil, Hook{State: Absent, Why: "its enroller, Deployment e, has ended without enrolling it, or the hook was taken out since"}},
+		"no Pod yet":          {deployment(1), nil, Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"it runs":             {deployment(1), container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"being started":       {deployment(1), container(waiting("ContainerCreating", ""), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"ended":               {deployment(0), nil, Hook{State: Absent, Why: "its enroller, Deployment e, has ended without enrolling it, or the hook was removed since"}},
 		"no image":            {deployment(1), container(waiting("ErrImagePull", "not found"), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"}},
 		"again and again":     {deployment(1), container(waiting("CrashLoopBackOff", "back-off"), ended), Hook{State: Enrolling, Why: "its enroller cannot run: Pod p: CrashLoopBackOff: back-off (exit code 5: forbidden)"}},
 		"failed just now":     {deployment(1), container(ended, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller failed: Pod p: exit code 5: forbidden"}},

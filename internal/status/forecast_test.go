@@ -99,7 +99,7 @@ func TestWhatHelmLeaves(t *testing.T) {
 	planned := &cleanup.Object{Target: kube.Target{Namespace: "ns", Name: "planned"}}
 	planned.Resource.Version, planned.Resource.Resource = "v1", "secrets"
 	plan := &cleanup.Plan{Phases: []cleanup.Phase{{Ranks: [][]cleanup.Step{{{Action: cleanup.Delete, Object: planned}}}}}}
-	f := Foretell(t.Context(), c, r, plan)
+	f := NewForecast(t.Context(), c, r, plan)
 	got := map[string]string{}
 	for _, o := range f.Leaves {
 		got[o.Resource+"/"+o.Namespace+"/"+o.Name] = o.Why
@@ -110,7 +110,7 @@ func TestWhatHelmLeaves(t *testing.T) {
 		"secrets/ns/moved":  "it lacks the annotation meta.helm.sh/release-namespace: ns",
 		"secrets/ns/theirs": "it lacks the annotation meta.helm.sh/release-name: arc",
 		"secrets/ns/hand":   "it lacks the label app.kubernetes.io/managed-by: Helm",
-		"secrets/ns/hidden": "nobody who may not read it can have Helm delete it, and you may not",
+		"secrets/ns/hidden": "Helm deletes only what its user may read, and you may not read it",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -120,7 +120,7 @@ func TestWhatHelmLeaves(t *testing.T) {
 	}
 	// Of a plan that refuses nothing is deleted.
 	plan.Refusals = []cleanup.Refusal{{}}
-	if f := Foretell(t.Context(), c, r, plan); len(f.Leaves) != len(want)+1 {
+	if f := NewForecast(t.Context(), c, r, plan); len(f.Leaves) != len(want)+1 {
 		t.Errorf("with a refusal: %v", f.Leaves)
 	}
 }
@@ -147,7 +147,7 @@ func TestTheHooksObjects(t *testing.T) {
 		"Pod":            no(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no cleaners`),
 		"Secret":         no(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no secrets`),
 	})
-	f := Foretell(t.Context(), c, r, nil)
+	f := NewForecast(t.Context(), c, r, nil)
 	var got []string
 	for _, refusal := range f.Refused {
 		got = append(got, refusal.Message)
@@ -159,10 +159,10 @@ func TestTheHooksObjects(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if len(f.Unknown) != 1 || !strings.Contains(f.Unknown[0], `the hook's Job "clean": you may not`) {
+	if len(f.Unknown) != 1 || !strings.Contains(f.Unknown[0], `the hook's Job "clean": creating jobs.batch/clean in namespace ns: you may not`) {
 		t.Errorf("unknown: %q", f.Unknown)
 	}
-	if f := Foretell(t.Context(), foretelling(t, nil, map[string]metav1.Status{"Job": no(409, metav1.StatusReasonAlreadyExists, "there")}), r, nil); len(f.Refused)+len(f.Unknown) > 0 {
+	if f := NewForecast(t.Context(), foretelling(t, nil, map[string]metav1.Status{"Job": no(409, metav1.StatusReasonAlreadyExists, "there")}), r, nil); len(f.Refused)+len(f.Unknown) > 0 {
 		t.Errorf("%v, %v", f.Refused, f.Unknown)
 	}
 }
