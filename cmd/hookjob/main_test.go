@@ -88,7 +88,7 @@ func TestWrongUsage(t *testing.T) {
 		"an enrolled hook with values":     {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-", "--set", "x=1"}, "", "--hooks is a hook with its values"},
 		"an enrolled hook that is none":    {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-"}, "", "--hooks -: reading the hook"},
 		"an upgrade without a terminal":    {[]string{"upgrade", "--version", "2"}, "", "there is no terminal to ask on: give --yes"},
-		"an upgrade that leaves runners":   {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: they would keep the CRDs"},
+		"an upgrade that leaves runners":   {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: these runners would keep the CRDs"},
 		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `"--busy-runners" flag: must be wait, leave, refuse or force`},
 		"an upgrade without time":          {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
 		"an upgrade of something":          {[]string{"upgrade", "arc"}, "", `unknown command "arc"`},

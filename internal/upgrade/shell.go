@@ -9,9 +9,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// Commands are shell commands for what is left to be done when an upgrade stopped
-// at a step: they do the same without us. There are none when it stopped before
-// anything was saved.
+// Commands returns shell commands for the steps that remain after an upgrade stopped at a step. They do
+// the same as the steps. There are none if it stopped before anything was saved.
 func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 	var out []string
 	for i, s := range p.Steps[stopped:] {
@@ -52,7 +51,7 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 	return out
 }
 
-// removal takes away what an installation that broke off has left.
+// removal returns the commands that remove what a broken installation has left.
 func (u *Upgrade) removal(r Release, state State) []string {
 	helm := u.helm(r, u.Helm.uninstallArgs(r, "foreground"))
 	if r.Controller {
@@ -61,7 +60,7 @@ func (u *Upgrade) removal(r Release, state State) []string {
 	return []string{u.hookjob(u.remove(r, state)), helm}
 }
 
-// saved is what prints a release's values or hook out of its Secret.
+// saved returns the command that prints a release's values or hooks from its Secret.
 func (u *Upgrade) saved(r Release, key string) string {
 	path := "jsonpath={.data." + strings.ReplaceAll(key, ".", `\.`) + "}"
 	return shell.Command(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", r.Namespace, "--output", path}, u.cluster())...) +
@@ -76,9 +75,12 @@ func (u *Upgrade) helm(r Release, args []string) string {
 	return command
 }
 
-// hookjob is what runs the engine with these options.
+// hookjob returns the command that runs the cleanup with these options.
 func (u *Upgrade) hookjob(o cleanup.Options) string {
-	args := []string{"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
+	args := []string{
+		"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace,
+		"--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String(),
+	}
 	if o.Scope == cleanup.ScaleSet {
 		args = append(args, "--scope", string(o.Scope))
 	} else {
@@ -96,7 +98,7 @@ func (u *Upgrade) hookjob(o cleanup.Options) string {
 	return shell.Command(slices.Concat(args, u.cluster())...)
 }
 
-// cluster are the arguments of kubectl, and ours, which say which cluster is meant.
+// cluster returns the arguments of kubectl and arc-hookjob that select the cluster.
 func (u *Upgrade) cluster() []string {
 	var args []string
 	if u.Helm.Kubeconfig != "" {
