@@ -67,8 +67,10 @@ an edited record for tampered with: there the chart is a dependency instead.
 	fs.StringArrayVar(&f.set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
 	fs.StringArrayVar(&f.setString, "set-string", nil, "the same, always a string (repeatable)")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
-	fs.StringVar(&f.hooks, "hooks", "", "file with a hook as Helm records it, which another release had, instead of a new one; - is standard input; a release with a hook keeps it")
-	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; waits for Helm, enrols, scales itself to zero")
+	fs.StringVar(&f.hooks, "hooks", "", "file with the hook of another release, as Helm records it, "+
+		"instead of a new hook; - is standard input; a release that has a hook keeps it")
+	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; "+
+		"waits for Helm, enrols, scales itself to zero")
 	return cmd
 }
 

@@ -331,7 +331,7 @@ func TestEnrolSaysWhyNot(t *testing.T) {
 		code int
 		want string
 	}{
-		"no such release": {&api{}, exitRefused, `no Helm release found: "arc" in namespace "ns", neither in Secrets nor in ConfigMaps; what Helm keeps in SQL (HELM_DRIVER=sql) cannot be edited`},
+		"no such release": {&api{}, exitRefused, `no Helm release found: "arc" in namespace "ns", neither in Secrets nor in ConfigMaps; records in SQL (HELM_DRIVER=sql) cannot be edited`},
 		"not permitted":   {&api{fail: map[string]int{secrets: http.StatusForbidden}}, exitNotPermitted, "listing secrets in namespace ns"},
 		"unreadable":      {&api{fail: map[string]int{secrets: http.StatusConflict}}, exitFailed, "listing secrets in namespace ns"},
 	}

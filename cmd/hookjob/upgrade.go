@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
@@ -67,11 +68,13 @@ never installs charts that only a Secret names unless you have seen them.
 	fs.StringVar(&f.request.Version, "version", "", "version of ARC's charts, or of those given as oci:// references")
 	fs.StringVar(&f.request.Chart, "chart", "", "chart of the controller: a folder, an archive, or an oci:// reference; default ARC's own")
 	fs.StringVar(&f.request.ScaleSetChart, "scale-set-chart", "", "chart of the scale sets, in the same way")
-	fs.StringVarP(&f.request.Namespace, "namespace", "n", "", "namespace of the controller's release; needed if its controller is gone, for example to go on with an upgrade")
+	fs.StringVarP(&f.request.Namespace, "namespace", "n", "", "namespace of the controller's release; needed if its controller is gone, "+
+		"for example to go on with an upgrade")
 	fs.StringVar(&f.renderer, "post-renderer", "", "a post-renderer for everything that is installed, as Helm's flag of this name")
 	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of the post-renderer; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
-	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", cleanup.WaitForBusy, "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
+	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", cleanup.WaitForBusy,
+		"what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
 		cleanup.WaitForBusy, cleanup.LeaveBusy, cleanup.RefuseBusy, cleanup.ForceBusy)
 	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
 	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "time for draining and uninstalling, jobs of runners included")
@@ -126,7 +129,8 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 // complete checks the flags. Its errors are usage errors.
 func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 	if f.busyRunners == cleanup.LeaveBusy {
-		return false, errors.New("--busy-runners leave: these runners would keep the CRDs, which have to be deleted; must be wait, refuse or force")
+		return false, errors.New("--busy-runners leave: these runners would keep the CRDs, which have to be deleted; " +
+			"must be wait, refuse or force")
 	}
 	for name, d := range map[string]time.Duration{"grace": f.grace, "budget": f.budget, "timeout": f.timeout} {
 		if d <= 0 {
@@ -137,7 +141,8 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 		return false, errors.New("--post-renderer-args needs --post-renderer")
 	}
 	if f.yes && !f.dryRun && f.request.Version == "" && f.request.Chart == "" {
-		return false, errors.New("--yes needs --version or --chart: a person has to see which charts a saved state names; run it without --yes to be asked")
+		return false, errors.New("--yes needs --version or --chart: a person has to see which charts a saved state names; " +
+			"run it without --yes to be asked")
 	}
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
 		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
@@ -182,18 +187,23 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	if f.dryRun {
 		return nil, nil
 	}
-	for _, c := range plan.Charts() {
-		u.Log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("this chart is installed")
-	}
-	for _, n := range plan.Notes {
-		u.Log.Warn().Msg(n)
-	}
+	logUpgrade(u.Log, plan)
 	if !f.yes {
 		if yes, err := ask(cmd); !yes {
 			return nil, err
 		}
 	}
 	return plan, nil
+}
+
+// logUpgrade logs which charts are installed, and what the user should know.
+func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
+	for _, c := range p.Charts() {
+		log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("this chart is installed")
+	}
+	for _, n := range p.Notes {
+		log.Warn().Msg(n)
+	}
 }
 
 // printUpgrade prints the plan for a person, with what the cleanup will do.
@@ -246,7 +256,8 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, plan *upg
 		fmt.Fprintln(out, "Nothing was changed.")
 		return err
 	}
-	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or run what is left by hand:\n\n", plan.State.Releases[0].Namespace)
+	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or run what is left by hand:\n\n",
+		plan.State.Releases[0].Namespace)
 	for _, c := range commands {
 		fmt.Fprintf(out, "    %s\n", asCalled(c))
 	}

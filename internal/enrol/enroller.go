@@ -211,8 +211,9 @@ func finish(ctx context.Context, c *kube.Client, of hook.Release, name string, s
 // scale sets the Deployment's replicas. A Deployment that is gone needs no scaling.
 func scale(ctx context.Context, c *kube.Client, namespace, name string, replicas int) error {
 	patch := fmt.Appendf(nil, `{"spec": {"replicas": %d}}`, replicas)
+	r := c.Dynamic.Resource(deployments).Namespace(namespace)
 	err := kube.Retry(ctx, func(ctx context.Context) error {
-		_, err := c.Dynamic.Resource(deployments).Namespace(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
+		_, err := r.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
 		return err
 	})
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -30,7 +30,9 @@ func (c *Client) GetMetadata(
 // List reads all objects of a resource in a namespace ("" means all namespaces) which the label
 // selector matches ("" means all objects). It keeps whole objects in memory: use Each where there
 // may be many.
-func (c *Client) List(ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string) ([]unstructured.Unstructured, error) {
+func (c *Client) List(
+	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string,
+) ([]unstructured.Unstructured, error) {
 	var all []unstructured.Unstructured
 	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
 	for {

@@ -229,7 +229,7 @@ func TestStoredElsewhere(t *testing.T) {
 		t.Errorf("ByHookJob: %+v, %v", r, err)
 	}
 	err = Edit(t.Context(), c, "flux-system", "arc", add(t))
-	check(t, err, `the record flux-system/sh.helm.release.v1.arc.v1 is of a release in namespace "ns", and not edited`)
+	check(t, err, `the record flux-system/sh.helm.release.v1.arc.v1 is of a release in namespace "ns", and is not edited`)
 	if !errors.As(err, new(Unfit)) {
 		t.Errorf("%v is no Unfit", err)
 	}

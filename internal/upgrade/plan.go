@@ -172,7 +172,8 @@ func (p *planner) releases() []Release {
 		case f.Status == release.Uninstalling && !f.Controller:
 			p.note("release %s is being uninstalled, and does not come back", f)
 		default:
-			p.refuse(fmt.Sprintf("release %s is %s: only a deployed release can be installed again as it was", f, printable(string(f.Status))), f.wayOut())
+			status := printable(string(f.Status))
+			p.refuse(fmt.Sprintf("release %s is %s: only a deployed release can be installed again as it was", f, status), f.wayOut())
 		}
 	}
 	rank := func(r Release) int {
@@ -199,7 +200,8 @@ func (p *planner) planAll() {
 		return
 	}
 	controller := releases[0]
-	p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases in %s and in their own namespaces", len(releases), secretOf(p.State)))
+	p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases in %s and in their own namespaces",
+		len(releases), secretOf(p.State)))
 	p.add(Clean, controller, fmt.Sprintf("drains and uninstalls the scale sets of %d releases, and deletes the CRDs", len(releases)-1))
 	if _, there := p.found[controller.key()]; there {
 		p.add(Uninstall, controller, "uninstalls "+version(controller.Chart))

@@ -157,8 +157,8 @@ func (p *planner) refuseState() {
 	}
 	for _, namespace := range p.State.namespaces() {
 		if p.s.secrets[namespace].foreign {
-			p.refuse(fmt.Sprintf("the Secret %s in namespace %s is not the state of an upgrade: values could not be saved there", SecretName, namespace),
-				shell.Command("kubectl", "delete", "secret", SecretName, "--namespace", namespace))
+			p.refuse(fmt.Sprintf("the Secret %s in namespace %s is not the state of an upgrade: values could not be saved there",
+				SecretName, namespace), shell.Command("kubectl", "delete", "secret", SecretName, "--namespace", namespace))
 		}
 	}
 }

@@ -34,17 +34,17 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			}
 			out = append(out, u.saved(r, valuesKey(r))+" | "+u.helm(r, u.Helm.installArgs(r, ref)))
 		case Ready:
-			wait := []string{"kubectl", "wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
+			wait := []string{"wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
 			for _, name := range arc.CRDs() {
 				wait = append(wait, "crd/"+name)
 			}
-			out = append(out, shell.Command(slices.Concat(wait, u.cluster())...))
+			out = append(out, u.kubectl(wait...))
 		case Enrol:
 			out = append(out, u.saved(r, hooksKey(r))+" | "+
 				shell.Command(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
 			for _, namespace := range p.State.namespaces() {
-				out = append(out, shell.Command(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace}, u.cluster())...))
+				out = append(out, u.kubectl("delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace))
 			}
 		}
 	}
@@ -63,8 +63,11 @@ func (u *Upgrade) removal(r Release, state State) []string {
 // saved returns the command that prints a release's values or hooks from its Secret.
 func (u *Upgrade) saved(r Release, key string) string {
 	path := "jsonpath={.data." + strings.ReplaceAll(key, ".", `\.`) + "}"
-	return shell.Command(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", r.Namespace, "--output", path}, u.cluster())...) +
-		" | base64 -d | gunzip"
+	return u.kubectl("get", "secret", SecretName, "--namespace", r.Namespace, "--output", path) + " | base64 -d | gunzip"
+}
+
+func (u *Upgrade) kubectl(args ...string) string {
+	return shell.Command(slices.Concat([]string{"kubectl"}, args, u.cluster())...)
 }
 
 func (u *Upgrade) helm(r Release, args []string) string {
@@ -89,7 +92,11 @@ func (u *Upgrade) hookjob(o cleanup.Options) string {
 	for _, of := range []struct {
 		flag       string
 		namespaces []string
-	}{{"--watch-namespace", o.WatchNamespaces}, {"--controller-namespace", o.ControllerNamespaces}, {"--runner-namespace", o.RunnerNamespaces}} {
+	}{
+		{"--watch-namespace", o.WatchNamespaces},
+		{"--controller-namespace", o.ControllerNamespaces},
+		{"--runner-namespace", o.RunnerNamespaces},
+	} {
 		for _, namespace := range of.namespaces {
 			args = append(args, of.flag, namespace)
 		}

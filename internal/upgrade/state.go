@@ -143,7 +143,8 @@ func encode(s State) (map[string]map[string][]byte, error) {
 			size += len(key) + len(value)
 		}
 		if size > stateBytes {
-			return nil, fmt.Errorf("the state to save in namespace %s has %d bytes compressed, and a Secret can hold %d", namespace, size, stateBytes)
+			return nil, fmt.Errorf("the state to save in namespace %s has %d bytes compressed, and a Secret can hold %d",
+				namespace, size, stateBytes)
 		}
 	}
 	return data, nil
@@ -351,8 +352,8 @@ func forget(ctx context.Context, c *kube.Client, s State) error {
 		if !there || at.foreign {
 			continue
 		}
-		err := c.Delete(ctx, kube.Target{Resource: secrets, Namespace: namespace, Name: SecretName, UID: at.uid}, metav1.DeletePropagationBackground)
-		if err != nil {
+		t := kube.Target{Resource: secrets, Namespace: namespace, Name: SecretName, UID: at.uid}
+		if err := c.Delete(ctx, t, metav1.DeletePropagationBackground); err != nil {
 			return err
 		}
 	}

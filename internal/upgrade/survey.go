@@ -172,7 +172,8 @@ func (l *surveyor) mayControl(namespace, user string, watches []string) (bool, e
 }
 
 func (l *surveyor) scaleSets() error {
-	err := l.client.Each(l.ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+	sets := arc.Resource(arc.AutoscalingRunnerSets)
+	err := l.client.Each(l.ctx, sets, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		l.live = append(l.live, object{
 			NamespacedName: types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, of: releaseOf(m.Annotations),
 			deleting: m.DeletionTimestamp != nil, flux: m.Labels[labelFlux],
