@@ -95,6 +95,10 @@ func serveMore(t *testing.T, fail map[string]int, more map[string][]map[string]a
 					return
 				}
 			}
+			if strings.HasPrefix(r.URL.Path, list+"/") {
+				answer(http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
+				return
+			}
 		}
 		if r.URL.Query().Get("dryRun") != "" {
 			answer(http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
