@@ -42,6 +42,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	tests := map[string][]string{
 		"charts":           nil,
 		"internal/arc":     nil,
+		"internal/gzip":    nil,
 		"internal/kube":    {"internal/object"},
 		"internal/version": nil,
 		"internal/cli":     nil,
@@ -57,24 +58,24 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
 		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
 
-		"internal/release": {"internal/kube", "internal/object", "internal/shell"},
-		"internal/enrol":   {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell", "internal/version"},
-		"internal/survey":  {"internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
-		"internal/cleanup": {"internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+		"internal/release": {"internal/gzip", "internal/kube", "internal/object", "internal/shell"},
+		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell", "internal/version"},
+		"internal/survey":  {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
+		"internal/cleanup": {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
 		// What only tests are built of.
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
 		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
 		},
 		"internal/upgrade": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
 		},
 		"cmd/hookjob": {
-			"charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook", "internal/identity",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/upgrade", "internal/version",
 		},
 	}

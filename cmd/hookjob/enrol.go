@@ -21,13 +21,12 @@ import (
 )
 
 const (
-	// enrolTime bounds what is done by hand: a read and a write.
+	// enrolTime bounds an enrolment by hand: a read and a write.
 	enrolTime = 30 * time.Second
-	// attendTime bounds the wait in the cluster for the end of Helm, whose
-	// --timeout may be long.
-	attendTime = time.Hour
-	// endTime is how long a Pod that is done waits to be told to end. One that
-	// ends by itself would be started again.
+	// enrollerTime bounds how long the enroller waits for Helm, whose --timeout may be long.
+	enrollerTime = time.Hour
+	// endTime is how long the enroller's Pod waits at the end to be told to terminate. A Pod that ends by
+	// itself would be restarted.
 	endTime = 30 * time.Second
 )
 
@@ -68,8 +67,10 @@ an edited record for tampered with: there the chart is a dependency instead.
 	fs.StringArrayVar(&f.set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
 	fs.StringArrayVar(&f.setString, "set-string", nil, "the same, always a string (repeatable)")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
-	fs.StringVar(&f.hooks, "hooks", "", "file with a hook as Helm records it, which another release had, instead of a new one; - is standard input; a release with a hook keeps it")
-	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; waits for Helm, enrols, scales itself to zero")
+	fs.StringVar(&f.hooks, "hooks", "", "file with the hook of another release, as Helm records it, "+
+		"instead of a new hook; - is standard input; a release that has a hook keeps it")
+	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; "+
+		"waits for Helm, enrols, scales itself to zero")
 	return cmd
 }
 
@@ -101,7 +102,7 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	case (len(args) == 1) == (f.enroller != ""):
 		return errors.New("give the RELEASE; in the cluster, --enroller instead")
 	case f.enroller != "":
-		return f.attend(cmd)
+		return f.fromCluster(cmd)
 	}
 	target := hook.Release{Name: args[0], Namespace: f.namespace}
 	if f.hooks != "" {
@@ -111,7 +112,7 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	// What the chart refuses is wrong whatever the release is.
+	// The chart refuses these values whatever the release is.
 	if _, err := hook.Render(target, values); err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	})
 }
 
-// put enrols the hook that another release had.
+// put adds a hook that another release had.
 func (f *enrolFlags) put(cmd *cobra.Command, target hook.Release) error {
 	if len(f.files)+len(f.set)+len(f.setString) > 0 {
 		return errors.New("--hooks is a hook with its values; --values, --set and --set-string do not go with it")
@@ -154,8 +155,10 @@ func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 	})
 }
 
-// edit connects, does it, and says how it went.
-func (f *enrolFlags) edit(cmd *cobra.Command, target hook.Release, do func(context.Context, *kube.Client) (*enrol.Outcome, error)) error {
+// edit connects to the cluster, edits the record, and prints the outcome.
+func (f *enrolFlags) edit(
+	cmd *cobra.Command, target hook.Release, do func(context.Context, *kube.Client) (*enrol.Outcome, error),
+) error {
 	client, err := f.connect()
 	if err != nil {
 		return failed(cmd, err)
@@ -206,17 +209,17 @@ func verb(out *enrol.Outcome, dryRun bool) string {
 	return done
 }
 
-// attend is enrol in the cluster.
-func (f *enrolFlags) attend(cmd *cobra.Command) error {
+// fromCluster runs in the enroller's Pod.
+func (f *enrolFlags) fromCluster(cmd *cobra.Command) error {
 	client, err := f.connect()
 	if err != nil {
 		return failed(cmd, err)
 	}
-	// A write is still possible at the end of the wait.
-	ctx, cancel := context.WithTimeout(cmd.Context(), attendTime+enrolTime)
+	// This leaves time for a write after the longest wait.
+	ctx, cancel := context.WithTimeout(cmd.Context(), enrollerTime+enrolTime)
 	defer cancel()
 	say := func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
-	if err := enrol.Attend(ctx, client, f.namespace, f.enroller, attendTime, say); err != nil {
+	if err := enrol.FromCluster(ctx, client, f.namespace, f.enroller, enrollerTime, say); err != nil {
 		return failed(cmd, err)
 	}
 	select {
@@ -226,7 +229,7 @@ func (f *enrolFlags) attend(cmd *cobra.Command) error {
 	return nil
 }
 
-// failed prints an error of the cluster and returns the exit code it has.
+// failed prints an error that the cluster returned, and returns its exit code.
 func failed(cmd *cobra.Command, err error) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
 	var (

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -22,19 +21,11 @@ var (
 )
 
 func readJob(ctx context.Context, c *kube.Client, namespace, name string) (*unstructured.Unstructured, error) {
-	var job *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		job, err = c.Dynamic.Resource(jobResource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading Job %s/%s: %w", namespace, name, err)
-	}
-	return job, nil
+	return c.Get(ctx, jobResource, namespace, name)
 }
 
-// jobStart is when the Job began: its first Pod's time, not this one's, so that
-// all retries share one budget.
+// jobStart is when the Job began. That is the time of its first Pod, not of this one, so that all retries
+// share one budget.
 func jobStart(job *unstructured.Unstructured) (time.Time, error) {
 	s, _, err := unstructured.NestedString(job.Object, "status", "startTime")
 	if err != nil {
@@ -48,15 +39,15 @@ func jobStart(job *unstructured.Unstructured) (time.Time, error) {
 }
 
 const (
-	// eventTime bounds the writing of an Event, after everything else is over.
+	// eventTime bounds the writing of the Event at the end of the run.
 	eventTime = 5 * time.Second
 	// eventBytes is the longest message the API server takes
 	// (k8s.io/kubernetes pkg/apis/core/validation/events.go).
 	eventBytes = 1024
 )
 
-// record writes the verdict as an Event of the Job, which outlives it: Helm
-// deletes the Job of a hook that succeeded, with its Pod and log.
+// record writes the verdict as an Event of the Job. The Event outlives the Job: Helm deletes the Job of a
+// hook that succeeded, with its Pod and log.
 func record(c *kube.Client, job *unstructured.Unstructured, r *cleanup.Report, worked bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), eventTime)
 	defer cancel()
@@ -81,11 +72,7 @@ func record(c *kube.Client, job *unstructured.Unstructured, r *cleanup.Report, w
 		"reportingComponent": "arc-cleanup", "reportingInstance": host,
 		"firstTimestamp": now, "lastTimestamp": now, "count": int64(1),
 	}}
-	err = kube.Retry(ctx, func(ctx context.Context) error {
-		_, err := c.Dynamic.Resource(eventResource).Namespace(job.GetNamespace()).Create(ctx, event, metav1.CreateOptions{})
-		return err
-	})
-	if err != nil {
+	if _, err := c.Create(ctx, eventResource, event); err != nil {
 		return fmt.Errorf("creating an Event of Job %s/%s: %w", job.GetNamespace(), job.GetName(), err)
 	}
 	return nil
@@ -102,8 +89,8 @@ func reason(v plan.Verdict) string {
 	return b.String()
 }
 
-// clipped is a report in at most that many bytes, with the verdict: it stands at the
-// end, and in a refusal at the beginning.
+// clipped shortens a report to at most that many bytes. It keeps the verdict, which is at the end, or in a
+// refusal at the beginning.
 func clipped(r *cleanup.Report, most int) string {
 	text := r.Text(terminationLines)
 	if len(r.Refusals) > 0 {

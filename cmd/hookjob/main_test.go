@@ -90,7 +90,7 @@ func TestWrongUsage(t *testing.T) {
 		"an enrolled hook with values":     {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-", "--set", "x=1"}, "", "--hooks is a hook with its values"},
 		"an enrolled hook that is none":    {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-"}, "", "--hooks -: reading the hook"},
 		"an upgrade without a terminal":    {[]string{"upgrade", "--version", "2"}, "", "there is no terminal to ask on: give --yes"},
-		"an upgrade that leaves runners":   {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: they would keep the CRDs"},
+		"an upgrade that leaves runners":   {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: these runners would keep the CRDs"},
 		"an upgrade with a bad policy":     {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `"--busy-runners" flag: must be wait, leave, refuse or force`},
 		"an upgrade without time":          {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
 		"an upgrade of something":          {[]string{"upgrade", "arc"}, "", `unknown command "arc"`},
@@ -333,7 +333,7 @@ func TestEnrolSaysWhyNot(t *testing.T) {
 		code int
 		want string
 	}{
-		"no such release": {&api{}, exitRefused, `no Helm release found: "arc" in namespace "ns", neither in Secrets nor in ConfigMaps; what Helm keeps in SQL (HELM_DRIVER=sql) cannot be edited`},
+		"no such release": {&api{}, exitRefused, `no Helm release found: "arc" in namespace "ns", neither in Secrets nor in ConfigMaps; records in SQL (HELM_DRIVER=sql) cannot be edited`},
 		"not permitted":   {&api{fail: map[string]int{secrets: http.StatusForbidden}}, exitNotPermitted, "listing secrets in namespace ns"},
 		"unreadable":      {&api{fail: map[string]int{secrets: http.StatusConflict}}, exitFailed, "listing secrets in namespace ns"},
 	}

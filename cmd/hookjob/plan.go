@@ -110,7 +110,7 @@ func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned 
 		if err != nil || r.Namespace != o.ReleaseNamespace || !r.Status.Installed() {
 			return // the plan says so itself
 		}
-		f := status.Foretell(ctx, client, r, planned)
+		f := status.NewForecast(ctx, client, r, planned)
 		for _, left := range f.Leaves {
 			planned.Notes = append(planned.Notes, "Helm 4.3 and later leave "+leaves(left))
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,15 +22,17 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
-// statusTime bounds the look at a cluster with many releases.
+// statusTime bounds the time for a cluster with many releases.
 const statusTime = 2 * time.Minute
 
+type statusFlags struct {
+	cluster
+	namespace string
+	output    string
+}
+
 func newStatus() *cobra.Command {
-	var (
-		c         cluster
-		namespace string
-		output    string
-	)
+	var f statusFlags
 	cmd := &cobra.Command{
 		Use:   "status [RELEASE]",
 		Short: "Print ARC's releases, whether they have the hook, and what is stuck",
@@ -44,54 +45,54 @@ is stuck. It writes nothing.
   arc-hookjob status arc -n arc-systems
   arc-hookjob status --output json | jq '.releases[] | select(.hook.state != "present")'`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q := status.Query{Namespace: namespace, Options: optionsOf}
-			if len(args) == 1 {
-				q.Release = args[0]
-			}
-			if namespace == "" {
-				given, choice, err := c.chosenNamespace()
-				if err != nil {
-					return failed(cmd, err)
-				}
-				if choice == givenNamespace {
-					q.Namespace = given
-				}
-			}
-			client, err := c.connect()
-			if err != nil {
-				return failed(cmd, err)
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), statusTime)
-			defer cancel()
-			d, unread := status.Take(ctx, client, q)
-			if output == "json" {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				if err := e.Encode(d); err != nil {
-					return fmt.Errorf("writing the status: %w", err)
-				}
-			} else {
-				printStatus(cmd.OutOrStdout(), d)
-			}
-			switch {
-			case apierrors.IsForbidden(unread):
-				return exitError(exitNotPermitted)
-			case unread != nil:
-				return exitError(exitFailed)
-			}
-			return nil
-		},
+		RunE: f.run,
 	}
 	fs := cmd.Flags()
-	c.register(fs)
-	fs.StringVarP(&namespace, "namespace", "n", "", "namespace where Helm keeps the releases; default all")
-	cli.OneOf(fs, &output, "output", "o", "table", "form of the status", "table", "json")
+	f.register(fs)
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace where Helm keeps the releases; default all")
+	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the status", "table", "json")
 	return cmd
 }
 
-// optionsOf understands the arguments of a hook's Job as run does. A flag of a
-// later version changes nothing that could be told here.
+func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
+	q := status.Query{Namespace: f.namespace, Options: optionsOf}
+	if len(args) == 1 {
+		q.Release = args[0]
+	}
+	if f.namespace == "" {
+		given, choice, err := f.chosenNamespace()
+		if err != nil {
+			return failed(cmd, err)
+		}
+		if choice == givenNamespace {
+			q.Namespace = given
+		}
+	}
+	client, err := f.connect()
+	if err != nil {
+		return failed(cmd, err)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), statusTime)
+	defer cancel()
+	d, unread := status.Read(ctx, client, q)
+	if f.output == "json" {
+		if err := printJSON(cmd.OutOrStdout(), d); err != nil {
+			return fmt.Errorf("writing the status: %w", err)
+		}
+	} else {
+		printStatus(cmd.OutOrStdout(), d)
+	}
+	switch {
+	case apierrors.IsForbidden(unread):
+		return exitError(exitNotPermitted)
+	case unread != nil:
+		return exitError(exitFailed)
+	}
+	return nil
+}
+
+// optionsOf parses the arguments of a hook's Job as run does. It ignores flags of later versions: what
+// they change cannot be reported here.
 func optionsOf(args []string) (plan.Options, error) {
 	if len(args) == 0 || args[0] != "run" {
 		return plan.Options{}, errors.New("its Job does not run arc-hookjob run")
@@ -114,7 +115,8 @@ func printStatus(w io.Writer, d *status.Document) {
 	if len(d.Releases) == 0 {
 		fmt.Fprintln(w, "No Helm release of ARC.")
 	} else {
-		table(w, []string{"RELEASE", "NAMESPACE", "INSTALLS", "CHART", "APP", "REVISION", "STATE", "HOOK"}, d.Releases, func(r status.Release) []any {
+		heading := []string{"RELEASE", "NAMESPACE", "INSTALLS", "CHART", "APP", "REVISION", "STATE", "HOOK"}
+		table(w, heading, d.Releases, func(r status.Release) []any {
 			hook := r.Hook.Chart
 			if r.Hook.State != status.Present {
 				hook = string(r.Hook.State)
@@ -169,7 +171,7 @@ func printStatus(w io.Writer, d *status.Document) {
 	}
 }
 
-// leaves names an object that Helm does not delete, and why.
+// leaves names an object that Helm does not delete, and says why.
 func leaves(o status.Object) string {
 	where := ""
 	if o.Namespace != "" {

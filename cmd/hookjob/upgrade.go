@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
@@ -21,7 +21,6 @@ import (
 type upgradeFlags struct {
 	cluster
 	request      upgrade.Request
-	namespace    string
 	helm         string
 	renderer     string
 	rendererArgs []string
@@ -40,18 +39,18 @@ func newUpgrade() *cobra.Command {
 		Short: "Take ARC to another version: uninstall all of it, and install it again",
 		Long: `Upgrade takes ARC's controller and all its scale sets to another version of their
 charts, as ARC's documentation asks for: it uninstalls the scale sets, then the
-controller and the CRDs, and installs them again with the values and the hooks
-they had. A downgrade is the same.
+controller and the CRDs, and installs them again with the same values and hooks.
+A downgrade works in the same way.
 
-Before anything is written it makes sure that the new charts can be had, and that
-they render with these values. What it needs for the second half it saves in a
-Secret ` + upgrade.SecretName + ` in the namespace of each release: stopped at any point, it
-goes on when it is run again, on a terminal without --version, too. When it cannot, it
-prints a command for every step that is left.
+Before it writes anything, it makes sure that it has the new charts and that they
+render with these values. It saves what the second half needs in a Secret
+` + upgrade.SecretName + ` in the namespace of each release. You can stop it at any
+point and run it again: it goes on, on a terminal also without --version. If it
+cannot go on, it prints a command for every step that is left.
 
-It is done by the helm on PATH, 3 or 4, with your rights. By hand it prints the
-plan and asks first. Without a terminal it needs --yes, and --version or --chart: what
-is installed is not taken from a Secret that nobody has looked at.
+It uses the helm on your PATH, 3 or 4, with your rights. On a terminal it prints the
+plan and asks first. Without a terminal it needs --yes, and --version or --chart: it
+never installs charts that only a Secret names unless you have seen them.
 
 ` + exitHelp,
 		Example: `  arc-hookjob upgrade --version 0.12.1 --dry-run
@@ -69,15 +68,17 @@ is installed is not taken from a Secret that nobody has looked at.
 	fs.StringVar(&f.request.Version, "version", "", "version of ARC's charts, or of those given as oci:// references")
 	fs.StringVar(&f.request.Chart, "chart", "", "chart of the controller: a folder, an archive, or an oci:// reference; default ARC's own")
 	fs.StringVar(&f.request.ScaleSetChart, "scale-set-chart", "", "chart of the scale sets, in the same way")
-	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the controller's release; needed where its controller is gone, as to go on with an upgrade")
-	fs.StringVar(&f.renderer, "post-renderer", "", "what Helm takes by this flag, for everything that is installed")
-	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of it; repeatable")
+	fs.StringVarP(&f.request.Namespace, "namespace", "n", "", "namespace of the controller's release; needed if its controller is gone, "+
+		"for example to go on with an upgrade")
+	fs.StringVar(&f.renderer, "post-renderer", "", "a post-renderer for everything that is installed, as Helm's flag of this name")
+	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of the post-renderer; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
-	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", plan.WaitForBusy, "what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
+	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", plan.WaitForBusy,
+		"what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
 		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
 	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
 	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "time for draining and uninstalling, jobs of runners included")
-	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm's, such as for the new controller")
+	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm, for example for the new controller")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, and write nothing")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed without a terminal")
 	f.log.register(fs)
@@ -119,16 +120,17 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	if stopped := u.Run(cmd.Context(), todo); stopped != nil {
 		return f.stopped(cmd, u, todo, stopped)
 	}
-	is := todo.State.Target.Controller.Is
+	is := todo.State.Target.Controller.Metadata
 	u.Log.Info().Str("verdict", string(plan.Done)).
 		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-hookjob status", is.Name, is.Version, len(todo.State.Releases)-1)
 	return nil
 }
 
-// complete checks what the flags say. Its errors are wrong usage.
+// complete checks the flags. Its errors are usage errors.
 func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 	if f.busyRunners == plan.LeaveBusy {
-		return false, errors.New("--busy-runners leave: they would keep the CRDs, which have to go; must be wait, refuse or force")
+		return false, errors.New("--busy-runners leave: these runners would keep the CRDs, which have to be deleted; " +
+			"must be wait, refuse or force")
 	}
 	for name, d := range map[string]time.Duration{"grace": f.grace, "budget": f.budget, "timeout": f.timeout} {
 		if d <= 0 {
@@ -136,10 +138,11 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 		}
 	}
 	if f.renderer == "" && len(f.rendererArgs) > 0 {
-		return false, errors.New("--post-renderer-args: of which --post-renderer?")
+		return false, errors.New("--post-renderer-args needs --post-renderer")
 	}
 	if f.yes && !f.dryRun && f.request.Version == "" && f.request.Chart == "" {
-		return false, errors.New("--yes needs --version or --chart: which charts a saved state names has to be seen by a person; leave --yes away to be asked")
+		return false, errors.New("--yes needs --version or --chart: a person has to see which charts a saved state names; " +
+			"run it without --yes to be asked")
 	}
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
 		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
@@ -147,65 +150,44 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 	return f.log.console(cmd.ErrOrStderr()), nil
 }
 
-// plan looks, plans, tries what can be tried, and asks. Without a plan or an error
-// there is nothing to do, or it was only to be printed.
+// plan prepares the plan, prints it, and asks. It returns no plan and no error if there is nothing to do,
+// or if the plan was only to be printed.
 func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) (*upgrade.Plan, error) {
 	out := cmd.ErrOrStderr()
 	if f.dryRun {
 		out = cmd.OutOrStdout()
 	}
-	if err := u.Helm.Check(cmd.Context()); err != nil {
+	todo, err := u.Prepare(cmd.Context(), f.request, dir)
+	var usage upgrade.UsageError
+	switch {
+	case errors.As(err, &usage):
+		return nil, usage
+	case err != nil:
 		return nil, failed(cmd, err)
 	}
-	situation, err := look(cmd.Context(), u.Client, f.namespace)
-	if err != nil {
-		return nil, failed(cmd, err)
-	}
-	target, err := f.request.Resolve(situation)
-	if err != nil {
-		return nil, err
-	}
-	if situation.Target, err = u.Helm.Fetch(cmd.Context(), target, dir); err != nil {
-		return nil, failed(cmd, err)
-	}
-	if f.renderer != "" {
-		situation.PostRenderer = append([]string{f.renderer}, f.rendererArgs...)
-	}
-	todo := upgrade.NewPlan(situation)
-	var engine *plan.Plan
 	refusals := todo.Refusals
-	if len(todo.Steps) > 0 {
-		if refusals, engine, err = u.Check(cmd.Context(), situation, todo); err != nil {
-			return nil, failed(cmd, err)
-		}
-	}
 	if f.yes && !f.dryRun {
 		for _, c := range todo.Confirm {
 			c.Do = append(c.Do, "or run it without --yes, on a terminal, and say yes")
 			refusals = append(refusals, c)
 		}
 	}
-	if len(refusals) > 0 {
+	switch {
+	case len(refusals) > 0:
 		refused := &plan.Plan{Refusals: refusals}
 		printPlan(out, refused)
 		return nil, exitError(exitCode(refused.Verdict()))
-	}
-	if len(todo.Steps) == 0 {
-		fmt.Fprintf(out, "Nothing to do: every release is of version %s.\n", situation.Target.Controller.Is.Version)
+	case len(todo.Steps) == 0:
+		fmt.Fprintf(out, "Nothing to do: every release has version %s.\n", todo.State.Target.Controller.Metadata.Version)
 		return nil, nil
 	}
 	if f.dryRun || !f.yes {
-		printUpgrade(out, u.Client, todo, engine)
+		printUpgrade(out, u.Client, todo)
 	}
 	if f.dryRun {
 		return nil, nil
 	}
-	for _, c := range todo.Charts() {
-		u.Log.Info().Str("chart", c.Ref).Str("version", c.Is.Version).Str("digest", c.Digest).Msg("this chart is installed")
-	}
-	for _, n := range todo.Notes {
-		u.Log.Warn().Msg(n)
-	}
+	logUpgrade(u.Log, todo)
 	if !f.yes {
 		if yes, err := ask(cmd); !yes {
 			return nil, err
@@ -214,19 +196,23 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	return todo, nil
 }
 
-func look(ctx context.Context, client *kube.Client, namespace string) (upgrade.Situation, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTime)
-	defer cancel()
-	return upgrade.Look(ctx, client, namespace)
+// logUpgrade logs which charts are installed, and what the user should know.
+func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
+	for _, c := range p.Charts() {
+		log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("this chart is installed")
+	}
+	for _, n := range p.Notes {
+		log.Warn().Msg(n)
+	}
 }
 
-// printUpgrade prints the plan for a person, with what the engine will do.
-func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *plan.Plan) {
+// printUpgrade prints the plan for a person, with what the cleanup will do.
+func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "CHART\tVERSION\tDIGEST\n")
 	for _, c := range p.Charts() {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", c.Ref, c.Is.Version, c.Digest)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", c.Ref, c.Metadata.Version, c.Digest)
 	}
 	_ = table.Flush() // see below
 	fmt.Fprintln(w)
@@ -249,13 +235,13 @@ func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan, engine *pla
 	}
 	// A table that cannot be written cannot be reported on the same stream.
 	_ = table.Flush()
-	if engine != nil {
+	if p.Cleanup != nil {
 		fmt.Fprintf(w, "\nThe step %s does:\n\n", upgrade.Clean)
-		printPlan(w, engine)
+		printPlan(w, p.Cleanup)
 	}
 }
 
-// stopped says where it stopped, and how it goes on.
+// stopped prints where the upgrade stopped, and how to go on.
 func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, todo *upgrade.Plan, s *upgrade.Stopped) error {
 	out := cmd.ErrOrStderr()
 	if s.Report != nil {
@@ -270,7 +256,8 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, todo *upg
 		fmt.Fprintln(out, "Nothing was changed.")
 		return err
 	}
-	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or do by hand what is left:\n\n", todo.State.Releases[0].Namespace)
+	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or run what is left by hand:\n\n",
+		todo.State.Releases[0].Namespace)
 	for _, c := range commands {
 		fmt.Fprintf(out, "    %s\n", asCalled(c))
 	}

@@ -25,7 +25,7 @@ func withState(t *testing.T, ago time.Duration) (a *api, chart string) {
 	_, _ = z.Write([]byte("{}"))
 	_ = z.Close()
 	state := fmt.Sprintf(`{"version": "arc-cleanup/upgrade/v2", "uninstalled": true, "written": %q,
-"target": {"controller": {"ref": %q, "is": {"Name": "gha-runner-scale-set-controller", "Version": "2", "AppVersion": "2"}}, "scaleSets": {"ref": "", "is": {}}},
+"target": {"controller": {"ref": %q, "metadata": {"Name": "gha-runner-scale-set-controller", "Version": "2", "AppVersion": "2"}}, "scaleSets": {"ref": "", "metadata": {}}},
 "releases": [{"namespace": "systems", "name": "arc", "controller": true, "driver": "secret"}]}`, time.Now().Add(-ago).UTC().Format(time.RFC3339), chart)
 	return (&api{}).with("/api/v1/namespaces/systems/secrets/arc-cleanup-upgrade", map[string]any{
 		"apiVersion": "v1", "kind": "Secret",
@@ -67,7 +67,7 @@ func TestUpgradeOfAState(t *testing.T) {
 		"a chart":                 {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, fresh, exitFailed, []string{"would install", `"chart":"CHART_REF","version":"2","digest":"sha256:`, "was written", "with --namespace systems"}, []string{"Nothing was changed"}},
 		"a chart, and it is old":  {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, old, exitRefused, []string{"REFUSED: only the saved state", "kubectl delete secret arc-cleanup-upgrade --namespace systems", "or run it without --yes"}, []string{"would install"}},
 		"a post-renderer, forgot": {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF", "--post-renderer", "x", "--post-renderer-args", "y z"}, fresh, exitRefused, []string{`goes on with "x 'y z'"`}, []string{"would install"}},
-		"args of none":            {[]string{"--yes", "--chart", "CHART_REF", "--post-renderer-args", "y"}, fresh, exitUsage, []string{"--post-renderer-args: of which"}, nil},
+		"args of none":            {[]string{"--yes", "--chart", "CHART_REF", "--post-renderer-args", "y"}, fresh, exitUsage, []string{"--post-renderer-args needs --post-renderer"}, nil},
 	}
 	helm := helmFor(t)
 	for name, test := range tests {

@@ -1,5 +1,5 @@
-// Package enrol puts the hook into the record of a release that exists, and
-// takes it out again, without an upgrade. What runs is not touched.
+// Package enrol adds the hook to Helm's record of an installed release, and takes it out again. It
+// needs no upgrade and changes nothing that runs.
 package enrol
 
 import (
@@ -18,30 +18,29 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// Outcome is what was done to a release's hooks, or would be.
+// Outcome is what was done to a release's hooks, or would be done.
 type Outcome struct {
 	Revision int
-	// Changed is false when everything was as it should be.
+	// Changed is false if the record already was as it should be.
 	Changed bool
-	// Before and After are the hooks of ours in the record.
+	// Before and After are arc-cleanup's hooks in the record.
 	Before, After []release.Hook
 }
 
-// Enrol gives the newest revision of a release the hook that the chart
-// describes, with values over those which follow from the release's own
-// manifest. A hook of ours that is there and differs is replaced. With dryRun
-// nothing is written.
+// Enrol adds the chart's hook to the newest revision of a release. The values go over those that
+// follow from the release's own manifest. It replaces a hook of arc-cleanup that differs. With dryRun
+// it writes nothing.
 //
-// Errors: a release.Unfit; a release.NotEditable; release.ErrNotFound; values the
-// chart refuses.
+// It returns a release.Unfit, a release.NotEditable, a release.ErrNotFound, or an error for values
+// that the chart refuses.
 func Enrol(ctx context.Context, c *kube.Client, target hook.Release, values map[string]any, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
 		return Render(r, values)
 	})
 }
 
-// Put gives the newest revision of a release a hook which another one had,
-// unless it has one already, as where its chart brings it along.
+// Put adds a hook that another release or revision had to the newest revision of a release. A revision
+// that already has the hook keeps its own: its chart may bring one.
 func Put(ctx context.Context, c *kube.Client, target hook.Release, hooks []release.Hook, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
 		if has := Ours(r.Hooks); len(has) > 0 {
@@ -51,8 +50,7 @@ func Put(ctx context.Context, c *kube.Client, target hook.Release, hooks []relea
 	})
 }
 
-// Of returns the hook of a revision: the one in its record, or the one that
-// its enroller is about to put there.
+// Of returns the hook of a revision: the one in its record, or else the one that its enroller will add.
 func Of(r *release.Revision) ([]release.Hook, error) {
 	if hooks := Ours(r.Hooks); len(hooks) > 0 {
 		return hooks, nil
@@ -64,20 +62,21 @@ func Of(r *release.Revision) ([]release.Hook, error) {
 	return parse([]byte(o.Data[hook.EnrolData]))
 }
 
-// Unenrol takes the hook out of the newest revision of a release.
+// Unenrol removes the hook from the newest revision of a release.
 func Unenrol(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(*release.Revision) ([]release.Hook, error) { return nil, nil })
 }
 
-// Flux names the HelmRelease of Flux that a revision was installed for; "" if none.
-// Flux labels every object of a release with it, and compares a digest of the
-// record, hooks among it, with what it has written itself
-// (github.com/fluxcd/helm-controller internal/postrender/common_renderer.go,
-// internal/action/verify.go). Nobody else who installs with Helm does.
+// Flux names the HelmRelease of Flux that a revision was installed for; "" if there is none. Flux labels
+// every object of a release with that name. Only Flux also compares a digest of the record, hooks
+// included, with the record that it has written
+// (github.com/fluxcd/helm-controller internal/postrender/common_renderer.go, internal/action/verify.go).
 func Flux(r *release.Revision) string { return r.Label("helm.toolkit.fluxcd.io/name") }
 
-// edit makes what wanted returns the hooks of ours in a record.
-func edit(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool, wanted func(*release.Revision) ([]release.Hook, error)) (*Outcome, error) {
+// edit replaces arc-cleanup's hooks in a record by those that wanted returns.
+func edit(
+	ctx context.Context, c *kube.Client, target hook.Release, dryRun bool, wanted func(*release.Revision) ([]release.Hook, error),
+) (*Outcome, error) {
 	var out *Outcome
 	err := release.Edit(ctx, c, target.Namespace, target.Name, func(r *release.Revision) ([]release.Hook, bool, error) {
 		ours, err := wanted(r)
@@ -87,7 +86,9 @@ func edit(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool,
 		before := Ours(r.Hooks)
 		out = &Outcome{Revision: r.Revision, Changed: !same(before, ours), Before: before, After: ours}
 		if of := Flux(r); out.Changed && of != "" {
-			return nil, false, release.Unfit{Why: fmt.Sprintf("release %s in namespace %s is of Flux's HelmRelease %q: Flux takes an edited record for tampered with, and upgrades to a revision without the edit; have its chart depend on arc-cleanup instead", r.Name, r.Namespace, of)}
+			return nil, false, release.Unfit{Why: fmt.Sprintf("release %s in namespace %s belongs to Flux's HelmRelease %q: "+
+				"Flux takes an edited record for tampered with, and upgrades to a revision without the edit; "+
+				"make arc-cleanup a dependency of its chart instead", r.Name, r.Namespace, of)}
 		}
 		return replace(r.Hooks, ours), out.Changed && !dryRun, nil
 	})
@@ -97,16 +98,16 @@ func edit(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool,
 	return out, nil
 }
 
-// Render returns the hook of a release, as its record holds it. What ARC's
-// objects in the manifest say (scope, namespaces, scheduling, pull secrets) goes
-// under the values given.
+// Render renders the hook of a release in the form that its record holds. The values go over what ARC's
+// objects in the manifest say: scope, namespaces, scheduling, pull secrets.
 func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) {
 	a, _, err := anchor.Find([]byte(r.Manifest))
 	if err != nil {
 		return nil, fmt.Errorf("the manifest of release %s: %w", r.Name, err)
 	}
 	if a == nil {
-		return nil, release.Unfit{Why: fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace)}
+		why := fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace)
+		return nil, release.Unfit{Why: why}
 	}
 	hooks, err := hook.Render(hook.Release{Name: r.Name, Namespace: r.Namespace}, hook.Merge(a.In(r.Namespace), values))
 	if err != nil {
@@ -122,14 +123,14 @@ func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) 
 	return parse(data)
 }
 
-// Parse reads a hook of ours in the form in which Helm stores it.
+// Parse reads a hook of arc-cleanup in the form in which Helm stores it.
 func Parse(data []byte) ([]release.Hook, error) {
 	hooks, err := parse(data)
 	if err != nil {
 		return nil, err
 	}
 	if len(hooks) == 0 || slices.ContainsFunc(hooks, func(h release.Hook) bool { return !isOurs(h) }) {
-		return nil, fmt.Errorf("reading the hook: it is not one of %s", hook.Name)
+		return nil, fmt.Errorf("reading the hook: it is not a hook of %s", hook.Name)
 	}
 	return hooks, nil
 }
@@ -143,8 +144,7 @@ func parse(data []byte) ([]release.Hook, error) {
 	return hooks, nil
 }
 
-// Ours returns those hooks which belong to the hook of arc-cleanup, whoever put
-// them into the record.
+// Ours returns arc-cleanup's hooks, whoever added them to the record.
 func Ours(hooks []release.Hook) []release.Hook {
 	return slices.DeleteFunc(slices.Clone(hooks), func(h release.Hook) bool { return !isOurs(h) })
 }
@@ -157,12 +157,11 @@ func isOurs(h release.Hook) bool {
 // ObjectMeta is what is read of a hook's object.
 type ObjectMeta struct{ Labels, Annotations map[string]string }
 
-// maxObject bounds the manifests that are parsed, of which a parser makes a hundred
-// times as much: ours have some 20 KB, and somebody else's may be anything.
+// maxObject bounds the manifests that are parsed: a parser takes a hundred times their size. Those of
+// arc-cleanup have some 20 KB; others may have any size.
 const maxObject = 256 << 10
 
-// Metadata reads labels and annotations of a hook's object; a manifest that is
-// no YAML has none.
+// Metadata reads the labels and annotations of a hook's object. A manifest that is not YAML has none.
 func Metadata(h release.Hook) ObjectMeta {
 	var object struct{ Metadata ObjectMeta }
 	if len(h.Manifest) <= maxObject {
@@ -171,16 +170,14 @@ func Metadata(h release.Hook) ObjectMeta {
 	return object.Metadata
 }
 
-// replace puts ours in the place of the hooks of ours there are, and leaves the
-// others as they are, in their order.
+// replace replaces arc-cleanup's hooks by ours. All others keep their content and order.
 func replace(hooks, ours []release.Hook) []release.Hook {
 	others := slices.DeleteFunc(slices.Clone(hooks), isOurs)
 	return append(others, ours...)
 }
 
-// same reports whether two sets of hooks are the same objects. Helm 4 writes
-// every manifest anew and sorts differently, so neither layout nor order counts;
-// everything that Helm itself reads of a hook is in its annotations.
+// same reports whether two sets of hooks are the same objects. Helm 4 formats and sorts manifests in
+// its own way, so layout and order do not count. All that Helm reads of a hook is in its annotations.
 func same(a, b []release.Hook) bool {
 	if len(a) != len(b) {
 		return false
@@ -193,7 +190,8 @@ func same(a, b []release.Hook) bool {
 	a, b = order(a), order(b)
 	for i := range a {
 		var x, y any
-		if yaml.Unmarshal([]byte(a[i].Manifest), &x) != nil || yaml.Unmarshal([]byte(b[i].Manifest), &y) != nil || !reflect.DeepEqual(x, y) {
+		broken := yaml.Unmarshal([]byte(a[i].Manifest), &x) != nil || yaml.Unmarshal([]byte(b[i].Manifest), &y) != nil
+		if broken || !reflect.DeepEqual(x, y) {
 			return false
 		}
 	}

@@ -267,8 +267,8 @@ func TestParse(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		text(ours, newer):  "",
-		text(ours, theirs): "it is not one of arc-cleanup",
-		text():             "it is not one of arc-cleanup",
+		text(ours, theirs): "it is not a hook of arc-cleanup",
+		text():             "it is not a hook of arc-cleanup",
 		"{}":               "reading the hook: json",
 		"[":                "reading the hook: unexpected end",
 	} {

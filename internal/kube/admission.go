@@ -9,25 +9,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DryRun is the same client, whose writes the API server takes through admission
-// and then does not carry out.
+// DryRun returns a client whose writes are dry runs: the API server takes them through admission and then
+// does not carry them out.
 func (c *Client) DryRun() *Client {
 	dry := *c
 	dry.dryRun = []string{metav1.DryRunAll}
 	return &dry
 }
 
-// Creating are the options with which to create an object.
+// Creating returns the options to create an object.
 func (c *Client) Creating() metav1.CreateOptions { return metav1.CreateOptions{DryRun: c.dryRun} }
 
-// Denial is a write that admission does not let through. It answers with whatever
-// code a policy or a webhook asks for: 422 by default of a policy, 403 of a
-// webhook, and any other. So it is known by its words.
+// Denial is a write that admission denies. A policy or a webhook chooses the code of the answer: by default
+// 422 for a policy and 403 for a webhook. So a denial is recognised by its words.
 type Denial struct {
-	// Policy is a ValidatingAdmissionPolicy, Binding what binds it. Or else Webhook is
-	// the name of a webhook in some configuration.
+	// Policy is a ValidatingAdmissionPolicy, and Binding is its binding. Otherwise Webhook is the name of a
+	// webhook in a configuration.
 	Policy, Binding, Webhook string
-	// Unanswered is set where the webhook could not be called, and said nothing.
+	// Unanswered says that the webhook could not be called.
 	Unanswered bool
 	Message    string
 }
@@ -44,18 +43,19 @@ func (d Denial) String() string {
 	return fmt.Sprintf("the ValidatingAdmissionPolicy %s (binding %s) says: %s", d.Policy, d.Binding, d.Message)
 }
 
-// The words are in k8s.io/apiserver: pkg/admission/plugin/policy/validating/dispatcher.go,
-// pkg/admission/plugin/webhook/errors/statuserror.go, and dispatcher.go of the
-// webhooks. Before a policy's stands the name of the object.
+// The words are from k8s.io/apiserver: pkg/admission/plugin/policy/validating/dispatcher.go,
+// pkg/admission/plugin/webhook/errors/statuserror.go, and dispatcher.go of the webhooks. A policy's words
+// follow the name of the object.
 var (
-	byPolicy     = regexp.MustCompile(`(?s)^\S+(?: "[^"]*")? is forbidden: ValidatingAdmissionPolicy '([^']*)'(?: with binding '([^']*)')? denied request: (.*)$`)
+	byPolicy = regexp.MustCompile(`(?s)^\S+(?: "[^"]*")? is forbidden: ` +
+		`ValidatingAdmissionPolicy '([^']*)'(?: with binding '([^']*)')? denied request: (.*)$`)
 	byWebhook    = regexp.MustCompile(`(?s)^admission webhook "([^"]*)" denied the request:? (.*)$`)
 	byNobody     = regexp.MustCompile(`(?s)^Internal error occurred: failed calling webhook "([^"]*)": (.*)$`)
 	withoutTrial = regexp.MustCompile(`^admission webhook "([^"]*)" does not support dry run$`)
 )
 
-// Denied returns admission's denial, if the error is one; an unanswered webhook's,
-// too, which may be answered again.
+// Denied returns admission's denial, if the error is one. An unanswered webhook is a denial, too, though it
+// may answer later.
 func Denied(err error) (Denial, bool) {
 	message := statusMessage(err)
 	if m := byPolicy.FindStringSubmatch(message); m != nil {
@@ -70,15 +70,13 @@ func Denied(err error) (Denial, bool) {
 	return Denial{}, false
 }
 
-// Refused reports whether admission has looked at a write and does not let it
-// through, which trying again does not change.
+// Refused reports whether admission has decided to deny a write. A retry would not change that.
 func Refused(err error) bool {
 	d, is := Denied(err)
 	return is && !d.Unanswered
 }
 
-// NoDryRun returns the webhook on whose account a write cannot be tried dry; ""
-// means that it can.
+// NoDryRun returns the webhook that does not support the dry run of a write; "" if there is none.
 func NoDryRun(err error) string {
 	if m := withoutTrial.FindStringSubmatch(statusMessage(err)); m != nil {
 		return m[1]

@@ -1,5 +1,5 @@
-// Package kube is the thin layer between arc-cleanup and the API server:
-// configuration, paged lists, retries and waits. It knows nothing of ARC.
+// Package kube is the thin layer between arc-cleanup and the API server: configuration, single reads and
+// writes, paged lists, retries and waits. It knows nothing of ARC.
 package kube
 
 import (
@@ -19,12 +19,11 @@ import (
 )
 
 const (
-	// pageSize is how many objects one list request asks for at most: kubectl's own
-	// number, which the first page stays below.
+	// pageSize is how many objects a list request asks for at most, as kubectl does. firstPage is how many the
+	// first one asks for.
 	pageSize, firstPage = 500, 10
-	// pageBytes is how much a page should have. Anybody may write 256 KiB into the
-	// annotations of an object of theirs, and 500 such are more than a hook may have;
-	// some lists are read at once.
+	// pageBytes is how large a page should be. A tenant may write 256 KiB of annotations into each object,
+	// and 500 such objects take more memory than a hook has; several lists are read at the same time.
 	pageBytes = 1 << 20
 )
 
@@ -32,26 +31,25 @@ const (
 // the API server gives a client of no special priority about this many seats.
 const Workers = 64
 
-// Client reads and writes objects. Metadata is used wherever an object's spec
-// and status do not matter; it is a fraction of the bytes.
+// Client reads and writes objects. It uses Metadata wherever an object's spec and status do not matter: that
+// is a fraction of the bytes.
 type Client struct {
 	Metadata metadata.Interface
 	Dynamic  dynamic.Interface
 
 	discovery rest.Interface
 
-	// dryRun is what writes ask for, see DryRun.
+	// dryRun is an option of every write, see DryRun.
 	dryRun []string
 
-	// Context and Server name the cluster for messages; Context is empty inside
-	// a cluster.
+	// Context and Server name the cluster in messages. Context is "" inside a cluster.
 	Context, Server string
-	// Namespace is the one that kubectl would take when none is given.
+	// Namespace is the one that kubectl would take by default.
 	Namespace string
 }
 
-// load reads the kubeconfig the way kubectl does (flag, KUBECONFIG,
-// ~/.kube/config) and falls back to the Pod's service account.
+// load reads the kubeconfig as kubectl does (flag, KUBECONFIG, ~/.kube/config), or else takes the Pod's
+// ServiceAccount.
 func load(kubeconfig string, overrides *clientcmd.ConfigOverrides) clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
@@ -67,7 +65,7 @@ func Namespace(kubeconfig string, overrides *clientcmd.ConfigOverrides) (string,
 	return namespace, nil
 }
 
-// Connect makes a Client of the kubeconfig, with what overrides it.
+// Connect returns a Client for the kubeconfig and its overrides.
 func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent string) (*Client, error) {
 	loader := load(kubeconfig, overrides)
 	cfg, err := loader.ClientConfig()
@@ -92,14 +90,12 @@ func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent 
 	return c, nil
 }
 
-// New makes a Client of a configuration. The client-side rate limit is off: API
-// Priority and Fairness on the server is what shares it out, and client-go
-// honours its Retry-After.
+// New returns a Client for a configuration. It has no client-side rate limit: API Priority and Fairness on
+// the server limits it, and client-go honours the server's Retry-After.
 func New(cfg *rest.Config) (*Client, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
-	// A control plane that throttles or deprecates something says so in headers;
-	// as log lines they would only bury the verdict.
+	// The API server warns of deprecated things in headers. As log lines they would only bury the verdict.
 	cfg.WarningHandler = rest.NoWarnings{}
 	m, err := metadata.NewForConfig(cfg)
 	if err != nil {
@@ -116,19 +112,20 @@ func New(cfg *rest.Config) (*Client, error) {
 	return &Client{Metadata: m, Dynamic: d, discovery: disco, Server: cfg.Host}, nil
 }
 
-// Each calls do for the metadata of every object of a resource in a namespace
-// ("" is all of them), a page at a time. Where a continue token expires, the
-// list goes on from the same place with what there is by then: no object is seen
-// twice, and one that was there all the time is seen.
-func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, namespace string, opts metav1.ListOptions, do func(*metav1.PartialObjectMetadata) error) error {
+// Each calls do for the metadata of every object of a resource in a namespace ("" means all namespaces). It
+// reads one page at a time. If a continue token expires, the list goes on from the same place with the
+// objects that exist by then: it has no object twice, and it has every object that existed all the time.
+func (c *Client) Each(
+	ctx context.Context, gvr schema.GroupVersionResource, namespace string, opts metav1.ListOptions,
+	do func(*metav1.PartialObjectMetadata) error,
+) error {
 	limit := int64(firstPage)
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		var page *metav1.PartialObjectMetadataList
 		o.Limit = limit
 		err := Retry(ctx, func(ctx context.Context) (err error) {
 			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
-			// The API server sends the token to go on with along with the error
-			// (k8s.io/apiserver pkg/storage/etcd3/errors.go).
+			// The error has the token to go on with (k8s.io/apiserver pkg/storage/etcd3/errors.go).
 			var expired apierrors.APIStatus
 			if o.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &expired) && expired.Status().Continue != "" {
 				o.Continue = expired.Status().Continue
@@ -141,7 +138,7 @@ func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, name
 		}
 		return page, err
 	})
-	// One page at a time: none is read ahead.
+	// No page is read ahead.
 	p.PageSize, p.PageBufferSize = pageSize, 0
 	err := p.EachListItem(ctx, opts, func(o runtime.Object) error {
 		return do(o.(*metav1.PartialObjectMetadata))
@@ -152,7 +149,7 @@ func (c *Client) Each(ctx context.Context, gvr schema.GroupVersionResource, name
 	return nil
 }
 
-// nextPage is how many objects like these make a page.
+// nextPage returns how many objects like these make a page.
 func nextPage(items []metav1.PartialObjectMetadata) int64 {
 	total := 1
 	for i := range items {

@@ -13,14 +13,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// webhookTurns is how often a request is tried that an admission webhook's
-// failure refuses: within some 6 s it answers, or nobody is there.
+// webhookTurns is how often a request is tried while an admission webhook cannot be called. A webhook that
+// does not answer within some 6 s is not there.
 const webhookTurns = 7
 
-// Retry runs do until it succeeds, fails for good, or ctx is done; what passes
-// by itself (an API server restarting, overload, a dropped connection) is tried
-// again with a growing delay of 0.1 to 5 s, a webhook that fails for some seconds
-// only. The last error is returned with the context's.
+// Retry runs do until it succeeds, fails for good, or ctx is done. It retries transient errors (a restart of
+// the API server, overload, a dropped connection) with a growing delay of 0.1 to 5 s, and those of a
+// webhook for some seconds only. If ctx ends it, the error has the cause and the last error.
 func Retry(ctx context.Context, do func(context.Context) error) error {
 	b := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 7, Cap: 5 * time.Second}
 	for turn := 1; ; turn++ {
@@ -42,7 +41,7 @@ func unanswered(err error) bool {
 	return is && d.Unanswered
 }
 
-// Transient reports whether the same request may succeed a little later.
+// Transient reports whether the same request may succeed later.
 func Transient(err error) bool {
 	var network net.Error
 	switch {

@@ -14,16 +14,16 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// discovery makes the client that asks the API server what it serves. client-go's
-// own discovery client would link every typed API there is.
+// discovery returns the client for questions about what the API server serves. client-go's own discovery
+// client would link every typed API.
 func discovery(cfg *rest.Config) (rest.Interface, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
 	return rest.UnversionedRESTClientFor(cfg)
 }
 
-// Served asks the API server which resources of a group it serves, and each in
-// which versions. A group that it does not know has none.
+// Served asks the API server which resources of a group it serves, and in which versions. A group that it
+// does not serve has none.
 func (c *Client) Served(ctx context.Context, group string) (map[string][]string, error) {
 	var g metav1.APIGroup
 	if err := c.discover(ctx, "/apis/"+group, &g); err != nil {
@@ -48,11 +48,11 @@ func (c *Client) Served(ctx context.Context, group string) (map[string][]string,
 	return served, nil
 }
 
-// ResourceOf asks the API server for the resource of a kind. One that it does not serve
+// ResourceOf asks the API server for the resource of a kind. The resource of a kind that it does not serve
 // has no name.
 func (c *Client) ResourceOf(ctx context.Context, apiVersion, kind string) (gvr schema.GroupVersionResource, namespaced bool, err error) {
 	if strings.Count(apiVersion, "/") > 1 {
-		return gvr, false, nil // nobody serves what is no version
+		return gvr, false, nil // that is no version
 	}
 	gv, err := schema.ParseGroupVersion(apiVersion)
 	if err != nil {

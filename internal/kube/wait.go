@@ -15,15 +15,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// ErrStagnant is returned by WaitGone when nothing moved for as long as it was
-// told to be patient.
+// ErrStagnant is returned by WaitGone if nothing has moved for as long as the patience.
 var ErrStagnant = errors.New("no progress")
 
-// errNoAnswer is why something is not seen of which there is no error either.
+// errNoAnswer is why objects are unknown if there is no error either.
 var errNoAnswer = errors.New("no answer yet")
 
-// Selection is what WaitGone awaits: the objects of a resource in a namespace
-// ("" is all of them), narrowed by an optional field selector and Match.
+// Selection is what WaitGone waits for: the objects of a resource in a namespace ("" means all
+// namespaces), narrowed by an optional field selector and by Match.
 type Selection struct {
 	Resource  schema.GroupVersionResource
 	Namespace string
@@ -31,115 +30,149 @@ type Selection struct {
 	Match     func(*metav1.PartialObjectMetadata) bool
 }
 
-// WaitGone counts and reports at most so often: every millisecond for each object
-// that is left, which takes far less than one to count, and no less often than every
-// progressInterval. Somebody waits for the end of the last few.
+// progressInterval bounds the time between two counts of WaitGone. With fewer objects left it counts more
+// often: after a millisecond for each object, which is far longer than counting takes.
 const progressInterval = 200 * time.Millisecond
 
 func pause(left int) time.Duration {
 	return min(progressInterval, time.Duration(max(left, 1))*time.Millisecond)
 }
 
-// WaitGone watches until no selected object is left. Whatever brings an object
-// nearer to its end (a deletion begun, a finalizer removed, the object gone)
-// renews the patience; when it runs out, ErrStagnant is returned. report is
-// called with the number of objects left, and a few of them, whenever that
+// WaitGone watches until no selected object is left. Whatever brings an object nearer to its end (its
+// deletion begins, a finalizer is removed, the object is gone) renews the patience. If the patience runs
+// out, it returns ErrStagnant. It reports how many objects are left, with a few examples, whenever that
 // number has changed.
-func (c *Client) WaitGone(ctx context.Context, selections []Selection, patience time.Duration, report func(left int, examples []string)) error {
+func (c *Client) WaitGone(
+	ctx context.Context, selections []Selection, patience time.Duration, report func(left int, examples []string),
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-
-	changed := make(chan struct{}, 1)
-	poke := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
+	watches, changed, err := c.watchAll(ctx, selections)
+	if err != nil {
+		return err
 	}
-	var watches []*watch
-	for _, s := range selections {
-		w, err := c.watch(ctx, s, poke)
-		if err != nil {
-			return fmt.Errorf("watching %s: %w", where(s.Resource, s.Namespace), err)
-		}
-		watches = append(watches, w)
-	}
-
-	stagnant := time.NewTimer(patience)
-	defer stagnant.Stop()
+	w := &waiting{patience: patience, stagnant: time.NewTimer(patience), report: report, distance: -1, left: -1}
+	defer w.stagnant.Stop()
 	probe := time.NewTicker(max(patience/4, progressInterval))
 	defer probe.Stop()
-	distance, left := -1, -1
 	for {
-		d, l, synced := 0, 0, true
-		var (
-			names  []string
-			unread error
-		)
-		for _, w := range watches {
-			wd, wl, ok := w.count(&names)
-			d, l, synced = d+wd, l+wl, synced && ok
-			if ok {
-				continue
-			}
-			why := errNoAnswer
-			if err := w.failed.Load(); err != nil {
-				why = *err
-			}
-			unread = fmt.Errorf("watching %s: %w", where(w.resource, w.namespace), why)
-			if apierrors.IsForbidden(why) {
-				return unread
-			}
+		now := count(watches)
+		if apierrors.IsForbidden(now.unread) {
+			return now.unread
 		}
-		if synced {
-			if l != left {
-				report(l, names)
-			}
-			if l == 0 {
-				return nil
-			}
-			if distance < 0 || d < distance {
-				stagnant.Reset(patience)
-			}
-			distance, left = d, l
-		}
-		ended := func() error {
-			// What was not seen by then is why it was waited for.
-			if unread != nil {
-				return fmt.Errorf("%w: %w", context.Cause(ctx), unread)
-			}
-			return context.Cause(ctx)
+		if w.gone(now) {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return ended()
-		case <-stagnant.C:
-			// What was never seen cannot be said to stand still.
-			if unread != nil {
-				return unread
+			return now.ended(ctx)
+		case <-w.stagnant.C:
+			// An object that was never seen cannot be said to stand still.
+			if now.unread != nil {
+				return now.unread
 			}
-			return fmt.Errorf("%w for %s: %d objects left", ErrStagnant, patience, left)
+			return fmt.Errorf("%w for %s: %d objects left", ErrStagnant, patience, w.left)
 		case <-probe.C:
-			// While the API server is away nobody can make progress, and a watch does
-			// not tell: it waits and goes on.
+			// Nothing can make progress while the API server is away, and a watch does not tell: it waits
+			// and goes on.
 			if len(selections) > 0 && Transient(c.probe(ctx, selections[0])) {
-				stagnant.Reset(patience)
+				w.stagnant.Reset(patience)
 			}
 			continue
 		case <-changed:
 		}
 		select {
 		case <-ctx.Done():
-			return ended()
-		case <-time.After(pause(left)):
+			return now.ended(ctx)
+		case <-time.After(pause(w.left)):
 		}
 	}
 }
 
-// probeTime is how long the API server may take for the smallest list.
+// waiting is how far a wait is.
+type waiting struct {
+	patience time.Duration
+	stagnant *time.Timer
+	report   func(left int, examples []string)
+	// distance and left are those of the last counts; -1 before the first.
+	distance, left int
+}
+
+// gone takes new counts: it reports them, renews the patience if there is progress, and says whether all
+// objects are gone.
+func (w *waiting) gone(now counts) bool {
+	if now.unread != nil {
+		return false
+	}
+	if now.left != w.left {
+		w.report(now.left, now.examples)
+	}
+	if w.distance < 0 || now.distance < w.distance {
+		w.stagnant.Reset(w.patience)
+	}
+	w.distance, w.left = now.distance, now.left
+	return now.left == 0
+}
+
+// counts are those of all watches together.
+type counts struct {
+	// distance is how many steps the objects are from their end.
+	distance, left int
+	examples       []string
+	// unread says why the objects of a watch are unknown; nil if all are known.
+	unread error
+}
+
+// ended is the error of a wait that was ended. Objects that are still unknown are why it waited.
+func (n counts) ended(ctx context.Context) error {
+	if n.unread != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), n.unread)
+	}
+	return context.Cause(ctx)
+}
+
+func count(watches []*watch) (n counts) {
+	for _, w := range watches {
+		distance, left, known := w.count(&n.examples)
+		n.distance, n.left = n.distance+distance, n.left+left
+		if known {
+			continue
+		}
+		why := errNoAnswer
+		if err := w.failed.Load(); err != nil {
+			why = *err
+		}
+		n.unread = fmt.Errorf("watching %s: %w", where(w.resource, w.namespace), why)
+		if apierrors.IsForbidden(why) {
+			break
+		}
+	}
+	return n
+}
+
+// watchAll watches all selections. It sends to changed after something has changed.
+func (c *Client) watchAll(ctx context.Context, selections []Selection) (watches []*watch, changed chan struct{}, err error) {
+	changed = make(chan struct{}, 1)
+	poke := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	for _, s := range selections {
+		w, err := c.watch(ctx, s, poke)
+		if err != nil {
+			return nil, nil, fmt.Errorf("watching %s: %w", where(s.Resource, s.Namespace), err)
+		}
+		watches = append(watches, w)
+	}
+	return watches, changed, nil
+}
+
+// probeTime bounds the smallest list.
 const probeTime = 5 * time.Second
 
-// probe asks for as little as can be asked for.
+// probe makes the smallest request that there is.
 func (c *Client) probe(ctx context.Context, s Selection) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -153,8 +186,7 @@ type watch struct {
 	namespace string
 	informer  cache.SharedIndexInformer
 	match     func(*metav1.PartialObjectMetadata) bool
-	// absent is set while the API server does not know the resource, as after
-	// the deletion of its CRD.
+	// absent is set while the API server does not serve the resource, as after the deletion of its CRD.
 	absent atomic.Bool
 	// failed is the last error of listing or watching.
 	failed atomic.Pointer[error]
@@ -162,8 +194,8 @@ type watch struct {
 
 func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, error) {
 	w := &watch{resource: s.Resource, namespace: s.Namespace, match: s.Match}
-	// Not client-go's metadatainformer: its package links every typed client there
-	// is, which is more than half of the binary.
+	// Not client-go's metadatainformer: its package links every typed client, which would be more than half
+	// of the binary.
 	objects := c.Metadata.Resource(s.Resource).Namespace(s.Namespace)
 	w.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -175,8 +207,8 @@ func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, e
 			return objects.Watch(ctx, o)
 		},
 	}, c.Metadata), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
-	// Labels, annotations and managed fields are most of an object's metadata;
-	// with 20,000 of them in memory it matters.
+	// Annotations and managed fields are most of an object's metadata. That matters with 20,000 objects in
+	// memory.
 	err := w.informer.SetTransform(func(o any) (any, error) {
 		m, ok := o.(*metav1.PartialObjectMetadata)
 		if !ok {
@@ -212,11 +244,11 @@ func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, e
 	return w, nil
 }
 
-// examples is how many objects are named in a report of progress.
+// examples is how many objects a report names.
 const examples = 3
 
-// count returns how far the objects are from gone (in steps), how many there
-// are, and whether that is known yet. It adds a few to names.
+// count returns how many steps the objects are from their end, how many there are, and whether that is
+// known yet. It adds a few to names.
 func (w *watch) count(names *[]string) (distance, left int, known bool) {
 	if w.absent.Load() {
 		return 0, 0, true

@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// Source is the chart as the record holds it, as JSON: metadata, templates, values
-// and files, but no dependencies, which Helm does not store
-// (helm.sh/helm pkg/chart, Chart).
+// Source returns the chart in the record, as JSON: metadata, templates, values and files. Helm stores no
+// dependencies (helm.sh/helm pkg/chart, Chart).
 func (r *Revision) Source() (json.RawMessage, error) {
 	var record struct{ Chart json.RawMessage }
 	if err := json.Unmarshal(r.raw, &record); err != nil {

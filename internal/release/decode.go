@@ -3,48 +3,44 @@ package release
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 )
 
-// A record may come from anybody who may write a Secret somewhere, and is read where
-// memory is short. These are far above what Helm can have written: 1 MiB of its gzip
-// are some 10 MiB of YAML.
+// Whoever may create a Secret can write a record, and the hook that reads it has little memory. These
+// limits are far above what Helm can have written: 1 MiB of its gzip is some 10 MiB of YAML.
 const (
-	// maxSize is what Kubernetes stores of a Secret's or ConfigMap's data
-	// (k8s.io/api core/v1, MaxSecretSize).
+	// maxSize is the most that Kubernetes stores in a Secret or ConfigMap (k8s.io/api core/v1, MaxSecretSize).
 	maxSize = 1 << 20
-	// maxRaw bounds a record once it is unpacked.
+	// maxRaw bounds an unpacked record.
 	maxRaw = 16 << 20
 	// maxItems bounds the objects of a manifest, and the hooks.
 	maxItems = 10_000
-	// maxHead bounds what is read of an object: Kubernetes takes 256 KiB of
-	// annotations (k8s.io/apimachinery pkg/api/validation, TotalAnnotationSizeLimitB).
+	// maxHead bounds how much of an object is parsed. Kubernetes takes 256 KiB of annotations
+	// (k8s.io/apimachinery pkg/api/validation, TotalAnnotationSizeLimitB).
 	maxHead = 512 << 10
-	// maxName bounds what is kept of a name: no object that Helm has applied has a longer
-	// one.
+	// maxName bounds how much of a name is kept. No object in a cluster has a longer name.
 	maxName = 253
-	// maxHeads bounds what is parsed of a manifest, at half a second for a MiB: what says
-	// which objects they are, of some thousands.
+	// maxHeads bounds how much of a manifest is parsed, at half a second for a MiB. It is enough for the
+	// heads of some thousand objects.
 	maxHeads = 2 << 20
 )
 
-// serverSide is how Helm 4 says that it applied a revision on the server's side
-// (helm.sh/helm/v4 pkg/release/v1/release.go). Helm 3 says nothing.
+// serverSide is Helm 4's word for a server-side apply (helm.sh/helm/v4 pkg/release/v1/release.go). Helm 3
+// has no such field.
 const serverSide = "ssa"
 
-// decode reads the record that an object holds. Only the few fields needed are
-// understood, so one of a later Helm stays readable. The error is errForeign where
-// outside and inside do not agree.
+// decode reads the record in an object. It reads only the few fields that it needs, so a later Helm's
+// record stays readable. The error is errForeign if the object's name and labels contradict the record.
 func decode(o *unstructured.Unstructured) (*Revision, error) {
 	name, revision, ok := outside(o)
 	kind, _, _ := unstructured.NestedString(o.Object, "type")
@@ -91,8 +87,8 @@ func decode(o *unstructured.Unstructured) (*Revision, error) {
 	return r, nil
 }
 
-// unpack undoes what helm.sh/helm pkg/storage/driver/util.go does: gzip, base64; a
-// Secret's data is base64 once more.
+// unpack undoes what helm.sh/helm pkg/storage/driver/util.go does: gzip and base64. The data of a Secret is
+// base64 once more.
 func unpack(o *unstructured.Unstructured) ([]byte, error) {
 	data, _, err := unstructured.NestedString(o.Object, "data", "release")
 	if err != nil {
@@ -110,30 +106,20 @@ func unpack(o *unstructured.Unstructured) ([]byte, error) {
 	if raw, err = base64.StdEncoding.DecodeString(string(raw)); err != nil {
 		return nil, err
 	}
-	// Helm 2's records were not always compressed; Helm still looks for the magic.
-	if !bytes.HasPrefix(raw, []byte{0x1f, 0x8b, 0x08}) {
+	// Helm 2's records were not always compressed, and Helm still accepts that.
+	if !gzip.Is(raw) {
 		return raw, nil
 	}
-	z, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	if raw, err = io.ReadAll(io.LimitReader(z, maxRaw+1)); err != nil {
-		return nil, err
-	}
-	if len(raw) > maxRaw {
-		return nil, fmt.Errorf("unpacked it has more than %d MiB", maxRaw>>20)
-	}
-	return raw, nil
+	return gzip.Unpack(raw, maxRaw)
 }
 
-// hooks reads hooks one by one, so that a list of nothings does not become large.
+// hooks reads hooks one by one, so that a long list of empty hooks does not take much memory.
 type hooks []Hook
 
 func (h *hooks) UnmarshalJSON(data []byte) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	switch t, _ := d.Token(); t { // of what is JSON already
-	case nil: // null, where there are none
+	switch t, _ := d.Token(); t { // the data is valid JSON
+	case nil: // null: there are none
 		return nil
 	case json.Delim('['):
 	default:
@@ -152,8 +138,8 @@ func (h *hooks) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// objects lists what a manifest installs, as far as it can be read: Helm has
-// applied it, so what cannot is nothing that we look for.
+// objects lists the objects of a manifest that can be read. Helm has applied the manifest, so an object
+// that cannot be read is not one of ARC's.
 func objects(manifest, namespace string) (out []Object, err error) {
 	n, parsed := 0, 0
 	read := func(text string, into any) bool {
@@ -177,19 +163,20 @@ func objects(manifest, namespace string) (out []Object, err error) {
 				Annotations     map[string]any
 			}
 		}
-		// What is at the head may be an alias of something below.
+		// The head may have an alias of something below.
 		is := read(text, &o) || len(document) > len(text) && read(document, &o)
 		if parsed > maxHeads {
-			return nil, fmt.Errorf("what names the objects of its manifest is more than %d MiB", maxHeads>>20)
+			return nil, fmt.Errorf("the names, labels and annotations in its manifest have more than %d MiB", maxHeads>>20)
 		}
 		if is && o.Kind != "" {
-			out = append(out, Object{cut(o.APIVersion), cut(o.Kind), cut(cmp.Or(o.Metadata.Namespace, namespace)), cut(o.Metadata.Name), keeps(o.Metadata.Annotations)})
+			m := o.Metadata
+			out = append(out, Object{cut(o.APIVersion), cut(o.Kind), cut(cmp.Or(m.Namespace, namespace)), cut(m.Name), keeps(m.Annotations)})
 		}
 	}
 	return out, nil
 }
 
-// keeps reports whether Helm leaves an object that has these annotations in the manifest
+// keeps reports whether Helm keeps an object with these annotations in the manifest
 // (helm.sh/helm pkg/action/resource_policy.go).
 func keeps(annotations map[string]any) bool {
 	policy, _ := annotations["helm.sh/resource-policy"].(string)
@@ -215,9 +202,9 @@ func documents(manifest string) iter.Seq[string] {
 	}
 }
 
-// head is what of a document says which object it is; "" if nothing does. The rest
-// may be large, and a parser makes a hundred times as much of it. What has its keys
-// not at the margin, JSON above all, is its own head.
+// head returns the part of a document that says which object it is: apiVersion, kind and metadata; "" if
+// there is none. The rest may be large, and a parser takes a hundred times its size. A JSON document is
+// its own head.
 func head(document string) string {
 	document = strings.TrimLeft(document, " \t")
 	var out strings.Builder
@@ -236,7 +223,7 @@ func head(document string) string {
 	return out.String()
 }
 
-// parse reads a text that is no longer than an object's head can be.
+// parse reads a text, unless it is longer than an object's head can be.
 func parse(text string, into any) bool {
 	return len(text) <= maxHead && sigsyaml.Unmarshal([]byte(text), into) == nil
 }

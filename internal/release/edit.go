@@ -3,7 +3,6 @@ package release
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -11,35 +10,36 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 const (
-	// secretType and namePrefix carry the version of the one format there is
+	// secretType and namePrefix have the version of the only format
 	// (helm.sh/helm pkg/storage/storage.go, pkg/storage/driver/secrets.go).
 	secretType = "helm.sh/release.v1"
 	namePrefix = "sh.helm.release.v1."
 
-	// turns bounds how often a record is read again that changes under our hands.
+	// turns bounds how often a record that keeps changing is read again.
 	turns = 10
 )
 
-// Revision is one revision of a release with all that is in its record.
+// Revision is one revision of a release, with its whole record. A manifest may have 16 MiB: what is kept
+// for long is the Record alone.
 type Revision struct {
 	Record
-	// Manifest is what the revision installs, hooks apart.
+	// Manifest is what the revision installs, without hooks.
 	Manifest string
 	Hooks    []Hook
 	// Config holds the user's values, as JSON.
 	Config json.RawMessage
-	// Driver is the HELM_DRIVER under which Helm finds it: secret or configmap.
+	// Driver is the HELM_DRIVER with which Helm finds it: secret or configmap.
 	Driver string
-	// ServerSide says that Helm applied it on the server's side.
+	// ServerSide says that Helm used a server-side apply.
 	ServerSide bool
 
 	resource schema.GroupVersionResource
@@ -47,8 +47,7 @@ type Revision struct {
 	raw      []byte // the record's JSON
 }
 
-// Label returns what the first object of the manifest that has this label has for
-// it; "" if none has.
+// Label returns the value of a label, from the first object of the manifest that has it; "" if none has.
 func (r *Revision) Label(key string) string {
 	for document := range documents(r.Manifest) {
 		if !strings.Contains(document, key) {
@@ -64,7 +63,7 @@ func (r *Revision) Label(key string) string {
 	return ""
 }
 
-// Hook is one hook of a record. What is not read here is kept as it was.
+// Hook is one hook of a record. Fields that are not read here are kept as they are.
 type Hook struct {
 	Name, Kind, Manifest string
 
@@ -89,17 +88,17 @@ type Unfit struct{ Why string }
 
 func (u Unfit) Error() string { return u.Why + "; nothing was written" }
 
-// NotEditable is a revision in a state in which it is not edited. Nothing was
-// written.
+// NotEditable is a revision whose state does not allow edits. Nothing was written.
 type NotEditable struct{ Record }
 
 func (n NotEditable) Error() string { return n.Why() + "; nothing was written" }
 
-// Why says what keeps the revision from being edited, and what helps.
+// Why says why the revision is not edited, and what helps.
 func (n NotEditable) Why() string {
 	because := n.because()
 	if because == "" {
-		return fmt.Sprintf("release %s in namespace %s is in the state %q (revision %d), which is not known", n.Name, n.Namespace, n.Status, n.Revision)
+		return fmt.Sprintf("release %s in namespace %s is in the state %q (revision %d), which is not known",
+			n.Name, n.Namespace, n.Status, n.Revision)
 	}
 	return fmt.Sprintf("release %s in namespace %s is %s (revision %d): %s", n.Name, n.Namespace, n.Status, n.Revision, because)
 }
@@ -108,26 +107,29 @@ func (n NotEditable) because() string {
 	helm := func(command string) string {
 		return "`" + shell.Command("helm", command, n.Name, "--namespace", n.Namespace) + "`"
 	}
+	const atWork = "Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, "
 	switch n.Status {
 	case PendingInstall:
-		return "Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("uninstall") + " and install it again"
+		return atWork + helm("uninstall") + " and install it again"
 	case PendingUpgrade, PendingRollback:
-		return "Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("rollback") + " ends that"
+		return atWork + helm("rollback") + " ends that"
 	case Uninstalling:
-		return "it is being uninstalled, with the hooks it has; " + helm("uninstall") + " goes on with that, and `arc-hookjob run` removes what it leaves of ARC"
+		return "it is being uninstalled with its present hooks; " + helm("uninstall") +
+			" goes on with that, and `arc-hookjob run` removes what it leaves of ARC"
 	case Uninstalled:
 		return "only its history is kept, and no hook of it will run; `arc-hookjob plan` shows what it has left of ARC"
 	}
 	return ""
 }
 
-// Edit replaces the hooks of a release's newest revision, and nothing else in
-// its record. The revision has to be Editable. change is given the revision and
-// returns the hooks it shall have, and whether that is to be written; a record that
-// has changed meanwhile is read and given again.
+// Edit replaces the hooks in the record of a release's newest revision, and nothing else. The revision has
+// to be Editable. change gets the revision, and returns its new hooks and whether to write them. If the
+// record has changed since it was read, Edit reads it and calls change again.
 //
-// Errors: a NotEditable; an Unfit; ErrNotFound; what change returns.
-func Edit(ctx context.Context, c *kube.Client, namespace, name string, change func(*Revision) (hooks []Hook, write bool, err error)) error {
+// It returns a NotEditable, an Unfit, ErrNotFound, or the error of change.
+func Edit(
+	ctx context.Context, c *kube.Client, namespace, name string, change func(*Revision) (hooks []Hook, write bool, err error),
+) error {
 	for turn := 1; ; turn++ {
 		r, err := editable(ctx, c, namespace, name)
 		if err != nil {
@@ -140,22 +142,13 @@ func Edit(ctx context.Context, c *kube.Client, namespace, name string, change fu
 		if err := r.setHooks(hooks); err != nil {
 			return err
 		}
-		err = kube.Retry(ctx, func(ctx context.Context) error {
-			_, err := c.Dynamic.Resource(r.resource).Namespace(namespace).Update(ctx, r.object, metav1.UpdateOptions{})
+		if _, err = c.Update(ctx, r.resource, r.object); !apierrors.IsConflict(err) || turn == turns {
 			return err
-		})
-		if apierrors.IsConflict(err) && turn < turns {
-			continue
 		}
-		if err != nil {
-			return fmt.Errorf("writing the Helm record %s/%s: %w", namespace, r.object.GetName(), err)
-		}
-		return nil
 	}
 }
 
-// editable reads the newest revision of a release and checks that it may be
-// edited.
+// editable reads the newest revision of a release and checks that it can be edited.
 func editable(ctx context.Context, c *kube.Client, namespace, name string) (found *Revision, err error) {
 	var failed error
 	n := 0
@@ -168,11 +161,15 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (foun
 	}
 	switch {
 	case n == 0:
-		return nil, fmt.Errorf("%w: %q in namespace %q, neither in Secrets nor in ConfigMaps; what Helm keeps in SQL (HELM_DRIVER=sql) cannot be edited", ErrNotFound, name, namespace)
+		return nil, fmt.Errorf("%w: %q in namespace %q, neither in Secrets nor in ConfigMaps; records in SQL (HELM_DRIVER=sql) cannot be edited",
+			ErrNotFound, name, namespace)
 	case n > 1:
-		return nil, Unfit{fmt.Sprintf("release %s in namespace %s is recorded both in Secrets and in ConfigMaps, and only its user knows which of them Helm reads", name, namespace)}
+		return nil, Unfit{fmt.Sprintf("release %s in namespace %s is recorded both in Secrets and in ConfigMaps, "+
+			"and only its user knows which of them Helm reads", name, namespace)}
 	case found.StoredElsewhere():
-		return nil, Unfit{fmt.Sprintf("the record %s/%s is of a release in namespace %q, and not edited: who keeps it here, as Flux does, has to add the hook, with the chart as a dependency", namespace, found.object.GetName(), found.Namespace)}
+		return nil, Unfit{fmt.Sprintf("the record %s/%s is of a release in namespace %q, and is not edited: "+
+			"the tool that stores it here, such as Flux, has to add the hook; make arc-cleanup a dependency of the chart",
+			namespace, found.object.GetName(), found.Namespace)}
 	case !found.Status.Editable():
 		return nil, NotEditable{found.Record}
 	}
@@ -181,12 +178,12 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (foun
 
 // setHooks puts hooks into the object that holds the record.
 func (r *Revision) setHooks(hooks []Hook) error {
-	// Field by field, so that what a later Helm writes stays.
+	// Field by field, so that fields of a later Helm stay.
 	var record map[string]json.RawMessage
 	if err := json.Unmarshal(r.raw, &record); err != nil {
 		return fmt.Errorf("reading the record of release %s: %w", r.Name, err)
 	}
-	delete(record, "hooks") // as Helm does where there are none
+	delete(record, "hooks") // as Helm does if there are none
 	if len(hooks) > 0 {
 		all, err := json.Marshal(hooks)
 		if err != nil {
@@ -198,21 +195,13 @@ func (r *Revision) setHooks(hooks []Hook) error {
 	if err != nil {
 		return fmt.Errorf("writing the record of release %s: %w", r.Name, err)
 	}
-	data := encode(raw)
+	data := base64.StdEncoding.EncodeToString(gzip.Pack(raw)) // as helm.sh/helm pkg/storage/driver/util.go does
 	if len(data) > maxSize {
-		return Unfit{fmt.Sprintf("with these hooks the record of release %s in namespace %s would have %d bytes, and Kubernetes stores %d", r.Name, r.Namespace, len(data), maxSize)}
+		return Unfit{fmt.Sprintf("with these hooks the record of release %s in namespace %s would have %d bytes, and Kubernetes stores %d",
+			r.Name, r.Namespace, len(data), maxSize)}
 	}
 	if r.object.GetKind() == "Secret" {
 		data = base64.StdEncoding.EncodeToString([]byte(data))
 	}
 	return unstructured.SetNestedField(r.object.Object, data, "data", "release")
-}
-
-// encode does what helm.sh/helm pkg/storage/driver/util.go does.
-func encode(raw []byte) string {
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // fails for an unknown level only
-	_, _ = z.Write(raw)                                   // into memory, as Close
-	_ = z.Close()
-	return base64.StdEncoding.EncodeToString(b.Bytes())
 }

@@ -140,7 +140,7 @@ func TestEditWritesNothing(t *testing.T) {
 	t.Parallel()
 	in := func(status string) string { return strings.Replace(record, `"deployed"`, `"`+status+`"`, 1) }
 	refused := errors.New("refused")
-	const pending = " (revision 3): Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, "
+	const pending = " (revision 3): Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, "
 	tests := map[string]struct {
 		raw    string
 		change func(*Revision) ([]Hook, bool, error)
@@ -152,7 +152,7 @@ func TestEditWritesNothing(t *testing.T) {
 		"being installed":      {in("pending-install"), add(t), NotEditable{}, "release arc in namespace ns is pending-install" + pending + "`helm uninstall arc --namespace ns` and install it again; nothing was written"},
 		"being upgraded":       {in("pending-upgrade"), add(t), NotEditable{}, "release arc in namespace ns is pending-upgrade" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
 		"being rolled back":    {in("pending-rollback"), add(t), NotEditable{}, "release arc in namespace ns is pending-rollback" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
-		"being uninstalled":    {in("uninstalling"), add(t), NotEditable{}, "is uninstalling (revision 3): it is being uninstalled, with the hooks it has; `helm uninstall arc --namespace ns` goes on"},
+		"being uninstalled":    {in("uninstalling"), add(t), NotEditable{}, "is uninstalling (revision 3): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on"},
 		"uninstalled":          {in("uninstalled"), add(t), NotEditable{}, "is uninstalled (revision 3): only its history is kept"},
 		"a state nobody knows": {in("paused"), add(t), NotEditable{}, `is in the state "paused" (revision 3), which is not known; nothing was written`},
 		"unreadable":           {"no JSON", add(t), nil, "not in Helm's format"},
@@ -204,7 +204,7 @@ func TestEditGivesUp(t *testing.T) {
 		r.object.SetResourceVersion("0")
 		return r.Hooks, true, nil
 	})
-	check(t, err, "writing the Helm record ns/sh.helm.release.v1.arc.v3")
+	check(t, err, "updating secrets/sh.helm.release.v1.arc.v3 in namespace ns")
 	if looks != turns || s.writes != 0 {
 		t.Errorf("%d looks, %d writes", looks, s.writes)
 	}

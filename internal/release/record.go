@@ -1,15 +1,13 @@
-// Package release reads Helm's own record of a release, and edits the hooks in
-// it: the Secret or ConfigMap sh.helm.release.v1.<name>.v<revision> which Helm 3
-// and Helm 4 share (helm.sh/helm pkg/storage/driver).
+// Package release reads Helm's own record of a release, and edits the hooks in it. The record is the
+// Secret or ConfigMap sh.helm.release.v1.<name>.v<revision>, in a format that Helm 3 and Helm 4 share
+// (helm.sh/helm pkg/storage/driver).
 //
-// A record counts as far as it speaks for the place where it is stored: name and
-// revision are the same in the object's name, in its labels and in the record, and
-// so is the namespace, unless who asks names another one as the storage. What else
-// carries Helm's labels is passed over, as what nobody has written.
+// A record counts only for the place where it is stored. Its name and revision have to be the same in the
+// object's name, in its labels and in the record; so does the namespace, unless the caller names another
+// one as the storage. Other objects with Helm's labels are skipped, as if they did not exist.
 //
-// Helm's storage SDK is not used. The types of one major version drop what the
-// other has written (apply_method of Helm 4), and it links every typed client of
-// Kubernetes, which makes the image 7 MB larger.
+// Helm's storage SDK is not used. Its types for one major version drop fields of the other (Helm 4's
+// apply_method), and it links every typed client of Kubernetes, which makes the image 7 MB larger.
 package release
 
 import (
@@ -23,7 +21,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -31,60 +28,57 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Record is what Helm's storage says of one revision of a release.
+// Record is the part of a revision that is worth keeping: all but its texts.
 type Record struct {
-	// Namespace is the release's, StorageNamespace the one where Helm keeps the
-	// record: the same, but with Flux, and others who embed Helm.
+	// Namespace is the release's. StorageNamespace is where Helm keeps the record: the same, except with
+	// Flux and other tools that embed Helm.
 	Name, Namespace, StorageNamespace string
 	Revision                          int
 	Status                            Status
 	Chart                             Chart
 	// HookJobs names the Jobs among the revision's hooks.
 	HookJobs []string
-	// Objects are those the revision's manifest installs, hooks apart.
+	// Objects are those of the revision's manifest, without hooks.
 	Objects []Object
-	// Storage is where Helm keeps the release: an object for each revision, the
-	// oldest first.
+	// Storage are the objects in which Helm keeps the release, one for each revision, the oldest first.
 	Storage []object.Object
 }
 
-// StoredElsewhere reports whether the record is in another namespace than the
-// release. It proves nothing then, unless who asks knows that namespace.
+// StoredElsewhere reports whether the record is in another namespace than the release. Then it proves
+// nothing, unless the caller knows that namespace.
 func (r *Record) StoredElsewhere() bool { return r.StorageNamespace != r.Namespace }
 
 // Chart is the chart a revision was rendered from.
 type Chart struct{ Name, Version, AppVersion string }
 
-// Object is one object of a manifest. Where the manifest names no namespace it is
-// the release's, as Helm takes it; for a cluster-scoped object it means nothing.
+// Object is one object of a manifest. If the manifest names no namespace, it is the release's, as for Helm.
+// For a cluster-scoped object the namespace means nothing.
 type Object struct {
 	APIVersion, Kind, Namespace, Name string
-	// Keep says that the manifest tells Helm to leave it.
+	// Keep says that the manifest tells Helm not to delete it.
 	Keep bool
 }
 
-// Place is where a release is, and where its record is stored; "" is where the
-// release is.
+// Place is the namespace of a release, and the namespace of its record; "" means the release's.
 type Place struct{ Namespace, Storage string }
 
 func (p Place) storage() string { return cmp.Or(p.Storage, p.Namespace) }
 
-// ErrNotFound is returned when no revision matches.
+// ErrNotFound is returned if no revision matches.
 var ErrNotFound = errors.New("no Helm release found")
 
-// ErrAmbiguous is returned when several releases match and only one can be meant.
+// ErrAmbiguous is returned if several releases match and only one can be meant.
 var ErrAmbiguous = errors.New("more than one Helm release")
 
-// ErrUnreadable is a record in Helm's place and by its name whose content is not in
-// its format, or too large.
+// ErrUnreadable is returned for a record with Helm's name and type whose content is too large or not in
+// Helm's format.
 var ErrUnreadable = errors.New("not in Helm's format")
 
-// errForeign is an object that looks like a record from outside, and says something
-// else inside.
+// errForeign is an object that is named like a record of one release and holds something else.
 var errForeign = errors.New("not a record of the release it is named after")
 
-// Get returns the newest revision of a release. The error wraps ErrNotFound when
-// neither Secrets nor ConfigMaps hold one.
+// Get returns the newest revision of a release. The error wraps ErrNotFound if neither Secrets nor
+// ConfigMaps hold one.
 func Get(ctx context.Context, c *kube.Client, at Place, name string) (*Record, error) {
 	all, err := histories(ctx, c, at.storage(), name)
 	if err != nil {
@@ -113,12 +107,10 @@ func Get(ctx context.Context, c *kube.Client, at Place, name string) (*Record, e
 	return nil, err
 }
 
-// ByHookJob returns the release whose newest revision has a hook Job of that
-// name. A rollback copies the hooks of an older revision, so neither name nor
-// revision can be known when the hook is rendered; the Job's own name can. An
-// uninstalling release wins where several would match; of two that are
-// uninstalling either may be meant, which is ErrAmbiguous. The error wraps
-// ErrNotFound when there is none.
+// ByHookJob returns the release whose newest revision has a hook Job of that name. A rollback copies the
+// hooks of an older revision, so neither the release's name nor the revision is known when the hook is
+// rendered, but the Job's own name is. If several releases match, one that is being uninstalled wins. Two
+// that are being uninstalled are ErrAmbiguous. The error wraps ErrNotFound if there is none.
 func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*Record, error) {
 	all, err := WithHookJob(ctx, c, at, job)
 	if err != nil {
@@ -134,21 +126,22 @@ func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*Reco
 	}
 	switch {
 	case len(uninstalling) > 1:
-		return nil, fmt.Errorf("%w: %s are being uninstalled in namespace %q, and each has a hook Job %q", ErrAmbiguous, strings.Join(names, " and "), at.Namespace, job)
+		return nil, fmt.Errorf("%w: %s are being uninstalled in namespace %q, and each has a hook Job %q",
+			ErrAmbiguous, strings.Join(names, " and "), at.Namespace, job)
 	case len(uninstalling) == 1:
 		return uninstalling[0], nil
 	case len(all) > 0:
 		return &all[0], nil
 	case at.storage() != at.Namespace:
-		return nil, fmt.Errorf("%w: none in namespace %q, stored in namespace %q, has a hook Job %q", ErrNotFound, at.Namespace, at.storage(), job)
+		return nil, fmt.Errorf("%w: none in namespace %q, stored in namespace %q, has a hook Job %q",
+			ErrNotFound, at.Namespace, at.storage(), job)
 	}
 	return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, at.Namespace, job)
 }
 
-// WithHookJob returns all releases whose newest revision has a hook Job of that
-// name. One that is being uninstalled and cannot be understood may be another, and
-// is an error; what else cannot be understood is somebody else's, and must not block
-// an uninstall.
+// WithHookJob returns all releases whose newest revision has a hook Job of that name. A record that cannot
+// be understood is an error if its release is being uninstalled: it may be another match. All other such
+// records are skipped: they must not block an uninstall.
 func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]Record, error) {
 	all, err := histories(ctx, c, at.storage(), "")
 	if err != nil {
@@ -169,8 +162,8 @@ func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]R
 	return found, nil
 }
 
-// Installs reports whether a record of the release can be read that has an object in
-// its manifest. It is for advice: a record that may not be read proves nothing.
+// Installs reports whether a record of the release has a matching object in its manifest. It is for advice
+// only: a record that cannot be read counts as one without the object.
 func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
 	for _, d := range storage {
 		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
@@ -187,10 +180,9 @@ func Installs(ctx context.Context, c *kube.Client, at Place, name string, is fun
 	return false
 }
 
-// Each calls do for the newest revision of every release that is stored in a
-// namespace ("" is all of them), or of the one of that name, one after the other. A
-// record that cannot be read is given as an error; one that is gone by then is
-// passed over.
+// Each calls do for the newest revision of each release that is stored in a namespace ("" means all
+// namespaces), or of the release of that name, one after the other. If a record cannot be read, do gets
+// the error. A record that is gone by then is skipped.
 func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*Revision, error)) error {
 	all, err := histories(ctx, c, namespace, name)
 	if err != nil {
@@ -212,25 +204,24 @@ var storage = []driver{
 	{schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, ""},
 }
 
-// driver is what Helm calls a way to store records.
+// driver is a way to store records, in Helm's terms.
 type driver struct {
 	schema.GroupVersionResource
 	fields string
 }
 
-// history is where Helm keeps a release: an entry for each revision, the newest
-// first.
+// history lists where Helm keeps a release: an entry for each revision, the newest first.
 type history []entry
 
-// entry is where a revision is stored, and what its labels say.
+// entry is where a revision is stored, with what its labels say.
 type entry struct {
 	object.Object
 	revision int
 	status   Status
 }
 
-// histories finds the releases that are stored in a namespace ("" is all of them),
-// or the one of that name, by what Helm writes on the outside of a record.
+// histories finds the releases that are stored in a namespace ("" means all namespaces), or the release of
+// that name, by the names and labels that Helm gives records.
 func histories(ctx context.Context, c *kube.Client, namespace, name string) ([]history, error) {
 	return historiesIn(ctx, c, storage, namespace, name)
 }
@@ -244,7 +235,8 @@ func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespac
 	found := map[key]int{}
 	var out []history
 	for _, s := range storage {
-		err := c.Each(ctx, s.GroupVersionResource, namespace, metav1.ListOptions{LabelSelector: selector.String(), FieldSelector: s.fields}, func(o *metav1.PartialObjectMetadata) error {
+		options := metav1.ListOptions{LabelSelector: selector.String(), FieldSelector: s.fields}
+		err := c.Each(ctx, s.GroupVersionResource, namespace, options, func(o *metav1.PartialObjectMetadata) error {
 			of, revision, ok := outside(o)
 			if !ok || name != "" && of != name {
 				return nil
@@ -273,8 +265,8 @@ func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespac
 	return out, nil
 }
 
-// outside reads the release and the revision off an object that is labelled and
-// named as Helm labels and names a record.
+// outside returns the release and the revision that an object's labels and name say, if Helm names and
+// labels records like that.
 func outside(o metav1.Object) (release string, revision int, ok bool) {
 	release, version := o.GetLabels()["name"], o.GetLabels()["version"]
 	revision, err := strconv.Atoi(version)
@@ -282,9 +274,9 @@ func outside(o metav1.Object) (release string, revision int, ok bool) {
 		o.GetName() == namePrefix+release+".v"+version
 }
 
-// newest reads the newest revision. What turns out not to be Helm's is passed over;
-// errForeign says that nothing else was there. The error may also be one of
-// Kubernetes, not found among them, or ErrUnreadable.
+// newest reads the newest revision. It skips objects that turn out not to be Helm's; the error is
+// errForeign if there is nothing else. It may also be ErrUnreadable, or an error of the API server, such as
+// NotFound.
 func (h history) newest(ctx context.Context, c *kube.Client) (*Revision, error) {
 	for i, e := range h {
 		r, err := e.read(ctx, c)
@@ -303,13 +295,9 @@ func (h history) newest(ctx context.Context, c *kube.Client) (*Revision, error) 
 }
 
 func (e entry) read(ctx context.Context, c *kube.Client) (*Revision, error) {
-	var o *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		o, err = c.Dynamic.Resource(e.Resource).Namespace(e.Namespace).Get(ctx, e.Name, metav1.GetOptions{})
-		return err
-	})
+	o, err := c.Get(ctx, e.Resource, e.Namespace, e.Name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w", e.Namespace, e.Name, err)
+		return nil, err
 	}
 	r, err := decode(o)
 	if err != nil {

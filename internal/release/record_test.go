@@ -82,7 +82,7 @@ func TestGet(t *testing.T) {
 			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusNotFound}, nil, "no Helm release found",
 		},
 		"not to be read": {
-			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, nil, "reading the Helm record ns/sh.helm.release.v1.arc.v1",
+			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, nil, "reading secrets/sh.helm.release.v1.arc.v1 in namespace ns",
 		},
 		"not to be listed":           {nil, map[string]int{"configmaps": http.StatusForbidden}, nil, "listing configmaps in namespace ns"},
 		"a Secret not in base64":     {objects{secret(deployed, func(o *unstructured.Unstructured) { set(o, "!", "data", "release") })}, nil, nil, "illegal base64"},
@@ -229,7 +229,7 @@ func TestStoredElsewhere(t *testing.T) {
 		t.Errorf("ByHookJob: %+v, %v", r, err)
 	}
 	err = Edit(t.Context(), c, "flux-system", "arc", add(t))
-	check(t, err, `the record flux-system/sh.helm.release.v1.arc.v1 is of a release in namespace "ns", and not edited`)
+	check(t, err, `the record flux-system/sh.helm.release.v1.arc.v1 is of a release in namespace "ns", and is not edited`)
 	if !errors.As(err, new(Unfit)) {
 		t.Errorf("%v is no Unfit", err)
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// Version is the version of the JSON document. Fields may be added within a
-// version; none is removed or changes its meaning.
+// Version is the version of the JSON document. A version may get new fields; no field is removed or changes
+// its meaning.
 const Version = "arc-cleanup/status/v1"
 
 // Document is the state of a cluster as JSON.
@@ -16,7 +16,7 @@ type Document struct {
 	Releases  []Release  `json:"releases"`
 	ScaleSets []ScaleSet `json:"scaleSets"`
 	Stuck     []Object   `json:"stuck"`
-	// Remains is what else there is of ARC that an uninstall leaves.
+	// Remains lists what else of ARC exists and would be left by an uninstall.
 	Remains []plan.Remain `json:"remains"`
 	Unknown []string      `json:"unknown"`
 }
@@ -25,7 +25,7 @@ type Document struct {
 type Release struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
-	// Storage is where Helm keeps the record, if not in Namespace.
+	// Storage is the namespace of Helm's record, if it is not Namespace.
 	Storage   string    `json:"storageNamespace,omitempty"`
 	Revision  int       `json:"revision"`
 	State     string    `json:"state"`
@@ -35,7 +35,7 @@ type Release struct {
 	Uninstall Uninstall `json:"uninstall"`
 }
 
-// Chart is the chart a release was rendered from.
+// Chart is the chart that a release was rendered from.
 type Chart struct {
 	Name       string `json:"name"`
 	Version    string `json:"version"`
@@ -49,35 +49,34 @@ type HookState string
 const (
 	Present   HookState = "present"
 	Absent    HookState = "absent"
-	Enrolling HookState = "enrolling" // Helm 3's post-renderer added what enrols it
+	Enrolling HookState = "enrolling" // Helm 3's post-renderer has added an enroller
 )
 
 // Hook is the hook of a release.
 type Hook struct {
 	State HookState `json:"state"`
-	// Chart is the hook's own, with its version.
+	// Chart is the hook's own chart, with its version.
 	Chart string `json:"chart,omitempty"`
-	// Why says what an enrolment waits for, or why there is none.
+	// Why says what the enroller waits for, or why there is no hook.
 	Why string `json:"why,omitempty"`
 }
 
 // Uninstall is what "helm uninstall" would do now.
 type Uninstall struct {
-	// Ready is false when the hook would refuse, or there is none.
+	// Ready is false if the hook would refuse, or if there is no hook.
 	Ready bool `json:"ready"`
-	// Why says it in words, a reason each; Do what to do about it, a command
-	// where there is one.
+	// Why has the reasons. Do says what to do about them: a command where there is one.
 	Why    []string `json:"why"`
 	Do     []string `json:"do"`
 	Phases []Phase  `json:"phases"`
-	// Kept counts what would be left alone.
+	// Kept counts the objects that the hook would keep.
 	Kept int `json:"kept"`
-	// Leaves are objects of the release that Helm 4.3 and later do not delete: they lack
-	// its marks, or whoever asks may not read them.
+	// Leaves are objects of the release that Helm 4.3 and later do not delete: they lack its labels or
+	// annotations, or you may not read them.
 	Leaves []Object `json:"leaves"`
 }
 
-// Phase is a phase of the hook's plan, and with how many objects.
+// Phase is a phase of the hook's plan, with the number of its objects.
 type Phase struct {
 	Name  plan.PhaseName `json:"name"`
 	Steps int            `json:"steps"`
@@ -87,8 +86,8 @@ type Phase struct {
 type ScaleSet struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Release and ReleaseNamespace are empty for one that Helm did not install, and for
-	// one that names a release of which no record that was read has it.
+	// Release and ReleaseNamespace are empty if Helm did not install the scale set, or if the record of the
+	// release that it names does not have it.
 	Release          string `json:"release,omitempty"`
 	ReleaseNamespace string `json:"releaseNamespace,omitempty"`
 	Runners          int64  `json:"runners"`
@@ -96,7 +95,7 @@ type ScaleSet struct {
 	Deleting         bool   `json:"deleting"`
 }
 
-// Object is something that hangs, or that nobody looks after any more.
+// Object is an object that is stuck, or that no controller looks after.
 type Object struct {
 	Resource  string     `json:"resource"`
 	Namespace string     `json:"namespace,omitempty"`

@@ -1,12 +1,16 @@
 package status
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 func TestExplain(t *testing.T) {
@@ -29,10 +33,10 @@ func TestExplain(t *testing.T) {
 		pods []corev1.Pod
 		want Hook
 	}{
-		"no Pod yet":          {deployment(1), nil, Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for the end of Helm"}},
-		"it runs":             {deployment(1), container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for the end of Helm"}},
-		"being started":       {deployment(1), container(waiting("ContainerCreating", ""), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for the end of Helm"}},
-		"ended":               {deployment(0), nil, Hook{State: Absent, Why: "its enroller, Deployment e, has ended without enrolling it, or the hook was taken out since"}},
+		"no Pod yet":          {deployment(1), nil, Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"it runs":             {deployment(1), container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"being started":       {deployment(1), container(waiting("ContainerCreating", ""), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"ended":               {deployment(0), nil, Hook{State: Absent, Why: "its enroller, Deployment e, has ended without enrolling it, or the hook was removed since"}},
 		"no image":            {deployment(1), container(waiting("ErrImagePull", "not found"), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"}},
 		"again and again":     {deployment(1), container(waiting("CrashLoopBackOff", "back-off"), ended), Hook{State: Enrolling, Why: "its enroller cannot run: Pod p: CrashLoopBackOff: back-off (exit code 5: forbidden)"}},
 		"failed just now":     {deployment(1), container(ended, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller failed: Pod p: exit code 5: forbidden"}},
@@ -44,6 +48,75 @@ func TestExplain(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(test.want, explain("e", test.d, test.pods)); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What status says of an enroller is what its Deployment and its Pods say.
+func TestEnrolling(t *testing.T) {
+	t.Parallel()
+	const (
+		deployments = "/apis/apps/v1/namespaces/ns/deployments"
+		pods        = "/api/v1/namespaces/ns/pods"
+	)
+	enroller := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set +
+		"---\nkind: ConfigMap\nmetadata: {name: e, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'}\n"}
+	object := func(name, field string, value any) map[string]any {
+		version, kind := "v1", "Pod"
+		if field == "spec" {
+			version, kind = "apps/v1", "Deployment"
+		}
+		return map[string]any{"apiVersion": version, "kind": kind, "metadata": map[string]any{"name": name, "namespace": "ns"}, field: value}
+	}
+	runs := object("e", "spec", map[string]any{"replicas": 1, "selector": map[string]any{"matchLabels": map[string]any{"app": "e"}}})
+	failed := object("p", "status", map[string]any{"containerStatuses": []any{map[string]any{
+		"state": map[string]any{"terminated": map[string]any{"exitCode": 6, "message": "no right"}},
+	}}})
+	const waits = "its enroller, Deployment e, waits for Helm to finish"
+	tests := map[string]struct {
+		more    map[string][]map[string]any
+		fail    map[string]int
+		want    Hook
+		unknown string
+	}{
+		"it waits":      {map[string][]map[string]any{deployments: {runs}, pods: {}}, nil, Hook{State: Enrolling, Why: waits}, ""},
+		"its Pod fails": {map[string][]map[string]any{deployments: {runs}, pods: {failed}}, nil, Hook{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"}, ""},
+		"it is gone":    {map[string][]map[string]any{deployments: {}}, nil, Hook{State: Absent, Why: "its enroller, Deployment e, is gone"}, ""},
+		"no right to read it": {
+			nil,
+			map[string]int{deployments + "/e": http.StatusForbidden},
+			Hook{State: Enrolling, Why: "its enroller could not be read"},
+			"reading deployments.apps/e in namespace ns",
+		},
+		"not a Deployment": {
+			map[string][]map[string]any{deployments: {object("e", "spec", "?")}},
+			nil,
+			Hook{State: Enrolling, Why: "its enroller could not be read"},
+			"reading Deployment ns/e",
+		},
+		"no right to read its Pods": {
+			map[string][]map[string]any{deployments: {runs}},
+			map[string]int{pods: http.StatusForbidden},
+			Hook{State: Enrolling, Why: waits},
+			"listing pods in namespace ns",
+		},
+		"not a Pod": {
+			map[string][]map[string]any{deployments: {runs}, pods: {object("p", "status", "?"), failed}},
+			nil,
+			Hook{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"},
+			"reading Pod ns/p",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := Read(t.Context(), serveMore(t, test.fail, test.more, enroller), Query{Options: options})
+			if len(d.Releases) != 1 || d.Releases[0].Hook != test.want || d.Releases[0].Uninstall.Ready {
+				t.Errorf("%+v", d.Releases)
+			}
+			if all := strings.Join(d.Unknown, "\n"); (err != nil) != (test.unknown != "") || !strings.Contains(all, test.unknown) || test.unknown == "" && all != "" {
+				t.Errorf("unknown %q, %v", all, err)
 			}
 		})
 	}

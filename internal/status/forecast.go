@@ -23,26 +23,25 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// asking is how many requests are in flight at once, where a record may name any
-// number of objects.
-const asking = 8
+// atOnce is how many requests are in flight at once: a record may name any number of objects.
+const atOnce = 8
 
-// Forecast is what of an uninstall Helm itself decides, as far as whoever asks is whoever
-// uninstalls: both read and write with their own rights.
+// Forecast is what Helm itself decides in an uninstall. It holds for a user with the same rights: Helm
+// reads and writes with the rights of its user.
 type Forecast struct {
-	// Leaves are the objects of the release that Helm 4.3 and later skip, and forget.
+	// Leaves are the objects of the release that Helm 4.3 and later skip, and then forget.
 	Leaves []Object
 	// Refused says which objects of the hook admission does not let Helm create.
 	Refused []plan.Refusal
-	// Unknown says what could not be told.
+	// Unknown says what could not be found out.
 	Unknown []string
 
 	mu sync.Mutex
 }
 
-// Foretell looks at what a release has installed, without what the plan of its hook
-// deletes before Helm looks, and at the hook; plan may be nil.
-func Foretell(ctx context.Context, c *kube.Client, r *release.Revision, planned *plan.Plan) *Forecast {
+// NewForecast looks at the objects of a release and at its hook. It leaves out the objects that the
+// hook's plan deletes, since they are gone when Helm looks; plan may be nil.
+func NewForecast(ctx context.Context, c *kube.Client, r *release.Revision, planned *plan.Plan) *Forecast {
 	f := &Forecast{}
 	deleted := map[string]bool{}
 	if planned != nil && len(planned.Refusals) == 0 {
@@ -55,16 +54,16 @@ func Foretell(ctx context.Context, c *kube.Client, r *release.Revision, planned 
 		}
 	}
 	var g errgroup.Group
-	g.SetLimit(asking)
+	g.SetLimit(atOnce)
 	for _, o := range r.Objects {
-		if !o.Keep && o.Name != "" { // Helm says itself what it was told to keep
+		if !o.Keep && o.Name != "" { // Helm itself names what it was told to keep
 			g.Go(func() error { f.ownership(ctx, c, r, o, deleted); return nil })
 		}
 	}
 	for _, o := range hookObjects(r) {
 		g.Go(func() error { f.creation(ctx, c, o); return nil })
 	}
-	// No error: what failed is unknown.
+	// There is no error: a request that failed is in f.Unknown.
 	_ = g.Wait()
 	slices.SortFunc(f.Leaves, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name))
@@ -80,7 +79,7 @@ func (f *Forecast) unknown(format string, args ...any) {
 	f.Unknown = append(f.Unknown, fmt.Sprintf(format, args...))
 }
 
-// ownership looks at an object as Helm does before it deletes it
+// ownership checks an object as Helm does before it deletes the object
 // (helm.sh/helm/v4 pkg/action/validate.go, verifyOwnershipBeforeDelete).
 func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *release.Revision, o release.Object, deleted map[string]bool) {
 	gvr, namespaced, err := c.ResourceOf(ctx, o.APIVersion, o.Kind)
@@ -89,7 +88,7 @@ func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *release.Rev
 		f.unknown("whether Helm will delete %s %q: %v", o.Kind, o.Name, err)
 		return
 	case gvr.Resource == "":
-		return // Helm stops over it, and forgets nothing
+		return // Helm fails, and forgets nothing
 	}
 	namespace := ""
 	if namespaced {
@@ -99,18 +98,14 @@ func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *release.Rev
 	if deleted[t.String()] {
 		return
 	}
-	var m *metav1.PartialObjectMetadata
-	err = kube.Retry(ctx, func(ctx context.Context) (err error) {
-		m, err = c.Metadata.Resource(gvr).Namespace(namespace).Get(ctx, o.Name, metav1.GetOptions{})
-		return err
-	})
+	m, err := c.GetMetadata(ctx, gvr, namespace, o.Name)
 	why := ""
 	switch {
 	case apierrors.IsNotFound(err):
 	case apierrors.IsForbidden(err):
-		why = "nobody who may not read it can have Helm delete it, and you may not"
+		why = "Helm deletes only what its user may read, and you may not read it"
 	case err != nil:
-		f.unknown("whether Helm will delete %s: %v", t, err)
+		f.unknown("whether Helm will delete it: %v", err)
 	default:
 		why = unowned(m, r)
 	}
@@ -121,7 +116,7 @@ func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *release.Rev
 	}
 }
 
-// unowned says which marks of the release an object lacks; "" if none.
+// unowned says which of the release's labels and annotations an object lacks; "" if it has all.
 func unowned(m *metav1.PartialObjectMetadata, r *release.Revision) string {
 	var lacks []string
 	lack := func(what, key string, has map[string]string, want string) {
@@ -138,8 +133,8 @@ func unowned(m *metav1.PartialObjectMetadata, r *release.Revision) string {
 	return "it lacks " + strings.Join(lacks, ", ")
 }
 
-// creatable are the kinds of the hook's objects. A record is written by whoever
-// administers its namespace: nothing else in it is tried, not even dry.
+// creatable are the kinds of the hook's objects. The administrator of a namespace can write a record
+// there, so no other kind in it is tried, not even as a dry run.
 var creatable = map[string]string{
 	"ServiceAccount": "v1", "Job": "batch/v1",
 	"Role": rbac, "RoleBinding": rbac, "ClusterRole": rbac, "ClusterRoleBinding": rbac,
@@ -147,7 +142,7 @@ var creatable = map[string]string{
 
 const rbac = "rbac.authorization.k8s.io/v1"
 
-// hookObjects are what Helm creates for the hook, and the Pod of its Job.
+// hookObjects returns the objects that Helm creates for the hook, and the Pod of its Job.
 func hookObjects(r *release.Revision) []*unstructured.Unstructured {
 	var out []*unstructured.Unstructured
 	add := func(o *unstructured.Unstructured) {
@@ -158,7 +153,7 @@ func hookObjects(r *release.Revision) []*unstructured.Unstructured {
 			o.SetNamespace(r.Namespace)
 		}
 		if o.GetAPIVersion() != rbac && o.GetNamespace() != r.Namespace {
-			return // the Job and its ServiceAccount are the release's own
+			return // the Job and its ServiceAccount are in the release's namespace
 		}
 		out = append(out, o)
 		if o.GetKind() == "Job" {
@@ -183,8 +178,8 @@ func hookObjects(r *release.Revision) []*unstructured.Unstructured {
 	return out
 }
 
-// podOf is a Pod of a Job as its controller would make it, but with the ServiceAccount
-// of its namespace: the Job's own is not there yet.
+// podOf returns the Pod that the Job controller would make of a Job, but with the default ServiceAccount:
+// the Job's own does not exist yet.
 func podOf(job *unstructured.Unstructured) *unstructured.Unstructured {
 	template, is, err := unstructured.NestedMap(job.Object, "spec", "template")
 	if !is || err != nil {
@@ -199,7 +194,7 @@ func podOf(job *unstructured.Unstructured) *unstructured.Unstructured {
 	return pod
 }
 
-// creation tries to create an object of the hook, dry.
+// creation tries to create an object of the hook, as a dry run.
 func (f *Forecast) creation(ctx context.Context, c *kube.Client, o *unstructured.Unstructured) {
 	gvr, namespaced, err := c.ResourceOf(ctx, o.GetAPIVersion(), o.GetKind())
 	what := fmt.Sprintf("the hook's %s %q", o.GetKind(), o.GetName())
@@ -207,17 +202,10 @@ func (f *Forecast) creation(ctx context.Context, c *kube.Client, o *unstructured
 		f.unknown("whether admission lets Helm create %s: %v", what, cmp.Or(err, fmt.Errorf("%s is not served", o.GetAPIVersion())))
 		return
 	}
-	namespace := ""
-	if namespaced {
-		namespace = o.GetNamespace()
-	} else {
+	if !namespaced {
 		o.SetNamespace("")
 	}
-	dry := c.DryRun()
-	err = kube.Retry(ctx, func(ctx context.Context) error {
-		_, err := dry.Dynamic.Resource(gvr).Namespace(namespace).Create(ctx, o, dry.Creating())
-		return err
-	})
+	_, err = c.DryRun().Create(ctx, gvr, o)
 	if denial, denied := kube.Denied(err); denied {
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -99,7 +99,7 @@ func TestWhatHelmLeaves(t *testing.T) {
 	)
 	goes := &object.Object{Resource: object.Secrets, Namespace: "ns", Name: "planned"}
 	planned := &plan.Plan{Phases: []plan.Phase{{Ranks: [][]plan.Step{{{Action: plan.Delete, Object: goes}}}}}}
-	f := Foretell(t.Context(), c, r, planned)
+	f := NewForecast(t.Context(), c, r, planned)
 	got := map[string]string{}
 	for _, o := range f.Leaves {
 		got[o.Resource+"/"+o.Namespace+"/"+o.Name] = o.Why
@@ -110,7 +110,7 @@ func TestWhatHelmLeaves(t *testing.T) {
 		"secrets/ns/moved":  "it lacks the annotation meta.helm.sh/release-namespace: ns",
 		"secrets/ns/theirs": "it lacks the annotation meta.helm.sh/release-name: arc",
 		"secrets/ns/hand":   "it lacks the label app.kubernetes.io/managed-by: Helm",
-		"secrets/ns/hidden": "nobody who may not read it can have Helm delete it, and you may not",
+		"secrets/ns/hidden": "Helm deletes only what its user may read, and you may not read it",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -120,7 +120,7 @@ func TestWhatHelmLeaves(t *testing.T) {
 	}
 	// Of a plan that refuses nothing is deleted.
 	planned.Refusals = []plan.Refusal{{}}
-	if f := Foretell(t.Context(), c, r, planned); len(f.Leaves) != len(want)+1 {
+	if f := NewForecast(t.Context(), c, r, planned); len(f.Leaves) != len(want)+1 {
 		t.Errorf("with a refusal: %v", f.Leaves)
 	}
 }
@@ -147,7 +147,7 @@ func TestTheHooksObjects(t *testing.T) {
 		"Pod":            no(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no cleaners`),
 		"Secret":         no(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no secrets`),
 	})
-	f := Foretell(t.Context(), c, r, nil)
+	f := NewForecast(t.Context(), c, r, nil)
 	var got []string
 	for _, refusal := range f.Refused {
 		got = append(got, refusal.Message)
@@ -159,10 +159,103 @@ func TestTheHooksObjects(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if len(f.Unknown) != 1 || !strings.Contains(f.Unknown[0], `the hook's Job "clean": you may not`) {
+	if len(f.Unknown) != 1 || !strings.Contains(f.Unknown[0], `the hook's Job "clean": creating jobs.batch/clean in namespace ns: you may not`) {
 		t.Errorf("unknown: %q", f.Unknown)
 	}
-	if f := Foretell(t.Context(), foretelling(t, nil, map[string]metav1.Status{"Job": no(409, metav1.StatusReasonAlreadyExists, "there")}), r, nil); len(f.Refused)+len(f.Unknown) > 0 {
+	if f := NewForecast(t.Context(), foretelling(t, nil, map[string]metav1.Status{"Job": no(409, metav1.StatusReasonAlreadyExists, "there")}), r, nil); len(f.Refused)+len(f.Unknown) > 0 {
 		t.Errorf("%v, %v", f.Refused, f.Unknown)
+	}
+}
+
+// What Helm would leave, and what admission denies, is part of the report on an uninstall.
+func TestForecastIsReported(t *testing.T) {
+	t.Parallel()
+	denied := metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: http.StatusForbidden,
+		Reason: metav1.StatusReasonForbidden, Message: `admission webhook "w" denied the request: no cleaners`,
+	}
+	const at = "/api/v1/namespaces/ns/secrets/"
+	c := foretelling(t, map[string]any{at + "b": metav1.ObjectMeta{}, at + "a": metav1.ObjectMeta{}, at + "broken": http.StatusBadRequest},
+		map[string]metav1.Status{"Job": denied})
+	rev := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns", Status: release.Deployed}}
+	for _, name := range []string{"b", "a", "broken"} {
+		rev.Objects = append(rev.Objects, release.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: name})
+	}
+	rev.Hooks = []release.Hook{{Kind: "Job", Manifest: "apiVersion: batch/v1\nkind: Job\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"}}
+	r := newReader(t.Context(), c, Query{})
+	out := Uninstall{Ready: true}
+	r.forecast(rev, nil, &out)
+	if len(out.Leaves) != 2 || out.Leaves[0].Name != "a" || out.Leaves[1].Name != "b" {
+		t.Errorf("leaves %+v", out.Leaves)
+	}
+	if out.Ready || len(out.Why) != 1 || !strings.Contains(out.Why[0], "no cleaners") {
+		t.Errorf("%+v", out)
+	}
+	if len(r.document.Unknown) != 1 || !strings.HasPrefix(r.document.Unknown[0], "release arc in namespace ns: whether Helm will delete it: reading secrets/broken in namespace ns") || len(r.errs) > 0 {
+		t.Errorf("unknown %q, %v", r.document.Unknown, r.errs)
+	}
+	if r.patience >= previews {
+		t.Error("a forecast takes nothing of the patience")
+	}
+	// Helm does not look at what is uninstalled, and status not longer than it may.
+	rev.Status = release.Uninstalled
+	out = Uninstall{Ready: true}
+	r.forecast(rev, nil, &out)
+	rev.Status, r.patience = release.Deployed, 0
+	r.forecast(rev, nil, &out)
+	if !out.Ready || len(out.Leaves) > 0 {
+		t.Errorf("%+v", out)
+	}
+}
+
+// What the API server does not answer is unknown, and not well.
+func TestForecastIsUnknown(t *testing.T) {
+	t.Parallel()
+	c := serve(t, map[string]int{"/apis/batch/v1": http.StatusForbidden, "/api/v1": http.StatusForbidden})
+	rev := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns", Objects: []release.Object{{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "x"}}}}
+	for _, kind := range []string{"batch/v1\nkind: Job", "rbac.authorization.k8s.io/v1\nkind: Role"} {
+		rev.Hooks = append(rev.Hooks, release.Hook{Kind: "x", Manifest: "apiVersion: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"})
+	}
+	f := NewForecast(t.Context(), c, rev, nil)
+	want := []string{
+		`whether Helm will delete Secret "x": asking the API server for /api/v1`,
+		`whether admission lets Helm create the hook's Job "clean": asking the API server for /apis/batch/v1`,
+		`whether admission lets Helm create the hook's Role "clean": rbac.authorization.k8s.io/v1 is not served`,
+	}
+	all := strings.Join(f.Unknown, "\n")
+	for _, w := range want {
+		if !strings.Contains(all, w) {
+			t.Errorf("not %q in %q", w, all)
+		}
+	}
+	if len(f.Unknown) != len(want) || len(f.Leaves)+len(f.Refused) > 0 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// A ClusterRole of the hook is tried without a namespace.
+func TestClusterScopedHookObject(t *testing.T) {
+	t.Parallel()
+	made := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodPost {
+			made <- r.URL.Path + "?" + r.URL.RawQuery
+			_, _ = w.Write([]byte(`{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}`))
+			return
+		}
+		_ = json.NewEncoder(w).Encode(metav1.APIResourceList{APIResources: []metav1.APIResource{{Name: "clusterroles", Kind: "ClusterRole"}}})
+	}))
+	t.Cleanup(server.Close)
+	c, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}, Hooks: []release.Hook{{Kind: "ClusterRole", Manifest: "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"}}}
+	if f := NewForecast(t.Context(), c, rev, nil); len(f.Unknown)+len(f.Refused) > 0 {
+		t.Errorf("%+v", f)
+	}
+	if got := <-made; got != "/apis/rbac.authorization.k8s.io/v1/clusterroles?dryRun=All" {
+		t.Errorf("created at %s", got)
 	}
 }

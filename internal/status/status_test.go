@@ -96,6 +96,10 @@ func serveMore(t *testing.T, fail map[string]int, more map[string][]map[string]a
 					return
 				}
 			}
+			if strings.HasPrefix(r.URL.Path, list+"/") {
+				answer(http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
+				return
+			}
 		}
 		if r.URL.Query().Get("dryRun") != "" {
 			answer(http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
@@ -200,7 +204,7 @@ func TestUninstall(t *testing.T) {
 		}
 		return r
 	}
-	const without = "without the hook ARC's CRDs stay, and what nobody frees of its finalizers"
+	const without = "without the hook, ARC's CRDs stay, and so do finalizers that no controller clears"
 	const rendered = "this revision was rendered without it"
 	const enrol = "arc-hookjob enrol arc --namespace ns"
 	tests := map[string]struct {
@@ -216,13 +220,13 @@ func TestUninstall(t *testing.T) {
 		"deployed":       {[]record{plain(release.Deployed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
 		"upgrade failed": {[]record{plain(release.Failed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
 		"being upgraded": {[]record{plain(release.PendingUpgrade)}, Hook{State: Absent, Why: rendered}, false, []string{
-			without, "release arc in namespace ns is pending-upgrade (revision 1): Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, `helm rollback arc --namespace ns` ends that",
+			without, "release arc in namespace ns is pending-upgrade (revision 1): Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, `helm rollback arc --namespace ns` ends that",
 		}, nil},
 		"being uninstalled": {[]record{plain(release.Uninstalling)}, Hook{State: Absent, Why: rendered}, false, []string{
-			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled, with the hooks it has; `helm uninstall arc --namespace ns` goes on with that, and `arc-hookjob run` removes what it leaves of ARC",
+			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-hookjob run` removes what it leaves of ARC",
 		}, nil},
 		"uninstalled, with its history": {[]record{with(release.Uninstalled, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
-		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"have its chart depend on arc-cleanup"}},
+		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"make arc-cleanup a dependency of its chart"}},
 		"of Flux, with a log to print": {
 			[]record{func() record {
 				r := labelled
@@ -255,8 +259,8 @@ func TestUninstall(t *testing.T) {
 			[]record{unhooked},
 			Hook{State: Absent, Why: rendered},
 			false,
-			[]string{without, "its record is in namespace flux-system, where it is not enrolled"},
-			[]string{"have its chart depend on arc-cleanup, with storageNamespace: flux-system"},
+			[]string{without, "its record is in namespace flux-system, where it cannot be enrolled"},
+			[]string{"make arc-cleanup a dependency of its chart, with storageNamespace: flux-system"},
 		},
 		"of Flux, and told so": {[]record{func() record {
 			r := flux
@@ -281,7 +285,7 @@ func TestUninstall(t *testing.T) {
 			[]record{with(release.Deployed, hooked("--job=another", "--release-namespace=ns"))},
 			Hook{State: Present, Chart: "arc-cleanup-1"},
 			false,
-			[]string{`its hook looks for a release with a hook Job "another", which it has not: it would refuse`},
+			[]string{`its hook looks for a release with a hook Job "another", which this one does not have: it would refuse`},
 			[]string{enrol},
 		},
 		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-hookjob enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
@@ -317,7 +321,7 @@ func TestUninstall(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, err := Take(t.Context(), serve(t, nil, test.records...), Query{Options: options})
+			d, err := Read(t.Context(), serve(t, nil, test.records...), Query{Options: options})
 			if err != nil || len(d.Releases) != 1 {
 				t.Fatalf("%+v, %v", d, err)
 			}
@@ -348,12 +352,12 @@ func TestOneBadRecord(t *testing.T) {
 	}{
 		"nobody can read": {record{name: "bad", namespace: "tenant", status: release.Deployed, broken: true}, nil, "not in Helm's format", false},
 		"no YAML":         {record{name: "bad", namespace: "tenant", status: release.Deployed, manifest: set + "---\nkind: [\n"}, nil, "the manifest of release bad in namespace tenant", false},
-		"forbidden":       {record{name: "bad", namespace: "tenant", status: release.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading the Helm record tenant/sh.helm.release.v1.bad.v1", true},
+		"forbidden":       {record{name: "bad", namespace: "tenant", status: release.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading secrets/sh.helm.release.v1.bad.v1 in namespace tenant", true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, err := Take(t.Context(), serve(t, test.fail, test.bad, good), Query{Options: options})
+			d, err := Read(t.Context(), serve(t, test.fail, test.bad, good), Query{Options: options})
 			if (err != nil) != test.err || len(d.Unknown) != 1 || !strings.Contains(d.Unknown[0], test.want) {
 				t.Errorf("%v, unknown: %v", err, d.Unknown)
 			}
@@ -364,7 +368,7 @@ func TestOneBadRecord(t *testing.T) {
 	}
 	t.Run("not to be listed", func(t *testing.T) {
 		t.Parallel()
-		d, err := Take(t.Context(), serve(t, map[string]int{"secrets": 403}, good), Query{Options: options})
+		d, err := Read(t.Context(), serve(t, map[string]int{"secrets": 403}, good), Query{Options: options})
 		if err == nil || len(d.Releases) != 0 || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, "listing secrets in all namespaces") }) {
 			t.Errorf("%+v, %v", d, err)
 		}
@@ -385,7 +389,7 @@ func TestQuery(t *testing.T) {
 		{"", "a"}:   {"ns/a", "other/a"},
 		{"ns", "a"}: {"ns/a"},
 	} {
-		d, err := Take(t.Context(), c, Query{Namespace: q[0], Release: q[1], Options: options})
+		d, err := Read(t.Context(), c, Query{Namespace: q[0], Release: q[1], Options: options})
 		var got []string
 		for _, r := range d.Releases {
 			got = append(got, r.Namespace+"/"+r.Name)
@@ -403,32 +407,32 @@ func TestNotReady(t *testing.T) {
 	off := map[string][]map[string]any{"/api/v1/namespaces/ns/configmaps": {{
 		"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": survey.OffSwitch, "namespace": "ns"},
 	}}}
-	d, err := Take(t.Context(), serveMore(t, nil, off, mine), Query{Options: options})
+	d, err := Read(t.Context(), serveMore(t, nil, off, mine), Query{Options: options})
 	if err != nil || d.Releases[0].Uninstall.Ready || !slices.Contains(d.Releases[0].Uninstall.Why, "the hook is switched off by the ConfigMap "+survey.OffSwitch) {
 		t.Errorf("off: %+v, %v", d.Releases, err)
 	}
-	d, err = Take(t.Context(), serve(t, map[string]int{"/apis/rbac.authorization.k8s.io/v1/namespaces/ns/roles": 403}, mine), Query{Options: options})
+	d, err = Read(t.Context(), serve(t, map[string]int{"/apis/rbac.authorization.k8s.io/v1/namespaces/ns/roles": 403}, mine), Query{Options: options})
 	if err != nil || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) == 0 || len(d.Releases[0].Uninstall.Do) == 0 {
 		t.Errorf("refused: %+v, %v", d.Releases, err)
 	}
 
 	// It may be the one that has the same hook Job: the hook would not go on.
 	broken := record{name: "broken", namespace: "ns", status: release.Uninstalling, broken: true}
-	d, err = Take(t.Context(), serve(t, nil, mine, broken), Query{Options: options})
+	d, err = Read(t.Context(), serve(t, nil, mine, broken), Query{Options: options})
 	if !errors.Is(err, release.ErrUnreadable) || len(d.Releases) != 1 || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) != 1 || len(d.Unknown) != 2 {
 		t.Errorf("beside a record that nobody can read: %+v, %v", d, err)
 	}
 
 	unknown := mine
 	unknown.hooks = hooked("--what")
-	d, err = Take(t.Context(), serve(t, nil, unknown), Query{Options: options})
+	d, err = Read(t.Context(), serve(t, nil, unknown), Query{Options: options})
 	if err != nil || len(d.Unknown) != 1 {
 		t.Errorf("arguments nobody knows: %v, %v", d.Unknown, err)
 	}
 	large := mine
 	large.hooks = nil
 	large.manifest += "---\nkind: ConfigMap\nmetadata: {name: arc-cleanup\ndata: {hooks.json: [}\n---\n# " + strings.Repeat("x", 100<<10) + "\n"
-	d, err = Take(t.Context(), serve(t, nil, large), Query{Options: options})
+	d, err = Read(t.Context(), serve(t, nil, large), Query{Options: options})
 	if err != nil || len(d.Unknown) != 1 || len(d.Releases) != 1 || d.Releases[0].Hook.State != Absent {
 		t.Errorf("an enroller nobody can read: %+v, %v", d, err)
 	}
@@ -438,12 +442,12 @@ func TestNotReady(t *testing.T) {
 func TestNotToBeListed(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
-		"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": "listing autoscalingrunnersets.actions.github.com: ",
+		"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": "listing autoscalingrunnersets.actions.github.com in all namespaces: ",
 		"/apis/actions.github.com/v1alpha1/ephemeralrunners":      "listing ephemeralrunners.actions.github.com in all namespaces",
 		"/api/v1/namespaces":                       "listing namespaces",
 		"/apis/rbac.authorization.k8s.io/v1/roles": "could not read roles.rbac.authorization.k8s.io",
 	} {
-		d, err := Take(t.Context(), serve(t, map[string]int{path: 403}), Query{Options: options})
+		d, err := Read(t.Context(), serve(t, map[string]int{path: 403}), Query{Options: options})
 		if err == nil || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, want) }) {
 			t.Errorf("%s: %v, %v", path, d.Unknown, err)
 		}
@@ -461,7 +465,7 @@ func TestJobOf(t *testing.T) {
 		"of another form": {"name": "hook", "kind": "Job", "manifest": metadata + "spec: {template: {spec: {containers: [{args: 1}]}}}\n"},
 		"somebody else's": {"name": "hook", "kind": "Job", "manifest": strings.Replace(runs, "arc-cleanup", "other", 1)},
 	} {
-		d, err := Take(t.Context(), serve(t, nil, record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: []map[string]string{hook}}), Query{Options: options})
+		d, err := Read(t.Context(), serve(t, nil, record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: []map[string]string{hook}}), Query{Options: options})
 		if err != nil || len(d.Releases) != 1 || d.Releases[0].Hook.State != Absent {
 			t.Errorf("%s: %+v, %v", name, d.Releases, err)
 		}
@@ -494,7 +498,7 @@ func TestAReleaseIsNamedWhereItsRecordHasTheSet(t *testing.T) {
 		record{name: "uninstalled", namespace: "gone", status: release.Uninstalled, manifest: set},
 		record{name: "mute", namespace: "mute", status: release.Deployed, manifest: set},
 	)
-	d, err := Take(t.Context(), c, Query{Options: options})
+	d, err := Read(t.Context(), c, Query{Options: options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -513,7 +517,7 @@ func TestAReleaseIsNamedWhereItsRecordHasTheSet(t *testing.T) {
 // them, and each is named with the command that looks at it alone.
 func TestPreviewsHaveAnEnd(t *testing.T) {
 	t.Parallel()
-	of := newTaker(t.Context(), serve(t, nil,
+	of := newReader(t.Context(), serve(t, nil,
 		record{name: "a", namespace: "ns", status: release.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")},
 	), Query{Options: options})
 	of.patience = 0
@@ -557,7 +561,7 @@ func TestSetsAndStuck(t *testing.T) {
 			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "waits", "deletionTimestamp": deleted}},
 		},
 	})
-	d, err := Take(t.Context(), c, Query{Options: options})
+	d, err := Read(t.Context(), c, Query{Options: options})
 	if err != nil || len(d.Unknown) > 0 {
 		t.Errorf("what refuses is no unknown: %v, %v", d.Unknown, err)
 	}
@@ -588,7 +592,7 @@ func TestOrphans(t *testing.T) {
 	c := serveMore(t, nil, map[string][]map[string]any{
 		"/apis/rbac.authorization.k8s.io/v1/roles": {{"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": protected}},
 	})
-	d, err := Take(t.Context(), c, Query{Options: options})
+	d, err := Read(t.Context(), c, Query{Options: options})
 	want := []Object{{Resource: "roles.rbac.authorization.k8s.io", Namespace: "ns", Name: "manager", Why: "no controller looks after it"}}
 	if diff := cmp.Diff(want, d.Stuck); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
@@ -607,7 +611,7 @@ func TestStuckLegacy(t *testing.T) {
 		"/api/v1/namespaces":                  {{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ci", "deletionTimestamp": deleted}}},
 		"/apis/coordination.k8s.io/v1/leases": {{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": map[string]any{"name": "actions-runner-controller", "namespace": "ci"}}},
 	})
-	d, err := Take(t.Context(), c, Query{Options: options})
+	d, err := Read(t.Context(), c, Query{Options: options})
 	if err != nil || len(d.Unknown) > 0 {
 		t.Errorf("unknown: %v, %v", d.Unknown, err)
 	}
@@ -635,14 +639,14 @@ func TestStatusWithoutRightsOnLegacyARC(t *testing.T) {
 	for _, gvr := range arc.LegacyResources() {
 		fail[group+"/"+gvr.Version+"/"+gvr.Resource] = http.StatusForbidden
 	}
-	d, err := Take(t.Context(), serveMore(t, fail, nil), Query{Options: options})
+	d, err := Read(t.Context(), serveMore(t, fail, nil), Query{Options: options})
 	if err != nil || len(d.Unknown) > 0 {
 		t.Errorf("there is none: %q, %v", d.Unknown, err)
 	}
 	fail[group] = http.StatusInternalServerError
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if d, err = Take(ctx, serveMore(t, fail, nil), Query{Options: options}); err == nil || len(d.Unknown) == 0 {
+	if d, err = Read(ctx, serveMore(t, fail, nil), Query{Options: options}); err == nil || len(d.Unknown) == 0 {
 		t.Error("whether there is any is not known")
 	}
 }

@@ -169,7 +169,8 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (le
 	if err := found.readJobs(ctx, c, namespace); err != nil {
 		return found, err
 	}
-	return found, found.readRunning(ctx, c, namespace, sets)
+	err = found.readRunning(ctx, c, namespace, sets)
+	return found, err
 }
 
 // legacyPod returns a Pod, and whether it is a runner's. A RunnerSet's Pods are owned by

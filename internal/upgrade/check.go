@@ -19,88 +19,110 @@ import (
 // renders is how many charts Helm renders at the same time.
 const renders = 4
 
-// Check tries, before anything is written, all of a plan that can be tried: that
-// Helm sees what we see, that the new charts render with the values of before, and
-// that the engine would not refuse. It returns what stands in the way, and what the
-// engine will do; what the old charts do not explain it adds to the plan.
-func (u *Upgrade) Check(ctx context.Context, s Situation, p *Plan) ([]plan.Refusal, *plan.Plan, error) {
+// check tries all of a plan that can be tried before the first write: that Helm sees the same releases,
+// that the new charts render with the present values, and that the cleanup would not refuse. It adds to
+// the plan why it is refused, what the cleanup will do, and what the old charts do not explain.
+func (u *Upgrade) check(ctx context.Context, s Situation, p *Plan) error {
 	controller := p.State.Releases[0]
 	running := false
 	for _, f := range s.Found {
 		if f.key() == controller.key() {
 			running = f.Status == release.Deployed
-			if err := u.Helm.Sees(ctx, controller, f.Revision); err != nil {
-				return nil, nil, err
+			if err := u.Helm.sees(ctx, controller, f.Revision); err != nil {
+				return err
 			}
 		}
 	}
 	if !p.Has(Clean) {
-		return nil, nil, nil
+		return nil
 	}
 	within, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
-	engine := cleanup.Preview(within, u.Client, u.clean(controller))
-	releases := p.State.Releases
-	switch served := slices.ContainsFunc(engine.Phases, func(p plan.Phase) bool { return p.Name == plan.PhaseCRDs }); {
-	case s.Saved != nil && s.Saved.Target.same(s.Target):
-		releases = nil // they have rendered before
-	case !running || !served:
-		// A scale set is rendered for a controller that is there, and Helm 4 asks for
-		// its CRD as well.
-		releases = releases[:1]
-	}
+	p.Cleanup = cleanup.Preview(within, u.Client, u.clean(controller))
+	releases := u.renderable(s, p, running)
 	refusals := judge(p.State.Target, releases, u.render(ctx, p.State.Target, releases))
 	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	u.explain(ctx, s, p)
-	p.Notes = append(p.Notes, lost(p, engine)...)
-	for _, r := range engine.Remains {
-		if !r.Lease {
-			p.Notes = append(p.Notes, "of ARC this does not upgrade "+r.What)
-		}
+	p.noteLosses()
+	p.Refusals = append(p.Refusals, refusals...)
+	p.refuseCleanup(controller)
+	if len(p.Refusals) > 0 {
+		p.Steps = nil
 	}
-	refusals = append(refusals, engine.Refusals...)
-	for _, k := range inTheWay(engine.Kept) {
-		refusals = append(refusals, plan.Refusal{Verdict: plan.Refused, Message: fmt.Sprintf("%s would have to go, and would be kept: %s", k.Object, k.Why)})
-	}
-	if engine.Off {
-		refusals = append(refusals, plan.Refusal{
-			Verdict: plan.Refused, Message: "the cleanup is switched off by the ConfigMap " + survey.OffSwitch,
-			Do: []string{shell.Command("kubectl", "delete", "configmap", survey.OffSwitch, "--namespace", controller.Namespace)},
-		})
-	}
-	return refusals, engine, nil
+	return nil
 }
 
-// lost names the releases that the engine uninstalls and that do not come back: those
-// of which there is a record, and no scale set.
-func lost(p *Plan, engine *plan.Plan) (out []string) {
-	seen := map[string]bool{}
-	for _, phase := range engine.Phases {
+// renderable returns those releases whose new chart can be rendered now; running says whether the
+// controller's release is deployed.
+func (u *Upgrade) renderable(s Situation, p *Plan, running bool) []Release {
+	served := slices.ContainsFunc(p.Cleanup.Phases, func(p plan.Phase) bool { return p.Name == plan.PhaseCRDs })
+	switch {
+	case s.Saved != nil && s.Saved.Target.same(s.Target):
+		return nil // they have rendered before
+	case !running || !served:
+		// The chart of a scale set looks the controller up, and Helm 4 also looks the CRD up.
+		return p.State.Releases[:1]
+	}
+	return p.State.Releases
+}
+
+// noteLosses says what the cleanup would uninstall and the upgrade would not bring back, and what there
+// is of ARC that the upgrade does not change.
+func (p *Plan) noteLosses() {
+	for _, of := range p.lost() {
+		p.note("release %s does not come back: none of the scale sets in its record exists", of)
+	}
+	for _, r := range p.Cleanup.Remains {
+		if !r.Lease {
+			p.note("of ARC this does not upgrade %s", r.What)
+		}
+	}
+}
+
+// lost names the releases that the cleanup uninstalls and that do not come back: they have a record and
+// no scale set.
+func (p *Plan) lost() (out []string) {
+	for _, phase := range p.Cleanup.Phases {
 		for _, s := range phase.Steps() {
 			m := helmRecordName.FindStringSubmatch(s.Object.Name)
-			if m == nil || s.Action != plan.Delete || slices.ContainsFunc(p.State.Releases, func(r Release) bool { return r.Name == m[1] && r.Namespace == s.Object.Namespace }) {
+			if m == nil || s.Action != plan.Delete {
 				continue
 			}
-			if of := m[1] + " in namespace " + s.Object.Namespace; !seen[of] {
-				seen[of] = true
-				out = append(out, fmt.Sprintf("release %s does not come back: none of the scale sets in its record exists", of))
+			comesBack := slices.ContainsFunc(p.State.Releases, func(r Release) bool {
+				return r.Name == m[1] && r.Namespace == s.Object.Namespace
+			})
+			if of := m[1] + " in namespace " + s.Object.Namespace; !comesBack && !slices.Contains(out, of) {
+				out = append(out, of)
 			}
 		}
 	}
 	return out
 }
 
-// helmRecordName is what Helm calls its record of a release.
+// helmRecordName matches Helm's name for a record of a release.
 var helmRecordName = regexp.MustCompile(`^sh\.helm\.release\.v1\.(.+)\.v[0-9]+$`)
 
-// result is how the rendering of a release went.
+// refuseCleanup refuses if the cleanup would not run to its end.
+func (p *Plan) refuseCleanup(controller Release) {
+	p.Refusals = append(p.Refusals, p.Cleanup.Refusals...)
+	for _, k := range inTheWay(p.Cleanup.Kept) {
+		p.refuse(fmt.Sprintf("%s has to be deleted, and would be kept: %s", k.Object, k.Why))
+	}
+	if p.Cleanup.Off {
+		p.refuse("the cleanup is switched off by the ConfigMap "+survey.OffSwitch,
+			shell.Command("kubectl", "delete", "configmap", survey.OffSwitch, "--namespace", controller.Namespace))
+	}
+}
+
+// result is the result of rendering a release.
 type result struct {
 	rendered
 	err error
 }
 
+// render renders releases from the charts of a target.
 func (u *Upgrade) render(ctx context.Context, t Target, releases []Release) []result {
 	results := make([]result, len(releases))
 	var g errgroup.Group
@@ -111,16 +133,13 @@ func (u *Upgrade) render(ctx context.Context, t Target, releases []Release) []re
 			return nil
 		})
 	}
-	_ = g.Wait() // each has its own error
+	_ = g.Wait() // each result has its own error
 	return results
 }
 
-// judge says what of that which was rendered would not work.
+// judge refuses the releases whose rendered manifests would not work.
 func judge(t Target, releases []Release, results []result) []plan.Refusal {
-	var out []plan.Refusal
-	refuse := func(format string, args ...any) {
-		out = append(out, plan.Refusal{Verdict: plan.Refused, Message: fmt.Sprintf(format, args...)})
-	}
+	var p Plan
 	for i, r := range releases {
 		chart := t.of(r)
 		want, what := anchor.ScaleSet, "a scale set"
@@ -129,14 +148,15 @@ func judge(t Target, releases []Release, results []result) []plan.Refusal {
 		}
 		switch got := results[i]; {
 		case got.err != nil:
-			refuse("release %s does not render from the chart %s with its values: %v", r, chart.Ref, got.err)
+			p.refuse(fmt.Sprintf("release %s does not render from the chart %s with its values: %v", r, chart.Ref, got.err))
 		case got.scope != want:
-			refuse("the chart %s does not install %s, which release %s is of", chart.Ref, what, r)
+			p.refuse(fmt.Sprintf("the chart %s does not install %s, as release %s does", chart.Ref, what, r))
 		case got.strays != "":
-			refuse("release %s %s", r, got.strays)
+			p.refuse(fmt.Sprintf("release %s %s", r, got.strays))
 		case got.version != results[0].version && results[0].err == nil:
-			refuse("the controller would be ARC %s, which deletes scale sets of another version, and release %s would be %s", results[0].version, r, got.version)
+			p.refuse(fmt.Sprintf("the controller would be ARC %s, which deletes scale sets of another version, and release %s would be %s",
+				results[0].version, r, got.version))
 		}
 	}
-	return out
+	return p.Refusals
 }

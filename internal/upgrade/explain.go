@@ -19,21 +19,20 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
-	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 const (
-	// explainTime bounds the rendering of a chart out of a record, whose templates are
-	// whoever's who may write records there.
+	// explainTime bounds the rendering of a chart from a record. Whoever may write the record decides what
+	// its templates do.
 	explainTime = 30 * time.Second
-	// named is how many objects are named that are not as they were rendered.
+	// named is how many changed objects are named.
 	named = 5
 )
 
-// explain adds to a plan which releases are not what their charts render with their
-// values. A post-renderer of the user's makes such a difference; nothing in a release
-// says that there was one, and without it an installation loses what it did.
+// explain asks about releases that are not what their charts render with their values. A user's
+// post-renderer makes such a difference. Nothing in a release says that there was one, and an
+// installation without it loses what it did.
 func (u *Upgrade) explain(ctx context.Context, s Situation, p *Plan) {
 	type answer struct {
 		changed []string
@@ -51,31 +50,32 @@ func (u *Upgrade) explain(ctx context.Context, s Situation, p *Plan) {
 			return nil
 		})
 	}
-	_ = g.Wait() // each has its own error
+	_ = g.Wait() // each answer has its own error
 	for i, a := range answers {
-		f := s.Found[i]
-		switch {
+		switch f := s.Found[i]; {
 		case a.err != nil:
-			p.Notes = append(p.Notes, fmt.Sprintf("whether a post-renderer has changed release %s cannot be told: %s", f, printable(a.err.Error())))
+			p.note("whether a post-renderer has changed release %s is not known: %s", f, printable(a.err.Error()))
 		case len(a.changed) > 0:
-			what := strings.Join(a.changed[:min(named, len(a.changed))], ", ")
-			if more := len(a.changed) - named; more > 0 {
-				what += fmt.Sprintf(" and %d more", more)
-			}
-			by := "a post-renderer has changed it, perhaps, and would not be run"
-			if u.Helm.PostRenderer != "" {
-				by = "the post-renderer that is given is not the one which has changed it"
-			}
-			p.Confirm = append(p.Confirm, plan.Refusal{
-				Verdict: plan.Refused,
-				Message: fmt.Sprintf("release %s is not what its chart renders with its values: %s: %s", f, by, printable(what)),
-				Do:      []string{"give the post-renderer with which it was installed: --post-renderer, --post-renderer-args"},
-			})
+			u.confirmChanged(p, f, a.changed)
 		}
 	}
 }
 
-// source is what a record holds of a chart (helm.sh/helm pkg/chart, Chart).
+// confirmChanged asks about a release whose objects are not what its chart renders.
+func (u *Upgrade) confirmChanged(p *Plan, f Found, changed []string) {
+	what := strings.Join(changed[:min(named, len(changed))], ", ")
+	if more := len(changed) - named; more > 0 {
+		what += fmt.Sprintf(" and %d more", more)
+	}
+	by := "a post-renderer may have changed it, and would not be run"
+	if u.Helm.PostRenderer != "" {
+		by = "another post-renderer than the given one may have changed it"
+	}
+	p.confirm(fmt.Sprintf("release %s is not what its chart renders with its values: %s: %s", f, by, printable(what)),
+		"give the post-renderer with which it was installed: --post-renderer, --post-renderer-args")
+}
+
+// source is a chart in a record (helm.sh/helm pkg/chart, Chart).
 type source struct {
 	Metadata, Values json.RawMessage
 	Schema           []byte
@@ -87,9 +87,9 @@ type source struct {
 
 var errDependencies = errors.New("its chart has dependencies, which Helm does not store")
 
-// changed renders the chart in a record with the values there, and names the objects
-// which the record has otherwise. The cluster is not asked: the templates may be
-// anybody's, and would see it with our rights.
+// changed renders the chart in a record with the values there, and names the objects that differ from the
+// record's. The templates cannot look anything up in the cluster: a tenant may have written them, and they
+// would have the user's rights.
 func (h *Helm) changed(ctx context.Context, f Found) ([]string, error) {
 	text, err := f.record.Source()
 	if err != nil {
@@ -112,23 +112,26 @@ func (h *Helm) changed(ctx context.Context, f Found) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	is, now := documents([]byte(f.record.Manifest), f.Namespace), documents(out, f.Namespace)
-	var changed []string
-	for key, object := range is {
-		if !reflect.DeepEqual(object, now[key]) {
-			changed = append(changed, key)
-		}
-	}
-	for key := range now {
-		if is[key] == nil {
-			changed = append(changed, key)
-		}
-	}
-	slices.Sort(changed)
-	return changed, nil
+	return difference(documents([]byte(f.record.Manifest), f.Namespace), documents(out, f.Namespace)), nil
 }
 
-// unpackChart writes a chart into a folder, and nowhere else.
+// difference names the objects that are not the same in both maps.
+func difference(a, b map[string]any) (out []string) {
+	for key, object := range a {
+		if !reflect.DeepEqual(object, b[key]) {
+			out = append(out, key)
+		}
+	}
+	for key := range b {
+		if a[key] == nil {
+			out = append(out, key)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// unpackChart writes a chart into a folder. No file name of the chart leads out of it.
 func unpackChart(text json.RawMessage, dir string) error {
 	var c source
 	if err := json.Unmarshal(text, &c); err != nil {
@@ -145,7 +148,7 @@ func unpackChart(text json.RawMessage, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // what was written is closed
+	defer root.Close() //nolint:errcheck // the files in it are closed
 	write := func(name string, data []byte) error {
 		if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
 			return err
@@ -168,8 +171,8 @@ func unpackChart(text json.RawMessage, dir string) error {
 	return nil
 }
 
-// account gives ARC's scale-set chart the controller's ServiceAccount, as the release
-// has it: unless it is among the values, the chart looks it up in the cluster.
+// account returns the arguments that give ARC's scale-set chart the controller's ServiceAccount, which it
+// takes from the release's RoleBinding. Without it among the values, the chart looks it up in the cluster.
 func account(f Found) []string {
 	var values struct {
 		ControllerServiceAccount struct{ Name string }
@@ -199,7 +202,7 @@ func account(f Found) []string {
 	return nil
 }
 
-// documents are the objects of a stream, but ours, by what Kubernetes knows them by.
+// documents returns the objects of a stream by kind, namespace and name, without those of arc-cleanup.
 func documents(stream []byte, namespace string) map[string]any {
 	out := map[string]any{}
 	for d := range manifest.Documents(stream) {
@@ -223,7 +226,7 @@ func documents(stream []byte, namespace string) map[string]any {
 	return out
 }
 
-// withoutNull drops what is null: Helm 4 does, when it has a stream post-rendered.
+// withoutNull removes values that are null. Helm 4 does the same if there is a post-renderer.
 func withoutNull(value any) any {
 	switch v := value.(type) {
 	case map[string]any:

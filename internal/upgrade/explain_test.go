@@ -30,7 +30,7 @@ func TestExplain(t *testing.T) {
 		many = append(many, secretNamed(fmt.Sprint("s", i), nil))
 	}
 	const is = "release runners in namespace a is not what its chart renders with its values: "
-	const perhaps = is + "a post-renderer has changed it, perhaps, and would not be run: "
+	const perhaps = is + "a post-renderer may have changed it, and would not be run: "
 	tests := map[string]struct {
 		record   []kubeObject
 		rendered []kubeObject
@@ -53,7 +53,7 @@ func TestExplain(t *testing.T) {
 		"one is less":   {record: []kubeObject{set(nil)}, rendered: []kubeObject{set(nil), secretNamed("x", nil)}, confirm: perhaps + "Secret a/x"},
 		"many":          {record: many, rendered: many[:1], confirm: perhaps + "Secret a/s0, Secret a/s1, Secret a/s2, Secret a/s3, Secret a/s4 and 1 more"},
 		"five":          {record: many[:6], rendered: many[:1], confirm: perhaps + "Secret a/s0, Secret a/s1, Secret a/s2, Secret a/s3, Secret a/s4"},
-		"another one":   {record: many[:2], rendered: many[:1], renderer: "kustomize", confirm: is + "the post-renderer that is given is not the one which has changed it: Secret a/s0", args: "--post-renderer kustomize --post-renderer-args=-x"},
+		"another one":   {record: many[:2], rendered: many[:1], renderer: "kustomize", confirm: is + "another post-renderer than the given one may have changed it: Secret a/s0", args: "--post-renderer kustomize --post-renderer-args=-x"},
 		"the right one": {record: many[:2], rendered: many[:2], renderer: "kustomize", args: "--post-renderer kustomize --post-renderer-args=-x"},
 		"later":         {record: many[:1], rendered: many[:1], revision: 2, args: "--is-upgrade"},
 		"not deployed":  {record: many[:2], rendered: many[:1], status: "failed", args: "none"},
@@ -80,18 +80,18 @@ func TestExplain(t *testing.T) {
 		},
 		"dependencies": {
 			record: many[:2], rendered: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1", "dependencies": [{"name": "x"}]}}`, args: "none",
-			note: "whether a post-renderer has changed release runners in namespace a cannot be told: its chart has dependencies, which Helm does not store",
+			note: "whether a post-renderer has changed release runners in namespace a is not known: its chart has dependencies, which Helm does not store",
 		},
 		"dependencies that are none": {
 			record: many[:2], rendered: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1", "dependencies": 1}}`, args: "none",
-			note: "cannot be told: reading the chart in its record",
+			note: "is not known: reading the chart in its record",
 		},
-		"it does not render": {record: many[:2], rendered: many[:1], fail: true, note: "cannot be told: helm template runners: exit status 1 told to fail"},
+		"it does not render": {record: many[:2], rendered: many[:1], fail: true, note: "is not known: helm template runners: exit status 1 told to fail"},
 		"a way out of the folder": {
-			record: many[:2], rendered: many[:1], args: "none", note: "cannot be told: writing the chart in its record:",
+			record: many[:2], rendered: many[:1], args: "none", note: "is not known: writing the chart in its record:",
 			chart: `{"metadata": {"name": "scale-set", "version": "1"}, "templates": [{"name": "../../escaped", "data": ""}]}`,
 		},
-		"not a chart": {record: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1"}, "templates": 1}`, args: "none", note: "cannot be told: reading the chart in its record"},
+		"not a chart": {record: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1"}, "templates": 1}`, args: "none", note: "is not known: reading the chart in its record"},
 	}
 	for name, test := range tests {
 		record := helmRecord{namespace: "a", name: "runners", objects: test.record, chart: test.chart, values: test.values, revision: test.revision, status: test.status}
@@ -104,7 +104,7 @@ func TestExplain(t *testing.T) {
 		if test.fail {
 			helm.write("fail.template.runners", "")
 		}
-		s, err := Look(t.Context(), u.Client, "")
+		s, err := look(t.Context(), u.Client, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,8 +238,8 @@ func TestFetch(t *testing.T) {
 	}
 	for _, where := range []string{"", ">&2"} {
 		h := &Helm{Binary: script(t, pulls(where))}
-		c, err := h.fetch(t.Context(), Chart{Ref: "oci://r/x"}, t.TempDir())
-		if err != nil || c.Digest != sum || c.Version != "2" || c.Is.AppVersion != "3" || filepath.Base(c.path) != "x-2.tgz" {
+		c, err := h.fetchChart(t.Context(), Chart{Ref: "oci://r/x"}, t.TempDir())
+		if err != nil || c.Digest != sum || c.Version != "2" || c.Metadata.AppVersion != "3" || filepath.Base(c.path) != "x-2.tgz" {
 			t.Errorf("%q: %+v, %v", where, c, err)
 		}
 	}
@@ -249,14 +249,14 @@ func TestFetch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := h.fetch(t.Context(), Chart{Ref: dir}, t.TempDir()); err != nil || c.Digest != want || c.path != dir || c.Version != "" {
+	if c, err := h.fetchChart(t.Context(), Chart{Ref: dir}, t.TempDir()); err != nil || c.Digest != want || c.path != dir || c.Version != "" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if _, err := h.fetch(t.Context(), Chart{Ref: dir + "x"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "reading the chart") {
+	if _, err := h.fetchChart(t.Context(), Chart{Ref: dir + "x"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "reading the chart") {
 		t.Errorf("%v", err)
 	}
 	h = &Helm{Binary: script(t, "true")}
-	if _, err := h.fetch(t.Context(), Chart{Ref: "oci://r/x"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "wrote 0 archives") {
+	if _, err := h.fetchChart(t.Context(), Chart{Ref: "oci://r/x"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "wrote 0 archives") {
 		t.Errorf("%v", err)
 	}
 }
@@ -314,7 +314,7 @@ func TestFetchBoth(t *testing.T) {
 	log := filepath.Join(dir, "log")
 	h := &Helm{Binary: script(t, `echo "$@" >> `+log+`; case "$1" in pull) : > "$4/x.tgz" ;; show) echo 'version: "2"' ;; esac`)}
 	both := Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s"}}
-	got, err := h.Fetch(t.Context(), both, t.TempDir())
+	got, err := h.fetch(t.Context(), both, t.TempDir())
 	if err != nil || got.Controller.Version != "2" || got.ScaleSets.Version != "2" || got.ScaleSets.path == got.Controller.path {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -325,21 +325,21 @@ func TestFetchBoth(t *testing.T) {
 	if text := string(said); !strings.Contains(text, "pull oci://r/c --destination") || strings.Count(text, " --version 2") != 1 || strings.Count(text, "pull ") != 2 {
 		t.Error(text)
 	}
-	if got, err := h.Fetch(t.Context(), Target{Controller: both.Controller}, t.TempDir()); err != nil || got.ScaleSets.path != "" {
+	if got, err := h.fetch(t.Context(), Target{Controller: both.Controller}, t.TempDir()); err != nil || got.ScaleSets.path != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for text, want := range map[string]string{
 		`[ "$1" != pull ]`: "helm pull oci://r/c: exit status 1",
 		`case "$1" in pull) : > "$4/x.tgz" ;; *) exit 1 ;; esac`:                                                     "helm show chart: exit status 1",
-		`case "$1" in pull) : > "$4/x.tgz" ;; show) echo ': [' ;; esac`:                                              "reading what the chart oci://r/c is",
+		`case "$1" in pull) : > "$4/x.tgz" ;; show) echo ': [' ;; esac`:                                              "reading the metadata of the chart oci://r/c",
 		`case "$1$2" in pulloci://r/c) : > "$4/x.tgz" ;; show*) echo 'version: "2"' ;; *) echo "$2"; exit 1 ;; esac`: "helm pull oci://r/s",
 	} {
 		h := &Helm{Binary: script(t, text)}
-		if _, err := h.Fetch(t.Context(), both, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := h.fetch(t.Context(), both, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
-	if _, err := (&Helm{Binary: "helm"}).Fetch(t.Context(), both, filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "making a folder") {
+	if _, err := (&Helm{Binary: "helm"}).fetch(t.Context(), both, filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "making a folder") {
 		t.Errorf("%v", err)
 	}
 }
@@ -352,7 +352,7 @@ func TestRender(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	h = &Helm{Binary: script(t, "echo 'kind: ['")}
-	if _, err := h.render(t.Context(), r, Chart{Ref: "x"}); err == nil || !strings.Contains(err.Error(), "what the chart x renders") {
+	if _, err := h.render(t.Context(), r, Chart{Ref: "x"}); err == nil || !strings.Contains(err.Error(), "the rendered chart x") {
 		t.Errorf("%v", err)
 	}
 	if _, err := strays(r, []byte("kind: [")); err == nil {

@@ -25,61 +25,58 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// oci is how a chart in a registry begins, and registry where ARC publishes its own.
+// oci is the scheme of a chart in a registry. registry is where ARC publishes its own charts.
 const (
 	oci      = "oci://"
 	registry = oci + "ghcr.io/actions/actions-runner-controller-charts/"
 )
 
-// ControllerChart and ScaleSetChart are where ARC's own charts are.
+// ControllerChart and ScaleSetChart are ARC's own charts.
 const (
 	ControllerChart = registry + "gha-runner-scale-set-controller"
 	ScaleSetChart   = registry + "gha-runner-scale-set"
 )
 
 const (
-	// helmTime bounds what Helm does without waiting for anything in the cluster: it
-	// may fetch a chart.
+	// helmTime bounds a command of Helm that waits for nothing in the cluster. It may fetch a chart.
 	helmTime = 2 * time.Minute
-	// endTime is how long Helm may take to end when it is told to.
+	// endTime is how long Helm may take to end after it is told to.
 	endTime = 10 * time.Second
 )
 
-// Helm is the helm of the user, 3 or 4. Its SDK would make the image half as large
-// again.
+// Helm is the user's Helm, 3 or 4. Its SDK would make the image half as large again.
 type Helm struct {
 	// Binary is a path, or a name on PATH.
 	Binary string
-	// Kubeconfig and Context say which cluster; empty is kubectl's own.
+	// Kubeconfig and Context select the cluster; "" is kubectl's default.
 	Kubeconfig, Context string
-	// Timeout bounds each wait of Helm's for the cluster.
+	// Timeout bounds each wait of Helm for the cluster.
 	Timeout time.Duration
-	// PostRenderer and PostRendererArgs are Helm's own, for everything it installs.
+	// PostRenderer and PostRendererArgs are passed to Helm for everything that it installs.
 	PostRenderer     string
 	PostRendererArgs []string
 
 	major int
 }
 
-// Check finds out which Helm it is.
-func (h *Helm) Check(ctx context.Context) error {
+// identify finds out which version of Helm it is.
+func (h *Helm) identify(ctx context.Context) error {
 	out, err := h.run(ctx, helmTime, nil, "", "version", "--template", "{{.Version}}")
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: Helm 3 or 4 has to be on PATH, or named by --helm", err)
+		return fmt.Errorf("%w: put Helm 3 or 4 on PATH, or give it with --helm", err)
 	}
 	if err != nil {
 		return err
 	}
 	major, _, _ := strings.Cut(strings.TrimPrefix(string(out), "v"), ".")
 	if h.major, err = strconv.Atoi(major); err != nil || h.major != 3 && h.major != 4 {
-		return fmt.Errorf("%s says that it is %q; Helm 3 or 4 is needed", h.Binary, out)
+		return fmt.Errorf("%s has the version %q; Helm 3 or 4 is needed", h.Binary, out)
 	}
 	return nil
 }
 
-// Sees makes sure that Helm means the same release of the same cluster as we do,
-// whatever its own settings are.
-func (h *Helm) Sees(ctx context.Context, r Release, revision int) error {
+// sees makes sure that Helm, whatever its own settings are, means the same release in the same cluster.
+func (h *Helm) sees(ctx context.Context, r Release, revision int) error {
 	out, err := h.run(ctx, helmTime, nil, r.Driver, "history", r.Name, "--namespace", r.Namespace, "--max", "1", "--output", "json")
 	if err != nil {
 		return err
@@ -96,63 +93,69 @@ func (h *Helm) Sees(ctx context.Context, r Release, revision int) error {
 
 var pulled = regexp.MustCompile(`(?m)^Digest:\s*(sha256:[0-9a-f]{64})`)
 
-// fetch has a chart at hand, below dir, and reads what it is. What is fetched once
-// cannot be missing in the middle of an upgrade.
-func (h *Helm) fetch(ctx context.Context, c Chart, dir string) (Chart, error) {
-	c.path = c.Ref
+// fetchChart fetches a chart into a folder below dir, unless it is a folder or an archive, and reads its
+// metadata. A chart that was fetched before the upgrade cannot be missing in the middle of it.
+func (h *Helm) fetchChart(ctx context.Context, c Chart, dir string) (Chart, error) {
+	var err error
 	if strings.HasPrefix(c.Ref, oci) {
-		into, err := os.MkdirTemp(dir, "chart-")
-		if err != nil {
-			return c, fmt.Errorf("making a folder for the chart %s: %w", c.Ref, err)
-		}
-		pull := []string{"pull", c.Ref, "--destination", into}
-		if c.Version != "" {
-			pull = append(pull, "--version", c.Version)
-		}
-		out, said, err := h.runBoth(ctx, helmTime, nil, "", pull...)
-		if err != nil {
-			return c, err
-		}
-		// Helm has printed it here and there.
-		if found := pulled.FindSubmatch(append(out, said...)); found != nil {
-			c.Digest = string(found[1])
-		}
-		archives, err := filepath.Glob(filepath.Join(into, "*.tgz"))
-		if err != nil || len(archives) != 1 {
-			return c, fmt.Errorf("helm pull %s: wrote %d archives, want 1", c.Ref, len(archives))
-		}
-		c.path = archives[0]
+		c.path, c.Digest, err = h.pull(ctx, c, dir)
 	} else {
-		var err error
-		if c.Digest, err = digest(c.path); err != nil {
-			return c, err
-		}
+		c.path = c.Ref
+		c.Digest, err = digest(c.path)
+	}
+	if err != nil {
+		return c, err
 	}
 	out, err := h.run(ctx, helmTime, nil, "", "show", "chart", c.path)
 	if err != nil {
 		return c, err
 	}
-	if err := yaml.Unmarshal(out, &c.Is); err != nil {
-		return c, fmt.Errorf("reading what the chart %s is: %w", c.Ref, err)
+	if err := yaml.Unmarshal(out, &c.Metadata); err != nil {
+		return c, fmt.Errorf("reading the metadata of the chart %s: %w", c.Ref, err)
 	}
 	if c.path != c.Ref {
-		c.Version = c.Is.Version // whatever is published meanwhile
+		c.Version = c.Metadata.Version // a newer one may be published at any time
 	}
 	return c, nil
 }
 
-// rendered is what is read of a release that was rendered.
+// pull pulls a chart from a registry.
+func (h *Helm) pull(ctx context.Context, c Chart, dir string) (path, digest string, err error) {
+	into, err := os.MkdirTemp(dir, "chart-")
+	if err != nil {
+		return "", "", fmt.Errorf("making a folder for the chart %s: %w", c.Ref, err)
+	}
+	args := []string{"pull", c.Ref, "--destination", into}
+	if c.Version != "" {
+		args = append(args, "--version", c.Version)
+	}
+	out, said, err := h.runBoth(ctx, helmTime, nil, "", args...)
+	if err != nil {
+		return "", "", err
+	}
+	// Some versions of Helm print the digest to stdout, and some to stderr.
+	if found := pulled.FindSubmatch(append(out, said...)); found != nil {
+		digest = string(found[1])
+	}
+	archives, err := filepath.Glob(filepath.Join(into, "*.tgz"))
+	if err != nil || len(archives) != 1 {
+		return "", "", fmt.Errorf("helm pull %s: wrote %d archives, want 1", c.Ref, len(archives))
+	}
+	return archives[0], digest, nil
+}
+
+// rendered is what is read of a rendered release.
 type rendered struct {
 	scope string // of its anchor
-	// version is that of ARC, by the label which ARC's controller compares.
+	// version is ARC's, by the label that ARC's controller compares.
 	version string
-	// strays says how the release would reach where it does not now; "" if not.
+	// strays says how the release would reach namespaces that it does not reach now; "" if it would not.
 	strays string
 }
 
-// render renders a release as it will be installed. The API server is asked for
-// what a template looks up, as ARC's scale-set chart does for its controller; but
-// not whether it takes the manifests, since it knows the old CRDs.
+// render renders a release as it will be installed. Templates can look objects up in the cluster, as
+// ARC's scale-set chart does for its controller. The manifests are not validated: the API server knows
+// the old CRDs only.
 func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error) {
 	out, err := h.run(ctx, helmTime, r.values(), r.Driver, slices.Concat([]string{
 		"template", r.Name, c.path, "--namespace", r.Namespace, "--values", "-", "--dry-run=server", "--disable-openapi-validation",
@@ -162,7 +165,7 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 	}
 	a, _, err := anchor.Find(out)
 	if err != nil {
-		return rendered{}, fmt.Errorf("what the chart %s renders: %w", c.Ref, err)
+		return rendered{}, fmt.Errorf("the rendered chart %s: %w", c.Ref, err)
 	}
 	if a == nil {
 		return rendered{}, nil
@@ -171,30 +174,40 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], strays}, err
 }
 
-// strays says whether a release would have an object in a namespace where none of its
-// scale sets and controllers is, or a controller would watch others than now. Values
-// decide that (namespaceOverride, flags.watchSingleNamespace), and they come from where
-// a tenant may write, to whom the other namespaces need not belong.
+// strays says whether a release would put an object into a namespace that has none of its scale sets and
+// controllers, or whether its controllers would watch other namespaces than now. Values decide that
+// (namespaceOverride, flags.watchSingleNamespace). They come from a Secret that a tenant may write, and
+// the tenant may have no rights in the other namespaces.
 func strays(r Release, stream []byte) (string, error) {
-	if now, then := r.watches(), (Release{Controllers: controllersOf(stream, r.Namespace)}).watches(); r.Controller && !slices.Equal(now, then) {
+	now, then := r.watches(), (Release{Controllers: controllersOf(stream, r.Namespace)}).watches()
+	if r.Controller && !slices.Equal(now, then) {
 		return printable(fmt.Sprintf("would watch the namespaces %q, and watches %q ([] is all)", then, now)), nil
 	}
 	own := slices.Concat(r.namespaces(), r.watches(), []string{r.Namespace})
 	for d := range manifest.Documents(stream) {
 		root, err := d.Parse()
 		if err != nil {
-			return "", fmt.Errorf("what release %s renders: %w", r, err)
+			return "", fmt.Errorf("the rendered release %s: %w", r, err)
 		}
 		for _, o := range root.Items() {
 			if namespace := o.Namespace(); namespace != "" && !slices.Contains(own, namespace) {
-				return printable(fmt.Sprintf("would install the %s %s in namespace %s, where none of its scale sets and controllers is", o.Kind(), o.Name(), namespace)), nil
+				return printable(fmt.Sprintf("would install the %s %s in namespace %s, which has none of its scale sets and controllers",
+					o.Kind(), o.Name(), namespace)), nil
 			}
 		}
 	}
 	return "", nil
 }
 
-// postRenderer are the arguments that name the user's post-renderer.
+// postRendererCommand is the user's post-renderer with its arguments; nil if there is none.
+func (h *Helm) postRendererCommand() []string {
+	if h.PostRenderer == "" {
+		return nil
+	}
+	return append([]string{h.PostRenderer}, h.PostRendererArgs...)
+}
+
+// postRenderer returns Helm's arguments for the user's post-renderer.
 func (h *Helm) postRenderer() []string {
 	if h.PostRenderer == "" {
 		return nil
@@ -206,12 +219,12 @@ func (h *Helm) postRenderer() []string {
 	return args
 }
 
-// installArgs are the arguments that install a release; its values are on stdin.
+// installArgs returns Helm's arguments to install a release with the values on stdin.
 func (h *Helm) installArgs(r Release, chart []string) []string {
 	args := slices.Concat([]string{"install", r.Name}, chart, []string{"--namespace", r.Namespace, "--values", "-"})
 	if h.major == 4 && !r.ServerSide {
-		// As before: charts of ARC render empty lists as null, which an apply on the
-		// server's side refuses.
+		// As it was applied before: ARC's charts render empty lists as null, which a server-side apply
+		// refuses.
 		args = append(args, "--server-side=false")
 	}
 	if r.Controller {
@@ -220,10 +233,10 @@ func (h *Helm) installArgs(r Release, chart []string) []string {
 	return slices.Concat(args, h.postRenderer(), []string{"--timeout", h.Timeout.String()})
 }
 
-// uninstallArgs are the arguments that uninstall a release. A controller has to
-// be gone with its Pods: one of another version deletes every scale set. Who waits for
-// the Pods himself takes cascade background: in the foreground anybody's object that
-// says to be owned by the controller's ClusterRole, and is held, keeps that for ever.
+// uninstallArgs returns Helm's arguments to uninstall a release. The controller's Pods have to be gone,
+// too: a controller of another version deletes every scale set. A caller that waits for the Pods itself
+// takes the cascade "background". With "foreground", any held object that claims the controller's
+// ClusterRole as its owner keeps that ClusterRole for ever.
 func (h *Helm) uninstallArgs(r Release, cascade string) []string {
 	args := []string{"uninstall", r.Name, "--namespace", r.Namespace, "--ignore-not-found"}
 	if len(r.OtherHooks) == 0 {
@@ -232,8 +245,8 @@ func (h *Helm) uninstallArgs(r Release, cascade string) []string {
 	if r.Controller {
 		wait := "--wait"
 		if h.major == 4 {
-			// Helm 4's own way to wait stops at the first object that is gone: it then takes
-			// for gone what it does not know yet, and fails over what is still going
+			// Helm 4's default wait stops at the first object that is gone. Objects that it has not seen yet
+			// count as gone, and those that are still being deleted make it fail
 			// (helm.sh/helm/v4 pkg/kube/statuswait.go, statusObserver).
 			wait = "--wait=legacy"
 		}
@@ -252,19 +265,21 @@ func (h *Helm) uninstall(ctx context.Context, r Release) error {
 	return err
 }
 
-// patience is longer than Helm's own, which is for each of its waits.
+// patience bounds a command of Helm that waits. It is longer than Helm's timeout, which is for each wait.
 func (h *Helm) patience() time.Duration { return 2*h.Timeout + helmTime }
 
-// run runs Helm and returns its output, which may hold secrets. Its values go
-// through a pipe, and so into no file and no list of processes.
+// run runs Helm and returns its output, which may hold secrets. The values go through a pipe: so they are
+// in no file and in no list of processes.
 func (h *Helm) run(ctx context.Context, limit time.Duration, values []byte, driver string, args ...string) ([]byte, error) {
 	out, _, err := h.runBoth(ctx, limit, values, driver, args...)
 	return out, err
 }
 
-// runBoth is run, and returns what Helm wrote to stderr, too.
-func (h *Helm) runBoth(ctx context.Context, limit time.Duration, values []byte, driver string, args ...string) (out, said []byte, err error) {
-	// The kernel ends Helm with the thread that started it.
+// runBoth does what run does, and also returns what Helm wrote to stderr.
+func (h *Helm) runBoth(
+	ctx context.Context, limit time.Duration, values []byte, driver string, args ...string,
+) (out, said []byte, err error) {
+	// The kernel ends Helm together with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	within, cancel := context.WithTimeout(ctx, limit)
@@ -283,7 +298,7 @@ func (h *Helm) runBoth(ctx context.Context, limit time.Duration, values []byte, 
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case within.Err() != nil:
-			err = fmt.Errorf("not over after %s", limit)
+			err = fmt.Errorf("not finished after %s", limit)
 		default:
 			err = cmp.Or(stdout.over, stderr.over, err)
 		}
@@ -292,10 +307,10 @@ func (h *Helm) runBoth(ctx context.Context, limit time.Duration, values []byte, 
 	return stdout.taken.Bytes(), stderr.taken.Bytes(), nil
 }
 
-// outputBytes bounds what Helm may say: a tenant's values decide how much that is.
+// outputBytes bounds Helm's output: a tenant's values decide how large it is.
 const outputBytes = 64 << 20
 
-// limited takes no more than outputBytes.
+// limited takes at most outputBytes.
 type limited struct {
 	taken bytes.Buffer
 	over  error
@@ -309,7 +324,7 @@ func (l *limited) Write(text []byte) (int, error) {
 	return l.taken.Write(text)
 }
 
-// cluster are the arguments which say which cluster is meant.
+// cluster returns Helm's arguments that select the cluster.
 func (h *Helm) cluster() []string {
 	var args []string
 	if h.Kubeconfig != "" {
@@ -321,8 +336,8 @@ func (h *Helm) cluster() []string {
 	return args
 }
 
-// environment is the user's, without what would make Helm mean another cluster or
-// namespace than we do (helm.sh/helm pkg/cli/environment.go).
+// environment returns the user's environment without the variables that would select another cluster or
+// namespace (helm.sh/helm pkg/cli/environment.go).
 func environment(of []string, driver string) []string {
 	env := slices.DeleteFunc(slices.Clone(of), func(v string) bool {
 		return strings.HasPrefix(v, "HELM_KUBE") || strings.HasPrefix(v, "HELM_NAMESPACE=")

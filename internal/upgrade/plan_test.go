@@ -18,7 +18,7 @@ import (
 )
 
 func chartOf(name, version string) Chart {
-	return Chart{Ref: "/charts/" + name, Is: release.Chart{Name: name, Version: version, AppVersion: version}}
+	return Chart{Ref: "/charts/" + name, Metadata: release.Chart{Name: name, Version: version, AppVersion: version}}
 }
 
 func target(version string) Target {
@@ -32,7 +32,7 @@ func installed(namespace, name string, status release.Status) Found {
 	}
 	return Found{Status: status, Release: Release{
 		Namespace: namespace, Name: name, Controller: chart == "controller", Driver: "secret",
-		Chart: chartOf(chart, "1").Is, Values: json.RawMessage(`{"of": "1"}`),
+		Chart: chartOf(chart, "1").Metadata, Values: json.RawMessage(`{"of": "1"}`),
 	}}
 }
 
@@ -82,36 +82,36 @@ func TestPlan(t *testing.T) {
 		"from the beginning": {
 			s: Situation{Found: []Found{runners, hooked(arc), hooked(more)}, Target: target("2")},
 			want: []string{
-				"save arc", "clean arc", "uninstall arc", "note arc",
+				"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc",
 				"install arc", "ready arc", "enrol arc", "install runners", "install more", "enrol more", "forget arc",
 			},
 		},
 		"without scale sets": {
 			s:    Situation{Found: []Found{arc}, Target: Target{Controller: chartOf("controller", "2")}},
-			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "forget arc"},
+			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "forget arc"},
 		},
 		"a downgrade": {
 			s:    Situation{Found: []Found{arc}, Target: target("0")},
-			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "forget arc"},
+			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "forget arc"},
 		},
 		"all there": {
 			s: Situation{Found: []Found{arc, runners}, Target: target("1")}, want: []string{},
 		},
 		"one scale set is behind": {
 			s:    Situation{Found: []Found{now(arc, "2", deployed), runners}, Target: target("2")},
-			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "install runners", "forget arc"},
+			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "forget arc"},
 		},
 		"stopped after saving": {
 			s:    Situation{Saved: saved(false, arc, runners), Found: []Found{arc, runners}, Target: target("2")},
-			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "install runners", "forget arc"},
+			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "forget arc"},
 		},
 		"stopped while the controller went": {
 			s:    Situation{Saved: saved(false, arc, runners), Found: []Found{now(arc, "1", "uninstalling")}, Target: target("2")},
-			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "install runners", "forget arc"},
+			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "forget arc"},
 		},
 		"stopped before that was noted": {
 			s:    Situation{Saved: saved(false, arc, hooked(runners)), Target: target("2")},
-			want: []string{"save arc", "clean arc", "note arc", "install arc", "ready arc", "install runners", "enrol runners", "forget arc"},
+			want: []string{"save arc", "clean arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "enrol runners", "forget arc"},
 		},
 		"stopped before anything was installed": {
 			s:    Situation{Saved: saved(true, hooked(arc), runners), Target: target("2")},
@@ -145,7 +145,7 @@ func TestPlan(t *testing.T) {
 				Found: []Found{now(arc, "2", "failed")}, Target: target("1"),
 			},
 			want: []string{
-				"save arc", "clean arc", "uninstall arc", "note arc",
+				"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc",
 				"install arc", "ready arc", "enrol arc", "install runners", "forget arc",
 			},
 		},
@@ -154,20 +154,20 @@ func TestPlan(t *testing.T) {
 				Saved: saved(true, arc), Found: []Found{now(arc, "2", deployed)},
 				Target: Target{chartOf("controller", "2"), chartOf("scale-set", "3")},
 			},
-			want: []string{"save arc", "clean arc", "uninstall arc", "note arc", "install arc", "ready arc", "forget arc"},
+			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "forget arc"},
 		},
 		"the controller comes first": {
 			s: Situation{Found: []Found{installed("c", "c", deployed), runners, more, arc}, Target: target("2")},
 			want: []string{
-				"save arc", "clean arc", "uninstall arc", "note arc",
+				"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc",
 				"install arc", "ready arc", "install c", "install runners", "install more", "forget arc",
 			},
 		},
 		"no controller": {
-			s: Situation{Found: []Found{runners}, Target: target("2")}, refused: []string{"no controller runs which a Helm release has installed"},
+			s: Situation{Found: []Found{runners}, Target: target("2")}, refused: []string{"no controller is running that a Helm release has installed"},
 		},
 		"nothing at all": {
-			s: Situation{Target: target("2")}, refused: []string{"no controller runs which a Helm release has installed"},
+			s: Situation{Target: target("2")}, refused: []string{"no controller is running that a Helm release has installed"},
 		},
 		"two controllers": {
 			s:       Situation{Found: []Found{arc, installed("arc-systems", "other", deployed)}, Target: target("2")},
@@ -178,8 +178,8 @@ func TestPlan(t *testing.T) {
 			refused: []string{"release runners in namespace a is pending-upgrade"},
 		},
 		"a scale set nobody installed": {
-			s:       Situation{Found: []Found{arc}, Loose: []Loose{{NamespacedName: types.NamespacedName{Namespace: "a", Name: "stray"}}}, Target: target("2")},
-			refused: []string{"no Helm release has installed the scale set stray in namespace a"},
+			s:       Situation{Found: []Found{arc}, Unmanaged: []Unmanaged{{NamespacedName: types.NamespacedName{Namespace: "a", Name: "stray"}}}, Target: target("2")},
+			refused: []string{"no record of a Helm release has the scale set stray in namespace a"},
 		},
 		"controller and scale sets in one": {
 			s:       Situation{Found: []Found{mixed(arc)}, Target: target("2")},
@@ -193,7 +193,7 @@ func TestPlan(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := NewPlan(test.s)
+			p := newPlan(test.s)
 			if len(p.Refusals) != len(test.refused) {
 				t.Fatalf("refusals %+v", p.Refusals)
 			}
@@ -223,7 +223,7 @@ func TestPlanKeeps(t *testing.T) {
 	added := installed("b", "added", release.Deployed)
 
 	// Saved; then somebody changed one release and added another.
-	p := NewPlan(Situation{Saved: saved(false, before, set), Found: []Found{added, changed}, Target: target("2")})
+	p := newPlan(Situation{Saved: saved(false, before, set), Found: []Found{added, changed}, Target: target("2")})
 	got := map[string]Release{}
 	for _, r := range p.State.Releases {
 		got[r.Name] = r
@@ -273,14 +273,14 @@ func TestPlanOfAState(t *testing.T) {
 		"old, and one is not there": {
 			saved: saved(true, arc, runners, more), found: []Found{renewed, more}, age: time.Hour + time.Second,
 			confirm: []string{
-				"only the saved state, of 2026-01-02T03:04:05Z, knows runners in namespace a: what was uninstalled since on purpose would come back",
+				"only the saved state, of 2026-01-02T03:04:05Z, knows runners in namespace a: if you have uninstalled them since, they would come back",
 				"kubectl delete secret arc-cleanup-upgrade --namespace a\nkubectl delete secret arc-cleanup-upgrade --namespace arc-systems",
 			},
 			steps: 3,
 		},
 		"old, the first half":    {saved: saved(false, arc, runners), found: []Found{arc}, age: 2 * time.Hour, confirm: []string{"knows runners in namespace a", ""}, steps: 8},
 		"old, for another one":   {saved: saved(true, arc, runners), found: []Found{renewed}, version: "3", age: 2 * time.Hour, confirm: []string{"knows runners in namespace a", ""}, steps: 8},
-		"what was saved is lost": {saved: lost(saved(true, arc, runners, more), 1), notes: []string{"release runners in namespace a does not come back, what was saved of it is lost: gone [31m"}, steps: 4},
+		"what was saved is lost": {saved: lost(saved(true, arc, runners, more), 1), notes: []string{"release runners in namespace a does not come back: what was saved of it cannot be read: gone [31m"}, steps: 4},
 		"lost, and old": {
 			saved: lost(saved(true, arc, runners), 1), found: []Found{renewed}, age: 2 * time.Hour,
 			notes: []string{"release runners in namespace a does not come back"}, steps: 2,
@@ -288,8 +288,8 @@ func TestPlanOfAState(t *testing.T) {
 		"lost, and it is there":     {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, runners}, steps: 2},
 		"lost, and it is left half": {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, failed}, notes: []string{"does not come back"}, steps: 2},
 		"lost, in the first half":   {saved: lost(saved(false, arc, runners), 1), found: []Found{arc}, notes: []string{"does not come back"}, steps: 7},
-		"the controller's is lost":  {saved: lost(saved(true, arc, runners), 0), refused: []string{"what was saved of release arc in namespace arc-systems is lost: gone [31m", "no controller runs"}},
-		"all is lost":               {saved: lost(saved(true, arc), 0), refused: []string{"what was saved of release arc in namespace arc-systems is lost", "no controller runs"}},
+		"the controller's is lost":  {saved: lost(saved(true, arc, runners), 0), refused: []string{"what was saved of release arc in namespace arc-systems cannot be read: gone [31m", "no controller is running"}},
+		"all is lost":               {saved: lost(saved(true, arc), 0), refused: []string{"what was saved of release arc in namespace arc-systems cannot be read", "no controller is running"}},
 		"another chart since": {
 			saved: with(saved(true, arc), func(s *State) { s.Target.Controller.Digest = "sha256:0" }), found: []Found{renewed}, version: "3", steps: 7,
 		},
@@ -321,7 +321,7 @@ func TestPlanOfAState(t *testing.T) {
 			if s.Target.Controller.Digest = ""; test.saved.Target.Controller.Digest != "" {
 				s.Target.Controller.Digest = "sha256:1"
 			}
-			p := NewPlan(s)
+			p := newPlan(s)
 			var confirm []string
 			for _, c := range p.Confirm {
 				confirm = append(confirm, c.Message, strings.Join(c.Do, "\n"))
@@ -386,7 +386,7 @@ func TestWayOut(t *testing.T) {
 		if !f.Controller {
 			found = append(found, arc)
 		}
-		p := NewPlan(Situation{Found: found, Target: target("2")})
+		p := newPlan(Situation{Found: found, Target: target("2")})
 		if test.want == "" {
 			if len(p.Refusals) > 0 || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "is being uninstalled, and does not come back") || slices.Contains(steps(p), "install runners") {
 				t.Errorf("%s: %+v, %v, %v", test.status, p.Refusals, p.Notes, steps(p))
@@ -406,10 +406,10 @@ func TestPlanNotes(t *testing.T) {
 	arc.OtherHooks = []string{"Job theirs"}
 	runners.OtherHooks = []string{"Job x\x1b[31m", "Pod y"}
 	runners.HookErr = errors.New("no\nYAML")
-	p := NewPlan(Situation{Found: []Found{arc, runners}, Target: target("2")})
+	p := newPlan(Situation{Found: []Found{arc, runners}, Target: target("2")})
 	want := []string{
-		"release runners in namespace a gets no hook, since that which it has cannot be read: no YAML",
-		`release runners in namespace a has hooks of its own for its deletion, which are not run: ["Job x\x1b[31m" "Pod y"]`,
+		"release runners in namespace a gets no hook: its present hook cannot be read: no YAML",
+		`release runners in namespace a has deletion hooks of its own, which are not run: ["Job x\x1b[31m" "Pod y"]`,
 	}
 	if diff := gocmp.Diff(want, p.Notes); diff != "" || len(p.Refusals)+len(p.Confirm) > 0 {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -424,14 +424,14 @@ func TestPlanNotes(t *testing.T) {
 func TestPlanHeedsTheNamespace(t *testing.T) {
 	t.Parallel()
 	arc := installed("arc-systems", "arc", release.Deployed)
-	flux := Loose{NamespacedName: types.NamespacedName{Namespace: "a", Name: "set"}, Flux: "x"}
+	flux := Unmanaged{NamespacedName: types.NamespacedName{Namespace: "a", Name: "set"}, Flux: "x"}
 	for want, s := range map[string]Situation{
 		"": {Namespace: "arc-systems", Found: []Found{arc}},
 		"--namespace a: the controller's release is arc in namespace arc-systems": {Namespace: "a", Found: []Found{arc}},
-		`scale set set in namespace a is of Flux's HelmRelease "x"`:               {Found: []Found{arc}, Loose: []Loose{flux}},
+		`scale set set in namespace a belongs to Flux's HelmRelease "x"`:          {Found: []Found{arc}, Unmanaged: []Unmanaged{flux}},
 	} {
 		s.Target = target("2")
-		p := NewPlan(s)
+		p := newPlan(s)
 		if want == "" && len(p.Refusals) > 0 || want != "" && (len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, want)) {
 			t.Errorf("want %q, got %+v", want, p.Refusals)
 		}

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// writeTime bounds what is no more than some reads and a write.
+	// writeTime bounds a step of some reads and a write.
 	writeTime = 2 * time.Minute
-	// readyPoll is how often the new CRDs are looked at.
+	// readyPoll is the time between two looks at the new CRDs.
 	readyPoll = 250 * time.Millisecond
 )
 
@@ -33,22 +33,22 @@ var (
 	pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 )
 
-// Upgrade carries out plans.
+// Upgrade prepares plans and carries them out.
 type Upgrade struct {
 	Client *kube.Client
 	Helm   *Helm
-	// BusyRunners and Grace are the engine's, and Budget bounds each of its runs.
+	// BusyRunners and Grace are options of the cleanup. Budget bounds each of its runs.
 	BusyRunners   plan.BusyRunnersPolicy
 	Grace, Budget time.Duration
 	Log           zerolog.Logger
 }
 
-// Stopped is how an upgrade ends that is not over.
+// Stopped says how an upgrade stopped before its end.
 type Stopped struct {
-	// Step is the index of the one that failed.
+	// Step is the index of the step that failed.
 	Step int
 	Err  error
-	// Report is the engine's, where that did not come to its end.
+	// Report is set if the cleanup did not finish.
 	Report *cleanup.Report
 }
 
@@ -68,23 +68,18 @@ func (u *Upgrade) Run(ctx context.Context, p *Plan) *Stopped {
 	return nil
 }
 
-// step carries out one step, which may have been done already.
+// step carries out one step. It may have been done before.
 func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Report, error) {
 	r := s.Release
 	switch s.Kind {
 	case Clean:
-		return u.engine(ctx, u.clean(r))
+		return u.cleanup(ctx, u.clean(r))
 	case Remove:
-		if !r.Controller {
-			if report, err := u.engine(ctx, u.remove(r, state)); err != nil {
-				return report, err
-			}
-		}
-		return nil, u.Helm.uninstall(ctx, r)
+		return u.removeBroken(ctx, r, state)
 	case Uninstall:
 		return nil, u.Helm.uninstall(ctx, r)
-	case Note:
-		return nil, u.note(ctx, state)
+	case MarkUninstalled:
+		return nil, u.markUninstalled(ctx, state)
 	case Install:
 		return nil, u.install(ctx, r, state.Target.of(r))
 	case Ready:
@@ -104,8 +99,18 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 	return nil, fmt.Errorf("no step is called %q", s.Kind)
 }
 
-// clean is what the engine does in the first half: what the hook would, with the
-// Helm releases of scale sets.
+// removeBroken removes what a broken installation of a release has left.
+func (u *Upgrade) removeBroken(ctx context.Context, r Release, state State) (*cleanup.Report, error) {
+	if !r.Controller {
+		if report, err := u.cleanup(ctx, u.remove(r, state)); err != nil {
+			return report, err
+		}
+	}
+	return nil, u.Helm.uninstall(ctx, r)
+}
+
+// clean returns the options of the cleanup in the first half. It does what the hook would do, and also
+// uninstalls the releases of scale sets.
 func (u *Upgrade) clean(controller Release) plan.Options {
 	return plan.Options{
 		Scope: plan.ScopeController, Release: controller.Name, ReleaseNamespace: controller.Namespace,
@@ -114,7 +119,7 @@ func (u *Upgrade) clean(controller Release) plan.Options {
 	}
 }
 
-// remove is what the engine does about a scale set's installation that broke off.
+// remove returns the options of the cleanup after a broken installation of a scale set.
 func (u *Upgrade) remove(r Release, state State) plan.Options {
 	return plan.Options{
 		Scope: plan.ScopeScaleSet, Release: r.Name, ReleaseNamespace: r.Namespace,
@@ -123,7 +128,8 @@ func (u *Upgrade) remove(r Release, state State) plan.Options {
 	}
 }
 
-func (u *Upgrade) engine(ctx context.Context, o plan.Options) (*cleanup.Report, error) {
+// cleanup runs the cleanup. It returns the report if the cleanup did not finish.
+func (u *Upgrade) cleanup(ctx context.Context, o plan.Options) (*cleanup.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Budget, cleanup.ErrBudget)
 	defer cancel()
 	report := cleanup.Run(ctx, u.Client, o, u.Log, nil)
@@ -136,17 +142,17 @@ func (u *Upgrade) engine(ctx context.Context, o plan.Options) (*cleanup.Report, 
 	return nil, nil
 }
 
-// inTheWay is what of that which the engine keeps an upgrade cannot go on with: the CRDs,
-// and their objects. The rest is what a tenant may have made to look like ARC's, and
-// namespaces that something else holds.
+// inTheWay returns those objects that the cleanup keeps and that stop an upgrade: the CRDs and their
+// objects. The others do no harm: objects that a tenant may have made to look like ARC's, and namespaces
+// that something else holds.
 func inTheWay(kept []plan.Finding) []plan.Finding {
 	return slices.DeleteFunc(slices.Clone(kept), func(k plan.Finding) bool {
 		return k.Object.Resource.GroupResource() != crds.GroupResource() && k.Object.Resource.Group != arc.Group
 	})
 }
 
-// note saves that the first half is over, when it is.
-func (u *Upgrade) note(ctx context.Context, state State) error {
+// markUninstalled records that the first half is done, after it has made sure of that.
+func (u *Upgrade) markUninstalled(ctx context.Context, state State) error {
 	if err := u.podsGone(ctx, state.Releases[0]); err != nil {
 		return err
 	}
@@ -156,9 +162,8 @@ func (u *Upgrade) note(ctx context.Context, state State) error {
 	return save(ctx, u.Client, state)
 }
 
-// podsGone makes sure that no Pod of the old controller is left, which would delete
-// the new scale sets: Helm waits for nothing where the release is gone already. They
-// are those which its Deployments select, whatever else their labels say.
+// podsGone waits until no Pod of the old controller is left: it would delete the new scale sets. Helm does
+// not wait if the release is gone already. The Pods are those that the controller's Deployments select.
 func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 	ctx, cancel := context.WithTimeout(ctx, u.Helm.Timeout)
 	defer cancel()
@@ -181,8 +186,8 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 	return nil
 }
 
-// install installs a release. Its values may have been changed where they lie since they
-// were checked, and so are once more.
+// install installs a release. It checks once more how the release renders: the saved values may have
+// changed since the first check.
 func (u *Upgrade) install(ctx context.Context, r Release, c Chart) error {
 	now, err := u.Helm.render(ctx, r, c)
 	if err != nil {
@@ -194,37 +199,38 @@ func (u *Upgrade) install(ctx context.Context, r Release, c Chart) error {
 	return u.Helm.install(ctx, r, c)
 }
 
-// ready waits until the API server serves the CRDs. That the controller runs Helm
-// has waited for.
+// ready waits until the API server serves the CRDs. Helm has already waited for the controller.
 func (u *Upgrade) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, u.Helm.Timeout)
 	defer cancel()
 	for _, name := range arc.CRDs() {
-		late := fmt.Errorf("the CRD %s is not served after %s", name, u.Helm.Timeout)
-		for looked := false; ; looked = true {
-			var crd *unstructured.Unstructured
-			err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-				crd, err = u.Client.Dynamic.Resource(crds).Get(ctx, name, metav1.GetOptions{})
-				return err
-			})
-			switch {
-			case err == nil, apierrors.IsNotFound(err):
-			case looked && ctx.Err() != nil: // the time ended during a read
-				return late
-			default:
-				return fmt.Errorf("reading the CRD %s: %w", name, err)
-			}
-			if err == nil && established(crd) {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return late
-			case <-time.After(readyPoll):
-			}
+		if err := u.served(ctx, name); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// served waits until the API server serves a CRD.
+func (u *Upgrade) served(ctx context.Context, name string) error {
+	late := fmt.Errorf("the CRD %s is not served after %s", name, u.Helm.Timeout)
+	for looked := false; ; looked = true {
+		crd, err := u.Client.Get(ctx, crds, "", name)
+		switch {
+		case err == nil && established(crd):
+			return nil
+		case err == nil, apierrors.IsNotFound(err):
+		case looked && ctx.Err() != nil: // the time ended during a read
+			return late
+		default:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return late
+		case <-time.After(readyPoll):
+		}
+	}
 }
 
 func established(crd *unstructured.Unstructured) bool {

@@ -19,7 +19,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	objects "github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
@@ -39,6 +39,7 @@ if [ -e "$dir/fail.$1.$2" ]; then echo "told to fail" >&2; exit 1; fi
 case "$1" in
 version) echo v4.3.1 ;;
 history) echo '[{"revision":1}]' ;;
+show) cat "$3/Chart.yaml" ;;
 template) cat "$dir/rendered.$2" 2>/dev/null || true ;;
 esac
 `
@@ -116,14 +117,14 @@ func theState() State {
 }
 
 // That the first half is over is not noted while a Pod of an old controller is left.
-func TestNoteWaitsForPods(t *testing.T) {
+func TestMarkUninstalledWaitsForPods(t *testing.T) {
 	labelled := func(namespace, app string) kubeObject {
 		return kind("Pod", namespace, app, kubeObject{"labels": map[string]any{"app": app}})
 	}
 	for _, left := range []kubeObject{labelled("arc-systems", "arc"), labelled("control", "second")} {
 		u, a, _ := upgradingWith(t, labelled("arc-systems", "another"), labelled("elsewhere", "arc"), left)
 		u.Helm.Timeout = time.Second
-		if err := u.note(t.Context(), theState()); err == nil || !strings.Contains(err.Error(), "waiting until the old controller's Pods are gone") || len(a.writes) > 0 {
+		if err := u.markUninstalled(t.Context(), theState()); err == nil || !strings.Contains(err.Error(), "waiting until the old controller's Pods are gone") || len(a.writes) > 0 {
 			t.Errorf("%v: %v, wrote %v", left["metadata"], err, a.writes)
 		}
 		u.Helm.Timeout = time.Minute
@@ -135,10 +136,10 @@ func TestNoteWaitsForPods(t *testing.T) {
 			a.mu.Unlock()
 			a.take(pathOf(left))
 		}()
-		if err := u.note(t.Context(), theState()); err != nil || <-early > 0 {
+		if err := u.markUninstalled(t.Context(), theState()); err != nil || <-early > 0 {
 			t.Errorf("%v: %v, or noted too early", left["metadata"], err)
 		}
-		s, err := Look(t.Context(), u.Client, "arc-systems")
+		s, err := look(t.Context(), u.Client, "arc-systems")
 		if err != nil || s.Saved == nil || !s.Saved.Uninstalled {
 			t.Errorf("not noted: %+v, %v", s.Saved, err)
 		}
@@ -146,7 +147,7 @@ func TestNoteWaitsForPods(t *testing.T) {
 	u, a, _ := upgradingWith(t)
 	bad := theState()
 	bad.Releases[0].Controllers[0].Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "x", Operator: "?"}}
-	if err := u.note(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "selector of Deployment arc-systems/arc") || len(a.writes) > 0 {
+	if err := u.markUninstalled(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "selector of Deployment arc-systems/arc") || len(a.writes) > 0 {
 		t.Errorf("a selector that is none: %v", err)
 	}
 }
@@ -265,7 +266,7 @@ func TestRun(t *testing.T) {
 	u, _, helm, p = begin()
 	helm.renders("runners", setAt("kube-system", "set", "a", "runners"))
 	stopped := u.Run(t.Context(), p)
-	if stopped == nil || stopped.Step != 4 || !strings.Contains(stopped.Error(), "it would install the AutoscalingRunnerSet set in namespace kube-system, where none of its scale sets and controllers is") {
+	if stopped == nil || stopped.Step != 4 || !strings.Contains(stopped.Error(), "it would install the AutoscalingRunnerSet set in namespace kube-system, which has none of its scale sets and controllers") {
 		t.Errorf("%v", stopped)
 	}
 	if slices.Contains(helm.said(), "install runners") {
@@ -307,7 +308,7 @@ func TestRunSaves(t *testing.T) {
 	if stopped := u.Run(t.Context(), p); stopped != nil || len(a.writes) != 2 {
 		t.Errorf("%v, %v", stopped, a.writes)
 	}
-	s, err := Look(t.Context(), u.Client, "arc-systems")
+	s, err := look(t.Context(), u.Client, "arc-systems")
 	if err != nil || s.Saved == nil || s.Saved.Uninstalled {
 		t.Errorf("%+v, %v", s.Saved, err)
 	}
@@ -327,7 +328,7 @@ func TestReady(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		a.fault = func(string) int { return http.StatusForbidden }
-		if err := u.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "reading the CRD") {
+		if err := u.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "reading customresourcedefinitions.apiextensions.k8s.io/") {
 			t.Errorf("%s, forbidden: %v", name, err)
 		}
 	}
@@ -427,7 +428,7 @@ func TestCheck(t *testing.T) {
 		},
 		"somebody else uses the CRDs": {
 			objects: append(slices.Clone(objects), other), rendered: []string{"arc"},
-			refused: slices.Repeat([]string{"would have to go, and would be kept"}, 4),
+			refused: slices.Repeat([]string{"has to be deleted, and would be kept"}, 4),
 		},
 		"a tenant holds something": {objects: append(slices.Clone(objects), heldAt("tenant")), rendered: []string{"arc", "runners"}},
 		"without CRDs":             {objects: objects[:2], rendered: []string{"arc"}},
@@ -446,7 +447,7 @@ func TestCheck(t *testing.T) {
 		if test.change != nil {
 			test.change(helm)
 		}
-		s, err := Look(t.Context(), u.Client, "")
+		s, err := look(t.Context(), u.Client, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -456,22 +457,22 @@ func TestCheck(t *testing.T) {
 				s.Found[i].record = nil // what explain does has a test of its own
 			}
 		}
-		p := NewPlan(s)
+		p := newPlan(s)
 		if len(p.Refusals) > 0 {
 			t.Fatalf("%s: %+v", name, p.Refusals)
 		}
-		refusals, engine, err := u.Check(t.Context(), s, p)
+		err = u.check(t.Context(), s, p)
 		if test.err != "" {
 			if err == nil || !strings.Contains(err.Error(), test.err) {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
 		}
-		if err != nil || engine == nil || len(refusals) != len(test.refused) {
-			t.Errorf("%s: %v, refusals %+v", name, err, refusals)
+		if err != nil || p.Cleanup == nil || len(p.Refusals) != len(test.refused) || (len(p.Steps) == 0) != (len(test.refused) > 0) {
+			t.Errorf("%s: %v, steps %v, refusals %+v", name, err, steps(p), p.Refusals)
 			continue
 		}
-		for i, r := range refusals {
+		for i, r := range p.Refusals {
 			if !strings.Contains(r.Message, test.refused[i]) || r.Verdict != plan.Refused {
 				t.Errorf("%s: refused: %s", name, r.Message)
 			}
@@ -500,7 +501,7 @@ func TestCheck(t *testing.T) {
 
 	// Interrupted, it says so, and not what could not be had any more.
 	interrupted, a, _ := upgradingWith(t, objects...)
-	s, err := Look(t.Context(), interrupted.Client, "")
+	s, err := look(t.Context(), interrupted.Client, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -513,19 +514,20 @@ func TestCheck(t *testing.T) {
 		return 0
 	}
 	s.Target = target("2")
-	if refusals, _, err := interrupted.Check(ctx, s, NewPlan(s)); !errors.Is(err, cause) || len(refusals) > 0 {
-		t.Errorf("%v, %v", refusals, err)
+	p := newPlan(s)
+	if err := interrupted.check(ctx, s, p); !errors.Is(err, cause) || len(p.Refusals) > 0 {
+		t.Errorf("%v, %v", p.Refusals, err)
 	}
 
-	// In the second half the engine has nothing to do any more.
+	// In the second half the cleanup has nothing left to do.
 	u, _, helm := upgradingWith(t, objects...)
-	if s, err = Look(t.Context(), u.Client, ""); err != nil {
+	if s, err = look(t.Context(), u.Client, ""); err != nil {
 		t.Fatal(err)
 	}
 	s.Target, s.Saved = target("2"), saved(true, s.Found[1])
-	refusals, engine, err := u.Check(t.Context(), s, NewPlan(s))
-	if err != nil || engine != nil || len(refusals) > 0 || fmt.Sprint(helm.said()) != "[history arc]" {
-		t.Errorf("%v, %v, %v, %v", refusals, engine, err, helm.said())
+	p = newPlan(s)
+	if err := u.check(t.Context(), s, p); err != nil || p.Cleanup != nil || len(p.Refusals) > 0 || fmt.Sprint(helm.said()) != "[history arc]" {
+		t.Errorf("%v, %v, %v, %v", p.Refusals, p.Cleanup, err, helm.said())
 	}
 }
 
@@ -533,7 +535,7 @@ func TestCheck(t *testing.T) {
 func TestWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
 	kept := func(group, resource string) plan.Finding {
-		o := &objects.Object{}
+		o := &object.Object{}
 		o.Resource.Group, o.Resource.Resource = group, resource
 		return plan.Finding{Object: o}
 	}

@@ -9,9 +9,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// Commands are shell commands for what is left to be done when an upgrade stopped
-// at a step: they do the same without us. There are none when it stopped before
-// anything was saved.
+// Commands returns shell commands for the steps that remain after an upgrade stopped at a step. They do
+// the same as the steps. There are none if it stopped before anything was saved.
 func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 	var out []string
 	for i, s := range p.Steps[stopped:] {
@@ -35,24 +34,24 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			}
 			out = append(out, u.saved(r, valuesKey(r))+" | "+u.helm(r, u.Helm.installArgs(r, ref)))
 		case Ready:
-			wait := []string{"kubectl", "wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
+			wait := []string{"wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
 			for _, name := range arc.CRDs() {
 				wait = append(wait, "crd/"+name)
 			}
-			out = append(out, shell.Command(slices.Concat(wait, u.cluster())...))
+			out = append(out, u.kubectl(wait...))
 		case Enrol:
 			out = append(out, u.saved(r, hooksKey(r))+" | "+
 				shell.Command(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
 			for _, namespace := range p.State.namespaces() {
-				out = append(out, shell.Command(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace}, u.cluster())...))
+				out = append(out, u.kubectl("delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace))
 			}
 		}
 	}
 	return out
 }
 
-// removal takes away what an installation that broke off has left.
+// removal returns the commands that remove what a broken installation has left.
 func (u *Upgrade) removal(r Release, state State) []string {
 	helm := u.helm(r, u.Helm.uninstallArgs(r, "foreground"))
 	if r.Controller {
@@ -61,11 +60,14 @@ func (u *Upgrade) removal(r Release, state State) []string {
 	return []string{u.hookjob(u.remove(r, state)), helm}
 }
 
-// saved is what prints a release's values or hook out of its Secret.
+// saved returns the command that prints a release's values or hooks from its Secret.
 func (u *Upgrade) saved(r Release, key string) string {
 	path := "jsonpath={.data." + strings.ReplaceAll(key, ".", `\.`) + "}"
-	return shell.Command(slices.Concat([]string{"kubectl", "get", "secret", SecretName, "--namespace", r.Namespace, "--output", path}, u.cluster())...) +
-		" | base64 -d | gunzip"
+	return u.kubectl("get", "secret", SecretName, "--namespace", r.Namespace, "--output", path) + " | base64 -d | gunzip"
+}
+
+func (u *Upgrade) kubectl(args ...string) string {
+	return shell.Command(slices.Concat([]string{"kubectl"}, args, u.cluster())...)
 }
 
 func (u *Upgrade) helm(r Release, args []string) string {
@@ -76,9 +78,12 @@ func (u *Upgrade) helm(r Release, args []string) string {
 	return command
 }
 
-// hookjob is what runs the engine with these options.
+// hookjob returns the command that runs the cleanup with these options.
 func (u *Upgrade) hookjob(o plan.Options) string {
-	args := []string{"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
+	args := []string{
+		"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace,
+		"--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String(),
+	}
 	if o.Scope == plan.ScopeScaleSet {
 		args = append(args, "--scope", string(o.Scope))
 	} else {
@@ -87,7 +92,11 @@ func (u *Upgrade) hookjob(o plan.Options) string {
 	for _, of := range []struct {
 		flag       string
 		namespaces []string
-	}{{"--watch-namespace", o.WatchNamespaces}, {"--controller-namespace", o.ControllerNamespaces}, {"--runner-namespace", o.RunnerNamespaces}} {
+	}{
+		{"--watch-namespace", o.WatchNamespaces},
+		{"--controller-namespace", o.ControllerNamespaces},
+		{"--runner-namespace", o.RunnerNamespaces},
+	} {
 		for _, namespace := range of.namespaces {
 			args = append(args, of.flag, namespace)
 		}
@@ -96,7 +105,7 @@ func (u *Upgrade) hookjob(o plan.Options) string {
 	return shell.Command(slices.Concat(args, u.cluster())...)
 }
 
-// cluster are the arguments of kubectl, and ours, which say which cluster is meant.
+// cluster returns the arguments of kubectl and arc-hookjob that select the cluster.
 func (u *Upgrade) cluster() []string {
 	var args []string
 	if u.Helm.Kubeconfig != "" {

@@ -30,8 +30,8 @@ func TestCommands(t *testing.T) {
 	arc, set := hooked(installed("arc-systems", "arc", "deployed")), installed("a", "runners", "deployed")
 	set.Driver, set.ServerSide = "configmap", true
 	arc.Controllers = []Controller{{Namespace: "arc-systems", Name: "arc", Watches: []string{"a"}}}
-	charts.Controller.Is.Name, charts.ScaleSets.Is.Name = "controller", "scale-set"
-	p := NewPlan(Situation{Found: []Found{arc, set}, Target: charts})
+	charts.Controller.Metadata.Name, charts.ScaleSets.Metadata.Name = "controller", "scale-set"
+	p := newPlan(Situation{Found: []Found{arc, set}, Target: charts})
 
 	const (
 		at     = ` --context 'it'\''s'`
@@ -64,7 +64,7 @@ func TestCommands(t *testing.T) {
 			want = all
 		case s.Kind == Uninstall:
 			want = all[1:]
-		case s.Kind == Note:
+		case s.Kind == MarkUninstalled:
 			want = all[2:]
 		case s.Kind == Install && s.Release.Controller:
 			want = all[1:]
@@ -92,7 +92,7 @@ func TestCommandsRemove(t *testing.T) {
 	u.Helm.Kubeconfig, u.Helm.Context = "/k", ""
 	state := saved(true, arc, set)
 	state.Releases[0].Controllers = []Controller{{Namespace: "control", Name: "arc"}}
-	p := NewPlan(Situation{Saved: state, Found: []Found{arc, set}, Target: target("2")})
+	p := newPlan(Situation{Saved: state, Found: []Found{arc, set}, Target: target("2")})
 	got := u.Commands(p, 0)
 	want := []string{
 		"helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s --kubeconfig /k",
@@ -114,7 +114,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	t.Parallel()
 	arc := installed("arc-systems", "arc", "deployed")
 	arc.Values = []byte(`{"token": "ghp_secret"}`)
-	p := NewPlan(Situation{Found: []Found{arc}, Target: target("2")})
+	p := newPlan(Situation{Found: []Found{arc}, Target: target("2")})
 	all := strings.Join(upgrading().Commands(p, 1), "\n")
 	for _, s := range p.Steps {
 		all += s.What
@@ -139,17 +139,17 @@ func script(t *testing.T, text string) string {
 func TestHelmIsChecked(t *testing.T) {
 	for text, want := range map[string]string{
 		"echo -n v3.22.0": "", "echo -n v4.3.1": "",
-		"echo -n v2.17.0":           `says that it is "v2.17.0"; Helm 3 or 4 is needed`,
-		"echo -n hello":             `says that it is "hello"`,
+		"echo -n v2.17.0":           `has the version "v2.17.0"; Helm 3 or 4 is needed`,
+		"echo -n hello":             `has the version "hello"`,
 		"echo no cluster >&2;false": "helm version --template: exit status 1\nno cluster",
 	} {
 		h := &Helm{Binary: script(t, text)}
-		if err := h.Check(t.Context()); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := h.identify(t.Context()); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
 	for _, missing := range []string{"no-such-helm", "/no/such/helm"} {
-		if err := (&Helm{Binary: missing}).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "has to be on PATH, or named by --helm") {
+		if err := (&Helm{Binary: missing}).identify(t.Context()); err == nil || !strings.Contains(err.Error(), "put Helm 3 or 4 on PATH, or give it with --helm") {
 			t.Errorf("%s: %v", missing, err)
 		}
 	}
@@ -163,10 +163,10 @@ func TestHelmSeesTheSame(t *testing.T) {
 		`echo '[{"revision":2}]'`:                     "the newest revision of release arc in namespace arc-systems is 3",
 		`echo '[]'`:                                   "the newest revision",
 		`echo '?'`:                                    "helm history of release arc",
-		`echo release: not found >&2; exit 1`:         "free: not found",
+		`echo release: not found >&2; exit 1`:         "release: not found",
 	} {
 		h := &Helm{Binary: script(t, text), Context: "here", Kubeconfig: "/k"}
-		if err := h.Sees(t.Context(), r, 3); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := h.sees(t.Context(), r, 3); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
@@ -216,22 +216,23 @@ func TestResolve(t *testing.T) {
 	}{
 		"ARC's own": {Request{Version: "2"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: ScaleSetChart, Version: "2"}}, ""},
 		"a mirror": {
-			q: Request{"2", "oci://r/c", "oci://r/s"}, s: sets,
+			q: Request{Version: "2", Chart: "oci://r/c", ScaleSetChart: "oci://r/s"}, s: sets,
 			want: Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "oci://r/s", Version: "2"}},
 		},
 		"a folder and ARC's own": {Request{Version: "2", ScaleSetChart: "charts/x"}, sets, Target{Chart{Ref: ControllerChart, Version: "2"}, Chart{Ref: here}}, ""},
 		"no scale sets":          {Request{Chart: "charts/x"}, Situation{Found: sets.Found[:1]}, Target{Controller: Chart{Ref: here}}, ""},
 		"nothing":                {Request{}, sets, Target{}, "give the version to upgrade to"},
 		"nothing, going on":      {Request{}, begun, begun.Saved.Target, ""},
-		"one chart only":         {Request{Chart: "charts/x"}, begun, Target{}, "scale sets are installed: give --version or --scale-set-chart"},
+		"one chart only":         {Request{Chart: "charts/x"}, begun, Target{}, "the chart of the scale sets is not known: give --version or --scale-set-chart"},
 		"the other only":         {Request{ScaleSetChart: "charts/x"}, sets, Target{}, "give --version or --chart"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := test.q.Resolve(test.s)
+			got, err := test.q.resolve(test.s)
 			if test.err != "" {
-				if err == nil || !strings.Contains(err.Error(), test.err) {
+				var usage UsageError
+				if !errors.As(err, &usage) || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("%v", err)
 				}
 				return
@@ -246,7 +247,7 @@ func TestResolve(t *testing.T) {
 // Helm ends in time, and when it is told to.
 func TestHelmEnds(t *testing.T) {
 	h := &Helm{Binary: script(t, "exec sleep 60")}
-	if _, err := h.run(t.Context(), 100*time.Millisecond, nil, "", "install", "arc", "--x"); err == nil || !strings.Contains(err.Error(), "helm install arc: not over after 100ms") {
+	if _, err := h.run(t.Context(), 100*time.Millisecond, nil, "", "install", "arc", "--x"); err == nil || !strings.Contains(err.Error(), "helm install arc: not finished after 100ms") {
 		t.Errorf("%v", err)
 	}
 	cause := errors.New("interrupted")

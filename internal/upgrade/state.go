@@ -2,13 +2,11 @@ package upgrade
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -22,25 +20,26 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
-	objects "github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// SecretName is what the Secrets with the state are called. The one in the namespace of
-// the controller's release says which releases there are; it and one in each namespace
-// of a release hold the values and hooks of the releases there. So nobody's values
-// leave their namespace, and nobody's Secret speaks of another one.
+// SecretName is the name of the Secrets that hold the state. Each namespace of a release has one, with the
+// values and hooks of the releases there. The one in the namespace of the controller's release also lists
+// all releases. So values never leave their namespace, and a tenant's Secret says nothing of another
+// namespace.
 const SecretName = "arc-cleanup-upgrade"
 
 const (
-	// stateKey holds the State as JSON, but for what is saved apart.
+	// stateKey holds the State as JSON, without values and hooks.
 	stateKey = "upgrade.json"
-	// stateVersion is that of the Secrets' keys and of the JSON in the first.
+	// stateVersion is the version of the Secrets' keys and of the JSON.
 	stateVersion = "arc-cleanup/upgrade/v2"
-	// stateBytes is less than a Secret may hold (k8s.io/api/core/v1, MaxSecretSize),
-	// which is counted before base64.
+	// stateBytes is a little less than a Secret can hold (k8s.io/api/core/v1, MaxSecretSize), counted
+	// before base64.
 	stateBytes = 1000 * 1024
-	// unpackedBytes bounds what is unpacked of a key, which a tenant may have written.
+	// unpackedBytes bounds the unpacked content of a key, which a tenant may have written.
 	unpackedBytes = 32 << 20
 )
 
@@ -48,19 +47,50 @@ var secretLabels = map[string]string{"app.kubernetes.io/name": "arc-cleanup", "a
 
 var secrets = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 
-// secret is one of the Secrets as it was read: no other is written over or deleted.
+// State is what an upgrade saves in the cluster.
+type State struct {
+	Target Target `json:"target"`
+	// Written is when it was saved.
+	Written time.Time `json:"written"`
+	// Uninstalled says that the first half is done: what exists now was installed since.
+	Uninstalled bool `json:"uninstalled"`
+	// PostRenderer is the one that the upgrade began with. It is only compared, never run.
+	PostRenderer []string `json:"postRenderer,omitempty"`
+	// Releases are those to install, the controller's first.
+	Releases []Release `json:"releases"`
+
+	secrets map[string]secret // the Secrets in the cluster, by namespace
+}
+
+// release returns the release of that name; nil if the state, which may be nil, has none.
+func (s *State) release(key types.NamespacedName) *Release {
+	if s != nil {
+		for i := range s.Releases {
+			if s.Releases[i].key() == key {
+				return &s.Releases[i]
+			}
+		}
+	}
+	return nil
+}
+
+// secret identifies a Secret as it was read: no other one is overwritten or deleted.
 type secret struct {
 	uid             types.UID
 	resourceVersion string
-	// foreign says that it is somebody else's, who has chosen this name.
+	// foreign says that it is another program's Secret of this name.
 	foreign bool
 }
 
 // namespace is that of the controller's release.
 func (s State) namespace() string { return s.Releases[0].Namespace }
 
-// namespaces are those that have a Secret, the controller's last: what names the
-// releases is written when their values are there, and gone when they are.
+func secretOf(s State) string {
+	return fmt.Sprintf("Secret %s in namespace %s", SecretName, s.namespace())
+}
+
+// namespaces returns the namespaces that have a Secret, the controller's last. So the list of releases is
+// written after their values, and deleted after them.
 func (s State) namespaces() []string {
 	all := map[string]bool{}
 	for _, r := range s.Releases {
@@ -70,8 +100,8 @@ func (s State) namespaces() []string {
 	return append(slices.Sorted(maps.Keys(all)), s.namespace())
 }
 
-// valuesKey and hooksKey are where the Secret in a release's namespace holds its
-// values and hook, compressed.
+// valuesKey and hooksKey are the keys of the Secret in a release's namespace that hold its values and hooks,
+// compressed.
 func valuesKey(r Release) string { return "values." + r.Name + ".gz" }
 func hooksKey(r Release) string  { return "hooks." + r.Name + ".gz" }
 
@@ -95,17 +125,17 @@ func encode(s State) (map[string]map[string][]byte, error) {
 			data[r.Namespace] = in
 		}
 		var values bytes.Buffer
-		// Indented and not read: every number stays as it is.
+		// Indented, not parsed: so every number stays as it is.
 		if err := json.Indent(&values, r.values(), "", "  "); err != nil {
 			return nil, fmt.Errorf("the values of release %s: %w", r, err)
 		}
-		in[valuesKey(r)] = pack(values.Bytes())
+		in[valuesKey(r)] = gzip.Pack(values.Bytes())
 		if len(r.Hooks) > 0 {
 			hooks, err := json.Marshal(r.Hooks)
 			if err != nil {
 				return nil, fmt.Errorf("the hook of release %s as JSON: %w", r, err)
 			}
-			in[hooksKey(r)] = pack(hooks)
+			in[hooksKey(r)] = gzip.Pack(hooks)
 		}
 	}
 	for _, namespace := range s.namespaces() {
@@ -114,32 +144,25 @@ func encode(s State) (map[string]map[string][]byte, error) {
 			size += len(key) + len(value)
 		}
 		if size > stateBytes {
-			return nil, fmt.Errorf("what there is to save in namespace %s is %d bytes compressed, and a Secret can hold %d", namespace, size, stateBytes)
+			return nil, fmt.Errorf("the state to save in namespace %s has %d bytes compressed, and a Secret can hold %d",
+				namespace, size, stateBytes)
 		}
 	}
 	return data, nil
 }
 
-// values are the user's values; Helm records none as null.
-func (r Release) values() json.RawMessage {
-	if len(r.Values) == 0 || string(r.Values) == "null" {
-		return json.RawMessage("{}")
-	}
-	return r.Values
-}
-
-// decode undoes encode, but for values and hooks. All of it becomes arguments of Helm,
-// so it has to be what we would have written.
+// decode undoes encode, without values and hooks. Helm gets all of it as arguments, so it accepts only
+// what encode can have written.
 func decode(data map[string][]byte, namespace string) (*State, error) {
 	if data[stateKey] == nil {
-		return nil, fmt.Errorf("it has no key %s: if it is of an upgrade, the controller's release was in another namespace", stateKey)
+		return nil, fmt.Errorf("it has no key %s: if an upgrade has written it, the controller's release was in another namespace", stateKey)
 	}
 	var d document
 	if err := json.Unmarshal(data[stateKey], &d); err != nil {
 		return nil, fmt.Errorf("its key %s: %w", stateKey, err)
 	}
 	if d.Version != stateVersion {
-		return nil, fmt.Errorf("it is of the version %q, and only %s is known", d.Version, stateVersion)
+		return nil, fmt.Errorf("it has the version %q, and only %s is known", d.Version, stateVersion)
 	}
 	if len(d.Releases) == 0 {
 		return nil, errors.New("it names no releases")
@@ -147,26 +170,35 @@ func decode(data map[string][]byte, namespace string) (*State, error) {
 	if first := d.Releases[0]; !first.Controller || first.Namespace != namespace {
 		return nil, fmt.Errorf("its first release is %q in namespace %q, and not the controller's in this namespace", first.Name, first.Namespace)
 	}
-	for i, r := range d.Releases {
-		switch {
-		case !isName(r.Name) || !isName(r.Namespace):
-			return nil, fmt.Errorf("no release can be called %q in namespace %q", r.Name, r.Namespace)
-		case r.Driver != "secret" && r.Driver != "configmap":
-			return nil, fmt.Errorf("release %s: Helm has no records of the kind %q", r, r.Driver)
-		case i > 0 && r.Controller:
-			return nil, fmt.Errorf("release %s would be a second controller", r)
-		}
-	}
-	for _, c := range []Chart{d.Target.Controller, d.Target.ScaleSets} {
-		if c.Ref != "" && !filepath.IsAbs(c.Ref) && !strings.HasPrefix(c.Ref, oci) || strings.HasPrefix(c.Version, "-") || c.Ref != printable(c.Ref) || c.Version != printable(c.Version) {
-			return nil, fmt.Errorf("%q of version %q is no chart", c.Ref, c.Version)
-		}
+	if err := d.wrong(); err != nil {
+		return nil, err
 	}
 	return &d.State, nil
 }
 
-// take reads a release's values and hook out of the Secret in its namespace.
-func (r *Release) take(data map[string][]byte) (err error) {
+// wrong says what in a state cannot be an argument of Helm.
+func (s State) wrong() error {
+	for i, r := range s.Releases {
+		switch {
+		case !isName(r.Name) || !isName(r.Namespace):
+			return fmt.Errorf("no release can be called %q in namespace %q", r.Name, r.Namespace)
+		case r.Driver != "secret" && r.Driver != "configmap":
+			return fmt.Errorf("release %s: Helm has no records of the kind %q", r, r.Driver)
+		case i > 0 && r.Controller:
+			return fmt.Errorf("release %s would be a second controller", r)
+		}
+	}
+	for _, c := range []Chart{s.Target.Controller, s.Target.ScaleSets} {
+		place := c.Ref == "" || filepath.IsAbs(c.Ref) || strings.HasPrefix(c.Ref, oci)
+		if !place || strings.HasPrefix(c.Version, "-") || c.Ref != printable(c.Ref) || c.Version != printable(c.Version) {
+			return fmt.Errorf("%q of version %q is no chart", c.Ref, c.Version)
+		}
+	}
+	return nil
+}
+
+// restore reads a release's values and hooks from the Secret in its namespace.
+func (r *Release) restore(data map[string][]byte) (err error) {
 	if r.Values, err = unpack(data, valuesKey(*r)); err != nil {
 		return err
 	}
@@ -186,31 +218,15 @@ func (r *Release) take(data map[string][]byte) (err error) {
 	return nil
 }
 
-func pack(text []byte) []byte {
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // fails for an unknown level only
-	_, _ = z.Write(text)                                  // into memory, as Close
-	_ = z.Close()
-	return b.Bytes()
-}
-
 func unpack(data map[string][]byte, key string) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(data[key]))
+	text, err := gzip.Unpack(data[key], unpackedBytes)
 	if err != nil {
 		return nil, fmt.Errorf("its key %s: %w", key, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(z, unpackedBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("its key %s: %w", key, err)
-	}
-	if len(text) > unpackedBytes {
-		return nil, fmt.Errorf("its key %s: more than %d bytes", key, unpackedBytes)
 	}
 	return text, nil
 }
 
-// load reads the state of an upgrade that is not over, values and hooks apart; nil if
-// there is none.
+// load reads the state of an unfinished upgrade, without values and hooks; nil if there is none.
 func load(ctx context.Context, c *kube.Client, namespace string, at map[string]secret) (*State, error) {
 	data, err := get(ctx, c, namespace, at)
 	if err != nil || data == nil {
@@ -223,10 +239,9 @@ func load(ctx context.Context, c *kube.Client, namespace string, at map[string]s
 	return s, nil
 }
 
-// values reads the Secrets in the namespaces of all releases, and the saved releases'
-// values out of those. What a tenant did to the Secret is the loss of that tenant's
-// releases, and of no other.
-func (l *looker) values() error {
+// values reads the Secrets in the namespaces of all releases, and from them the values of the saved
+// releases. A tenant who breaks a Secret loses the tenant's own releases, and no others.
+func (l *surveyor) values() error {
 	saved := map[string][]*Release{}
 	for _, f := range l.s.Found {
 		saved[f.Namespace] = nil
@@ -243,7 +258,7 @@ func (l *looker) values() error {
 			return err
 		}
 		for _, r := range saved[namespace] {
-			if err := r.take(data); err != nil {
+			if err := r.restore(data); err != nil {
 				r.lost = fmt.Errorf("secret %s/%s: %w", namespace, SecretName, err)
 			}
 		}
@@ -251,19 +266,15 @@ func (l *looker) values() error {
 	return nil
 }
 
-// get reads the Secret in a namespace, and notes which one it was. There is no data
-// where there is none of ours.
+// get reads the Secret in a namespace and notes its identity in at. A Secret of another program has no
+// data.
 func get(ctx context.Context, c *kube.Client, namespace string, at map[string]secret) (map[string][]byte, error) {
-	var o *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		o, err = c.Dynamic.Resource(secrets).Namespace(namespace).Get(ctx, SecretName, metav1.GetOptions{})
-		return err
-	})
+	o, err := c.Get(ctx, secrets, namespace, SecretName)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, SecretName, err)
+		return nil, err
 	}
 	found := secret{uid: o.GetUID(), resourceVersion: o.GetResourceVersion()}
 	for key, value := range secretLabels {
@@ -286,7 +297,7 @@ func get(ctx context.Context, c *kube.Client, namespace string, at map[string]se
 	return data, nil
 }
 
-// save writes the state into its Secrets, over those that were read.
+// save writes the state into its Secrets. It overwrites only those that were read.
 func save(ctx context.Context, c *kube.Client, s State) error {
 	s.Written = time.Now().UTC().Truncate(time.Second)
 	data, err := encode(s)
@@ -301,7 +312,7 @@ func save(ctx context.Context, c *kube.Client, s State) error {
 	return nil
 }
 
-// put writes one Secret: the one that was read, or a new one.
+// put writes one Secret: it overwrites the one that was read, or creates one.
 func put(ctx context.Context, c *kube.Client, namespace string, data map[string][]byte, at map[string]secret) error {
 	labels, encoded := map[string]any{}, map[string]any{}
 	for key, value := range secretLabels {
@@ -318,27 +329,20 @@ func put(ctx context.Context, c *kube.Client, namespace string, data map[string]
 	if there.foreign {
 		return fmt.Errorf("there is a Secret %s/%s already, which is not the state of an upgrade", namespace, SecretName)
 	}
-	r := c.Dynamic.Resource(secrets).Namespace(namespace)
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		var written *unstructured.Unstructured
-		if is {
-			o.SetUID(there.uid)
-			o.SetResourceVersion(there.resourceVersion)
-			written, err = r.Update(ctx, o, metav1.UpdateOptions{})
-		} else {
-			written, err = r.Create(ctx, o, metav1.CreateOptions{})
-		}
-		if err == nil {
-			at[namespace] = secret{uid: written.GetUID(), resourceVersion: written.GetResourceVersion()}
-		}
-		return err
-	})
+	write := c.Create
+	if is {
+		o.SetUID(there.uid)
+		o.SetResourceVersion(there.resourceVersion)
+		write = c.Update
+	}
+	written, err := write(ctx, secrets, o)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
-		return fmt.Errorf("writing Secret %s/%s: somebody else has written it since it was read; does another upgrade run? %w", namespace, SecretName, err)
+		return fmt.Errorf("%w: it was changed after it was read; does another upgrade run?", err)
 	case err != nil:
-		return fmt.Errorf("writing Secret %s/%s: %w", namespace, SecretName, err)
+		return err
 	}
+	at[namespace] = secret{uid: written.GetUID(), resourceVersion: written.GetResourceVersion()}
 	return nil
 }
 
@@ -349,8 +353,8 @@ func forget(ctx context.Context, c *kube.Client, s State) error {
 		if !there || at.foreign {
 			continue
 		}
-		err := c.Delete(ctx, objects.Object{Resource: secrets, Namespace: namespace, Name: SecretName, UID: at.uid}, metav1.DeletePropagationBackground)
-		if err != nil {
+		t := object.Object{Resource: secrets, Namespace: namespace, Name: SecretName, UID: at.uid}
+		if err := c.Delete(ctx, t, metav1.DeletePropagationBackground); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -67,7 +68,7 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range got.Releases {
-		if err := got.Releases[i].take(data[got.Releases[i].Namespace]); err != nil {
+		if err := got.Releases[i].restore(data[got.Releases[i].Namespace]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,8 +110,8 @@ func TestStateIsBounded(t *testing.T) {
 		found = append(found, Found{Status: release.Deployed, Release: r})
 	}
 	found[0].Controller = true
-	p := NewPlan(Situation{Found: found, Target: Target{Controller: Chart{Is: release.Chart{Version: "2"}}}})
-	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "what there is to save in namespace ns is") {
+	p := newPlan(Situation{Found: found, Target: Target{Controller: Chart{Metadata: release.Chart{Version: "2"}}}})
+	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "the state to save in namespace ns has") {
 		t.Errorf("%+v", p.Refusals)
 	}
 }
@@ -131,7 +132,7 @@ func TestStateOfAnotherKind(t *testing.T) {
 	}
 	for want, state := range map[string]string{
 		"its key upgrade.json":                                   "",
-		"of the version \"arc-cleanup/upgrade/v1":                replaced("upgrade/v2", "upgrade/v1"),
+		"it has the version \"arc-cleanup/upgrade/v1":            replaced("upgrade/v2", "upgrade/v1"),
 		"names no releases":                                      `{"version": "arc-cleanup/upgrade/v2"}`,
 		`first release is "arc" in namespace "elsewhere"`:        replaced(`"namespace": "arc-systems"`, `"namespace": "elsewhere"`),
 		"and not the controller's in this namespace":             replaced(`"controller": true`, `"controller": false`),
@@ -149,19 +150,19 @@ func TestStateOfAnotherKind(t *testing.T) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
-	bomb := pack(make([]byte, unpackedBytes+1))
-	full := pack([]byte(`"` + strings.Repeat(" ", unpackedBytes-2) + `"`))
+	bomb := gzip.Pack(make([]byte, unpackedBytes+1))
+	full := gzip.Pack([]byte(`"` + strings.Repeat(" ", unpackedBytes-2) + `"`))
 	for want, data := range map[string]map[string][]byte{
-		"its key values.runners.gz: EOF":                      {},
-		"its key values.runners.gz: gzip":                     {"values.runners.gz": []byte("plain and long enough")},
-		"its key values.runners.gz: unexpected EOF":           {"values.runners.gz": pack([]byte("{}"))[:12]},
-		"its key values.runners.gz: not JSON":                 {"values.runners.gz": pack([]byte("a: b"))},
-		"its key values.runners.gz: more than 33554432 bytes": {"values.runners.gz": bomb},
-		"its key hooks.runners.gz: more than 33554432 bytes":  {"values.runners.gz": full, "hooks.runners.gz": bomb},
-		"its key hooks.runners.gz: reading the hook":          {"values.runners.gz": pack([]byte("{}")), "hooks.runners.gz": pack([]byte(`[{"name": "x"}]`))},
+		"its key values.runners.gz: EOF":                              {},
+		"its key values.runners.gz: gzip":                             {"values.runners.gz": []byte("plain and long enough")},
+		"its key values.runners.gz: unexpected EOF":                   {"values.runners.gz": gzip.Pack([]byte("{}"))[:12]},
+		"its key values.runners.gz: not JSON":                         {"values.runners.gz": gzip.Pack([]byte("a: b"))},
+		"its key values.runners.gz: unpacked it has more than 32 MiB": {"values.runners.gz": bomb},
+		"its key hooks.runners.gz: unpacked it has more than 32 MiB":  {"values.runners.gz": full, "hooks.runners.gz": bomb},
+		"its key hooks.runners.gz: reading the hook":                  {"values.runners.gz": gzip.Pack([]byte("{}")), "hooks.runners.gz": gzip.Pack([]byte(`[{"name": "x"}]`))},
 	} {
 		r := Release{Namespace: "a", Name: "runners"}
-		if err := r.take(data); err == nil || !strings.Contains(err.Error(), want) {
+		if err := r.restore(data); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
@@ -236,7 +237,7 @@ func TestStateIsReadWhereItBelongs(t *testing.T) {
 		"of another program": {
 			join(arcAt(t), []kubeObject{unlabelled(secretOfOurs("arc-systems", nil), "app.kubernetes.io/name")}), "", "", "",
 		},
-		"ours, and empty": {join(arcAt(t), []kubeObject{secretOfOurs("arc-systems", nil)}), "", "", "it has no key upgrade.json: if it is of an upgrade"},
+		"ours, and empty": {join(arcAt(t), []kubeObject{secretOfOurs("arc-systems", nil)}), "", "", "it has no key upgrade.json: if an upgrade has written it"},
 		"no base64": {
 			join(arcAt(t), []kubeObject{kind("Secret", "arc-systems", SecretName, kubeObject{"labels": metadata(secretOfOurs("a", nil))["labels"], "data": map[string]any{"x": "?"}})}),
 			"", "", "reading Secret arc-systems/arc-cleanup-upgrade",
@@ -246,7 +247,7 @@ func TestStateIsReadWhereItBelongs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, c := newAPI(t, test.objects...)
-			s, err := Look(t.Context(), c, test.namespace)
+			s, err := look(t.Context(), c, test.namespace)
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("%v", err)
@@ -275,7 +276,7 @@ func TestStateOfTwoControllers(t *testing.T) {
 		secretsOf(t, saved(false, installed("arc-systems", "arc", ""))))...)
 	a.may["b:arc"] = true
 	for namespace, want := range map[string]bool{"": false, "arc-systems": true, "b": false} {
-		s, err := Look(t.Context(), c, namespace)
+		s, err := look(t.Context(), c, namespace)
 		if err != nil || len(s.Found) != 2 || (s.Saved != nil) != want {
 			t.Errorf("%q: %v, %v, %v", namespace, seen(s), s.Saved, err)
 		}
@@ -287,15 +288,15 @@ func TestStateOfTwoControllers(t *testing.T) {
 func TestTenantsSecret(t *testing.T) {
 	t.Parallel()
 	state := saved(true, installed("arc-systems", "arc", ""), installed("a", "runners", ""), installed("b", "more", ""))
-	objects := append(secretsOf(t, state), secretOfOurs("c", map[string][]byte{"values.x.gz": pack([]byte("{}"))}))
+	objects := append(secretsOf(t, state), secretOfOurs("c", map[string][]byte{"values.x.gz": gzip.Pack([]byte("{}"))}))
 	for _, o := range objects {
 		if metadata(o)["namespace"] == "a" {
 			// Gone wrong, and with a release of b.
-			o["data"] = map[string]any{"values.more.gz": base64.StdEncoding.EncodeToString(pack([]byte(`{"evil": true}`)))}
+			o["data"] = map[string]any{"values.more.gz": base64.StdEncoding.EncodeToString(gzip.Pack([]byte(`{"evil": true}`)))}
 		}
 	}
 	_, c := newAPI(t, objects...)
-	s, err := Look(t.Context(), c, "arc-systems")
+	s, err := look(t.Context(), c, "arc-systems")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,11 +310,11 @@ func TestTenantsSecret(t *testing.T) {
 		}
 	}
 	s.Target = target("2")
-	p := NewPlan(s)
+	p := newPlan(s)
 	if diff := cmp.Diff([]string{"install arc", "ready arc", "install more", "forget arc"}, steps(p)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, "release runners in namespace a does not come back, what was saved of it is lost: secret a/arc-cleanup-upgrade: its key values.runners.gz") {
+	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, "release runners in namespace a does not come back: what was saved of it cannot be read: secret a/arc-cleanup-upgrade: its key values.runners.gz") {
 		t.Error(notes)
 	}
 }
@@ -336,7 +337,7 @@ func TestSaveAndForget(t *testing.T) {
 	if err := save(t.Context(), c, *state); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Look(t.Context(), c, "arc-systems")
+	s, err := look(t.Context(), c, "arc-systems")
 	if err != nil || s.Saved == nil || !s.Saved.Uninstalled || len(s.Saved.Releases) != 3 || s.Saved.Releases[1].lost != nil {
 		t.Fatalf("%+v, %v", s.Saved, err)
 	}
@@ -344,7 +345,7 @@ func TestSaveAndForget(t *testing.T) {
 		t.Errorf("written %s", s.Saved.Written)
 	}
 	// Somebody else goes on meanwhile.
-	other, err := Look(t.Context(), c, "arc-systems")
+	other, err := look(t.Context(), c, "arc-systems")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,13 +402,13 @@ func TestForeignSecret(t *testing.T) {
 	t.Parallel()
 	theirs := unlabelled(secretOfOurs("a", map[string][]byte{"password": []byte("x")}), "app.kubernetes.io/name")
 	a, c := newAPI(t, join(arcAt(t), runnersAt(t), []kubeObject{theirs})...)
-	s, err := Look(t.Context(), c, "")
+	s, err := look(t.Context(), c, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Target = target("2")
-	p := NewPlan(s)
-	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "a Secret arc-cleanup-upgrade in namespace a which is not the state of an upgrade") ||
+	p := newPlan(s)
+	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "the Secret arc-cleanup-upgrade in namespace a is not the state of an upgrade") ||
 		p.Refusals[0].Do[0] != "kubectl delete secret arc-cleanup-upgrade --namespace a" {
 		t.Errorf("%+v", p.Refusals)
 	}

@@ -13,33 +13,74 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// Request is what a user asks for. Each chart is a folder, an archive, or an oci://
-// reference of Version; without one, ARC's own is meant.
-type Request struct{ Version, Chart, ScaleSetChart string }
+// Request is what a user asks for. Each chart is a folder, an archive, or an oci:// reference of Version;
+// "" means ARC's own chart.
+type Request struct {
+	Version, Chart, ScaleSetChart string
+	// Namespace is that of the controller's release; "" means that of the controller that runs.
+	Namespace string
+}
 
-// Resolve says which charts are meant, without having looked at them: those asked
-// for or, when nothing is, those which an upgrade that is not over has saved. What was
-// saved is whatever somebody wrote who may write there, and so is never installed
-// without a person's yes.
-func (q Request) Resolve(s Situation) (Target, error) {
-	if q == (Request{}) {
+// UsageError says what a request lacks.
+type UsageError struct{ Why string }
+
+func (e UsageError) Error() string { return e.Why }
+
+// Chart is a chart to install from.
+type Chart struct {
+	// Ref is what Helm is given: a folder, an archive, or an oci:// reference. Version belongs to an oci://
+	// reference; "" means the newest.
+	Ref     string `json:"ref"`
+	Version string `json:"version,omitempty"`
+	// Digest is that of its content, see digest.
+	Digest string `json:"digest,omitempty"`
+	// Metadata is what Chart.yaml says.
+	Metadata release.Chart `json:"metadata"`
+
+	path string // where the fetched chart is
+}
+
+// Target is what to install. Without scale sets there is no chart for them.
+type Target struct {
+	Controller Chart `json:"controller"`
+	ScaleSets  Chart `json:"scaleSets"`
+}
+
+func (t Target) of(r Release) Chart {
+	if r.Controller {
+		return t.Controller
+	}
+	return t.ScaleSets
+}
+
+// same reports whether both targets mean the same charts, wherever they are fetched from.
+func (t Target) same(other Target) bool {
+	return t.Controller.Metadata == other.Controller.Metadata && t.ScaleSets.Metadata == other.ScaleSets.Metadata
+}
+
+// resolve says which charts are meant, and does not look at them: those that the user asks for, or else
+// those that an unfinished upgrade has saved. Whoever may write the Secret may have written the latter,
+// so they are never installed unless the user agrees.
+func (q Request) resolve(s Situation) (t Target, err error) {
+	if q.Version == "" && q.Chart == "" && q.ScaleSetChart == "" {
 		if s.Saved == nil {
-			return Target{}, errors.New("give the version to upgrade to with --version, or charts with --chart and --scale-set-chart (or, to go on with an upgrade after its controller went, where that was: --namespace)")
+			return t, UsageError{"give the version to upgrade to with --version, or charts with --chart and --scale-set-chart " +
+				"(or, to go on with an upgrade whose controller is uninstalled, the namespace of its release with --namespace)"}
 		}
 		return s.Saved.Target, nil
 	}
-	var t Target
-	var err error
 	if t.Controller, err = q.chart(q.Chart, ControllerChart); err != nil {
-		return t, fmt.Errorf("the controller's chart: give --version or --chart: %w", err)
+		return t, UsageError{fmt.Sprintf("the controller's chart is not known: give --version or --chart: %v", err)}
 	}
 	if !s.hasScaleSets() {
 		return t, nil
 	}
 	if t.ScaleSets, err = q.chart(q.ScaleSetChart, ScaleSetChart); err != nil {
-		return t, fmt.Errorf("scale sets are installed: give --version or --scale-set-chart: %w", err)
+		return t, UsageError{fmt.Sprintf("the chart of the scale sets is not known: give --version or --scale-set-chart: %v", err)}
 	}
 	return t, nil
 }
@@ -50,63 +91,45 @@ func (s Situation) hasScaleSets() bool {
 		s.Saved != nil && slices.ContainsFunc(s.Saved.Releases, isSet)
 }
 
+var errNoChart = errors.New("neither is given")
+
+// chart returns the chart that was given, or else ARC's own of the requested version.
 func (q Request) chart(given, own string) (Chart, error) {
 	switch {
 	case given == "" && q.Version == "":
-		return Chart{}, errors.New("which one is not known")
+		return Chart{}, errNoChart
 	case given == "":
 		return Chart{Ref: own, Version: q.Version}, nil
 	case strings.HasPrefix(given, oci):
 		return Chart{Ref: given, Version: q.Version}, nil
 	}
-	// The next run may be in another folder.
+	// The next run may start in another folder.
 	path, err := filepath.Abs(given)
 	return Chart{Ref: path}, err
 }
 
-// Fetch has the charts of a target at hand, below dir.
-func (h *Helm) Fetch(ctx context.Context, t Target, dir string) (Target, error) {
+// fetch fetches the charts of a target, below dir.
+func (h *Helm) fetch(ctx context.Context, t Target, dir string) (Target, error) {
 	var err error
-	if t.Controller, err = h.fetch(ctx, t.Controller, dir); err != nil {
+	if t.Controller, err = h.fetchChart(ctx, t.Controller, dir); err != nil {
 		return t, err
 	}
 	if t.ScaleSets.Ref != "" {
-		t.ScaleSets, err = h.fetch(ctx, t.ScaleSets, dir)
+		t.ScaleSets, err = h.fetchChart(ctx, t.ScaleSets, dir)
 	}
 	return t, err
 }
 
-// digest is the SHA-256 of a chart's content: of an archive's bytes; of a folder, of the
-// names and contents of all files in it, in the order of their names, each after its
-// length. It tells two charts of one version apart. Of a chart in a registry, that
-// which helm pull reports takes its place: of the manifest, which holds those of its
-// layers, the archive and its provenance.
+// digest returns the SHA-256 of a chart's content, which tells two charts of the same version apart. For
+// an archive it is that of its bytes; for a folder, that of the names and contents of all files in it, in
+// the order of their names and each after its length. A chart in a registry has the digest that helm pull
+// reports instead: that of the manifest, which holds the digests of the archive and its provenance.
 func digest(path string) (string, error) {
 	sum := sha256.New()
 	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("reading the chart: %w", err)
-	}
-	if info.IsDir() {
-		err = filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			name, err := filepath.Rel(path, file)
-			if err != nil {
-				return err
-			}
-			is, err := os.Stat(file)
-			if err != nil {
-				return err
-			}
-			_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, is.Size()) // a hash takes everything
-			if is.IsDir() {
-				return nil // a link to a folder, which Helm would follow: its name has to do
-			}
-			return add(sum, file)
-		})
-	} else {
+	if err == nil && info.IsDir() {
+		err = addFolder(sum, path)
+	} else if err == nil {
 		err = add(sum, path)
 	}
 	if err != nil {
@@ -115,7 +138,29 @@ func digest(path string) (string, error) {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// add hashes a file's content.
+// addFolder adds the names and contents of a folder's files to a hash.
+func addFolder(sum hash.Hash, path string) error {
+	return filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(path, file)
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, info.Size()) // a hash takes everything
+		if info.IsDir() {
+			return nil // a link to a folder, which Helm would follow: only its name counts
+		}
+		return add(sum, file)
+	})
+}
+
+// add adds a file's content to a hash.
 func add(sum hash.Hash, file string) error {
 	f, err := os.Open(file)
 	if err != nil {

@@ -326,8 +326,8 @@ func zipped(text string) string {
 }
 
 const forgedState = `{"version":"arc-cleanup/upgrade/v1","uninstalled":true,` +
-	`"target":{"controller":{"ref":"oci://evil.example/charts/gha-runner-scale-set-controller","version":"6.6.6","is":{"Name":"gha-runner-scale-set-controller","Version":"6.6.6","AppVersion":"0.6.1"}},` +
-	`"scaleSets":{"ref":"oci://evil.example/charts/gha-runner-scale-set","version":"6.6.6","is":{"Name":"gha-runner-scale-set","Version":"6.6.6","AppVersion":"0.6.1"}}},` +
+	`"target":{"controller":{"ref":"oci://evil.example/charts/gha-runner-scale-set-controller","version":"6.6.6","metadata":{"Name":"gha-runner-scale-set-controller","Version":"6.6.6","AppVersion":"0.6.1"}},` +
+	`"scaleSets":{"ref":"oci://evil.example/charts/gha-runner-scale-set","version":"6.6.6","metadata":{"Name":"gha-runner-scale-set","Version":"6.6.6","AppVersion":"0.6.1"}}},` +
 	`"releases":[{"namespace":"arc-systems","name":"arc","controller":true,"chart":{"Name":"gha-runner-scale-set-controller","Version":"0.6.1","AppVersion":"0.6.1"},"driver":"secret"},` +
 	`{"namespace":"payments","name":"bait","chart":{"Name":"gha-runner-scale-set","Version":"0.6.1","AppVersion":"0.6.1"},"driver":"secret"}]}`
 

@@ -204,12 +204,12 @@ func TestEnrolUnderFlux(t *testing.T) {
 	l := newLab(t)
 	l.install(4, "--set", `labels.helm\.toolkit\.fluxcd\.io/name=arc-of-flux`, "--set", `labels.helm\.toolkit\.fluxcd\.io/namespace=flux-system`)
 	before := l.record("sh.helm.release.v1.arc.v1").ResourceVersion
-	l.refusedWith("enrol", `is of Flux's HelmRelease "arc-of-flux"`, "")
+	l.refusedWith("enrol", `belongs to Flux's HelmRelease "arc-of-flux"`, "")
 	if l.record("sh.helm.release.v1.arc.v1").ResourceVersion != before {
 		t.Error("the record was written")
 	}
 	u := l.status("arc").Releases[0].Uninstall
-	if u.Ready || !slices.Contains(u.Do, "have its chart depend on arc-cleanup") || slices.ContainsFunc(u.Do, func(do string) bool { return strings.Contains(do, "enrol") }) {
+	if u.Ready || !slices.Contains(u.Do, "make arc-cleanup a dependency of its chart") || slices.ContainsFunc(u.Do, func(do string) bool { return strings.Contains(do, "enrol") }) {
 		t.Errorf("status: %+v", u)
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)

@@ -381,10 +381,10 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 	})
 	f.awaitReady("arc")
 	out, code := f.hookjob("enrol", "arc", "--namespace", controllerNamespace)
-	if code != 3 || !strings.Contains(out, `is of Flux's HelmRelease "arc"`) {
+	if code != 3 || !strings.Contains(out, `belongs to Flux's HelmRelease "arc"`) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	if r := f.status("arc").Releases[0]; r.Hook.State != "absent" || r.Uninstall.Ready || !slices.Contains(r.Uninstall.Do, "have its chart depend on arc-cleanup") {
+	if r := f.status("arc").Releases[0]; r.Hook.State != "absent" || r.Uninstall.Ready || !slices.Contains(r.Uninstall.Do, "make arc-cleanup a dependency of its chart") {
 		t.Errorf("status: %+v", r)
 	}
 

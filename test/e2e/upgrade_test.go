@@ -235,7 +235,7 @@ func TestUpgrade(t *testing.T) {
 			if code != 0 || len(l.upgradeSecrets()) > 0 {
 				t.Fatalf("the dry run: exit code %d", code)
 			}
-			for _, want := range []string{"save ", "clean ", "uninstall ", "note ", "install ", "ready ", "enrol ", "forget ", "drain", "crds"} {
+			for _, want := range []string{"save ", "clean ", "uninstall ", "mark-uninstalled ", "install ", "ready ", "enrol ", "forget ", "drain", "crds"} {
 				if !strings.Contains(out, "\n"+want) {
 					t.Errorf("the plan does not say %q", want)
 				}
@@ -322,7 +322,7 @@ func TestUpgradeStops(t *testing.T) {
 					t.Errorf("with the state of somewhere else: exit code %d, want 1", code)
 				}
 			}
-			_, byHand, found := strings.Cut(out, "do by hand what is left:\n\n")
+			_, byHand, found := strings.Cut(out, "run what is left by hand:\n\n")
 			if !found {
 				t.Fatal("no commands")
 			}
@@ -584,8 +584,8 @@ func upgradeState(namespace, name string, controller, scaleSet chartRef, written
 
 // chartRef is a chart as a state has it.
 type chartRef struct {
-	Ref string            `json:"ref"`
-	Is  map[string]string `json:"is"`
+	Ref      string            `json:"ref"`
+	Metadata map[string]string `json:"metadata"`
 }
 
 func refOf(path, name string) chartRef {
@@ -801,11 +801,11 @@ func TestUpgradePostRenderer(t *testing.T) {
 	}
 	const noticed = "release runners in namespace arc-runners is not what its chart renders with its values: "
 	out, code := l.upgraded(3, nil, append(charts, "--yes")...)
-	if code != 3 || !strings.Contains(out, noticed+"a post-renderer has changed it, perhaps, and would not be run: AutoscalingRunnerSet arc-runners/runners") || strings.Contains(out, "release arc in") {
+	if code != 3 || !strings.Contains(out, noticed+"a post-renderer may have changed it, and would not be run: AutoscalingRunnerSet arc-runners/runners") || strings.Contains(out, "release arc in") {
 		t.Errorf("without it: exit code %d, want 3", code)
 	}
 	out, code = l.upgraded(3, nil, append(append(charts, renderer[:3]...), "team: red", "--yes")...)
-	if code != 3 || !strings.Contains(out, noticed+"the post-renderer that is given is not the one") {
+	if code != 3 || !strings.Contains(out, noticed+"another post-renderer than the given one") {
 		t.Errorf("with another one: exit code %d, want 3", code)
 	}
 	if out, code = l.upgraded(3, nil, append(append(charts, renderer...), "--yes")...); code != 0 || strings.Contains(out, noticed) {
@@ -877,7 +877,7 @@ func TestUpgradeByHand(t *testing.T) {
 	before := l.arcReleases(4)
 	runner := l.giveJob()
 	out, code := l.upgraded(4, nil, "--yes", "--grace", "5s", "--budget", "15s", "--chart", controller, "--scale-set-chart", scaleSet)
-	_, byHand, found := strings.Cut(out, "do by hand what is left:\n\n")
+	_, byHand, found := strings.Cut(out, "run what is left by hand:\n\n")
 	if code != 3 || !found || !strings.Contains(byHand, "--scale-sets uninstall") {
 		t.Fatalf("it was to wait for a job: exit code %d", code)
 	}

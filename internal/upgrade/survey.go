@@ -31,17 +31,16 @@ var (
 	accessReviews = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
 )
 
-// Look reads the situation, but for what is asked for. It writes nothing. namespace is
-// that of the controller's release; "" to go by the controller that runs.
+// look reads the situation, without the target. It writes nothing. namespace is that of the controller's
+// release; "" means that of the controller that runs.
 //
-// A Helm record is a claim of whoever may create a Secret beside it. So it begins with
-// what only those can make who install ARC, its scale sets and a controller that has a
-// controller's rights, and reads the records of the releases which these name. Such a
-// record counts if it names the object in turn. Of any other release, only the state in
-// the controller's own namespace is believed, and what namespace says.
-func Look(ctx context.Context, c *kube.Client, namespace string) (Situation, error) {
-	l := &looker{
-		ctx: ctx, client: c, read: map[types.NamespacedName]*Found{},
+// Whoever may create a Secret can write a Helm record, so a record proves nothing. The survey starts with
+// objects that a tenant cannot make: ARC's scale sets, and Deployments with a controller's rights. It
+// reads the records of the releases that these name, and a record counts if it names the object in turn.
+// Other releases count only if the state in the controller's own namespace or the user names them.
+func look(ctx context.Context, c *kube.Client, namespace string) (Situation, error) {
+	l := &surveyor{
+		ctx: ctx, client: c, records: map[types.NamespacedName]*Found{},
 		s: Situation{Namespace: namespace, Now: time.Now(), secrets: map[string]secret{}},
 	}
 	for _, step := range []func() error{l.controllers, l.scaleSets, l.state, l.releases, l.values} {
@@ -52,19 +51,19 @@ func Look(ctx context.Context, c *kube.Client, namespace string) (Situation, err
 	return l.s, nil
 }
 
-type looker struct {
+type surveyor struct {
 	ctx    context.Context
 	client *kube.Client
 	s      Situation
 
-	// running are the controllers that run, and live the scale sets there are.
-	running, live []object
-	// read are the releases that were looked for; nil if there is none.
-	read map[types.NamespacedName]*Found
+	// running are the controllers that run, and live are the scale sets in the cluster.
+	running, live []claimant
+	// records are the releases that were looked for; nil for one without a record.
+	records map[types.NamespacedName]*Found
 }
 
-// object is one of ARC's objects, and the release it says it is of.
-type object struct {
+// claimant is one of ARC's objects, with the release that it names.
+type claimant struct {
 	types.NamespacedName
 	of       types.NamespacedName
 	watches  []string // of a controller
@@ -72,7 +71,7 @@ type object struct {
 	flux     string // the HelmRelease that installed it
 }
 
-// labelFlux is put by Flux on what a HelmRelease installs
+// labelFlux is the label that Flux puts on the objects of a HelmRelease
 // (fluxcd/helm-controller internal/postrender/origin_labels.go).
 const labelFlux = "helm.toolkit.fluxcd.io/name"
 
@@ -80,7 +79,7 @@ func releaseOf(annotations map[string]string) types.NamespacedName {
 	return types.NamespacedName{Namespace: annotations[arc.AnnotationReleaseNamespace], Name: annotations[arc.AnnotationReleaseName]}
 }
 
-// deployment is what is read of one, live or in a manifest.
+// deployment is what is read of a Deployment, in the cluster or in a manifest.
 type deployment struct {
 	Kind     string            `json:"kind"`
 	Metadata metav1.ObjectMeta `json:"metadata"`
@@ -95,56 +94,58 @@ type deployment struct {
 	} `json:"spec"`
 }
 
-// controllers finds the Deployments that may be a controller and have a controller's
-// rights, which nobody can give who has not got them.
-func (l *looker) controllers() error {
+// controllers finds the Deployments that look like a controller and have a controller's rights. Only a
+// user who has these rights can grant them.
+func (l *surveyor) controllers() error {
 	asked := map[string]bool{}
 	for _, selector := range arc.ControllerSelectors() {
-		options := metav1.ListOptions{LabelSelector: selector, Limit: 500}
-		for {
-			var page *unstructured.UnstructuredList
-			err := kube.Retry(l.ctx, func(ctx context.Context) (err error) {
-				page, err = l.client.Dynamic.Resource(deployments).List(ctx, options)
+		all, err := l.client.List(l.ctx, deployments, "", selector)
+		if err != nil {
+			return err
+		}
+		for _, item := range all {
+			if err := l.controller(item, asked); err != nil {
 				return err
-			})
-			if err != nil {
-				return fmt.Errorf("listing deployments in all namespaces: %w", err)
-			}
-			for _, item := range page.Items {
-				var d deployment
-				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &d); err != nil {
-					return fmt.Errorf("reading Deployment %s/%s: %w", item.GetNamespace(), item.GetName(), err)
-				}
-				o := object{NamespacedName: types.NamespacedName{Namespace: d.Metadata.Namespace, Name: d.Metadata.Name}, of: releaseOf(d.Metadata.Annotations)}
-				watches, is := arc.Controller(d.Metadata.Labels, d.Spec.Template.Spec.Containers)
-				if !is {
-					continue
-				}
-				o.watches = watches
-				user := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default"))
-				question := user + " " + strings.Join(watches, " ")
-				may, known := asked[question]
-				if !known {
-					if may, err = l.mayControl(o.Namespace, user, watches); err != nil {
-						return err
-					}
-					asked[question] = may
-				}
-				if may {
-					l.running = append(l.running, o)
-				}
-			}
-			if options.Continue = page.GetContinue(); options.Continue == "" {
-				break
 			}
 		}
 	}
 	return nil
 }
 
-// mayControl asks whether a ServiceAccount has the rights of a controller in the
-// namespaces which it watches, or in the whole cluster.
-func (l *looker) mayControl(namespace, user string, watches []string) (bool, error) {
+// controller adds a Deployment if it is a controller. asked has the answers to the questions that were
+// asked before.
+func (l *surveyor) controller(item unstructured.Unstructured, asked map[string]bool) error {
+	var d deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &d); err != nil {
+		return fmt.Errorf("reading Deployment %s/%s: %w", item.GetNamespace(), item.GetName(), err)
+	}
+	watches, is := arc.Controller(d.Metadata.Labels, d.Spec.Template.Spec.Containers)
+	if !is {
+		return nil
+	}
+	namespace := d.Metadata.Namespace
+	user := fmt.Sprintf("system:serviceaccount:%s:%s", namespace, cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default"))
+	question := user + " " + strings.Join(watches, " ")
+	may, known := asked[question]
+	if !known {
+		var err error
+		if may, err = l.mayControl(namespace, user, watches); err != nil {
+			return err
+		}
+		asked[question] = may
+	}
+	if may {
+		l.running = append(l.running, claimant{
+			NamespacedName: types.NamespacedName{Namespace: namespace, Name: d.Metadata.Name},
+			of:             releaseOf(d.Metadata.Annotations), watches: watches,
+		})
+	}
+	return nil
+}
+
+// mayControl asks whether a ServiceAccount has a controller's rights in the namespaces that it watches, or
+// in the whole cluster.
+func (l *surveyor) mayControl(namespace, user string, watches []string) (bool, error) {
 	if len(watches) == 0 {
 		watches = []string{""}
 	}
@@ -159,11 +160,7 @@ func (l *looker) mayControl(namespace, user string, watches []string) (bool, err
 				},
 			},
 		}}
-		var answer *unstructured.Unstructured
-		err := kube.Retry(l.ctx, func(ctx context.Context) (err error) {
-			answer, err = l.client.Dynamic.Resource(accessReviews).Create(ctx, review, metav1.CreateOptions{})
-			return err
-		})
+		answer, err := l.client.Create(l.ctx, accessReviews, review)
 		if err != nil {
 			return false, fmt.Errorf("asking for the rights of %s: %w", user, err)
 		}
@@ -174,9 +171,10 @@ func (l *looker) mayControl(namespace, user string, watches []string) (bool, err
 	return true, nil
 }
 
-func (l *looker) scaleSets() error {
-	err := l.client.Each(l.ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		l.live = append(l.live, object{
+func (l *surveyor) scaleSets() error {
+	sets := arc.Resource(arc.AutoscalingRunnerSets)
+	err := l.client.Each(l.ctx, sets, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		l.live = append(l.live, claimant{
 			NamespacedName: types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, of: releaseOf(m.Annotations),
 			deleting: m.DeletionTimestamp != nil, flux: m.Labels[labelFlux],
 		})
@@ -188,9 +186,9 @@ func (l *looker) scaleSets() error {
 	return err
 }
 
-// state reads what an upgrade has saved: in the namespace that was given, or in that of
-// the one release whose controllers run.
-func (l *looker) state() error {
+// state reads what an upgrade has saved, in the namespace that was given or in that of the release whose
+// controllers run.
+func (l *surveyor) state() error {
 	home := l.s.Namespace
 	for _, o := range l.running {
 		switch {
@@ -198,7 +196,7 @@ func (l *looker) state() error {
 		case home == "":
 			home = o.of.Namespace
 		default:
-			return nil // which of them it is has to be said
+			return nil // the user has to say which of them is meant
 		}
 	}
 	if home == "" {
@@ -209,27 +207,27 @@ func (l *looker) state() error {
 	return err
 }
 
-// releases reads the releases that are ARC's.
-func (l *looker) releases() error {
+// releases reads ARC's releases.
+func (l *surveyor) releases() error {
 	if l.s.Namespace != "" {
-		// Where no controller runs any more, its record is in the namespace that was given.
-		if err := l.each(types.NamespacedName{Namespace: l.s.Namespace}); err != nil {
+		// If no controller runs any more, its record is in the namespace that was given.
+		if err := l.readAll(types.NamespacedName{Namespace: l.s.Namespace}); err != nil {
 			return err
 		}
 	}
 	for _, o := range slices.Concat(l.running, l.live) {
-		if err := l.look(o.of); err != nil {
+		if err := l.read(o.of); err != nil {
 			return err
 		}
 	}
 	if l.s.Saved != nil {
 		for _, r := range l.s.Saved.Releases {
-			if err := l.look(r.key()); err != nil {
+			if err := l.read(r.key()); err != nil {
 				return err
 			}
 		}
 	}
-	for _, f := range l.read {
+	for _, f := range l.records {
 		if f != nil && l.counts(f) {
 			l.s.Found = append(l.s.Found, *f)
 		}
@@ -238,64 +236,64 @@ func (l *looker) releases() error {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	for _, set := range l.live {
-		if f := l.read[set.of]; !set.deleting && (f == nil || !slices.Contains(f.Sets, set.NamespacedName)) {
-			l.s.Loose = append(l.s.Loose, Loose{set.NamespacedName, set.flux})
+		if f := l.records[set.of]; !set.deleting && (f == nil || !slices.Contains(f.Sets, set.NamespacedName)) {
+			l.s.Unmanaged = append(l.s.Unmanaged, Unmanaged{set.NamespacedName, set.flux})
 		}
 	}
 	return nil
 }
 
-// counts reports whether a record is of a release of ARC: one of the objects that it
-// names exists and names it, or the state does; and of a controller, the user. What
-// else it names is forgotten: a record may name what it likes.
-func (l *looker) counts(f *Found) bool {
+// counts reports whether a record is of a release of ARC: one of its objects exists and names the release,
+// or the state names it, or the user names a controller's. It removes all other objects from the release:
+// a record may claim any object.
+func (l *surveyor) counts(f *Found) bool {
 	f.Mixed = len(f.Sets) > 0
 	f.Sets = slices.DeleteFunc(f.Sets, func(set types.NamespacedName) bool {
-		return !slices.ContainsFunc(l.live, func(o object) bool { return o.of == f.key() && o.NamespacedName == set })
+		return !slices.ContainsFunc(l.live, func(o claimant) bool { return o.of == f.key() && o.NamespacedName == set })
 	})
-	var controllers []Controller
-	for _, c := range f.Controllers {
-		i := slices.IndexFunc(l.running, func(o object) bool { return o.of == f.key() && o.NamespacedName == c.key() })
-		if i >= 0 {
-			c.Watches = l.running[i].watches
-		}
-		if i >= 0 || f.Namespace == l.s.Namespace {
-			controllers = append(controllers, c)
-		}
-	}
-	f.Controllers = controllers
+	f.Controllers = l.proven(f)
 	f.Controller = len(f.Controllers) > 0
 	f.Mixed = f.Mixed && f.Controller
-	if l.s.Saved != nil {
-		for _, r := range l.s.Saved.Releases {
-			if r.key() == f.key() {
-				// What it had may be gone by now.
-				f.Controller = r.Controller
-				f.Sets = append(f.Sets, r.Sets...)
-				if len(f.Controllers) == 0 {
-					f.Controllers = r.Controllers
-				}
-				return true
-			}
+	if saved := l.s.Saved.release(f.key()); saved != nil {
+		// Its objects may be gone by now.
+		f.Controller = saved.Controller
+		f.Sets = append(f.Sets, saved.Sets...)
+		if len(f.Controllers) == 0 {
+			f.Controllers = saved.Controllers
 		}
+		return true
 	}
 	return f.Controller || len(f.Sets) > 0
 }
 
-// look reads a release, unless that was done.
-func (l *looker) look(key types.NamespacedName) error {
-	if _, done := l.read[key]; done || !isName(key.Name) || !isName(key.Namespace) {
-		return nil
+// proven returns those controllers of a release that run and name it, and all of them if the user has
+// named its namespace.
+func (l *surveyor) proven(f *Found) (out []Controller) {
+	for _, c := range f.Controllers {
+		i := slices.IndexFunc(l.running, func(o claimant) bool { return o.of == f.key() && o.NamespacedName == c.key() })
+		if i >= 0 {
+			c.Watches = l.running[i].watches
+		}
+		if i >= 0 || f.Namespace == l.s.Namespace {
+			out = append(out, c)
+		}
 	}
-	l.read[key] = nil
-	return l.each(key)
+	return out
 }
 
-// each reads the releases in a namespace, or the one of that name. What is not in
-// Helm's format, or speaks for another namespace, is no record, and of a release whose
-// history was kept nothing is installed. Where Secrets and ConfigMaps both hold one,
-// Helm reads the Secrets unless it is told otherwise.
-func (l *looker) each(key types.NamespacedName) error {
+// read reads a release, unless it was read before.
+func (l *surveyor) read(key types.NamespacedName) error {
+	if _, done := l.records[key]; done || !isName(key.Name) || !isName(key.Namespace) {
+		return nil
+	}
+	l.records[key] = nil
+	return l.readAll(key)
+}
+
+// readAll reads the releases in a namespace, or the one of that name. It skips records that are not in
+// Helm's format, those for another namespace, and uninstalled releases whose history was kept. If
+// Secrets and ConfigMaps both hold a release, the Secrets count, as for Helm by default.
+func (l *surveyor) readAll(key types.NamespacedName) error {
 	var failed error
 	err := release.Each(l.ctx, l.client, key.Namespace, key.Name, func(r *release.Revision, err error) {
 		switch {
@@ -308,8 +306,8 @@ func (l *looker) each(key types.NamespacedName) error {
 			return
 		}
 		f := found(r)
-		if before := l.read[f.key()]; before == nil || before.Driver != "secret" {
-			l.read[f.key()] = f
+		if before := l.records[f.key()]; before == nil || before.Driver != "secret" {
+			l.records[f.key()] = f
 		}
 	})
 	return errors.Join(err, failed)
@@ -317,11 +315,11 @@ func (l *looker) each(key types.NamespacedName) error {
 
 var name = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
-// isName reports whether a text can be the name of a release or a namespace. It may be
-// somebody's who hopes for it to be taken for a flag.
+// isName reports whether a text can be the name of a release or a namespace. A tenant may have written a
+// text that looks like a flag.
 func isName(text string) bool { return name.MatchString(text) }
 
-// found is a release as its record has it.
+// found returns a release as its record describes it.
 func found(r *release.Revision) *Found {
 	f := &Found{Status: r.Status, Revision: r.Revision, record: r, Release: Release{
 		Namespace: r.Namespace, Name: r.Name, Controllers: controllersOf([]byte(r.Manifest), r.Namespace),
@@ -342,8 +340,8 @@ func found(r *release.Revision) *Found {
 	return f
 }
 
-// controllersOf are the controllers among the Deployments of a manifest. A document that
-// cannot be read is none: Helm has applied it, and it is somebody else's business.
+// controllersOf returns the controllers among the Deployments of a manifest. It skips a document that
+// cannot be read: Helm has applied it, and no controller is written like that.
 func controllersOf(stream []byte, namespace string) (out []Controller) {
 	for d := range manifest.Documents(stream) {
 		if !d.Contains("Deployment") {

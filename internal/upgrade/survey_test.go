@@ -48,13 +48,13 @@ func seen(s Situation) []string {
 		}
 		out = append(out, line)
 	}
-	for _, l := range s.Loose {
-		out = append(out, "loose "+l.String())
+	for _, l := range s.Unmanaged {
+		out = append(out, "unmanaged "+l.String())
 	}
 	return out
 }
 
-func TestLook(t *testing.T) {
+func TestSurvey(t *testing.T) {
 	t.Parallel()
 	const (
 		arcThere     = "controller arc-systems/arc deployed watches []"
@@ -116,7 +116,7 @@ func TestLook(t *testing.T) {
 			[]kubeObject{all[2], helmRecord{namespace: "a", name: "runners", status: "uninstalled", objects: []kubeObject{all[2]}}.object(t)},
 			"",
 			nil,
-			[]string{"loose a/set"},
+			[]string{"unmanaged a/set"},
 		},
 		"failed": {
 			[]kubeObject{all[2], all[3], helmRecord{namespace: "a", name: "runners", revision: 2, status: "failed", objects: []kubeObject{all[2]}}.object(t)},
@@ -124,7 +124,7 @@ func TestLook(t *testing.T) {
 			nil,
 			[]string{"set a/runners failed"},
 		},
-		"installed by nobody":     {[]kubeObject{kind("AutoscalingRunnerSet", "a", "set", nil)}, "", nil, []string{"loose a/set"}},
+		"installed by nobody":     {[]kubeObject{kind("AutoscalingRunnerSet", "a", "set", nil)}, "", nil, []string{"unmanaged a/set"}},
 		"by nobody, and it goes":  {[]kubeObject{deleting}, "", nil, []string{}},
 		"goes, and has a release": {[]kubeObject{deleting, all[3]}, "", nil, []string{runnersThere}},
 
@@ -143,12 +143,12 @@ func TestLook(t *testing.T) {
 			[]kubeObject{setAt("tenant", "set", "flux", "x"), helmRecord{at: "flux", namespace: "tenant", name: "x", objects: []kubeObject{setAt("", "set", "", "")}}.object(t)},
 			"",
 			nil,
-			[]string{"loose tenant/set"},
+			[]string{"unmanaged tenant/set"},
 		},
 		"a newer record without the scale set": {
 			append(runnersAt(t), helmRecord{namespace: "a", name: "runners", revision: 9, objects: []kubeObject{pod}}.object(t)), "",
 			nil,
-			[]string{"loose a/set"},
+			[]string{"unmanaged a/set"},
 		},
 		"a second record, of the other kind": {
 			append(runnersAt(t), helmRecord{namespace: "a", name: "runners", driver: "configmap", revision: 9, status: "failed", objects: []kubeObject{all[2]}}.object(t)), "",
@@ -163,7 +163,7 @@ func TestLook(t *testing.T) {
 		"a newer one that nobody can read": {
 			append(runnersAt(t), kind("ConfigMap", "b", "x", nil), garbage), "",
 			nil,
-			[]string{"loose a/set"},
+			[]string{"unmanaged a/set"},
 		},
 		"of the controller, and not a scale set": {
 			[]kubeObject{all[0], helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{all[0], listener}}.object(t)},
@@ -193,7 +193,7 @@ func TestLook(t *testing.T) {
 			[]string{"tenant:arc"},
 			[]string{arcThere, "controller tenant/mine deployed watches [tenant]"},
 		},
-		"a name that would be a flag": {[]kubeObject{setAt("a", "set", "a", "--post-renderer=x")}, "", nil, []string{"loose a/set"}},
+		"a name that would be a flag": {[]kubeObject{setAt("a", "set", "a", "--post-renderer=x")}, "", nil, []string{"unmanaged a/set"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -202,7 +202,7 @@ func TestLook(t *testing.T) {
 			for _, account := range test.may {
 				a.may[account] = true
 			}
-			s, err := Look(t.Context(), c, test.namespace)
+			s, err := look(t.Context(), c, test.namespace)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +217,7 @@ func TestLook(t *testing.T) {
 }
 
 // What cannot be read is not absent.
-func TestLookFails(t *testing.T) {
+func TestSurveyFails(t *testing.T) {
 	t.Parallel()
 	objects := join(arcAt(t), runnersAt(t))
 	for _, path := range []string{
@@ -233,7 +233,7 @@ func TestLookFails(t *testing.T) {
 			}
 			return 0
 		}
-		if s, err := Look(t.Context(), c, ""); err == nil {
+		if s, err := look(t.Context(), c, ""); err == nil {
 			t.Errorf("%s: %v", path, seen(s))
 		}
 	}
@@ -254,14 +254,14 @@ func TestLookFails(t *testing.T) {
 		if path == "/api/v1/secrets/arc-cleanup-upgrade" {
 			namespace = ""
 		}
-		if _, err := Look(t.Context(), c, namespace); (err == nil) != (namespace == "") {
+		if _, err := look(t.Context(), c, namespace); (err == nil) != (namespace == "") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	broken := controllerAt("b", "b", "x")
 	broken["spec"] = "?"
 	_, c := newAPI(t, broken)
-	if _, err := Look(t.Context(), c, ""); err == nil || !strings.Contains(err.Error(), "reading Deployment b/arc") {
+	if _, err := look(t.Context(), c, ""); err == nil || !strings.Contains(err.Error(), "reading Deployment b/arc") {
 		t.Errorf("a Deployment that is none: %v", err)
 	}
 	a, c := newAPI(t, objects...)
@@ -271,7 +271,7 @@ func TestLookFails(t *testing.T) {
 		}
 		return 0
 	}
-	if s, err := Look(t.Context(), c, ""); err != nil || len(s.Found) != 1 {
+	if s, err := look(t.Context(), c, ""); err != nil || len(s.Found) != 1 {
 		t.Errorf("without CRDs: %v, %v", seen(s), err)
 	}
 }
@@ -284,7 +284,7 @@ func TestFound(t *testing.T) {
 	_, c := newAPI(t, setAt("a", "set", "a", "runners"), setAt("kube-system", "set", "kube-system", "x"), helmRecord{
 		namespace: "a", name: "runners", revision: 3, driver: "configmap", objects: []kubeObject{set, others, controllerAt("kube-system", "a", "runners")}, hooks: hooks,
 	}.object(t))
-	s, err := Look(t.Context(), c, "")
+	s, err := look(t.Context(), c, "")
 	if err != nil || len(s.Found) != 1 {
 		t.Fatalf("%v, %v", seen(s), err)
 	}
@@ -317,7 +317,7 @@ func TestFoundByTheState(t *testing.T) {
 		helmRecord{namespace: "arc-systems", name: "arc", status: "uninstalling"}.object(t),
 		helmRecord{namespace: "a", name: "runners", objects: []kubeObject{setAt("b", "set", "", "")}}.object(t),
 		helmRecord{namespace: "c", name: "another"}.object(t))...)
-	s, err := Look(t.Context(), c, "arc-systems")
+	s, err := look(t.Context(), c, "arc-systems")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,12 +330,12 @@ func TestFoundByTheState(t *testing.T) {
 }
 
 // Each account is asked about once, and none of a Deployment that is no controller.
-func TestLookAsksOnce(t *testing.T) {
+func TestSurveyAsksOnce(t *testing.T) {
 	t.Parallel()
 	second, none := controllerAt("arc-systems", "arc-systems", "arc"), kind("Deployment", "shop", "shop", kubeObject{"labels": map[string]any{"app.kubernetes.io/part-of": "gha-rs-controller"}})
 	metadata(second)["name"] = "second"
 	a, c := newAPI(t, append(arcAt(t), second, none)...)
-	if _, err := Look(t.Context(), c, ""); err != nil || a.reviews != 1 {
+	if _, err := look(t.Context(), c, ""); err != nil || a.reviews != 1 {
 		t.Errorf("%d questions, %v", a.reviews, err)
 	}
 }

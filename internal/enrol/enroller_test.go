@@ -182,7 +182,7 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 		} {
 			_, err := do()
 			var unfit release.Unfit
-			if errors.As(err, &unfit) != flux || flux && !strings.Contains(err.Error(), `of Flux's HelmRelease "arc-of-flux"`) || !flux && err != nil {
+			if errors.As(err, &unfit) != flux || flux && !strings.Contains(err.Error(), `belongs to Flux's HelmRelease "arc-of-flux"`) || !flux && err != nil {
 				t.Errorf("%s, %d: %v", name, what, err)
 			}
 		}
@@ -226,7 +226,7 @@ func TestPut(t *testing.T) {
 	}
 }
 
-func TestAttend(t *testing.T) {
+func TestFromCluster(t *testing.T) {
 	t.Parallel()
 	target := hook.Release{Name: "arc", Namespace: "ns"}
 	rendered, err := hook.Render(target, named)
@@ -315,7 +315,7 @@ func TestAttend(t *testing.T) {
 		},
 		"a right is missing":       {c: &cluster{release: "arc", forbidden: "/api/v1/namespaces/ns/secrets"}, err: "listing secrets in namespace ns"},
 		"not allowed to end":       {c: &cluster{release: "arc", forbidden: deploymentPath + "/scale"}, say: []string{"HELM_DRIVER"}, err: "scaling Deployment ns/arc-arc-cleanup-enrol to 0"},
-		"not allowed to know whom": {c: &cluster{forbidden: deploymentPath}, err: "reading Deployment ns/arc-arc-cleanup-enrol"},
+		"not allowed to know whom": {c: &cluster{forbidden: deploymentPath}, err: "reading deployments.apps/arc-arc-cleanup-enrol in namespace ns"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -327,7 +327,7 @@ func TestAttend(t *testing.T) {
 				t.Fatal(err)
 			}
 			var said []string
-			err = Attend(t.Context(), client, "ns", "arc-arc-cleanup-enrol", gocmp.Or(test.patience, time.Minute), func(text string) { said = append(said, text) })
+			err = FromCluster(t.Context(), client, "ns", "arc-arc-cleanup-enrol", gocmp.Or(test.patience, time.Minute), func(text string) { said = append(said, text) })
 			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 				t.Errorf("error %v, want %q", err, test.err)
 			}
@@ -365,7 +365,7 @@ func TestAttend(t *testing.T) {
 		}
 		stop := fmt.Errorf("told to stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
-		err = Attend(ctx, client, "ns", "arc-arc-cleanup-enrol", time.Minute, func(string) { cancel(stop) })
+		err = FromCluster(ctx, client, "ns", "arc-arc-cleanup-enrol", time.Minute, func(string) { cancel(stop) })
 		if err != stop || len(c.scaled) > 0 { //nolint:errorlint // the very cause
 			t.Errorf("error %v, scaled %v", err, c.scaled)
 		}

@@ -1,0 +1,66 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// Get reads one object. namespace is "" for a resource without namespaces.
+func (c *Client) Get(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
+	what := object.Object{Resource: gvr, Namespace: namespace, Name: name}.String()
+	return retried(ctx, "reading "+what, func(ctx context.Context) (*unstructured.Unstructured, error) {
+		return c.Dynamic.Resource(gvr).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	})
+}
+
+// GetMetadata reads the metadata of one object, as Get does.
+func (c *Client) GetMetadata(
+	ctx context.Context, gvr schema.GroupVersionResource, namespace, name string,
+) (*metav1.PartialObjectMetadata, error) {
+	what := object.Object{Resource: gvr, Namespace: namespace, Name: name}.String()
+	return retried(ctx, "reading "+what, func(ctx context.Context) (*metav1.PartialObjectMetadata, error) {
+		return c.Metadata.Resource(gvr).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	})
+}
+
+// List reads all objects of a resource in a namespace ("" means all namespaces) which the label
+// selector matches ("" means all objects). It keeps whole objects in memory: use Each where there
+// may be many.
+func (c *Client) List(
+	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string,
+) ([]unstructured.Unstructured, error) {
+	var all []unstructured.Unstructured
+	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
+	for {
+		page, err := retried(ctx, "listing "+where(gvr, namespace), func(ctx context.Context) (*unstructured.UnstructuredList, error) {
+			return c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if options.Continue = page.GetContinue(); options.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// retried makes one request as Retry does and returns its answer. An error says what was being done.
+func retried[T any](ctx context.Context, doing string, do func(context.Context) (T, error)) (T, error) {
+	var answer T
+	err := Retry(ctx, func(ctx context.Context) (err error) {
+		answer, err = do(ctx)
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("%s: %w", doing, err)
+	}
+	return answer, nil
+}

@@ -1,0 +1,123 @@
+package status
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// releases finds the releases of ARC by the objects in their manifests: users rename charts, mirror
+// them, and make them part of others.
+func (r *reader) releases() {
+	err := release.Each(r.ctx, r.client, r.query.Namespace, r.query.Release, func(rev *release.Revision, err error) {
+		switch {
+		case errors.Is(err, release.ErrUnreadable):
+			r.note(err)
+			return
+		case err != nil:
+			r.unknown(err)
+			return
+		}
+		a, _, err := anchor.Find([]byte(rev.Manifest))
+		if err != nil {
+			r.note(fmt.Errorf("the manifest of release %s in namespace %s: %w", rev.Name, rev.Namespace, err))
+			return
+		}
+		if a != nil {
+			r.release(rev, a.Scope)
+		}
+	})
+	if err != nil {
+		r.unknown(err)
+	}
+	slices.SortFunc(r.document.Releases, func(a, b Release) int {
+		return cmp.Or(cmp.Compare(a.Installs, b.Installs), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// release reports one release of ARC.
+func (r *reader) release(rev *release.Revision, installs string) {
+	r.record(rev)
+	out := Release{
+		Name: rev.Name, Namespace: rev.Namespace, Revision: rev.Revision, State: string(rev.Status),
+		Chart: Chart(rev.Chart), Installs: installs, Hook: r.hook(rev),
+	}
+	if rev.StoredElsewhere() {
+		out.Storage = rev.StorageNamespace
+	}
+	var planned *plan.Plan
+	out.Uninstall, planned = r.uninstall(rev, out.Hook)
+	r.forecast(rev, planned, &out.Uninstall)
+	r.document.Releases = append(r.document.Releases, out)
+}
+
+// record notes which scale sets a release installs. Both sides have to say so, since the writer of each
+// can speak only for itself: the set names the release, and the record in the release's own namespace
+// has the set.
+func (r *reader) record(rev *release.Revision) {
+	if rev.StoredElsewhere() || !rev.Status.Installed() {
+		return
+	}
+	for _, o := range rev.Objects {
+		if group, _, _ := strings.Cut(o.APIVersion, "/"); group == arc.Group && o.Kind == arc.AutoscalingRunnerSet {
+			r.recorded[claim{
+				types.NamespacedName{Namespace: cmp.Or(o.Namespace, rev.Namespace), Name: o.Name},
+				types.NamespacedName{Namespace: rev.Namespace, Name: rev.Name},
+			}] = true
+		}
+	}
+}
+
+// hookJob is what is read of the hook's Job.
+type hookJob struct {
+	Metadata struct{ Labels, Annotations map[string]string }
+	Spec     struct {
+		Template struct {
+			Spec struct{ Containers []struct{ Args []string } }
+		}
+	}
+}
+
+// outputLog makes Helm print the log of a hook. The chart omits it if it knows that Flux installs the
+// release: with storageNamespace.
+const outputLog = "helm.sh/hook-output-log-policy"
+
+// jobOf returns the hook's Job in a record; nil if there is none.
+func jobOf(rev *release.Revision) *hookJob {
+	for _, h := range enrol.Ours(rev.Hooks) {
+		var j hookJob
+		if h.Kind == "Job" && yaml.Unmarshal([]byte(h.Manifest), &j) == nil && len(j.Spec.Template.Spec.Containers) > 0 {
+			return &j
+		}
+	}
+	return nil
+}
+
+func (r *reader) hook(rev *release.Revision) Hook {
+	if job := jobOf(rev); job != nil {
+		return Hook{State: Present, Chart: job.Metadata.Labels["helm.sh/chart"]}
+	}
+	enroller, err := enrol.Enroller(rev)
+	if err != nil {
+		r.note(fmt.Errorf("the manifest of release %s in namespace %s: %w", rev.Name, rev.Namespace, err))
+	}
+	switch {
+	case enroller.Name == "":
+		return Hook{State: Absent, Why: "this revision was rendered without it"}
+	case enroller.Namespace != rev.Namespace:
+		return Hook{State: Absent, Why: enrol.Misplaced(hook.Release{Name: rev.Name, Namespace: rev.Namespace}, enroller.Namespace)}
+	}
+	return r.enrolling(rev.Namespace, enroller.Name)
+}

@@ -1,0 +1,37 @@
+package upgrade
+
+import (
+	"context"
+	"time"
+)
+
+// surveyTime bounds the survey of a cluster with many releases.
+const surveyTime = 2 * time.Minute
+
+// Prepare makes the plan for a request: it surveys the cluster, fetches the charts into a folder below
+// dir, plans, and tries all that can be tried before the first write. It writes nothing to the cluster.
+// The error is a UsageError if the request does not say which charts to install.
+func (u *Upgrade) Prepare(ctx context.Context, q Request, dir string) (*Plan, error) {
+	if err := u.Helm.identify(ctx); err != nil {
+		return nil, err
+	}
+	within, cancel := context.WithTimeout(ctx, surveyTime)
+	defer cancel()
+	s, err := look(within, u.Client, q.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	target, err := q.resolve(s)
+	if err != nil {
+		return nil, err
+	}
+	if s.Target, err = u.Helm.fetch(ctx, target, dir); err != nil {
+		return nil, err
+	}
+	s.PostRenderer = u.Helm.postRendererCommand()
+	p := newPlan(s)
+	if len(p.Steps) == 0 {
+		return p, nil
+	}
+	return p, u.check(ctx, s, p)
+}
