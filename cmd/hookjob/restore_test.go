@@ -31,7 +31,7 @@ func TestRestoreSaysWhoseABackupIs(t *testing.T) {
 		"not trusted": {nil, nil, exitRefused, 0, "If you trust it, add --all-namespaces. Nothing was written.\n"},
 		"trusted":     {[]string{"--all-namespaces"}, nil, exitDone, 1, "autoscalingrunnerset.actions.github.com/set in namespace runners: restored\n"},
 		"not to be read": {
-			nil, map[string]int{secret: http.StatusForbidden}, exitNotPermitted, 0, "reading Secret tenant/backup",
+			nil, map[string]int{secret: http.StatusForbidden}, exitNotPermitted, 0, "reading secrets/backup in namespace tenant",
 		},
 	}
 	for name, test := range tests {

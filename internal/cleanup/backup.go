@@ -1,18 +1,16 @@
 package cleanup
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -55,16 +53,12 @@ func restorableKind(u unstructured.Unstructured) (gvr schema.GroupVersionResourc
 func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets []*object.Object) (*object.Object, error) {
 	var items []unstructured.Unstructured
 	for _, o := range sets {
-		var u *unstructured.Unstructured
-		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-			u, err = c.Dynamic.Resource(o.Resource).Namespace(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
-			return err
-		})
+		u, err := c.Get(ctx, o.Resource, o.Namespace, o.Name)
 		if apierrors.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", o, err)
+			return nil, err
 		}
 		items = append(items, restorable(u))
 	}
@@ -85,18 +79,13 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 			},
 			"data": map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)},
 		}}
-		err := kube.Retry(ctx, func(ctx context.Context) error {
-			created, err := c.Dynamic.Resource(object.Secrets).Namespace(kept.Namespace).Create(ctx, secret, c.Creating())
-			if err == nil {
-				kept.UID = created.GetUID()
-			}
-			return err
-		})
+		created, err := c.Create(ctx, object.Secrets, secret)
 		switch {
 		case err == nil:
+			kept.UID = created.GetUID()
 			return kept, nil
 		case !apierrors.IsAlreadyExists(err) || n > backups:
-			return nil, fmt.Errorf("creating %s: %w", kept, err)
+			return nil, err
 		}
 		there, err := readBackup(ctx, c, kept.Namespace, kept.Name)
 		if err != nil {
@@ -139,27 +128,13 @@ func pack(items []unstructured.Unstructured) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var packed bytes.Buffer
-	// The same sets give the same bytes: gzip's header has no time unless told.
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := z.Write(text); err != nil {
-		return nil, err
-	}
-	err = z.Close()
-	return packed.Bytes(), err
+	return gzip.Pack(text), nil
 }
 
 func readBackup(ctx context.Context, c *kube.Client, namespace, name string) ([]unstructured.Unstructured, error) {
-	var secret *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		secret, err = c.Dynamic.Resource(object.Secrets).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-		return err
-	})
+	secret, err := c.Get(ctx, object.Secrets, namespace, name)
 	if err != nil {
-		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, name, err)
+		return nil, err
 	}
 	items, err := unpack(secret)
 	if err != nil {
@@ -180,16 +155,9 @@ func unpack(secret *unstructured.Unstructured) ([]unstructured.Unstructured, err
 	if err != nil {
 		return nil, err
 	}
-	z, err := gzip.NewReader(bytes.NewReader(data))
+	text, err := gzip.Unpack(data, unpackedBytes)
 	if err != nil {
 		return nil, err
-	}
-	text, err := io.ReadAll(io.LimitReader(z, unpackedBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > unpackedBytes {
-		return nil, fmt.Errorf("unpacked it has more than %d bytes", unpackedBytes)
 	}
 	var list map[string]any
 	if err := yaml.Unmarshal(text, &list); err != nil {
@@ -243,14 +211,11 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 	)
 	for _, u := range items {
 		gvr, _ := restorableKind(u) // see above
-		err := kube.Retry(ctx, func(ctx context.Context) error {
-			_, err := c.Dynamic.Resource(gvr).Namespace(u.GetNamespace()).Create(ctx, &u, metav1.CreateOptions{})
-			return err
-		})
+		_, err := c.Create(ctx, gvr, &u)
 		if err == nil || apierrors.IsAlreadyExists(err) {
 			restored = append(restored, Restored{strings.ToLower(u.GetKind()) + "." + gvr.Group, u.GetNamespace(), u.GetName(), err != nil})
 		} else {
-			errs = append(errs, fmt.Errorf("creating %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err))
+			errs = append(errs, err)
 		}
 	}
 	return restored, errors.Join(errs...)

@@ -48,7 +48,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 	}
 
 	restored, err := Restore(t.Context(), c, "systems", "backup", true)
-	if err == nil || !strings.Contains(err.Error(), "runners/set") {
+	if err == nil || !strings.Contains(err.Error(), "set in namespace runners") {
 		t.Errorf("without a CRD: %v, error %v", restored, err)
 	}
 	for _, it := range kubetest.Whole(kubetest.CrdObjects()...) {
@@ -245,7 +245,7 @@ func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 		}
 	}
 	_, c := kubetest.New(t)
-	if _, err := Restore(t.Context(), c, "systems", "nothing", true); err == nil || !strings.Contains(err.Error(), "reading Secret systems/nothing") {
+	if _, err := Restore(t.Context(), c, "systems", "nothing", true); err == nil || !strings.Contains(err.Error(), "reading secrets/nothing in namespace systems") {
 		t.Errorf("error %v", err)
 	}
 }

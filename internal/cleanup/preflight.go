@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -128,14 +127,5 @@ func allowed(ctx context.Context, c *kube.Client, r plan.Right) (bool, error) {
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
 		"spec": map[string]any{"resourceAttributes": attributes},
 	}}
-	var answer *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		answer, err = c.Dynamic.Resource(object.SelfSubjectAccessReviews).Create(ctx, review, metav1.CreateOptions{})
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	allowed, _, err := unstructured.NestedBool(answer.Object, "status", "allowed")
-	return allowed, err
+	return c.Ask(ctx, object.SelfSubjectAccessReviews, review)
 }

@@ -58,16 +58,12 @@ func (r *run) relax(ctx context.Context, crd *object.Object) error {
 	if r.relaxed[crd.UID] {
 		return nil
 	}
-	var u *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		u, err = r.client.Dynamic.Resource(object.CRDs).Get(ctx, crd.Name, metav1.GetOptions{})
-		return err
-	})
+	u, err := r.client.Get(ctx, object.CRDs, "", crd.Name)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", crd, err)
+		return err
 	}
 	patch, err := relaxation(u, crd.UID)
 	if err != nil {

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,9 @@ func (c *Client) GetMetadata(
 	})
 }
 
+// wholeLimit is how many whole objects one request asks for: anybody may create large ones.
+const wholeLimit = 20
+
 // List reads all objects of a resource in a namespace ("" means all namespaces) which the label
 // selector matches ("" means all objects). It keeps whole objects in memory: use Each where there
 // may be many.
@@ -36,7 +40,7 @@ func (c *Client) List(
 	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string,
 ) ([]unstructured.Unstructured, error) {
 	var all []unstructured.Unstructured
-	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
+	options := metav1.ListOptions{LabelSelector: selector, Limit: wholeLimit}
 	for {
 		page, err := retried(ctx, "listing "+where(gvr, namespace), func(ctx context.Context) (*unstructured.UnstructuredList, error) {
 			return c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
@@ -63,4 +67,17 @@ func retried[T any](ctx context.Context, doing string, do func(context.Context) 
 		return none, fmt.Errorf("%s: %w", doing, err)
 	}
 	return answer, nil
+}
+
+// Ask has the API server answer an access review, and reports whether it allows.
+func (c *Client) Ask(ctx context.Context, reviews schema.GroupVersionResource, review *unstructured.Unstructured) (bool, error) {
+	answer, err := c.Create(ctx, reviews, review)
+	if err != nil {
+		return false, err
+	}
+	allowed, found, err := unstructured.NestedBool(answer.Object, "status", "allowed")
+	if err == nil && !found {
+		err = errors.New("the answer to an access review says neither yes nor no")
+	}
+	return allowed, err
 }

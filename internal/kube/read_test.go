@@ -132,7 +132,7 @@ func TestListReadsAllPages(t *testing.T) {
 		}
 		asked = append(asked, q.Get("labelSelector")+" "+q.Get("limit")+" "+q.Get("continue"))
 	}
-	if diff := cmp.Diff([]string{"app=arc 500 ", "app=arc 500 x", "app=arc 500 x"}, asked); diff != "" {
+	if diff := cmp.Diff([]string{"app=arc 20 ", "app=arc 20 x", "app=arc 20 x"}, asked); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// A page that is missing makes the list unknown, not shorter.

@@ -2,7 +2,6 @@ package survey
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -47,18 +46,14 @@ func busy(ctx context.Context, c *kube.Client, o plan.Options) (map[types.UID]pl
 	g.SetLimit(kube.Workers)
 	for pod, uid := range pods {
 		g.Go(func() error {
-			var runner *unstructured.Unstructured
 			// A runner and its Pod have the same name
 			// (controllers/actions.github.com/resourcebuilder.go, newEphemeralRunnerPod).
-			err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-				runner, err = c.Dynamic.Resource(arc.Resource(arc.EphemeralRunners)).Namespace(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
-				return err
-			})
+			runner, err := c.Get(ctx, arc.Resource(arc.EphemeralRunners), pod.Namespace, pod.Name)
 			switch {
 			case apierrors.IsNotFound(err):
 				return nil
 			case err != nil:
-				return fmt.Errorf("reading the EphemeralRunner %s/%s: %w", pod.Namespace, pod.Name, err)
+				return err
 			case runner.GetUID() != uid:
 				return nil
 			}

@@ -83,16 +83,12 @@ func readControllers(ctx context.Context, c *kube.Client, candidates []types.Nam
 
 // readController reads a Deployment; nil if it is no controller's.
 func readController(ctx context.Context, c *kube.Client, name types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) (*plan.Controller, error) {
-	var d *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		d, err = c.Dynamic.Resource(object.Deployments).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-		return err
-	})
+	d, err := c.Get(ctx, object.Deployments, name.Namespace, name.Name)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
+		return nil, err
 	}
 	var read struct {
 		Spec struct {
@@ -137,7 +133,7 @@ func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured
 	if len(selector) == 0 {
 		return a, nil
 	}
-	pods, err := list(ctx, c, object.Pods, d.GetNamespace(), labels.FormatLabels(selector))
+	pods, err := c.List(ctx, object.Pods, d.GetNamespace(), labels.FormatLabels(selector))
 	if apierrors.IsForbidden(err) {
 		// The hook of a single-namespace controller may not look at others'.
 		return a, nil

@@ -261,7 +261,7 @@ func LegacyControllers(ctx context.Context, c *kube.Client) ([]plan.Controller, 
 func legacyWebhooks(ctx context.Context, c *kube.Client) ([]plan.Webhooks, error) {
 	var found []plan.Webhooks
 	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
-		configurations, err := list(ctx, c, gvr, "", "")
+		configurations, err := c.List(ctx, gvr, "", "")
 		if err != nil {
 			return nil, err
 		}

@@ -36,17 +36,13 @@ func terminating(ctx context.Context, c *kube.Client, name string) (found map[st
 		return nil, false, err
 	}
 	for name, t := range found {
-		var ns *unstructured.Unstructured
-		err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-			ns, err = c.Dynamic.Resource(object.Namespaces).Get(ctx, name, metav1.GetOptions{})
-			return err
-		})
+		ns, err := c.Get(ctx, object.Namespaces, "", name)
 		if apierrors.IsNotFound(err) {
 			delete(found, name)
 			continue
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("reading the namespace %s: %w", name, err)
+			return nil, false, err
 		}
 		if t.Why = holding(ns); !strings.Contains(t.Why, contentRemains) {
 			if t.Pods, err = pods(ctx, c, name); err != nil {

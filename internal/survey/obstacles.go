@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -53,7 +52,7 @@ func webhooksOf(u unstructured.Unstructured) ([]webhook, error) {
 func FindObstacles(ctx context.Context, c *kube.Client) ([]plan.Finding, error) {
 	var found []plan.Finding
 	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
-		configurations, err := list(ctx, c, gvr, "", "")
+		configurations, err := c.List(ctx, gvr, "", "")
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +77,7 @@ func FindObstacles(ctx context.Context, c *kube.Client) ([]plan.Finding, error) 
 			}
 		}
 	}
-	services, err := list(ctx, c, object.APIServices, "", "")
+	services, err := c.List(ctx, object.APIServices, "", "")
 	if err != nil {
 		return nil, err
 	}
@@ -111,23 +110,19 @@ func (r webhookRule) coversOurs() bool {
 
 // unanswered says why nobody answers at a Service; "" means that somebody may.
 func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (string, error) {
-	var service *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		service, err = c.Dynamic.Resource(object.Services).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-		return err
-	})
+	service, err := c.Get(ctx, object.Services, namespace, name)
 	if apierrors.IsNotFound(err) {
 		return fmt.Sprintf("the Service %s/%s does not exist", namespace, name), nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the Service %s/%s: %w", namespace, name, err)
+		return "", err
 	}
 	// It has no endpoints: the API server asks at its name
 	// (k8s.io/apiserver pkg/util/proxy, ResolveCluster).
 	if external, _, _ := unstructured.NestedString(service.Object, "spec", "externalName"); external != "" {
 		return "", nil
 	}
-	found, err := list(ctx, c, object.EndpointSlices, namespace, "kubernetes.io/service-name="+name)
+	found, err := c.List(ctx, object.EndpointSlices, namespace, "kubernetes.io/service-name="+name)
 	if err != nil {
 		return "", err
 	}

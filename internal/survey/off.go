@@ -2,10 +2,8 @@ package survey
 
 import (
 	"context"
-	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -20,16 +18,11 @@ const OffSwitch = "arc-cleanup-off"
 // ReadsOffSwitch is what a reading of it is called.
 const ReadsOffSwitch = "the off switch"
 
+// SwitchedOff reports whether the off switch is thrown in a namespace.
 func SwitchedOff(ctx context.Context, c *kube.Client, namespace string) (bool, error) {
-	err := kube.Retry(ctx, func(ctx context.Context) error {
-		_, err := c.Metadata.Resource(object.ConfigMaps).Namespace(namespace).Get(ctx, OffSwitch, metav1.GetOptions{})
-		return err
-	})
+	_, err := c.GetMetadata(ctx, object.ConfigMaps, namespace, OffSwitch)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, OffSwitch, err)
-	}
-	return true, nil
+	return err == nil, err
 }

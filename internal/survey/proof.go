@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -93,16 +92,12 @@ const TrackingID = "argocd.argoproj.io/tracking-id"
 
 // MadeByArgoCD reports whether Argo CD has made a Job.
 func MadeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (bool, error) {
-	var m *metav1.PartialObjectMetadata
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		m, err = c.Metadata.Resource(object.Jobs).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-		return err
-	})
+	m, err := c.GetMetadata(ctx, object.Jobs, namespace, name)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading Job %s/%s: %w", namespace, name, err)
+		return false, err
 	}
 	return strings.HasSuffix(m.Annotations[TrackingID], fmt.Sprintf(":batch/Job:%s/%s", namespace, name)), nil
 }

@@ -7,12 +7,9 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -33,7 +30,7 @@ func watched(ctx context.Context, c *kube.Client, account types.NamespacedName, 
 		review := review(account, "SubjectAccessReview", map[string]any{
 			"namespace": namespace, "verb": "list", "group": made.Group, "version": made.Version, "resource": made.Resource,
 		})
-		allowed, err := ask(ctx, c.Dynamic.Resource(object.SubjectAccessReviews), review)
+		allowed, err := c.Ask(ctx, object.SubjectAccessReviews, review)
 		return err != nil || allowed
 	}
 	if len(says) == 0 {
@@ -59,23 +56,6 @@ func review(account types.NamespacedName, kind string, attributes map[string]any
 			"resourceAttributes": attributes,
 		},
 	}}
-}
-
-// ask has the API server answer a review.
-func ask(ctx context.Context, reviews dynamic.ResourceInterface, review *unstructured.Unstructured) (bool, error) {
-	var answer *unstructured.Unstructured
-	err := kube.Retry(ctx, func(ctx context.Context) (err error) {
-		answer, err = reviews.Create(ctx, review, metav1.CreateOptions{})
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	allowed, found, err := unstructured.NestedBool(answer.Object, "status", "allowed")
-	if err == nil && !found {
-		err = apierrors.NewBadRequest("the answer says neither yes nor no")
-	}
-	return allowed, err
 }
 
 // askForRights finds out where controllers that run are locked out. What a
@@ -124,5 +104,5 @@ func mayDeletePods(ctx context.Context, c *kube.Client, account types.Namespaced
 		"namespace": namespace, "verb": "delete", "version": "v1", "resource": object.Pods.Resource,
 	})
 	review.SetNamespace(namespace)
-	return ask(ctx, c.Dynamic.Resource(object.LocalSubjectAccessReviews).Namespace(namespace), review)
+	return c.Ask(ctx, object.LocalSubjectAccessReviews, review)
 }

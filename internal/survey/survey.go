@@ -73,7 +73,7 @@ func (r *reading) scaleSets() {
 	sets := arc.Resource(arc.AutoscalingRunnerSets)
 	for _, namespace := range r.o.CustomNamespaces(sets.Resource) {
 		r.read(sets.GroupResource().String(), func(add func(func())) error {
-			items, err := list(r.ctx, r.c, sets, namespace, "")
+			items, err := r.c.List(r.ctx, sets, namespace, "")
 			for _, u := range items {
 				add(func() { r.s.Sets[u.GetUID()] = scaleSetInfo(u) })
 			}
@@ -177,7 +177,7 @@ func (r *reading) custom(gvr schema.GroupVersionResource) {
 func (r *reading) crds(names []string) {
 	for _, name := range names {
 		r.read(crdPrefix+name, func(add func(func())) error {
-			m, err := getMetadata(r.ctx, r.c, object.CRDs, name)
+			m, err := r.c.GetMetadata(r.ctx, object.CRDs, "", name)
 			if err == nil {
 				add(func() { r.s.CRDs = append(r.s.CRDs, FromMetadata(object.CRDs, m)) })
 			}

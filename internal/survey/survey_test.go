@@ -384,7 +384,7 @@ func TestListHasAllPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pods, err := list(t.Context(), c, object.Pods, "ns", "a=b")
+	pods, err := c.List(t.Context(), object.Pods, "ns", "a=b")
 	if err != nil || len(pods) != 2 || pods[0].GetName() != "after-20a=b" || pods[1].GetName() != "after-x20a=b" {
 		t.Errorf("%v, error %v", pods, err)
 	}

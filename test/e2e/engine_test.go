@@ -173,7 +173,7 @@ func TestABackupIsRestored(t *testing.T) {
 	}
 	backup := report.Done[0]
 
-	if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace, "--all-namespaces"); code != 1 || !strings.Contains(out, "creating AutoscalingRunnerSet arc-runners/runners") {
+	if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace, "--all-namespaces"); code != 1 || !strings.Contains(out, "creating autoscalingrunnersets.actions.github.com/runners in namespace arc-runners") {
 		t.Errorf("without the CRDs: exit code %d\n%s", code, out)
 	}
 	l.installController("--set", "replicaCount=0")
