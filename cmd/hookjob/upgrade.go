@@ -54,11 +54,11 @@ plan and asks first. Without a terminal it needs --yes, and --version or --chart
 is installed is not taken from a Secret that nobody has looked at.
 
 ` + exitHelp,
-		Example: `  arc-hookjob upgrade --version 0.12.1 --dry-run
-  arc-hookjob upgrade --version 0.12.1
+		Example: `  arc-cleanup upgrade --version 0.12.1 --dry-run
+  arc-cleanup upgrade --version 0.12.1
 
   # Charts of a registry of yours, or folders and archives
-  arc-hookjob upgrade --version 0.12.1 \
+  arc-cleanup upgrade --version 0.12.1 \
     --chart oci://registry.example.com/charts/gha-runner-scale-set-controller \
     --scale-set-chart oci://registry.example.com/charts/gha-runner-scale-set`,
 		Args: cobra.NoArgs,
@@ -121,7 +121,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	}
 	is := plan.State.Target.Controller.Is
 	u.Log.Info().Str("verdict", string(cleanup.Done)).
-		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-hookjob status", is.Name, is.Version, len(plan.State.Releases)-1)
+		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-cleanup status", is.Name, is.Version, len(plan.State.Releases)-1)
 	return nil
 }
 

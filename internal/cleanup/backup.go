@@ -60,7 +60,7 @@ func (p *planner) backUp() {
 			})
 		}
 		secret := &Object{Target: kube.Target{Resource: secretResource, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}}
-		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-hookjob restore`", n, p.o.backedUp())}
+		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-cleanup restore`", n, p.o.backedUp())}
 		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{BackUp, [][]Step{{step}}})
 	}
 }

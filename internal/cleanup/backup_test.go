@@ -99,7 +99,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 	t.Parallel()
 	a, c := newAPI(t, stuck(written())...)
 	r := Run(t.Context(), c, graced(kept(ofRelease), ample), quiet)
-	if r.Verdict != Done || !strings.Contains(r.Text(10), "arc-hookjob restore --from backup --namespace systems") {
+	if r.Verdict != Done || !strings.Contains(r.Text(10), "arc-cleanup restore --from backup --namespace systems") {
 		t.Fatalf("%s", r.Text(10))
 	}
 	if a.writes[0] != "POST secret systems" {

@@ -85,7 +85,7 @@ func legacyBeside(ctx context.Context, c *kube.Client, o Options, s *Survey) (ou
 				what = fmt.Sprintf("%s and %d objects", what, n)
 			}
 		}
-		out = append(out, Remain{what, []string{"arc-hookjob plan --scope legacy"}})
+		out = append(out, Remain{what, []string{"arc-cleanup plan --scope legacy"}})
 	}
 	if n := len(s.LegacyHeld); n > 0 {
 		first := s.LegacyHeld[0]

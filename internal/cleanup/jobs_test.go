@@ -65,7 +65,7 @@ func TestPlanForWhatJobsLeave(t *testing.T) {
 			Survey{OfJobs: linked}, byHand, seen, []string{"linked: delete pod runners/r-workflow"},
 		},
 		"never by its label alone":        {Survey{OfJobs: linked}, byHand, History{}, nil},
-		"not of a set that is not ours":   {Survey{Custom: []*Object{er()}, OfJobs: linked}, ofSet, seen, []string{"refused: no proof that anything is being uninstalled: no release is named", "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"}},
+		"not of a set that is not ours":   {Survey{Custom: []*Object{er()}, OfJobs: linked}, ofSet, seen, []string{"refused: no proof that anything is being uninstalled: no release is named", "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"}},
 		"not of a runner left to its job": {Survey{Custom: []*Object{er(), obj("ars runners/set", deleting)}, OfJobs: linked, Controllers: []ARC{ctrl("systems/arc", "")}, Busy: map[types.UID]Job{"er runners/r": {Name: "build", Pod: obj("pod runners/r")}}}, Options{Scope: Namespace, Namespace: "runners", BusyRunners: LeaveBusy, Grace: time.Minute}, seen, []string{"keep: runner r is busy with job \"build\" of  (), after which the controller removes it"}},
 	}
 	for name, test := range tests {

@@ -47,7 +47,7 @@ func TestPlanRefuses(t *testing.T) {
 	set := func(mods ...with) []*Object { return []*Object{obj("ars runners/set", mods...)} }
 	helmed := set(by("runners/gpu"))
 	proven := map[types.UID]bool{helmed[0].UID: true}
-	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
+	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
 	no := apierrors.NewForbidden(secretResource.GroupResource(), "", errors.New("User cannot list"))
 
 	tests := map[string]planTest{
@@ -148,7 +148,7 @@ func TestPlanRefuses(t *testing.T) {
 			inArgo, Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
+				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`",
 				"crds: " + allCRDs,
 			},
 		},
@@ -157,7 +157,7 @@ func TestPlanRefuses(t *testing.T) {
 			inArgo, Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`",
+				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`",
 			},
 		},
 		"a Job of which nobody can say who made it": {
@@ -544,7 +544,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 		},
 		"proof is asked for": {noRecord, ofSet, Over, []string{
 			"refused: no proof that anything is being uninstalled: no Helm release found",
-			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`",
+			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
 		}},
 		"the same, by what Helm has recorded": {recorded, ofSet, Over, []string{
 			"release: delete al systems/mine", "release: release er runners/mine", "release: release al systems/mine",

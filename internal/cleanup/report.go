@@ -198,7 +198,7 @@ func (r *Report) Text(maxLines int) string {
 	}
 	for _, o := range r.Done {
 		if o.Action == Create {
-			say(&b, "", "backed up in %s: %s", o.Object, shell.Command("arc-hookjob", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces"))
+			say(&b, "", "backed up in %s: %s", o.Object, shell.Command("arc-cleanup", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces"))
 		}
 	}
 	for _, err := range clip(r.Errs, maxLines) {

@@ -525,7 +525,7 @@ func (r *run) backUp(ctx context.Context, sets []*Object) error {
 	for _, o := range sets {
 		r.history.BackedUp[o.UID] = true
 	}
-	r.log.Debug().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
+	r.log.Debug().Str("phase", string(BackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-cleanup restore")
 	r.report.Done = append(r.report.Done, Outcome{Create, secret})
 	return nil
 }

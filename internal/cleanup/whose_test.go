@@ -246,7 +246,7 @@ func TestAHookInTheWrongNamespace(t *testing.T) {
 	controller := deployment(ctrl("systems/arc", "", by("platform/arc")))
 	_, c := newAPI(t, stuck(controller, record("platform", "platform", "arc", "uninstalling", strings.Replace(arcManifest, "name: arc", "name: arc, namespace: systems", 1)))...)
 	r := Run(t.Context(), c, graced(asHook, ample), quiet)
-	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
+	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-cleanup run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
 		if r.Verdict != Refused || !strings.Contains(r.Text(10), want) {
 			t.Errorf("want %s:\n%s", want, r.Text(10))
 		}
@@ -338,7 +338,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	_, c = newAPI(t, record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(asHook, ample), quiet)
-	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
+	if r.Verdict != Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-cleanup run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -624,7 +624,7 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
 		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + standIn + "' | kubectl create --filename -",
 		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
-		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
+		"  helm uninstall arc --namespace systems --no-hooks", "  arc-cleanup run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
 	}
 	testPlans(t, map[string]planTest{
 		"while something is left they stay": {
@@ -689,7 +689,7 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 func TestWhereTheProofMayBe(t *testing.T) {
 	t.Parallel()
 	flux := func(c ARC, namespace string) ARC { c.Flux = namespace; return c }
-	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
+	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
 	const storage = "Flux manages the controller systems/arc, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to flux-system"
 	stored := asHook
 	stored.StorageNamespace = "flux-system"
@@ -706,7 +706,7 @@ func TestWhereTheProofMayBe(t *testing.T) {
 		"Flux, of a controller elsewhere": {flux(ctrl("team/arc", "", by("x/arc")), "flux-system"), asHook, []string{hint}},
 		"a release elsewhere": {ctrl("systems/arc", "", by("platform/arc")), asHook, []string{
 			"the controller systems/arc is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=platform",
-			"to uninstall it now: arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks",
+			"to uninstall it now: arc-cleanup run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks",
 			hint,
 		}},
 	} {

@@ -92,7 +92,7 @@ func Attend(ctx context.Context, c *kube.Client, namespace, name string, patienc
 // is told no namespace, and takes that of ARC's objects.
 func Misplaced(of hook.Release, namespace string) string {
 	return fmt.Sprintf("release %s is in namespace %s, and its enroller in %s (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=%s to the command line of Helm, or use ",
-		of.Name, of.Namespace, namespace, shell.Quote(of.Namespace)) + "`" + shell.Command("arc-hookjob", "enrol", of.Name, "--namespace", of.Namespace) + "`"
+		of.Name, of.Namespace, namespace, shell.Quote(of.Namespace)) + "`" + shell.Command("arc-cleanup", "enrol", of.Name, "--namespace", of.Namespace) + "`"
 }
 
 // releaseOf is the Helm release which installed the Deployment; empty for none.

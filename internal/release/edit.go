@@ -114,9 +114,9 @@ func (n NotEditable) because() string {
 	case PendingUpgrade, PendingRollback:
 		return "Helm is at work on it, and would overwrite what is edited now; try again when it is done; if it was stopped, " + helm("rollback") + " ends that"
 	case Uninstalling:
-		return "it is being uninstalled, with the hooks it has; " + helm("uninstall") + " goes on with that, and `arc-hookjob run` removes what it leaves of ARC"
+		return "it is being uninstalled, with the hooks it has; " + helm("uninstall") + " goes on with that, and `arc-cleanup run` removes what it leaves of ARC"
 	case Uninstalled:
-		return "only its history is kept, and no hook of it will run; `arc-hookjob plan` shows what it has left of ARC"
+		return "only its history is kept, and no hook of it will run; `arc-cleanup plan` shows what it has left of ARC"
 	}
 	return ""
 }

@@ -221,7 +221,7 @@ func (t *taker) uninstall(r *release.Revision, h Hook) (Uninstall, *cleanup.Plan
 	}
 	if t.patience <= 0 {
 		out.Why = append(out.Why, "not looked at: there are too many releases with the hook to look at each")
-		out.Do = append(out.Do, shell.Command("arc-hookjob", "status", r.Name, "--namespace", r.StorageNamespace))
+		out.Do = append(out.Do, shell.Command("arc-cleanup", "status", r.Name, "--namespace", r.StorageNamespace))
 		return out, nil
 	}
 	options.Release, options.Job, options.RequireUninstalling = r.Name, "", false
@@ -274,7 +274,7 @@ func (u *Uninstall) advise(r *release.Revision) {
 		u.Why = append(u.Why, fmt.Sprintf("its record is in namespace %s, where it is not enrolled", r.StorageNamespace))
 		u.Do = append(u.Do, "have its chart depend on arc-cleanup, with storageNamespace: "+r.StorageNamespace)
 	case r.Status.Editable():
-		u.Do = append(u.Do, shell.Command("arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace))
+		u.Do = append(u.Do, shell.Command("arc-cleanup", "enrol", r.Name, "--namespace", r.Namespace))
 	default:
 		u.Why = append(u.Why, release.NotEditable{Record: r.Record}.Why())
 	}
@@ -405,7 +405,7 @@ func (t *taker) add(resource string, m *metav1.PartialObjectMetadata, why string
 	t.document.Stuck = append(t.document.Stuck, Object{Resource: resource, Namespace: m.Namespace, Name: m.Name, Why: why, Since: &m.DeletionTimestamp.Time})
 }
 
-// orphans adds what no controller looks after: what "arc-hookjob run" by hand
+// orphans adds what no controller looks after: what "arc-cleanup run" by hand
 // would remove of either group.
 func (t *taker) orphans() {
 	seen := map[Object]bool{}

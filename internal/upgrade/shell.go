@@ -42,7 +42,7 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			out = append(out, shell.Command(slices.Concat(wait, u.cluster())...))
 		case Enrol:
 			out = append(out, u.saved(r, hooksKey(r))+" | "+
-				shell.Command(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
+				shell.Command(slices.Concat([]string{"arc-cleanup", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
 			for _, namespace := range p.State.namespaces() {
 				out = append(out, shell.Command(slices.Concat([]string{"kubectl", "delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace}, u.cluster())...))
@@ -78,7 +78,7 @@ func (u *Upgrade) helm(r Release, args []string) string {
 
 // hookjob is what runs the engine with these options.
 func (u *Upgrade) hookjob(o cleanup.Options) string {
-	args := []string{"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
+	args := []string{"arc-cleanup", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace, "--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String()}
 	if o.Scope == cleanup.ScaleSet {
 		args = append(args, "--scope", string(o.Scope))
 	} else {
