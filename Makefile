@@ -44,14 +44,15 @@ picture: ## Draw docs/demo.svg from a run of the demo
 	cd test && go run ./picture -title "make demo" < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
 
 .PHONY: build
-build: ## Build bin/arc-hookjob and bin/arc-postrender
-	$(GO_BUILD) -o bin/arc-hookjob ./cmd/hookjob
+build: ## Build bin/arc-cleanup, the same as bin/arc-hookjob, and bin/arc-postrender
+	$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
+	cp bin/arc-cleanup bin/arc-hookjob
 	$(GO_BUILD) -o bin/arc-postrender ./cmd/postrender
 
 .PHONY: install
-install: build ## Install both binaries into $(PREFIX)/bin
+install: build ## Install arc-cleanup, arc-hookjob and arc-postrender into $(PREFIX)/bin
 	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
+	install bin/arc-cleanup bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
 
 # The folders of the Helm plugins. One for this machine alone is built in seconds.
 .PHONY: plugin-dir
@@ -131,8 +132,8 @@ lint: ## Run golangci-lint over every module
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for another one)
-	@$(GO_BUILD) -o bin/arc-hookjob ./cmd/hookjob
-	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-hookjob
+	@$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
+	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-cleanup
 	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'
 
 .PHONY: cluster-down

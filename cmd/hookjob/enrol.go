@@ -55,8 +55,8 @@ the post-renderer makes a revision without the hook: enrol that one again. Flux 
 an edited record for tampered with: there the chart is a dependency instead.
 
 ` + exitHelp,
-		Example: `  arc-hookjob enrol arc -n arc-systems
-  arc-hookjob enrol arc -n arc-systems --set policy.grace=2m --dry-run`,
+		Example: `  arc-cleanup enrol arc -n arc-systems
+  arc-cleanup enrol arc -n arc-systems --set policy.grace=2m --dry-run`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: f.enrol,
 	}
@@ -83,7 +83,7 @@ func newUnenrol() *cobra.Command {
 then leaves of ARC what Helm alone leaves.
 
 ` + exitHelp,
-		Example: `  arc-hookjob unenrol arc -n arc-systems`,
+		Example: `  arc-cleanup unenrol arc -n arc-systems`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.unenrol(cmd, args[0]) },
 	}
@@ -231,7 +231,7 @@ func (f *enrolFlags) fromCluster(cmd *cobra.Command) error {
 
 // failed prints an error that the cluster returned, and returns its exit code.
 func failed(cmd *cobra.Command, err error) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
+	complain(cmd.ErrOrStderr(), err)
 	var (
 		unfit release.Unfit
 		state release.NotEditable

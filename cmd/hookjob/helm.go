@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,27 +15,29 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
-// program is the name of the program, and helmPlugin that of the Helm plugin
-// which it is, too.
-const (
-	program    = "arc-hookjob"
-	helmPlugin = "arc-cleanup"
-)
+// program is what people type. The Helm plugin has the same name.
+const program = "arc-cleanup"
 
 // underHelm reports whether Helm runs the program, as its plugin.
-func underHelm() bool { return os.Getenv("HELM_PLUGIN_NAME") == helmPlugin }
+func underHelm() bool { return os.Getenv("HELM_PLUGIN_NAME") == program }
 
 // called is what the user typed to run the program.
 func called() string {
 	if !underHelm() {
 		return program
 	}
-	return strings.TrimSuffix(filepath.Base(cmp.Or(os.Getenv("HELM_BIN"), "helm")), ".exe") + " " + helmPlugin
+	return strings.TrimSuffix(filepath.Base(cmp.Or(os.Getenv("HELM_BIN"), "helm")), ".exe") + " " + program
 }
 
-// asCalled puts what the user typed into a text, wherever a command of ours is in
-// it.
-func asCalled(text string) string { return strings.ReplaceAll(text, program+" ", called()+" ") }
+// ownCommand matches a command of this program in a text. It needs the verb: the name
+// alone is also that of the chart, and part of the names of its objects.
+var ownCommand = regexp.MustCompile("(^|[\\s\"'`(])" + program + ` (completion|enrol|plan|restore|run|status|unenrol|upgrade|version)\b`)
+
+// asCalled puts what the user typed into each command of this program in a text. Plans,
+// reports and documents always say arc-cleanup; only what is printed for people differs.
+func asCalled(text string) string {
+	return ownCommand.ReplaceAllString(text, "${1}"+strings.ReplaceAll(called(), "$", "$$")+" ${2}")
+}
 
 // nameAsCalled makes the help of all commands speak of what the user typed.
 func nameAsCalled(root *cobra.Command) {

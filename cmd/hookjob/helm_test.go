@@ -3,10 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -29,25 +32,43 @@ func asPlugin(t *testing.T, contextNamespace, namespace string) {
 	t.Setenv("HELM_NAMESPACE", namespace)
 }
 
+// bare matches a command of this program that Helm does not run.
+var bare = regexp.MustCompile(`(helm4 )?\barc-cleanup [a-z]+\b`)
+
+// bareCommands are the commands in a text that a user of the Helm plugin cannot type.
+func bareCommands(root *cobra.Command, text string) []string {
+	var verbs, out []string
+	for _, cmd := range root.Commands() {
+		verbs = append(verbs, cmd.Name())
+	}
+	for _, found := range bare.FindAllString(text, -1) {
+		if words := strings.Fields(found); words[0] != "helm4" && slices.Contains(append(verbs, "completion"), words[1]) {
+			out = append(out, found)
+		}
+	}
+	return out
+}
+
 func TestHelpSpeaksOfWhatWasTyped(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"enrol", "--help"}, {"status", "--help"}} {
-		if got := command(t.Context(), nil, args...); strings.Contains(got.stdout, "helm arc-cleanup") || !strings.Contains(got.stdout, "arc-hookjob ") {
+	helps := [][]string{{"--help"}, {"run", "--help"}, {"enrol", "--help"}, {"status", "--help"}}
+	for _, args := range helps {
+		if got := command(t.Context(), nil, args...); strings.Contains(got.stdout, "helm arc-cleanup") || len(bareCommands(newRoot(), got.stdout)) == 0 {
 			t.Errorf("%q outside Helm:\n%s", args, got.stdout)
 		}
 	}
 	asPlugin(t, "", "default")
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"enrol", "--help"}, {"status", "--help"}} {
+	for _, args := range helps {
 		got := command(t.Context(), nil, args...)
-		if !strings.Contains(got.stdout, "helm4 arc-cleanup") || strings.Contains(got.stdout, "arc-hookjob ") {
-			t.Errorf("%q under Helm:\n%s", args, got.stdout)
+		if missed := bareCommands(newRoot(), got.stdout); !strings.Contains(got.stdout, "helm4 arc-cleanup") || len(missed) > 0 {
+			t.Errorf("%q under Helm: %q\n%s", args, missed, got.stdout)
 		}
 	}
 	if got := command(t.Context(), nil, "destroy"); !strings.HasPrefix(got.stderr, "helm4 arc-cleanup: ") {
 		t.Errorf("an error under Helm: %s", got.stderr)
 	}
-	// Another plugin which runs arc-hookjob is not this one.
+	// Another plugin which runs arc-cleanup is not this one.
 	t.Setenv("HELM_PLUGIN_NAME", "other")
-	if got := command(t.Context(), nil, "destroy"); !strings.HasPrefix(got.stderr, "arc-hookjob: ") {
+	if got := command(t.Context(), nil, "destroy"); !strings.HasPrefix(got.stderr, "arc-cleanup: ") {
 		t.Errorf("an error under another plugin: %s", got.stderr)
 	}
 }
@@ -56,8 +77,35 @@ func TestAdviceSpeaksOfWhatWasTyped(t *testing.T) {
 	kubeconfig := mixed().kubeconfig(t)
 	asPlugin(t, "", "default")
 	got := command(t.Context(), nil, "status", "--kubeconfig", kubeconfig)
-	if !strings.Contains(got.stdout, "helm4 arc-cleanup plan") || strings.Contains(got.stdout, "arc-hookjob ") {
-		t.Errorf("%s%s", got.stdout, got.stderr)
+	if missed := bareCommands(newRoot(), got.stdout); !strings.Contains(got.stdout, "helm4 arc-cleanup plan") || len(missed) > 0 {
+		t.Errorf("%q\n%s%s", missed, got.stdout, got.stderr)
+	}
+}
+
+// The name is also that of the chart, and part of the names of its objects.
+func TestOnlyCommandsAreCalledAsTyped(t *testing.T) {
+	asPlugin(t, "", "default")
+	for _, cmd := range newRoot().Commands() {
+		if got, want := asCalled("arc-cleanup "+cmd.Name()), "helm4 arc-cleanup "+cmd.Name(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"see `arc-cleanup restore`":                       "see `helm4 arc-cleanup restore`",
+		"to uninstall it now: arc-cleanup run --yes && x": "to uninstall it now: helm4 arc-cleanup run --yes && x",
+		"arc-cleanup plan\narc-cleanup run":               "helm4 arc-cleanup plan\nhelm4 arc-cleanup run",
+		"the chart arc-cleanup runs it":                   "the chart arc-cleanup runs it",
+		"helm uninstall arc-cleanup --namespace ns":       "helm uninstall arc-cleanup --namespace ns",
+		"kubectl delete job arc-arc-cleanup && x":         "kubectl delete job arc-arc-cleanup && x",
+		"the Job arc-arc-cleanup run by Helm":             "the Job arc-arc-cleanup run by Helm",
+	} {
+		if got := asCalled(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	t.Setenv("HELM_BIN", "/opt/helm$1")
+	if got := asCalled("arc-cleanup run"); got != "helm$1 arc-cleanup run" {
+		t.Error(got)
 	}
 }
 

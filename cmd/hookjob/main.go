@@ -1,6 +1,6 @@
-// Command arc-hookjob makes an uninstall of GitHub's Actions Runner Controller
-// complete. It is what the pre-delete hook Job of charts/arc-cleanup runs, and
-// it is run by hand on a cluster that is already stuck.
+// Command arc-cleanup makes an uninstall of GitHub's Actions Runner Controller
+// complete. The pre-delete hook Job of charts/arc-cleanup runs it, as arc-hookjob; you
+// run it by hand on a cluster that is already stuck.
 package main
 
 import (
@@ -60,25 +60,31 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintf(stderr, "%s: %v\nRun \"%s --help\" for usage.\n", called(), err, cmd.CommandPath())
+		complain(stderr, err)
+		fmt.Fprintf(stderr, "Run \"%s --help\" for usage.\n", cmd.CommandPath())
 		return exitUsage
 	}
+}
+
+// complain prints an error as the program which the user typed.
+func complain(stderr io.Writer, err error) {
+	fmt.Fprintf(stderr, "%s: %s\n", called(), asCalled(err.Error()))
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   program,
 		Short: "Make an uninstall of GitHub's Actions Runner Controller complete",
-		Long: `arc-hookjob removes what an uninstall of GitHub's Actions Runner Controller (ARC)
+		Long: `arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller (ARC)
 leaves behind: custom resources, their finalizers, and the CRDs.
 
 The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then act:
 
-  arc-hookjob plan
-  arc-hookjob run
+  arc-cleanup plan
+  arc-cleanup run
 
 Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
-"arc-hookjob completion --help" tells how a shell completes all of this.
+"arc-cleanup completion --help" tells how a shell completes all of this.
 
 ` + exitHelp,
 		Version:           version.String(),

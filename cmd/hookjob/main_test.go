@@ -106,7 +106,7 @@ func TestWrongUsage(t *testing.T) {
 			}
 			t.Setenv("KUBECONFIG", kubeconfig)
 			got := command(t.Context(), strings.NewReader("y\n"), test.args...)
-			if got.code != exitUsage || !strings.Contains(got.stderr, test.stderr) || !strings.HasPrefix(got.stderr, "arc-hookjob: ") || got.stdout != "" {
+			if got.code != exitUsage || !strings.Contains(got.stderr, test.stderr) || !strings.HasPrefix(got.stderr, "arc-cleanup: ") || got.stdout != "" {
 				t.Errorf("exit code %d, want %d; stdout %q; stderr %q, want %q in it", got.code, exitUsage, got.stdout, got.stderr, test.stderr)
 			}
 		})
@@ -637,7 +637,7 @@ func TestVersion(t *testing.T) {
 	if got := command(t.Context(), nil, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
 		t.Errorf("%+v", got)
 	}
-	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-hookjob version dev") {
+	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-cleanup version dev") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -37,15 +37,15 @@ The digest that it prints is of what would be done, to which objects: run --conf
 DIGEST does that and nothing else.
 
 ` + exitHelp,
-		Example: `  arc-hookjob plan
+		Example: `  arc-cleanup plan
 
   # What would the uninstall of the controller do that takes the scale sets along?
-  arc-hookjob plan --scale-sets uninstall
+  arc-cleanup plan --scale-sets uninstall
 
   # What holds one namespace that hangs in Terminating?
-  arc-hookjob plan --namespace arc-runners
+  arc-cleanup plan --namespace arc-runners
 
-  arc-hookjob plan --output json | jq '.phases[].name'`,
+  arc-cleanup plan --output json | jq '.phases[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := t.takeHelmNamespace(cmd.Flags()); err != nil {
@@ -56,7 +56,7 @@ DIGEST does that and nothing else.
 			}
 			client, err := t.connect()
 			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", called(), err)
+				complain(cmd.ErrOrStderr(), err)
 				return exitError(exitFailed)
 			}
 			t.backUp(client, time.Now())

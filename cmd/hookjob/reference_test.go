@@ -32,9 +32,9 @@ func commands() map[string]*cobra.Command {
 	return out
 }
 
-// TestGeneratedReference holds docs/arc-hookjob.md against the commands.
+// TestGeneratedReference holds docs/arc-cleanup.md against the commands.
 func TestGeneratedReference(t *testing.T) {
-	golden(t, filepath.Join("..", "..", "..", "docs", "arc-hookjob.md"), cli.Reference(newRoot(), environment))
+	golden(t, filepath.Join("..", "..", "..", "docs", "arc-cleanup.md"), cli.Reference(newRoot(), environment))
 }
 
 // completion is how Helm wants to be told of a plugin's commands (helm.sh/helm/v3
@@ -77,13 +77,13 @@ func TestGeneratedCompletion(t *testing.T) {
 // Every command explains itself, and what it shows as an example is right.
 func TestEveryCommandHasExamples(t *testing.T) {
 	for path, cmd := range commands() {
-		if cmd.Runnable() && path != "arc-hookjob version" && (cmd.Example == "" || cmd.Long == "" || !strings.Contains(cmd.Long, "Exit codes:")) {
+		if cmd.Runnable() && path != "arc-cleanup version" && (cmd.Example == "" || cmd.Long == "" || !strings.Contains(cmd.Long, "Exit codes:")) {
 			t.Errorf("%s has no example, no long help, or no exit codes", path)
 		}
 		for line := range strings.Lines(strings.ReplaceAll(cmd.Example, "\\\n", " ")) {
 			line, _, _ = strings.Cut(strings.TrimSpace(line), " | ")
 			words := strings.Fields(line)
-			if len(words) == 0 || words[0] != "arc-hookjob" {
+			if len(words) == 0 || words[0] != "arc-cleanup" {
 				continue
 			}
 			root := newRoot()
@@ -142,7 +142,7 @@ func TestCompletionOfWords(t *testing.T) {
 		})
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if got := command(t.Context(), nil, "completion", shell); got.code != exitDone || !strings.Contains(got.stdout, "arc-hookjob") {
+		if got := command(t.Context(), nil, "completion", shell); got.code != exitDone || !strings.Contains(got.stdout, "arc-cleanup") {
 			t.Errorf("completion %s: exit code %d, stderr %q", shell, got.code, got.stderr)
 		}
 	}

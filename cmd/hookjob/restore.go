@@ -39,7 +39,7 @@ kubectl does the same:
 
 ` + exitHelp,
 		Example: `  kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup
-  arc-hookjob restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems --all-namespaces`,
+  arc-cleanup restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems --all-namespaces`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if from == "" {

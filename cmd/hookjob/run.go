@@ -67,19 +67,19 @@ become another it refuses, and writes nothing.
 
 ` + exitHelp,
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
-  arc-hookjob run
+  arc-cleanup run
 
   # One namespace that hangs in Terminating; the rest of ARC lives on
-  arc-hookjob run --namespace arc-runners
+  arc-cleanup run --namespace arc-runners
 
   # An uninstall whose hook could not run: prove it by the release's own record
-  arc-hookjob run --release arc --release-namespace arc-systems --require-uninstalling
+  arc-cleanup run --release arc --release-namespace arc-systems --require-uninstalling
 
   # Exactly what somebody has looked at, by the digest that plan has printed
-  arc-hookjob run --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+  arc-cleanup run --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
   # In a script: no question, what was done as a document, a quarter of an hour for it
-  arc-hookjob run --yes --budget 15m --output json`,
+  arc-cleanup run --yes --budget 15m --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}

@@ -41,9 +41,9 @@ whether they have the hook, what "helm uninstall" would do now, and what of ARC
 is stuck. It writes nothing.
 
 ` + exitHelp,
-		Example: `  arc-hookjob status
-  arc-hookjob status arc -n arc-systems
-  arc-hookjob status --output json | jq '.releases[] | select(.hook.state != "present")'`,
+		Example: `  arc-cleanup status
+  arc-cleanup status arc -n arc-systems
+  arc-cleanup status --output json | jq '.releases[] | select(.hook.state != "present")'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: f.run,
 	}
@@ -95,7 +95,7 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 // they change cannot be reported here.
 func optionsOf(args []string) (plan.Options, error) {
 	if len(args) == 0 || args[0] != "run" {
-		return plan.Options{}, errors.New("its Job does not run arc-hookjob run")
+		return plan.Options{}, errors.New("its Job does not run arc-cleanup run")
 	}
 	var f runFlags
 	fs := pflag.NewFlagSet("run", pflag.ContinueOnError)
@@ -147,7 +147,7 @@ func printStatus(w io.Writer, d *status.Document) {
 			fmt.Fprintf(w, "\n%s\n", shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace))
 		}
 		if r.Hook.State != status.Present {
-			fmt.Fprintf(w, "    no hook: %s\n", shell.Visible(r.Hook.Why))
+			fmt.Fprintf(w, "    no hook: %s\n", shell.Visible(asCalled(r.Hook.Why)))
 		}
 		printUninstall(w, r.Uninstall)
 	}
@@ -182,7 +182,7 @@ func leaves(o status.Object) string {
 
 func printUninstall(w io.Writer, u status.Uninstall) {
 	for _, why := range u.Why {
-		fmt.Fprintf(w, "    %s\n", shell.Visible(why))
+		fmt.Fprintf(w, "    %s\n", shell.Visible(asCalled(why)))
 	}
 	for i, do := range u.Do {
 		if !slices.Contains(u.Do[:i], do) {

@@ -29,7 +29,7 @@ func TestPrintStatus(t *testing.T) {
 			{
 				Name: "gpu", Namespace: "runners", Revision: 1, State: "deployed", Chart: chart, Installs: "scale-set",
 				Hook:      status.Hook{State: status.Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"},
-				Uninstall: status.Uninstall{Why: []string{"without the hook things stay"}, Do: []string{"arc-hookjob enrol gpu"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
+				Uninstall: status.Uninstall{Why: []string{"without the hook things stay"}, Do: []string{"arc-cleanup enrol gpu"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 			{
 				Name: "cpu", Namespace: "runners", Revision: 1, State: "uninstalling", Chart: chart, Installs: "scale-set",

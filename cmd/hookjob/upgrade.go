@@ -53,11 +53,11 @@ plan and asks first. Without a terminal it needs --yes, and --version or --chart
 never installs charts that only a Secret names unless you have seen them.
 
 ` + exitHelp,
-		Example: `  arc-hookjob upgrade --version 0.12.1 --dry-run
-  arc-hookjob upgrade --version 0.12.1
+		Example: `  arc-cleanup upgrade --version 0.12.1 --dry-run
+  arc-cleanup upgrade --version 0.12.1
 
   # Charts of a registry of yours, or folders and archives
-  arc-hookjob upgrade --version 0.12.1 \
+  arc-cleanup upgrade --version 0.12.1 \
     --chart oci://registry.example.com/charts/gha-runner-scale-set-controller \
     --scale-set-chart oci://registry.example.com/charts/gha-runner-scale-set`,
 		Args: cobra.NoArgs,
@@ -122,7 +122,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	}
 	is := todo.State.Target.Controller.Metadata
 	u.Log.Info().Str("verdict", string(plan.Done)).
-		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-hookjob status", is.Name, is.Version, len(todo.State.Releases)-1)
+		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-cleanup status", is.Name, is.Version, len(todo.State.Releases)-1)
 	return nil
 }
 

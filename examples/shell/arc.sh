@@ -4,7 +4,7 @@
 #   arc.sh install|uninstall [FLAGS OF HELM...]
 #   arc.sh upgrade [FLAGS OF ARC-HOOKJOB UPGRADE...]
 #
-# It takes helm 3 or 4, arc-postrender (for Helm 4 its plugin) and arc-hookjob.
+# It takes helm 3 or 4, arc-postrender (for Helm 4 its plugin) and arc-cleanup.
 # VALUES is a file with the values of the scale set. A change of values is an
 # install; another version of ARC is an upgrade.
 set -euo pipefail
@@ -32,14 +32,14 @@ why() {
 }
 
 upgrade() {
-  arc-hookjob upgrade --version "$ARC_VERSION" --chart "$CHARTS/gha-runner-scale-set-controller" \
+  arc-cleanup upgrade --version "$ARC_VERSION" --chart "$CHARTS/gha-runner-scale-set-controller" \
     --scale-set-chart "$CHARTS/gha-runner-scale-set" --yes "$@"
 }
 
 uninstall() {
   helm uninstall arc-runner-set --namespace arc-runners --ignore-not-found "$@"
   helm uninstall arc --namespace arc-systems --ignore-not-found "$@"
-  arc-hookjob plan # fails when anything of ARC is left
+  arc-cleanup plan # fails when anything of ARC is left
 }
 
 case ${1:-} in

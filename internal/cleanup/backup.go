@@ -230,7 +230,7 @@ func (r *run) backUp(ctx context.Context, sets []*object.Object) error {
 	for _, o := range sets {
 		r.history.BackedUp[o.UID] = true
 	}
-	r.log.Debug().Str("phase", string(plan.PhaseBackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-hookjob restore")
+	r.log.Debug().Str("phase", string(plan.PhaseBackUp)).Stringer("object", secret).Int("sets", len(sets)).Msg("backed up; see arc-cleanup restore")
 	r.report.Done = append(r.report.Done, plan.Step{Action: plan.Create, Object: secret})
 	return nil
 }

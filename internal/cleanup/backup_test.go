@@ -40,7 +40,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(written())...)
 	r := Run(t.Context(), c, graced(plantest.Kept(plantest.OfRelease), ample), quiet, nil)
-	if r.Verdict != plan.Done || !strings.Contains(r.Text(10), "arc-hookjob restore --from backup --namespace systems") {
+	if r.Verdict != plan.Done || !strings.Contains(r.Text(10), "arc-cleanup restore --from backup --namespace systems") {
 		t.Fatalf("%s", r.Text(10))
 	}
 	if a.Writes[0] != "POST secret systems" {

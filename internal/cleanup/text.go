@@ -151,7 +151,7 @@ func (r *Report) details(b *strings.Builder, maxLines int) {
 	}
 	for _, o := range r.Done {
 		if o.Action == plan.Create {
-			restore := shell.Command("arc-hookjob", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces")
+			restore := shell.Command("arc-cleanup", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces")
 			say(b, "", "backed up in %s: %s", o.Object, restore)
 		}
 	}

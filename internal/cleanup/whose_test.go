@@ -204,7 +204,7 @@ func TestAHookInTheWrongNamespace(t *testing.T) {
 	controller := kubetest.Deployment("systems/arc", "", kubetest.By("platform/arc"))
 	_, c := kubetest.New(t, kubetest.Stuck(controller, kubetest.Record("platform", "platform", "arc", "uninstalling", strings.Replace(kubetest.ArcManifest, "name: arc", "name: arc, namespace: systems", 1)))...)
 	r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil)
-	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
+	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-cleanup run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
 		if r.Verdict != plan.Refused || !strings.Contains(r.Text(10), want) {
 			t.Errorf("want %s:\n%s", want, r.Text(10))
 		}
@@ -240,7 +240,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// They are gone, and Helm has still to uninstall: done would be a lie.
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil)
-	if r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-hookjob run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
+	if r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-cleanup run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
 		t.Errorf("%s", r.Text(10))
 	}
 }

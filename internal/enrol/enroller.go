@@ -76,7 +76,7 @@ func FromCluster(ctx context.Context, c *kube.Client, namespace, name string, pa
 func Misplaced(of hook.Release, namespace string) string {
 	return fmt.Sprintf("release %s is in namespace %s, and its enroller in %s (namespaceOverride), where the record is not; "+
 		"add --post-renderer-args=--namespace --post-renderer-args=%s to the command line of Helm, or use `%s`",
-		of.Name, of.Namespace, namespace, shell.Quote(of.Namespace), shell.Command("arc-hookjob", "enrol", of.Name, "--namespace", of.Namespace))
+		of.Name, of.Namespace, namespace, shell.Quote(of.Namespace), shell.Command("arc-cleanup", "enrol", of.Name, "--namespace", of.Namespace))
 }
 
 // releaseOf returns the Helm release that installed the Deployment, or why there is none to enrol.

@@ -280,7 +280,7 @@ func TestFromCluster(t *testing.T) {
 		// namespaceOverride puts ARC's objects, and the enroller with them, elsewhere.
 		"in another namespace than the release": {
 			c: &cluster{release: "arc", of: "systems", revision: 1, status: []string{"deployed"}, manifest: with.String()}, scaled: []string{"0"},
-			say: []string{"release arc is in namespace systems, and its enroller in ns (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=systems to the command line of Helm, or use `arc-hookjob enrol arc --namespace systems`"},
+			say: []string{"release arc is in namespace systems, and its enroller in ns (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=systems to the command line of Helm, or use `arc-cleanup enrol arc --namespace systems`"},
 		},
 		"uninstalled":  {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalled"}}, scaled: []string{"0"}, say: []string{"only its history is kept"}},
 		"uninstalling": {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalling"}}, scaled: []string{"0"}, say: []string{"is uninstalling"}},

@@ -30,7 +30,7 @@ func (p *planner) backUp() {
 			})
 		}
 		secret := &object.Object{Resource: object.Secrets, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}
-		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-hookjob restore`", n, p.o.backedUp())}
+		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-cleanup restore`", n, p.o.backedUp())}
 		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{Name: PhaseBackUp, Ranks: [][]Step{{step}}})
 	}
 }

@@ -64,7 +64,7 @@ func write(h hash.Hash, words ...string) {
 	h.Write([]byte{'\n'})
 }
 
-const lookAgain = "look at the plan as it is now, and confirm that: `arc-hookjob plan`, with the flags of this run"
+const lookAgain = "look at the plan as it is now, and confirm that: `arc-cleanup plan`, with the flags of this run"
 
 // Confirmed is what a person has seen, and what came of it since. Only the first plan
 // can be compared; the rounds that follow are for what it leaves.

@@ -132,7 +132,7 @@ func (p *planner) refuseWithoutArgoCD() {
 	p.plan.Refusals = append(p.plan.Refusals, Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
-		Do:      []string{"where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-hookjob run --yes`"},
+		Do:      []string{"where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`"},
 	})
 }
 
@@ -164,11 +164,11 @@ func (p *planner) elsewhere() []string {
 		}
 		do = append(do, fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)))
 		if p.s.Proven[c.UID] {
-			do = append(do, "to uninstall it now: "+shell.Command("arc-hookjob", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
+			do = append(do, "to uninstall it now: "+shell.Command("arc-cleanup", "run", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace, "--controller-namespace", c.Namespace)+
 				" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
 		}
 	}
-	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`")
+	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`")
 }
 
 // refuseOutOfScope names what is this uninstall's and not within the namespaces for
@@ -225,7 +225,7 @@ func (p *planner) refuseUnbuildable() {
 			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", LastCRD),
 			// Its hook would delete the stand-in before Helm has looked.
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
-			shell.Command("arc-hookjob", "run", "--release", r.Name, "--release-namespace", r.Namespace),
+			shell.Command("arc-cleanup", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
 	}
 	if p.o.Job != "" {

@@ -145,7 +145,7 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
 		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + plan.StandIn + "' | kubectl create --filename -",
 		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
-		"  helm uninstall arc --namespace systems --no-hooks", "  arc-hookjob run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
+		"  helm uninstall arc --namespace systems --no-hooks", "  arc-cleanup run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
 	}
 	testPlans(t, map[string]planTest{
 		"while something is left they stay": {
@@ -210,7 +210,7 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 func TestWhereTheProofMayBe(t *testing.T) {
 	t.Parallel()
 	flux := func(c plan.Controller, namespace string) plan.Controller { c.Flux = namespace; return c }
-	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-hookjob run --yes`"
+	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
 	const storage = "Flux manages the controller systems/arc, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to flux-system"
 	stored := plantest.AsHook
 	stored.StorageNamespace = "flux-system"
@@ -227,7 +227,7 @@ func TestWhereTheProofMayBe(t *testing.T) {
 		"Flux, of a controller elsewhere": {flux(plantest.Ctrl("team/arc", "", kubetest.By("x/arc")), "flux-system"), plantest.AsHook, []string{hint}},
 		"a release elsewhere": {plantest.Ctrl("systems/arc", "", kubetest.By("platform/arc")), plantest.AsHook, []string{
 			"the controller systems/arc is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=platform",
-			"to uninstall it now: arc-hookjob run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks",
+			"to uninstall it now: arc-cleanup run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks",
 			hint,
 		}},
 	} {

@@ -206,7 +206,7 @@ func TestUninstall(t *testing.T) {
 	}
 	const without = "without the hook, ARC's CRDs stay, and so do finalizers that no controller clears"
 	const rendered = "this revision was rendered without it"
-	const enrol = "arc-hookjob enrol arc --namespace ns"
+	const enrol = "arc-cleanup enrol arc --namespace ns"
 	tests := map[string]struct {
 		records []record
 		hook    Hook
@@ -223,7 +223,7 @@ func TestUninstall(t *testing.T) {
 			without, "release arc in namespace ns is pending-upgrade (revision 1): Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, `helm rollback arc --namespace ns` ends that",
 		}, nil},
 		"being uninstalled": {[]record{plain(release.Uninstalling)}, Hook{State: Absent, Why: rendered}, false, []string{
-			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-hookjob run` removes what it leaves of ARC",
+			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-cleanup run` removes what it leaves of ARC",
 		}, nil},
 		"uninstalled, with its history": {[]record{with(release.Uninstalled, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
 		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"make arc-cleanup a dependency of its chart"}},
@@ -288,7 +288,7 @@ func TestUninstall(t *testing.T) {
 			[]string{`its hook looks for a release with a hook Job "another", which this one does not have: it would refuse`},
 			[]string{enrol},
 		},
-		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-hookjob enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
+		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-cleanup enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
 		"arguments nobody knows": {
 			[]record{with(release.Deployed, hooked("--what"))},
 			Hook{State: Present, Chart: "arc-cleanup-1"},
@@ -523,7 +523,7 @@ func TestPreviewsHaveAnEnd(t *testing.T) {
 	of.patience = 0
 	of.releases()
 	u := of.document.Releases[0].Uninstall
-	if u.Ready || !slices.Equal(u.Do, []string{"arc-hookjob status a --namespace ns"}) || len(u.Why) != 1 {
+	if u.Ready || !slices.Equal(u.Do, []string{"arc-cleanup status a --namespace ns"}) || len(u.Why) != 1 {
 		t.Errorf("%+v", u)
 	}
 	of.patience = previews

@@ -27,7 +27,7 @@ func (r *reader) uninstall(rev *release.Revision, h Hook) (Uninstall, *plan.Plan
 	}
 	if r.patience <= 0 {
 		out.because("not previewed: too many releases have the hook to preview each")
-		out.Do = append(out.Do, shell.Command("arc-hookjob", "status", rev.Name, "--namespace", rev.StorageNamespace))
+		out.Do = append(out.Do, shell.Command("arc-cleanup", "status", rev.Name, "--namespace", rev.StorageNamespace))
 		return out, nil
 	}
 	options.Release, options.Job, options.RequireUninstalling = rev.Name, "", false
@@ -118,7 +118,7 @@ func (u *Uninstall) advise(rev *release.Revision) {
 		u.because("its record is in namespace %s, where it cannot be enrolled", rev.StorageNamespace)
 		u.Do = append(u.Do, "make arc-cleanup a dependency of its chart, with storageNamespace: "+rev.StorageNamespace)
 	case rev.Status.Editable():
-		u.Do = append(u.Do, shell.Command("arc-hookjob", "enrol", rev.Name, "--namespace", rev.Namespace))
+		u.Do = append(u.Do, shell.Command("arc-cleanup", "enrol", rev.Name, "--namespace", rev.Namespace))
 	default:
 		u.Why = append(u.Why, release.NotEditable{Record: rev.Record}.Why())
 	}

@@ -41,7 +41,7 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			out = append(out, u.kubectl(wait...))
 		case Enrol:
 			out = append(out, u.saved(r, hooksKey(r))+" | "+
-				shell.Command(slices.Concat([]string{"arc-hookjob", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
+				shell.Command(slices.Concat([]string{"arc-cleanup", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
 			for _, namespace := range p.State.namespaces() {
 				out = append(out, u.kubectl("delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace))
@@ -81,7 +81,7 @@ func (u *Upgrade) helm(r Release, args []string) string {
 // hookjob returns the command that runs the cleanup with these options.
 func (u *Upgrade) hookjob(o plan.Options) string {
 	args := []string{
-		"arc-hookjob", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace,
+		"arc-cleanup", "run", "--yes", "--release", o.Release, "--release-namespace", o.ReleaseNamespace,
 		"--backup=false", "--budget", u.Budget.String(), "--grace", o.Grace.String(),
 	}
 	if o.Scope == plan.ScopeScaleSet {
@@ -105,7 +105,7 @@ func (u *Upgrade) hookjob(o plan.Options) string {
 	return shell.Command(slices.Concat(args, u.cluster())...)
 }
 
-// cluster returns the arguments of kubectl and arc-hookjob that select the cluster.
+// cluster returns the arguments of kubectl and arc-cleanup that select the cluster.
 func (u *Upgrade) cluster() []string {
 	var args []string
 	if u.Helm.Kubeconfig != "" {

@@ -38,7 +38,7 @@ func TestCommands(t *testing.T) {
 		helmAt = ` --kube-context 'it'\''s'`
 		get    = `kubectl get secret arc-cleanup-upgrade --namespace `
 		out    = `\.gz}'` + at + ` | base64 -d | gunzip | `
-		run    = `arc-hookjob run --yes --release `
+		run    = `arc-cleanup run --yes --release `
 		engine = ` --backup=false --budget 1m0s --grace 1s --`
 	)
 	all := []string{
@@ -46,7 +46,7 @@ func TestCommands(t *testing.T) {
 		`helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s` + helmAt,
 		get + `arc-systems --output 'jsonpath={.data.values\.arc` + out + `helm install arc oci://r/c --version 2 --namespace arc-systems --values - --server-side=false --wait --timeout 1m0s` + helmAt,
 		`kubectl wait --for condition=Established --timeout 1m0s crd/ephemeralrunners.actions.github.com crd/ephemeralrunnersets.actions.github.com crd/autoscalinglisteners.actions.github.com crd/autoscalingrunnersets.actions.github.com` + at,
-		get + `arc-systems --output 'jsonpath={.data.hooks\.arc` + out + `arc-hookjob enrol arc --namespace arc-systems --hooks -` + at,
+		get + `arc-systems --output 'jsonpath={.data.hooks\.arc` + out + `arc-cleanup enrol arc --namespace arc-systems --hooks -` + at,
 		get + `a --output 'jsonpath={.data.values\.runners` + out + `HELM_DRIVER=configmap helm install runners '/with space/s' --namespace a --values - --timeout 1m0s` + helmAt,
 		`kubectl delete secret arc-cleanup-upgrade --ignore-not-found --namespace a` + at,
 		`kubectl delete secret arc-cleanup-upgrade --ignore-not-found --namespace arc-systems` + at,
@@ -96,7 +96,7 @@ func TestCommandsRemove(t *testing.T) {
 	got := u.Commands(p, 0)
 	want := []string{
 		"helm uninstall arc --namespace arc-systems --ignore-not-found --no-hooks --cascade foreground --wait=legacy --timeout 1m0s --kubeconfig /k",
-		"arc-hookjob run --yes --release runners --release-namespace a --backup=false --budget 1m0s --grace 1s --scope scale-set --controller-namespace control --runner-namespace b --busy-runners wait --kubeconfig /k",
+		"arc-cleanup run --yes --release runners --release-namespace a --backup=false --budget 1m0s --grace 1s --scope scale-set --controller-namespace control --runner-namespace b --busy-runners wait --kubeconfig /k",
 		"helm uninstall runners --namespace a --ignore-not-found --no-hooks --timeout 1m0s --kubeconfig /k",
 	}
 	for i, at := range []int{0, 3, 4} {

@@ -146,7 +146,7 @@ func commands(output string) []string {
 						in(text)
 					}
 				}
-				for _, program := range []string{"helm ", "kubectl ", "arc-hookjob "} {
+				for _, program := range []string{"helm ", "kubectl ", "arc-cleanup "} {
 					if strings.HasPrefix(line, program) {
 						out = append(out, line)
 					}

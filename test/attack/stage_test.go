@@ -35,7 +35,7 @@ type step struct {
 	output  string
 	code    int
 	varies  bool // the code does not matter
-	// What arc-hookjob took for it: by hand, or as the hook.
+	// What arc-cleanup took for it: by hand, or as the hook.
 	kib     int64
 	seconds float64
 	// After it, the cluster; nil where it was not looked at.
@@ -91,7 +91,7 @@ func (s *stage) attack() {
 	}
 }
 
-// hookjob runs arc-hookjob by hand, which is to end with that exit code; -1 is any but
+// hookjob runs arc-cleanup by hand, which is to end with that exit code; -1 is any but
 // success.
 func (s *stage) hookjob(code int, args ...string) {
 	s.Helper()
@@ -106,7 +106,7 @@ func (s *stage) cheap(code int, args ...string) {
 
 func (s *stage) byHand(times, code int, args []string) {
 	s.Helper()
-	x := step{command: "arc-hookjob " + strings.ReplaceAll(strings.Join(args, " "), s.dir+"/", ""), kib: math.MaxInt64, seconds: math.MaxFloat64}
+	x := step{command: "arc-cleanup " + strings.ReplaceAll(strings.Join(args, " "), s.dir+"/", ""), kib: math.MaxInt64, seconds: math.MaxFloat64}
 	for range times {
 		cmd := s.ByHand(s.ctx, s.Kubeconfig(), args...)
 		cmd.Path, cmd.Args = s.measured(), slices.Concat([]string{s.measured(), s.usage("commands")}, cmd.Args)

@@ -44,7 +44,7 @@ const (
 	// foreign is how many Deployments of others there are, each of foreignBytes: half
 	// with Kubernetes' recommended label part-of, half with the marks of a controller.
 	foreign, foreignBytes = 2000, 12_000
-	// most is what arc-hookjob may take of memory, half of the hook's limit.
+	// most is what arc-cleanup may take of memory, half of the hook's limit.
 	most = 64 << 20
 )
 
@@ -144,7 +144,7 @@ func (b *bench) measure(ctx context.Context, n int, byHand time.Duration) error 
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("arc-hookjob: %w", err)
+		return fmt.Errorf("arc-cleanup: %w", err)
 	}
 	cheapestAfter, err := b.timed(ctx, n, b.cheapest)
 	if err != nil {
@@ -159,15 +159,15 @@ func (b *bench) measure(ctx context.Context, n int, byHand time.Duration) error 
 	row := func(what string, took time.Duration) {
 		fmt.Printf("%-64s %9.1f s   %6.2f x\n", what, took.Seconds(), float64(took)/float64(ours))
 	}
-	row("arc-hookjob run, from start to CRDs gone", ours)
+	row("arc-cleanup run, from start to CRDs gone", ours)
 	row(fmt.Sprintf("ideal client, finalizer patches only (%.1f and %.1f s)", bareBefore.Seconds(), bareAfter.Seconds()), bare)
 	row(fmt.Sprintf("ideal client, the cheapest patches only (%.1f and %.1f s)", cheapestBefore.Seconds(), cheapestAfter.Seconds()), cheapest)
 	row(fmt.Sprintf("kubectl get | xargs kubectl patch, patches only (from %d)", sample), byHand)
 	row("client-go's default limit, patches only (calculated)", time.Duration(n)*time.Second/defaultQPS)
-	fmt.Printf("\n%.2f of the ideal client's rate, %.2f with the cheapest patches; memory of arc-hookjob at most %d MiB, beside %d Deployments of others\n",
+	fmt.Printf("\n%.2f of the ideal client's rate, %.2f with the cheapest patches; memory of arc-cleanup at most %d MiB, beside %d Deployments of others\n",
 		float64(bare)/float64(ours), float64(cheapest)/float64(ours), memory>>20, foreign)
 	if memory > most {
-		return fmt.Errorf("arc-hookjob took %d MiB of memory, and may take %d", memory>>20, most>>20)
+		return fmt.Errorf("arc-cleanup took %d MiB of memory, and may take %d", memory>>20, most>>20)
 	}
 	return nil
 }
@@ -312,7 +312,7 @@ func (b *bench) withKubectl(ctx context.Context, _ int) error {
 	return err
 }
 
-// hookjob runs arc-hookjob by hand and returns its peak memory in bytes.
+// hookjob runs arc-cleanup by hand and returns its peak memory in bytes.
 func (b *bench) hookjob(ctx context.Context) (int64, error) {
 	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--yes", "--log-format", "console")
 	cmd.Stderr = os.Stderr

@@ -270,7 +270,7 @@ exec %s "$@"
 	if err := os.WriteFile(filepath.Join(bin, "helm"), []byte(script), 0o755); err != nil {
 		r.Fatal(err)
 	}
-	for name, program := range map[string]string{"kubectl": r.kubectl, "arc-hookjob": built.Hookjob} {
+	for name, program := range map[string]string{"kubectl": r.kubectl, "arc-cleanup": built.Hookjob} {
 		if err := os.Symlink(program, filepath.Join(bin, name)); err != nil {
 			r.Fatal(err)
 		}
@@ -324,7 +324,7 @@ func (r *reader) checkCommands(b block) {
 func (r *reader) asking(words []string) []*exec.Cmd {
 	args := append(slices.Clone(words[1:]), "--help")
 	switch filepath.Base(words[0]) {
-	case "arc-hookjob":
+	case "arc-cleanup":
 		return []*exec.Cmd{built.ByHand(r.ctx, "", args...)}
 	case "arc-postrender":
 		return []*exec.Cmd{exec.CommandContext(r.ctx, built.Postrender, args...)}

@@ -21,7 +21,7 @@ var notRun = map[string]string{
 	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",
 	"docs/uninstall.md#The backup": "a name in it is an example; TestABackupIsRestored does both",
 	"docs/uninstall.md#What somebody has seen, and nothing else": "the digest in it is an example; TestRunOfAConfirmedPlan does both",
-	"docs/arc-hookjob.md":    "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",
+	"docs/arc-cleanup.md":    "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",
 	"docs/arc-postrender.md": "the examples of the help; README.md installs through the post-renderer",
 }
 
@@ -31,7 +31,7 @@ var shown = map[string]string{
 	"docs/architecture.md":          "a picture of the packages; internal/architecture_test.go holds the truth",
 	"docs/uninstall.md#A refusal":   "what TestRefusedWhileLive sees",
 	"docs/uninstall.md#How it ends": "what TestWhatHelmShows sees",
-	"docs/arc-hookjob.md":           "written by make docs",
+	"docs/arc-cleanup.md":           "written by make docs",
 	"docs/arc-postrender.md":        "written by make docs",
 }
 
@@ -52,7 +52,7 @@ func (r *reader) executions() []execution {
 		l.installScaleSet(4, viaPostRenderer...)
 	}
 	somethingToDo := func(flags ...string) map[string]int {
-		return map[string]int{strings.Join(slices.Concat([]string{"bin/arc-hookjob", "plan"}, flags), " "): 7}
+		return map[string]int{strings.Join(slices.Concat([]string{"bin/arc-cleanup", "plan"}, flags), " "): 7}
 	}
 	return []execution{
 		{block: "README.md#A post-renderer", after: func() {

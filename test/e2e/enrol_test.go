@@ -175,15 +175,15 @@ func TestEnrolInEveryState(t *testing.T) {
 			l.refusedWith("enrol", "is pending-install (revision 1): Helm is at work on it", "helm uninstall arc --namespace arc-systems")
 			l.setStatus("sh.helm.release.v1.arc.v1", "uninstalling")
 			l.asPrinted(major, l.refusedWith("enrol", "is uninstalling (revision 1): it is being uninstalled", "helm uninstall arc --namespace arc-systems"))
-			l.asPrinted(major, "arc-hookjob run --yes") // "arc-hookjob run", and the yes
+			l.asPrinted(major, "arc-cleanup run --yes") // "arc-cleanup run", and the yes
 			l.nothingLeft()
 		})
 		t.Run(fmt.Sprintf("helm%d: uninstalled, with its history", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace, "--keep-history")
-			l.refusedWith("enrol", "is uninstalled (revision 1): only its history is kept", "arc-hookjob plan")
-			l.refusedWith("unenrol", "is uninstalled (revision 1)", "arc-hookjob plan")
+			l.refusedWith("enrol", "is uninstalled (revision 1): only its history is kept", "arc-cleanup plan")
+			l.refusedWith("unenrol", "is uninstalled (revision 1)", "arc-cleanup plan")
 			if out, _ := l.hookjob("status"); strings.Contains(out, "helm uninstall") || strings.Contains(out, "ready") {
 				t.Errorf("status has it as one to uninstall:\n%s", out)
 			}
@@ -191,7 +191,7 @@ func TestEnrolInEveryState(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			l.asPrinted(major, "arc-hookjob run --yes")
+			l.asPrinted(major, "arc-cleanup run --yes")
 			l.nothingLeft()
 		})
 	}
@@ -213,7 +213,7 @@ func TestEnrolUnderFlux(t *testing.T) {
 		t.Errorf("status: %+v", u)
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.asPrinted(4, "arc-hookjob run --yes")
+	l.asPrinted(4, "arc-cleanup run --yes")
 	l.nothingLeft()
 }
 
@@ -233,8 +233,8 @@ func (l *lab) asPrinted(major int, command string) {
 	l.Helper()
 	helm := l.helmCommand(major)
 	byHand := built.ByHand(l.ctx, l.Kubeconfig())
-	cmd := exec.CommandContext(l.ctx, "sh", "-e", "-c", "helm() { "+shellWords(helm.Args)+" \"$@\"; }\narc_hookjob() { "+shellWords(byHand.Args)+" \"$@\"; }\n"+
-		strings.Replace(command, "arc-hookjob ", "arc_hookjob ", 1))
+	cmd := exec.CommandContext(l.ctx, "sh", "-e", "-c", "helm() { "+shellWords(helm.Args)+" \"$@\"; }\narc_cleanup() { "+shellWords(byHand.Args)+" \"$@\"; }\n"+
+		strings.Replace(command, "arc-cleanup ", "arc_cleanup ", 1))
 	cmd.Env = slices.Concat(helm.Env, byHand.Env)
 	out, err := cmd.CombinedOutput()
 	l.Logf("$ %s\n%s", command, out)

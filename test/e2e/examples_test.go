@@ -44,7 +44,7 @@ func (l *lab) newDesk(major int) *desk {
 		wrapper = fmt.Sprintf("#!/bin/sh\n[ \"$1\" != upgrade ] || set -- \"$@\" --server-side=false\nexec '%s' \"$@\"\n", helm.Path)
 	}
 	d.write("bin/helm", wrapper, 0o700)
-	for name, path := range map[string]string{"arc-postrender": built.Postrender, "arc-hookjob": built.Hookjob} {
+	for name, path := range map[string]string{"arc-postrender": built.Postrender, "arc-cleanup": built.Hookjob} {
 		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
 			l.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestExampleGitHubActions(t *testing.T) {
 	if err := os.Symlink(built.Root, filepath.Join(d.dir, "arc-cleanup")); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"arc-postrender", "arc-hookjob"} { // it builds its own
+	for _, name := range []string{"arc-postrender", "arc-cleanup"} { // it builds its own
 		if err := os.Remove(filepath.Join(d.dir, "bin", name)); err != nil {
 			t.Fatal(err)
 		}

@@ -20,10 +20,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
 )
 
-// many is how many stuck runners take arc-hookjob long enough to be interrupted.
+// many is how many stuck runners take arc-cleanup long enough to be interrupted.
 const many = 500
 
-// TestKilledAtEveryPhase kills arc-hookjob as soon as a phase begins, a new one
+// TestKilledAtEveryPhase kills arc-cleanup as soon as a phase begins, a new one
 // each time, until none is left that it was not killed in. Then it finishes.
 func TestKilledAtEveryPhase(t *testing.T) {
 	l := newLab(t)
@@ -70,7 +70,7 @@ func TestKilledAtEveryPhase(t *testing.T) {
 	l.nothingLeft()
 }
 
-// TestStoppedAndGoesOn asks arc-hookjob to end while it removes finalizers: it
+// TestStoppedAndGoesOn asks arc-cleanup to end while it removes finalizers: it
 // says how far it came. The next run goes on from there, and does not give up
 // when the API server is away for a while.
 func TestStoppedAndGoesOn(t *testing.T) {
@@ -111,7 +111,7 @@ func TestStoppedAndGoesOn(t *testing.T) {
 		t.Errorf("the next run: exit code %d, %+v", code, last)
 	}
 	if foreign > 0 {
-		t.Errorf("%d lines of the log are none of arc-hookjob's", foreign)
+		t.Errorf("%d lines of the log are none of arc-cleanup's", foreign)
 	}
 	l.nothingLeft()
 }
@@ -149,10 +149,10 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 	l.nothingLeft()
 }
 
-// entry is a line of arc-hookjob's log.
+// entry is a line of arc-cleanup's log.
 type entry struct{ Phase, Verdict, Message string }
 
-// follow runs `arc-hookjob run` by hand and shows each line of its log to see,
+// follow runs `arc-cleanup run` by hand and shows each line of its log to see,
 // which may signal the process. It returns the last line, and the exit code: -1
 // when a signal ended it.
 func (l *lab) follow(see func(*os.Process, entry), args ...string) (entry, int) {
@@ -172,7 +172,7 @@ func (l *lab) follow(see func(*os.Process, entry), args ...string) (entry, int) 
 		err := json.Unmarshal(lines.Bytes(), &last)
 		// Not the hundreds of lines that name one object each.
 		if err != nil || last.Phase != "" || last.Verdict != "" {
-			l.Logf("arc-hookjob: %s", lines.Text())
+			l.Logf("arc-cleanup: %s", lines.Text())
 		}
 		if see != nil {
 			see(cmd.Process, last)

@@ -15,7 +15,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/product"
 )
 
-// plan is what `arc-hookjob plan --output json` prints.
+// plan is what `arc-cleanup plan --output json` prints.
 type plan struct {
 	Phases []struct {
 		Name  string

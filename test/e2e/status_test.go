@@ -73,7 +73,7 @@ func TestStatus(t *testing.T) {
 	if arc.Uninstall.Ready || !slices.Contains(arc.Uninstall.Do, "helm uninstall runners --namespace arc-runners") {
 		t.Errorf("the uninstall under a live scale set: %+v", arc.Uninstall)
 	}
-	if runners.Installs != "scale-set" || runners.Hook.State != "absent" || !slices.Contains(runners.Uninstall.Do, "arc-hookjob enrol runners --namespace arc-runners") {
+	if runners.Installs != "scale-set" || runners.Hook.State != "absent" || !slices.Contains(runners.Uninstall.Do, "arc-cleanup enrol runners --namespace arc-runners") {
 		t.Errorf("the scale set: %+v", runners)
 	}
 	if set := s.ScaleSets[0]; set.Release != "runners" || set.ReleaseNamespace != runnerNamespace || set.Namespace != runnerNamespace || set.Deleting {
@@ -106,7 +106,7 @@ func TestStatus(t *testing.T) {
 			strings.Contains(all, "customresourcedefinitions.apiextensions.k8s.io  no controller looks after it") &&
 			strings.Contains(all, "roles.rbac.authorization.k8s.io arc-runners no controller looks after it")
 	})
-	if out, _ := l.hookjob("status"); !strings.Contains(out, "No Helm release of ARC.") || !strings.Contains(out, "arc-hookjob plan") {
+	if out, _ := l.hookjob("status"); !strings.Contains(out, "No Helm release of ARC.") || !strings.Contains(out, "arc-cleanup plan") {
 		t.Errorf("the table:\n%s", out)
 	}
 	if _, code := l.hookjob("run", "--yes"); code != 0 {

@@ -100,7 +100,7 @@ func nextCharts(t *testing.T) (controller, scaleSet string) {
 	return filepath.Join(dir, product.ControllerChart), filepath.Join(dir, product.ScaleSetChart)
 }
 
-// upgraded runs `arc-hookjob upgrade` by hand, shows each step of its log to see,
+// upgraded runs `arc-cleanup upgrade` by hand, shows each step of its log to see,
 // which may signal the process, and returns what it printed and its exit code.
 func (l *lab) upgraded(major int, see func(p *os.Process, step string), args ...string) (string, int) {
 	l.Helper()
@@ -127,7 +127,7 @@ func (l *lab) upgraded(major int, see func(p *os.Process, step string), args ...
 	}
 	// Its error is in the exit code.
 	_ = cmd.Wait()
-	l.Logf("arc-hookjob upgrade %s: exit %d (%.1fs)\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), time.Since(start).Seconds(), out.String())
+	l.Logf("arc-cleanup upgrade %s: exit %d (%.1fs)\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), time.Since(start).Seconds(), out.String())
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
@@ -469,7 +469,7 @@ func (l *lab) shell(major int, commands string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	for name, path := range map[string]string{"kubectl": kubectl, "arc-hookjob": built.Hookjob, "helm": built.Helm(l.ctx, major, "").Path} {
+	for name, path := range map[string]string{"kubectl": kubectl, "arc-cleanup": built.Hookjob, "helm": built.Helm(l.ctx, major, "").Path} {
 		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
 			l.Fatal(err)
 		}

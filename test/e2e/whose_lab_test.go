@@ -202,7 +202,7 @@ spec: {user: "system:serviceaccount:` + runnerNamespace + `:lookalike", resource
 }
 
 // printed is a command in a line of advice: the whole line, or what follows a colon.
-var printed = regexp.MustCompile(`^    (?:.*: )?((?:arc-hookjob|echo|helm|kubectl) .*)$`)
+var printed = regexp.MustCompile(`^    (?:.*: )?((?:arc-cleanup|echo|helm|kubectl) .*)$`)
 
 // quoted is how Helm 4 logs what a hook has said.
 var quoted = regexp.MustCompile(`msg=("(?:[^"\\]|\\.)*")`)
@@ -217,7 +217,7 @@ func (l *lab) asTold(major int, out string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	for name, path := range map[string]string{"kubectl": kubectl, "arc-hookjob": built.Hookjob, "helm": built.Helm(l.ctx, major, "").Path} {
+	for name, path := range map[string]string{"kubectl": kubectl, "arc-cleanup": built.Hookjob, "helm": built.Helm(l.ctx, major, "").Path} {
 		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
 			l.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func (l *lab) asTold(major int, out string) {
 	}
 }
 
-// console runs arc-hookjob as on a terminal, where a refusal is text.
+// console runs arc-cleanup as on a terminal, where a refusal is text.
 func (l *lab) console(args ...string) (string, int) {
 	l.Helper()
 	return l.hookjob(append(args, "--log-format", "console")...)

@@ -288,15 +288,15 @@ func (l *lab) mustHelm(major int, args ...string) string {
 	return out
 }
 
-// hookjob runs arc-hookjob by hand and returns its output and exit code.
+// hookjob runs arc-cleanup by hand and returns its output and exit code.
 func (l *lab) hookjob(args ...string) (string, int) {
 	l.Helper()
 	cmd := built.ByHand(l.ctx, shared.Kubeconfig(), args...)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
-		l.Fatalf("arc-hookjob: %v", err)
+		l.Fatalf("arc-cleanup: %v", err)
 	}
-	l.Logf("arc-hookjob %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
+	l.Logf("arc-cleanup %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
 	return string(out), cmd.ProcessState.ExitCode()
 }
 

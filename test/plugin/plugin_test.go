@@ -337,7 +337,7 @@ func TestByHand(t *testing.T) {
 					t.Errorf("helm %s %s completes to\n%s\nwant %s in it", byHand, words, out, want)
 				}
 			}
-			if out := u.mustHelm(major, byHand, "run", "--help"); !strings.Contains(out, " arc-cleanup run [flags]") || strings.Contains(out, "arc-hookjob ") {
+			if out := u.mustHelm(major, byHand, "run", "--help"); !strings.Contains(out, " arc-cleanup run [flags]") || strings.Contains(out, "  arc-cleanup run") {
 				t.Errorf("the help does not speak of helm arc-cleanup:\n%s", out)
 			}
 			// Helm's own flags, which it keeps for itself, and an exit code that it hands on.

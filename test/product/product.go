@@ -1,5 +1,5 @@
 // Package product builds what is under test and runs it the way a user does:
-// Helm with the post-renderer as an installed plugin, arc-hookjob as an image.
+// Helm with the post-renderer as an installed plugin, the hook as an image.
 package product
 
 import (
@@ -24,7 +24,7 @@ const (
 	// HookImage is the repository of the hook's image. It was not released, so that
 	// everybody names it.
 	HookImage = "registry.example/arc-hookjob"
-	// NameImage names it to the post-renderer and to arc-hookjob.
+	// NameImage names it to the post-renderer and to arc-cleanup.
 	NameImage = "ARC_CLEANUP_SET=image.repository=" + HookImage
 )
 
@@ -117,7 +117,7 @@ func (p *Product) Helm(ctx context.Context, major int, kubeconfig string, args .
 	return p.isolate(exec.CommandContext(ctx, p.helm[major], args...), kubeconfig)
 }
 
-// ByHand is a command line of arc-hookjob.
+// ByHand is a command line of arc-cleanup.
 func (p *Product) ByHand(ctx context.Context, kubeconfig string, args ...string) *exec.Cmd {
 	return p.isolate(exec.CommandContext(ctx, p.Hookjob, args...), kubeconfig)
 }

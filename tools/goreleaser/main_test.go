@@ -2,6 +2,7 @@
 package goreleaser
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/goreleaser/goreleaser/v2/pkg/config"
@@ -14,7 +15,11 @@ func TestConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(project.Builds) != 2 || len(project.Archives) != 1 {
-		t.Errorf("%d builds, %d archives", len(project.Builds), len(project.Archives))
+	var binaries []string
+	for _, build := range project.Builds {
+		binaries = append(binaries, build.Binary)
+	}
+	if !slices.Equal(binaries, []string{"arc-cleanup", "arc-hookjob", "arc-postrender"}) || len(project.Archives) != 1 {
+		t.Errorf("binaries %q, %d archives", binaries, len(project.Archives))
 	}
 }

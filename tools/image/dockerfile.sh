@@ -54,6 +54,6 @@ files=$(cd "$root" && find . -type f)
 [ "$files" = ./arc-hookjob ] || fail "there is more in the image than the binary: $files"
 cmp "$root/arc-hookjob" "$binary" || fail "the binary is not that of make image-oci"
 said=$(buildah run "$container" -- /arc-hookjob --version)
-[ "$said" = "arc-hookjob version $version (${revision:0:12})" ] || fail "it says: $said"
+[ "$said" = "arc-cleanup version $version (${revision:0:12})" ] || fail "it says: $said"
 ! buildah run "$container" -- /bin/sh -c true 2>/dev/null || fail "there is a shell in the image"
 echo "The Dockerfile builds the image of make image-oci: $said"
