@@ -104,9 +104,9 @@ func read(r *http.Request) request {
 // told is what a test has the server answer: a code, or what admission says.
 func (a *Server) told(q *request) (code int, says string) {
 	a.Mu.Lock()
-	fault, real := a.Fault, *q
-	real.dry = false
-	says = cmp.Or(a.Says[q.String()], a.Says[real.String()])
+	fault, wet := a.Fault, *q
+	wet.dry = false
+	says = cmp.Or(a.Says[q.String()], a.Says[wet.String()])
 	a.Mu.Unlock()
 	if fault != nil {
 		code = fault(q.String())
