@@ -192,7 +192,7 @@ func TestCarried(t *testing.T) {
 	}
 }
 
-// What somebody else has put into a record is not parsed, however it is called.
+// Large hooks of others in a record are not parsed, whatever their names are.
 func TestLargeIsNotOurs(t *testing.T) {
 	t.Parallel()
 	small := hooks(t, ours+"spec: {a: "+strings.Repeat("x", maxObject-len(ours)-len("spec: {a: }\n"))+"}\n")

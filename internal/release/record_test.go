@@ -95,7 +95,7 @@ func TestGet(t *testing.T) {
 		"no hooks, said so":          {objects{secret(deployed, holding(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}, "hooks": null}`))}, nil, &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: Deployed}, ""},
 		"a status of the wrong type": {objects{secret(deployed, holding(`{"info": {"status": 1}}`))}, nil, nil, "cannot unmarshal"},
 		"hooks that are no list":     {objects{secret(deployed, holding(`{"hooks": {}}`))}, nil, nil, "hooks are {, and not a list"},
-		"a hook that is none":        {objects{secret(deployed, holding(`{"hooks": [1]}`))}, nil, nil, "cannot unmarshal"},
+		"a hook of another type":     {objects{secret(deployed, holding(`{"hooks": [1]}`))}, nil, nil, "cannot unmarshal"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestPassedOver(t *testing.T) {
 	}
 	tests := map[string]*unstructured.Unstructured{
 		"no version":              secret(forged, labelled("version", "")),
-		"a version that is none":  secret(forged, labelled("version", "two")),
+		"no number as version":    secret(forged, labelled("version", "two")),
 		"another version's label": secret(forged, labelled("version", "3")),
 		"a version with a zero":   secret(forged, labelled("version", "02"), named("sh.helm.release.v1.arc.v02")),
 		"a label with a zero":     secret(forged, labelled("version", "02")),

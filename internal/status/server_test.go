@@ -138,7 +138,7 @@ kind: AutoscalingRunnerSet
 metadata: {name: set}
 `
 
-// hooked are the hooks of a release with the Job of ours, whose arguments are these.
+// hooked returns the hooks of a release with arc-cleanup's Job, which has these arguments.
 func hooked(args ...string) []map[string]string {
 	quoted, _ := json.Marshal(append([]string{"run"}, args...))
 	return []map[string]string{{"name": "hook", "kind": "Job", "manifest": fmt.Sprintf(

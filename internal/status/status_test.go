@@ -10,8 +10,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// One object that somebody has labelled, or broken, hides nothing else, and makes
-// nothing uncertain but itself.
+// An object that a tenant has labelled or broken hides nothing else, and makes nothing else uncertain.
 func TestOneBadRecord(t *testing.T) {
 	t.Parallel()
 	good := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set}
@@ -21,9 +20,9 @@ func TestOneBadRecord(t *testing.T) {
 		want string
 		err  bool
 	}{
-		"nobody can read": {record{name: "bad", namespace: "tenant", status: release.Deployed, broken: true}, nil, "not in Helm's format", false},
-		"no YAML":         {record{name: "bad", namespace: "tenant", status: release.Deployed, manifest: set + "---\nkind: [\n"}, nil, "the manifest of release bad in namespace tenant", false},
-		"forbidden":       {record{name: "bad", namespace: "tenant", status: release.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading secrets/sh.helm.release.v1.bad.v1 in namespace tenant", true},
+		"unreadable": {record{name: "bad", namespace: "tenant", status: release.Deployed, broken: true}, nil, "not in Helm's format", false},
+		"no YAML":    {record{name: "bad", namespace: "tenant", status: release.Deployed, manifest: set + "---\nkind: [\n"}, nil, "the manifest of release bad in namespace tenant", false},
+		"forbidden":  {record{name: "bad", namespace: "tenant", status: release.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading secrets/sh.helm.release.v1.bad.v1 in namespace tenant", true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +70,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// What cannot be listed is not absent.
+// A kind that cannot be listed does not count as absent.
 func TestNotToBeListed(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
@@ -88,7 +87,7 @@ func TestNotToBeListed(t *testing.T) {
 }
 
 // A scale set is a release's when it names it, and the record in that release's
-// namespace has it. Whoever writes one of the two alone says nothing.
+// namespace has it. One of the two alone proves nothing.
 func TestAReleaseIsNamedWhereItsRecordHasTheSet(t *testing.T) {
 	t.Parallel()
 	names := func(name, namespace, release, of string) map[string]any {

@@ -13,7 +13,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 )
 
-// What is there, what hangs, and what holds it.
+// Status reports scale sets, stuck objects, and what holds these.
 func TestSetsAndStuck(t *testing.T) {
 	t.Parallel()
 	const deleted = "2026-01-02T03:04:05Z"
@@ -110,8 +110,8 @@ func TestStuckLegacy(t *testing.T) {
 	}
 }
 
-// Whoever may read ARC's kinds only is told that legacy ARC's could not be read where
-// the API server serves them, and not where there is none.
+// A user who may read ARC's kinds only is told that legacy ARC's could not be read if the API server serves
+// them, and is not told otherwise.
 func TestStatusWithoutRightsOnLegacyARC(t *testing.T) {
 	t.Parallel()
 	const group = "/apis/actions.summerwind.dev"

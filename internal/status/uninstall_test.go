@@ -12,8 +12,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// What status says of a release's uninstall is what the hook will find, and every
-// command works in the state in which it is printed.
+// Status reports what the hook will find. Every command that it prints works in that state.
 func TestUninstall(t *testing.T) {
 	t.Parallel()
 	mine := hooked("--job=hook", "--release-namespace=ns")
@@ -129,7 +128,7 @@ func TestUninstall(t *testing.T) {
 			[]string{enrol},
 		},
 		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-hookjob enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
-		"arguments nobody knows": {
+		"unknown arguments": {
 			[]record{with(release.Deployed, hooked("--what"))},
 			Hook{State: Present, Chart: "arc-cleanup-1"},
 			false,
@@ -179,7 +178,7 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
-// An off switch, and what the hook would refuse, are said, with what to do.
+// Status reports an off switch and the hook's refusals, with what to do about them.
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	mine := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")}
@@ -199,25 +198,25 @@ func TestNotReady(t *testing.T) {
 	broken := record{name: "broken", namespace: "ns", status: release.Uninstalling, broken: true}
 	d, err = Read(t.Context(), serve(t, nil, mine, broken), Query{Options: options})
 	if !errors.Is(err, release.ErrUnreadable) || len(d.Releases) != 1 || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) != 1 || len(d.Unknown) != 2 {
-		t.Errorf("beside a record that nobody can read: %+v, %v", d, err)
+		t.Errorf("beside an unreadable record: %+v, %v", d, err)
 	}
 
 	unknown := mine
 	unknown.hooks = hooked("--what")
 	d, err = Read(t.Context(), serve(t, nil, unknown), Query{Options: options})
 	if err != nil || len(d.Unknown) != 1 {
-		t.Errorf("arguments nobody knows: %v, %v", d.Unknown, err)
+		t.Errorf("unknown arguments: %v, %v", d.Unknown, err)
 	}
 	large := mine
 	large.hooks = nil
 	large.manifest += "---\nkind: ConfigMap\nmetadata: {name: arc-cleanup\ndata: {hooks.json: [}\n---\n# " + strings.Repeat("x", 100<<10) + "\n"
 	d, err = Read(t.Context(), serve(t, nil, large), Query{Options: options})
 	if err != nil || len(d.Unknown) != 1 || len(d.Releases) != 1 || d.Releases[0].Hook.State != Absent {
-		t.Errorf("an enroller nobody can read: %+v, %v", d, err)
+		t.Errorf("an unreadable enroller: %+v, %v", d, err)
 	}
 }
 
-// Only a Job of ours that runs something is the hook.
+// Only arc-cleanup's Job with a container is the hook.
 func TestJobOf(t *testing.T) {
 	t.Parallel()
 	const metadata = "metadata: {labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"
@@ -226,7 +225,7 @@ func TestJobOf(t *testing.T) {
 		"a Pod":           {"name": "hook", "kind": "Pod", "manifest": runs},
 		"no container":    {"name": "hook", "kind": "Job", "manifest": metadata},
 		"of another form": {"name": "hook", "kind": "Job", "manifest": metadata + "spec: {template: {spec: {containers: [{args: 1}]}}}\n"},
-		"somebody else's": {"name": "hook", "kind": "Job", "manifest": strings.Replace(runs, "arc-cleanup", "other", 1)},
+		"another chart's": {"name": "hook", "kind": "Job", "manifest": strings.Replace(runs, "arc-cleanup", "other", 1)},
 	} {
 		d, err := Read(t.Context(), serve(t, nil, record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: []map[string]string{hook}}), Query{Options: options})
 		if err != nil || len(d.Releases) != 1 || d.Releases[0].Hook.State != Absent {
@@ -235,8 +234,8 @@ func TestJobOf(t *testing.T) {
 	}
 }
 
-// A tenant may store any number of records: the rest of the picture is not lost to
-// them, and each is named with the command that looks at it alone.
+// A tenant may store any number of records. The rest of the report is not lost to them, and each is named
+// with the command that reports on it alone.
 func TestPreviewsHaveAnEnd(t *testing.T) {
 	t.Parallel()
 	of := newReader(t.Context(), serve(t, nil,

@@ -16,7 +16,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// heldAt is what a tenant has made to look like ARC's, and holds.
+// heldAt is an object that a tenant has made to look like ARC's, and that the tenant holds.
 func heldAt(namespace string) kubeObject {
 	o := kind("Secret", namespace, "held", kubeObject{"labels": map[string]any{arc.LabelScaleSetName: "set"}, "deletionTimestamp": "2026-01-02T03:04:05Z"})
 	metadata(o)["finalizers"] = []any{"example.com/keep"}
@@ -115,7 +115,7 @@ func TestCheck(t *testing.T) {
 			objects: append(slices.Clone(objects), off), rendered: []string{"arc"},
 			refused: []string{"the cleanup is switched off by the ConfigMap"},
 		},
-		"somebody else uses the CRDs": {
+		"another controller uses the CRDs": {
 			objects: append(slices.Clone(objects), other), rendered: []string{"arc"},
 			refused: slices.Repeat([]string{"has to be deleted, and would be kept"}, 4),
 		},
@@ -188,7 +188,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 
-	// Interrupted, it says so, and not what could not be had any more.
+	// If it is interrupted, it says so, and does not name requests that failed for that reason.
 	interrupted, a, _ := upgradingWith(t, objects...)
 	s, err := look(t.Context(), interrupted.Client, "")
 	if err != nil {
@@ -220,7 +220,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What anybody may have written on an object of theirs stops no upgrade.
+// A tenant cannot stop an upgrade by what the tenant writes on an object.
 func TestWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
 	kept := func(group, resource string) plan.Finding {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// fakeHelm is a Helm that notes what it is told, renders what it finds in a file of
-// the release's name, and fails where one says so.
+// fakeHelm is a Helm that logs its arguments, renders the content of a file with the release's name, and
+// fails where a test says so.
 type fakeHelm struct {
 	t   *testing.T
 	dir string
@@ -52,7 +52,7 @@ func (f *fakeHelm) renders(release string, objects ...kubeObject) {
 	f.write("rendered."+release, text)
 }
 
-// said are the first two words of each command, and what was on the input of one.
+// said returns the first two words of each command.
 func (f *fakeHelm) said() []string {
 	f.t.Helper()
 	log, _ := os.ReadFile(filepath.Join(f.dir, "log"))

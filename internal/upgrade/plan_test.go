@@ -175,7 +175,7 @@ func TestPlan(t *testing.T) {
 			s:       Situation{Found: []Found{arc, now(runners, "1", "pending-upgrade")}, Target: target("2")},
 			refused: []string{"release runners in namespace a is pending-upgrade"},
 		},
-		"a scale set nobody installed": {
+		"a scale set that no release installed": {
 			s:       Situation{Found: []Found{arc}, Unmanaged: []Unmanaged{{NamespacedName: types.NamespacedName{Namespace: "a", Name: "stray"}}}, Target: target("2")},
 			refused: []string{"no record of a Helm release has the scale set stray in namespace a"},
 		},
@@ -210,7 +210,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// A release that cannot be installed again is refused with what helps.
+// A release that cannot be installed again is refused, with the command that helps.
 func TestWayOut(t *testing.T) {
 	t.Parallel()
 	arc, runners := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed)
@@ -249,7 +249,7 @@ func TestWayOut(t *testing.T) {
 	}
 }
 
-// What does not come back is named.
+// The plan names what does not come back.
 func TestPlanNotes(t *testing.T) {
 	t.Parallel()
 	arc, runners := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed)
@@ -270,7 +270,7 @@ func TestPlanNotes(t *testing.T) {
 	}
 }
 
-// Where the user says that the controller's release is, it has to be.
+// The controller's release has to be in the namespace that the user gives.
 func TestPlanHeedsTheNamespace(t *testing.T) {
 	t.Parallel()
 	arc := installed("arc-systems", "arc", release.Deployed)

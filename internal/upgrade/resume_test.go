@@ -11,8 +11,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// What is installed in the end has the newest values there were, and the hook of
-// before, whenever it was stopped.
+// Releases are installed with their newest values and their previous hooks, wherever the upgrade was
+// stopped.
 func TestPlanKeeps(t *testing.T) {
 	t.Parallel()
 	before := hooked(installed("arc-systems", "arc", release.Deployed))
@@ -21,7 +21,7 @@ func TestPlanKeeps(t *testing.T) {
 	changed.Values = json.RawMessage(`{"of": "later"}`)
 	added := installed("b", "added", release.Deployed)
 
-	// Saved; then somebody changed one release and added another.
+	// The state is saved; then one release changes, and another is added.
 	p := newPlan(Situation{Saved: saved(false, before, set), Found: []Found{added, changed}, Target: target("2")})
 	got := map[string]Release{}
 	for _, r := range p.State.Releases {
@@ -38,7 +38,7 @@ func TestPlanKeeps(t *testing.T) {
 	}
 }
 
-// What a state adds is named, and what its user may have uninstalled since asked for.
+// The plan names what the saved state adds, and asks about releases that the user may have uninstalled since.
 func TestPlanOfAState(t *testing.T) {
 	t.Parallel()
 	written := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -37,7 +37,7 @@ func crdObjects(condition string) (out []kubeObject) {
 	return out
 }
 
-// theState is one of a controller and a scale set, as it is while an upgrade runs.
+// theState is the state of an upgrade of a controller and a scale set.
 func theState() State {
 	s := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
 	s.Releases[0].Controllers = []Controller{
@@ -49,7 +49,7 @@ func theState() State {
 	return *s
 }
 
-// That the first half is over is not noted while a Pod of an old controller is left.
+// An upgrade does not record that the first half is done while a Pod of an old controller is left.
 func TestMarkUninstalledWaitsForPods(t *testing.T) {
 	labelled := func(namespace, app string) kubeObject {
 		return kind("Pod", namespace, app, kubeObject{"labels": map[string]any{"app": app}})
@@ -81,11 +81,11 @@ func TestMarkUninstalledWaitsForPods(t *testing.T) {
 	bad := theState()
 	bad.Releases[0].Controllers[0].Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "x", Operator: "?"}}
 	if err := u.markUninstalled(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "selector of Deployment arc-systems/arc") || len(a.writes) > 0 {
-		t.Errorf("a selector that is none: %v", err)
+		t.Errorf("an invalid selector: %v", err)
 	}
 }
 
-// What the engine keeps, or does not come to the end of, stops the upgrade.
+// A cleanup that keeps CRDs or does not finish stops the upgrade.
 func TestEngineStops(t *testing.T) {
 	other := controllerAt("team", "team", "other")
 	u, a, helm := upgradingWith(t, append(crdObjects("Established"), other)...)
@@ -99,7 +99,7 @@ func TestEngineStops(t *testing.T) {
 	if len(helm.said()) > 0 || a.get(crdObjects("x")[0]) == nil {
 		t.Errorf("and went on: %v", helm.said())
 	}
-	// A scale set that nobody has installed.
+	// A scale set that no release has installed.
 	u, _, _ = upgradingWith(t, append(crdObjects("Established"), setAt("a", "stray", "a", "nobody"))...)
 	if stopped := u.Run(t.Context(), p); stopped == nil || stopped.Step != 0 || stopped.Report.Verdict != plan.Refused || !strings.Contains(stopped.Error(), "the cleanup ended with refused") {
 		t.Errorf("%+v", stopped)
@@ -113,7 +113,7 @@ func TestEngineStops(t *testing.T) {
 	}
 }
 
-// What a tenant holds is kept and named by the engine, and stops nobody's upgrade.
+// The cleanup keeps and names objects that a tenant holds. They do not stop the upgrade.
 func TestWhatATenantHoldsDoesNotStopIt(t *testing.T) {
 	u, a, helm := upgradingWith(t, append(crdObjects("Established"), heldAt("tenant"))...)
 	state := theState()
@@ -126,7 +126,7 @@ func TestWhatATenantHoldsDoesNotStopIt(t *testing.T) {
 	}
 }
 
-// A whole second half, and where it stops when Helm does.
+// The second half runs to its end, and stops where Helm fails.
 func TestRun(t *testing.T) {
 	record := func(name string) kubeObject {
 		return helmRecord{namespace: "a", name: name, objects: []kubeObject{setAt("", "set", "a", name)}}.object(t)
@@ -188,7 +188,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 
-	// The values have been changed meanwhile, by who may write where they lie.
+	// A tenant changes the saved values after the check.
 	u, _, helm, p = begin()
 	helm.renders("runners", setAt("kube-system", "set", "a", "runners"))
 	stopped := u.Run(t.Context(), p)
@@ -216,7 +216,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A save comes before anything else, and a failed one changes nothing.
+// The state is saved before anything else. If that fails, nothing changes.
 func TestRunSaves(t *testing.T) {
 	u, a, helm := upgradingWith(t)
 	state := theState()

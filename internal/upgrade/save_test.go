@@ -25,7 +25,7 @@ func TestSaveAndForget(t *testing.T) {
 	if diff := cmp.Diff([]string{"POST " + fmt.Sprintf(url, "a"), "POST " + fmt.Sprintf(url, "b"), "POST " + fmt.Sprintf(url, "arc-systems")}, a.writes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	// Over what it wrote itself, as when the first half is over.
+	// It overwrites what it has written itself, as after the first half.
 	state.Uninstalled = true
 	if err := save(t.Context(), c, *state); err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestSaveAndForget(t *testing.T) {
 	if age := time.Since(s.Saved.Written); age < 0 || age > time.Minute {
 		t.Errorf("written %s", s.Saved.Written)
 	}
-	// Somebody else goes on meanwhile.
+	// Another upgrade goes on at the same time.
 	other, err := look(t.Context(), c, "arc-systems")
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestSaveAndForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := save(t.Context(), c, *state); err == nil || !strings.Contains(err.Error(), "does another upgrade run?") {
-		t.Errorf("saved over somebody else's: %v", err)
+		t.Errorf("overwrote another upgrade's state: %v", err)
 	}
 	if err := put(t.Context(), c, "a", nil, map[string]secret{}); err == nil || !strings.Contains(err.Error(), "does another upgrade run?") {
 		t.Errorf("created where one is: %v", err)
@@ -90,7 +90,7 @@ func TestSaveAndForget(t *testing.T) {
 	}
 }
 
-// Somebody else's Secret of that name is neither written nor deleted.
+// A Secret of another program with that name is neither written nor deleted.
 func TestForeignSecret(t *testing.T) {
 	t.Parallel()
 	theirs := unlabelled(secretOfOurs("a", map[string][]byte{"password": []byte("x")}), "app.kubernetes.io/name")

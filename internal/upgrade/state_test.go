@@ -50,7 +50,7 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 			}
 		}
 	}
-	// Nobody's values leave their namespace, and only the controller's says what there is.
+	// Values do not leave their namespace, and only the Secret in the controller's lists the releases.
 	keys := map[string][]string{}
 	for namespace, in := range data {
 		keys[namespace] = slices.Sorted(maps.Keys(in))
@@ -115,7 +115,7 @@ func TestStateIsBounded(t *testing.T) {
 	}
 }
 
-// What is written there becomes arguments of Helm.
+// Helm gets the state as arguments.
 func TestStateOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	good, err := encode(*saved(true, installed("arc-systems", "arc", ""), installed("a", "runners", "")))
@@ -196,7 +196,7 @@ func unlabelled(o kubeObject, label string) kubeObject {
 	return o
 }
 
-// The state is where the controller's release is, under its name, and nowhere else.
+// The state is read only under its name and in the namespace of the controller's release.
 func TestStateIsReadWhereItBelongs(t *testing.T) {
 	t.Parallel()
 	state := saved(true, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
@@ -267,7 +267,7 @@ func TestStateIsReadWhereItBelongs(t *testing.T) {
 	}
 }
 
-// Of two controllers' releases it has to be said where the state is.
+// With two controllers' releases, the user has to say where the state is.
 func TestStateOfTwoControllers(t *testing.T) {
 	t.Parallel()
 	other := controllerAt("b", "b", "other")
@@ -282,8 +282,8 @@ func TestStateOfTwoControllers(t *testing.T) {
 	}
 }
 
-// A tenant's Secret counts for that tenant's releases, and only for those which the
-// controller's names.
+// A tenant's Secret counts only for the tenant's releases, and only for those that the Secret in the
+// controller's namespace names.
 func TestTenantsSecret(t *testing.T) {
 	t.Parallel()
 	state := saved(true, installed("arc-systems", "arc", ""), installed("a", "runners", ""), installed("b", "more", ""))
