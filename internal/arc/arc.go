@@ -1,6 +1,6 @@
-// Package arc holds what arc-cleanup knows about GitHub's Actions Runner
-// Controller (ARC): its API group, kinds, finalizers, labels and annotations.
-// It does no I/O and imports nothing of this project.
+// Package arc holds the facts that arc-cleanup needs about GitHub's Actions Runner Controller
+// (ARC): its API groups, kinds, finalizers, labels and annotations. It does no I/O and imports no
+// other package of this project.
 //
 // Paths in comments are paths of github.com/actions/actions-runner-controller.
 package arc
@@ -18,7 +18,7 @@ const (
 	Version = "v1alpha1"
 )
 
-// The four kinds of the group, the same from chart 0.2.0 on.
+// The four kinds of the group. They are the same since chart 0.2.0.
 const (
 	AutoscalingRunnerSet = "AutoscalingRunnerSet"
 	AutoscalingListener  = "AutoscalingListener"
@@ -34,8 +34,8 @@ const (
 	EphemeralRunners      = "ephemeralrunners"
 )
 
-// Resources lists the group's resources, children before parents: the order in
-// which their finalizers can go without leaving an owner waiting for a child.
+// Resources lists the group's resources, children before parents. Removing finalizers in this order
+// never leaves an owner waiting for a child.
 func Resources() []schema.GroupVersionResource {
 	var out []schema.GroupVersionResource
 	for _, r := range []string{EphemeralRunners, EphemeralRunnerSets, AutoscalingListeners, AutoscalingRunnerSets} {
@@ -44,13 +44,13 @@ func Resources() []schema.GroupVersionResource {
 	return out
 }
 
-// Resource returns the group-version-resource of one of the group's resources.
+// Resource returns the GroupVersionResource of one of the group's resources.
 func Resource(name string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: Group, Version: Version, Resource: name}
 }
 
-// CRDs lists the names of the group's CustomResourceDefinitions, as shipped in
-// crds/ of the chart gha-runner-scale-set-controller.
+// CRDs lists the names of the group's CustomResourceDefinitions, as in crds/ of the chart
+// gha-runner-scale-set-controller.
 func CRDs() []string {
 	var out []string
 	for _, r := range Resources() {
@@ -59,26 +59,25 @@ func CRDs() []string {
 	return out
 }
 
-// Finalizers. Nothing but these is ever removed.
+// Finalizers. arc-cleanup never removes any others.
 const (
-	// AutoscalingRunnerSetFinalizer is put on an AutoscalingRunnerSet by the
-	// controller at its first reconcile (controllers/actions.github.com/autoscalingrunnerset_controller.go).
+	// AutoscalingRunnerSetFinalizer is on AutoscalingRunnerSets. The controller adds it at its
+	// first reconcile (controllers/actions.github.com/autoscalingrunnerset_controller.go).
 	AutoscalingRunnerSetFinalizer = "autoscalingrunnerset.actions.github.com/finalizer"
-	// AutoscalingListenerFinalizer is put on an AutoscalingListener by the controller.
+	// AutoscalingListenerFinalizer is on AutoscalingListeners. The controller adds it.
 	AutoscalingListenerFinalizer = "autoscalinglistener.actions.github.com/finalizer"
-	// EphemeralRunnerFinalizer is on EphemeralRunners and, up to ARC 0.14.2, on
-	// EphemeralRunnerSets too.
+	// EphemeralRunnerFinalizer is on EphemeralRunners and, up to ARC 0.14.2, on EphemeralRunnerSets
+	// too.
 	EphemeralRunnerFinalizer = "ephemeralrunner.actions.github.com/finalizer"
-	// EphemeralRunnerSetFinalizer is what later versions put on EphemeralRunnerSets.
+	// EphemeralRunnerSetFinalizer is on the EphemeralRunnerSets of later versions.
 	EphemeralRunnerSetFinalizer = "ephemeralrunnerset.actions.github.com/finalizer"
-	// RunnerRegistrationFinalizer is on an EphemeralRunner until its runner is
-	// removed at GitHub.
+	// RunnerRegistrationFinalizer is on an EphemeralRunner until its runner is removed at GitHub.
 	RunnerRegistrationFinalizer = "ephemeralrunner.actions.github.com/runner-registration-finalizer"
-	// CleanupProtectionFinalizer is put by the scale-set chart on its Roles,
-	// RoleBindings, ServiceAccounts and Secret (templates/_helpers.tpl).
+	// CleanupProtectionFinalizer is on the Roles, RoleBindings, ServiceAccounts and the Secret of
+	// the scale-set chart (templates/_helpers.tpl).
 	CleanupProtectionFinalizer = "actions.github.com/cleanup-protection"
-	// SecretProtectionFinalizer is on the GitHub Secret of charts 0.2.0 and 0.3.0;
-	// no controller removes it.
+	// SecretProtectionFinalizer is on the GitHub Secret of charts 0.2.0 and 0.3.0. No controller
+	// removes it.
 	SecretProtectionFinalizer = "actions.github.com/secret-protection"
 )
 
@@ -96,11 +95,11 @@ var finalizers = []string{
 	LegacyLinkedFinalizer,
 }
 
-// IsFinalizer reports whether a finalizer is ARC's own. The comparison is exact:
-// a name which merely looks like ARC's belongs to somebody else.
+// IsFinalizer reports whether a finalizer is ARC's own. It compares whole names: a finalizer that
+// only looks like ARC's is not ARC's.
 func IsFinalizer(name string) bool { return slices.Contains(finalizers, name) }
 
-// Finalizers returns those of names that are ARC's, and the others.
+// Finalizers splits finalizers into ARC's own and the others.
 func Finalizers(names []string) (own, foreign []string) {
 	for _, n := range names {
 		if IsFinalizer(n) {
@@ -116,58 +115,57 @@ func Finalizers(names []string) (own, foreign []string) {
 const (
 	LabelPartOf   = "app.kubernetes.io/part-of"
 	LabelInstance = "app.kubernetes.io/instance"
-	// LabelVersion is the version of ARC. A controller deletes a scale set on which
-	// it is another one (controllers/actions.github.com/autoscalingrunnerset_controller.go).
+	// LabelVersion is the version of ARC. A controller deletes a scale set whose label has another
+	// version (controllers/actions.github.com/autoscalingrunnerset_controller.go).
 	LabelVersion = "app.kubernetes.io/version"
 
-	// LabelScaleSetName and LabelScaleSetNamespace name the AutoscalingRunnerSet
-	// an object belongs to.
+	// LabelScaleSetName and LabelScaleSetNamespace name the AutoscalingRunnerSet to which an object
+	// belongs.
 	LabelScaleSetName      = "actions.github.com/scale-set-name"
 	LabelScaleSetNamespace = "actions.github.com/scale-set-namespace"
 
-	// LabelListenerName and LabelListenerNamespace are on a listener's Role and
-	// RoleBinding in the runner namespace. These two have no owner; only the
-	// controller deletes them (controllers/actions.github.com/resourcebuilder.go).
+	// LabelListenerName and LabelListenerNamespace are on a listener's Role and RoleBinding in the
+	// runner namespace. These two have no owner; only the controller deletes them
+	// (controllers/actions.github.com/resourcebuilder.go).
 	LabelListenerName      = "auto-scaling-listener-name"
 	LabelListenerNamespace = "auto-scaling-listener-namespace"
 
-	// LabelControllerAccount is on the Deployment of a controller of scale sets, from
-	// chart 0.4.0 on; by it ARC's scale-set chart finds the controller. The chart writes
-	// it after its value `labels`, which therefore cannot change it.
+	// LabelControllerAccount is on the Deployment of a controller of scale sets, since chart 0.4.0.
+	// ARC's scale-set chart finds the controller by it. The controller's chart writes it after its
+	// value `labels`, so that value cannot change it.
 	LabelControllerAccount = "actions.github.com/controller-service-account-name"
-	// LabelWatchSingleNamespace is on the Deployment of a controller which
-	// watches one namespace; its value is that namespace.
+	// LabelWatchSingleNamespace is on the Deployment of a controller that watches one namespace.
+	// Its value is that namespace.
 	LabelWatchSingleNamespace = "actions.github.com/controller-watch-single-namespace"
 
-	// AnnotationRunnerScaleSetID is the scale set's id at GitHub, on the
-	// AutoscalingRunnerSet. The key has no prefix.
+	// AnnotationRunnerScaleSetID is the scale set's ID at GitHub, on the AutoscalingRunnerSet. The
+	// key has no prefix.
 	AnnotationRunnerScaleSetID = "runner-scale-set-id"
 
 	// AnnotationRunnerScaleSetName is the scale set's name at GitHub.
 	AnnotationRunnerScaleSetName = "actions.github.com/runner-scale-set-name"
 
-	// AnnotationWake is this project's own: its value changes to have the controller
-	// look at an object at once. All four reconcilers let every change of an object
-	// through (WithEventFilter(predicate.ResourceVersionChangedPredicate{})), and what
-	// they take hashes of are specs and labels.
+	// AnnotationWake belongs to arc-cleanup. Changing its value makes the controller reconcile the
+	// object at once: all four reconcilers react to every change of an object
+	// (WithEventFilter(predicate.ResourceVersionChangedPredicate{})). The change has no other
+	// effect, because the controller's hashes cover specs and labels only.
 	AnnotationWake = "arc-cleanup/wake"
 
-	// AnnotationReleaseName and AnnotationReleaseNamespace are put by Helm on
-	// everything a release installs, except hooks
-	// (helm.sh/helm pkg/action/validate.go).
+	// AnnotationReleaseName and AnnotationReleaseNamespace are on everything that a Helm release
+	// installs, except hooks (helm.sh/helm pkg/action/validate.go).
 	AnnotationReleaseName      = "meta.helm.sh/release-name"
 	AnnotationReleaseNamespace = "meta.helm.sh/release-namespace"
 )
 
-// IsManager reports whether a Role or RoleBinding, already known to be the
-// scale-set chart's by its finalizer, carries the controller's own rights in
-// the runner namespace (charts/gha-runner-scale-set/templates/_helpers.tpl; the
-// experimental charts end the name in -manager-role).
+// IsManager reports whether a Role or RoleBinding with the scale-set chart's finalizer grants the
+// controller's own rights in the runner namespace
+// (charts/gha-runner-scale-set/templates/_helpers.tpl; in the experimental charts the name ends in
+// -manager-role).
 func IsManager(name string) bool {
 	return strings.HasSuffix(strings.TrimSuffix(name, "-role"), "-manager")
 }
 
-// ScaleSetName is the name of the AutoscalingRunnerSet that a scale-set-name label
-// speaks of. From 0.13 on the chart takes names with an underscore, which it keeps in
-// labels and writes as a dash in the names of objects (ARC's pull request 3545).
+// ScaleSetName returns the name of the AutoscalingRunnerSet that a scale-set-name label names.
+// Since 0.13 the chart accepts names with an underscore: it keeps the underscore in labels and
+// writes a dash in the names of objects (ARC's pull request 3545).
 func ScaleSetName(label string) string { return strings.ReplaceAll(label, "_", "-") }

@@ -20,7 +20,7 @@ func TestOnlyExactFinalizersAreOwn(t *testing.T) {
 		"actions.summerwind.dev/linked-resources",
 	}
 	foreign := []string{
-		"customresourcecleanup.apiextensions.k8s.io", // the CRD's own
+		"customresourcecleanup.apiextensions.k8s.io", // a finalizer that CRDs have
 		"foregroundDeletion",
 		"kubernetes.io/pvc-protection",
 		"actions.github.com/cleanup-protection2",
@@ -31,7 +31,7 @@ func TestOnlyExactFinalizersAreOwn(t *testing.T) {
 		"actions.summerwind.dev",
 		"",
 	}
-	// Interleaved, so that the order of each half is seen to be kept.
+	// Mix own and foreign names, to see that each half keeps its order.
 	var names []string
 	for i, f := range foreign {
 		names = append(names, f)

@@ -5,16 +5,15 @@ import (
 	"strings"
 )
 
-// Container is what tells one controller's container from another's.
+// Container holds the fields by which the containers of ARC's controllers are recognised.
 type Container struct {
 	Image   string   `json:"image"   yaml:"image"`
 	Command []string `json:"command" yaml:"command"`
 	Args    []string `json:"args"    yaml:"args"`
 }
 
-// flag returns what the container's command gives to a flag, as Go's package flag
-// reads it: with one dash or two, the value behind "=" or in the next argument, and the
-// last one counts.
+// flag returns the value of a flag in the container's command, by the rules of Go's package flag:
+// one or two dashes, the value after "=" or in the next argument, and the last occurrence counts.
 func (c Container) flag(name string) (value string, is bool) {
 	args := slices.Concat(c.Command, c.Args)
 	for i, arg := range args {
@@ -30,21 +29,19 @@ func (c Container) flag(name string) (value string, is bool) {
 	return value, is
 }
 
-// scaleSetsOnly reports whether the container runs ARC's program for scale sets, and
-// for nothing else. The chart of every version gives it this flag, 0.2.0 and the
-// experimental ones too (charts/gha-runner-scale-set-controller*/templates), and no
-// value takes it away.
+// scaleSetsOnly reports whether the container runs ARC's program for scale sets and for nothing
+// else. The charts of all versions set this flag, including 0.2.0 and the experimental ones
+// (charts/gha-runner-scale-set-controller*/templates), and no value removes it.
 func (c Container) scaleSetsOnly() bool {
 	value, is := c.flag("auto-scaling-runner-set-only")
 	return is && value != "false"
 }
 
-// Controller says whether a Deployment is that of a controller of scale sets, and
-// which namespaces it watches; none is all. Its part-of label does not count: the
-// chart's value `labels` and kustomize change it, and no version has that mark only.
-// Where flag and label name different namespaces the flag counts, since it is what the
-// program obeys; the label is for a program whose flags are out of sight, as in a
-// shell's script.
+// Controller says whether a Deployment is a controller of scale sets, and which namespaces it
+// watches; none means all. It ignores the part-of label, because the chart's value `labels` and
+// kustomize can change it and every version has another mark as well. If flag and label name
+// different namespaces, the flag counts, because the program obeys it. The label serves for a
+// program whose flags are not visible, for example in a shell script.
 func Controller(labels map[string]string, containers []Container) (watches []string, is bool) {
 	for _, c := range containers {
 		if !c.scaleSetsOnly() {
@@ -66,10 +63,10 @@ func Controller(labels map[string]string, containers []Container) (watches []str
 	return watches, true
 }
 
-// ControllerSelectors select, one after the other, the Deployments that may be a
-// controller of scale sets. A selector cannot say "or". The first finds those of
-// chart 0.4.0 and later whatever other labels were changed, the second the older ones,
-// and those from which a tool took what it did not know.
+// ControllerSelectors returns label selectors for the Deployments that may be a controller of scale
+// sets. There are two because a selector cannot say "or". The first finds those of chart 0.4.0 and
+// later, whatever other labels were changed. The second finds older ones, and those whose unknown
+// labels a tool has removed.
 func ControllerSelectors() []string {
 	return []string{
 		LabelControllerAccount,
@@ -77,9 +74,9 @@ func ControllerSelectors() []string {
 	}
 }
 
-// Lease returns the name of the Lease by which the replicas of a controller elect a
-// leader, in its own namespace; "" if they do not. Nobody deletes it: neither the
-// controller when it ends, nor Helm (main.go, the flags of leader election).
+// Lease returns the name of the Lease with which a controller's replicas elect a leader, in the
+// controller's namespace; "" if they elect none. Neither the controller nor Helm deletes it
+// (main.go, the flags of leader election).
 func Lease(containers []Container) string {
 	for _, c := range containers {
 		if elects, is := c.flag("enable-leader-election"); !is || elects == "false" {
@@ -93,12 +90,12 @@ func Lease(containers []Container) string {
 	return ""
 }
 
-// defaultLease is the one that both programs take unless they are told another.
+// defaultLease is the name that both programs use by default.
 const defaultLease = "actions-runner-controller"
 
-// LeaseGroup is the group whose controller a Lease is of, by its name alone: that is all
-// that is left of it. "" is none of ARC's. The charts for scale sets give the name of
-// their Deployment, which ends in the chart's unless somebody has changed it.
+// LeaseGroup returns the API group of the controller to which a Lease belongs, or "" if it is not a
+// Lease of ARC. The Lease's name is the only clue. The charts for scale sets use the name of their
+// Deployment, which by default ends in the chart's name.
 func LeaseGroup(name string) string {
 	switch {
 	case name == defaultLease:

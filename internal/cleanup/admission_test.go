@@ -45,7 +45,7 @@ func TestAdmissionIsAskedFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, c := kubetest.New(t, kubetest.Stuck()...)
-			a.Says = test.says
+			a.Admission = test.says
 			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
 			text := r.Text(20)
 			if r.Verdict != plan.Refused || len(r.Refusals) != 1 || len(a.Written()) > 0 {
@@ -74,7 +74,7 @@ func TestAdmissionThatRefusesLaterIsNotTriedAgain(t *testing.T) {
 			a.Fault = func(r string) int {
 				if r == "DRY "+request {
 					a.Mu.Lock() // from now on
-					a.Says = map[string]string{request: byPolicy}
+					a.Admission = map[string]string{request: byPolicy}
 					a.Mu.Unlock()
 				}
 				if r == request {
@@ -139,7 +139,7 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 func TestADryRunWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
-	a.Says = map[string]string{"DRY DELETE " + crdOfRunners: `admission webhook "w" does not support dry run`}
+	a.Admission = map[string]string{"DRY DELETE " + crdOfRunners: `admission webhook "w" does not support dry run`}
 	if p := Preview(t.Context(), c, graced(plantest.OfRelease, ample)); len(p.Refusals) > 0 || !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "does not support dry runs") }) {
 		t.Errorf("%v, %v", p.Refusals, p.Notes)
 	}

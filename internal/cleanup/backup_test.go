@@ -51,7 +51,7 @@ func TestABackupCanBeRestored(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "set in namespace runners") {
 		t.Errorf("without a CRD: %v, error %v", restored, err)
 	}
-	for _, it := range kubetest.Whole(kubetest.CrdObjects()...) {
+	for _, it := range kubetest.Whole(kubetest.CRDs()...) {
 		a.Put(it)
 	}
 	for _, existed := range []bool{false, true} {
@@ -87,7 +87,7 @@ func TestWithoutItsBackupNothingIsBegun(t *testing.T) {
 
 func TestABackupOfAnEarlierPodIsCompleted(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, kubetest.Whole(kubetest.CrdObjects()...)...)
+	a, c := kubetest.New(t, kubetest.Whole(kubetest.CRDs()...)...)
 	one, two := written(), kubetest.Whole(kubetest.Object("ars runners/other", kubetest.Deleting))[0]
 	a.Put(one)
 	a.Put(two)
@@ -124,7 +124,7 @@ func TestABackupThatCannotBeMade(t *testing.T) {
 		it.Rest = map[string]any{"data": map[string]any{backupKey: base64.StdEncoding.EncodeToString(data)}}
 		return it
 	}
-	all := append(kubetest.Whole(kubetest.CrdObjects()...), written(), there(1, "backup"))
+	all := append(kubetest.Whole(kubetest.CRDs()...), written(), there(1, "backup"))
 	for n := 2; n <= backups; n++ {
 		all = append(all, there(n, fmt.Sprintf("backup-%d", n)))
 	}
@@ -140,7 +140,7 @@ func TestABackupThatCannotBeMade(t *testing.T) {
 		}
 	}
 	gone := kubetest.Object("ars runners/gone")
-	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), written())...)
+	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), written())...)
 	if _, err := backUp(t.Context(), c, plantest.Kept(plantest.ByHand).Backup, []*object.Object{gone, set}); err != nil || len(a.Writes) != 1 {
 		t.Errorf("a set that is gone by now: writes %q, error %v", a.Writes, err)
 	}
@@ -152,7 +152,7 @@ func TestABackupHasABound(t *testing.T) {
 	noise := make([]byte, backupBytes)
 	_, _ = rand.Read(noise) // never fails
 	it.Rest["spec"] = map[string]any{"noise": base64.StdEncoding.EncodeToString(noise)}
-	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), it)...)
+	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), it)...)
 	if _, err := backUp(t.Context(), c, plantest.Kept(plantest.ByHand).Backup, []*object.Object{it.Object}); err == nil || !strings.Contains(err.Error(), "more than a Secret can hold") {
 		t.Errorf("error %v", err)
 	}
@@ -199,14 +199,14 @@ func TestABackupSpeaksForItsNamespace(t *testing.T) {
 		it.Rest = map[string]any{"data": map[string]any{backupKey: packed(t, namespace, "one", "two")}}
 		return it
 	}
-	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), backup("kube-system"))...)
+	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), backup("kube-system"))...)
 	if _, err := Restore(t.Context(), c, "tenant", "backup", false); !errors.Is(err, ErrElsewhere) || !strings.HasSuffix(err.Error(), ": kube-system") || len(a.Written()) > 0 {
 		t.Errorf("error %v, writes %q", err, a.Written())
 	}
 	if _, err := Restore(t.Context(), c, "tenant", "backup", true); err != nil || len(a.Written()) != 2 {
 		t.Errorf("trusted: error %v, writes %q", err, a.Written())
 	}
-	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), backup("tenant"))...)
+	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), backup("tenant"))...)
 	if _, err := Restore(t.Context(), c, "tenant", "backup", false); err != nil || len(a.Written()) != 2 {
 		t.Errorf("its own: error %v, writes %q", err, a.Written())
 	}

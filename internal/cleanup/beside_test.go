@@ -112,7 +112,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 			t.Parallel()
 			items := append([]kubetest.Item{job}, test.items...)
 			if test.options.Scope == plan.ScopeController {
-				items = append(kubetest.Whole(kubetest.CrdObjects()...), items...)
+				items = append(kubetest.Whole(kubetest.CRDs()...), items...)
 			}
 			a, c := kubetest.New(t, items...)
 			a.Unknown, a.Fault = test.unknown, test.fault
@@ -132,7 +132,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 // the two was installed in it.
 func TestRescueFreesWhatLegacyARCHolds(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.LegacyCRDs()...)...)
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.LegacyCRDs()...)...)
 	items = append(items, kubetest.Whole(
 		kubetest.Object("ns ci", kubetest.Deleting), kubetest.Object("run ci/x", kubetest.Deleting), kubetest.Object("run other/x", kubetest.Deleting),
 		kubetest.RunnerPod("pod ci/x", "run ci/x", kubetest.Deleting), kubetest.Object("secret ci/theirs"), kubetest.Object("er ci/e", kubetest.Deleting),

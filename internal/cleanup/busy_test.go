@@ -18,7 +18,7 @@ import (
 func TestPreflightRefusesBeforeTheFirstWrite(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
-	a.Denied = map[string]bool{"patch secrets": true, "delete customresourcedefinitions": true}
+	a.DeniedRights = map[string]bool{"patch secrets": true, "delete customresourcedefinitions": true}
 	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
 	text := r.Text(10)
 	if r.Verdict != plan.NotPermitted || len(a.Written()) > 0 {

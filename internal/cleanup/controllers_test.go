@@ -21,14 +21,14 @@ func TestAControllerThatCannotFinishCostsNoGrace(t *testing.T) {
 		items  []kubetest.Item
 		denied string
 	}{
-		"it crashes":          {kubetest.Stuck(ours, kubetest.Loop("systems/arc")), ""},
+		"it crashes":          {kubetest.Stuck(ours, kubetest.CrashLoopingPod("systems/arc")), ""},
 		"its rights are gone": {kubetest.Stuck(ours), "system:serviceaccount:systems:arc delete pods in runners"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, c := kubetest.New(t, test.items...)
-			a.Denied = map[string]bool{test.denied: true}
+			a.DeniedRights = map[string]bool{test.denied: true}
 			start := time.Now()
 			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
 			if r.Verdict != plan.Done || time.Since(start) > ample/2 {
@@ -72,7 +72,7 @@ func TestAControllerWatchesWhatItMay(t *testing.T) {
 		}
 		return 0
 	}
-	a.Denied = map[string]bool{"system:serviceaccount:tenant:arc list autoscalingrunnersets in runners": true}
+	a.DeniedRights = map[string]bool{"system:serviceaccount:tenant:arc list autoscalingrunnersets in runners": true}
 	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
 	if slices.Contains(a.Left(), "ars runners/set") {
 		t.Errorf("a tenant keeps another namespace from being cleaned up:\n%s", r.Text(10))

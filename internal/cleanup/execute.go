@@ -57,7 +57,7 @@ func (r *run) execute(ctx context.Context, l zerolog.Logger, phase plan.Phase, s
 			r.history.Waited[s.Object.Name] = true
 		}
 	}
-	l.Warn().Err(err).Msg(phase.Wait.Says)
+	l.Warn().Err(err).Msg(phase.Wait.StallMessage)
 	return nil
 }
 

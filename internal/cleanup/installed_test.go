@@ -64,7 +64,7 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 	keep.Annotations["helm.sh/resource-policy"] = "keep"
 	enrols := kubetest.Whole(kubetest.Object("deploy runners/enrols", mine))[0]
 	enrols.Labels["app.kubernetes.io/name"], enrols.Labels["app.kubernetes.io/component"] = "arc-cleanup", "enroller"
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), keep, enrols,
+	items := append(kubetest.Whole(kubetest.CRDs()...), keep, enrols,
 		helmRecord("gpu", gpuManifest),
 		helmRecord("web", "apiVersion: v1\nkind: Secret\nmetadata: {name: github}\n"))
 	items = append(items, kubetest.Whole(
@@ -94,7 +94,7 @@ kind: AutoscalingRunnerSet
 metadata: {name: theirs}
 `
 	mine := kubetest.By("runners/gpu")
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), helmRecord("gpu", more))
+	items := append(kubetest.Whole(kubetest.CRDs()...), helmRecord("gpu", more))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", mine), kubetest.Object("deploy runners/enrols", mine))...)
 	a, c := kubetest.New(t, items...)
 	r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, nil)
@@ -108,7 +108,7 @@ metadata: {name: theirs}
 func TestReleasesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	mine := kubetest.By("runners/gpu")
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), helmRecord("gpu", gpuManifest))
+	items := append(kubetest.Whole(kubetest.CRDs()...), helmRecord("gpu", gpuManifest))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", mine, kubetest.Finalizers(arc.AutoscalingRunnerSetFinalizer)), kubetest.Protected("secret runners/github", mine))...)
 	for _, request := range []string{"LIST secret", "GET secret runners/sh.helm.release.v1.gpu.v1", "LIST configmap", "LIST deploy", "LIST rolebinding"} {
 		a, c := kubetest.New(t, items...)
@@ -132,7 +132,7 @@ func TestWhatARecordNamesCostsNothing(t *testing.T) {
 		fmt.Fprintf(&many, "---\napiVersion: v1\nkind: Secret\nmetadata: {name: n%d}\n", i)
 	}
 	for name, manifest := range map[string]string{"objects out of reach": elsewhere, "very many": many.String()} {
-		a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), helmRecord("bait", manifest))...)
+		a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), helmRecord("bait", manifest))...)
 		requests := 0
 		var mu sync.Mutex
 		a.Fault = func(request string) int {
@@ -151,7 +151,7 @@ func TestWhatARecordNamesCostsNothing(t *testing.T) {
 		}
 	}
 	// One that is proved, and holds more than the chart can have made, is refused.
-	_, c := kubetest.New(t, append(kubetest.Whole(append(kubetest.CrdObjects(), kubetest.Object("ars runners/set", kubetest.By("runners/bait")))...), helmRecord("bait", many.String()))...)
+	_, c := kubetest.New(t, append(kubetest.Whole(append(kubetest.CRDs(), kubetest.Object("ars runners/set", kubetest.By("runners/bait")))...), helmRecord("bait", many.String()))...)
 	if r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, nil); r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "holds more than scale sets: 4007 more\n") {
 		t.Errorf("%s", r.Text(10))
 	}

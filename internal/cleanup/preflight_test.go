@@ -37,7 +37,7 @@ func TestARefusedPlanIsNotTried(t *testing.T) {
 		}
 		return 0
 	}
-	a.Denied = map[string]bool{"delete customresourcedefinitions": true}
+	a.DeniedRights = map[string]bool{"delete customresourcedefinitions": true}
 	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
 	if text := r.Text(10); dry > 0 || !strings.Contains(text, "live") || !strings.Contains(text, "not permitted to delete") {
 		t.Errorf("%d dry runs:\n%s", dry, text)

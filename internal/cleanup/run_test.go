@@ -118,7 +118,7 @@ func controllerOf(set string, children ...string) func(*kubetest.Server, string)
 
 func TestRunLetsTheControllerFinish(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")), kubetest.ListenerRBAC("role runners/l", "runners/set"))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")), kubetest.ListenerRBAC("role runners/l", "runners/set"))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("systems/arc")), kubetest.Object("ers runners/s", kubetest.Of("runners/set"), kubetest.Owned("ars runners/set")), kubetest.Object("al systems/l", kubetest.Of("runners/set")))...)
 	a, c := kubetest.New(t, items...)
 	a.React = controllerOf("runners/set", "ers runners/s", "al systems/l")
@@ -133,7 +133,7 @@ func TestRunLetsTheControllerFinish(t *testing.T) {
 
 func TestRunGoesOnWithoutAControllerThatDoesNothing(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("systems/arc")), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Owned("s")))...)
 	a, c := kubetest.New(t, items...)
 	expect(t, Run(t.Context(), c, graced(plantest.OfRelease, 300*time.Millisecond), quiet, nil), outcome{Verdict: plan.Done})
@@ -147,7 +147,7 @@ func TestRunGoesOnWithoutAControllerThatDoesNothing(t *testing.T) {
 // more once the controller has finished its scale set.
 func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")),
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")),
 		kubetest.ListenerRBAC("role runners/l", "runners/set"), kubetest.ListenerRBAC("role runners/other", "runners/other"))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu")), kubetest.Object("ars runners/other", kubetest.By("runners/other")))...)
 	a, c := kubetest.New(t, items...)
@@ -161,7 +161,7 @@ func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 // not for a scale set's hook to read, so that the collector's word is waited for.
 func TestAListenersBelongings(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("al systems/l", kubetest.Of("runners/set"), kubetest.Deleting), kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))...)
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("al systems/l", kubetest.Of("runners/set"), kubetest.Deleting), kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))...)
 	a, c := kubetest.New(t, items...)
 	o := plan.Options{Scope: plan.ScopeScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
@@ -213,7 +213,7 @@ func TestRunNamesTheRightThatIsMissing(t *testing.T) {
 		items = append(items, kubetest.Whole(kubetest.Object(name, kubetest.Deleting))...)
 		denied = append(denied, "PATCH "+name)
 	}
-	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), items...)...)
+	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), items...)...)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, denied...)
 	var log bytes.Buffer
 	r := Run(t.Context(), c, graced(plantest.ByHand, ample), zerolog.New(&log), nil)
@@ -310,7 +310,7 @@ func TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs(t *testing.T) {
 // seen, so nothing can be said of its progress.
 func TestAMissingRightToWatchIsNoReasonForForce(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
 	a, c := kubetest.New(t, append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("systems/arc")))...)...)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "WATCH er runners", "LIST er runners")
 	r := Run(t.Context(), c, graced(plantest.OfRelease, 2*time.Second), quiet, nil)
@@ -404,7 +404,7 @@ func TestUnchanged(t *testing.T) {
 		"legacy ones cannot be read":  {plantest.LegacyByHand, nil, nil, "", kubetest.On(http.StatusForbidden, kubetest.Always, "LIST rd"), "listing runnerdeployments"},
 		"no legacy one was there yet": {plantest.LegacyByHand, nil, nil, "crd runners.actions.summerwind.dev", nil, ""},
 	} {
-		a, c := kubetest.New(t, slices.Concat(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.LegacyCRDs()...), test.before)...)
+		a, c := kubetest.New(t, slices.Concat(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.LegacyCRDs()...), test.before)...)
 		s := survey.Read(t.Context(), c, test.options)
 		for _, it := range test.now {
 			a.Put(it)
@@ -464,7 +464,7 @@ func TestStopped(t *testing.T) {
 	} {
 		items := test.items
 		if items != nil || test.fault != nil {
-			items = append(kubetest.Whole(kubetest.CrdObjects()[:1]...), items...)
+			items = append(kubetest.Whole(kubetest.CRDs()[:1]...), items...)
 		}
 		a, c := kubetest.New(t, items...)
 		a.Fault = test.fault
@@ -481,7 +481,7 @@ func TestStopped(t *testing.T) {
 // A phase that the last look forbids writes nothing.
 func TestAPhaseThatIsOverruled(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("er runners/r"), kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))...)...)
+	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("er runners/r"), kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))...)...)
 	for _, phase := range []plan.Phase{
 		{Name: plan.PhaseCollect, Ranks: [][]plan.Step{{{Action: plan.Delete, Object: kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")), Why: plan.OwnerGone}}}},
 		{Name: plan.PhaseCRDs, Ranks: [][]plan.Step{{{Action: plan.Delete, Object: kubetest.Object("crd ephemeralrunners.actions.github.com"), Why: ""}}}},

@@ -56,7 +56,7 @@ func TestWhetherItIsServedIsNotKnown(t *testing.T) {
 	a.Claimed = map[string]bool{arc.EphemeralRunners: true}
 	a.Fault = func(request string) int {
 		if request == "DISCOVER "+arc.Group+"/v1alpha1" {
-			time.AfterFunc(50*time.Millisecond, func() { a.Claim() })
+			time.AfterFunc(50*time.Millisecond, func() { a.ClaimServed() })
 		}
 		return 0
 	}

@@ -223,7 +223,7 @@ func sweeps() map[string]sweep {
 		"controller": {
 			options: hook,
 			items: func() []kubetest.Item {
-				items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("ars runners/live"), kubetest.Object("er runners/live", kubetest.Of("runners/live")), kubetest.Protected("role runners/live-manager"))...)
+				items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("ars runners/live"), kubetest.Object("er runners/live", kubetest.Of("runners/live")), kubetest.Protected("role runners/live-manager"))...)
 				return append(items, kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")), kubetest.Record("systems", "systems", "arc", "uninstalling", kubetest.ArcManifest))
 			},
 			react: func(a *kubetest.Server, request string) { // the controller
@@ -253,7 +253,7 @@ func sweeps() map[string]sweep {
 		"namespace": {
 			options: rescue,
 			items: func() []kubetest.Item {
-				items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.LegacyCRDs()...)...)
+				items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.LegacyCRDs()...)...)
 				return append(items, kubetest.Whole(
 					kubetest.Object("ns ci", kubetest.Deleting), kubetest.Object("run ci/x", kubetest.Deleting), kubetest.RunnerPod("pod ci/x", "run ci/x", kubetest.Deleting), kubetest.Object("er ci/e", kubetest.Deleting), kubetest.Protected("role ci/m", kubetest.Deleting),
 				)...)

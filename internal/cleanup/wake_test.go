@@ -15,7 +15,7 @@ import (
 
 // sleeping is a scale set whose live controller waits in its back-off.
 func sleeping() []kubetest.Item {
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
 	items = append(items, kubetest.Whole(
 		kubetest.Object("ars runners/set", kubetest.By("systems/arc"), kubetest.Deleting),
 		kubetest.Object("ers runners/s", kubetest.Of("runners/set"), kubetest.Owned("ars runners/set"), kubetest.Deleting),
@@ -96,7 +96,7 @@ func TestRunGoesOnWhereNothingCanBeWoken(t *testing.T) {
 // A controller that does nothing has its grace once, when there is nothing to nudge.
 func TestNoSecondGraceForNothing(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
 	// Its owner is not being deleted, so that there is nothing to wake.
 	items = append(items, kubetest.Whole(kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Owned("s")))...)
 	_, c := kubetest.New(t, items...)

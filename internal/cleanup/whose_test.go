@@ -45,7 +45,7 @@ func ofSetNamed(set string, items ...kubetest.Item) []kubetest.Item {
 // is in no list that was read before: it is no orphan.
 func TestWhatIsNewIsNoOrphan(t *testing.T) {
 	t.Parallel()
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
 	items = append(items, ofSetNamed("runners/set", kubetest.RunnerWithPod("first", building)...)...)
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))...)
 	for _, late := range []string{"LIST pod runners", "LIST secret runners", "LIST er runners", "LIST ers runners"} {
@@ -75,7 +75,7 @@ func TestWhatIsNewIsNoOrphan(t *testing.T) {
 // An owner that is there after all keeps what it owns.
 func TestAnOwnerIsLookedForOnceMore(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))...)...)
+	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))...)...)
 	o := plantest.Named1("set")
 	lists := 0
 	a.Fault = func(request string) int {
@@ -125,7 +125,7 @@ func TestADeploymentIsNoController(t *testing.T) {
 	const account = "system:serviceaccount:tenant:arc list autoscalingrunnersets in "
 	for name, watches := range map[string]string{"it says to watch all": "", "it says to watch the runners": "runners"} {
 		a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("tenant/arc", watches))...)
-		a.Denied = map[string]bool{account + watches: true}
+		a.DeniedRights = map[string]bool{account + watches: true}
 		if r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil); r.Verdict != plan.Done || len(r.Kept) > 0 {
 			t.Errorf("%s: the CRDs are kept for it:\n%s", name, r.Text(10))
 		}
@@ -142,7 +142,7 @@ func TestASetElsewhere(t *testing.T) {
 	t.Parallel()
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set, namespace: runners}\n"
 	mine := kubetest.By("releases/gpu")
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Record("releases", "releases", "gpu", "uninstalling", manifest))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Record("releases", "releases", "gpu", "uninstalling", manifest))
 	items = append(items, kubetest.Whole(
 		kubetest.Object("ars runners/set", mine), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting),
 		kubetest.Protected("secret runners/github", mine, kubetest.Of("runners/set"), kubetest.Deleting))...)
@@ -157,7 +157,7 @@ func TestASetElsewhere(t *testing.T) {
 	}
 
 	// Without a record: the set is named, and so is where it is.
-	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("ars runners/set"), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting))...)...)
+	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("ars runners/set"), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting))...)...)
 	byName := plan.Options{Scope: plan.ScopeScaleSet, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}, Sets: []identity.Set{kubetest.Named("runners/set")}}
 	expect(t, Run(t.Context(), c, graced(byName, ample), quiet, nil), outcome{Verdict: plan.Done})
 	for _, left := range a.Left() {
@@ -167,7 +167,7 @@ func TestASetElsewhere(t *testing.T) {
 	}
 
 	// A record's word about another namespace is not enough.
-	theirs := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Record("releases", "releases", "gpu", "uninstalling", manifest))
+	theirs := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Record("releases", "releases", "gpu", "uninstalling", manifest))
 	theirs = append(theirs, kubetest.Whole(kubetest.Object("ars runners/set"), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting))...)
 	a, c = kubetest.New(t, theirs...)
 	Run(t.Context(), c, graced(o, ample), quiet, nil)
@@ -217,7 +217,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	const manifest = kubetest.ArcManifest + "---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n"
 	mine := kubetest.By("systems/arc")
 	items := func(more ...kubetest.Item) []kubetest.Item {
-		all := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Record("systems", "systems", "arc", "uninstalling", manifest))
+		all := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Record("systems", "systems", "arc", "uninstalling", manifest))
 		return append(append(all, kubetest.Whole(
 			kubetest.Object("ars systems/set", mine), kubetest.Object("er systems/r", kubetest.Of("systems/set"), kubetest.Owned("ers systems/s")), kubetest.Object("ers systems/s", kubetest.Of("systems/set"), kubetest.Owned("ars systems/set")),
 			kubetest.Protected("secret systems/github", mine, kubetest.Of("systems/set"), kubetest.Deleting))...), more...)
@@ -258,7 +258,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		"role":                               rbac,
 		"a Secret of a chart without labels": kubetest.Whole(kubetest.Protected("secret runners/held", kubetest.By("runners/gpu"), kubetest.Deleting, foreign))[0],
 	} {
-		items := append(kubetest.Whole(kubetest.CrdObjects()...), it)
+		items := append(kubetest.Whole(kubetest.CRDs()...), it)
 		items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu"), kubetest.Deleting))...)
 		_, c := kubetest.New(t, items...)
 		r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil)
@@ -267,7 +267,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		}
 	}
 	// Anybody may put the label on what is theirs: it is named, and blocks nobody.
-	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Protected("secret tenant/held", kubetest.Of("tenant/set"), kubetest.Deleting, foreign), kubetest.Object("er tenant/r", kubetest.Of("tenant/set"), kubetest.Deleting))...)...)
+	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Protected("secret tenant/held", kubetest.Of("tenant/set"), kubetest.Deleting, foreign), kubetest.Object("er tenant/r", kubetest.Of("tenant/set"), kubetest.Deleting))...)...)
 	if r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil); r.Verdict != plan.Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -298,7 +298,7 @@ func TestTheLastLookBeforeTheCRDs(t *testing.T) {
 // A name that is mistyped makes nobody's controller ours, and is said.
 func TestAMistypedRelease(t *testing.T) {
 	t.Parallel()
-	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))...)
+	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))...)
 	o := plantest.OfRelease
 	o.Release = "acr"
 	p := Preview(t.Context(), c, o)
@@ -531,7 +531,7 @@ func TestAReleaseElsewhereIsProved(t *testing.T) {
 		"a scale set's hook":          {ofSetHook, []kubetest.Item{overridden, kubetest.Record("releases", "releases", "arc", "deployed", holds)}, false, false},
 		"a controller in its own one": {besides, []kubetest.Item{kubetest.Deployment("releases/arc", "", kubetest.By("releases/arc")), kubetest.Record("releases", "releases", "arc", "deployed", kubetest.ArcManifest)}, false, false},
 	} {
-		_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), test.items...)...)
+		_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), test.items...)...)
 		text := Run(t.Context(), c, graced(test.options, ample), quiet, nil).Text(10)
 		if !strings.Contains(text, "no proof") || strings.Contains(text, override) != test.override || strings.Contains(text, uninstalls) != test.uninstalls {
 			t.Errorf("%s: %s", name, text)
@@ -583,7 +583,7 @@ func TestAnOwnerIsInTheNamespaceOfWhatItOwns(t *testing.T) {
 		t.Errorf("%s after %s: %s", r.Verdict, time.Since(start), r.Text(10))
 	}
 	run := &run{client: c, options: plantest.ByHand}
-	_, c = kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("er runners/r"))...)...)
+	_, c = kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("er runners/r"))...)...)
 	run.client = c
 	if err := run.ownersGone(t.Context(), []plan.Step{{Action: plan.Delete, Object: kubetest.Object("pod tenant/plain", elsewhere), Why: plan.OwnerGone}}); err != nil {
 		t.Error(err)

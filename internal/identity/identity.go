@@ -1,10 +1,9 @@
-// Package identity says whose an object is, and how that was proved. It is the one
-// place that weighs claims: a record, a label, an annotation counts only as far as
-// whoever may write it where it stands could have done the deed without us. It does
-// no I/O.
+// Package identity decides to whom an object belongs, and what proves it. No other package weighs
+// claims: a record, a label or an annotation counts only if everyone who may write it there could
+// also have done without arc-cleanup what arc-cleanup does because of it. The package does no I/O.
 //
-// Three namespaces are three things: the release's (Helm's --namespace), the one in
-// which Helm stores its record, and those in which its objects are.
+// There are three kinds of namespaces: the release's namespace (Helm's --namespace), the namespace
+// in which Helm stores the release's record, and the namespaces of the release's objects.
 package identity
 
 import (
@@ -19,28 +18,28 @@ import (
 // Set is a scale set: the namespace and the name of its AutoscalingRunnerSet.
 type Set = types.NamespacedName
 
-// Name is how Helm names a release: its namespace, and its name in it.
+// Name identifies a Helm release by its namespace and its name.
 type Name = types.NamespacedName
 
 // Release is the Helm release that is being uninstalled, as far as it is known.
 type Release struct {
-	// Name is its name; empty when nobody has said it.
+	// Name is the release's name; empty if it is not known.
 	Name string
-	// Namespace is the release's, which the annotations of its objects name.
+	// Namespace is the release's namespace, which its objects' annotations name.
 	Namespace string
-	// Recorded says that Helm's record of it was read, where it has to be.
+	// Recorded says that Helm's record was read, where a run requires it.
 	Recorded bool
-	// Deployments and Sets are those that its record says it installs.
+	// Deployments and Sets are the Deployments and AutoscalingRunnerSets in its record.
 	Deployments, Sets []types.NamespacedName
 }
 
-// Key is the release as the annotations of its objects name it.
+// Key returns the release as the annotations of its objects name it.
 func (r Release) Key() Name { return Name{Namespace: r.Namespace, Name: r.Name} }
 
-// SetOf weighs the labels by which an object names its scale set. The namespace in
-// them counts for a listener alone, and for what a listener owns, which live beside
-// the controller: of anything else, which lives beside its set, whoever may write
-// it could claim another team's. Names are canonical.
+// SetOf returns the scale set that an object's labels name. The namespace in the labels counts only
+// for a listener and its dependents, which are in the controller's namespace. Every other object is
+// in its set's namespace; if the label counted there, anyone who may write the object could claim
+// another team's set. The returned name is canonical.
 func SetOf(namespace string, listeners bool, labelNamespace, labelName string) Set {
 	switch {
 	case labelName == "":
@@ -51,17 +50,16 @@ func SetOf(namespace string, listeners bool, labelNamespace, labelName string) S
 	return Set{Namespace: namespace, Name: arc.ScaleSetName(labelName)}
 }
 
-// Installed reports whether Helm installed an object with the release, as the
-// object's own annotations say: whoever may write these may delete the object. It is
-// no proof about any other object.
+// Installed reports whether the release installed an object, according to the object's own
+// annotations. Whoever may write these may also delete the object. They prove nothing about any
+// other object.
 func (r Release) Installed(of Name) bool { return r.Name != "" && of == r.Key() }
 
-// ScaleSets are the release's: those that were named, those that its record has in
-// the release's namespace, and those of which objects say so where they are. claimed
-// are the last; existing holds the AutoscalingRunnerSets there are, with the releases
-// that they name. One that is there, and does not say the same, is not the release's
-// because something beside it claims so, and one that says to be another release's
-// not at all.
+// ScaleSets returns the scale sets of the release: the named ones, those of its record in the
+// release's namespace, and the claimed ones, which objects beside them assign to the release.
+// existing holds the AutoscalingRunnerSets that exist, with the releases that they name. A claim
+// counts for an existing set only if the set names the same release, and a set that names another
+// release is never included.
 func (r Release) ScaleSets(named, claimed []Set, existing map[Set]Name) []Set {
 	sets := slices.Clone(named)
 	for _, set := range r.Sets {
@@ -82,28 +80,29 @@ func (r Release) ScaleSets(named, claimed []Set, existing map[Set]Name) []Set {
 	return slices.Compact(sets)
 }
 
-// Controller is a controller of ARC as it says of itself. That it is one its rights
-// have proved: a Deployment may be made by whoever administers a namespace, they not.
+// Controller is what a controller of ARC says about itself. Its rights have proved that it is a
+// controller: anyone who administers a namespace can create a Deployment there, but cannot grant
+// these rights.
 type Controller struct {
 	types.NamespacedName
-	// Release is the one that Helm's annotations name.
+	// Release is the release that Helm's annotations name.
 	Release Name
-	// Watches are the namespaces it watches; none is all.
+	// Watches are the namespaces that it watches; empty for all.
 	Watches []string
-	// Leaving says that it, or its namespace, is being deleted.
+	// Leaving says that the controller or its namespace is being deleted.
 	Leaving bool
 }
 
-// Hook is what the hook was rendered for, or what was named by hand.
+// Hook holds the namespaces for which the hook was rendered, or that a run by hand names.
 type Hook struct {
-	// ControllerNamespaces are those of the release's controllers; empty is the
-	// release's.
+	// ControllerNamespaces are the namespaces of the release's controllers; empty for the release's
+	// namespace.
 	ControllerNamespaces []string
-	// WatchNamespaces are those which the release's controllers watch; empty is all.
+	// WatchNamespaces are the namespaces that the release's controllers watch; empty for all.
 	WatchNamespaces []string
 }
 
-// Owns reports whether a controller is the release's.
+// Owns reports whether a controller belongs to the release.
 func (r Release) Owns(c Controller, h Hook) bool {
 	switch {
 	case r.Recorded:
@@ -115,8 +114,8 @@ func (r Release) Owns(c Controller, h Hook) bool {
 	case c.Release.Name != "" && (c.Release.Namespace != r.Namespace || r.Name != "" && c.Release.Name != r.Name):
 		return false
 	}
-	// No record (Argo CD, helm template): a controller beside the hook is the one it
-	// was rendered for, unless it watches another namespace.
+	// Without a record (Argo CD, helm template), a controller beside the hook counts as the one for
+	// which the hook was rendered, unless it watches another namespace.
 	return len(c.Watches) == 0 || len(h.WatchNamespaces) == 0 ||
 		slices.ContainsFunc(c.Watches, func(ns string) bool { return slices.Contains(h.WatchNamespaces, ns) })
 }
@@ -126,7 +125,7 @@ func (c Controller) Sees(namespace string) bool {
 	return len(c.Watches) == 0 || slices.Contains(c.Watches, namespace)
 }
 
-// Controllers are the namespaces in which the release's controllers are looked for.
+// Controllers returns the namespaces to search for the release's controllers.
 func (h Hook) Controllers(r Release) []string {
 	if len(h.ControllerNamespaces) > 0 {
 		return h.ControllerNamespaces
@@ -134,8 +133,7 @@ func (h Hook) Controllers(r Release) []string {
 	return []string{r.Namespace}
 }
 
-// IsOther reports whether a controller is somebody else's, that lives and may use
-// ARC's CRDs.
+// IsOther reports whether a controller belongs to another release, and may still use ARC's CRDs.
 func (r Release) IsOther(c Controller, h Hook) bool {
 	return !c.Leaving && !r.Owns(c, h)
 }

@@ -2,7 +2,7 @@ package object
 
 import "k8s.io/apimachinery/pkg/runtime/schema"
 
-// The kinds of Kubernetes that are read or written. ARC's own are in package arc.
+// The kinds of Kubernetes that arc-cleanup reads or writes. ARC's own kinds are in package arc.
 var (
 	ConfigMaps      = core("configmaps")
 	Events          = core("events")
@@ -25,7 +25,7 @@ var (
 	ValidatingWebhooks = v1("admissionregistration.k8s.io", "validatingwebhookconfigurations")
 	MutatingWebhooks   = v1("admissionregistration.k8s.io", "mutatingwebhookconfigurations")
 
-	// The reviews are questions about rights: the API server answers them, and keeps none.
+	// The reviews are questions about rights: the API server answers them and stores nothing.
 	SelfSubjectAccessReviews  = v1("authorization.k8s.io", "selfsubjectaccessreviews")
 	SubjectAccessReviews      = v1("authorization.k8s.io", "subjectaccessreviews")
 	LocalSubjectAccessReviews = v1("authorization.k8s.io", "localsubjectaccessreviews")

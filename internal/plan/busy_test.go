@@ -21,7 +21,7 @@ func TestPlanAndBusyRunners(t *testing.T) {
 	live := plantest.BusySet(func(o *object.Object) { o.Deleting = false })
 	left := plantest.BusySet()
 	left.ListenerRBAC = []*object.Object{kubetest.Object("role runners/listener", kubetest.Of("runners/set")), kubetest.Object("role runners/held", kubetest.Of("runners/set"), kubetest.Deleting, kubetest.Finalizers("example.com/f"))}
-	left.CRDs = kubetest.CrdObjects()
+	left.CRDs = kubetest.CRDs()
 	const awaited = "drain: await er runners/r, await ers runners/s, await ars runners/set"
 	const waits = "busy: await pod runners/r"
 	freed := []string{

@@ -30,7 +30,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 	job := plan.Job{Repository: "acme/shop", Name: "build", Pod: kubetest.Object("pod runners/r")}
 	tests := map[string]planTest{
 		"the set, its objects, Helm's records, then the CRDs": {
-			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{live}, Installed: []plan.ScaleSetRelease{gpu}, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{live}, Installed: []plan.ScaleSetRelease{gpu}, CRDs: kubetest.CRDs()},
 			plantest.Uninstalls(plantest.AsHook), plan.Fresh,
 			[]string{"free: free ars runners/set", releases, records, "crds: " + allCRDs},
 		},

@@ -112,7 +112,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 		},
 		"a rescue frees that namespace, with its listener, and nothing else": {
 			plan.Survey{
-				Terminating: both, CRDs: kubetest.CrdObjects(),
+				Terminating: both, CRDs: kubetest.CRDs(),
 				Custom:    []*object.Object{kubetest.Object("er runners/r", kubetest.Deleting), kubetest.Object("er shop/r", kubetest.Deleting), kubetest.Object("al systems/l", kubetest.Of("runners/set")), kubetest.Object("al systems/theirs", kubetest.Of("shop/set"))},
 				Protected: append(runners, kubetest.Protected("role shop/set-manager")),
 			},

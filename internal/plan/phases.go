@@ -44,9 +44,9 @@ type Wait struct {
 	// With Budget, the phase waits until the run's time budget is used up.
 	For           time.Duration
 	Grace, Budget bool
-	// Stalled says what happens after that time. If it is Passes, the log says Says.
-	Stalled Stalled
-	Says    string
+	// Stalled says what happens after that time. If it is Passes, the log says StallMessage.
+	Stalled      Stalled
+	StallMessage string
 }
 
 // Stalled says what happens when a phase shows no progress.
@@ -87,7 +87,7 @@ var Phases = []PhaseRow{
 	{PhaseWake, "having the controller try at once, in case it is waiting until it tries again", nil},
 	{PhaseNudge, "something is in the controller's way; having it finish without", nil},
 	{PhaseStop, "scaling legacy runners to zero; the controller lets them finish", nil},
-	{PhaseDrain, "waiting for ARC's controller to stop runners and de-register at GitHub", &Wait{Grace: true, Stalled: Passes, Says: "the controller makes no progress"}},
+	{PhaseDrain, "waiting for ARC's controller to stop runners and de-register at GitHub", &Wait{Grace: true, Stalled: Passes, StallMessage: "the controller makes no progress"}},
 	{PhaseBusy, "waiting for runners to finish their jobs", &Wait{Budget: true}},
 	{PhaseWebhooks, "deleting the legacy webhooks, which nobody answers", nil},
 	{PhaseJobPods, "deleting Pods and Secrets of runners' jobs", nil},
@@ -100,12 +100,12 @@ var Phases = []PhaseRow{
 	{PhaseCRDs, "deleting the CRDs and waiting until they are gone", &Wait{For: 15 * time.Second, Grace: true, Stalled: GoesOn}},
 	// The garbage collector may never have discovered a kind that is gone. Then the run does the
 	// collector's work.
-	{PhaseCollect, "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone", &Wait{For: 10 * time.Second, Stalled: Passes, Says: "the garbage collector does not know of it; deleting what has lost its owner"}},
+	{PhaseCollect, "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone", &Wait{For: 10 * time.Second, Stalled: Passes, StallMessage: "the garbage collector does not know of it; deleting what has lost its owner"}},
 	// The garbage collector discovers ARC's kinds within a minute of their installation.
 	{PhaseListenerDependents, "waiting until Kubernetes has deleted what listeners own beside the controller", &Wait{For: 90 * time.Second}},
 	// Kubernetes retries after some seconds, and after a failure within a minute (k8s.io/kubernetes
 	// pkg/controller/namespace).
-	{PhaseNamespaces, "waiting until the Terminating namespaces are gone", &Wait{For: time.Minute, Stalled: Passes, Says: "something else holds the namespaces"}},
+	{PhaseNamespaces, "waiting until the Terminating namespaces are gone", &Wait{For: time.Minute, Stalled: Passes, StallMessage: "something else holds the namespaces"}},
 }
 
 // Row returns the phase's row of the table. It panics for an unknown name.

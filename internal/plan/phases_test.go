@@ -19,7 +19,7 @@ func TestEveryPhaseHasWords(t *testing.T) {
 	seen := map[plan.PhaseName]bool{}
 	for _, row := range plan.Phases {
 		passes := row.Waits != nil && row.Waits.Stalled == plan.Passes
-		if row.Doing == "" || seen[row.Name] || passes != (row.Waits != nil && row.Waits.Says != "") {
+		if row.Doing == "" || seen[row.Name] || passes != (row.Waits != nil && row.Waits.StallMessage != "") {
 			t.Errorf("%+v", row)
 		}
 		seen[row.Name] = true
@@ -45,7 +45,7 @@ func TestGeneratedPhases(t *testing.T) {
 				patience = "the grace"
 			}
 			then = map[plan.Stalled]string{
-				plan.Fails: "the run looks at the cluster again", plan.Passes: w.Says, plan.GoesOn: "the phases that follow go on",
+				plan.Fails: "the run looks at the cluster again", plan.Passes: w.StallMessage, plan.GoesOn: "the phases that follow go on",
 			}[w.Stalled]
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", row.Name, row.Doing, patience, then)

@@ -143,7 +143,7 @@ func TestPlanRefuses(t *testing.T) {
 		"nothing when a set is on its way out": {plan.Survey{Record: plantest.Uninstalling(), Custom: set(kubetest.Deleting)}, plantest.AsHook, plan.Over, []string{"free: free ars runners/set"}},
 		"nothing when a set is of the release": {plan.Survey{Record: plantest.Uninstalling(), Custom: set(kubetest.By("systems/arc"))}, plantest.AsHook, plan.Over, []string{"free: free ars runners/set"}},
 		"nobody's Job": {
-			plan.Survey{ProofErr: errors.New("none"), CRDs: kubetest.CrdObjects()},
+			plan.Survey{ProofErr: errors.New("none"), CRDs: kubetest.CRDs()},
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
@@ -213,33 +213,33 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 
 	tests := map[string]planTest{
 		"a controller of the whole cluster keeps all": {
-			plan.Survey{Controllers: other(""), Custom: custom, Protected: guarded, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Controllers: other(""), Custom: custom, Protected: guarded, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller team/other uses them"},
 		},
 		"a controller of one namespace keeps that and the CRDs": {
-			plan.Survey{Controllers: other("theirs"), Custom: custom, Protected: guarded, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Controllers: other("theirs"), Custom: custom, Protected: guarded, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"free: free er runners/a", "free: free secret runners/s", "keep: the controller team/other uses them"},
 		},
 		"its live set is no reason to refuse": {
-			plan.Survey{Controllers: other("theirs"), Custom: []*object.Object{kubetest.Object("ars theirs/set")}, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Controllers: other("theirs"), Custom: []*object.Object{kubetest.Object("ars theirs/set")}, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller team/other uses them"},
 		},
 		"a controller that is not ready has a claim all the same": {
-			plan.Survey{Controllers: []plan.Controller{plantest.Dead(plantest.Ctrl("team/other", ""))}, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Controllers: []plan.Controller{plantest.Dead(plantest.Ctrl("team/other", ""))}, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller team/other uses them"},
 		},
 		"a controller being deleted has none": {
-			plan.Survey{Controllers: other("", kubetest.Deleting), Custom: custom, Protected: guarded, CRDs: kubetest.CrdObjects()}, plantest.ByHand, plan.Fresh, everything,
+			plan.Survey{Controllers: other("", kubetest.Deleting), Custom: custom, Protected: guarded, CRDs: kubetest.CRDs()}, plantest.ByHand, plan.Fresh, everything,
 		},
 		"nor has one whose namespace is": {
-			plan.Survey{Controllers: other(""), Terminating: plantest.Gone("team"), Custom: custom, Protected: guarded, CRDs: kubetest.CrdObjects()}, plantest.ByHand, plan.Fresh, everything,
+			plan.Survey{Controllers: other(""), Terminating: plantest.Gone("team"), Custom: custom, Protected: guarded, CRDs: kubetest.CRDs()}, plantest.ByHand, plan.Fresh, everything,
 		},
 		"another release's controller in the same namespace has": {
-			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("systems/b", "", kubetest.By("systems/b"))}, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("systems/b", "", kubetest.By("systems/b"))}, CRDs: kubetest.CRDs()},
 			plantest.AsHook, plan.Fresh,
 			[]string{"keep: the controller systems/b uses them"},
 		},
@@ -249,7 +249,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			[]string{"free: free al theirs/m"},
 		},
 		"custom resources outside the watched namespace keep the CRDs": {
-			plan.Survey{Record: plantest.Uninstalling(), Custom: custom, Protected: guarded, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: plantest.Uninstalling(), Custom: custom, Protected: guarded, CRDs: kubetest.CRDs()},
 			plantest.OnlyRuns, plan.Fresh,
 			[]string{
 				"free: free er runners/a", "free: free secret runners/s",
@@ -257,30 +257,30 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			},
 		},
 		"a live set outside the watched namespace is no reason to refuse": {
-			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.Object("ars theirs/set")}, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.Object("ars theirs/set")}, CRDs: kubetest.CRDs()},
 			plantest.OnlyRuns, plan.Fresh,
 			[]string{"keep: 1 custom resources in namespace theirs are not this release's"},
 		},
 		"nothing outside the watched namespace": {
-			plan.Survey{Record: plantest.Uninstalling(), Custom: custom[:1], CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: plantest.Uninstalling(), Custom: custom[:1], CRDs: kubetest.CRDs()},
 			plantest.OnlyRuns, plan.Fresh,
 			[]string{"free: free er runners/a", "crds: " + allCRDs},
 		},
 
 		"without a record, the controller beside the hook is ours": {
-			plan.Survey{ByArgoCD: true, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, CRDs: kubetest.CrdObjects()}, plantest.InArgo, plan.Fresh, []string{"crds: " + allCRDs},
+			plan.Survey{ByArgoCD: true, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, CRDs: kubetest.CRDs()}, plantest.InArgo, plan.Fresh, []string{"crds: " + allCRDs},
 		},
 		"and one elsewhere is not": {
-			plan.Survey{ByArgoCD: true, Controllers: other(""), CRDs: kubetest.CrdObjects()}, plantest.InArgo, plan.Fresh, []string{"keep: the controller team/other uses them"},
+			plan.Survey{ByArgoCD: true, Controllers: other(""), CRDs: kubetest.CRDs()}, plantest.InArgo, plan.Fresh, []string{"keep: the controller team/other uses them"},
 		},
 		"nor one beside it which watches another namespace": {
-			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "runners"), plantest.Ctrl("systems/b", "theirs")}, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "runners"), plantest.Ctrl("systems/b", "theirs")}, CRDs: kubetest.CRDs()},
 			plan.Options{Scope: plan.ScopeController, ReleaseNamespace: "systems", WatchNamespaces: []string{"runners"}},
 			plan.Fresh,
 			[]string{"keep: the controller systems/b uses them"},
 		},
 		"by hand without a release, a living controller is somebody's": {
-			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller systems/arc uses them"},
 		},
@@ -379,12 +379,12 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 
 	tests := map[string]planTest{
 		"children first, the manager's rights last, then the listeners', then the CRDs": {
-			plan.Survey{Record: plantest.Uninstalling(), Custom: live, Protected: guarded, ListenerRBAC: listeners, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: plantest.Uninstalling(), Custom: live, Protected: guarded, ListenerRBAC: listeners, CRDs: kubetest.CRDs()},
 			plantest.AsHook, plan.Fresh,
 			append(append([]string{}, order...), "listeners: delete rolebinding runners/l, delete role runners/l", "crds: "+allCRDs),
 		},
 		"where the CRDs stay, all is deleted before any finalizer goes": {
-			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/b", "theirs")}, Custom: live, Protected: guarded, CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/b", "theirs")}, Custom: live, Protected: guarded, CRDs: kubetest.CRDs()},
 			plantest.AsHook, plan.Fresh,
 			append(append([]string{
 				"free: delete ars runners/set", "free: delete al systems/l", "free: delete ers runners/s", "free: delete er runners/r",
@@ -397,7 +397,7 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 			[]string{"free: await er runners/r"},
 		},
 		"CRDs that go already are waited for": {
-			plan.Survey{CRDs: kubetest.CrdObjects(kubetest.Deleting)[:1]}, plantest.ByHand, plan.Fresh, []string{"crds: await crd ephemeralrunners.actions.github.com"},
+			plan.Survey{CRDs: kubetest.CRDs(kubetest.Deleting)[:1]}, plantest.ByHand, plan.Fresh, []string{"crds: await crd ephemeralrunners.actions.github.com"},
 		},
 		"nothing to do": {plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc"))}}, plantest.AsHook, plan.Fresh, nil},
 	}
@@ -505,7 +505,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 		ListenerRBAC: []*object.Object{kubetest.Object("role runners/mine", kubetest.Of("runners/set")), kubetest.Object("role runners/other", kubetest.Of("runners/other"))},
 		Dependents:   []*object.Object{kubetest.Object("pod runners/mine", kubetest.Of("runners/set"), kubetest.Owned("gone")), kubetest.Object("pod runners/other", kubetest.Of("runners/other"), kubetest.Owned("gone"))},
 		// Never in the plan: a scale set's uninstall does not touch CRDs.
-		CRDs: kubetest.CrdObjects(),
+		CRDs: kubetest.CRDs(),
 	}
 	ofMine := []string{
 		"free: delete al systems/mine",
@@ -637,7 +637,7 @@ func TestWhoseControllerItIs(t *testing.T) {
 		"no record, of one, and the hook of all":     {false, plantest.Ctrl("systems/arc", "other"), "", true},
 	}
 	for name, test := range tests {
-		s, o := &plan.Survey{}, plan.Options{Scope: plan.ScopeController, ReleaseNamespace: "systems", WatchNamespaces: kubetest.List1(test.watch)}
+		s, o := &plan.Survey{}, plan.Options{Scope: plan.ScopeController, ReleaseNamespace: "systems", WatchNamespaces: kubetest.ListOf(test.watch)}
 		if test.record {
 			s.Record = plantest.Uninstalling()
 		}

@@ -60,7 +60,7 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	t.Parallel()
 	o := plantest.AsHook
 	o.RunnerNamespaces = []string{"runners"}
-	s := &plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting), kubetest.Object("er team/r", kubetest.Deleting), kubetest.Object("al systems/l", kubetest.Of("runners/set"), kubetest.Deleting)}, CRDs: kubetest.CrdObjects()}
+	s := &plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting), kubetest.Object("er team/r", kubetest.Deleting), kubetest.Object("al systems/l", kubetest.Of("runners/set"), kubetest.Deleting)}, CRDs: kubetest.CRDs()}
 	refusals := func(s *plan.Survey, o plan.Options) (out []string) {
 		for _, r := range plan.New(s, o, plan.History{}).Refusals {
 			out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
@@ -79,9 +79,9 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 // CRDs that somebody keeps, or manages apart, stay, and with them only what is needed.
 func TestCRDsThatStay(t *testing.T) {
 	t.Parallel()
-	keep := kubetest.CrdObjects(func(o *object.Object) { o.Keep = true })
-	apart := kubetest.CrdObjects(kubetest.By("systems/arc-crds"))
-	own := kubetest.CrdObjects(kubetest.By("systems/arc"))
+	keep := kubetest.CRDs(func(o *object.Object) { o.Keep = true })
+	apart := kubetest.CRDs(kubetest.By("systems/arc-crds"))
+	own := kubetest.CRDs(kubetest.By("systems/arc"))
 	keeps := func(o plan.Options) plan.Options { o.CRDs = plan.KeepCRDs; return o }
 	runner := []*object.Object{kubetest.Object("er runners/r", kubetest.Deleting)}
 	const freed = "free: free er runners/r"
@@ -89,7 +89,7 @@ func TestCRDsThatStay(t *testing.T) {
 		"told to":                    {plan.Survey{Record: plantest.Uninstalling(), CRDs: keep, Custom: runner}, plantest.AsHook, plan.Fresh, []string{freed, "keep: its annotation helm.sh/resource-policy says keep"}},
 		"of another release":         {plan.Survey{Record: plantest.Uninstalling(), CRDs: apart, Custom: runner}, plantest.AsHook, plan.Fresh, []string{freed, "keep: it is of the Helm release arc-crds in namespace systems"}},
 		"of this release":            {plan.Survey{Record: plantest.Uninstalling(), CRDs: own, Custom: runner}, plantest.AsHook, plan.Fresh, []string{freed, "crds: " + allCRDs}},
-		"by the policy":              {plan.Survey{Record: plantest.Uninstalling(), CRDs: kubetest.CrdObjects(), Custom: runner}, keeps(plantest.AsHook), plan.Fresh, []string{freed, "keep: crds=keep"}},
+		"by the policy":              {plan.Survey{Record: plantest.Uninstalling(), CRDs: kubetest.CRDs(), Custom: runner}, keeps(plantest.AsHook), plan.Fresh, []string{freed, "keep: crds=keep"}},
 		"each object goes by itself": {plan.Survey{Record: plantest.Uninstalling(), CRDs: keep, Custom: []*object.Object{kubetest.Object("er runners/r")}}, plantest.AsHook, plan.Fresh, []string{"free: delete er runners/r", freed, "keep: its annotation helm.sh/resource-policy says keep"}},
 	})
 }
@@ -97,17 +97,17 @@ func TestCRDsThatStay(t *testing.T) {
 // A namesake of the release in another namespace is another controller.
 func TestANamesakesController(t *testing.T) {
 	t.Parallel()
-	s := &plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/arc", "", kubetest.By("team/arc"))}, CRDs: kubetest.CrdObjects()}
+	s := &plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/arc", "", kubetest.By("team/arc"))}, CRDs: kubetest.CRDs()}
 	if got := plantest.Lines(plan.New(s, plantest.AsHook, plan.History{})); !slices.Contains(got, "keep: the controller team/arc uses them") {
 		t.Errorf("%q", got)
 	}
 	account := plantest.Uninstalling()
 	account.Deployments = nil
-	namesake := &plan.Survey{Record: account, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc"))}, CRDs: kubetest.CrdObjects()}
+	namesake := &plan.Survey{Record: account, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc"))}, CRDs: kubetest.CRDs()}
 	if got := plantest.Lines(plan.New(namesake, plantest.AsHook, plan.History{})); !slices.Contains(got, "keep: the controller systems/arc uses them") {
 		t.Errorf("the record has another object of that name, and no Deployment: %q", got)
 	}
-	claims := &plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/arc", "", kubetest.By("systems/arc"))}, CRDs: kubetest.CrdObjects()}
+	claims := &plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/arc", "", kubetest.By("systems/arc"))}, CRDs: kubetest.CRDs()}
 	if got := plantest.Lines(plan.New(claims, plantest.AsHook, plan.History{})); !slices.Contains(got, "keep: the controller team/arc uses them") {
 		t.Errorf("it says to be ours, which the record does not: %q", got)
 	}
@@ -139,7 +139,7 @@ func withSets() *plan.Record {
 // that Helm needs after the others, and without it nothing is called done.
 func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	t.Parallel()
-	last := kubetest.CrdObjects()[3:]
+	last := kubetest.CRDs()[3:]
 	stays := func(o plan.Options) plan.Options { o.CRDs = plan.KeepCRDs; return o }
 	refusal := []string{
 		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
@@ -149,17 +149,17 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	}
 	testPlans(t, map[string]planTest{
 		"while something is left they stay": {
-			plan.Survey{Record: withSets(), CRDs: kubetest.CrdObjects(), Custom: []*object.Object{kubetest.Object("er systems/r", kubetest.Of("systems/set"))}},
+			plan.Survey{Record: withSets(), CRDs: kubetest.CRDs(), Custom: []*object.Object{kubetest.Object("er systems/r", kubetest.Of("systems/set"))}},
 			plantest.AsHook, plan.Fresh,
 			[]string{"free: delete er systems/r", "free: free er systems/r"},
 		},
 		"though it is but garbage": {
-			plan.Survey{Record: withSets(), CRDs: kubetest.CrdObjects(), Dependents: []*object.Object{kubetest.Object("secret systems/jit", kubetest.Of("systems/set"), kubetest.Owned("er systems/r"))}},
+			plan.Survey{Record: withSets(), CRDs: kubetest.CRDs(), Dependents: []*object.Object{kubetest.Object("secret systems/jit", kubetest.Of("systems/set"), kubetest.Owned("er systems/r"))}},
 			plantest.AsHook, plan.Fresh,
 			[]string{"collect: delete secret systems/jit"},
 		},
 		"then those go which Helm does not need": {
-			plan.Survey{Record: withSets(), CRDs: kubetest.CrdObjects()},
+			plan.Survey{Record: withSets(), CRDs: kubetest.CRDs()},
 			plantest.AsHook, plan.Fresh,
 			[]string{"crds: delete crd ephemeralrunners.actions.github.com, delete crd ephemeralrunnersets.actions.github.com, delete crd autoscalinglisteners.actions.github.com"},
 		},
@@ -167,7 +167,7 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 		"unless they are to be kept": {plan.Survey{Record: withSets(), CRDs: last}, stays(plantest.AsHook), plan.Fresh, []string{"keep: crds=keep"}},
 		"not when it is gone":        {plan.Survey{Record: withSets()}, plantest.AsHook, plan.Fresh, refusal},
 		"nor when only others are there": {
-			plan.Survey{Record: withSets(), CRDs: kubetest.CrdObjects()[:1]}, plantest.AsHook, plan.Fresh, append(slices.Clone(refusal), "crds: delete crd ephemeralrunners.actions.github.com"),
+			plan.Survey{Record: withSets(), CRDs: kubetest.CRDs()[:1]}, plantest.AsHook, plan.Fresh, append(slices.Clone(refusal), "crds: delete crd ephemeralrunners.actions.github.com"),
 		},
 		"what was not read is not gone":     {plan.Survey{Record: withSets(), Unknown: []plan.Unknown{{What: "crds", Err: errors.New("x")}}}, plantest.AsHook, plan.Fresh, []string{"failed: could not read crds: x"}},
 		"a release without them needs none": {plan.Survey{Record: plantest.Uninstalling()}, plantest.AsHook, plan.Fresh, nil},

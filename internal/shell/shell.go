@@ -1,5 +1,5 @@
-// Package shell writes what is printed on a terminal for people: commands to run, and
-// texts that somebody else wrote.
+// Package shell writes text for a terminal: commands for people to run, and text that other people
+// wrote.
 package shell
 
 import (
@@ -11,8 +11,8 @@ import (
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
-// Command writes a command for a POSIX shell. A word that a shell would not take as
-// it stands is quoted: names in a command may come from what a tenant wrote.
+// Command writes a command for a POSIX shell. It quotes every word that the shell would interpret:
+// names in a command may be written by tenants.
 func Command(words ...string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -29,8 +29,8 @@ func Quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// Visible is a text as a terminal should get it. Parts of it were written by whoever
-// may write a record or an annotation, and a terminal obeys what it cannot print.
+// Visible makes a text safe to print. Anyone who may write a record or an annotation wrote parts of
+// it, and a terminal executes control characters.
 func Visible(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return strconv.Quote(text)

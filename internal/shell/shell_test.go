@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestAShellReadsTheWordsBack asks a real shell.
+// TestAShellReadsTheWordsBack runs a real shell.
 func TestAShellReadsTheWordsBack(t *testing.T) {
 	t.Parallel()
 	words := []string{

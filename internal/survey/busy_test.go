@@ -29,7 +29,7 @@ func TestSurveyFindsBusyRunners(t *testing.T) {
 	claims[0].Owners[0].Kind = arc.EphemeralRunner
 	finished := kubetest.RunnerWithPod("finished", launch)
 	finished[1].Rest = map[string]any{"phase": "Succeeded"}
-	items := slices.Concat(kubetest.Whole(kubetest.CrdObjects()...), finished, claims, kubetest.RunnerWithPod("busy", launch), kubetest.RunnerWithPod("idle", nil),
+	items := slices.Concat(kubetest.Whole(kubetest.CRDs()...), finished, claims, kubetest.RunnerWithPod("busy", launch), kubetest.RunnerWithPod("idle", nil),
 		kubetest.RunnerWithPod("gone", launch)[1:], kubetest.RunnerWithPod("without-a-pod", launch)[:1], replaced, notARunner)
 	a, c := kubetest.New(t, items...)
 	pod := kubetest.Object("pod runners/busy", kubetest.Owned("er runners/busy"))

@@ -76,7 +76,7 @@ func TestWhereControllersAreLockedOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, c := kubetest.New(t, append(test.items, kubetest.Whole(kubetest.Object("er other/x"))...)...)
-			a.Denied = map[string]bool{arcs + "runners": true, arcs + "other": true, arcs + "systems": true, teams + "runners": true, teams + "other": true}
+			a.DeniedRights = map[string]bool{arcs + "runners": true, arcs + "other": true, arcs + "systems": true, teams + "runners": true, teams + "other": true}
 			a.Fault = test.fault
 			s := Read(t.Context(), c, plantest.ByHand)
 			var got []string
@@ -99,7 +99,7 @@ func TestAControllersPods(t *testing.T) {
 	t.Parallel()
 	unselective := kubetest.Deployment("systems/arc", "")
 	unselective.Rest["spec"].(map[string]any)["selector"] = map[string]any{}
-	_, c := kubetest.New(t, unselective, kubetest.Loop("systems/other"))
+	_, c := kubetest.New(t, unselective, kubetest.CrashLoopingPod("systems/other"))
 	if s := Read(t.Context(), c, plantest.ByHand); len(s.Unknown) > 0 || len(s.Controllers) != 1 || s.Controllers[0].Down != "" {
 		t.Errorf("unknown %v, controllers %+v", s.Unknown, s.Controllers)
 	}

@@ -109,7 +109,7 @@ func TestSurveySortsWhatItFinds(t *testing.T) {
 	unrelated.Rest = nil
 	set := kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))[0]
 	set.Rest = map[string]any{"status": map[string]any{"currentRunners": 3, "runningEphemeralRunners": 2}}
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), listener, ownedRole, unrelated, set,
+	items := append(kubetest.Whole(kubetest.CRDs()...), listener, ownedRole, unrelated, set,
 		kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")), kubetest.Down(kubetest.Deployment("team/b", "theirs")))
 	items = append(items, kubetest.Whole(
 		kubetest.Object("er runners/b"), kubetest.Object("er runners/a"), kubetest.Object("ers runners/s"), kubetest.Object("al systems/l"),
@@ -163,7 +163,7 @@ func TestSurveyKnowsAbsentFromUnknown(t *testing.T) {
 		}
 	}
 	crdsBut := func(name string, mods ...kubetest.Change) []kubetest.Item {
-		return kubetest.Whole(append(slices.DeleteFunc(kubetest.CrdObjects(), func(o *object.Object) bool { return strings.HasPrefix(o.Name, name) }), kubetest.Object("crd "+name+"."+arc.Group, mods...))...)
+		return kubetest.Whole(append(slices.DeleteFunc(kubetest.CRDs(), func(o *object.Object) bool { return strings.HasPrefix(o.Name, name) }), kubetest.Object("crd "+name+"."+arc.Group, mods...))...)
 	}
 	tests := map[string]struct {
 		items []kubetest.Item
@@ -171,16 +171,16 @@ func TestSurveyKnowsAbsentFromUnknown(t *testing.T) {
 		want  []string
 	}{
 		"no CRD is no ARC":                      {nil, nil, nil},
-		"all there":                             {kubetest.Whole(kubetest.CrdObjects()...), nil, nil},
-		"a CRD that is not served":              {kubetest.Whole(kubetest.CrdObjects()...), only("LIST ers", 404), []string{"ephemeralrunnersets.actions.github.com"}},
+		"all there":                             {kubetest.Whole(kubetest.CRDs()...), nil, nil},
+		"a CRD that is not served":              {kubetest.Whole(kubetest.CRDs()...), only("LIST ers", 404), []string{"ephemeralrunnersets.actions.github.com"}},
 		"a CRD on its way out need not be":      {crdsBut("ephemeralrunnersets", kubetest.Deleting), only("LIST ers", 404), nil},
-		"a custom resource that may not be":     {kubetest.Whole(kubetest.CrdObjects()...), only("LIST er", 403), []string{"ephemeralrunners.actions.github.com"}},
+		"a custom resource that may not be":     {kubetest.Whole(kubetest.CRDs()...), only("LIST er", 403), []string{"ephemeralrunners.actions.github.com"}},
 		"a core resource that is not there":     {nil, only("LIST secret", 404), []string{"secrets"}},
 		"Pods that are not there":               {nil, only("LIST pod", 404), []string{"jobs of runners", "pods"}},
 		"Deployments that may not be read":      {nil, only("LIST deploy", 403), []string{"ARC controllers"}},
 		"namespaces that may not be read":       {nil, only("LIST ns", 403), []string{"namespaces"}},
 		"a CRD that may not be read":            {nil, only("GET crd ephemeralrunners.actions.github.com", 403), []string{"crd ephemeralrunners.actions.github.com"}},
-		"scale sets, which are read two ways":   {kubetest.Whole(kubetest.CrdObjects()...), only("LIST ars", 403), []string{"autoscalingrunnersets.actions.github.com", "autoscalingrunnersets.actions.github.com"}},
+		"scale sets, which are read two ways":   {kubetest.Whole(kubetest.CRDs()...), only("LIST ars", 403), []string{"autoscalingrunnersets.actions.github.com", "autoscalingrunnersets.actions.github.com"}},
 		"bindings of roles that may not be":     {nil, only("LIST rolebinding", 403), []string{"rolebindings.rbac.authorization.k8s.io"}},
 		"Helm's records, when they are invalid": {nil, only("LIST configmap systems", 422), []string{"the Helm release"}},
 	}
@@ -204,7 +204,7 @@ func TestSurveyKnowsAbsentFromUnknown(t *testing.T) {
 
 func TestSurveyOfAScaleSetStaysInItsNamespaces(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Whole(kubetest.Object("ars runners/other", kubetest.By("elsewhere/other")))...)...)
+	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("ars runners/other", kubetest.By("elsewhere/other")))...)...)
 	outside := make(chan string, 100)
 	a.Fault = func(r string) int {
 		switch r {
@@ -240,7 +240,7 @@ func TestSurveyFindsWhatListenersOwn(t *testing.T) {
 				kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")), kubetest.Object("pod systems/l", kubetest.Owned("al systems/l")), kubetest.Object("sa systems/l", kubetest.Owned("al systems/l")),
 				kubetest.Object("secret systems/l", kubetest.Owned("al systems/l")), kubetest.Object("secret systems/helm"), kubetest.Object("role systems/owned", kubetest.Owned("x")))...)
 			o := plantest.InArgo
-			o.WatchNamespaces = kubetest.List1(test.watches)
+			o.WatchNamespaces = kubetest.ListOf(test.watches)
 			named := plan.Options{Scope: plan.ScopeController, WatchNamespaces: o.WatchNamespaces, ControllerNamespaces: []string{"systems"}}
 			for by, o := range map[string]plan.Options{"a hook": o, "by hand": named} {
 				got := kubetest.Refs(Read(t.Context(), c, o).Dependents)
@@ -332,7 +332,7 @@ func TestASurveyReadsChildrenFirst(t *testing.T) {
 		core    []string
 		kinds   []string
 	}{
-		"ARC":    {plantest.ByHand, kubetest.Whole(kubetest.CrdObjects()...), []string{"LIST pod", "LIST secret", "LIST role", "LIST sa"}, []string{"LIST er", "LIST ers", "LIST al", "LIST ars"}},
+		"ARC":    {plantest.ByHand, kubetest.Whole(kubetest.CRDs()...), []string{"LIST pod", "LIST secret", "LIST role", "LIST sa"}, []string{"LIST er", "LIST ers", "LIST al", "LIST ars"}},
 		"legacy": {plantest.LegacyByHand, kubetest.Whole(kubetest.LegacyCRDs()...), []string{"LIST sts", "LIST role"}, []string{"LIST run", "LIST rrs", "LIST rset", "LIST rd"}},
 	} {
 		a, c := kubetest.New(t, test.items...)

@@ -72,7 +72,7 @@ func TestIsTheObjectOfAManifest(t *testing.T) {
 func TestWhatRecordsProve(t *testing.T) {
 	t.Parallel()
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: two}\n"
-	items := append(kubetest.Whole(kubetest.CrdObjects()...), kubetest.Record("runners", "runners", "gpu", "deployed", manifest), kubetest.Record("team", "team", "x", "deployed", kubetest.ArcManifest))
+	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Record("runners", "runners", "gpu", "deployed", manifest), kubetest.Record("team", "team", "x", "deployed", kubetest.ArcManifest))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu")), kubetest.Object("ars runners/two", kubetest.By("runners/gpu")), kubetest.Object("ars team/set", kubetest.By("team/x")), kubetest.Object("ars team/plain"))...)
 	_, c := kubetest.New(t, items...)
 	want := map[types.UID]bool{"ars runners/set": true, "ars runners/two": true}

@@ -15,7 +15,7 @@ func ExpectStrings(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// ExpectJSON compares the JSON of a value.
+// ExpectJSON compares the JSON of a value with the expected JSON.
 func ExpectJSON(t *testing.T, want string, got any) {
 	t.Helper()
 	data, err := json.Marshal(got)

@@ -13,7 +13,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Item is an object: what a client sees of it, and what only whole reads show.
+// Item is an object of the server: its metadata, and the rest, which only whole reads return.
 type Item struct {
 	*object.Object
 	Labels, Annotations map[string]string
@@ -22,7 +22,7 @@ type Item struct {
 	Deleted             *metav1.Time
 }
 
-// fields are those that a field selector may name.
+// fields returns the fields that a field selector may name.
 func (it *Item) fields() fields.Set {
 	set := fields.Set{"metadata.name": it.Name}
 	for field, at := range map[string][]string{"type": {"type"}, "status.phase": {"phase"}, "spec.nodeName": {"spec", "nodeName"}} {
@@ -31,7 +31,7 @@ func (it *Item) fields() fields.Set {
 	return set
 }
 
-// Whole turns objects as surveys have them into objects as the API has them.
+// Whole converts objects as a survey has them into objects of the API.
 func Whole(objects ...*object.Object) (out []Item) {
 	for _, o := range objects {
 		it := Item{Object: o, Labels: map[string]string{}, Annotations: map[string]string{}}
@@ -63,8 +63,7 @@ func Whole(objects ...*object.Object) (out []Item) {
 	return out
 }
 
-// Deployment is a controller that runs, as the API has it. It watches one namespace, or
-// all of them.
+// Deployment returns a running controller. It watches one namespace, or all.
 func Deployment(name, watches string, mods ...Change) Item {
 	o := Object("deploy "+name, mods...)
 	it := Whole(o)[0]
@@ -84,13 +83,13 @@ func Deployment(name, watches string, mods ...Change) Item {
 	return it
 }
 
-// Down is a controller without a replica that is ready.
+// Down turns a controller into one without a ready replica.
 func Down(controller Item) Item {
 	delete(controller.Rest, "status")
 	return controller
 }
 
-// RunnerWithPod is an EphemeralRunner that has a status, and its Pod.
+// RunnerWithPod returns an EphemeralRunner with a status, and its Pod.
 func RunnerWithPod(name string, status map[string]any) []Item {
 	items := Whole(Object("er runners/"+name), Object("pod runners/"+name, Owned("er runners/"+name)))
 	items[0].Rest = map[string]any{"status": status}
@@ -98,8 +97,8 @@ func RunnerWithPod(name string, status map[string]any) []Item {
 	return items
 }
 
-// Loop is the Pod of a controller that crashes again and again.
-func Loop(name string) Item {
+// CrashLoopingPod returns the Pod of a controller that crashes again and again.
+func CrashLoopingPod(name string) Item {
 	it := Whole(Object("pod " + name))[0]
 	it.Labels["app"] = it.Name
 	it.Rest = map[string]any{"status": map[string]any{"containerStatuses": []any{
@@ -115,12 +114,12 @@ func LegacyCRDs() (out []*object.Object) {
 	return out
 }
 
-// RunnerPod is a legacy runner's Pod with the finalizer the controller gives it.
+// RunnerPod returns a legacy runner's Pod with the controller's finalizer.
 func RunnerPod(text, owner string, mods ...Change) *object.Object {
 	return Object(text, append([]Change{Finalizers(arc.LegacyPodFinalizer), Owned(owner)}, mods...)...)
 }
 
-// Family is a RunnerDeployment and all that comes of it.
+// Family returns a RunnerDeployment and everything that its controller creates from it.
 func Family(mods ...Change) []*object.Object {
 	return []*object.Object{
 		RunnerPod("pod ci/r", "run ci/r"), Object("run ci/r", Owned("rrs ci/d-1")),
@@ -128,8 +127,7 @@ func Family(mods ...Change) []*object.Object {
 	}
 }
 
-// LegacyDeployment is a legacy controller as the API has it, scaled is how many of
-// its replicas are ready.
+// LegacyDeployment returns a legacy controller of which ready replicas are ready.
 func LegacyDeployment(name, path string, ready int, args ...any) Item {
 	it := Whole(Object("deploy " + name))[0]
 	it.Labels[arc.LabelChart] = "actions-runner-controller-0.23.7"
@@ -143,7 +141,7 @@ func LegacyDeployment(name, path string, ready int, args ...any) Item {
 	return it
 }
 
-// LegacyHooks is a webhook configuration of the chart.
+// LegacyHooks returns a webhook configuration of the legacy chart.
 func LegacyHooks(text, service string, names ...string) Item {
 	it := Whole(Object(text, By("systems/arc")))[0]
 	n := Named(service)
@@ -160,7 +158,7 @@ func OnNode(it Item) Item {
 	return it
 }
 
-// Endpoints is a Service and its slice; ready is true, false or nil.
+// Endpoints returns a Service and its EndpointSlice; ready is true, false or nil.
 func Endpoints(name string, ready any) []Item {
 	n := Named(name)
 	items := Whole(Object("svc "+name), Object("eps "+name+"-abc"))
@@ -173,16 +171,16 @@ func Endpoints(name string, ready any) []Item {
 	return items
 }
 
-// ListenerRBAC is what only a controller would delete.
+// ListenerRBAC returns a listener's Role or RoleBinding, which only a controller would delete.
 func ListenerRBAC(text string, set string) Item {
 	it := Whole(Object(text, Of(set)))[0]
 	it.Labels[arc.LabelListenerName], it.Labels[arc.LabelListenerNamespace] = "l", "systems"
 	return it
 }
 
-// Stuck is what is left when the controller was removed first.
+// Stuck returns what is left if the controller was removed first.
 func Stuck(more ...Item) []Item {
-	items := Whole(CrdObjects()...)
+	items := Whole(CRDs()...)
 	items = append(items, Whole(
 		Object("ars runners/set", Deleting), Object("al systems/l", Of("runners/set"), Deleting),
 		Object("ers runners/s", Of("runners/set"), Owned("ars runners/set")), Object("er runners/r", Of("runners/set"), Owned("ers runners/s")),
@@ -192,7 +190,7 @@ func Stuck(more ...Item) []Item {
 	return append(append(items, ListenerRBAC("role runners/l", "runners/set")), more...)
 }
 
-// Refs names objects.
+// Refs returns the references of objects.
 func Refs(objects []*object.Object) (out []string) {
 	for _, o := range objects {
 		out = append(out, Ref(o))
@@ -200,7 +198,7 @@ func Refs(objects []*object.Object) (out []string) {
 	return out
 }
 
-// Record is the Secret of revision 1 of a release, stored in a namespace.
+// Record returns the Secret of a release's revision 1, stored in a namespace.
 func Record(in, namespace, name, status, manifest string) Item {
 	it := Whole(Object("secret " + in + "/sh.helm.release.v1." + name + ".v1"))[0]
 	it.Labels["owner"], it.Labels["name"], it.Labels["version"], it.Labels["status"] = "helm", name, "1", status

@@ -10,7 +10,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Short names of resources, as in "ers runners/set-1".
+// Short holds the short names of resources, as in "ers runners/set-1".
 var Short = map[string]schema.GroupVersionResource{
 	"ars": arc.Resource(arc.AutoscalingRunnerSets), "al": arc.Resource(arc.AutoscalingListeners),
 	"ers": arc.Resource(arc.EphemeralRunnerSets), "er": arc.Resource(arc.EphemeralRunners),
@@ -31,7 +31,7 @@ func shortOf(gvr schema.GroupVersionResource) string {
 	return gvr.Resource
 }
 
-// Ref is an object as the tests name it.
+// Ref returns the object's reference in tests: its resource's short name, namespace and name.
 func Ref(o *object.Object) string {
 	if o.Namespace == "" {
 		return shortOf(o.Resource) + " " + o.Name
@@ -49,8 +49,8 @@ func Named(s string) types.NamespacedName {
 
 type Change func(*object.Object)
 
-// Object makes "er runners/r1", whose UID is that text. ARC's kinds carry ARC's
-// finalizer unless told otherwise.
+// Object makes the object with a reference such as "er runners/r1", which is also its UID. Objects
+// of ARC's kinds have ARC's finalizer unless mods change that.
 func Object(text string, mods ...Change) *object.Object {
 	kind, name, _ := strings.Cut(text, " ")
 	n := Named(name)
@@ -82,20 +82,20 @@ func By(release string) Change { return func(o *object.Object) { o.Release = Nam
 
 func Owned(owner string) Change { return func(o *object.Object) { o.Owner = types.UID(owner) } }
 
-// Protected is a core object of ARC's chart with ARC's finalizer.
+// Protected makes a core object of ARC's chart with ARC's finalizer.
 func Protected(text string, mods ...Change) *object.Object {
 	return Object(text, append([]Change{Finalizers(arc.CleanupProtectionFinalizer)}, mods...)...)
 }
 
-// List1 is a list of one, or of none.
-func List1(text string) []string {
+// ListOf returns a list of the text, or an empty list for "".
+func ListOf(text string) []string {
 	if text == "" {
 		return nil
 	}
 	return []string{text}
 }
 
-func CrdObjects(mods ...Change) (out []*object.Object) {
+func CRDs(mods ...Change) (out []*object.Object) {
 	for _, name := range arc.CRDs() {
 		out = append(out, Object("crd "+name, mods...))
 	}

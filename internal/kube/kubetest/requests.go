@@ -55,11 +55,11 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text)
 }
 
-// request is what is asked for, and how.
+// request is a request as the server has parsed it.
 type request struct {
-	verb            string // LIST and WATCH beside the methods of HTTP
-	kind, namespace string // by its short name
-	object          string // as Ref names it; of a list only its kind and namespace
+	verb            string // an HTTP method, LIST or WATCH
+	kind, namespace string // the resource's short name
+	object          string // the reference; of a list only resource and namespace
 	labels, fields  string
 	body            []byte
 	onlyMetadata    bool
@@ -70,7 +70,7 @@ func (q *request) writes() bool {
 	return q.verb == http.MethodDelete || q.verb == http.MethodPatch || q.verb == http.MethodPost
 }
 
-// String is the request as faults and the writes name it.
+// String returns the request as tests name it.
 func (q *request) String() string {
 	if q.dry {
 		return "DRY " + q.verb + " " + q.object
@@ -101,12 +101,12 @@ func read(r *http.Request) request {
 	return q
 }
 
-// told is what a test has the server answer: a code, or what admission says.
+// told returns the answer that the test prescribes: a status code, or admission's message.
 func (a *Server) told(q *request) (code int, says string) {
 	a.Mu.Lock()
 	fault, wet := a.Fault, *q
 	wet.dry = false
-	says = cmp.Or(a.Says[q.String()], a.Says[wet.String()])
+	says = cmp.Or(a.Admission[q.String()], a.Admission[wet.String()])
 	a.Mu.Unlock()
 	if fault != nil {
 		code = fault(q.String())
@@ -117,7 +117,7 @@ func (a *Server) told(q *request) (code int, says string) {
 	return code, says
 }
 
-// status is an answer that is no success.
+// status returns the Status of a failed request.
 func status(code int, verb, message string) metav1.Status {
 	reason := reasons[code]
 	if verb == http.MethodPost && code == http.StatusConflict {
@@ -129,7 +129,7 @@ func status(code int, verb, message string) metav1.Status {
 	}
 }
 
-// discover answers what of a group is served, and in which version.
+// discover returns the resources of a group that the server serves, and their version.
 func (a *Server) discover(w http.ResponseWriter, group string) {
 	group, version, _ := strings.Cut(group, "/")
 	resources := []metav1.APIResource{}
@@ -162,8 +162,8 @@ func (a *Server) discover(w http.ResponseWriter, group string) {
 	}
 }
 
-// review answers whether a write is allowed: unless it is denied, to us or (as
-// "system:serviceaccount:... delete pods in NS") to somebody else.
+// review answers an access review: no if Denied holds the write of this client or, as
+// "system:serviceaccount:... delete pods in NS", of another account.
 func (a *Server) review(w http.ResponseWriter, r *http.Request) {
 	var review struct {
 		Spec struct {
@@ -178,7 +178,7 @@ func (a *Server) review(w http.ResponseWriter, r *http.Request) {
 	if review.Spec.User != "" {
 		who = fmt.Sprintf("%s %s in %s", review.Spec.User, who, asked.Namespace)
 	}
-	denied, fault := a.Denied[who], a.Fault
+	denied, fault := a.DeniedRights[who], a.Fault
 	a.Mu.Unlock()
 	if fault != nil {
 		if code := fault("REVIEW " + who); code != 0 {

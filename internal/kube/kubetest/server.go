@@ -1,5 +1,5 @@
-// Package kubetest is an API server in memory, for the errors that a real one does not
-// produce on demand, and short names for the objects in it.
+// Package kubetest is an API server in memory, for errors that a real one does not produce on
+// demand, with short names for its objects.
 package kubetest
 
 import (
@@ -19,8 +19,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Server is an API server in memory, as far as finalizers, deletion, UIDs, watches
-// and CRDs go.
+// Server is an API server in memory. It implements finalizers, deletion, UIDs, watches and CRDs.
 type Server struct {
 	Mu      sync.Mutex
 	version int
@@ -28,18 +27,18 @@ type Server struct {
 	Streams map[chan string]Stream
 	Writes  []string
 
-	// Fault may answer a request ("DELETE er runners/a") instead of the server.
+	// Fault may answer a request ("DELETE er runners/a") in place of the server.
 	Fault func(request string) (status int)
-	// Denied holds the writes ("patch secrets") an access review says no to.
-	Denied map[string]bool
-	// Says holds what admission answers to a request ("DELETE er runners/a"), dry or not,
-	// and only dry ("DRY DELETE er runners/a"), with the code of a policy.
-	Says map[string]string
-	// Claimed holds the resources that are served, by what the server says of itself.
+	// DeniedRights holds the writes ("patch secrets") that an access review denies.
+	DeniedRights map[string]bool
+	// Admission holds the messages with which a policy rejects a request ("DELETE er runners/a"),
+	// dry-run or not, or only its dry run ("DRY DELETE er runners/a").
+	Admission map[string]string
+	// Claimed holds the resources that discovery names, whether or not the server knows them.
 	Claimed map[string]bool
-	// Unknown are resources of a group that are served, and which nobody here knows.
+	// Unknown holds further resources that discovery names, by group.
 	Unknown map[string][]string
-	// React is called, without the lock, after each write.
+	// React is called after each write, without the lock.
 	React func(a *Server, request string)
 }
 
@@ -82,8 +81,8 @@ func (a *Server) Take(refs ...string) {
 	}
 }
 
-// Claim says which resources are served, whether there are CRDs or not.
-func (a *Server) Claim(resources ...string) {
+// ClaimServed makes discovery name these resources, whether or not they have CRDs.
+func (a *Server) ClaimServed(resources ...string) {
 	a.Mu.Lock()
 	defer a.Mu.Unlock()
 	a.Claimed = map[string]bool{}
@@ -92,7 +91,7 @@ func (a *Server) Claim(resources ...string) {
 	}
 }
 
-// Left names what there is, CRDs apart.
+// Left returns the references of all objects except CRDs.
 func (a *Server) Left() (out []string) {
 	a.Mu.Lock()
 	defer a.Mu.Unlock()
@@ -111,14 +110,14 @@ func (a *Server) Written() []string {
 	return out
 }
 
-// InOrder are the writes as they came.
+// InOrder returns the writes in the order of their arrival.
 func (a *Server) InOrder() []string {
 	a.Mu.Lock()
 	defer a.Mu.Unlock()
 	return slices.Clone(a.Writes)
 }
 
-// served reports whether the API server knows the resource.
+// served reports whether the server knows the resource.
 func (a *Server) served(s string) bool {
 	if group := Short[s].Group; group != arc.Group && group != arc.LegacyGroup {
 		return true
@@ -126,7 +125,7 @@ func (a *Server) served(s string) bool {
 	return a.Objects["crd "+Short[s].GroupResource().String()] != nil
 }
 
-// delete removes what no finalizer holds, and marks the rest; with the lock.
+// delete removes an object without finalizers, and marks any other. It needs the lock.
 func (a *Server) delete(it *Item) {
 	name := Ref(it.Object)
 	if it.Resource == object.CRDs {
@@ -152,7 +151,7 @@ func (a *Server) delete(it *Item) {
 	}
 	delete(a.Objects, name)
 	a.changed(it, "DELETED")
-	// The CRD goes with the last of its objects.
+	// A CRD that is being deleted is removed with the last of its objects.
 	if crd := a.Objects["crd "+it.Resource.GroupResource().String()]; crd != nil && crd.Deleted != nil {
 		crd.Finalizers = nil
 		a.delete(crd)
@@ -169,7 +168,7 @@ func keys(m map[string]*Item) func(func(string) bool) {
 	}
 }
 
-// changed tells whoever watches; with the lock.
+// changed sends an event to the watches. It needs the lock.
 func (a *Server) changed(it *Item, kind string) {
 	a.version++
 	for c, s := range a.Streams {
@@ -195,7 +194,7 @@ func (a *Server) json(it *Item, onlyMetadata bool) map[string]any {
 	return out
 }
 
-// Parse reads /apis/GROUP/VERSION/namespaces/NS/RESOURCE/NAME.
+// Parse parses /apis/GROUP/VERSION/namespaces/NS/RESOURCE/NAME.
 func Parse(path string) (s, namespace, name string) {
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	group := ""

@@ -15,7 +15,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// do is one request; with the lock.
+// do executes one request. It needs the lock.
 func (a *Server) do(q request) (int, any) {
 	it := a.Objects[q.object]
 	switch {
@@ -64,7 +64,7 @@ func (a *Server) list(q request) (int, any) {
 	return http.StatusOK, kind
 }
 
-// remove deletes exactly the object that is meant.
+// remove deletes the object if its UID fits.
 func (a *Server) remove(it *Item, body []byte) int {
 	var options metav1.DeleteOptions
 	if err := json.Unmarshal(body, &options); err != nil || options.Preconditions == nil || *options.Preconditions.UID != it.UID {
@@ -77,7 +77,7 @@ func (a *Server) remove(it *Item, body []byte) int {
 	return http.StatusOK
 }
 
-// patch applies the patches that package kube makes, and no others.
+// patch applies the patches that package kube sends, and rejects all others.
 func (a *Server) patch(it *Item, body []byte) int {
 	var merge struct {
 		Metadata struct {
@@ -123,7 +123,7 @@ func (a *Server) patchFinalizers(it *Item, body []byte) int {
 	if uid != it.UID || !slices.Equal(before, it.Finalizers) {
 		return http.StatusUnprocessableEntity
 	}
-	// Only of what is about to go may the managers of fields be forgotten.
+	// A patch may remove the field managers only of an object that this patch removes.
 	if len(ops) > 3 && (it.Deleted == nil || len(want) > 0 || len(ops) > 4 || ops[3].Path != "/metadata/managedFields") {
 		return http.StatusBadRequest
 	}
@@ -135,7 +135,7 @@ func (a *Server) patchFinalizers(it *Item, body []byte) int {
 	return http.StatusOK
 }
 
-// create makes an object; with the lock.
+// create creates an object. It needs the lock.
 func (a *Server) create(s, namespace string, body []byte) (int, any) {
 	var whole map[string]any
 	_ = json.Unmarshal(body, &whole)
@@ -166,7 +166,7 @@ func (a *Server) watch(w http.ResponseWriter, r *http.Request, s, namespace stri
 	case !known:
 		code = http.StatusNotFound
 	case r.URL.Query().Get("sendInitialEvents") != "":
-		// As an API server without the streaming of lists.
+		// An API server without streaming lists answers like this.
 		code = http.StatusUnprocessableEntity
 	}
 	if code != 0 {

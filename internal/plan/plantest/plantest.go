@@ -1,5 +1,5 @@
-// Package plantest has what the tests of plan, survey and cleanup share: options,
-// controllers and records, and a plan in a few lines.
+// Package plantest holds what the tests of plan, survey and cleanup share: options, controllers,
+// records, and plans written in a few lines.
 package plantest
 
 import (
@@ -17,19 +17,19 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// Kept is options with a backup.
+// Kept returns the options with a backup.
 func Kept(o plan.Options) plan.Options {
 	o.Backup = types.NamespacedName{Namespace: "systems", Name: "backup"}
 	return o
 }
 
-// Leaving is options that leave busy runners to the controller.
+// Leaving returns the options with busyRunners=leave.
 func Leaving(o plan.Options) plan.Options {
 	o.BusyRunners = plan.LeaveBusy
 	return o
 }
 
-// BusySet is a scale set with a runner that has a job; its controller lives.
+// BusySet is a scale set with a busy runner and a live controller.
 func BusySet(set ...kubetest.Change) plan.Survey {
 	pod := kubetest.Object("pod runners/r", kubetest.Owned("er runners/r"))
 	return plan.Survey{
@@ -46,7 +46,7 @@ func BusySet(set ...kubetest.Change) plan.Survey {
 	}
 }
 
-// Uninstalls is options that uninstall scale sets, too.
+// Uninstalls returns the options with scaleSets=uninstall.
 func Uninstalls(o plan.Options) plan.Options {
 	o.ScaleSets = plan.UninstallScaleSets
 	return o
@@ -58,19 +58,19 @@ var (
 	OfLegacy     = plan.Options{Scope: plan.ScopeLegacy, Release: "arc", ReleaseNamespace: "systems"}
 )
 
-// a controller, running unless told otherwise.
+// Ctrl returns a controller that runs, unless mods change that.
 func Ctrl(name, watches string, mods ...kubetest.Change) plan.Controller {
-	return plan.Controller{Object: kubetest.Object("deploy "+name, mods...), Watches: kubetest.List1(watches)}
+	return plan.Controller{Object: kubetest.Object("deploy "+name, mods...), Watches: kubetest.ListOf(watches)}
 }
 
-// LegacyCtrl is one of the legacy group, which watches all namespaces.
+// LegacyCtrl returns a legacy controller that watches all namespaces.
 func LegacyCtrl(name string, mods ...kubetest.Change) plan.Controller {
 	c := Ctrl(name, "", mods...)
 	c.Legacy = true
 	return c
 }
 
-// Gone is a namespace on its way out.
+// Gone returns a namespace that is being deleted.
 func Gone(name string) map[string]plan.Terminating {
 	return map[string]plan.Terminating{name: {Object: kubetest.Object("ns "+name, kubetest.Deleting)}}
 }
@@ -84,10 +84,10 @@ func Uninstalling() *plan.Record {
 	return RecordOf("systems/arc", "systems/arc")
 }
 
-// ErrNoRelease is why there is no record.
+// ErrNoRelease says why there is no record.
 var ErrNoRelease = errors.New("no Helm release found")
 
-// RecordOf is the record of a release that is being uninstalled.
+// RecordOf returns the record of a release that is being uninstalled.
 func RecordOf(name string, deployments ...string) *plan.Record {
 	n := kubetest.Named(name)
 	r := &plan.Record{Name: n.Name, Namespace: n.Namespace, Revision: 1, Status: "uninstalling"}
@@ -97,8 +97,8 @@ func RecordOf(name string, deployments ...string) *plan.Record {
 	return r
 }
 
-// Lines is a plan in short: the ranks of its phases, a line each, what is
-// refused and what is kept.
+// Lines writes a plan in short lines: its refusals, the ranks of its phases, and why objects are
+// kept.
 func Lines(p *plan.Plan) (out []string) {
 	for _, r := range p.Refusals {
 		out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
@@ -132,7 +132,7 @@ var (
 	OfSet    = plan.Options{Scope: plan.ScopeScaleSet, RequireUninstalling: true, Job: "set-arc-cleanup", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}
 )
 
-// Named1 is the scope of scale sets of these names in namespace runners.
+// Named1 returns the scope of scale sets with these names in namespace runners.
 func Named1(names ...string) plan.Options {
 	return WithNames(plan.Options{Scope: plan.ScopeScaleSet, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}, names...)
 }
@@ -144,11 +144,11 @@ func WithNames(o plan.Options, names ...string) plan.Options {
 	return o
 }
 
-// OfRelease is the uninstall of a release whose record is gone already.
+// OfRelease is the uninstall of a release whose record is already gone.
 var OfRelease = plan.Options{Scope: plan.ScopeController, Release: "arc", ReleaseNamespace: "systems"}
 
-// Drained is what stands still in a drain: a set and its listener, runner set and
-// runner, and a runner that its controller has not come to.
+// Drained is a drain without progress: a scale set with its listener, runner set and runner, and a
+// second runner that the controller has not deleted yet.
 func Drained() plan.Survey {
 	registered := kubetest.Finalizers(arc.EphemeralRunnerFinalizer, arc.RunnerRegistrationFinalizer)
 	return plan.Survey{
