@@ -3,7 +3,6 @@
 package anchor
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -103,137 +102,68 @@ func (a *Anchor) In(namespace string) map[string]any {
 	return out
 }
 
-// wholeBelow is the size up to which every document of a stream is parsed, and
-// not only those that matter here: several times ARC's own charts. Helm reports
-// broken YAML itself, before and after a post-renderer, so this is for those who
-// call us in another way; it takes 100 times as long as to look for what matters.
+// wholeBelow is the size, several times that of ARC's own charts, below which Find parses every document
+// of a stream and so reports broken YAML in each. In a larger stream it parses only what may be of ARC:
+// Helm reports broken YAML itself, before and after a post-renderer, and parsing takes 100 times as long
+// as searching for words.
 const wholeBelow = 64 << 10
 
-// maxParsed bounds what Find parses of a stream. Helm's record of a release is one, which
-// anybody may have written: fifteen kilobytes, compressed, of which a parser would make
-// a gigabyte.
-const maxParsed = 2 << 20
+// maxDocument limits a document that Find parses. No object of Kubernetes is larger: etcd stores 1.5 MiB
+// at most. A stream may be a Helm record that a tenant has written, and a parser takes a hundred times
+// the memory of its input.
+const maxDocument = 2 << 20
 
-// Find goes through a stream for the anchor, and for a hook of ours. The
-// controller wins where both it and a scale set are, a legacy one is in between. What is broken in a document
-// that is parsed is a *manifest.SyntaxError.
+// Find searches a stream for the anchor, and for a hook of arc-cleanup that is there already. A controller
+// is preferred to a legacy controller, and both to a scale set. A document that Find parses and that is
+// not valid YAML is a *manifest.SyntaxError.
 func Find(stream []byte) (found *Anchor, hooked bool, err error) {
-	s := Search{whole: len(stream) <= wholeBelow}
-	parsed := 0
+	var s search
+	whole := len(stream) <= wholeBelow
 	for d := range manifest.Documents(stream) {
-		if s.whole || s.Wants(d) {
-			parsed += len(d.Bytes())
+		if !whole && !mayMatter(d) {
+			continue
 		}
-		if parsed > maxParsed {
-			return nil, false, fmt.Errorf("what may be of ARC in it is more than %d MiB", maxParsed>>20)
+		if len(d.Bytes()) > maxDocument {
+			return nil, false, fmt.Errorf("the document in line %d may be an object of ARC and is larger than %d MiB", d.Line(), maxDocument>>20)
 		}
-		if err := s.Look(d); err != nil {
+		root, err := d.Parse()
+		if err != nil {
 			return nil, false, err
 		}
-	}
-	return s.Found(), s.Hooked, nil
-}
-
-// A Search is what Find does, document by document. It parses those that may
-// matter.
-type Search struct {
-	// Hooked says that a hook of ours was seen.
-	Hooked bool
-
-	whole                        bool // parse every document
-	controller, legacy, scaleSet *Anchor
-	sets, managers               places
-	bindings                     places // of the RoleBindings that tell managers
-}
-
-// Look takes the next document.
-func (s *Search) Look(d manifest.Document) error {
-	if !s.whole && !s.Wants(d) {
-		return nil
-	}
-	root, err := d.Parse()
-	if err != nil {
-		return err
-	}
-	for _, o := range root.Items() {
-		if err := s.see(d, root, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Wants reports whether a document may matter, before it is parsed, by its words.
-// Helm and every other renderer of manifests writes them as they are; a document that
-// hides them behind escapes is not seen. The word with the rarest first letter comes
-// first: that it is not there is found out at the speed of memory, and this is most of
-// what a large stream takes. That may hold thousands of scale sets: one that names no
-// namespace which is not known is not looked at.
-func (s *Search) Wants(d manifest.Document) bool {
-	if d.Contains("Job", hook.Annotation, hook.Name) {
-		return true
-	}
-	var known []places
-	if d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") {
-		known = append(known, s.sets)
-	}
-	if d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) {
-		known = append(known, s.bindings)
-	}
-	return len(known) > 0 && mayName(d.Bytes(), known) ||
-		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
-			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
-			s.controller == nil && d.Contains("/manager", "actions-runner-controller-"))
-}
-
-// mayName reports whether a text may name a namespace that is not known in each of the
-// ways: one that names none may say it otherwise. What stands for a namespace that was
-// looked at is passed over as a whole.
-func mayName(text []byte, known []places) bool {
-	const key, around = "namespace", "\"' \t\r\n"
-	none := true
-	var passed [][]byte
-	for {
-		i := bytes.Index(text, []byte(key))
-		if i < 0 {
-			return none
-		}
-		text = text[i:]
-		if n := slices.IndexFunc(passed, func(p []byte) bool { return bytes.HasPrefix(text, p) }); n >= 0 {
-			text = text[len(passed[n]):]
-			continue
-		}
-		value, isKey := bytes.CutPrefix(bytes.TrimLeft(text[len(key):], around), []byte(":"))
-		if !isKey {
-			text = text[len(key):]
-			continue
-		}
-		value = bytes.TrimLeft(value, around)
-		n := bytes.IndexAny(value, around+",}")
-		if n < 0 {
-			return true // it may go on
-		}
-		for _, places := range known {
-			if !slices.Contains(places, string(value[:n])) {
-				return true
+		for _, o := range root.Items() {
+			if err := s.see(d, root, o); err != nil {
+				return nil, false, err
 			}
 		}
-		none = false
-		if len(passed) < 8 {
-			passed = append(passed, text[:len(text)-len(value)+n+1])
-		}
-		text = value
 	}
+	return s.found(), s.hooked, nil
 }
 
-// see takes an object of a document.
-func (s *Search) see(d manifest.Document, root, o manifest.Object) (err error) {
+// mayMatter reports whether a document may hold an object that Find looks for. It decides by words, which
+// Helm and all other renderers write as they are: it misses a document that spells them with escapes.
+func mayMatter(d manifest.Document) bool {
+	return d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
+		d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) ||
+		d.Contains("Job", hook.Annotation, hook.Name) ||
+		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
+			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
+			d.Contains("/manager", "actions-runner-controller-"))
+}
+
+// A search collects what Find finds.
+type search struct {
+	hooked                       bool // a hook of arc-cleanup is in the stream
+	controller, legacy, scaleSet *Anchor
+	sets, managers               places
+}
+
+// see takes note of one object of a document.
+func (s *search) see(d manifest.Document, root, o manifest.Object) (err error) {
 	switch namespace := managerNamespace(o); {
 	case isHook(o):
-		s.Hooked = true
+		s.hooked = true
 	case namespace != "":
 		s.managers.add(namespace)
-		s.bindings.add(namespace, o.Namespace())
 	case isScaleSet(o):
 		s.sets.add(o.Namespace())
 		err = s.take(&s.scaleSet, d, root, o, ScaleSet)
@@ -252,15 +182,15 @@ func (s *Search) see(d manifest.Document, root, o manifest.Object) (err error) {
 func isNone(namespace string) bool { return namespace == "" }
 
 // take makes the object the anchor of its scope, unless there is one.
-func (s *Search) take(a **Anchor, d manifest.Document, root, o manifest.Object, scope string) (err error) {
+func (s *search) take(a **Anchor, d manifest.Document, root, o manifest.Object, scope string) (err error) {
 	if *a == nil {
-		*a, err = newAnchor(d.Clone(), root, o, scope)
+		*a, err = newAnchor(d, root, o, scope)
 	}
 	return err
 }
 
 // takeController notes a controller, and which namespaces it watches; none is all.
-func (s *Search) takeController(a **Anchor, d manifest.Document, root, o manifest.Object, scope string, watches []string) error {
+func (s *search) takeController(a **Anchor, d manifest.Document, root, o manifest.Object, scope string, watches []string) error {
 	if err := s.take(a, d, root, o, scope); err != nil {
 		return err
 	}
@@ -270,8 +200,8 @@ func (s *Search) takeController(a **Anchor, d manifest.Document, root, o manifes
 	return nil
 }
 
-// Found returns the anchor, or nil if there is none.
-func (s *Search) Found() *Anchor {
+// found returns the anchor, or nil if there is none.
+func (s *search) found() *Anchor {
 	a := cmp.Or(s.controller, s.legacy, s.scaleSet)
 	if a != nil {
 		a.sets, a.managers = s.sets, s.managers

@@ -1,7 +1,6 @@
 package anchor
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,8 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 func testdata(t *testing.T, name string) []byte {
@@ -280,74 +277,6 @@ func TestManagers(t *testing.T) {
 	}
 }
 
-// Of a large stream with thousands of scale sets only those are parsed that may tell
-// something new.
-func TestWants(t *testing.T) {
-	s := Search{}
-	look := func(stream string) {
-		for d := range manifest.Documents([]byte(stream)) {
-			if err := s.Look(d); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	wants := func(stream string) bool {
-		for d := range manifest.Documents([]byte(stream)) {
-			if s.Wants(d) {
-				return true
-			}
-		}
-		return false
-	}
-	look(setIn("runners", "x", "systems"))
-	for name, test := range map[string]struct {
-		stream string
-		want   bool
-	}{
-		"another one like it":     {setIn("runners", "y", "systems"), false},
-		"in another namespace":    {setIn("apart", "y", "systems"), true},
-		"of another controller":   {setIn("runners", "y", "other"), true},
-		"where the controller is": {setIn("systems", "y", "systems"), true},
-		"quoted":                  {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: "runners"`), false},
-		"quoted with one":         {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: 'runners'`), false},
-		"as JSON":                 {`{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet", "metadata": {"namespace":"runners"}}`, false},
-		"as JSON, another":        {`{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet", "metadata": {"namespace" : "apart"}}`, true},
-		"a longer name":           {setIn("runners-2", "y", "systems"), true},
-		"without a namespace":     {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\n", true},
-		"the word alone":          {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec: {namespaces: x}\n", true},
-		"the third":               {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners\nnamespace: runners\nnamespace: apart\n", true},
-		"soon behind one":         {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners\nnamespace: runners\nx: {namespace: apart}\n", true},
-		"at the end":              {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners", true},
-		"beside another word":     {setIn("runners", "y", "systems") + "spec: {namespaces: [x]}\n", false},
-		"an alias":                {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: *runners`), true},
-		"a controller":            {controllerIn("runners", ""), true},
-		"a legacy controller":     {legacyIn("runners", ""), true},
-		"a Deployment":            {"kind: Deployment\nmetadata: {namespace: x}\n", false},
-		"nothing":                 {"kind: ConfigMap\nmetadata: {namespace: x}\n", false},
-	} {
-		if got := wants(test.stream); got != test.want {
-			t.Errorf("%s: %t", name, got)
-		}
-	}
-	var many []string
-	for n := range 12 {
-		namespace := fmt.Sprintf("team-%d", n)
-		look(setIn(namespace, "x", "systems"))
-		many = append(many, "namespace: "+namespace)
-	}
-	all := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec:\n- " + strings.Join(many, "\n- ") + "\n"
-	if wants(all) || !wants(all+"- namespace: apart\n") {
-		t.Error("of many namespaces the last one decides")
-	}
-	look(controllerIn("systems", ""))
-	if !wants(controllerIn("systems", "x")) {
-		t.Error("no controller after the first")
-	}
-	if wants(legacyIn("systems", "")) {
-		t.Error("a legacy one beside a controller")
-	}
-}
-
 // A template of a Pod that cannot be read is an error, whose ever it is.
 func TestPodTemplates(t *testing.T) {
 	set := setIn("runners", "x", "systems")
@@ -362,19 +291,17 @@ func TestPodTemplates(t *testing.T) {
 	}
 }
 
-// A stream may be a record that anybody has written.
-func TestWhatIsParsedIsBounded(t *testing.T) {
+// A stream may be a record that a tenant has written.
+func TestDocumentsAreLimited(t *testing.T) {
 	t.Parallel()
-	set := func(n int) string {
-		return "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x}\nspec: {a: " + strings.Repeat("a", n) + "}\n---\n"
+	large := strings.Repeat("a", maxDocument)
+	set := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x}\n"
+	_, _, err := Find([]byte("a: 1\n---\n" + set + "spec: {a: " + large + "}\n"))
+	if err == nil || !strings.Contains(err.Error(), "the document in line 2 may be an object of ARC and is larger than 2 MiB") {
+		t.Errorf("got %v", err)
 	}
-	for name, stream := range map[string]string{"one object": set(maxParsed), "many": strings.Repeat(set(1000), maxParsed/1000)} {
-		if a, _, err := Find([]byte(stream)); err == nil {
-			t.Errorf("%s: found %v", name, a)
-		}
-	}
-	// What is not of ARC is not parsed, and may be large.
-	if a, _, err := Find([]byte("kind: ConfigMap\ndata: {a: " + strings.Repeat("a", maxParsed) + "}\n---\n" + set(1000))); err != nil || a == nil {
+	// Find does not parse what is not of ARC, so that it may be large.
+	if a, _, err := Find([]byte("kind: ConfigMap\ndata: {a: " + large + "}\n---\n" + set)); err != nil || a == nil {
 		t.Errorf("%v, %v", a, err)
 	}
 }

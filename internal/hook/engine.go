@@ -63,11 +63,6 @@ var prepared = sync.OnceValues(func() (*preparedChart, error) {
 	return &c, nil
 })
 
-// Prepare reads the embedded chart ahead of Render and Enroller, while a caller still
-// waits for its input; that saves a tenth of the time at 10 MB. An error is kept for
-// Render and Enroller to return: perhaps nothing is rendered at all.
-func Prepare() { _, _ = prepared() }
-
 // read reads a file of the embedded chart.
 func read(name string, unmarshal func([]byte, any) error, into any) error {
 	data, err := charts.ArcCleanup.ReadFile(Name + "/" + name)

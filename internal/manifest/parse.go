@@ -50,8 +50,8 @@ func (d Document) Parse() (Object, error) {
 // would be a part: in a block scalar that is not closed by one. What is no YAML does
 // not.
 func (d Document) EndsOpen() bool {
-	closed := Document{stream: append(bytes.Clone(d.Bytes()), '\n')}
-	closed.end = len(closed.stream)
+	stream := append(bytes.Clone(d.Bytes()), '\n')
+	closed := Document{stream: stream, end: len(stream)}
 	is, err := d.Parse()
 	would, otherErr := closed.Parse()
 	return err == nil && otherErr == nil && lastText(is.node) != lastText(would.node)
@@ -76,7 +76,7 @@ func (d Document) isEmpty() bool {
 		end := lineEnd(text, 0)
 		line := text[:end]
 		text = text[end:]
-		if bytes.HasPrefix(line, []byte(endMarker)) && isBlank(line, len(endMarker)) {
+		if isMarker(line, endMarker) {
 			line = line[len(endMarker):]
 		}
 		if line = bytes.Trim(line, blanks); len(line) > 0 && line[0] != '#' {

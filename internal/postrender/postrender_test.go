@@ -39,10 +39,12 @@ func testdata(t *testing.T, name string) []byte {
 	return data
 }
 
-// large puts documents before a stream that make it too large to be parsed as
-// a whole.
+// largeSize is above the size below which anchor.Find parses every document.
+const largeSize = 1 << 20
+
+// large puts documents before a stream, so that only some of it is parsed.
 func large(stream []byte) []byte {
-	return append(filler(heldBelow), stream...)
+	return append(filler(largeSize), stream...)
 }
 
 func output(t *testing.T, r Result) string {
@@ -149,15 +151,15 @@ func TestInjectKeepsTheLastText(t *testing.T) {
 	for _, end := range []string{
 		"data: |\n  text", "data: >\n  text", "data: |+\n  text", "data:\n  - |\n    text", "# x\ndata: |\n  text", "data: &x |\r\n  text",
 	} {
-		for size, before := range map[string]string{"small": "", "large": string(filler(heldBelow))} {
+		for size, before := range map[string]string{"small": "", "large": string(filler(largeSize))} {
 			in := before + anchor + "---\n" + end
 			var known *Error
 			var out bytes.Buffer
 			if _, err := copyTo(&out, strings.NewReader(in), Options{}); !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "block scalar") {
 				t.Errorf("%q, %s: got %v", end, size, err)
 			}
-			if got := out.String(); got != "" && got != in {
-				t.Errorf("%q, %s: %d of %d bytes went out", end, size, len(got), len(in))
+			if out.Len() > 0 {
+				t.Errorf("%q, %s: %d of %d bytes went out", end, size, out.Len(), len(in))
 			}
 			out.Reset()
 			if _, err := copyTo(&out, strings.NewReader(in+"\n"), Options{}); err != nil || !strings.HasPrefix(out.String(), in+"\n---\n") {
