@@ -36,7 +36,7 @@ const exitHelp = `Exit codes:
   0  done: the hook was added, or there was nothing to add it to
   1  failed: stdin could not be read, or stdout not written
   2  wrong usage: a flag, an argument, a file that a flag names
-  3  the input is not valid YAML, is larger than 64 MiB, or has an object of ARC
+  3  the input is not valid YAML, is larger than 32 MiB, or has an object of ARC
      of an unknown form
   4  which Helm reads the output cannot be told, or is not what --helm says
   5  the name or the namespace of the release is not known
@@ -48,9 +48,8 @@ exit code alone, with --debug: --log-file, or ARC_CLEANUP_LOG_FILE in Helm's own
 environment, keeps it.`
 
 func main() {
-	// Of a large input most of the memory is the input itself. The collector's default would allow as much
-	// garbage again; with this, memory stays below three times the input, and the run takes no longer.
-	debug.SetGCPercent(20)
+	// The default lets as much garbage pile up as the heap is large, and the buffer for the input is large.
+	debug.SetGCPercent(5)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

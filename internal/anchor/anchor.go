@@ -211,7 +211,7 @@ func (s *search) found() *Anchor {
 
 // containers are those of a Deployment. What cannot be read is none.
 func containers(o manifest.Object) (out []arc.Container) {
-	if node := o.Lookup("spec", "template", "spec", "containers"); node == nil || node.Decode(&out) != nil {
+	if o.Decode(&out, "spec", "template", "spec", "containers") != nil {
 		return nil
 	}
 	return out
@@ -263,17 +263,10 @@ func podSpecAt(o manifest.Object, path ...string) (podSpec, error) {
 		spec   podSpec
 		system systemSpec
 	)
-	node := o.Lookup(path...)
-	if node == nil {
-		return spec, nil
-	}
-	if err := node.Decode(&system); err != nil {
+	if err := o.Decode(&system, path...); err != nil || system.apart() {
 		return spec, err
 	}
-	if system.apart() {
-		return spec, nil
-	}
-	err := node.Decode(&spec)
+	err := o.Decode(&spec, path...)
 	return spec, err
 }
 
@@ -328,11 +321,11 @@ func managerNamespace(o manifest.Object) string {
 		return ""
 	}
 	var finalizers []string
-	if node := o.Lookup("metadata", "finalizers"); node == nil || node.Decode(&finalizers) != nil || !slices.Contains(finalizers, arc.CleanupProtectionFinalizer) {
+	if o.Decode(&finalizers, "metadata", "finalizers") != nil || !slices.Contains(finalizers, arc.CleanupProtectionFinalizer) {
 		return ""
 	}
 	var subjects []struct{ Namespace string }
-	if node := o.Lookup("subjects"); node == nil || node.Decode(&subjects) != nil || len(subjects) == 0 {
+	if o.Decode(&subjects, "subjects") != nil || len(subjects) == 0 {
 		return ""
 	}
 	return subjects[0].Namespace

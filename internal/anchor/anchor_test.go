@@ -305,3 +305,14 @@ func TestDocumentsAreLimited(t *testing.T) {
 		t.Errorf("%v, %v", a, err)
 	}
 }
+
+// Of a key that is given twice in a Pod template the last counts, as for Helm.
+func TestDuplicateKeysInPodTemplates(t *testing.T) {
+	a, _, err := Find([]byte(strings.Replace(controllerIn("systems", ""), "containers:", "priorityClassName: low, priorityClassName: high, containers:", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]any{"scope": "controller", "priorityClassName": "high"}, a.In("systems")); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -82,7 +82,7 @@ func TestCopyLimitsTheInput(t *testing.T) {
 	var out bytes.Buffer
 	_, err := copyTo(&out, &in, Options{})
 	var known *Error
-	if !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "the input is larger than 64 MiB") {
+	if !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "the input is larger than 32 MiB") {
 		t.Errorf("got %v", err)
 	}
 	if out.Len() > 0 || in.read > 2*maxInput {

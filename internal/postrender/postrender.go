@@ -79,20 +79,23 @@ func (e *Error) Error() string { return e.err.Error() }
 func (e *Error) Unwrap() error { return e.err }
 
 // maxInput limits what Copy reads, so that a stream without an end does not fill the memory. No Helm
-// release is as large: its record is at most 1 MiB, compressed.
-const maxInput = 64 << 20
+// release is as large: its record is 1 MiB at most, compressed, which is some 10 MiB of YAML.
+const maxInput = 32 << 20
 
 // Copy writes to out what it reads from in, and what Inject adds. It reads everything before it writes
 // anything, and with an error or with o.Check it writes nothing. It returns the explanation of a Result.
 func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error) {
-	stream, err := io.ReadAll(io.LimitReader(in, maxInput+1))
-	if err != nil {
+	// A buffer that grew would take more than twice the input. The pages of this one take memory only once
+	// they are written to.
+	buffer := make([]byte, maxInput+1)
+	n, err := io.ReadFull(in, buffer)
+	switch {
+	case err == nil:
+		return "", &Error{BadInput, fmt.Errorf("the input is larger than %d MiB, and no Helm release can be", maxInput>>20)}
+	case err != io.EOF && err != io.ErrUnexpectedEOF:
 		return "", fmt.Errorf("reading stdin: %w", err)
 	}
-	if len(stream) > maxInput {
-		return "", &Error{BadInput, fmt.Errorf("the input is larger than %d MiB, and no Helm release can be", maxInput>>20)}
-	}
-	result, err := Inject(stream, o)
+	result, err := Inject(buffer[:n], o)
 	if err != nil {
 		return "", err
 	}
