@@ -147,7 +147,7 @@ const enrollerFile = Name + "/templates/enroller.yaml"
 // parse parses the templates. Those in a file whose name begins with an underscore
 // are only included by others.
 func (c *preparedChart) parse() error {
-	root := template.New(Name).Option("missingkey=zero").Funcs(functions)
+	root := template.New(Name).Option("missingkey=zero").Funcs(functions())
 	root.Funcs(template.FuncMap{"include": func(name string, data any) (string, error) {
 		var out strings.Builder
 		err := root.ExecuteTemplate(&out, name, data)
