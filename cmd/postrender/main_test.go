@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 		"not ARC":                       {stdin: "a: 1", stdout: []string{"a: 1"}},
 		"says what it would do":         {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c, line 1", "Job arc-arc-cleanup"}},
 		"version":                       {args: []string{"--version"}, stdout: []string{"dev"}},
-		"help":                          {args: []string{"--help"}, stdout: []string{"\n  4  which Helm reads the output"}},
+		"help":                          {args: []string{"--help"}, stdout: []string{"\n  4  which Helm reads the output is not known"}},
 		"no namespace":                  {stdin: anchor, code: exitTarget, stderr: "give --namespace"},
 		"broken YAML":                   {stdin: anchor + "a: b: c\n", code: exitInput, stderr: "c/templates/deployment.yaml, line 7 of the input"},
 		"told Helm 3":                   {args: []string{"--helm", "3", "-n", "ns"}, stdin: anchor, stdout: []string{anchor + "---\n", "kind: Deployment\nmetadata:\n  name: arc-arc-cleanup-enrol\n"}},
@@ -134,10 +134,10 @@ func (brokenPipe) Read([]byte) (int, error)  { return 0, errors.New("input gone"
 
 func TestRunInputOutputErrors(t *testing.T) {
 	var out, stderr bytes.Buffer
-	if code := run(nil, strings.NewReader("a: 1"), brokenPipe{}, &stderr); code != exitError || !strings.Contains(stderr.String(), "writing stdout: broken pipe") {
+	if code := run(nil, strings.NewReader("a: 1"), brokenPipe{}, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "writing stdout: broken pipe") {
 		t.Errorf("code %d, stderr %q", code, stderr.String())
 	}
-	if code := run(nil, brokenPipe{}, &out, &stderr); code != exitError || out.Len() > 0 || !strings.Contains(stderr.String(), "reading stdin: input gone") {
+	if code := run(nil, brokenPipe{}, &out, &stderr); code != exitFailed || out.Len() > 0 || !strings.Contains(stderr.String(), "reading stdin: input gone") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, out.String(), stderr.String())
 	}
 }

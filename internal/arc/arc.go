@@ -159,6 +159,11 @@ const (
 	AnnotationReleaseNamespace = "meta.helm.sh/release-namespace"
 )
 
+// IsScaleSet reports whether an object of a manifest is an AutoscalingRunnerSet, of whatever version.
+func IsScaleSet(apiVersion, kind string) bool {
+	return kind == AutoscalingRunnerSet && strings.HasPrefix(apiVersion, Group+"/")
+}
+
 // IsManager reports whether a Role or RoleBinding, already known to be the
 // scale-set chart's by its finalizer, carries the controller's own rights in
 // the runner namespace (charts/gha-runner-scale-set/templates/_helpers.tpl; the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -131,6 +130,4 @@ func newInstalled(record release.Record, there inPlace) plan.ScaleSetRelease {
 	return i
 }
 
-func isScaleSet(o release.Object) bool {
-	return o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/")
-}
+func isScaleSet(o release.Object) bool { return arc.IsScaleSet(o.APIVersion, o.Kind) }
