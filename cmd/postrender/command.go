@@ -95,8 +95,10 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringArrayVar(&f.sets, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable); overrides $"+hook.SetVariable)
 	set.StringArrayVar(&f.setStrings, "set-string", nil, "the same, always a string (repeatable)")
 	set.StringVar(&o.Release, "release", "", "name of the release (default: the name in ARC's objects)")
-	set.StringVarP(&o.Namespace, "namespace", "n", "", "namespace of the release, as Helm's own flag (default: that of ARC's objects and $HELM_NAMESPACE, if they agree)")
-	cli.OneOf(set, &o.Helm, "helm", "", postrender.HelmUnknown, "which Helm reads the output (default: what the input says)", postrender.Helm3, postrender.Helm4)
+	set.StringVarP(&o.Namespace, "namespace", "n", "",
+		"namespace of the release, as Helm's own flag (default: that of ARC's objects and $HELM_NAMESPACE, if they agree)")
+	cli.OneOf(set, &o.Helm, "helm", "", postrender.HelmUnknown,
+		"which Helm reads the output (default: what the input says)", postrender.Helm3, postrender.Helm4)
 	set.BoolVar(&o.Check, "check", false, "print what would be added, and no manifests")
 	// This is for the help and the parser. openLog reads the flag.
 	set.String(logFile, "", "file to append the explanation or the error to (default: $"+logFileVariable+")")

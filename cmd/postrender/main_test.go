@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 		},
 		"namespace of the environment":  {stdin: anchor, env: "env", stdout: []string{"namespace: env\n"}},
 		"not ARC":                       {stdin: "a: 1", stdout: []string{"a: 1"}},
-		"says what it would do":         {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c, line 1", "Job arc-arc-cleanup"}},
+		"says what it would do":         {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c in line 1", "Job arc-arc-cleanup"}},
 		"version":                       {args: []string{"--version"}, stdout: []string{"dev"}},
 		"help":                          {args: []string{"--help"}, stdout: []string{"\n  4  which Helm reads the output is not known"}},
 		"no namespace":                  {stdin: anchor, code: exitTarget, stderr: "give --namespace"},

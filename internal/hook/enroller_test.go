@@ -78,7 +78,7 @@ func TestOrdinary(t *testing.T) {
 		t.Error(err)
 	}
 	job := Object{Kind: "Job", Name: "x", annotations: map[string]string{Annotation: "pre-delete"}}
-	if err := ordinary(append(objects, job)); err == nil || !strings.Contains(err.Error(), "Job x is a hook") {
+	if err := ordinary(append(objects, job)); err == nil || !strings.Contains(err.Error(), "Job x must not be a hook") {
 		t.Errorf("got %v", err)
 	}
 }

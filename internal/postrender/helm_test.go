@@ -104,12 +104,12 @@ func noHook(t *testing.T, stream string) {
 // Helm 3: it explains, and nothing leaves.
 func TestInjectCheck(t *testing.T) {
 	stream := []byte(asHelm3(string(testdata(t, "controller.yaml"))))
-	for told, want := range map[Helm]string{Helm4: "on its way to Helm 4", HelmUnknown: "Deployment arc-arc-cleanup-enrol"} {
+	for told, want := range map[Helm]string{Helm4: "Helm 4 reads the output", HelmUnknown: "Deployment arc-arc-cleanup-enrol"} {
 		result, err := inject(stream, Options{Helm: told, Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if enrols := "What enrols it once the release is deployed is added:\n  ServiceAccount arc-arc-cleanup-enrol"; strings.Contains(result.Explanation, enrols) != (told == HelmUnknown) {
+		if enrols := "These objects are added, and put the hook into the release's record once it is deployed:\n  ServiceAccount arc-arc-cleanup-enrol"; strings.Contains(result.Explanation, enrols) != (told == HelmUnknown) {
 			t.Errorf("told %q: explained %q", told, result.Explanation)
 		}
 		if result.Added != "" || !strings.Contains(result.Explanation, want) || !strings.Contains(result.Explanation, "Job arc-arc-cleanup\n") {

@@ -1,6 +1,5 @@
-// Package postrender adds the hook to a stream of rendered manifests that
-// installs ARC. What came in goes out byte for byte; the hook's documents
-// follow it.
+// Package postrender adds the hook to a stream of rendered manifests that installs ARC. The output is the
+// input byte for byte, followed by the documents of the hook.
 package postrender
 
 import (
@@ -16,29 +15,28 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// Options are the user's words; each is "" or nil if not given.
+// Options are what the user says. Every field may be empty.
 type Options struct {
-	// Release and Namespace win over what the anchor says. A scale set knows its
-	// own name only, which need not be the release's; and its namespace need not be.
+	// Release and Namespace override what the anchor says. A scale set knows its own name only, and the
+	// release may have another name, and be in another namespace.
 	Release   string
 	Namespace string
-	// HelmNamespace is what Helm takes for the namespace unless it is told another.
-	// It counts where nothing in the stream contradicts it.
+	// HelmNamespace is Helm's default for the namespace. It counts if nothing in the stream contradicts it.
 	HelmNamespace string
-	// Helm decides where the stream does not tell which Helm reads the output.
+	// Helm says which Helm reads the output if the stream does not say it.
 	Helm Helm
-	// Values of the chart, over those taken from the anchor.
+	// Values of the chart override the values that follow from the anchor.
 	Values map[string]any
-	// Check explains, and adds nothing. What cannot leave may be said to be
-	// Helm 4's even where it has the marks of helm template.
+	// Check asks for the explanation only. Then Helm may be 4 even if the stream comes from "helm template",
+	// which marks it like Helm 3.
 	Check bool
 }
 
-// Result is the output: the input, and what follows it.
+// Result is the output: Input, followed by Added.
 type Result struct {
 	Input []byte
 	Added string
-	// Explanation says in plain words what was added and why, or why nothing.
+	// Explanation says what was added and why, or why nothing was added.
 	Explanation string
 }
 
@@ -52,23 +50,22 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
-// A Class is what an error is about, and so where to look for its cause.
+// A Class tells where to look for the cause of an error.
 type Class int
 
-// Of no class are errors of reading and writing.
+// Errors of reading and writing have no class.
 const (
-	// BadInput is not valid YAML, or holds an object of ARC that is not like
-	// any of ARC's.
+	// BadInput: the input is too large, is not valid YAML, or has an object of ARC of an unknown form.
 	BadInput Class = iota + 1
-	// BadHelm is one that cannot be told, or is not the one that was said.
+	// BadHelm: which Helm reads the output is not known, or is not the one that the user says.
 	BadHelm
-	// BadTarget is a release whose name or namespace nobody says.
+	// BadTarget: the name or the namespace of the release is not known.
 	BadTarget
-	// BadValues are refused by the chart of the hook.
+	// BadValues: the chart of the hook rejects a value.
 	BadValues
 )
 
-// An Error is one that somebody can do something about. Nothing was added.
+// An Error is an error that the user can correct. Nothing was added.
 type Error struct {
 	Class Class
 	err   error
@@ -92,7 +89,7 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 	switch {
 	case err == nil:
 		return "", &Error{BadInput, fmt.Errorf("the input is larger than %d MiB, and no Helm release can be", maxInput>>20)}
-	case err != io.EOF && err != io.ErrUnexpectedEOF:
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return "", fmt.Errorf("reading stdin: %w", err)
 	}
 	result, err := Inject(buffer[:n], o)
@@ -183,17 +180,16 @@ func addition(a *anchor.Anchor, o Options) (added, explanation string, err error
 	return added, explain(a, reader.helm, target, taken, hooks, nil), nil
 }
 
-// targetOf finds out whose hook it is. ARC's own objects need not be in the namespace
-// of their release (namespaceOverride of its charts), so where what is known of that
-// is not the same, somebody has to say it: in another namespace the hook would never
-// find its release.
+// targetOf returns the release that the hook is for. ARC's objects may be in another namespace than their
+// release (namespaceOverride of ARC's charts). If the namespaces that the objects and Helm name differ, the
+// user has to give the release's namespace: in another namespace the hook would never find its release.
 func targetOf(a *anchor.Anchor, o Options) (hook.Release, error) {
 	target := hook.Release{Name: cmp.Or(o.Release, a.Release), Namespace: o.Namespace}
 	switch {
 	case target.Name == "":
-		return target, fmt.Errorf("the %s does not say its release; give --release", a)
+		return target, fmt.Errorf("the %s does not name its release; give --release", a)
 	case o.Release == "" && !hook.IsReleaseName(target.Name):
-		return target, fmt.Errorf("the %s says that its release is %q, which is no release's name; give --release", a, target.Name)
+		return target, fmt.Errorf("the %s names its release %q, which Helm does not accept as a name; give --release", a, target.Name)
 	case target.Namespace != "":
 		return target, nil
 	}
@@ -208,7 +204,8 @@ func targetOf(a *anchor.Anchor, o Options) (hook.Release, error) {
 		target.Namespace = namespaces[0]
 		return target, nil
 	}
-	return target, fmt.Errorf("the namespace of the release is not known: ARC's objects and HELM_NAMESPACE name %s, as with namespaceOverride; give --namespace", strings.Join(namespaces, ", "))
+	return target, fmt.Errorf("the namespace of the release is not known: ARC's objects and HELM_NAMESPACE name %s, "+
+		"as with namespaceOverride; give --namespace", strings.Join(namespaces, ", "))
 }
 
 // separator returns what has to follow the stream before a "---" can: a line break if the last line has
@@ -222,7 +219,8 @@ func separator(stream []byte) (string, error) {
 		last = d
 	}
 	if last.EndsOpen() {
-		return "", errors.New("the input ends within a block scalar, without a line break; the line break that has to follow would become part of its text: end the input with a line break")
+		return "", errors.New("the input ends within a block scalar, without a line break; " +
+			"the line break that has to follow would become part of its text: end the input with a line break")
 	}
 	return "\n", nil
 }

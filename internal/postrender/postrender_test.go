@@ -306,11 +306,11 @@ func TestInjectTarget(t *testing.T) {
 		"a set's, said":                     {replaced("scale-set.yaml"), Options{Namespace: "platform", Release: "gpu"}, "platform/gpu", " controllerNamespaces (systems), imagePullSecrets, runnerNamespaces (runners),", ""},
 		"a set's, beside its controller":    {replaced("scale-set.yaml"), Options{Namespace: "systems"}, "systems/set", " imagePullSecrets, runnerNamespaces (runners),", ""},
 		"a set's, they differ":              {replaced("scale-set.yaml"), Options{HelmNamespace: "platform"}, "", "", "name runners, platform"},
-		"no release":                        {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{}, "", "", "does not say its release; give --release"},
+		"no release":                        {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{}, "", "", "does not name its release; give --release"},
 		"no release, said":                  {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{Release: "arc"}, "systems/arc", "", ""},
-		"an instance of a user's":           {labelled("Build Platform"), Options{}, "", "", `says that its release is "Build Platform", which is no release's name; give --release`},
-		"an instance of Argo CD's":          {labelled("argocd_apps"), Options{}, "", "", `"argocd_apps", which is no release's name`},
-		"an instance that is too long":      {labelled(strings.Repeat("a", 54)), Options{}, "", "", "no release's name"},
+		"an instance of a user's":           {labelled("Build Platform"), Options{}, "", "", `names its release "Build Platform", which Helm does not accept as a name; give --release`},
+		"an instance of Argo CD's":          {labelled("argocd_apps"), Options{}, "", "", `"argocd_apps", which Helm does not accept`},
+		"an instance that is too long":      {labelled(strings.Repeat("a", 54)), Options{}, "", "", "which Helm does not accept"},
 		"an instance of a user's, said":     {labelled("Build Platform"), Options{Release: "arc"}, "systems/arc", "", ""},
 		"an instance that may be a release": {labelled("build.platform"), Options{}, "systems/build.platform", "", ""},
 	}
@@ -329,7 +329,7 @@ func TestInjectTarget(t *testing.T) {
 				t.Fatal(err)
 			}
 			namespace, release, _ := strings.Cut(test.want, "/")
-			if !strings.Contains(result.Explanation, "The hook of the release "+release+" in the namespace "+namespace+" is added") ||
+			if !strings.Contains(result.Explanation, "The hook of release "+release+" in namespace "+namespace+":") ||
 				!strings.Contains(result.Added, "--release-namespace="+namespace+"\n") {
 				t.Errorf("want %s:\n%s", test.want, result.Explanation)
 			}
