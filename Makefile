@@ -113,7 +113,7 @@ bench: ## Measure how fast N stuck runners are freed, beside an ideal client and
 	cd test && go run ./bench $(N)
 
 .PHONY: bench-postrender
-bench-postrender: ## Measure the post-renderer on streams up to 100 MB, beside cat, kustomize and yq
+bench-postrender: ## Measure the post-renderer on streams up to 10 MB, beside kustomize, yq and cat
 	cd test && go run ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning

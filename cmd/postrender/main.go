@@ -8,11 +8,16 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/postrender"
 )
 
 func main() {
-	// By default as much garbage may pile up as the heap is large, and the buffer for the input is large.
-	debug.SetGCPercent(5)
+	// By default the collector lets as much garbage pile up as the heap is large, and the buffer for the
+	// input is large. With this limit it never runs for ARC's own charts, which makes a quarter of the time,
+	// and memory stays below three times an input of 10 MB.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(postrender.MaxInput + 12<<20)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -85,11 +85,11 @@ func TestCopyLimitsTheInput(t *testing.T) {
 	if !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "the input is larger than 32 MiB") {
 		t.Errorf("got %v", err)
 	}
-	if out.Len() > 0 || in.read > 2*maxInput {
+	if out.Len() > 0 || in.read > 2*MaxInput {
 		t.Errorf("%d bytes were read, %d written", in.read, out.Len())
 	}
-	largest := io.LimitReader(new(endless), maxInput)
-	if _, err := copyTo(&out, largest, Options{}); err != nil || out.Len() != maxInput {
+	largest := io.LimitReader(new(endless), MaxInput)
+	if _, err := copyTo(&out, largest, Options{}); err != nil || out.Len() != MaxInput {
 		t.Errorf("the largest input: %v, %d bytes went out", err, out.Len())
 	}
 }

@@ -75,20 +75,20 @@ func (e *Error) Error() string { return e.err.Error() }
 
 func (e *Error) Unwrap() error { return e.err }
 
-// maxInput limits what Copy reads, so that a stream without an end does not fill the memory. No Helm
+// MaxInput limits what Copy reads, so that a stream without an end does not fill the memory. No Helm
 // release is as large: its record is 1 MiB at most, compressed, which is some 10 MiB of YAML.
-const maxInput = 32 << 20
+const MaxInput = 32 << 20
 
 // Copy writes to out what it reads from in, and what Inject adds. It reads everything before it writes
 // anything, and with an error or with o.Check it writes nothing. It returns the explanation of a Result.
 func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error) {
 	// A buffer that grew would take more than twice the input. The pages of this one take memory only once
 	// they are written to.
-	buffer := make([]byte, maxInput+1)
+	buffer := make([]byte, MaxInput+1)
 	n, err := io.ReadFull(in, buffer)
 	switch {
 	case err == nil:
-		return "", &Error{BadInput, fmt.Errorf("the input is larger than %d MiB, and no Helm release can be", maxInput>>20)}
+		return "", &Error{BadInput, fmt.Errorf("the input is larger than %d MiB, and no Helm release can be", MaxInput>>20)}
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return "", fmt.Errorf("reading stdin: %w", err)
 	}
