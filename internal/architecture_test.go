@@ -53,13 +53,13 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/plan":     {"internal/arc", "internal/identity", "internal/object", "internal/shell"},
 
 		"internal/manifest":   nil,
-		"internal/hook":       {"charts", "internal/arc", "internal/version"},
-		"internal/anchor":     {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
-		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
-		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
+		"internal/chart":      {"charts", "internal/arc", "internal/version"},
+		"internal/anchor":     {"charts", "internal/arc", "internal/chart", "internal/manifest", "internal/version"},
+		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest", "internal/version"},
+		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/gzip", "internal/kube", "internal/object", "internal/shell"},
-		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell", "internal/version"},
+		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell", "internal/version"},
 		"internal/survey":  {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
 		"internal/cleanup": {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
@@ -67,15 +67,15 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
 		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
 		},
 		"internal/upgrade": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
 		},
 		"cmd/hookjob": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook", "internal/identity",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/upgrade", "internal/version",
 		},
 	}

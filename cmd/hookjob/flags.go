@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -163,13 +163,13 @@ const environment = "ARC_CLEANUP_"
 
 // fromEnvironment sets every flag not given on the command line from the
 // environment: --on-residue from ARC_CLEANUP_ON_RESIDUE. What --set says
-// adds up, and hook.Values reads it.
+// adds up, and chart.Values reads it.
 func fromEnvironment(cmd *cobra.Command) error {
 	var bad error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := cli.Variable(environment, f.Name)
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || bad != nil || name == hook.SetVariable {
+		if !set || f.Changed || bad != nil || name == chart.SetVariable {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/postrender"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
@@ -92,7 +92,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	o := &f.options
 	set.SortFlags = false
 	set.StringArrayVarP(&f.valueFiles, "values", "f", nil, "file with values of the chart arc-cleanup (repeatable)")
-	set.StringArrayVar(&f.sets, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable); overrides $"+hook.SetVariable)
+	set.StringArrayVar(&f.sets, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable); overrides $"+chart.SetVariable)
 	set.StringArrayVar(&f.setStrings, "set-string", nil, "the same, always a string (repeatable)")
 	set.StringVar(&o.Release, "release", "", "name of the release (default: the name in ARC's objects)")
 	set.StringVarP(&o.Namespace, "namespace", "n", "",
@@ -110,7 +110,7 @@ func (f *flags) run(in io.Reader, out io.Writer) (explanation string, err error)
 		return "", usageError{errors.New("stdin is a terminal; pipe rendered manifests into it")}
 	}
 	o := f.options
-	if o.Values, err = hook.Values(f.valueFiles, f.sets, f.setStrings); err != nil {
+	if o.Values, err = chart.Values(f.valueFiles, f.sets, f.setStrings); err != nil {
 		return "", usageError{err}
 	}
 	o.HelmNamespace = os.Getenv("HELM_NAMESPACE")

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -51,8 +51,8 @@ func Find(stream []byte) (found *Anchor, hooked bool, err error) {
 func mayMatter(d manifest.Document) bool {
 	return d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
 		d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) ||
-		d.Contains("Job", hook.Annotation, hook.Name) ||
-		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
+		d.Contains("Job", chart.Annotation, chart.Name) ||
+		d.Contains("Deployment") && (d.Contains("enroller", chart.Name) ||
 			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
 			d.Contains("/manager", "actions-runner-controller-"))
 }
@@ -67,7 +67,7 @@ type search struct {
 // see takes note of one object of a document.
 func (s *search) see(d manifest.Document, root, o manifest.Object) error {
 	switch namespace := managerNamespace(o); {
-	case hook.IsOurs(o.Labels(), o.Annotations()), hook.IsEnroller(o.Labels()):
+	case chart.IsOurs(o.Labels(), o.Annotations()), chart.IsEnroller(o.Labels()):
 		s.hooked = true
 	case namespace != "":
 		s.managers.add(namespace)

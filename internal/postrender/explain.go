@@ -7,12 +7,12 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 )
 
 // explain says what is added to a stream, and why. Under Helm 3 that is the enroller; else it is empty.
 func explain(
-	a *anchor.Anchor, helm Helm, target hook.Release, taken map[string]any, hooks []hook.Hook, enroller []hook.Object,
+	a *anchor.Anchor, helm Helm, target chart.Release, taken map[string]any, hooks []chart.Hook, enroller []chart.Object,
 ) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "Found the %s in line %d of the input. Helm %s reads the output.\n", a, a.Document.Line(), helm)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -63,7 +63,7 @@ func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 
 // documents returns the hooks as documents that can follow the stream. Each names its file; without the
 // name, Helm 4 would call it "generated-by-postrender-7.yaml".
-func (h *hookReader) documents(hooks []hook.Hook) (string, error) {
+func (h *hookReader) documents(hooks []chart.Hook) (string, error) {
 	// The line in the chart's own manifests. The annotations of a Pod template are indented deeper.
 	const annotations = "\n  annotations:\n"
 	var out strings.Builder
@@ -79,7 +79,7 @@ func (h *hookReader) documents(hooks []hook.Hook) (string, error) {
 
 // ordinaryDocuments returns the enroller's objects, which are no hooks, as documents that can follow the
 // stream, in the form of Helm 3.
-func ordinaryDocuments(objects []hook.Object) string {
+func ordinaryDocuments(objects []chart.Object) string {
 	var out strings.Builder
 	for _, o := range objects {
 		out.WriteString("---\n# Source: " + o.Path + "\n" + o.Manifest + "\n")

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -159,8 +159,8 @@ func addition(a *anchor.Anchor, o Options) (added, explanation string, err error
 		return "", "", &Error{BadTarget, err}
 	}
 	taken := a.In(target.Namespace)
-	values := hook.Merge(taken, o.Values)
-	hooks, err := hook.Render(target, values)
+	values := chart.Merge(taken, o.Values)
+	hooks, err := chart.Render(target, values)
 	if err != nil {
 		return "", "", &Error{BadValues, err}
 	}
@@ -168,7 +168,7 @@ func addition(a *anchor.Anchor, o Options) (added, explanation string, err error
 		return "", "Nothing to add: the hook is switched off (enabled=false).\n", nil
 	}
 	if helm3 {
-		enroller, err := hook.Enroller(target, values, hooks)
+		enroller, err := chart.Enroller(target, values, hooks)
 		if err != nil {
 			return "", "", &Error{BadValues, err}
 		}
@@ -183,12 +183,12 @@ func addition(a *anchor.Anchor, o Options) (added, explanation string, err error
 // targetOf returns the release that the hook is for. ARC's objects may be in another namespace than their
 // release (namespaceOverride of ARC's charts). If the namespaces that the objects and Helm name differ, the
 // user has to give the release's namespace: in another namespace the hook would never find its release.
-func targetOf(a *anchor.Anchor, o Options) (hook.Release, error) {
-	target := hook.Release{Name: cmp.Or(o.Release, a.Release), Namespace: o.Namespace}
+func targetOf(a *anchor.Anchor, o Options) (chart.Release, error) {
+	target := chart.Release{Name: cmp.Or(o.Release, a.Release), Namespace: o.Namespace}
 	switch {
 	case target.Name == "":
 		return target, fmt.Errorf("the %s does not name its release; give --release", a)
-	case o.Release == "" && !hook.IsReleaseName(target.Name):
+	case o.Release == "" && !chart.IsReleaseName(target.Name):
 		return target, fmt.Errorf("the %s names its release %q, which Helm does not accept as a name; give --release", a, target.Name)
 	case target.Namespace != "":
 		return target, nil

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // named gives the image a name, as everybody has to who has no release.
 func named(o Options) Options {
-	o.Values = hook.Merge(map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}, o.Values)
+	o.Values = chart.Merge(map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}, o.Values)
 	return o
 }
 
@@ -97,7 +97,7 @@ func TestInjectAddsHooksOnly(t *testing.T) {
 		t.Fatalf("got %d documents, %v", len(nodes), err)
 	}
 	for _, n := range nodes {
-		if got := n.GetAnnotations()[hook.Annotation]; got != "pre-delete" {
+		if got := n.GetAnnotations()[chart.Annotation]; got != "pre-delete" {
 			t.Errorf("%s: hook %q", n.GetKind(), got)
 		}
 		if got := n.GetAnnotations()[manifest.FilenameAnnotation]; !strings.HasPrefix(got, "arc-cleanup/templates/") {

@@ -1,5 +1,5 @@
-// Package hook renders the chart arc-cleanup, the only description of the hook, for one release.
-package hook
+// Package chart renders the chart arc-cleanup, the only description of the hook, for one release.
+package chart
 
 // Name is the chart's name, and the value of the label LabelName on every object of the hook.
 const (

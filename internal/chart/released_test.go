@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"os/exec"
@@ -69,7 +69,7 @@ func TestReleasedChart(t *testing.T) {
 	}
 
 	binary := dir + "/arc-postrender"
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", "-X github.com/arc-cleanup/arc-cleanup/internal/hook.imageDigest="+digest, "../../cmd/postrender")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", "-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest="+digest, "../../cmd/postrender")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -78,7 +78,7 @@ func TestReleasedChart(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("the binary does not take the image by its digest: %v\n%s", err, out)
 	}
-	if out, err := exec.CommandContext(t.Context(), "make", "-C", "../..", "--dry-run", "build", "DIGEST="+digest).CombinedOutput(); err != nil || !strings.Contains(string(out), "internal/hook.imageDigest="+digest) {
+	if out, err := exec.CommandContext(t.Context(), "make", "-C", "../..", "--dry-run", "build", "DIGEST="+digest).CombinedOutput(); err != nil || !strings.Contains(string(out), "internal/chart.imageDigest="+digest) {
 		t.Errorf("make build does not link it: %v\n%s", err, out)
 	}
 }

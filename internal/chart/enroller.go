@@ -1,4 +1,4 @@
-package hook
+package chart
 
 // EnrolData is the key of the enroller's ConfigMap under which the hook stands, as JSON, in Helm's own form.
 const EnrolData = "hooks.json"
