@@ -80,8 +80,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The log has what a Helm that drops stderr would drop, also when what names the
-// log stands behind what is wrong, and entry after entry.
+// The log has what a Helm drops that drops stderr, one entry a run, even if --log-file comes after a wrong flag.
 func TestLog(t *testing.T) {
 	tests := map[string]struct {
 		args  []string

@@ -44,12 +44,12 @@ func TestFind(t *testing.T) {
 		"controller-old.yaml":          {"Deployment systems/arc-gha-runner-scale-set-controller", "controller", "arc", map[string]any{"scope": "controller"}},
 		"controller-experimental.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller"}},
 		"controller-watch.yaml":        {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespaces": []string{"runners"}}},
-		// Its servers come first, and have the same labels.
+		// The Deployments of its servers come first, and have the same labels.
 		"legacy.yaml": {"Deployment systems/legacy-arc", "legacy", "legacy", map[string]any{"scope": "legacy", "watchNamespaces": []string{"ci"}, "priorityClassName": "high"}},
 		"list.yaml":   {"Deployment systems/c", "controller", "arc", map[string]any{"scope": "controller", "nodeSelector": map[string]any{"pool": "infra"}}},
-		// The controller wins, wherever it stands.
+		// The controller is preferred, wherever it stands.
 		"umbrella.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespaces": []string{"runners"}}},
-		// Of the runners' Pod, only what widens the choice of nodes.
+		// From the runners' Pod, only what gives the scheduler more choice.
 		"scale-set.yaml": {"AutoscalingRunnerSet runners/set", "scale-set", "set", map[string]any{
 			"scope":                "scale-set",
 			"controllerNamespaces": []string{"systems"},
@@ -65,7 +65,7 @@ func TestFind(t *testing.T) {
 		}},
 	}
 	for file, want := range tests {
-		// A large stream is not parsed as a whole, and must be understood alike.
+		// Of a large stream only a part is parsed, with the same result.
 		for size, stream := range map[string][]byte{"small": testdata(t, file), "large": large(testdata(t, file))} {
 			t.Run(file+" "+size, func(t *testing.T) {
 				a, hooked, err := Find(stream)
@@ -90,11 +90,10 @@ func TestFindNotARC(t *testing.T) {
 	}
 }
 
-// large puts documents before a stream that make it too large to be parsed as
-// a whole.
+// large puts documents before a stream, so that only a part of it is parsed.
 func large(stream []byte) []byte { return append(filler(wholeBelow), stream...) }
 
-// filler is a stream above a size, to which a document can be added.
+// filler returns a stream above a size. Another document can follow it.
 func filler(size int) []byte {
 	document := []byte("kind: ConfigMap\ndata: {x: 0123456789}\n---\n")
 	var out []byte
@@ -104,7 +103,7 @@ func filler(size int) []byte {
 	return out
 }
 
-// Documents of a stream, as ARC's charts write them.
+// controllerIn and the functions below return documents as ARC's charts write them.
 func controllerIn(namespace, watches string) string {
 	args := `"--auto-scaling-runner-set-only"`
 	if watches != "" {
@@ -255,7 +254,7 @@ func TestIn(t *testing.T) {
 	}
 }
 
-// Only ARC's own RoleBindings say where a controller is.
+// Only ARC's own RoleBindings tell where a controller is.
 func TestManagers(t *testing.T) {
 	set := setIn("runners", "x", "systems")
 	for name, stream := range map[string]string{
@@ -277,7 +276,7 @@ func TestManagers(t *testing.T) {
 	}
 }
 
-// A template of a Pod that cannot be read is an error, whose ever it is.
+// A Pod template that cannot be read is an error, in each kind of object.
 func TestPodTemplates(t *testing.T) {
 	set := setIn("runners", "x", "systems")
 	for name, stream := range map[string]string{

@@ -10,7 +10,7 @@ import (
 
 const unreleased = "this chart was not released, so that there is no image of it"
 
-// An image of the default name is taken by its digest only, which a release has.
+// An image of the default name is used only by its digest, which a release has.
 func TestImage(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0f", 32)
 	const ours = "ghcr.io/arc-cleanup/arc-hookjob"
@@ -40,8 +40,8 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// TestReleasedChart is the release: the chart that make writes, and the binaries that
-// are linked with the digest, take the image by it.
+// The chart that make writes for a release, and the binaries that make links with the digest, use the image
+// by its digest.
 func TestReleasedChart(t *testing.T) {
 	digest, dir := "sha256:"+strings.Repeat("0f", 32), t.TempDir()
 	want := `image: "ghcr.io/arc-cleanup/arc-hookjob@` + digest + `"`

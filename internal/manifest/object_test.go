@@ -15,8 +15,8 @@ func parse(t *testing.T, text string) Object {
 	return o
 }
 
-// An object is read as Helm and Kubernetes do: what is given twice counts the last
-// time, and what is of another type than it should be is not there.
+// An object is read as Helm and Kubernetes read it: of a duplicate key the last counts, and a field of a wrong
+// type is not there.
 func TestObject(t *testing.T) {
 	tests := map[string]struct {
 		text, kind, name, namespace string

@@ -75,8 +75,8 @@ func TestDocumentsStopsWhenAsked(t *testing.T) {
 	}
 }
 
-// FuzzSplit: whatever the stream, its documents are the stream; and of a valid
-// stream they are the documents which a YAML parser sees.
+// FuzzSplit: the documents of any stream, concatenated, are the stream. The documents of a valid stream are
+// those that a YAML parser sees.
 func FuzzSplit(f *testing.F) {
 	for _, seed := range []string{
 		"a: 1\n---\nb: |\n  ---\n  x\n...\n---\n{\"c\": [1]}",
@@ -123,15 +123,15 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// comparable12 reports whether YAML 1.1, which the parser speaks, and 1.2 agree
-// on what a line is and what a character is.
+// comparable12 reports whether YAML 1.1, which the parser reads, and YAML 1.2 agree on what is a line and what
+// is a character in a stream.
 func comparable12(stream []byte) bool {
 	return !bytes.ContainsAny(stream, "\u0085\u2028\u2029\x00") &&
 		!bytes.HasPrefix(stream, []byte("\xfe\xff")) && !bytes.HasPrefix(stream, []byte("\xff\xfe"))
 }
 
-// decodeAll returns the tree of each document that is not null: where a stream
-// begins with "..." or ends with "---" parsers differ about empty ones.
+// decodeAll returns the tree of each document that is not null: parsers differ on empty documents, in a stream
+// that begins with "..." or ends with "---".
 func decodeAll(stream []byte) ([]any, error) {
 	var out []any
 	decoder := yaml.NewDecoder(bytes.NewReader(stream))
@@ -148,7 +148,7 @@ func decodeAll(stream []byte) ([]any, error) {
 	}
 }
 
-// tree is what a document means, without positions and comments.
+// tree returns a document without positions and comments.
 func tree(n *yaml.Node) any {
 	if n.Kind == yaml.AliasNode {
 		return "*" + n.Value

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// named gives the image a name, as everybody has to who has no release.
+// named gives the image a name, as a user has to who has no release of arc-cleanup.
 func named(o Options) Options {
 	o.Values = chart.Merge(map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}, o.Values)
 	return o
@@ -86,7 +86,7 @@ func TestInject(t *testing.T) {
 	}
 }
 
-// Every added document is a pre-delete hook which says its file.
+// Every added document is a pre-delete hook that names its file.
 func TestInjectAddsHooksOnly(t *testing.T) {
 	result, err := inject(testdata(t, "controller-watch.yaml"), Options{})
 	if err != nil {
@@ -106,7 +106,7 @@ func TestInjectAddsHooksOnly(t *testing.T) {
 	}
 }
 
-// The documents follow whatever the input ends with.
+// The hook follows, whatever the input ends with.
 func TestInjectSeparates(t *testing.T) {
 	anchor := strings.TrimRight(string(testdata(t, "controller.yaml")), "\n")
 	for name, input := range map[string]string{
@@ -145,7 +145,7 @@ func TestInjectSeparates(t *testing.T) {
 	}
 }
 
-// A line break behind a block scalar would be part of it.
+// A line break after a block scalar would become part of it.
 func TestInjectKeepsTheLastText(t *testing.T) {
 	anchor := string(testdata(t, "controller.yaml"))
 	for _, end := range []string{
@@ -165,7 +165,7 @@ func TestInjectKeepsTheLastText(t *testing.T) {
 			if _, err := copyTo(&out, strings.NewReader(in+"\n"), Options{}); err != nil || !strings.HasPrefix(out.String(), in+"\n---\n") {
 				t.Errorf("%q, %s, closed: %v", end, size, err)
 			}
-			// Where nothing is added nothing is changed.
+			// If nothing is added, nothing is changed.
 			out.Reset()
 			if _, err := copyTo(&out, strings.NewReader(before+"a: b\n---\n"+end), Options{}); err != nil || out.String() != before+"a: b\n---\n"+end {
 				t.Errorf("%q, %s, not ARC: %v", end, size, err)
@@ -174,7 +174,7 @@ func TestInjectKeepsTheLastText(t *testing.T) {
 	}
 }
 
-// documents returns the documents with content as a YAML parser sees them.
+// documents returns the documents that have content, as a YAML parser sees them.
 func documents(t *testing.T, stream string) []*yaml.Node {
 	t.Helper()
 	var out []*yaml.Node
@@ -193,8 +193,8 @@ func documents(t *testing.T, stream string) []*yaml.Node {
 	}
 }
 
-// Helm 4's strategies: separate (hooks and manifests on their own), nohooks
-// (manifests only), combined. Whichever, the hook comes once.
+// Helm 4 has three strategies: separate (hooks and manifests apart), nohooks (manifests only) and combined. In
+// each the hook is added once.
 func TestInjectOnce(t *testing.T) {
 	manifests := testdata(t, "controller.yaml")
 	otherHook := []byte("apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: test\n  annotations:\n    helm.sh/hook: test\n    postrenderer.helm.sh/postrender-filename: c/templates/test.yaml\n")
@@ -271,8 +271,8 @@ func TestInjectOptions(t *testing.T) {
 	}
 }
 
-// Whose hook it is: what is said, else what ARC's objects and HELM_NAMESPACE say,
-// where that is one thing.
+// The hook is for the release that the user names, or else for the one that ARC's objects and HELM_NAMESPACE
+// name, if they agree.
 func TestInjectTarget(t *testing.T) {
 	replaced := func(file string, pairs ...string) string {
 		return strings.NewReplacer(pairs...).Replace(string(testdata(t, file)))
@@ -361,7 +361,7 @@ func TestInjectErrors(t *testing.T) {
 			t.Errorf("%s: output %q with an error", name, got)
 		}
 	}
-	// In a large stream, what cannot be the anchor is left to Helm.
+	// In a large stream, broken YAML that cannot be the anchor is left to Helm.
 	if _, err := inject(append(large([]byte(good)), broken...), Options{}); err != nil {
 		t.Errorf("large: %v", err)
 	}
@@ -375,7 +375,7 @@ func TestInjectErrors(t *testing.T) {
 	}
 }
 
-// filler is a stream above a size, to which a document can be added.
+// filler returns a stream above a size. Another document can follow it.
 func filler(size int) []byte {
 	const document = "kind: ConfigMap\ndata: {x: 0123456789}\n---\n"
 	return []byte(strings.Repeat(document, size/len(document)+1))
