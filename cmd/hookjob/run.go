@@ -62,8 +62,8 @@ drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
 deletes the CRDs. It can be stopped and run again at any point.
 
 By hand it prints the plan and asks first; without a terminal it needs --yes, or
---confirm with the digest of a plan that somebody has looked at. Where the plan has
-become another it refuses, and writes nothing.
+--confirm with the digest of a plan that somebody has looked at. It runs the plan that
+was confirmed. If the plan has changed since, it refuses, and writes nothing.
 
 ` + exitHelp,
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
@@ -140,10 +140,12 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	start := time.Now()
 	f.backUp(client, start)
 	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
-		proceed, err := confirm(cmd, client, f.options)
-		if err != nil || !proceed {
+		digest, err := confirm(cmd, client, f.options)
+		if err != nil || digest == "" {
 			return err
 		}
+		f.options.Confirmed = digest
+		start = time.Now() // you may look at the plan as long as you like
 	}
 	if f.options.Job != "" {
 		start = f.jobStart(cmd.Context(), log, start)
@@ -246,23 +248,27 @@ func (f *runFlags) exitCode(v plan.Verdict) int {
 	return exitCode(v)
 }
 
-// confirm prints the plan and asks. It returns false when there is nothing to
-// do, when the plan refuses, or when the answer is no.
-func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (bool, error) {
+// confirm prints the plan and asks. It returns the digest of the plan that was
+// confirmed: what is run is that plan. The digest is empty when there is nothing to do,
+// when the plan refuses, or when the answer is no.
+func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (string, error) {
 	out := cmd.ErrOrStderr()
 	if !isTerminal(cmd.InOrStdin()) {
-		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
+		return "", fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
 	planned := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	printPlan(out, planned)
 	if len(planned.Refusals) > 0 {
-		return false, exitError(exitCode(planned.Verdict()))
+		return "", exitError(exitCode(planned.Verdict()))
 	}
 	if len(planned.Phases) == 0 {
-		return false, nil
+		return "", nil
 	}
-	return ask(cmd)
+	if yes, err := ask(cmd); err != nil || !yes {
+		return "", err
+	}
+	return planned.Digest(), nil
 }
 
 // ask waits for a yes; anything else is a refusal.

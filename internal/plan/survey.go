@@ -164,6 +164,8 @@ type Survey struct {
 	// Proven holds, by UID, the objects that are still installed and of which the record
 	// of the Helm release that they name says the same.
 	Proven map[types.UID]bool
+	// Managers holds, by UID, what manages objects that are still installed.
+	Managers map[types.UID]*Manager
 	// Live says, for Scope Namespace, that it is there and nobody deletes it.
 	Live bool
 	// Sets holds more about each AutoscalingRunnerSet by UID.
