@@ -14,9 +14,9 @@ import (
 // notRun are blocks of commands that are not executed, by name, or all of a file,
 // each with the reason. They are parsed all the same, and their flags are tried.
 var notRun = map[string]string{
-	"README.md#Use it":             "names the image, which the environment of all blocks does",
+	"README.md#Install":            "names the image, which the environment of all blocks does",
 	"README.md#arc-cleanup":        "make demo is the source of the picture, which has a test of its own; make test runs this",
-	"README.md#An upgrade of ARC":  "the charts of that version are not at hand; TestUpgrade does it with others",
+	"README.md#Upgrade ARC":        "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/upgrade.md":              "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",
 	"docs/uninstall.md#The backup": "a name in it is an example; TestABackupIsRestored does both",
@@ -25,10 +25,10 @@ var notRun = map[string]string{
 	"docs/arc-postrender.md": "the examples of the help; README.md installs through the post-renderer",
 }
 
-// shown are blocks of no language, or of text: what is shown there, and where it
+// shown are blocks of no language, of text, or pictures: what is shown there, and where it
 // comes from.
 var shown = map[string]string{
-	"docs/architecture.md":          "a picture of the packages; internal/architecture_test.go holds the truth",
+	"docs/architecture.md":          "a picture of the packages, which internal/diagram_test.go checks",
 	"docs/uninstall.md#A refusal":   "what TestRefusedWhileLive sees",
 	"docs/uninstall.md#How it ends": "what TestWhatHelmShows sees",
 	"docs/arc-cleanup.md":           "written by make docs",
@@ -55,17 +55,17 @@ func (r *reader) executions() []execution {
 		return map[string]int{strings.Join(slices.Concat([]string{"bin/arc-cleanup", "plan"}, flags), " "): 7}
 	}
 	return []execution{
-		{block: "README.md#A post-renderer", after: func() {
+		{block: "README.md#With a post-renderer", after: func() {
 			l.awaitRunner(runnerNamespace)
 			l.awaitEnrolled("arc", controllerNamespace)
 			l.awaitEnrolled("arc-runner-set", runnerNamespace)
 		}},
-		{block: "README.md#A post-renderer/2"},
-		{block: "README.md#A release that exists", before: func() { l.installController() }, after: func() {
+		{block: "README.md#Uninstall"},
+		{block: "README.md#Into an installed release", before: func() { l.installController() }, after: func() {
 			l.awaitEnrolled("arc", controllerNamespace)
 			l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 		}},
-		{block: "README.md#By hand: a cluster that is stuck today", before: disaster, exits: somethingToDo()},
+		{block: "README.md#Rescue a stuck cluster", before: disaster, exits: somethingToDo()},
 
 		{block: "docs/uninstall.md#How an uninstall goes", before: func() {
 			l.installController(viaPostRenderer...)
@@ -143,12 +143,12 @@ func TestDocumentation(t *testing.T) {
 			commands[b.name()] = b
 		case "yaml":
 			r.checkYAML(b)
-		case "text", "":
+		case "text", "mermaid", "":
 			if reason(shown, b) == "" {
 				t.Errorf("%s:%d: a block without a language, or of text, is nothing to execute: say in `shown` of test/e2e/docs_test.go what %q shows and where that comes from", b.file, b.line, b.name())
 			}
 		default:
-			t.Errorf("%s:%d: a block of %q: teach test/e2e/docs_test.go to check that language, or take sh, yaml or text", b.file, b.line, b.language)
+			t.Errorf("%s:%d: a block of %q: teach test/e2e/docs_test.go to check that language, or take sh, yaml, text or mermaid", b.file, b.line, b.language)
 		}
 	}
 	executions := r.executions()
