@@ -20,7 +20,7 @@ var notRun = map[string]string{
 	"docs/upgrade.md":              "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",
 	"docs/uninstall.md#The backup": "a name in it is an example; TestABackupIsRestored does both",
-	"docs/uninstall.md#What somebody has seen, and nothing else": "the digest in it is an example; TestRunOfAConfirmedPlan does both",
+	"docs/uninstall.md#Run exactly the plan you have seen": "the digest in it is an example; TestRunOfAConfirmedPlan does both",
 	"docs/arc-cleanup.md":    "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",
 	"docs/arc-postrender.md": "the examples of the help; README.md installs through the post-renderer",
 }
@@ -67,11 +67,11 @@ func (r *reader) executions() []execution {
 		}},
 		{block: "README.md#Rescue a stuck cluster", before: disaster, exits: somethingToDo()},
 
-		{block: "docs/uninstall.md#How an uninstall goes", before: func() {
+		{block: "docs/uninstall.md#How an uninstall works", before: func() {
 			l.installController(viaPostRenderer...)
 			r.installRunnerSet(viaPostRenderer...)
 		}},
-		{block: "docs/uninstall.md#Off, while it runs", before: through, after: func() {
+		{block: "docs/uninstall.md#Switch the hook off", before: through, after: func() {
 			if out := l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "switched off by the ConfigMap") {
 				l.Errorf("the hook is not off:\n%s", out)
 			}
@@ -96,8 +96,8 @@ func (r *reader) executions() []execution {
 			}
 			l.hookjob("run", "--yes") // the rest
 		}},
-		{block: "docs/troubleshooting.md#A cluster that is stuck today/3", before: func() { l.installController() }},
-		{block: "docs/troubleshooting.md#A cluster that is stuck today/4", before: func() {
+		{block: "docs/troubleshooting.md#The release's namespace is Terminating", before: func() { l.installController() }},
+		{block: "docs/troubleshooting.md#The release's namespace is Terminating/2", before: func() {
 			l.installController()
 			if err := l.client.CoreV1().Namespaces().Delete(l.ctx, controllerNamespace, metav1.DeleteOptions{}); err != nil {
 				l.Fatal(err)
