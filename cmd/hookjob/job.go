@@ -8,20 +8,15 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-var (
-	jobResource   = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
-	eventResource = schema.GroupVersionResource{Version: "v1", Resource: "events"}
-)
-
 func readJob(ctx context.Context, c *kube.Client, namespace, name string) (*unstructured.Unstructured, error) {
-	return c.Get(ctx, jobResource, namespace, name)
+	return c.Get(ctx, object.Jobs, namespace, name)
 }
 
 // jobStart is when the Job began. That is the time of its first Pod, not of this one, so that all retries
@@ -72,7 +67,7 @@ func record(c *kube.Client, job *unstructured.Unstructured, r *cleanup.Report, w
 		"reportingComponent": "arc-cleanup", "reportingInstance": host,
 		"firstTimestamp": now, "lastTimestamp": now, "count": int64(1),
 	}}
-	if _, err := c.Create(ctx, eventResource, event); err != nil {
+	if _, err := c.Create(ctx, object.Events, event); err != nil {
 		return fmt.Errorf("creating an Event of Job %s/%s: %w", job.GetNamespace(), job.GetName(), err)
 	}
 	return nil

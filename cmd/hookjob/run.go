@@ -98,21 +98,28 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
 }
 
-func (f *runFlags) run(cmd *cobra.Command) error {
-	if err := f.takeHelmNamespace(cmd.Flags()); err != nil {
+// check completes what the flags say. Its errors are wrong usage.
+func (f *runFlags) check(fs *pflag.FlagSet) error {
+	if err := f.takeHelmNamespace(fs); err != nil {
 		return err
 	}
-	if err := f.complete(cmd.Flags()); err != nil {
+	if err := f.complete(fs); err != nil {
 		return err
 	}
-	if f.budget <= 0 {
+	switch given := fs.Changed("confirm"); {
+	case f.budget <= 0:
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
-	}
-	switch given := cmd.Flags().Changed("confirm"); {
 	case given && !plan.IsDigest(f.options.Confirmed): // an empty one, too: a pipeline has lost it
 		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", f.options.Confirmed)
 	case given && f.options.Job != "":
-		return fmt.Errorf("--confirm does not go with --job: nobody has seen the plan of a hook")
+		return errors.New("--confirm does not go with --job: nobody has seen the plan of a hook")
+	}
+	return nil
+}
+
+func (f *runFlags) run(cmd *cobra.Command) error {
+	if err := f.check(cmd.Flags()); err != nil {
+		return err
 	}
 	console := f.log.console(cmd.ErrOrStderr())
 	log := f.log.logger(cmd.ErrOrStderr(), console, isTerminal(cmd.ErrOrStderr()))
@@ -138,26 +145,32 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-
 	if f.options.Job != "" {
-		ctx, cancel := context.WithTimeout(cmd.Context(), f.budget)
-		f.job, err = readJob(ctx, client, f.options.ReleaseNamespace, f.options.Job)
-		cancel()
-		var began time.Time
-		if err == nil {
-			began, err = jobStart(f.job)
-		}
-		if err != nil {
-			log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
-		} else {
-			start = began
-			f.backUp(client, start)
-		}
+		start = f.jobStart(cmd.Context(), log, start)
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
 	log.Debug().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
 	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log, progress))
+}
+
+// jobStart reads the hook's Job, and returns when it began: from then on the budget is
+// counted, and so every Pod of the Job means the same backup.
+func (f *runFlags) jobStart(ctx context.Context, log zerolog.Logger, now time.Time) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, f.budget)
+	defer cancel()
+	var err error
+	f.job, err = readJob(ctx, f.client, f.options.ReleaseNamespace, f.options.Job)
+	var began time.Time
+	if err == nil {
+		began, err = jobStart(f.job)
+	}
+	if err != nil {
+		log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
+		return now
+	}
+	f.backUp(f.client, began)
+	return began
 }
 
 // end says how it went: on the log, whose last line is the verdict, and in the

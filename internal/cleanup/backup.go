@@ -24,9 +24,9 @@ import (
 )
 
 const (
-	// BackupKey is where a backup's Secret holds the AutoscalingRunnerSets, as
+	// backupKey is where a backup's Secret holds the AutoscalingRunnerSets, as
 	// compressed YAML.
-	BackupKey = "autoscalingrunnersets.yaml.gz"
+	backupKey = "autoscalingrunnersets.yaml.gz"
 	// backupBytes is less than a Secret may hold (k8s.io/api/core/v1, MaxSecretSize),
 	// which is counted before base64.
 	backupBytes = 1000 * 1024
@@ -77,7 +77,7 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 				"name": kept.Name, "namespace": kept.Namespace,
 				"labels": map[string]any{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "backup"},
 			},
-			"data": map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)},
+			"data": map[string]any{backupKey: base64.StdEncoding.EncodeToString(data)},
 		}}
 		created, err := c.Create(ctx, object.Secrets, secret)
 		switch {
@@ -144,12 +144,12 @@ func readBackup(ctx context.Context, c *kube.Client, namespace, name string) ([]
 }
 
 func unpack(secret *unstructured.Unstructured) ([]unstructured.Unstructured, error) {
-	encoded, found, err := unstructured.NestedString(secret.Object, "data", BackupKey)
+	encoded, found, err := unstructured.NestedString(secret.Object, "data", backupKey)
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		return nil, fmt.Errorf("it has no key %s", BackupKey)
+		return nil, fmt.Errorf("it has no key %s", backupKey)
 	}
 	data, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {

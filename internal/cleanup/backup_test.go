@@ -121,7 +121,7 @@ func TestABackupThatCannotBeMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		it.Rest = map[string]any{"data": map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)}}
+		it.Rest = map[string]any{"data": map[string]any{backupKey: base64.StdEncoding.EncodeToString(data)}}
 		return it
 	}
 	all := append(kubetest.Whole(kubetest.CrdObjects()...), written(), there(1, "backup"))
@@ -196,7 +196,7 @@ func TestABackupSpeaksForItsNamespace(t *testing.T) {
 	t.Parallel()
 	backup := func(namespace string) kubetest.Item {
 		it := kubetest.Whole(kubetest.Object("secret tenant/backup"))[0]
-		it.Rest = map[string]any{"data": map[string]any{BackupKey: packed(t, namespace, "one", "two")}}
+		it.Rest = map[string]any{"data": map[string]any{backupKey: packed(t, namespace, "one", "two")}}
 		return it
 	}
 	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CrdObjects()...), backup("kube-system"))...)
@@ -220,21 +220,21 @@ func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return map[string]any{BackupKey: base64.StdEncoding.EncodeToString(data)}
+		return map[string]any{backupKey: base64.StdEncoding.EncodeToString(data)}
 	}
 	tests := map[string]struct {
 		data map[string]any
 		want string
 	}{
 		"another key":  {map[string]any{"x": "eA=="}, "is not a backup of arc-cleanup: it has no key"},
-		"not packed":   {map[string]any{BackupKey: "eA=="}, "is not a backup of arc-cleanup"},
-		"not base64":   {map[string]any{BackupKey: "!"}, "is not a backup of arc-cleanup"},
-		"too much":     {map[string]any{BackupKey: bomb(t)}, "unpacked it has more than"},
-		"no name":      {map[string]any{BackupKey: packed(t, "systems", "x\x1b[31m")}, "is no name of an object"},
+		"not packed":   {map[string]any{backupKey: "eA=="}, "is not a backup of arc-cleanup"},
+		"not base64":   {map[string]any{backupKey: "!"}, "is not a backup of arc-cleanup"},
+		"too much":     {map[string]any{backupKey: bomb(t)}, "unpacked it has more than"},
+		"no name":      {map[string]any{backupKey: packed(t, "systems", "x\x1b[31m")}, "is no name of an object"},
 		"another kind": {other("v1", "Pod"), `"Pod" ns/p: a backup holds nothing but AutoscalingRunnerSets`},
 		"of ARC":       {other("actions.github.com/v1alpha1", "EphemeralRunner"), `"EphemeralRunner" ns/p: a backup holds nothing but`},
 		"of nobody":    {other("example.com/v1alpha1", "AutoscalingRunnerSet"), `"AutoscalingRunnerSet" ns/p: a backup holds nothing but`},
-		"no namespace": {map[string]any{BackupKey: packed(t, "x/y", "set")}, "is no name of an object"},
+		"no namespace": {map[string]any{backupKey: packed(t, "x/y", "set")}, "is no name of an object"},
 	}
 	for name, test := range tests {
 		it := kubetest.Whole(kubetest.Object("secret systems/backup"))[0]

@@ -48,7 +48,7 @@ const (
 	ours   = "kind: Job\nmetadata:\n  name: job\n  labels: {app.kubernetes.io/name: arc-cleanup}\n  annotations: {helm.sh/hook: pre-delete}\n"
 	newer  = ours + "spec: {backoffLimit: 1}\n"
 	theirs = "kind: Job\nmetadata:\n  name: job\n  annotations: {helm.sh/hook: pre-delete}\n"
-	object = "kind: Job\nmetadata:\n  name: job\n  labels: {app.kubernetes.io/name: arc-cleanup}\n"
+	plain  = "kind: Job\nmetadata:\n  name: job\n  labels: {app.kubernetes.io/name: arc-cleanup}\n"
 	broken = "kind: [\n"
 )
 
@@ -58,7 +58,7 @@ func TestReplace(t *testing.T) {
 		"beside others":        {[]string{theirs}, []string{ours}, []string{theirs, ours}},
 		"in the place of ours": {[]string{ours, theirs, ours}, []string{newer}, []string{theirs, newer}},
 		"out":                  {[]string{theirs, ours}, nil, []string{theirs}},
-		"none of ours":         {[]string{theirs, object, broken}, nil, []string{theirs, object, broken}},
+		"none of ours":         {[]string{theirs, plain, broken}, nil, []string{theirs, plain, broken}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestCarried(t *testing.T) {
 	}
 }
 
-// What somebody else has put into a record is not parsed, however it is called.
+// Large hooks of others in a record are not parsed, whatever their names are.
 func TestLargeIsNotOurs(t *testing.T) {
 	t.Parallel()
 	small := hooks(t, ours+"spec: {a: "+strings.Repeat("x", maxObject-len(ours)-len("spec: {a: }\n"))+"}\n")

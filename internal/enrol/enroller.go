@@ -9,7 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
@@ -17,11 +16,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
-
-var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 
 // firstLook and lastLook are the shortest and the longest wait between two looks at a pending
 // release. The first is short, since most releases are deployed within seconds.
@@ -81,7 +79,7 @@ func Misplaced(of hook.Release, namespace string) string {
 
 // releaseOf returns the Helm release that installed the Deployment, or why there is none to enrol.
 func releaseOf(ctx context.Context, c *kube.Client, namespace, name string) (of hook.Release, why string, err error) {
-	d, err := c.GetMetadata(ctx, deployments, namespace, name)
+	d, err := c.GetMetadata(ctx, object.Deployments, namespace, name)
 	if err != nil {
 		return of, "", err
 	}
@@ -211,7 +209,7 @@ func finish(ctx context.Context, c *kube.Client, of hook.Release, name string, s
 // scale sets the Deployment's replicas. A Deployment that is gone needs no scaling.
 func scale(ctx context.Context, c *kube.Client, namespace, name string, replicas int) error {
 	patch := fmt.Appendf(nil, `{"spec": {"replicas": %d}}`, replicas)
-	r := c.Dynamic.Resource(deployments).Namespace(namespace)
+	r := c.Dynamic.Resource(object.Deployments).Namespace(namespace)
 	err := kube.Retry(ctx, func(ctx context.Context) error {
 		_, err := r.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
 		return err

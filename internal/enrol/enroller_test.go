@@ -284,12 +284,12 @@ func TestFromCluster(t *testing.T) {
 		},
 		"uninstalled":  {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalled"}}, scaled: []string{"0"}, say: []string{"only its history is kept"}},
 		"uninstalling": {c: &cluster{release: "arc", revision: 1, status: []string{"uninstalling"}}, scaled: []string{"0"}, say: []string{"is uninstalling"}},
-		// What does not pass by itself is not tried for ever.
-		"a hook that is none": {
+		// Permanent errors are not retried for ever.
+		"a hook that is no JSON": {
 			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: strings.Replace(with.String(), `"[{`, `"[`, 1)}, scaled: []string{"0"},
 			say: []string{"revision 1 of release arc: reading the hook: "},
 		},
-		"a record that is none": {
+		"an unreadable record": {
 			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, hooks: "]"}, scaled: []string{"0"}, say: []string{"not in Helm's format"},
 		},
 		"no record":       {c: &cluster{release: "arc"}, scaled: []string{"0"}, say: []string{"HELM_DRIVER=sql"}},

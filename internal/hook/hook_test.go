@@ -169,7 +169,7 @@ func TestRenderRefuses(t *testing.T) {
 		"no scale set":    {arcRelease, map[string]any{"scaleSetNames": []any{"a/b/c"}}, `scaleSetNames/items: pattern: "a/b/c" does not match`},
 		"no namespace":    {arcRelease, map[string]any{"watchNamespaces": []any{"A"}}, `watchNamespaces: pattern: "A" does not match`},
 		"one, no list":    {arcRelease, map[string]any{"watchNamespaces": "ci"}, `watchNamespaces: type: ci has type "string", want "array"`},
-		"template":        {arcRelease, map[string]any{"activeDeadlineSeconds": 301}, "must be lower than Helm's timeout"},
+		"template":        {arcRelease, map[string]any{"activeDeadlineSeconds": 301}, "must fit into Helm's timeout"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,8 @@ func (c *Client) DryRun() *Client {
 	return &dry
 }
 
-// Creating returns the options to create an object.
-func (c *Client) Creating() metav1.CreateOptions { return metav1.CreateOptions{DryRun: c.dryRun} }
+// creating returns the options to create an object.
+func (c *Client) creating() metav1.CreateOptions { return metav1.CreateOptions{DryRun: c.dryRun} }
 
 // Denial is a write that admission denies. A policy or a webhook chooses the code of the answer: by default
 // 422 for a policy and 403 for a webhook. So a denial is recognised by its words.

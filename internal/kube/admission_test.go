@@ -16,7 +16,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// held is the thing with a finalizer of ours.
+// held is the thing with one of our finalizers.
 var held = func() object.Object {
 	t := thing
 	t.Finalizers = []string{"own/a"}

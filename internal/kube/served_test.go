@@ -52,7 +52,7 @@ func TestServed(t *testing.T) {
 		},
 		"a group that may not be asked for":   {discovered{group: forbidden}, nil, "asking the API server for /apis/example.com: "},
 		"a version that may not be asked for": {discovered{group: versions("v1"), group + "/v1": forbidden}, nil, "asking the API server for /apis/example.com/v1: "},
-		"an answer that is none":              {discovered{group: {code: http.StatusOK, body: "x"}}, nil, "asking the API server for /apis/example.com: json: "},
+		"an answer that is no JSON":           {discovered{group: {code: http.StatusOK, body: "x"}}, nil, "asking the API server for /apis/example.com: json: "},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -78,12 +78,12 @@ func TestResourceOf(t *testing.T) {
 		namespaced                 bool
 		want                       string // in the error
 	}{
-		"of the core":            {"v1", "Pod", "pods", true, ""},
-		"of a group":             {"example.com/v1", "Thing", "things", false, ""},
-		"a kind that is none":    {"example.com/v1", "Other", "", false, ""},
-		"a version not served":   {"example.com/v3", "Thing", "", false, ""},
-		"a version that is none": {"a/b/c", "Thing", "", false, ""},
-		"what cannot be asked":   {"example.com/v2", "Thing", "", false, "asking the API server for /apis/example.com/v2"},
+		"of the core":          {"v1", "Pod", "pods", true, ""},
+		"of a group":           {"example.com/v1", "Thing", "things", false, ""},
+		"an unknown kind":      {"example.com/v1", "Other", "", false, ""},
+		"a version not served": {"example.com/v3", "Thing", "", false, ""},
+		"an invalid version":   {"a/b/c", "Thing", "", false, ""},
+		"what cannot be asked": {"example.com/v2", "Thing", "", false, "asking the API server for /apis/example.com/v2"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

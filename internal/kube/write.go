@@ -24,7 +24,7 @@ func (c *Client) Create(
 		what = object.Object{Resource: gvr, Namespace: o.GetNamespace(), Name: o.GetName()}.String()
 	}
 	return retried(ctx, "creating "+what, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return c.Dynamic.Resource(gvr).Namespace(o.GetNamespace()).Create(ctx, o, c.Creating())
+		return c.Dynamic.Resource(gvr).Namespace(o.GetNamespace()).Create(ctx, o, c.creating())
 	})
 }
 

@@ -89,15 +89,15 @@ func TestRemoveFinalizers(t *testing.T) {
 		},
 		"none of ours, no request": {[]string{theirs}, []reply{broken}, nil, ""},
 		"gone":                     {[]string{ours}, []reply{notFound}, []string{onlyOurs}, ""},
-		"changed meanwhile": {
+		"changed since": {
 			[]string{ours},
 			[]reply{invalid, found("1", theirs, ours), found("1", theirs)},
 			[]string{onlyOurs, patchOf(`["example.com/theirs","own/a"]`, `["example.com/theirs"]`)},
 			"",
 		},
-		"freed meanwhile":                  {[]string{ours}, []reply{invalid, found("1", theirs)}, []string{onlyOurs}, ""},
-		"gone meanwhile":                   {[]string{ours}, []reply{invalid, notFound}, []string{onlyOurs}, ""},
-		"replaced meanwhile":               {[]string{ours}, []reply{invalid, found("2", ours)}, []string{onlyOurs}, ""},
+		"freed since":                      {[]string{ours}, []reply{invalid, found("1", theirs)}, []string{onlyOurs}, ""},
+		"gone since":                       {[]string{ours}, []reply{invalid, notFound}, []string{onlyOurs}, ""},
+		"replaced since":                   {[]string{ours}, []reply{invalid, found("2", ours)}, []string{onlyOurs}, ""},
 		"conflict with an equal object":    {[]string{ours}, []reply{conflict, found("1", ours), found("1")}, []string{onlyOurs, onlyOurs}, ""},
 		"throttled, then freed":            {[]string{ours}, []reply{busy, found("1")}, []string{onlyOurs, onlyOurs}, ""},
 		"the connection drops, then freed": {[]string{ours}, []reply{dropped, found("1")}, []string{onlyOurs, onlyOurs}, ""},
@@ -147,9 +147,9 @@ func TestManagedFieldsGoWithTheObjectOnly(t *testing.T) {
 		want       bool // in the last patch
 	}{
 		"its last finalizer":             {true, []string{ours}, []reply{found("1")}, true},
-		"somebody else's is left":        {true, []string{theirs, ours}, []reply{found("1")}, false},
+		"one of others is left":          {true, []string{theirs, ours}, []reply{found("1")}, false},
 		"not being deleted":              {false, []string{ours}, []reply{found("1")}, false},
-		"deletion has begun meanwhile":   {false, []string{theirs, ours}, []reply{invalid, deleted, found("1")}, true},
+		"deletion has begun since":       {false, []string{theirs, ours}, []reply{invalid, deleted, found("1")}, true},
 		"read again, not being deleted":  {false, []string{theirs, ours}, []reply{invalid, found("1", ours), found("1")}, false},
 		"throttled, with its last again": {true, []string{ours}, []reply{busy, found("1")}, true},
 	}

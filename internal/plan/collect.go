@@ -17,16 +17,7 @@ func (p *planner) collect() {
 	for _, o := range p.s.Custom {
 		owners[Owning{o.Namespace, o.UID}] = p.outOfScope(o) == "" && !p.isHandedOver(o)
 	}
-	var steps []Step
-	for _, o := range slices.Concat(p.s.Held, p.s.ListenerRBAC) {
-		switch {
-		case !o.Deleting || p.outOfScope(o) != "" || p.isHandedOver(o):
-		case p.known(o):
-			steps = append(steps, Step{Await, o, "already being deleted"})
-		case o.ScaleSet.Name != "":
-			p.keepHeld(o)
-		}
-	}
+	steps := p.awaitHeld()
 	for _, o := range p.s.Dependents {
 		owned, present := owners[Owning{o.Namespace, o.Owner}]
 		switch {
@@ -43,6 +34,20 @@ func (p *planner) collect() {
 		}
 	}
 	p.phase(PhaseCollect, steps)
+}
+
+// awaitHeld waits for what is being deleted and no custom resource owns.
+func (p *planner) awaitHeld() (steps []Step) {
+	for _, o := range p.inScope(slices.Concat(p.s.Held, p.s.ListenerRBAC)) {
+		switch {
+		case !o.Deleting || p.isHandedOver(o):
+		case p.known(o):
+			steps = append(steps, Step{Await, o, "already being deleted"})
+		case o.ScaleSet.Name != "":
+			p.keepHeld(o)
+		}
+	}
+	return steps
 }
 
 // isOrphan reports whether an object whose owner is gone is this uninstall's to delete.

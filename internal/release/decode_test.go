@@ -37,7 +37,7 @@ func TestObjects(t *testing.T) {
 		"no name":                    {"kind: X\n", []Object{{"", "X", "here", "", false}}},
 		"no kind":                    {"apiVersion: v1\nmetadata: {name: me}\n", nil},
 		"nothing":                    {"---\n---\n# c\n--- \n", nil},
-		"what nobody can read":       {"kind: [\n---\napiVersion: v1\nkind: X\nmetadata: {name: me}\n", []Object{x}},
+		"an unreadable document":     {"kind: [\n---\napiVersion: v1\nkind: X\nmetadata: {name: me}\n", []Object{x}},
 		"another type":               {"kind: {a: b}\n---\nkind: X\nmetadata: [me]\n", nil},
 	}
 	for name, test := range tests {

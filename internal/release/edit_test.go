@@ -117,7 +117,7 @@ func TestEditIsReadByHelm(t *testing.T) {
 }
 
 // A record that changes between reading and writing is read again: nothing that
-// somebody else wrote is lost.
+// another writer wrote is lost.
 func TestEditConflict(t *testing.T) {
 	t.Parallel()
 	s, c := shelve(t, "Secret", record)
@@ -147,15 +147,15 @@ func TestEditWritesNothing(t *testing.T) {
 		want   error  // of this type; nil: any
 		err    string // "": none
 	}{
-		"nothing to write":     {record, func(_ *Revision) ([]Hook, bool, error) { return nil, false, nil }, nil, ""},
-		"the change refuses":   {record, func(_ *Revision) ([]Hook, bool, error) { return nil, true, refused }, nil, "refused"},
-		"being installed":      {in("pending-install"), add(t), NotEditable{}, "release arc in namespace ns is pending-install" + pending + "`helm uninstall arc --namespace ns` and install it again; nothing was written"},
-		"being upgraded":       {in("pending-upgrade"), add(t), NotEditable{}, "release arc in namespace ns is pending-upgrade" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
-		"being rolled back":    {in("pending-rollback"), add(t), NotEditable{}, "release arc in namespace ns is pending-rollback" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
-		"being uninstalled":    {in("uninstalling"), add(t), NotEditable{}, "is uninstalling (revision 3): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on"},
-		"uninstalled":          {in("uninstalled"), add(t), NotEditable{}, "is uninstalled (revision 3): only its history is kept"},
-		"a state nobody knows": {in("paused"), add(t), NotEditable{}, `is in the state "paused" (revision 3), which is not known; nothing was written`},
-		"unreadable":           {"no JSON", add(t), nil, "not in Helm's format"},
+		"nothing to write":   {record, func(_ *Revision) ([]Hook, bool, error) { return nil, false, nil }, nil, ""},
+		"the change refuses": {record, func(_ *Revision) ([]Hook, bool, error) { return nil, true, refused }, nil, "refused"},
+		"being installed":    {in("pending-install"), add(t), NotEditable{}, "release arc in namespace ns is pending-install" + pending + "`helm uninstall arc --namespace ns` and install it again; nothing was written"},
+		"being upgraded":     {in("pending-upgrade"), add(t), NotEditable{}, "release arc in namespace ns is pending-upgrade" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
+		"being rolled back":  {in("pending-rollback"), add(t), NotEditable{}, "release arc in namespace ns is pending-rollback" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
+		"being uninstalled":  {in("uninstalling"), add(t), NotEditable{}, "is uninstalling (revision 3): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on"},
+		"uninstalled":        {in("uninstalled"), add(t), NotEditable{}, "is uninstalled (revision 3): only its history is kept"},
+		"an unknown state":   {in("paused"), add(t), NotEditable{}, `is in the state "paused" (revision 3), which is not known; nothing was written`},
+		"unreadable":         {"no JSON", add(t), nil, "not in Helm's format"},
 		"too large": {record, func(_ *Revision) ([]Hook, bool, error) {
 			return []Hook{hookOf(t, `{"name": "`+noise(1<<20)+`"}`)}, true, nil
 		}, Unfit{}, "bytes, and Kubernetes stores 1048576; nothing was written"},

@@ -200,8 +200,8 @@ func isNone(err error) bool { return errors.Is(err, errForeign) || apierrors.IsN
 
 // Helm stores a record in a Secret, or in a ConfigMap with HELM_DRIVER=configmap.
 var storage = []driver{
-	{schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, "type=" + secretType},
-	{schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, ""},
+	{object.Secrets, "type=" + secretType},
+	{object.ConfigMaps, ""},
 }
 
 // driver is a way to store records, in Helm's terms.

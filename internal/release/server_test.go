@@ -32,7 +32,7 @@ type server struct {
 	objects []*unstructured.Unstructured
 	// fail answers requests for these paths ("secrets", "secrets/NAME") with a code.
 	fail map[string]int
-	// before is run ahead of a write, once: somebody else was faster.
+	// before runs once, before a write: another writer was faster.
 	before func(*server)
 	// page is how many objects a list holds at most, whatever is asked for.
 	page   int

@@ -9,11 +9,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
 // enrolling reports how far the enroller is that Helm 3's post-renderer has added to a release.
 func (r *reader) enrolling(namespace, name string) Hook {
-	u, err := r.client.Get(r.ctx, deployments, namespace, name)
+	u, err := r.client.Get(r.ctx, object.Deployments, namespace, name)
 	if apierrors.IsNotFound(err) {
 		return Hook{State: Absent, Why: fmt.Sprintf("its enroller, Deployment %s, is gone", name)}
 	}
@@ -28,7 +30,7 @@ func (r *reader) enrolling(namespace, name string) Hook {
 		return Hook{State: Enrolling, Why: "its enroller could not be read"}
 	}
 	var running []corev1.Pod
-	for _, item := range r.list(pods, namespace, metav1.FormatLabelSelector(d.Spec.Selector)) {
+	for _, item := range r.list(object.Pods, namespace, metav1.FormatLabelSelector(d.Spec.Selector)) {
 		var p corev1.Pod
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &p); err != nil {
 			r.unknown(fmt.Errorf("reading Pod %s/%s: %w", namespace, item.GetName(), err))

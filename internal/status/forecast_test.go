@@ -136,7 +136,7 @@ func TestTheHooksObjects(t *testing.T) {
 	}
 	r := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}, Hooks: []release.Hook{
 		hook("List", "items:\n- {apiVersion: v1, kind: ServiceAccount, metadata: {name: clean}}\n- {apiVersion: v1, kind: Secret, metadata: {name: clean}}\n- {apiVersion: evil.example/v1, kind: Role, metadata: {name: clean}}\n- {apiVersion: v1, kind: ServiceAccount, metadata: {name: clean, namespace: kube-system}}\n- no object\n"), hook("Job", "spec: {template: {metadata: {labels: {a: b}}, spec: {serviceAccountName: clean, containers: []}}}\n"),
-		hook("Secret", ""), // nobody's business
+		hook("Secret", ""), // no object of the hook
 	}}
 	no := func(code int32, reason metav1.StatusReason, message string) metav1.Status {
 		return metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}
@@ -197,7 +197,7 @@ func TestForecastIsReported(t *testing.T) {
 	if r.patience >= previews {
 		t.Error("a forecast takes nothing of the patience")
 	}
-	// Helm does not look at what is uninstalled, and status not longer than it may.
+	// There is no forecast for an uninstalled release, and none after the patience has run out.
 	rev.Status = release.Uninstalled
 	out = Uninstall{Ready: true}
 	r.forecast(rev, nil, &out)
@@ -208,7 +208,7 @@ func TestForecastIsReported(t *testing.T) {
 	}
 }
 
-// What the API server does not answer is unknown, and not well.
+// A request that fails makes its answer unknown, not good.
 func TestForecastIsUnknown(t *testing.T) {
 	t.Parallel()
 	c := serve(t, map[string]int{"/apis/batch/v1": http.StatusForbidden, "/api/v1": http.StatusForbidden})

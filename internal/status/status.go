@@ -17,12 +17,6 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-var (
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-)
-
 // Query says what to report.
 type Query struct {
 	// Namespace is where Read looks for releases; "" means everywhere. Release is the one release to

@@ -13,6 +13,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
@@ -20,7 +21,7 @@ import (
 // for them.
 func (r *reader) stuck() {
 	terminating := map[string]*metav1.PartialObjectMetadata{}
-	err := r.client.Each(r.ctx, namespaces, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+	err := r.client.Each(r.ctx, object.Namespaces, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		if m.DeletionTimestamp != nil {
 			terminating[m.Name] = m
 		}

@@ -82,7 +82,7 @@ func TestExplain(t *testing.T) {
 			record: many[:2], rendered: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1", "dependencies": [{"name": "x"}]}}`, args: "none",
 			note: "whether a post-renderer has changed release runners in namespace a is not known: its chart has dependencies, which Helm does not store",
 		},
-		"dependencies that are none": {
+		"dependencies of another type": {
 			record: many[:2], rendered: many[:1], chart: `{"metadata": {"name": "scale-set", "version": "1", "dependencies": 1}}`, args: "none",
 			note: "is not known: reading the chart in its record",
 		},
@@ -131,7 +131,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// A chart is written as its record has it, for Helm to read.
+// A chart is unpacked as it is in its record.
 func TestUnpackChart(t *testing.T) {
 	t.Parallel()
 	file := func(name, data string) map[string]any {
@@ -230,7 +230,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// What is fetched says what it is, and which digest Helm saw.
+// A fetched chart has its metadata and the digest that Helm printed.
 func TestFetch(t *testing.T) {
 	const sum = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	pulls := func(where string) string {
@@ -261,7 +261,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// Helm may say much, where a tenant's values decide what.
+// A tenant's values decide how much Helm prints.
 func TestOutputIsBounded(t *testing.T) {
 	h := &Helm{Binary: script(t, "yes "+strings.Repeat("x", 4000))}
 	if _, err := h.run(t.Context(), helmTime, nil, "", "template"); err == nil || !strings.Contains(err.Error(), "it writes more than 67108864 bytes") {
@@ -269,7 +269,7 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 }
 
-// Of a folder that cannot be read, and of links, as Helm follows them.
+// The digest follows links as Helm does. A folder that cannot be read has none.
 func TestDigestOfWhatIsOdd(t *testing.T) {
 	t.Parallel()
 	at := func(t *testing.T) (dir string, link func(name, to string)) {

@@ -11,13 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
@@ -26,11 +26,6 @@ const (
 	writeTime = 2 * time.Minute
 	// readyPoll is the time between two looks at the new CRDs.
 	readyPoll = 250 * time.Millisecond
-)
-
-var (
-	crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 )
 
 // Upgrade prepares plans and carries them out.
@@ -147,7 +142,7 @@ func (u *Upgrade) cleanup(ctx context.Context, o plan.Options) (*cleanup.Report,
 // that something else holds.
 func inTheWay(kept []plan.Finding) []plan.Finding {
 	return slices.DeleteFunc(slices.Clone(kept), func(k plan.Finding) bool {
-		return k.Object.Resource.GroupResource() != crds.GroupResource() && k.Object.Resource.Group != arc.Group
+		return k.Object.Resource.GroupResource() != object.CRDs.GroupResource() && k.Object.Resource.Group != arc.Group
 	})
 }
 
@@ -174,7 +169,7 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 			return fmt.Errorf("the selector of Deployment %s: %w", c.key(), err)
 		}
 		selections = append(selections, kube.Selection{
-			Resource: pods, Namespace: c.Namespace,
+			Resource: object.Pods, Namespace: c.Namespace,
 			Match: func(m *metav1.PartialObjectMetadata) bool {
 				return !selector.Empty() && selector.Matches(labels.Set(m.Labels))
 			},
@@ -215,7 +210,7 @@ func (u *Upgrade) ready(ctx context.Context) error {
 func (u *Upgrade) served(ctx context.Context, name string) error {
 	late := fmt.Errorf("the CRD %s is not served after %s", name, u.Helm.Timeout)
 	for looked := false; ; looked = true {
-		crd, err := u.Client.Get(ctx, crds, "", name)
+		crd, err := u.Client.Get(ctx, object.CRDs, "", name)
 		switch {
 		case err == nil && established(crd):
 			return nil

@@ -1,12 +1,7 @@
 package upgrade
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,71 +14,9 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
-	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
-
-// fakeHelm is a Helm that notes what it is told, renders what it finds in a file of
-// the release's name, and fails where one says so.
-type fakeHelm struct {
-	t   *testing.T
-	dir string
-}
-
-const fakeScript = `dir="$(dirname "$0")"
-echo "$@" >> "$dir/log"
-cat > "$dir/stdin.$1.$2" < /dev/stdin
-if [ -e "$dir/fail.$1.$2" ]; then echo "told to fail" >&2; exit 1; fi
-case "$1" in
-version) echo v4.3.1 ;;
-history) echo '[{"revision":1}]' ;;
-show) cat "$3/Chart.yaml" ;;
-template) cat "$dir/rendered.$2" 2>/dev/null || true ;;
-esac
-`
-
-func newHelm(t *testing.T) *fakeHelm {
-	t.Helper()
-	return &fakeHelm{t, filepath.Dir(script(t, fakeScript))}
-}
-
-func (f *fakeHelm) write(name, text string) {
-	f.t.Helper()
-	if err := os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o600); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-func (f *fakeHelm) renders(release string, objects ...kubeObject) {
-	f.t.Helper()
-	text := ""
-	for _, o := range objects {
-		one, err := json.Marshal(o)
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		text += "---\n" + string(one) + "\n"
-	}
-	f.write("rendered."+release, text)
-}
-
-// said are the first two words of each command, and what was on the input of one.
-func (f *fakeHelm) said() []string {
-	f.t.Helper()
-	log, _ := os.ReadFile(filepath.Join(f.dir, "log"))
-	out := []string{}
-	for line := range strings.Lines(string(log)) {
-		out = append(out, strings.Join(strings.Fields(line)[:2], " "))
-	}
-	return out
-}
-
-func (f *fakeHelm) read(name string) string {
-	text, _ := os.ReadFile(filepath.Join(f.dir, name))
-	return string(text)
-}
 
 func upgradingWith(t *testing.T, objects ...kubeObject) (*Upgrade, *api, *fakeHelm) {
 	t.Helper()
@@ -104,7 +37,7 @@ func crdObjects(condition string) (out []kubeObject) {
 	return out
 }
 
-// theState is one of a controller and a scale set, as it is while an upgrade runs.
+// theState is the state of an upgrade of a controller and a scale set.
 func theState() State {
 	s := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
 	s.Releases[0].Controllers = []Controller{
@@ -116,7 +49,7 @@ func theState() State {
 	return *s
 }
 
-// That the first half is over is not noted while a Pod of an old controller is left.
+// An upgrade does not record that the first half is done while a Pod of an old controller is left.
 func TestMarkUninstalledWaitsForPods(t *testing.T) {
 	labelled := func(namespace, app string) kubeObject {
 		return kind("Pod", namespace, app, kubeObject{"labels": map[string]any{"app": app}})
@@ -148,11 +81,11 @@ func TestMarkUninstalledWaitsForPods(t *testing.T) {
 	bad := theState()
 	bad.Releases[0].Controllers[0].Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "x", Operator: "?"}}
 	if err := u.markUninstalled(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "selector of Deployment arc-systems/arc") || len(a.writes) > 0 {
-		t.Errorf("a selector that is none: %v", err)
+		t.Errorf("an invalid selector: %v", err)
 	}
 }
 
-// What the engine keeps, or does not come to the end of, stops the upgrade.
+// A cleanup that keeps CRDs or does not finish stops the upgrade.
 func TestEngineStops(t *testing.T) {
 	other := controllerAt("team", "team", "other")
 	u, a, helm := upgradingWith(t, append(crdObjects("Established"), other)...)
@@ -166,7 +99,7 @@ func TestEngineStops(t *testing.T) {
 	if len(helm.said()) > 0 || a.get(crdObjects("x")[0]) == nil {
 		t.Errorf("and went on: %v", helm.said())
 	}
-	// A scale set that nobody has installed.
+	// A scale set that no release has installed.
 	u, _, _ = upgradingWith(t, append(crdObjects("Established"), setAt("a", "stray", "a", "nobody"))...)
 	if stopped := u.Run(t.Context(), p); stopped == nil || stopped.Step != 0 || stopped.Report.Verdict != plan.Refused || !strings.Contains(stopped.Error(), "the cleanup ended with refused") {
 		t.Errorf("%+v", stopped)
@@ -180,14 +113,7 @@ func TestEngineStops(t *testing.T) {
 	}
 }
 
-// heldAt is what a tenant has made to look like ARC's, and holds.
-func heldAt(namespace string) kubeObject {
-	o := kind("Secret", namespace, "held", kubeObject{"labels": map[string]any{arc.LabelScaleSetName: "set"}, "deletionTimestamp": "2026-01-02T03:04:05Z"})
-	metadata(o)["finalizers"] = []any{"example.com/keep"}
-	return o
-}
-
-// What a tenant holds is kept and named by the engine, and stops nobody's upgrade.
+// The cleanup keeps and names objects that a tenant holds. They do not stop the upgrade.
 func TestWhatATenantHoldsDoesNotStopIt(t *testing.T) {
 	u, a, helm := upgradingWith(t, append(crdObjects("Established"), heldAt("tenant"))...)
 	state := theState()
@@ -200,7 +126,7 @@ func TestWhatATenantHoldsDoesNotStopIt(t *testing.T) {
 	}
 }
 
-// A whole second half, and where it stops when Helm does.
+// The second half runs to its end, and stops where Helm fails.
 func TestRun(t *testing.T) {
 	record := func(name string) kubeObject {
 		return helmRecord{namespace: "a", name: name, objects: []kubeObject{setAt("", "set", "a", name)}}.object(t)
@@ -262,7 +188,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 
-	// The values have been changed meanwhile, by who may write where they lie.
+	// A tenant changes the saved values after the check.
 	u, _, helm, p = begin()
 	helm.renders("runners", setAt("kube-system", "set", "a", "runners"))
 	stopped := u.Run(t.Context(), p)
@@ -290,7 +216,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A save comes before anything else, and a failed one changes nothing.
+// The state is saved before anything else. If that fails, nothing changes.
 func TestRunSaves(t *testing.T) {
 	u, a, helm := upgradingWith(t)
 	state := theState()
@@ -332,226 +258,4 @@ func TestReady(t *testing.T) {
 			t.Errorf("%s, forbidden: %v", name, err)
 		}
 	}
-}
-
-func TestCheck(t *testing.T) {
-	controllerNow := func() kubeObject {
-		d := controllerAt("arc-systems", "arc-systems", "arc")
-		metadata(d)["labels"].(map[string]any)["app.kubernetes.io/version"] = "2"
-		return d
-	}
-	setNow := func(namespace string) kubeObject {
-		s := setAt(namespace, "set", "a", "runners")
-		metadata(s)["labels"] = map[string]any{"app.kubernetes.io/version": "2"}
-		return s
-	}
-	objects := join(arcAt(t), runnersAt(t), crdObjects("Established"))
-	gone := func(revision int) kubeObject {
-		return helmRecord{namespace: "b", name: "runners", revision: revision, objects: []kubeObject{setAt("", "gone", "b", "runners")}}.object(t)
-	}
-	single := controllerAt("arc-systems", "arc-systems", "arc", "--watch-single-namespace=a")
-	off := kind("ConfigMap", "arc-systems", survey.OffSwitch, nil)
-	other := controllerAt("team", "team", "other")
-	metadata(other)["annotations"] = map[string]any{}
-	tests := map[string]struct {
-		objects  []kubeObject
-		change   func(*fakeHelm)
-		saved    *State
-		refused  []string // in each
-		confirm  string
-		notes    string
-		rendered []string
-		err      string
-	}{
-		"changed by a post-renderer": {
-			objects: objects, change: func(h *fakeHelm) { h.renders("runners", setNow("a")) }, rendered: []string{"arc", "runners", "runners"},
-			confirm: "release runners in namespace a is not what its chart renders",
-		},
-		"more than scale sets": {
-			objects: join(objects[:3], []kubeObject{helmRecord{namespace: "a", name: "runners", objects: []kubeObject{objects[2], {"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "cache"}}}}.object(t)}, crdObjects("Established")), rendered: []string{"arc", "runners"},
-			refused: []string{"Service cache"},
-		},
-		"a record of no scale set": {
-			objects: join(objects, []kubeObject{gone(1), gone(2)}), rendered: []string{"arc", "runners"},
-			notes: "release runners in namespace b does not come back: none of the scale sets in its record exists",
-		},
-		"all is well": {objects: objects, rendered: []string{"arc", "runners"}},
-		"a Lease, which the new controller takes": {
-			objects:  join(objects, []kubeObject{kind("Lease", "arc-systems", "arc-gha-rs-controller", nil)}),
-			rendered: []string{"arc", "runners"},
-		},
-		"a legacy runner's Pod": {
-			objects: join(objects, []kubeObject{legacyPod()}), rendered: []string{"arc", "runners"},
-			notes: "of ARC this does not upgrade 1 Pods with finalizers of legacy ARC, which --scope legacy removes, as pods/old in namespace ci",
-		},
-		"it does not render": {
-			objects: objects, change: func(h *fakeHelm) { h.write("fail.template.runners", "") }, rendered: []string{"arc", "runners"},
-			refused: []string{"release runners in namespace a does not render from the chart"},
-		},
-		"another namespace": {
-			objects: objects, change: func(h *fakeHelm) { h.renders("runners", setNow("kube-system")) }, rendered: []string{"arc", "runners"},
-			refused: []string{"release runners in namespace a would install the AutoscalingRunnerSet set in namespace kube-system"},
-		},
-		"another namespace, which the record names": {
-			objects: join(arcAt(t), []kubeObject{objects[2], helmRecord{namespace: "a", name: "runners", objects: []kubeObject{objects[2], setAt("kube-system", "set", "a", "runners")}}.object(t)}, crdObjects("Established")),
-			change:  func(h *fakeHelm) { h.renders("runners", setNow("kube-system")) }, rendered: []string{"arc", "runners"},
-			refused: []string{"release runners in namespace a would install the AutoscalingRunnerSet set in namespace kube-system"},
-		},
-		"the controller, in another namespace": {
-			objects: objects, change: func(h *fakeHelm) {
-				d := controllerNow()
-				metadata(d)["namespace"] = "kube-system"
-				h.renders("arc", d)
-			}, rendered: []string{"arc", "runners"},
-			refused: []string{"release arc in namespace arc-systems would install the Deployment arc in namespace kube-system"},
-		},
-		"a single-namespace controller that would watch all": {
-			objects: join([]kubeObject{single, helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{single}, chart: `{"metadata": {"name": "controller", "version": "1"}}`}.object(t)}, objects[2:]), rendered: []string{"arc", "runners"},
-			refused: []string{`release arc in namespace arc-systems would watch the namespaces [], and watches ["a"]`},
-		},
-		"its record says that it watches all": {
-			objects: join([]kubeObject{single, objects[1]}, objects[2:]), rendered: []string{"arc", "runners"},
-			refused: []string{`release arc in namespace arc-systems would watch the namespaces [], and watches ["a"]`},
-		},
-		"it watches what it did": {
-			objects: join([]kubeObject{single, objects[1]}, objects[2:]), rendered: []string{"arc", "runners"},
-			change: func(h *fakeHelm) {
-				d := controllerNow()
-				d["spec"] = single["spec"]
-				h.renders("arc", d, kind("Secret", "a", "of-the-watched", nil))
-			},
-		},
-		"Helm sees another release": {objects: objects, change: func(h *fakeHelm) { h.write("fail.history.arc", "") }, err: "told to fail"},
-		"switched off": {
-			objects: append(slices.Clone(objects), off), rendered: []string{"arc"},
-			refused: []string{"the cleanup is switched off by the ConfigMap"},
-		},
-		"somebody else uses the CRDs": {
-			objects: append(slices.Clone(objects), other), rendered: []string{"arc"},
-			refused: slices.Repeat([]string{"has to be deleted, and would be kept"}, 4),
-		},
-		"a tenant holds something": {objects: append(slices.Clone(objects), heldAt("tenant")), rendered: []string{"arc", "runners"}},
-		"without CRDs":             {objects: objects[:2], rendered: []string{"arc"}},
-		"rendered before": {
-			objects: objects, saved: saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", "")), rendered: nil,
-		},
-		"for another target": {
-			objects: objects, saved: &State{Target: target("3"), Releases: []Release{installed("arc-systems", "arc", "").Release}}, rendered: []string{"arc", "runners"},
-		},
-	}
-	for name, test := range tests {
-		u, a, helm := upgradingWith(t, test.objects...)
-		a.may["team:arc"] = true
-		helm.renders("arc", controllerNow())
-		helm.renders("runners", setNow("a"))
-		if test.change != nil {
-			test.change(helm)
-		}
-		s, err := look(t.Context(), u.Client, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Target, s.Saved = target("2"), test.saved
-		for i := range s.Found {
-			if test.confirm == "" || s.Found[i].Controller {
-				s.Found[i].record = nil // what explain does has a test of its own
-			}
-		}
-		p := newPlan(s)
-		if len(p.Refusals) > 0 {
-			t.Fatalf("%s: %+v", name, p.Refusals)
-		}
-		err = u.check(t.Context(), s, p)
-		if test.err != "" {
-			if err == nil || !strings.Contains(err.Error(), test.err) {
-				t.Errorf("%s: %v", name, err)
-			}
-			continue
-		}
-		if err != nil || p.Cleanup == nil || len(p.Refusals) != len(test.refused) || (len(p.Steps) == 0) != (len(test.refused) > 0) {
-			t.Errorf("%s: %v, steps %v, refusals %+v", name, err, steps(p), p.Refusals)
-			continue
-		}
-		for i, r := range p.Refusals {
-			if !strings.Contains(r.Message, test.refused[i]) || r.Verdict != plan.Refused {
-				t.Errorf("%s: refused: %s", name, r.Message)
-			}
-		}
-		confirm := ""
-		for _, c := range p.Confirm {
-			confirm += c.Message
-		}
-		if notes := strings.Join(p.Notes, "\n"); !strings.Contains(confirm, test.confirm) || test.confirm == "" && confirm != "" || test.saved == nil && notes != test.notes {
-			t.Errorf("%s: confirm %q, notes %q", name, confirm, notes)
-		}
-		var rendered []string
-		for _, said := range helm.said() {
-			if of, is := strings.CutPrefix(said, "template "); is {
-				rendered = append(rendered, of)
-			}
-		}
-		slices.Sort(rendered)
-		if diff := cmp.Diff(test.rendered, rendered); diff != "" {
-			t.Errorf("%s: rendered (-want +got):\n%s", name, diff)
-		}
-		if len(a.writes) > 0 {
-			t.Errorf("%s: wrote %v", name, a.writes)
-		}
-	}
-
-	// Interrupted, it says so, and not what could not be had any more.
-	interrupted, a, _ := upgradingWith(t, objects...)
-	s, err := look(t.Context(), interrupted.Client, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cause := errors.New("interrupted")
-	a.fault = func(request string) int {
-		if strings.HasSuffix(request, "/ephemeralrunners") {
-			cancel(cause)
-		}
-		return 0
-	}
-	s.Target = target("2")
-	p := newPlan(s)
-	if err := interrupted.check(ctx, s, p); !errors.Is(err, cause) || len(p.Refusals) > 0 {
-		t.Errorf("%v, %v", p.Refusals, err)
-	}
-
-	// In the second half the cleanup has nothing left to do.
-	u, _, helm := upgradingWith(t, objects...)
-	if s, err = look(t.Context(), u.Client, ""); err != nil {
-		t.Fatal(err)
-	}
-	s.Target, s.Saved = target("2"), saved(true, s.Found[1])
-	p = newPlan(s)
-	if err := u.check(t.Context(), s, p); err != nil || p.Cleanup != nil || len(p.Refusals) > 0 || fmt.Sprint(helm.said()) != "[history arc]" {
-		t.Errorf("%v, %v, %v, %v", p.Refusals, p.Cleanup, err, helm.said())
-	}
-}
-
-// What anybody may have written on an object of theirs stops no upgrade.
-func TestWhatIsInTheWay(t *testing.T) {
-	t.Parallel()
-	kept := func(group, resource string) plan.Finding {
-		o := &object.Object{}
-		o.Resource.Group, o.Resource.Resource = group, resource
-		return plan.Finding{Object: o}
-	}
-	all := []plan.Finding{kept("", "secrets"), kept("apiextensions.k8s.io", "customresourcedefinitions"), kept("", "pods"), kept("actions.github.com", "ephemeralrunners")}
-	var got []string
-	for _, k := range inTheWay(all) {
-		got = append(got, k.Object.Resource.Resource)
-	}
-	if diff := cmp.Diff([]string{"customresourcedefinitions", "ephemeralrunners"}, got); diff != "" || len(all) != 4 {
-		t.Error(diff)
-	}
-}
-
-// legacyPod is what legacy ARC has left.
-func legacyPod() kubeObject {
-	o := kind("Pod", "ci", "old", nil)
-	metadata(o)["finalizers"] = []any{"actions.summerwind.dev/runner-pod"}
-	return o
 }

@@ -23,7 +23,7 @@ func upgrading() *Upgrade {
 	}
 }
 
-// The commands for a failure are tried on a real cluster; this is how they read.
+// The e2e tests run these commands on a real cluster; this test shows them.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	charts := Target{Chart{Ref: "oci://r/c", Version: "2"}, Chart{Ref: "/with space/s"}}
@@ -83,7 +83,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// What broke off is removed first.
+// What a broken installation has left is removed first.
 func TestCommandsRemove(t *testing.T) {
 	t.Parallel()
 	arc, set := installed("arc-systems", "arc", "failed"), installed("a", "runners", "failed")
@@ -109,7 +109,7 @@ func TestCommandsRemove(t *testing.T) {
 	}
 }
 
-// Values never are in a command, nor in what is printed of a plan.
+// Values are never part of a command or of a printed plan.
 func TestSecretsAreNotShown(t *testing.T) {
 	t.Parallel()
 	arc := installed("arc-systems", "arc", "deployed")
@@ -126,7 +126,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 
 // script is an executable that stands for Helm where a real one would have to be
 // broken, or of another version. Tests that use one are not parallel: a process
-// forked meanwhile would hold the file open for writing.
+// forked at the same time would hold the file open for writing.
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "helm")
@@ -244,7 +244,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// Helm ends in time, and when it is told to.
+// Helm is ended in time, and when the upgrade is interrupted.
 func TestHelmEnds(t *testing.T) {
 	h := &Helm{Binary: script(t, "exec sleep 60")}
 	if _, err := h.run(t.Context(), 100*time.Millisecond, nil, "", "install", "arc", "--x"); err == nil || !strings.Contains(err.Error(), "helm install arc: not finished after 100ms") {

@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
@@ -44,8 +43,6 @@ const (
 )
 
 var secretLabels = map[string]string{"app.kubernetes.io/name": "arc-cleanup", "app.kubernetes.io/component": "upgrade"}
-
-var secrets = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 
 // State is what an upgrade saves in the cluster.
 type State struct {
@@ -269,7 +266,7 @@ func (l *surveyor) values() error {
 // get reads the Secret in a namespace and notes its identity in at. A Secret of another program has no
 // data.
 func get(ctx context.Context, c *kube.Client, namespace string, at map[string]secret) (map[string][]byte, error) {
-	o, err := c.Get(ctx, secrets, namespace, SecretName)
+	o, err := c.Get(ctx, object.Secrets, namespace, SecretName)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -335,7 +332,7 @@ func put(ctx context.Context, c *kube.Client, namespace string, data map[string]
 		o.SetResourceVersion(there.resourceVersion)
 		write = c.Update
 	}
-	written, err := write(ctx, secrets, o)
+	written, err := write(ctx, object.Secrets, o)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
 		return fmt.Errorf("%w: it was changed after it was read; does another upgrade run?", err)
@@ -353,7 +350,7 @@ func forget(ctx context.Context, c *kube.Client, s State) error {
 		if !there || at.foreign {
 			continue
 		}
-		t := object.Object{Resource: secrets, Namespace: namespace, Name: SecretName, UID: at.uid}
+		t := object.Object{Resource: object.Secrets, Namespace: namespace, Name: SecretName, UID: at.uid}
 		if err := c.Delete(ctx, t, metav1.DeletePropagationBackground); err != nil {
 			return err
 		}

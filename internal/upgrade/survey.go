@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
@@ -23,12 +22,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
-)
-
-var (
-	deployments   = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	accessReviews = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
 )
 
 // look reads the situation, without the target. It writes nothing. namespace is that of the controller's
@@ -99,7 +94,7 @@ type deployment struct {
 func (l *surveyor) controllers() error {
 	asked := map[string]bool{}
 	for _, selector := range arc.ControllerSelectors() {
-		all, err := l.client.List(l.ctx, deployments, "", selector)
+		all, err := l.client.List(l.ctx, object.Deployments, "", selector)
 		if err != nil {
 			return err
 		}
@@ -160,7 +155,7 @@ func (l *surveyor) mayControl(namespace, user string, watches []string) (bool, e
 				},
 			},
 		}}
-		answer, err := l.client.Create(l.ctx, accessReviews, review)
+		answer, err := l.client.Create(l.ctx, object.SubjectAccessReviews, review)
 		if err != nil {
 			return false, fmt.Errorf("asking for the rights of %s: %w", user, err)
 		}

@@ -124,11 +124,11 @@ func TestSurvey(t *testing.T) {
 			nil,
 			[]string{"set a/runners failed"},
 		},
-		"installed by nobody":     {[]kubeObject{kind("AutoscalingRunnerSet", "a", "set", nil)}, "", nil, []string{"unmanaged a/set"}},
-		"by nobody, and it goes":  {[]kubeObject{deleting}, "", nil, []string{}},
+		"without a release":       {[]kubeObject{kind("AutoscalingRunnerSet", "a", "set", nil)}, "", nil, []string{"unmanaged a/set"}},
+		"without, and it goes":    {[]kubeObject{deleting}, "", nil, []string{}},
 		"goes, and has a release": {[]kubeObject{deleting, all[3]}, "", nil, []string{runnersThere}},
 
-		// What somebody writes who may write in one namespace.
+		// What a tenant can write in one namespace.
 		"a record of no scale set that there is": {
 			append(arcAt(t), helmRecord{namespace: "tenant", name: "x", objects: []kubeObject{setAt("tenant", "x", "tenant", "x")}}.object(t)), "",
 			nil,
@@ -155,12 +155,12 @@ func TestSurvey(t *testing.T) {
 			nil,
 			[]string{runnersThere},
 		},
-		"a record that is none": {
+		"a ConfigMap that is no record": {
 			append(runnersAt(t), kind("ConfigMap", "a", "x", kubeObject{"labels": map[string]any{"owner": "helm", "name": "runners", "version": "1"}, "data": map[string]any{"release": "?"}})), "",
 			nil,
 			[]string{runnersThere},
 		},
-		"a newer one that nobody can read": {
+		"a newer one that is unreadable": {
 			append(runnersAt(t), kind("ConfigMap", "b", "x", nil), garbage), "",
 			nil,
 			[]string{"unmanaged a/set"},
@@ -177,7 +177,7 @@ func TestSurvey(t *testing.T) {
 			nil,
 			[]string{},
 		},
-		"a manifest nobody can parse": {
+		"a manifest that is no YAML": {
 			append(arcAt(t), helmRecord{namespace: "arc-systems", name: "other", manifest: "kind: Deployment\n\t- actions.github.com/: {"}.object(t)), "arc-systems",
 			nil,
 			[]string{arcThere},
@@ -216,7 +216,7 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
-// What cannot be read is not absent.
+// An object that cannot be read does not count as absent.
 func TestSurveyFails(t *testing.T) {
 	t.Parallel()
 	objects := join(arcAt(t), runnersAt(t))
@@ -262,7 +262,7 @@ func TestSurveyFails(t *testing.T) {
 	broken["spec"] = "?"
 	_, c := newAPI(t, broken)
 	if _, err := look(t.Context(), c, ""); err == nil || !strings.Contains(err.Error(), "reading Deployment b/arc") {
-		t.Errorf("a Deployment that is none: %v", err)
+		t.Errorf("an invalid Deployment: %v", err)
 	}
 	a, c := newAPI(t, objects...)
 	a.fault = func(request string) int {
@@ -276,7 +276,7 @@ func TestSurveyFails(t *testing.T) {
 	}
 }
 
-// What a record says of its release.
+// The survey reads from a record what its release is.
 func TestFound(t *testing.T) {
 	t.Parallel()
 	hooks := strings.Replace(ourHook, `[`, `[{"name":"theirs","kind":"Job","manifest":"kind: Job\nmetadata: {annotations: {helm.sh/hook: pre-delete}}"},{"name":"test","kind":"Pod","manifest":"kind: Pod\nmetadata: {annotations: {helm.sh/hook: test}}"},`, 1)
@@ -306,8 +306,7 @@ func TestFound(t *testing.T) {
 	}
 }
 
-// Stopped in the middle, a release has records and no objects any more: the state knows
-// which it had.
+// In the middle of an upgrade, a release may have records and no objects: the state knows its objects.
 func TestFoundByTheState(t *testing.T) {
 	t.Parallel()
 	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
@@ -329,7 +328,7 @@ func TestFoundByTheState(t *testing.T) {
 	}
 }
 
-// Each account is asked about once, and none of a Deployment that is no controller.
+// The survey asks once about each account, and not about Deployments that are no controllers.
 func TestSurveyAsksOnce(t *testing.T) {
 	t.Parallel()
 	second, none := controllerAt("arc-systems", "arc-systems", "arc"), kind("Deployment", "shop", "shop", kubeObject{"labels": map[string]any{"app.kubernetes.io/part-of": "gha-rs-controller"}})

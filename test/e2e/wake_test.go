@@ -29,7 +29,7 @@ func TestWake(t *testing.T) {
 			phases := map[string]bool{}
 			last, code := l.follow(func(_ *os.Process, e entry) {
 				phases[e.Phase] = true
-				if e.Phase == "drain" && e.Message == "the controller does not get on" {
+				if e.Phase == "drain" && e.Message == "the controller makes no progress" {
 					l.GitHub().SetMode(github.OK)
 				}
 			}, "--grace", test.grace, "--scope", "scale-set", "--release", "runners", "--release-namespace", runnerNamespace, "--controller-namespace", controllerNamespace)

@@ -75,10 +75,15 @@ word: grace < budget < Job's deadline < Helm's timeout. */}}
 {{- if ge $budget $deadline -}}
 {{- fail (printf "policy.budget (%s) must be shorter than activeDeadlineSeconds (%d), or the Job ends before it can report" .Values.policy.budget $deadline) -}}
 {{- end -}}
-{{- if ge $deadline $timeout -}}
-{{- fail (printf "activeDeadlineSeconds (%d) must be lower than Helm's timeout (%d s): for a longer cleanup set helmTimeoutSeconds, and give helm uninstall the same --timeout" $deadline $timeout) -}}
+{{- $termination := include "arc-cleanup.terminationSeconds" . | int -}}
+{{- if gt (add $deadline $termination | int) $timeout -}}
+{{- fail (printf "activeDeadlineSeconds (%d) and the %d s in which the hook's Pod ends must fit into Helm's timeout (%d s): for a longer cleanup set helmTimeoutSeconds, and give helm uninstall the same --timeout" $deadline $termination $timeout) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* How long the hook's Pod may take to end after the signal. The hook needs less than
+10 s. Since Kubernetes 1.31 a Job fails only when its Pods have ended. */}}
+{{- define "arc-cleanup.terminationSeconds" -}}15{{- end -}}
 
 {{/* Of a chart that was not released nobody knows who owns the image of the default
 name, now or later; it would run with the hook's rights. */}}

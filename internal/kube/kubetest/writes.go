@@ -1,0 +1,215 @@
+package kubetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+)
+
+// do is one request; with the lock.
+func (a *Server) do(q request) (int, any) {
+	it := a.Objects[q.object]
+	switch {
+	case q.kind == "" || !a.served(q.kind):
+		return http.StatusNotFound, nil
+	case q.verb == "LIST":
+		return a.list(q)
+	case q.verb == http.MethodPost:
+		return a.create(q.kind, q.namespace, q.body)
+	case it == nil:
+		return http.StatusNotFound, nil
+	case q.verb == http.MethodDelete:
+		if code := a.remove(it, q.body); code != http.StatusOK {
+			return code, nil
+		}
+	case q.verb == http.MethodPatch && it.Resource != object.CRDs:
+		if code := a.patch(it, q.body); code != http.StatusOK {
+			return code, nil
+		}
+	}
+	return http.StatusOK, a.json(it, q.onlyMetadata)
+}
+
+func (a *Server) list(q request) (int, any) {
+	byLabels, err := labels.Parse(q.labels)
+	if err != nil {
+		return http.StatusBadRequest, nil
+	}
+	byFields, err := fields.ParseSelector(q.fields)
+	if err != nil {
+		return http.StatusBadRequest, nil
+	}
+	items := []any{}
+	for _, k := range slices.Sorted(keys(a.Objects)) {
+		it := a.Objects[k]
+		in := it.Resource == Short[q.kind] && (q.namespace == "" || it.Namespace == q.namespace)
+		if in && byLabels.Matches(labels.Set(it.Labels)) && byFields.Matches(it.fields()) {
+			items = append(items, a.json(it, q.onlyMetadata))
+		}
+	}
+	kind := map[string]any{"apiVersion": Short[q.kind].GroupVersion().String(), "kind": "KindList"}
+	if q.onlyMetadata {
+		kind = map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList"}
+	}
+	kind["items"], kind["metadata"] = items, map[string]any{"resourceVersion": fmt.Sprint(a.version)}
+	return http.StatusOK, kind
+}
+
+// remove deletes exactly the object that is meant.
+func (a *Server) remove(it *Item, body []byte) int {
+	var options metav1.DeleteOptions
+	if err := json.Unmarshal(body, &options); err != nil || options.Preconditions == nil || *options.Preconditions.UID != it.UID {
+		return http.StatusConflict
+	}
+	if *options.PropagationPolicy == metav1.DeletePropagationForeground {
+		it.Finalizers = append(slices.Clone(it.Finalizers), metav1.FinalizerDeleteDependents)
+	}
+	a.delete(it)
+	return http.StatusOK
+}
+
+// patch applies the patches that package kube makes, and no others.
+func (a *Server) patch(it *Item, body []byte) int {
+	var merge struct {
+		Metadata struct {
+			UID         types.UID
+			Annotations map[string]any
+		}
+		Spec map[string]any
+	}
+	if json.Unmarshal(body, &merge) != nil {
+		return a.patchFinalizers(it, body)
+	}
+	if merge.Metadata.UID != it.UID {
+		return http.StatusConflict
+	}
+	for k, v := range merge.Metadata.Annotations {
+		if text, is := v.(string); is {
+			it.Annotations[k] = text
+		} else {
+			delete(it.Annotations, k)
+		}
+	}
+	if merge.Spec != nil {
+		it.Rest = map[string]any{"spec": merge.Spec}
+	}
+	return http.StatusOK
+}
+
+func (a *Server) patchFinalizers(it *Item, body []byte) int {
+	var ops []struct {
+		Op, Path string
+		Value    json.RawMessage
+	}
+	if err := json.Unmarshal(body, &ops); err != nil || len(ops) < 3 {
+		return http.StatusBadRequest
+	}
+	var (
+		uid          types.UID
+		before, want []string
+	)
+	_ = json.Unmarshal(ops[0].Value, &uid)
+	_ = json.Unmarshal(ops[1].Value, &before)
+	_ = json.Unmarshal(ops[2].Value, &want)
+	if uid != it.UID || !slices.Equal(before, it.Finalizers) {
+		return http.StatusUnprocessableEntity
+	}
+	// Only of what is about to go may the managers of fields be forgotten.
+	if len(ops) > 3 && (it.Deleted == nil || len(want) > 0 || len(ops) > 4 || ops[3].Path != "/metadata/managedFields") {
+		return http.StatusBadRequest
+	}
+	it.Finalizers = want
+	a.changed(it, "MODIFIED")
+	if it.Deleted != nil && len(want) == 0 {
+		a.delete(it)
+	}
+	return http.StatusOK
+}
+
+// create makes an object; with the lock.
+func (a *Server) create(s, namespace string, body []byte) (int, any) {
+	var whole map[string]any
+	_ = json.Unmarshal(body, &whole)
+	m, _ := whole["metadata"].(map[string]any)
+	text := fmt.Sprintf("%s %s/%s", s, namespace, m["name"])
+	if a.Objects[text] != nil {
+		return http.StatusConflict, nil
+	}
+	it := &Item{Object: Object(text, Finalizers()), Labels: map[string]string{}, Annotations: map[string]string{}, Rest: whole}
+	for k, v := range m {
+		if annotations, ok := v.(map[string]any); ok && k == "annotations" {
+			for name, value := range annotations {
+				it.Annotations[name] = fmt.Sprint(value)
+			}
+		}
+	}
+	delete(whole, "metadata")
+	a.Objects[Ref(it.Object)] = it
+	a.changed(it, "ADDED")
+	return http.StatusOK, a.json(it, false)
+}
+
+func (a *Server) watch(w http.ResponseWriter, r *http.Request, s, namespace string, code int) {
+	a.Mu.Lock()
+	known := a.served(s)
+	switch {
+	case code != 0:
+	case !known:
+		code = http.StatusNotFound
+	case r.URL.Query().Get("sendInitialEvents") != "":
+		// As an API server without the streaming of lists.
+		code = http.StatusUnprocessableEntity
+	}
+	if code != 0 {
+		a.Mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reasons[code]})
+		return
+	}
+	events := make(chan string, 1000)
+	a.Streams[events] = Stream{s, namespace}
+	a.Mu.Unlock()
+	defer func() {
+		a.Mu.Lock()
+		defer a.Mu.Unlock()
+		delete(a.Streams, events)
+	}()
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(w)
+	_ = flush.Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case e := <-events:
+			_, _ = fmt.Fprintln(w, e)
+			_ = flush.Flush()
+		case <-time.After(time.Minute):
+			return
+		}
+	}
+}
+
+// On answers these requests with a status code, the first n times.
+func On(code, n int, requests ...string) func(string) int {
+	return func(r string) int {
+		if n > 0 && slices.Contains(requests, r) {
+			n--
+			return code
+		}
+		return 0
+	}
+}
+
+const Always = 1 << 30
