@@ -81,5 +81,5 @@ func anchors(text string) map[string]bool {
 
 // withoutBlocks drops the fenced blocks of a page, where # begins a comment.
 func withoutBlocks(text string) string {
-	return regexp.MustCompile("(?ms)^ *```.*?^ *```$").ReplaceAllString(text, "")
+	return regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, "")
 }
