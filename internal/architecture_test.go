@@ -34,7 +34,7 @@ func deps(t *testing.T, pkg string) []string {
 	return own
 }
 
-// TestDependenciesPointOneWay names, for every package, all that it may be built
+// TestDependenciesPointOneWay names, for every package, exactly what it is built
 // of. What renders the hook and what cleans up meet in internal/arc, and above both in
 // enrol, status and upgrade.
 func TestDependenciesPointOneWay(t *testing.T) {
@@ -53,13 +53,13 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/plan":     {"internal/arc", "internal/identity", "internal/object", "internal/shell"},
 
 		"internal/manifest":   nil,
-		"internal/chart":      {"charts", "internal/arc", "internal/version"},
-		"internal/anchor":     {"charts", "internal/arc", "internal/chart", "internal/manifest", "internal/version"},
-		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest", "internal/version"},
+		"internal/chart":       {"charts"},
+		"internal/anchor":     {"charts", "internal/arc", "internal/chart", "internal/manifest"},
+		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest"},
 		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/gzip", "internal/kube", "internal/object", "internal/shell"},
-		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell", "internal/version"},
+		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
 		"internal/survey":  {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
 		"internal/cleanup": {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
@@ -68,11 +68,11 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
 			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"internal/upgrade": {
 			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"cmd/hookjob": {
 			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
@@ -82,13 +82,15 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	for pkg, allowed := range tests {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()
-			for _, dep := range deps(t, pkg) {
-				if !slices.Contains(allowed, dep) {
-					t.Errorf("%s depends on %s", pkg, dep)
-				}
+			if diff := cmp.Diff(sorted(allowed), deps(t, pkg)); diff != "" {
+				t.Errorf("what %s depends on (-allowed +is):\n%s", pkg, diff)
 			}
 		})
 	}
+	t.Run("docs/architecture.md", func(t *testing.T) {
+		t.Parallel()
+		checkDiagram(t, tests)
+	})
 
 	t.Run("every package is in the table", func(t *testing.T) {
 		t.Parallel()

@@ -106,8 +106,9 @@ func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) 
 		return nil, fmt.Errorf("the manifest of release %s: %w", r.Name, err)
 	}
 	if a == nil {
-		why := fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace)
-		return nil, release.Unfit{Why: why}
+		return nil, release.Unfit{
+			Why: fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace),
+		}
 	}
 	hooks, err := chart.Render(chart.Release{Name: r.Name, Namespace: r.Namespace}, chart.Merge(a.In(r.Namespace), values))
 	if err != nil {
