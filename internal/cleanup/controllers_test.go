@@ -83,7 +83,7 @@ func TestAControllerWatchesWhatItMay(t *testing.T) {
 	}
 	says(many...)
 	asked = 0
-	if found, err := survey.Controllers(t.Context(), c, plan.Everywhere); err != nil || len(found) != 1 || asked > survey.MostWatched {
+	if found, err := survey.Controllers(t.Context(), c, plan.AllNamespaces); err != nil || len(found) != 1 || asked > survey.MostWatched {
 		t.Errorf("%d controllers, %v, after %d questions", len(found), err, asked)
 	}
 }

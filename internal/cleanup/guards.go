@@ -26,7 +26,7 @@ func (r *run) unchanged(ctx context.Context, s *plan.Survey) error {
 		known[o.UID] = true
 	}
 	made := []schema.GroupVersionResource{arc.Resource(arc.AutoscalingRunnerSets)}
-	find := func() ([]plan.Controller, error) { return survey.Controllers(ctx, r.client, plan.Everywhere) }
+	find := func() ([]plan.Controller, error) { return survey.Controllers(ctx, r.client, plan.AllNamespaces) }
 	if r.options.Scope == plan.ScopeLegacy {
 		made = arc.LegacyResources()
 		find = func() ([]plan.Controller, error) { return survey.LegacyControllers(ctx, r.client) }
@@ -70,10 +70,10 @@ func (r *run) unchanged(ctx context.Context, s *plan.Survey) error {
 // ownersGone looks once more, by their UIDs, for the owners of what is to be deleted
 // because they are gone.
 func (r *run) ownersGone(ctx context.Context, steps []plan.Step) error {
-	orphans := map[plan.Owning]*object.Object{}
+	orphans := map[plan.OwnerKey]*object.Object{}
 	for _, s := range steps {
 		if s.Action == plan.Delete {
-			orphans[plan.Owning{Namespace: s.Object.Namespace, UID: s.Object.Owner}] = s.Object
+			orphans[plan.OwnerKey{Namespace: s.Object.Namespace, UID: s.Object.Owner}] = s.Object
 		}
 	}
 	if len(orphans) == 0 {
@@ -89,7 +89,7 @@ func (r *run) ownersGone(ctx context.Context, steps []plan.Step) error {
 	for _, gvr := range kinds {
 		for _, namespace := range namespaces(gvr.Resource) {
 			err := r.client.Each(ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-				if o := orphans[plan.Owning{Namespace: m.Namespace, UID: m.UID}]; o != nil {
+				if o := orphans[plan.OwnerKey{Namespace: m.Namespace, UID: m.UID}]; o != nil {
 					return fmt.Errorf("%w: the owner of %s is there", errChanged, o)
 				}
 				return nil

@@ -8,10 +8,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// backUp plans a backup of what people wrote and will be gone, before anything else: the
-// AutoscalingRunnerSets or, of legacy ARC, what nothing owns. The controller makes the other
-// kinds of them, and an EphemeralRunner's status has held credentials. The hook of legacy
-// ARC has no right to write a Secret.
+// backUp plans a backup, as the first phase, of the objects that people wrote and that this
+// uninstall removes: the AutoscalingRunnerSets or, for legacy ARC, every object without an owner.
+// The other kinds are not backed up: the controller creates them, and the status of an
+// EphemeralRunner has held credentials. The legacy hook makes no backup because it has no right to
+// write a Secret.
 func (p *planner) backUp() {
 	if p.o.Backup.Name == "" || !p.o.RemovesCRDs() || p.o.Scope == ScopeLegacy && p.o.Job != "" || len(p.plan.Phases) == 0 {
 		return
@@ -35,12 +36,12 @@ func (p *planner) backUp() {
 	}
 }
 
-// isWritten reports whether an object is one that people write.
+// isWritten reports whether people, not the controller, wrote the object.
 func isWritten(o *object.Object) bool {
 	return o.Resource.Resource == arc.AutoscalingRunnerSets || o.Resource.Group == arc.LegacyGroup && o.Owner == ""
 }
 
-// backedUp is what a backup holds.
+// backedUp names the kind of objects in a backup.
 func (o Options) backedUp() string {
 	if o.Scope == ScopeLegacy {
 		return "objects of " + arc.LegacyGroup

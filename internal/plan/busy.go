@@ -9,7 +9,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// busy returns the reachable runners that have a job.
+// busy returns the runners in scope that have a job.
 func (p *planner) busy() []*object.Object {
 	return slices.DeleteFunc(p.inScope(p.s.Custom), func(o *object.Object) bool {
 		_, busy := p.s.Busy[o.UID]
@@ -17,8 +17,8 @@ func (p *planner) busy() []*object.Object {
 	})
 }
 
-// leaveBusy marks the scale sets with busy runners as left alone: what the
-// controller needs to finish them (their finalizers, its own rights) stays.
+// leaveBusy hands the scale sets with busy runners over to the controller: the finalizers on their
+// objects and the controller's Roles there stay, because the controller needs both to finish them.
 func (p *planner) leaveBusy() {
 	for _, o := range p.busy() {
 		if !p.leaves(o) {
@@ -26,15 +26,15 @@ func (p *planner) leaveBusy() {
 		}
 		set := o.ScaleSet
 		if set.Name == "" {
-			set.Namespace = o.Namespace // as of legacy runners
+			set.Namespace = o.Namespace // legacy runners have no scale set
 		}
 		p.handedOver[set] = true
 		p.plan.Kept = append(p.plan.Kept, Finding{o, fmt.Sprintf("runner %s is busy with %s, after which the controller removes it", o.Name, p.s.Busy[o.UID])})
 	}
 }
 
-// isHandedOver reports whether an object belongs to a scale set that is left alone.
-// Where charts put no labels, the namespace decides.
+// isHandedOver reports whether an object belongs to a scale set that is handed over to the
+// controller. The legacy charts set no labels, so for their objects the namespace decides.
 func (p *planner) isHandedOver(o *object.Object) bool {
 	if o.ScaleSet.Name != "" {
 		return p.handedOver[o.ScaleSet]
@@ -47,7 +47,7 @@ func (p *planner) isHandedOver(o *object.Object) bool {
 	return false
 }
 
-// waitForBusy waits for the jobs which no controller will see to their end.
+// waitForBusy waits for the jobs of runners that are not handed over to a controller.
 func (p *planner) waitForBusy() {
 	policy := p.o.busyRunners()
 	if policy != WaitForBusy && policy != LeaveBusy {
@@ -65,8 +65,8 @@ func (p *planner) waitForBusy() {
 	p.phase(PhaseBusy, steps)
 }
 
-// working holds the scale sets whose runners have jobs that are not to be cut off:
-// it is these that their controller waits for.
+// working returns the scale sets with busy runners whose jobs must not be killed: their controller
+// is waiting for these jobs.
 func (p *planner) working() map[identity.Set]bool {
 	busy := map[identity.Set]bool{}
 	if p.o.busyRunners() != ForceBusy {
@@ -77,7 +77,7 @@ func (p *planner) working() map[identity.Set]bool {
 	return busy
 }
 
-// busyRefusal names the runner by its Pod, which has its name.
+// busyRefusal names the runner by its Pod, which has the same name.
 func busyRefusal(j Job) Refusal {
 	r := Refusal{
 		Verdict: Refused,
@@ -85,7 +85,8 @@ func busyRefusal(j Job) Refusal {
 		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
 	}
 	if j.Alone {
-		// The Pod too: where no controller ends it, it would look busy the next time.
+		// Delete the Pod too: if no controller removes it, the runner still looks busy in the next
+		// run.
 		r.Do = append(r.Do, "it does not end with its job; once it has none: "+deletion("runner."+arc.LegacyGroup+",pod", j.Pod.Name, j.Pod.Namespace))
 	}
 	return r

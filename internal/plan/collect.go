@@ -8,18 +8,18 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// collect takes care of what custom resources own. The garbage collector removes
-// it when its owner goes, unless the owner's kind goes before the collector has
-// learned of it, which takes it half a minute and more: then it stays for ever.
-// What is garbage by the collector's own rule, all owners gone, is deleted here.
+// collect removes what custom resources own. The garbage collector does that when the owner is
+// deleted, unless the owner's kind is removed before the collector has discovered the kind, which
+// takes half a minute and more. In that case the dependents would stay forever, so collect deletes
+// every object whose owners are all gone, which is the collector's own rule.
 func (p *planner) collect() {
-	owners := map[Owning]bool{} // whether a custom resource is this uninstall's
+	owners := map[OwnerKey]bool{} // whether the custom resource belongs to this uninstall
 	for _, o := range p.s.Custom {
-		owners[Owning{o.Namespace, o.UID}] = p.outOfScope(o) == "" && !p.isHandedOver(o)
+		owners[OwnerKey{o.Namespace, o.UID}] = p.outOfScope(o) == "" && !p.isHandedOver(o)
 	}
 	steps := p.awaitHeld()
 	for _, o := range p.s.Dependents {
-		owned, present := owners[Owning{o.Namespace, o.Owner}]
+		owned, present := owners[OwnerKey{o.Namespace, o.Owner}]
 		switch {
 		case present && owned:
 			p.plan.Owned = append(p.plan.Owned, o)
@@ -36,7 +36,7 @@ func (p *planner) collect() {
 	p.phase(PhaseCollect, steps)
 }
 
-// awaitHeld waits for what is being deleted and no custom resource owns.
+// awaitHeld waits for objects that are being deleted and that no custom resource owns.
 func (p *planner) awaitHeld() (steps []Step) {
 	for _, o := range p.inScope(slices.Concat(p.s.Held, p.s.ListenerRBAC)) {
 		switch {
@@ -50,7 +50,7 @@ func (p *planner) awaitHeld() (steps []Step) {
 	return steps
 }
 
-// isOrphan reports whether an object whose owner is gone is this uninstall's to delete.
+// isOrphan reports whether this uninstall may delete an object whose owner is gone.
 func (p *planner) isOrphan(o *object.Object) bool {
 	switch {
 	case p.isHandedOver(o):
@@ -58,25 +58,25 @@ func (p *planner) isOrphan(o *object.Object) bool {
 	case p.history.Ours[o.UID]:
 		return true
 	case o.ScaleSet.Name == "" && len(p.others) > 0:
-		return false // it does not say whose it is, and may be the other controller's
+		return false // it names no scale set, so it may belong to the other controller
 	}
-	// A listener's Secret with its configuration has no labels. It is beside its
-	// controller, where no other objects of ARC are.
+	// The Secret with a listener's configuration has no labels. It is in its controller's
+	// namespace, which holds no other objects of ARC.
 	unlabelled := slices.Contains(p.o.ListenersApart(), o.Namespace) && o.ScaleSet.Name == ""
 	return unlabelled || p.outOfScope(o) == ""
 }
 
-// Owning is an owner, where it can own: what is in a namespace owns nothing in
-// another one, whatever an object there says (k8s.io/kubernetes
+// OwnerKey identifies an owner. It includes the namespace because a namespaced object can only own
+// objects in its own namespace, whatever an owner reference says (k8s.io/kubernetes
 // pkg/controller/garbagecollector).
-type Owning struct {
+type OwnerKey struct {
 	Namespace string
 	UID       types.UID
 }
 
-// keepHeld names what does not go, and says of itself alone that it is ARC's. Whoever
-// may write there can have put the label or the owner on it: that is no reason for the
-// uninstall to wait for it, nor to fail.
+// keepHeld reports an object that is not going away and whose only link to ARC is its own label or
+// owner reference. Anyone who may write in that namespace can have set these, so the uninstall
+// neither waits for the object nor fails because of it.
 func (p *planner) keepHeld(o *object.Object) {
 	why := held(o)
 	if o.Deleting && len(o.Finalizers) > 0 {
@@ -85,9 +85,10 @@ func (p *planner) keepHeld(o *object.Object) {
 	p.plan.Kept = append(p.plan.Kept, Finding{o, why})
 }
 
-// known reports whether an object is of a scale set that was seen, by its label or by
-// its release: a set is made by whoever may make one, the rest by any tenant. That it is
-// a listener's, and so of a set in another namespace, the label alone cannot say.
+// known reports whether an object belongs to a scale set that this run has seen, by the label or by
+// the Helm release. Only those who may create scale sets create a set, but any tenant can create an
+// object with its label. A label that names a set in another namespace, as a listener's does,
+// proves nothing.
 func (p *planner) known(o *object.Object) bool {
 	if o.ScaleSet.Name != "" {
 		if o.ScaleSet.Namespace != o.Namespace {
@@ -104,10 +105,12 @@ func (p *planner) known(o *object.Object) bool {
 	return false
 }
 
-// OwnerGone is why an orphan is deleted. Its owner is looked for once more before.
+// OwnerGone is the reason for deleting an orphan. The run looks for the owner once more before it
+// deletes.
 const OwnerGone = "its owner is gone"
 
-// listenerDependents waits for the listeners that are kept until what they own is gone.
+// listenerDependents waits until the garbage collector has deleted what the listeners own, for
+// listeners that are deleted in the foreground.
 func (p *planner) listenerDependents(custom []*object.Object) {
 	var steps []Step
 	for _, o := range custom {

@@ -14,15 +14,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// digestForm is what a plan's digest looks like.
+// digestForm is the form of a plan's digest.
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// IsDigest reports whether the text may be a plan's digest.
+// IsDigest reports whether the text has the form of a plan's digest.
 func IsDigest(text string) bool { return digestForm.MatchString(text) }
 
-// Digest is the same for two plans that do the same to the same objects in the same
-// order, and for no others. The order within a rank means nothing, nor does the name
-// of a backup, in which the time is. A plan that does nothing has none.
+// Digest is equal for two plans exactly if they do the same to the same objects in the same order.
+// It ignores the order within a rank, which means nothing, and the name of the backup, which
+// contains the time. A plan that does nothing has no digest.
 func (p *Plan) Digest() string {
 	if len(p.Phases) == 0 || len(p.Refusals) > 0 {
 		return ""
@@ -56,7 +56,7 @@ func (p *Plan) Digest() string {
 	return fmt.Sprintf("sha256:%x", h.Sum(nil))
 }
 
-// write adds words to a hash, so that no two lists of words are the same to it.
+// write adds words to a hash. Different lists of words never write the same bytes.
 func write(h hash.Hash, words ...string) {
 	for _, w := range words {
 		fmt.Fprintf(h, "%d:%s", len(w), w)
@@ -66,20 +66,22 @@ func write(h hash.Hash, words ...string) {
 
 const lookAgain = "look at the plan as it is now, and confirm that: `arc-cleanup plan`, with the flags of this run"
 
-// Confirmed is what a person has seen, and what came of it since. Only the first plan
-// can be compared; the rounds that follow are for what it leaves.
+// Confirmed remembers the objects of the plan that a person has confirmed, and the objects that
+// later rounds derive from them. Only the first plan of a run has to match the confirmed one; later
+// plans only finish it.
 type Confirmed struct {
 	uids map[types.UID]bool
 	sets map[types.NamespacedName]bool
-	// owners are the objects by which others are known that name them as their owner, in
-	// the same namespace: anybody can write an owner elsewhere.
-	owners map[Owning]bool
+	// owners are the confirmed objects as owners: an object that names one of them as its owner, in
+	// the same namespace, counts as confirmed. Anyone can name an owner in another namespace, so
+	// that does not count.
+	owners map[OwnerKey]bool
 }
 
-// Confirm compares the first plan of a run with the confirmed one. Where nothing is to
-// be done, nothing unseen is.
+// Confirm compares the first plan of a run with the confirmed digest. A plan that does nothing
+// always passes.
 func (c *Confirmed) Confirm(p *Plan, digest string) []Refusal {
-	c.uids, c.sets, c.owners = map[types.UID]bool{}, map[types.NamespacedName]bool{}, map[Owning]bool{}
+	c.uids, c.sets, c.owners = map[types.UID]bool{}, map[types.NamespacedName]bool{}, map[OwnerKey]bool{}
 	for _, o := range append(p.objects(func(Action) bool { return true }), p.Taken...) {
 		c.add(o)
 		if o.ScaleSet.Name != "" {
@@ -97,12 +99,12 @@ func (c *Confirmed) Confirm(p *Plan, digest string) []Refusal {
 }
 
 func (c *Confirmed) add(o *object.Object) {
-	if o.UID != "" { // of a backup, which is not there yet
-		c.uids[o.UID], c.owners[Owning{o.Namespace, o.UID}] = true, true
+	if o.UID != "" { // the Secret of a backup does not exist yet
+		c.uids[o.UID], c.owners[OwnerKey{o.Namespace, o.UID}] = true, true
 	}
 }
 
-// objects are those with an action of that sort in a plan.
+// objects returns the objects of a plan's steps whose action satisfies is.
 func (p *Plan) objects(is func(Action) bool) (out []*object.Object) {
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
@@ -114,17 +116,17 @@ func (p *Plan) objects(is func(Action) bool) (out []*object.Object) {
 	return out
 }
 
-// Bound refuses a later plan that writes to anything but the objects of the confirmed
-// one, what these own, and what else is of their scale sets. A scale set itself and a
-// CRD are what people make: one that is new is nobody's.
+// Bound refuses a later plan that writes to an object which is neither in the confirmed plan, nor
+// owned by an object in it, nor part of a scale set in it. A new AutoscalingRunnerSet or CRD is
+// always refused: people create these.
 func (c *Confirmed) Bound(p *Plan) []Refusal {
 	var refused []Refusal
-	// To wait is no write, nor does a backup say what its sets do not.
+	// Await does not write, and a backup contains only sets that are checked themselves.
 	written := p.objects(func(a Action) bool { return a != Await && a != Create })
 	for _, o := range append(written, p.Taken...) {
 		isSet := o.Resource == arc.Resource(arc.AutoscalingRunnerSets)
 		switch {
-		case c.uids[o.UID], !isSet && (c.owners[Owning{o.Namespace, o.Owner}] || c.sets[o.ScaleSet]):
+		case c.uids[o.UID], !isSet && (c.owners[OwnerKey{o.Namespace, o.Owner}] || c.sets[o.ScaleSet]):
 			c.add(o)
 		default:
 			refused = append(refused, Refusal{

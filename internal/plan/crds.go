@@ -10,15 +10,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// LastCRD is the one that Helm needs to uninstall a release which holds scale sets
-// beside the controller: without it Helm cannot build the objects that it deletes
-// (helm.sh/helm pkg/action/uninstall.go, deleteRelease).
+// LastCRD is the CRD that Helm needs to uninstall a release with scale sets and a controller:
+// without it Helm cannot build the objects that it deletes (helm.sh/helm pkg/action/uninstall.go,
+// deleteRelease).
 const LastCRD = arc.AutoscalingRunnerSets + "." + arc.Group
 
-// mixed reports whether the release that takes the CRDs along holds scale sets.
+// mixed reports whether the controller's release also installs scale sets.
 func (p *planner) mixed() bool { return p.o.Scope == ScopeController && len(p.release.Sets) > 0 }
 
-// crdsKept says why the CRDs have to stay; "" means that they can go.
+// crdsKept says why all CRDs must stay; "" if they may be deleted.
 func (p *planner) crdsKept() string {
 	var why []string
 	for _, c := range p.others {
@@ -64,8 +64,9 @@ func (p *planner) crds() {
 		case !p.mixed():
 			steps = append(steps, step)
 		case len(p.plan.Phases) > 0:
-			// Helm needs them for its own part, and a hook that fails after they are gone
-			// leaves a release which it cannot uninstall: they go when nothing else is left.
+			// Helm needs this CRD after the hook. If the hook failed after deleting it, Helm could
+			// not uninstall the release any more. So the CRD is deleted last, when nothing else is
+			// left.
 		case o.Name == LastCRD:
 			last = append(last, step)
 		default:
@@ -85,8 +86,8 @@ func (p *planner) crds() {
 	}
 }
 
-// crdKept says why this CRD is kept; "" means that it can go. What Helm or somebody
-// else was told to keep is theirs.
+// crdKept says why this CRD must stay; "" if it may be deleted. A CRD that Helm or another tool was
+// told to keep is not deleted.
 func (p *planner) crdKept(o *object.Object) string {
 	switch {
 	case p.o.CRDs == KeepCRDs:

@@ -7,21 +7,21 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// DocumentVersion is the version of the JSON document of a plan. Fields may be added
-// within a version; none is removed or changes its meaning.
+// DocumentVersion is the version of a plan's JSON document. Within one version, fields may be
+// added, but no field is removed or changes its meaning.
 const DocumentVersion = "arc-cleanup/plan/v1"
 
-// List is a list whose JSON is never null, so that a reader may go through it.
+// List is a slice whose JSON is never null, so that readers can always iterate over it.
 type List[T any] []T
 
 // MarshalJSON implements json.Marshaler.
 func (l List[T]) MarshalJSON() ([]byte, error) { return json.Marshal(append([]T{}, l...)) }
 
-// MarshalJSON is the plan as `plan --output json` prints it.
+// MarshalJSON returns the document that `plan --output json` prints.
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Version string `json:"version"`
-		// Digest is what `run --confirm` takes. A plan that refuses or does nothing has none.
+		// Digest is the argument for `run --confirm`. A plan that refuses or does nothing has none.
 		Digest    string        `json:"digest,omitempty"`
 		Refusals  List[Refusal] `json:"refusals"`
 		Phases    List[Phase]   `json:"phases"`
@@ -32,8 +32,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	}{DocumentVersion, p.Digest(), p.Refusals, p.Phases, p.Kept, p.Notes, p.Obstacles, p.Remains})
 }
 
-// MarshalJSON implements json.Marshaler: in which ranks the steps are is of no use to a
-// reader.
+// MarshalJSON implements json.Marshaler. It leaves out the ranks, which readers do not need.
 func (p Phase) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name  PhaseName  `json:"name"`

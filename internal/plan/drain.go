@@ -7,14 +7,14 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// drain deletes what nobody has deleted yet and leaves the rest to the
-// controller: it stops the runners and de-registers at GitHub.
+// drain deletes the objects that are not being deleted yet, and leaves the rest to the controller,
+// which stops the runners and de-registers them at GitHub.
 func (p *planner) drain(custom []*object.Object) {
 	var handOver, steps []Step
 	for _, o := range custom {
 		switch {
 		case p.isHandedOver(o):
-			// Not awaited: it takes as long as the job.
+			// The run does not wait for it: that would take as long as the job.
 			if !o.Deleting && o.Resource.Resource == arc.AutoscalingRunnerSets {
 				handOver = append(handOver, Step{Delete, o, "the controller finishes it when its jobs are over"})
 			}
@@ -23,11 +23,11 @@ func (p *planner) drain(custom []*object.Object) {
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.inTerminating(o):
 			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == ScopeController && !p.inRelease(o):
-			// Refused, unless the policy is another one.
+			// With scaleSets=refuse the plan has a refusal for this set.
 			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
-		case isLegacy(o): // of a namespace that is being deleted
+		case isLegacy(o): // in a namespace that is being deleted
 			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
 		case p.existing[o.ScaleSet]:
 			steps = append(steps, Step{Await, o, "goes with its scale set"})
@@ -39,9 +39,9 @@ func (p *planner) drain(custom []*object.Object) {
 	p.phase(PhaseDrain, steps)
 }
 
-// controllersPart is what is left to a live controller, and what it is helped with.
-// It is waited for again only where something was done meanwhile; woken, a short time,
-// and its whole time only where that brought something on.
+// controllersPart plans what a live controller has to do, and how the run helps it. The run waits
+// for the controller again only after it has done something for it. After a wake it waits only
+// briefly, and the full grace period only if the wake led to progress.
 func (p *planner) controllersPart(custom []*object.Object) {
 	helped := slices.DeleteFunc(slices.Clone(custom), func(o *object.Object) bool { return !p.hasFinisher(o) })
 	p.patience = p.o.Grace

@@ -9,20 +9,20 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// hasFinisher reports whether a controller is alive that will finish what is deleted
-// in the object's place: its own namespace or, of a listener, its scale set's.
+// hasFinisher reports whether a live controller will finish the deletion of an object. The
+// controller must watch the object's namespace or, for a listener, its scale set's.
 func (p *planner) hasFinisher(o *object.Object) bool {
 	return p.hasFinisherIn(cmp.Or(o.ScaleSet.Namespace, o.Namespace), isLegacy(o))
 }
 
-// isLegacy reports whether a custom resource, or a runner's Pod among them, is for the
-// legacy controller to finish.
+// isLegacy reports whether the legacy controller finishes the object: legacy custom resources, and
+// the Pods of their runners.
 func isLegacy(o *object.Object) bool {
 	return o.Resource.Group == arc.LegacyGroup || o.Resource == object.Pods
 }
 
-// hasFinisherIn reports whether a controller of a group is alive that finishes what is
-// deleted in a namespace.
+// hasFinisherIn reports whether a live controller of the given group finishes deletions in a
+// namespace.
 func (p *planner) hasFinisherIn(namespace string, legacy bool) bool {
 	return slices.ContainsFunc(p.s.Controllers, func(c Controller) bool {
 		if c.Legacy != legacy || c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || !p.claims(c).Sees(namespace) {
@@ -32,7 +32,7 @@ func (p *planner) hasFinisherIn(namespace string, legacy bool) bool {
 	})
 }
 
-// whyNoFinisher says why no controller will finish an object; "" means that one will.
+// whyNoFinisher says why no controller will finish an object; "" if one will.
 func (p *planner) whyNoFinisher(o *object.Object) string {
 	if p.hasFinisher(o) {
 		return ""

@@ -10,13 +10,12 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// free removes ARC's finalizers from what is left: children before their
-// owners, and the controller's own Role and RoleBinding last, since a
-// controller that still lives needs them.
+// free removes ARC's finalizers from the remaining objects: from children before their owners, and
+// from the controller's own Role and RoleBinding last, because a live controller still needs them.
 func (p *planner) free(custom, protected []*object.Object) {
-	// All deletions come first, owners before children: a controller that lives
-	// replaces a runner as long as its set is not being deleted, and puts a
-	// finalizer back on what is not.
+	// Delete everything first, owners before children: a live controller replaces a runner until
+	// its set is being deleted, and it restores the finalizer of an object that is not being
+	// deleted.
 	kinds := p.o.Kinds()
 	freeing := len(kinds)
 	ranks := make([][]Step, 2*len(kinds)+2)
@@ -49,24 +48,23 @@ func (p *planner) free(custom, protected []*object.Object) {
 	p.phase(PhaseFree, ranks...)
 }
 
-// crdsStay reports whether the CRDs, or some of them, stay now: then their objects do
-// not go with them.
+// crdsStay reports whether some of the CRDs stay. Objects whose CRD stays are not removed with it.
 func (p *planner) crdsStay() bool {
 	return !p.o.RemovesCRDs() || p.mixed() || p.crdsKept() != "" ||
 		slices.ContainsFunc(p.s.CRDs, func(o *object.Object) bool { return p.crdKept(o) != "" })
 }
 
-// deletes reports whether an object needs a deletion of its own. One that goes with its
-// CRD needs none, unless a controller is there that would not let go of it until then.
+// deletes reports whether an object needs a deletion of its own. An object that is removed with its
+// CRD needs none, unless a live controller would restore its finalizers until then.
 func (p *planner) deletes(o *object.Object, crdsStay bool) bool {
 	begun := o.Deleting && (!p.o.Foreground(o) || slices.Contains(o.Finalizers, metav1.FinalizerDeleteDependents))
-	// A legacy runner's Pod that nothing owns goes with nothing.
+	// No owner and no CRD removes a legacy runner's Pod without an owner.
 	alone := o.Resource == object.Pods && o.Owner == ""
 	return !begun && (crdsStay || alone || p.history.Stage == Over && p.hasFinisher(o))
 }
 
-// listeners deletes the Roles and RoleBindings of listeners: they have no owner,
-// and only a controller would.
+// listeners deletes the Roles and RoleBindings of listeners. They have no owner, so only a
+// controller would delete them.
 func (p *planner) listeners() {
 	var steps []Step
 	for _, o := range p.inScope(p.s.ListenerRBAC) {

@@ -8,34 +8,35 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// History is what a run knows beyond its last survey.
+// History is what a run knows from its earlier rounds.
 type History struct {
-	// Stage says what of the controller is still expected.
+	// Stage says what is still expected of the controller.
 	Stage Stage
-	// ToGo is how many steps the objects were from gone when the controller was woken
-	// last; 0 says that it was not.
+	// ToGo counts the writes that separated the objects from their removal when the controller was
+	// last woken; 0 if it was never woken.
 	ToGo int
-	// Deleted holds the CRDs that were deleted, by name.
+	// Deleted holds the UIDs of the CRDs that this run deleted, by name.
 	Deleted map[string]types.UID
-	// Held names the Terminating namespaces that were held by objects of ARC, and
-	// Waited those which have been waited for.
+	// Held names the Terminating namespaces that objects of ARC held. Waited names those that this
+	// run has waited for.
 	Held, Waited map[string]bool
 	// BackedUp holds the AutoscalingRunnerSets that are in a backup.
 	BackedUp map[types.UID]bool
-	// Sets holds the AutoscalingRunnerSets that were seen, and their releases: what
-	// others' finalizers hold of them is left of this uninstall.
+	// Sets holds the AutoscalingRunnerSets that this run has seen, and their releases. An object of
+	// such a set that a finalizer of another tool holds is residue of this uninstall.
 	Sets map[identity.Set]identity.Name
-	// Runners holds the EphemeralRunners that were seen: by their names, and nothing
-	// else, Pods and Secrets of jobs are known.
+	// Runners holds the EphemeralRunners that this run has seen. The Pods and Secrets of a job name
+	// their runner, and nothing else links them to it.
 	Runners map[types.NamespacedName]*object.Object
-	// Jobs holds what was to go with a runner: once it is gone nothing proves that.
+	// Jobs holds the objects of jobs that were to be deleted with their runner. Once the runner is
+	// gone, nothing else proves where they belong.
 	Jobs map[types.UID]bool
-	// Ours holds what custom resources of this uninstall owned when they were still
-	// there: a runner's Secret says by nothing but its owner whose it is.
+	// Ours holds the dependents that were seen while a custom resource of this uninstall owned
+	// them. A runner's Secret, for example, is linked to ARC by its owner only.
 	Ours map[types.UID]bool
 }
 
-// NewHistory is that of a run which has just begun.
+// NewHistory returns the History of a run that has just begun.
 func NewHistory() History {
 	return History{
 		Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{},
@@ -43,7 +44,8 @@ func NewHistory() History {
 	}
 }
 
-// Saw notes what there is now: when it is gone, what is left of it is known by that.
+// Saw records what a survey found. Later rounds use it to recognise the objects that remain when
+// their owners are gone.
 func (h *History) Saw(s *Survey) {
 	for _, o := range s.Custom {
 		switch o.Resource.Resource {
@@ -55,7 +57,7 @@ func (h *History) Saw(s *Survey) {
 	}
 }
 
-// Begins notes what a plan has proved, before it is carried out.
+// Begins records what a plan has proved, before the run executes it.
 func (h *History) Begins(p *Plan) {
 	for _, step := range p.Steps(PhaseNamespaces) {
 		h.Held[step.Object.Name] = true
@@ -68,9 +70,9 @@ func (h *History) Begins(p *Plan) {
 	}
 }
 
-// Ended notes that a phase of a plan is over, and reports whether that asks for a new
-// survey: what the controller and the jobs leave can only be seen then. When the jobs
-// are over, the controller has its chance again.
+// Ended records that a phase of a plan is over, and reports whether the run must survey the cluster
+// again: the leftovers of the controller and of jobs appear only then. When the jobs are over, the
+// controller gets its time again.
 func (h *History) Ended(p *Plan, phase PhaseName, scope Scope) bool {
 	switch phase {
 	case PhaseDrain:

@@ -7,10 +7,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// ofJobs deletes what jobs of EphemeralRunners leave where no controller does. The proof
-// is what a controller asks for, too: an EphemeralRunner of that name in that namespace
-// which is removed, now or earlier in this run. Without one the label proves nothing. What
-// an earlier round has proved, of either group, stays proved.
+// ofJobs deletes what the jobs of EphemeralRunners leave behind where no controller does. It
+// requires the proof that a controller requires: an EphemeralRunner with the name in the label, in
+// the same namespace, that is being removed now or was removed earlier in this run. Without such a
+// runner the label proves nothing. Objects of either group that an earlier round has proved stay
+// proved.
 func (p *planner) ofJobs() (steps []Step) {
 	runners := map[types.NamespacedName]*object.Object{}
 	for _, o := range p.s.Custom {
@@ -40,5 +41,5 @@ func (p *planner) ofJobs() (steps []Step) {
 	return steps
 }
 
-// ofAJob is why such an object is deleted.
+// ofAJob is the reason for deleting an object of a job.
 const ofAJob = "of a job, and nothing owns it"

@@ -11,15 +11,14 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// legacyKinds are, for Scope Legacy, the kinds that take part, children before
-// parents: the runners' Pods, which have finalizers, and the custom resources.
+// legacyKinds returns the kinds of Scope Legacy, children before parents: the runners' Pods, which
+// have finalizers, and the custom resources.
 func legacyKinds() []schema.GroupVersionResource {
 	return append([]schema.GroupVersionResource{object.Pods}, arc.LegacyResources()...)
 }
 
-// webhooks deletes the configurations of the release's webhooks when nobody answers
-// them any more: they would refuse the removal of a Runner's finalizer. Helm
-// deletes them only after the hook.
+// webhooks deletes the configurations of the release's webhooks if no server answers them any more:
+// they would block the removal of a Runner's finalizer, and Helm deletes them only after the hook.
 func (p *planner) webhooks() {
 	if len(p.plan.Steps(PhaseWebhooks)) > 0 {
 		return
@@ -33,8 +32,8 @@ func (p *planner) webhooks() {
 	p.phase(PhaseWebhooks, steps)
 }
 
-// whyDead says why nobody answers the webhooks; between two crashes of a controller
-// its endpoint looks ready.
+// whyDead says why the webhooks get no answer; "" if they may get one. It also asks whether the
+// controller is down, because between two crashes its endpoint looks ready.
 func (p *planner) whyDead(w Webhooks) string {
 	if w.Dead != "" {
 		return w.Dead
@@ -47,7 +46,7 @@ func (p *planner) whyDead(w Webhooks) string {
 	return ""
 }
 
-// ownsWebhooks reports whether the webhooks are those of what is being uninstalled.
+// ownsWebhooks reports whether the webhooks belong to the release that is being uninstalled.
 func (p *planner) ownsWebhooks(w Webhooks) bool {
 	switch {
 	case p.release.Name != "" && w.Release.Name != "":
@@ -58,8 +57,8 @@ func (p *planner) ownsWebhooks(w Webhooks) bool {
 	return !slices.ContainsFunc(p.others, func(c Controller) bool { return c.Namespace == w.Service.Namespace })
 }
 
-// jobPods deletes, where no controller does, the Pods and Secrets of jobs: once the
-// finalizer on the runner's Pod is gone, or the EphemeralRunner, nothing tells of them.
+// jobPods deletes the Pods and Secrets of jobs where no controller does. It comes before free: once
+// the runner's Pod has lost its finalizer, or the EphemeralRunner is gone, nothing identifies them.
 func (p *planner) jobPods() {
 	var steps []Step
 	for _, o := range p.inScope(p.s.Linked) {
@@ -79,16 +78,15 @@ func (p *planner) jobPods() {
 	p.phase(PhaseJobPods, steps)
 }
 
-// isLegacyRoot reports whether somebody made this legacy object, and it has
-// runners.
+// isLegacyRoot reports whether this is a legacy object that has runners and no owner.
 func isLegacyRoot(o *object.Object) bool {
 	return o.Resource.Group == arc.LegacyGroup && o.Resource.Resource != arc.HorizontalRunnerAutoscalers && o.Owner == ""
 }
 
-// stop has the live controller end its runners. Deleted, a RunnerDeployment or a
-// RunnerSet would take them along at once; scaled to zero, the controller removes
-// each at GitHub, which refuses while there is a job, and then deletes it. Only
-// when no runner is left are their owners deleted.
+// stop has the live controller end its runners. Deleting a RunnerDeployment or a RunnerSet would
+// remove its runners at once. After scaling it to zero, the controller removes each runner at
+// GitHub, which refuses while the runner has a job, and then deletes it. The owners are deleted
+// only when no runner is left.
 func (p *planner) stop(helped []*object.Object) {
 	helped = slices.DeleteFunc(helped, p.isHandedOver)
 	kinds := legacyKinds()
@@ -100,7 +98,7 @@ func (p *planner) stop(helped []*object.Object) {
 		_, ofAlone := alone[o.Owner]
 		switch {
 		case o.Resource == object.Pods && ofAlone:
-			// It goes with its runner, below.
+			// It is deleted with its runner, below.
 		case o.Resource == object.Pods, o.Resource.Resource == arc.Runners && o.Owner != "":
 			runners = append(runners, Step{Await, o, "the controller removes it at GitHub, and then here"})
 		case o.Deleting:
@@ -108,7 +106,7 @@ func (p *planner) stop(helped []*object.Object) {
 		case o.Resource.Resource == arc.HorizontalRunnerAutoscalers:
 			autoscalers = append(autoscalers, Step{Delete, o, "it would start runners again"})
 		case o.Resource.Resource == arc.Runners:
-			// Below.
+			// See the loop below.
 		default:
 			if o.Owner == "" {
 				stops = append(stops, Step{Stop, o, "lets its runners finish"})
@@ -117,7 +115,7 @@ func (p *planner) stop(helped []*object.Object) {
 		}
 	}
 	if len(runners) > 0 {
-		p.webhooks() // which refuse the change of replicas, too
+		p.webhooks() // they block the change of replicas too
 		p.phase(PhaseStop, autoscalers, stops)
 		p.phase(PhaseDrain, runners)
 		return
@@ -131,8 +129,8 @@ func (p *planner) stop(helped []*object.Object) {
 	p.phase(PhaseDrain, append([][]Step{autoscalers}, deletes...)...)
 }
 
-// idleAlone holds the runners that nothing scales, and whether they have no job, as their
-// Pods say, or their jobs need not be waited for.
+// idleAlone returns the runners that nothing scales. The value says whether the run may delete the
+// runner: its Pod shows no job, or jobs may be killed.
 func (p *planner) idleAlone(objects []*object.Object) map[types.UID]bool {
 	alone := map[types.UID]bool{}
 	for _, o := range objects {

@@ -13,15 +13,15 @@ import (
 // Terminating is a namespace that is being deleted.
 type Terminating struct {
 	*object.Object
-	// Why is what the namespace controller says of it: what content is left,
-	// which API cannot be asked. It may be a little old.
+	// Why is what the namespace controller reports: which content remains, which API does not
+	// answer. It may be slightly out of date.
 	Why string
-	// Pods are those that Kubernetes waits for before it deletes anything else, and
-	// of which it says nothing.
+	// Pods are those that Kubernetes waits for before it deletes anything else. The namespace
+	// controller does not report them.
 	Pods []*object.Object
 }
 
-// Still says why it is there when nothing of ARC is in it any more.
+// Still says why the namespace still exists when no object of ARC is left in it.
 func (t Terminating) Still() string {
 	why := slices.DeleteFunc([]string{t.Why, t.podsFirst()}, func(s string) bool { return s == "" })
 	if len(why) == 0 {
@@ -30,7 +30,7 @@ func (t Terminating) Still() string {
 	return "still Terminating: " + strings.Join(why, "; ")
 }
 
-// podsFirst names the Pods without whose end nothing else in the namespace goes.
+// podsFirst names the Pods that must end before Kubernetes deletes anything else in the namespace.
 func (t Terminating) podsFirst() string {
 	const most = 3
 	var pods []string
@@ -46,12 +46,12 @@ func (t Terminating) podsFirst() string {
 	return "Kubernetes deletes nothing else before its Pods are gone: " + strings.Join(pods, "; ")
 }
 
-// finalizersRemain begins the message about what holds a namespace
+// finalizersRemain is the beginning of the message that names the finalizers which hold a namespace
 // (k8s.io/kubernetes pkg/controller/namespace/deletion/namespaced_resources_deleter.go).
 const finalizersRemain = "Some content in the namespace has finalizers remaining: "
 
-// heldByOthers reports whether a finalizer that is not ARC's holds the namespace:
-// to wait would be in vain.
+// heldByOthers reports whether a finalizer that is not ARC's holds the namespace. Waiting for it
+// would be in vain.
 func (t Terminating) heldByOthers() bool {
 	for _, o := range t.Pods {
 		if _, foreign := arc.Finalizers(o.Finalizers); len(foreign) > 0 {
@@ -72,17 +72,17 @@ func (t Terminating) heldByOthers() bool {
 	return false
 }
 
-// inTerminating reports whether an object's namespace is being deleted, from which there is
-// no way back: the object is as good as being deleted, though Kubernetes may not have
-// come to it, since it waits for the namespace's Pods.
+// inTerminating reports whether an object's namespace is being deleted. That cannot be undone, so
+// the object counts as being deleted, even if Kubernetes has not reached it yet because it waits
+// for the namespace's Pods first.
 func (p *planner) inTerminating(o *object.Object) bool {
 	_, terminating := p.s.Terminating[o.Namespace]
 	return terminating
 }
 
-// unhookable reports whether no hook of the object's release can be created: it is
-// made of objects in the release's namespace and in the controller's, and into a
-// namespace that is being deleted nobody can put any.
+// unhookable reports whether Helm cannot create the hook of the object's release: the hook's
+// objects are in the release's namespace and in the controller's, and a namespace that is being
+// deleted accepts no new objects.
 func (p *planner) unhookable(o *object.Object) bool {
 	return slices.ContainsFunc(slices.Concat(p.o.hook().Controllers(p.release), []string{o.Release.Namespace}), func(ns string) bool {
 		_, terminating := p.s.Terminating[ns]
@@ -90,9 +90,9 @@ func (p *planner) unhookable(o *object.Object) bool {
 	})
 }
 
-// namespaces waits for those that are Terminating and were held by objects of
-// ours, in this survey or in an earlier one. What else holds one is not ours: it
-// is said, and is no residue.
+// namespaces waits for the Terminating namespaces that objects of ARC held, in this survey or in an
+// earlier one. If anything else holds a namespace, the report says so, but it is no residue of this
+// uninstall.
 func (p *planner) namespaces() {
 	held := map[string]bool{}
 	maps.Copy(held, p.history.Held)
@@ -105,7 +105,7 @@ func (p *planner) namespaces() {
 		}
 	}
 	if p.o.Job != "" {
-		// The hook's own Pod is in there.
+		// The hook's own Pod runs in this namespace.
 		delete(held, p.o.ReleaseNamespace)
 	}
 	var steps []Step

@@ -12,33 +12,31 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Scope says whose uninstall this is.
+// Scope says what is being uninstalled.
 type Scope string
 
 const (
-	// Controller is the uninstall of ARC's controller: everything that is left
-	// of its scale sets, and the CRDs.
+	// ScopeController is the uninstall of ARC's controller: what is left of its scale sets, and the
+	// CRDs.
 	ScopeController Scope = "controller"
-	// ScaleSet is the uninstall of one release's scale sets, while the
-	// controller stays.
+	// ScopeScaleSet is the uninstall of one release's scale sets. The controller stays.
 	ScopeScaleSet Scope = "scale-set"
-	// Namespace is the rescue of one namespace that hangs in Terminating. The
-	// CRDs stay.
+	// ScopeNamespace is the rescue of one namespace that is stuck in Terminating. The CRDs stay.
 	ScopeNamespace Scope = "namespace"
-	// Legacy is the uninstall of the legacy controller, whose group is
-	// actions.summerwind.dev: everything that is left of its runners, and the CRDs.
+	// ScopeLegacy is the uninstall of the legacy controller, whose group is actions.summerwind.dev:
+	// what is left of its runners, and the CRDs.
 	ScopeLegacy Scope = "legacy"
 )
 
-// ScaleSetsPolicy says what happens to scale sets which nobody has uninstalled.
+// ScaleSetsPolicy says what happens to scale sets that are still installed.
 type ScaleSetsPolicy string
 
 const (
-	// RefuseScaleSets names each with the command that uninstalls it.
+	// RefuseScaleSets names each set and the command that uninstalls it.
 	RefuseScaleSets ScaleSetsPolicy = "refuse"
 	// DeleteScaleSets deletes the AutoscalingRunnerSets; their Helm releases stay.
 	DeleteScaleSets ScaleSetsPolicy = "delete"
-	// UninstallScaleSets deletes them, and their Helm releases too.
+	// UninstallScaleSets deletes the AutoscalingRunnerSets and their Helm releases.
 	UninstallScaleSets ScaleSetsPolicy = "uninstall"
 )
 
@@ -46,85 +44,84 @@ const (
 type BusyRunnersPolicy string
 
 const (
-	// WaitForBusy waits for the jobs within the budget, then refuses.
+	// WaitForBusy waits for the jobs within the time budget, then refuses.
 	WaitForBusy BusyRunnersPolicy = "wait"
-	// LeaveBusy leaves their scale sets to the controller, which finishes them when
-	// the jobs are over, as it would without us.
+	// LeaveBusy hands their scale sets over to the controller, which finishes them when the jobs
+	// are over, as it does without arc-cleanup.
 	LeaveBusy BusyRunnersPolicy = "leave"
 	// RefuseBusy refuses at once.
 	RefuseBusy BusyRunnersPolicy = "refuse"
-	// ForceBusy treats them like idle ones: their jobs may be killed.
+	// ForceBusy treats them like idle runners: their jobs may be killed.
 	ForceBusy BusyRunnersPolicy = "force"
 )
 
-// CRDsPolicy says whether the CRDs go.
+// CRDsPolicy says whether the CRDs are deleted.
 type CRDsPolicy string
 
 const (
-	// DeleteCRDs deletes them, unless somebody else uses or keeps them.
+	// DeleteCRDs deletes the CRDs, unless another controller uses them or they are marked to be
+	// kept.
 	DeleteCRDs CRDsPolicy = "delete"
-	// KeepCRDs leaves them to who manages them apart from ARC's release.
+	// KeepCRDs leaves the CRDs, for clusters that manage them apart from ARC's release.
 	KeepCRDs CRDsPolicy = "keep"
 )
 
-// Options is what to clean up, and how carefully.
+// Options says what to clean up, and under which conditions.
 type Options struct {
 	Scope Scope
 
-	// RequireUninstalling makes a release that is being uninstalled the
-	// condition of every write. The release is found by Job, the name of the
-	// hook's own Job, or by Release. Without it a Job has to have been made by Argo CD,
-	// which runs it at a deletion only, and keeps no record.
+	// RequireUninstalling refuses every write unless Helm is uninstalling the release. The release
+	// is found by Job, the name of the hook's own Job, or by Release. Without RequireUninstalling,
+	// Argo CD must have created the Job: it does that only for a deletion, and keeps no record.
 	RequireUninstalling bool
 	Job, Release        string
-	// ReleaseNamespace is where the release is. Empty by hand.
+	// ReleaseNamespace is the release's namespace. It may be empty in a run by hand.
 	ReleaseNamespace string
-	// StorageNamespace is where Helm's record of it is stored, if not there: Flux
-	// keeps it beside the HelmRelease.
+	// StorageNamespace is the namespace of Helm's record, if it is not ReleaseNamespace: Flux
+	// stores the record beside the HelmRelease.
 	StorageNamespace string
 
 	// Namespace is the one to rescue, for Scope Namespace.
 	Namespace string
-	// WatchNamespaces are those which the release's single-namespace controllers
-	// watch; empty for a controller that watches all of them.
+	// WatchNamespaces are the namespaces that the release's single-namespace controllers watch;
+	// empty if a controller watches all.
 	WatchNamespaces []string
-	// ControllerNamespaces are where the controllers and so the listeners are. Empty
-	// is the release's namespace.
+	// ControllerNamespaces are the namespaces of the controllers, and so of the listeners; empty
+	// for the release's namespace.
 	ControllerNamespaces []string
-	// RunnerNamespaces are where scale sets and their runners are, beside those of Sets.
-	// Empty is, for Scope ScaleSet, the release's namespace and, for Scope Controller,
-	// those that are watched.
+	// RunnerNamespaces are the namespaces of scale sets and their runners, beside those of Sets. If
+	// empty, these are the release's namespace for Scope ScaleSet, and the watched namespaces for
+	// Scope Controller.
 	RunnerNamespaces []string
-	// Sets adds scale sets to those of the release; for installers that leave no Helm
-	// record.
+	// Sets adds scale sets to those of the release, for installers that leave no Helm record.
 	Sets []identity.Set
 
-	// CRDs says whether they go.
+	// CRDs says whether the CRDs are deleted.
 	CRDs CRDsPolicy
 
 	ScaleSets ScaleSetsPolicy
-	// BusyRunners is, when empty, LeaveBusy for a scale set, whose controller
-	// stays, and WaitForBusy for a controller.
+	// BusyRunners defaults to LeaveBusy for a scale set, whose controller stays, and to WaitForBusy
+	// for a controller.
 	BusyRunners BusyRunnersPolicy
 
-	// Backup is the Secret into which AutoscalingRunnerSets are written before they
-	// go, for Scope Controller. Without a name there is none.
+	// Backup is the Secret in which AutoscalingRunnerSets are saved before they are deleted, for
+	// Scope Controller. Without a name there is no backup.
 	Backup types.NamespacedName
 
-	// Grace is how long a live controller may show no progress before its
-	// finalizers are removed for it.
+	// Grace is how long a live controller may show no progress before the run removes its
+	// finalizers.
 	Grace time.Duration
 
-	// Confirmed is the digest of the plan that somebody has seen, and that alone is to
-	// be run; empty for whatever the plan is.
+	// Confirmed is the digest of the plan that a person has seen. The run executes no other plan;
+	// empty accepts any plan.
 	Confirmed string
 }
 
-// RemovesCRDs reports whether it is a controller that is uninstalled, and with it
-// the CRDs.
+// RemovesCRDs reports whether this uninstall removes the CRDs, as every uninstall of a controller
+// does.
 func (o Options) RemovesCRDs() bool { return o.Scope == ScopeController || o.Scope == ScopeLegacy }
 
-// Uninstalls reports whether the Helm releases of scale sets go with them.
+// Uninstalls reports whether the Helm releases of scale sets are removed with them.
 func (o Options) Uninstalls() bool {
 	return o.Scope == ScopeController && o.ScaleSets == UninstallScaleSets
 }
@@ -139,7 +136,7 @@ func (o Options) busyRunners() BusyRunnersPolicy {
 	return WaitForBusy
 }
 
-// Kinds are the kinds that may have ARC's finalizers and come and go with it,
+// Kinds returns the kinds that may have ARC's finalizers and are installed and removed with it,
 // children before parents.
 func (o Options) Kinds() []schema.GroupVersionResource {
 	switch o.Scope {
@@ -151,7 +148,7 @@ func (o Options) Kinds() []schema.GroupVersionResource {
 	return arc.Resources()
 }
 
-// controllerNamespaces are where the release's controllers and listeners are.
+// ControllersIn returns the namespaces of the release's controllers and listeners.
 func (o Options) ControllersIn() []string {
 	if len(o.ControllerNamespaces) > 0 {
 		return o.ControllerNamespaces
@@ -159,13 +156,13 @@ func (o Options) ControllersIn() []string {
 	return []string{o.ReleaseNamespace}
 }
 
-// CustomNamespaces are the namespaces ARC's custom resources of a kind are looked
-// for in; "" is all of them. A controller's hook looks everywhere, since what lives
-// elsewhere decides about the CRDs.
+// CustomNamespaces returns the namespaces to search for custom resources of a kind; "" is all of
+// them. A controller's uninstall searches everywhere, because resources elsewhere decide whether
+// the CRDs stay.
 func (o Options) CustomNamespaces(resource string) []string {
 	switch {
 	case o.Scope != ScopeScaleSet && resource == arc.AutoscalingListeners:
-		return Everywhere
+		return AllNamespaces
 	case o.Scope != ScopeScaleSet:
 		return []string{o.Namespace}
 	case resource == arc.AutoscalingListeners:
@@ -174,13 +171,13 @@ func (o Options) CustomNamespaces(resource string) []string {
 	return o.CoreNamespaces()
 }
 
-// Everywhere are all namespaces.
-var Everywhere = []string{""}
+// AllNamespaces searches the whole cluster.
+var AllNamespaces = []string{""}
 
-// CoreNamespaces are the namespaces core objects are looked for in; "" is all of
-// them. A scale set is looked for where it is said to be.
+// CoreNamespaces returns the namespaces to search for core objects; "" is all of them. The
+// namespace of a scale set that the options name is always among them.
 func (o Options) CoreNamespaces() []string {
-	in := Everywhere
+	in := AllNamespaces
 	switch {
 	case o.Scope == ScopeNamespace:
 		in = []string{o.Namespace}
@@ -201,26 +198,26 @@ func (o Options) CoreNamespaces() []string {
 	return in
 }
 
-// readsCore reports whether core objects are looked for in a namespace.
+// readsCore reports whether the survey reads the core objects of a namespace.
 func (o Options) readsCore(namespace string) bool {
 	in := o.CoreNamespaces()
 	return slices.Contains(in, namespace) || slices.Contains(in, "")
 }
 
-// Foreground reports whether an object is deleted in the foreground: a listener
-// in a namespace where this uninstall may not read, of which nobody but the garbage
-// collector can say whether what it owned, Secrets with credentials among it, is gone.
+// Foreground reports whether the deletion of an object must be a foreground deletion. It is one for
+// a listener in a namespace whose core objects this uninstall may not read: only the garbage
+// collector can then tell whether its dependents are gone, Secrets with credentials among them.
 func (o Options) Foreground(of *object.Object) bool {
 	return !o.RemovesCRDs() && of.Resource.Resource == arc.AutoscalingListeners && !o.readsCore(of.Namespace)
 }
 
-// ListenersApart are the namespaces beside those of the core objects in which what
-// listeners own is looked for: those of controllers that watch others than their own.
+// ListenersApart returns the namespaces outside CoreNamespaces to search for what listeners own:
+// those of controllers that watch other namespaces than their own.
 func (o Options) ListenersApart() []string {
 	if o.Scope != ScopeController {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(o.ControllersIn()), func(namespace string) bool {
-		return namespace == "" || o.readsCore(namespace) // "": nobody has said where
+		return namespace == "" || o.readsCore(namespace) // "" is a controller namespace that is not known
 	})
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Phase names a phase of a run, as the log, the report and the documentation have it.
+// PhaseName names a phase of a run, as the log, the report and the documentation write it.
 type PhaseName string
 
-// The phases, in the order of an uninstall. One begins when the one before it is over.
+// The phases of an uninstall, in order. A phase begins when the one before it is over.
 const (
 	PhaseBackUp             PhaseName = "backup"
 	PhaseHandOver           PhaseName = "hand-over"
@@ -29,39 +29,40 @@ const (
 	PhaseNamespaces         PhaseName = "namespaces"
 )
 
-// PhaseRow is what there is to know of a phase.
+// PhaseRow describes a phase.
 type PhaseRow struct {
 	Name PhaseName
-	// Doing is what the log says that the phase does, before what it waits for.
+	// Doing is the log's text for the phase. The log appends what the phase waits for.
 	Doing string
-	// Waits is how long the phase waits for its objects to go; nil if it does not.
+	// Waits says how long the phase waits for its objects to go; nil if it does not wait.
 	Waits *Wait
 }
 
-// Wait is how long a phase may show no progress, and what follows then.
+// Wait says how long a phase may show no progress, and what happens after that.
 type Wait struct {
-	// For is that time. Where Grace is set, it is the grace of the options, if that is
-	// longer, or 0. Where Budget is set, the phase waits as long as the run lasts.
+	// For is the time without progress. With Grace, it is at least the grace period of the options.
+	// With Budget, the phase waits until the run's time budget is used up.
 	For           time.Duration
 	Grace, Budget bool
-	// Stalled says what follows, and Says what the log then says, where it passes.
+	// Stalled says what happens after that time. If it is Passes, the log says Says.
 	Stalled Stalled
 	Says    string
 }
 
-// Stalled is what follows when a phase shows no progress.
+// Stalled says what happens when a phase shows no progress.
 type Stalled int
 
 const (
-	// Fails ends the round: the objects are named, and the cluster is surveyed again.
+	// Fails ends the round: the report names the objects, and the run surveys the cluster again.
 	Fails Stalled = iota
-	// Passes takes the next step without what did not go: the next survey decides.
+	// Passes goes on to the next phase without the remaining objects. The next survey decides about
+	// them.
 	Passes
-	// GoesOn does the phases that follow all the same, and then as Fails.
+	// GoesOn executes the later phases, and then does the same as Fails.
 	GoesOn
 )
 
-// Patience is how long the phase may show no progress.
+// Patience returns how long the phase may show no progress.
 func (w *Wait) Patience(grace time.Duration) time.Duration {
 	switch {
 	case w.Budget:
@@ -72,11 +73,11 @@ func (w *Wait) Patience(grace time.Duration) time.Duration {
 	return w.For
 }
 
-// longerThanAnyBudget is how long a phase waits that only the budget ends.
+// longerThanAnyBudget makes a phase wait until the time budget ends it.
 const longerThanAnyBudget = 24 * time.Hour
 
-// WakePatience is how long a controller may show no progress after it was woken first:
-// it tries a request to GitHub again for some 15 s before that counts as failed.
+// WakePatience is how long a controller may show no progress after its first wake. The controller
+// retries a request to GitHub for about 15 s before it gives up.
 const WakePatience = 20 * time.Second
 
 // Phases is the table of all phases, in the order of an uninstall.
@@ -94,20 +95,20 @@ var Phases = []PhaseRow{
 	{PhaseListeners, "deleting listeners' Roles and RoleBindings", nil},
 	{PhaseReleases, "deleting Helm's records of the scale sets' releases", nil},
 	// Kubernetes looks at a CRD every 5 s (k8s.io/apiextensions-apiserver
-	// pkg/controller/finalizer). Where something of others holds an object, what its
-	// kind owned can go all the same.
+	// pkg/controller/finalizer). If a finalizer of another tool holds a custom resource, its
+	// dependents can still be removed: the phases that follow are executed.
 	{PhaseCRDs, "deleting the CRDs and waiting until they are gone", &Wait{For: 15 * time.Second, Grace: true, Stalled: GoesOn}},
-	// The garbage collector may never have learned of a kind that has gone; then its
-	// work is done for it.
+	// The garbage collector may never have discovered a kind that is gone. Then the run does the
+	// collector's work.
 	{PhaseCollect, "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone", &Wait{For: 10 * time.Second, Stalled: Passes, Says: "the garbage collector does not know of it; deleting what has lost its owner"}},
-	// Of ARC's kinds the garbage collector learns within a minute of their installation.
+	// The garbage collector discovers ARC's kinds within a minute of their installation.
 	{PhaseListenerDependents, "waiting until Kubernetes has deleted what listeners own beside the controller", &Wait{For: 90 * time.Second}},
-	// Kubernetes looks again after some seconds, and after a failure up to a minute
-	// (k8s.io/kubernetes pkg/controller/namespace).
+	// Kubernetes retries after some seconds, and after a failure within a minute (k8s.io/kubernetes
+	// pkg/controller/namespace).
 	{PhaseNamespaces, "waiting until the Terminating namespaces are gone", &Wait{For: time.Minute, Stalled: Passes, Says: "something else holds the namespaces"}},
 }
 
-// Row is the phase's row of the table. It panics for a name that is no phase's.
+// Row returns the phase's row of the table. It panics for an unknown name.
 func (n PhaseName) Row() PhaseRow {
 	for _, row := range Phases {
 		if row.Name == n {
@@ -117,7 +118,7 @@ func (n PhaseName) Row() PhaseRow {
 	panic(fmt.Sprintf("no phase is called %q", string(n)))
 }
 
-// wait is how long a phase of this plan waits: as the table says, but for three.
+// wait returns how long a phase of this plan waits: as the table says, with three exceptions.
 func (p *planner) wait(name PhaseName, ranks [][]Step) *Wait {
 	row := name.Row().Waits
 	if row == nil {
@@ -128,16 +129,17 @@ func (p *planner) wait(name PhaseName, ranks [][]Step) *Wait {
 	case name == PhaseDrain:
 		w.For, w.Grace = p.patience, false
 	case name == PhaseCollect && !waitsForCollector(ranks):
-		// Pods take their grace period to end; there is nothing to do for them.
+		// Everything is being deleted already. Pods use their grace period to end; the run has
+		// nothing to do.
 		w = Wait{Grace: true}
 	case name == PhaseNamespaces && p.o.Scope == ScopeNamespace:
-		w.Stalled = Fails // it is what this is about
+		w.Stalled = Fails // the namespace is what this run is about
 	}
 	return &w
 }
 
-// waitsForCollector reports whether something has not begun to go, and only the garbage
-// collector has it go.
+// waitsForCollector reports whether an object is not being deleted yet and the garbage collector
+// must delete it.
 func waitsForCollector(ranks [][]Step) bool {
 	return slices.ContainsFunc(slices.Concat(ranks...), func(s Step) bool { return s.Action == Await && !s.Object.Deleting })
 }

@@ -1,7 +1,6 @@
-// Package plan decides what an uninstall of ARC does. New is a pure function of a survey
-// of the cluster, of options, and of what the run knows from before: no client, no
-// clock. Its result names every object and what happens to it, in order, or why nothing
-// is begun.
+// Package plan decides what an uninstall of ARC does. New is a pure function of a survey of the
+// cluster, the options and the history of the run; it uses no client and no clock. Its result names
+// every object and what happens to it, in order, or the reasons why the run does not begin.
 package plan
 
 import (
@@ -13,35 +12,37 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Plan is what will be done, in order. With a Refusal, or switched off, nothing is.
+// Plan says what a run will do, in order. A plan with refusals, or one that is switched off, does
+// nothing.
 type Plan struct {
-	// Off is set when the off switch is thrown; then there is nothing else.
+	// Off is set if the off switch is on. Then all other fields are empty.
 	Off      bool
 	Refusals []Refusal
-	// Kept is what is deliberately left alone.
+	// Kept lists the objects that are left alone on purpose.
 	Kept   []Finding
 	Phases []Phase
-	// Notes are what to know before it is begun, and no reason not to.
+	// Notes tell a person what to know before the run. They do not prevent it.
 	Notes []string
-	// Obstacles are likely to be in the way of the phases; ObstaclesErr says why
-	// they could not be looked for.
+	// Obstacles may prevent the phases from finishing. ObstaclesErr says why the survey could not
+	// search for them.
 	Obstacles    []Finding
 	ObstaclesErr error
-	// Remains is what there is of ARC beside, and stays. Only a preview has it.
+	// Remains lists the parts of ARC that this uninstall does not cover and that stay. Only a
+	// preview has it.
 	Remains []Remain
 
-	// Backup holds the AutoscalingRunnerSets to back up.
+	// Backup lists the AutoscalingRunnerSets to back up.
 	Backup []*object.Object
-	// Jobs are what a run refuses with that cannot wait for busy runners any longer.
+	// Jobs are the refusals of a run that has no more time to wait for busy runners.
 	Jobs []Refusal
-	// Taken are the custom resources that go with their CRDs, with steps of their own or
-	// without.
+	// Taken lists the custom resources that are removed with their CRDs, whether or not they have
+	// steps of their own.
 	Taken []*object.Object
-	// Owned is what custom resources of this uninstall own that are there.
+	// Owned lists the existing dependents of this uninstall's custom resources.
 	Owned []*object.Object
-	// Stage is the one that the plan is for: those without anything to do are passed over.
+	// Stage is the stage that the plan is for. New skips a stage in which nothing is to be done.
 	Stage Stage
-	// ToGo is History.ToGo for what comes after the plan.
+	// ToGo is the next value of History.ToGo.
 	ToGo int
 }
 
@@ -49,19 +50,18 @@ type Plan struct {
 type planner struct {
 	s *Survey
 	o Options
-	// release is what is being uninstalled, as far as that is known.
+	// release is the release that is being uninstalled, as far as it is known.
 	release identity.Release
-	// others are the controllers that are not the release's.
+	// others are the controllers of other releases.
 	others []Controller
 	// sets are the scale sets of the release, for Scope ScaleSet.
 	sets map[identity.Set]bool
-	// reinstalled names the CRDs that somebody has installed again since this
-	// run deleted them.
+	// reinstalled names the CRDs that were installed again after this run deleted them.
 	reinstalled map[string]bool
-	// existing holds the AutoscalingRunnerSets there are.
+	// existing holds the AutoscalingRunnerSets that exist.
 	existing map[identity.Set]bool
-	// left holds the scale sets that are left alone until their runners have
-	// finished their jobs.
+	// handedOver holds the scale sets that the controller finishes once their runners have no more
+	// jobs.
 	handedOver map[identity.Set]bool
 	history    History
 	// patience is how long the controller may show no progress in the drain.
@@ -69,8 +69,7 @@ type planner struct {
 	plan     Plan
 }
 
-// New decides from a survey, and what went before, what to do. It is a pure
-// function.
+// New decides what to do from a survey, the options and the run's history. It is a pure function.
 func New(s *Survey, o Options, h History) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
@@ -123,14 +122,14 @@ func New(s *Survey, o Options, h History) *Plan {
 	return &p.plan
 }
 
-// standIn is the least that serves as the CRD of AutoscalingRunnerSets. It is without
-// double quotes, which Helm 4 prints with a backslash.
+// standIn is the smallest CRD that can stand in for that of AutoscalingRunnerSets. It contains no
+// double quotes, because Helm 4 prints them with a backslash.
 const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: autoscalingrunnersets.actions.github.com}, " +
 	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
 	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
 
-// leaves reports whether a busy runner's scale set is left to a controller: only to
-// one that is there to finish it.
+// leaves reports whether a busy runner's scale set is handed over to a controller. It is only if a
+// live controller is there to finish it.
 func (p *planner) leaves(o *object.Object) bool {
 	return p.o.busyRunners() == LeaveBusy && p.hasFinisher(o)
 }
@@ -143,8 +142,8 @@ func (p *planner) phase(name PhaseName, ranks ...[]Step) {
 	}
 }
 
-// Verdict is how a run of a plan with refusals ends: a refusal proper says more
-// about the cluster than a missing right, and that more than a failed read.
+// Verdict returns how a run of a plan with refusals ends. Refused comes before NotPermitted, and
+// that before Failed, because the earlier ones say more about the cluster.
 func (p *Plan) Verdict() Verdict {
 	for _, v := range []Verdict{Refused, NotPermitted} {
 		for _, r := range p.Refusals {
@@ -156,7 +155,7 @@ func (p *Plan) Verdict() Verdict {
 	return Failed
 }
 
-// Steps returns those of one phase.
+// Steps returns the steps of one phase.
 func (p *Plan) Steps(name PhaseName) (out []Step) {
 	for _, phase := range p.Phases {
 		if phase.Name == name {

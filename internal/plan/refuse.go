@@ -15,9 +15,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// liveRunners refuses a legacy object that is still installed. What is deleted
-// takes its runners along, whether they have jobs or not; scaled to zero, it lets
-// them finish (controllers/actions.summerwind.net/runnerreplicaset_controller.go).
+// liveRunners refuses a legacy object that is still installed. Deleting it would remove its
+// runners, whether they have jobs or not; scaling it to zero lets them finish
+// (controllers/actions.summerwind.net/runnerreplicaset_controller.go).
 func (p *planner) liveRunners(o *object.Object) Refusal {
 	kind := o.Resource.Resource[:len(o.Resource.Resource)-1]
 	r := Refusal{
@@ -33,8 +33,8 @@ func (p *planner) liveRunners(o *object.Object) Refusal {
 	return r
 }
 
-// refuseLiveNamespace is for a namespace that nobody deletes: there is nothing to
-// rescue, and all that ARC has there is in use.
+// refuseLiveNamespace refuses to rescue a namespace that is not being deleted: everything that ARC
+// has there is in use.
 func (p *planner) refuseLiveNamespace() {
 	if !p.s.Live {
 		return
@@ -46,7 +46,7 @@ func (p *planner) refuseLiveNamespace() {
 	})
 }
 
-// refuse finds the reasons not to begin.
+// refuse collects the reasons not to begin.
 func (p *planner) refuse() {
 	switch {
 	case p.o.RequireUninstalling:
@@ -71,12 +71,12 @@ func (p *planner) refuse() {
 	case !p.o.RemovesCRDs() || p.o.ScaleSets == DeleteScaleSets:
 	case !p.o.Uninstalls():
 		p.refuseLiveSets()
-	case len(p.s.Unknown) == 0: // else a release that was not read would be said not to exist
+	case len(p.s.Unknown) == 0: // with unread objects, the refusal could call an existing release missing
 		p.refuseUninstall()
 	}
 }
 
-// refuseUnknown names what could not be read.
+// refuseUnknown names every failed read.
 func (p *planner) refuseUnknown() {
 	for _, u := range p.s.Asked() {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
@@ -88,7 +88,7 @@ func (p *planner) refuseUnknown() {
 	}
 }
 
-// refuseLiveSets names the scale sets, or legacy runners, that are still installed.
+// refuseLiveSets names the scale sets and legacy runners that are still installed.
 func (p *planner) refuseLiveSets() {
 	for _, o := range p.inScope(p.s.Custom) {
 		switch {
@@ -122,8 +122,9 @@ func (p *planner) refuseWithoutProof() {
 	}
 }
 
-// refuseWithoutArgoCD is for a hook that need not find a record: Argo CD keeps none.
-// Any other tool that makes an ordinary Job of the hook runs it at the installation.
+// refuseWithoutArgoCD is for a hook that needs no Helm record, since Argo CD keeps none. It refuses
+// if neither Argo CD nor Helm runs the Job: any other tool would run the hook as an ordinary Job at
+// the installation.
 func (p *planner) refuseWithoutArgoCD() {
 	uninstalling := p.s.Record != nil && p.s.Record.Uninstalling()
 	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
@@ -136,8 +137,7 @@ func (p *planner) refuseWithoutArgoCD() {
 	})
 }
 
-// noteRelease says what Helm's record says of a release that was named by hand, where
-// that is not what it says during an uninstall.
+// noteRelease adds a note if Helm does not say that the release named by hand is being uninstalled.
 func (p *planner) noteRelease() {
 	of := fmt.Sprintf("release %s in namespace %s", p.o.Release, p.o.ReleaseNamespace)
 	switch r := p.s.Record; {
@@ -148,8 +148,8 @@ func (p *planner) noteRelease() {
 	}
 }
 
-// elsewhere says where the proof may be, from what the controllers beside the hook
-// say of themselves. It is advice; nothing is taken from there.
+// elsewhere advises where Helm's record may be, according to the labels and annotations of the
+// controllers beside the hook. The advice is printed and nothing else uses it.
 func (p *planner) elsewhere() []string {
 	var do []string
 	for _, c := range p.s.Controllers {
@@ -160,7 +160,7 @@ func (p *planner) elsewhere() []string {
 			do = append(do, fmt.Sprintf("Flux manages the controller %s/%s, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to %s", c.Namespace, c.Name, shell.Quote(c.Flux)))
 		}
 		if !p.o.RemovesCRDs() || c.Release.Name == "" || c.Release.Namespace == p.o.ReleaseNamespace || c.Release.Namespace == c.Namespace {
-			continue // another release's, or a scale set's own controller
+			continue // another release's controller, or this is a scale set's uninstall
 		}
 		do = append(do, fmt.Sprintf("the controller %s/%s is not in the namespace of its release (namespaceOverride): give the post-renderer --namespace=%s", c.Namespace, c.Name, shell.Quote(c.Release.Namespace)))
 		if p.s.Proven[c.UID] {
@@ -171,8 +171,8 @@ func (p *planner) elsewhere() []string {
 	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`")
 }
 
-// refuseOutOfScope names what is this uninstall's and not within the namespaces for
-// which its hook was rendered: to call that done would be a lie.
+// refuseOutOfScope names objects of this uninstall outside the namespaces for which its hook was
+// rendered. A run that ignored them could not claim that nothing is left.
 func (p *planner) refuseOutOfScope() {
 	if !p.o.RemovesCRDs() {
 		return
@@ -205,9 +205,9 @@ func (p *planner) refuseOutOfScope() {
 	}
 }
 
-// refuseUnbuildable is for a release that holds scale sets whose CRD is gone: to call
-// that done would send Helm into an error from which no second uninstall leads out.
-// A run that has deleted the CRD itself goes on: within one uninstall Helm remembers.
+// refuseUnbuildable refuses a release that holds scale sets if their CRD is gone. If the hook
+// succeeded, Helm would fail with an error, and so would every later `helm uninstall`. A run that
+// has deleted the CRD itself goes on: within one uninstall Helm remembers the kind.
 func (p *planner) refuseUnbuildable() {
 	if !p.mixed() || len(p.s.Unknown) > 0 || len(p.history.Deleted) > 0 {
 		return
@@ -223,7 +223,7 @@ func (p *planner) refuseUnbuildable() {
 			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",
 			shell.Command("kubectl", "wait", "--for", "condition=Established", "crd", LastCRD),
-			// Its hook would delete the stand-in before Helm has looked.
+			// The release's hook would delete the stand-in before Helm has found it.
 			shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace, "--no-hooks"),
 			shell.Command("arc-cleanup", "run", "--release", r.Name, "--release-namespace", r.Namespace),
 		},
@@ -245,14 +245,14 @@ func (p *planner) liveScaleSet(o *object.Object) Refusal {
 	return r
 }
 
-// deletion is the command with which a person deletes an object. It does not wait:
-// where no controller lives to clear its finalizers, it would for ever.
+// deletion returns the command with which a person deletes an object. The command does not wait:
+// without a live controller to remove the finalizers, it would wait forever.
 func deletion(kind, name, namespace string) string {
 	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }
 
-// byRelease has a refusal name the Helm release of an object that is still installed,
-// where that release's record proves it: the object's annotations may name any.
+// byRelease adds the Helm release of an installed object to a refusal, if that release's record
+// proves it: the object's annotations could name any release.
 func (p *planner) byRelease(o *object.Object, r *Refusal) {
 	if p.s.Proven[o.UID] {
 		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)

@@ -13,8 +13,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Uninstalled is the Helm release being uninstalled, as far as it is known: by
-// hand it is named, and its record may be gone already.
+// Uninstalled returns the Helm release that is being uninstalled, as far as it is known. A run by
+// hand names it, because its record may be gone.
 func Uninstalled(s *Survey, o Options) identity.Release {
 	if s.Record == nil {
 		return identity.Release{Name: o.Release, Namespace: o.ReleaseNamespace}
@@ -25,13 +25,13 @@ func Uninstalled(s *Survey, o Options) identity.Release {
 	}
 }
 
-// hook is what the hook was rendered for.
+// hook returns the namespaces for which the hook was rendered.
 func (o Options) hook() identity.Hook {
 	return identity.Hook{ControllerNamespaces: o.ControllerNamespaces, WatchNamespaces: o.WatchNamespaces}
 }
 
-// ScaleSets are those of the release, whether they still exist (by what Helm has
-// recorded) or objects of them say so, and those named in the options.
+// ScaleSets returns the scale sets of the release and those that the options name. A set of the
+// release may be gone: then Helm's record or the labels of other objects name it.
 func ScaleSets(s *Survey, o Options) []identity.Set {
 	of := Uninstalled(s, o)
 	var claimed []identity.Set
@@ -47,7 +47,7 @@ func ScaleSets(s *Survey, o Options) []identity.Set {
 	return of.ScaleSets(o.Sets, claimed, existing)
 }
 
-// claims are what a controller says of itself, and what is known of it.
+// claims returns a controller's own statements together with what is known about it.
 func (p *planner) claims(c Controller) identity.Controller {
 	return identity.Controller{
 		NamespacedName: types.NamespacedName{Namespace: c.Namespace, Name: c.Name},
@@ -55,30 +55,28 @@ func (p *planner) claims(c Controller) identity.Controller {
 	}
 }
 
-// ours reports whether a controller is the release's.
+// ours reports whether a controller belongs to the release.
 func (p *planner) ours(c Controller) bool { return p.release.Owns(p.claims(c), p.o.hook()) }
 
-// Owns reports whether a controller is that of the release which is being uninstalled.
+// Owns reports whether a controller belongs to the release that is being uninstalled.
 func (s *Survey) Owns(o Options, c Controller) bool {
 	p := planner{s: s, o: o, release: Uninstalled(s, o)}
 	return p.ours(c)
 }
 
-// leaving reports whether a controller is on its way out: it neither finishes
-// anything nor has a claim on anything.
+// leaving reports whether a controller is being removed. Such a controller finishes nothing, and
+// keeps nothing alive.
 func (p *planner) leaving(c Controller) bool {
 	_, terminating := p.s.Terminating[c.Namespace]
 	return c.Deleting || terminating
 }
 
-// inRelease reports whether Helm installed the object with the release that is
-// being uninstalled.
+// inRelease reports whether Helm installed the object with the release that is being uninstalled.
 func (p *planner) inRelease(o *object.Object) bool { return p.release.Installed(o.Release) }
 
-// outOfScope says why an object is none of this uninstall's business; "" means
-// that it is.
+// outOfScope says why this uninstall does not touch an object; "" if the object is in scope.
 func (p *planner) outOfScope(o *object.Object) string {
-	// A listener, and what it owns, is beside its controller.
+	// A listener and its dependents are in the controller's namespace.
 	ns := cmp.Or(o.ScaleSet.Namespace, o.Namespace)
 	if p.o.Scope == ScopeScaleSet {
 		if p.sets[o.ScaleSet] || p.inRelease(o) {

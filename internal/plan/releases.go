@@ -13,7 +13,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// uninstallable returns the releases of scale sets that are to be uninstalled.
+// uninstallable returns the Helm releases of scale sets that this run uninstalls.
 func (p *planner) uninstallable() []ScaleSetRelease {
 	return slices.DeleteFunc(slices.Clone(p.s.Installed), func(i ScaleSetRelease) bool {
 		left := slices.ContainsFunc(i.Sets, func(set identity.Set) bool { return p.handedOver[set] })
@@ -24,18 +24,17 @@ func (p *planner) uninstallable() []ScaleSetRelease {
 	})
 }
 
-// installs reports whether a scale set of the release is there and says so: a record
-// can be written by whoever administers a namespace, and would block the uninstall of
-// everybody else's ARC if it were taken at its word.
+// installs reports whether a scale set of the release exists and names the release itself. A record
+// alone does not count: anyone who administers a namespace can write one, and could block the
+// uninstall of every other team's ARC.
 func (p *planner) installs(i ScaleSetRelease) bool {
 	return slices.ContainsFunc(p.s.Custom, func(o *object.Object) bool {
 		return o.Resource.Resource == arc.AutoscalingRunnerSets && o.Release == i.Release && slices.Contains(i.Sets, o.ScaleSet)
 	})
 }
 
-// refuseUninstall names what scaleSets=uninstall cannot uninstall: a release that
-// holds more than scale sets or that Helm is at work on, and a set of which Helm knows
-// nothing.
+// refuseUninstall names what scaleSets=uninstall cannot uninstall: a release that holds more than
+// scale sets, a release that Helm is changing, and a scale set that no record holds.
 func (p *planner) refuseUninstall() {
 	known := map[types.NamespacedName]bool{}
 	for _, i := range p.uninstallable() {
@@ -68,8 +67,8 @@ func (p *planner) refuseUninstall() {
 	}
 }
 
-// uninstall takes the releases of scale sets away as `helm uninstall` would once
-// the sets are gone: their objects, and then Helm's records.
+// uninstall removes the releases of scale sets as `helm uninstall` does once the sets are gone:
+// first their objects, then Helm's records.
 func (p *planner) uninstall() {
 	var objects, records []Step
 	for _, i := range p.uninstallable() {

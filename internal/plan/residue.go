@@ -10,7 +10,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Leftovers turns a plan that should be empty into what is left.
+// Leftovers returns what a plan that should be empty still contains.
 func Leftovers(p *Plan) []Finding {
 	var left []Finding
 	seen := map[string]bool{}

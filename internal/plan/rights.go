@@ -9,10 +9,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Right is one kind of write. Name is given where rights are given by name.
+// Right is one kind of write. It has a Name where RBAC grants the right by name.
 type Right struct{ Verb, Group, Resource, Namespace, Name string }
 
-// Rights lists every kind of write in a plan, each once.
+// Rights lists every kind of write in a plan, without repetition.
 func Rights(p *Plan) []Right {
 	var out []Right
 	for _, t := range Trials(p) {
@@ -23,14 +23,14 @@ func Rights(p *Plan) []Right {
 	return out
 }
 
-// Trial is one kind of write, on the first object of it: what one right covers may
-// be written in several ways, which admission tells apart.
+// Trial is one kind of write, with the first object that the plan writes that way. One right can
+// cover several kinds of write, which admission distinguishes.
 type Trial struct {
 	Right
 	Step Step
 }
 
-// Trials lists every kind of write in a plan, each once.
+// Trials lists every kind of write in a plan, without repetition.
 func Trials(p *Plan) []Trial {
 	type kind struct {
 		Right
@@ -74,7 +74,7 @@ func (r Right) String() string {
 	return s
 }
 
-// Rule is the RBAC rule that grants the right.
+// Rule returns the RBAC rule that grants the right.
 func (r Right) Rule() string {
 	rule := fmt.Sprintf("the rule {apiGroups: [%q], resources: [%s], verbs: [%s]", r.Group, r.Resource, r.Verb)
 	if r.Name != "" {

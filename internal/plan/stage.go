@@ -1,23 +1,23 @@
 package plan
 
-// Stage says what of the controller is still expected.
+// Stage says what is still expected of the controller.
 type Stage int
 
 const (
-	// Fresh is the beginning: the controller gets its time.
+	// Fresh is the beginning: the controller gets its grace period.
 	Fresh Stage = iota
-	// Slow says that it made no progress: it may only be waiting until it tries again. It
-	// is woken, and again as often as that brought something on.
+	// Slow means that the controller made no progress, perhaps because it waits before its next
+	// try. It is woken, and woken again as long as each wake leads to progress.
 	Slow
-	// Stuck says that it made no progress although it tried; as often as there is
-	// something to nudge it gets its time again.
+	// Stuck means that it tried and made no progress. It gets its grace period again as long as
+	// there is something to nudge.
 	Stuck
-	// Over says that nothing more is expected of it.
+	// Over means that nothing more is expected of it.
 	Over
 )
 
-// AfterDrain is the stage that follows when a drain is over. What has nothing to do in
-// it is passed over then. Legacy runners and their owners have a drain each.
+// AfterDrain returns the stage that follows when a drain is over. New skips a stage in which
+// nothing is to be done. Legacy runners have a drain, and their owners have one after it.
 func (s Stage) AfterDrain(scope Scope) Stage {
 	switch {
 	case scope == ScopeLegacy && s == Fresh:

@@ -10,9 +10,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// ending finds the runners that wait for nothing but the end of their Pod: the
-// controller has told GitHub of them. It comes to their scale set only when they are
-// gone, so that GitHub is not what is in its way.
+// ending returns the runners that only wait for their Pod to end: the controller has already
+// de-registered them at GitHub. The controller handles their scale set only when they are gone, so
+// GitHub is not what blocks it.
 func (p *planner) ending(custom []*object.Object) []*object.Object {
 	type pod struct {
 		of              types.UID
@@ -27,15 +27,16 @@ func (p *planner) ending(custom []*object.Object) []*object.Object {
 	return slices.DeleteFunc(slices.Clone(custom), func(o *object.Object) bool {
 		told := o.Deleting && slices.Contains(o.Finalizers, arc.EphemeralRunnerFinalizer) &&
 			!slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer)
-		// Any tenant can say of a Pod that a runner owns it. The controller goes by its own
-		// namespace and name (controllers/actions.github.com/resourcebuilder.go, newEphemeralRunnerPod).
+		// Any tenant can create a Pod that names the runner as its owner. The controller looks for
+		// the Pod by the runner's namespace and name
+		// (controllers/actions.github.com/resourcebuilder.go, newEphemeralRunnerPod).
 		return o.Resource.Resource != arc.EphemeralRunners || !told || !pods[pod{o.UID, o.Namespace, o.Name}]
 	})
 }
 
-// endRunners frees the runners whose Pods do not end, but for sets with jobs. Before, it
-// deletes what their jobs left, as the controller would: without the runner nothing
-// proves whose that is.
+// endRunners removes the finalizers of runners whose Pods do not end, except in sets with jobs.
+// First it deletes what their jobs left, as the controller would: without the runner nothing proves
+// where these objects belong.
 func (p *planner) endRunners(custom []*object.Object, working map[identity.Set]bool) (deletes, ends []Step) {
 	for _, o := range p.ending(custom) {
 		if working[o.ScaleSet] {
@@ -51,10 +52,10 @@ func (p *planner) endRunners(custom []*object.Object, working map[identity.Set]b
 	return deletes, ends
 }
 
-// wake has the controller look at once at what is being deleted. One that has failed
-// over an object waits ever longer, minutes in the end, before it tries again, also when
-// what was in its way is gone. What is not being deleted yet, its owner's turn decides.
-// It reports whether there is anything to wake: not what has been woken in vain.
+// wake has the controller reconcile at once what is being deleted. A controller that has failed on
+// an object waits longer and longer, up to minutes, before the next try, even if the cause is gone.
+// Objects that are not being deleted yet wait for their owner. It reports whether there is anything
+// to wake: if the last wake led to no progress, there is nothing.
 func (p *planner) wake(custom []*object.Object) bool {
 	working := p.working()
 	var steps []Step
@@ -80,11 +81,10 @@ func (p *planner) wake(custom []*object.Object) bool {
 	return true
 }
 
-// nudge uses the controller's own ways out when GitHub is what it waits for:
-// without its id a scale set is not de-registered, and a runner that is being
-// deleted goes without its registration finalizer. In this order: on a runner that
-// is not being deleted the controller puts the finalizer back
-// (controllers/actions.github.com/autoscalingrunnerset_controller.go,
+// nudge uses the controller's own ways to finish without GitHub: it does not de-register a scale
+// set without an ID, and it lets a runner go that is being deleted and has no registration
+// finalizer. The deletion comes first, because on a runner that is not being deleted the controller
+// restores the finalizer (controllers/actions.github.com/autoscalingrunnerset_controller.go,
 // ephemeralrunner_controller.go). It reports whether there is anything to nudge.
 func (p *planner) nudge(custom []*object.Object) bool {
 	deleting := map[types.UID]bool{}
@@ -102,7 +102,7 @@ func (p *planner) nudge(custom []*object.Object) bool {
 		switch {
 		case working[o.ScaleSet]:
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && ending[o.ScaleSet]:
-			// Without these runners the controller comes to de-register it.
+			// Once these runners are gone, the controller de-registers the set itself.
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.s.Sets[o.UID].ID != "":
 			nudges = append(nudges, Step{Nudge, o, "GitHub does not let the controller de-register it"})
 		case slices.Contains(o.Finalizers, arc.RunnerRegistrationFinalizer) && (deleting[o.Owner] || o.Deleting):

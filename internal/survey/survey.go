@@ -93,7 +93,7 @@ func (r *reading) jobs() {
 
 func (r *reading) controllers() {
 	r.read("ARC controllers", func(add func(func())) error {
-		namespaces := plan.Everywhere
+		namespaces := plan.AllNamespaces
 		if r.o.Scope == plan.ScopeScaleSet {
 			namespaces = r.o.ControllersIn()
 		}
