@@ -53,7 +53,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/plan":     {"internal/arc", "internal/identity", "internal/object", "internal/shell"},
 
 		"internal/manifest":   nil,
-		"internal/chart":       {"charts"},
+		"internal/chart":      {"charts"},
 		"internal/anchor":     {"charts", "internal/arc", "internal/chart", "internal/manifest"},
 		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest"},
 		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
