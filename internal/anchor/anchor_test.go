@@ -305,6 +305,24 @@ func TestDocumentsAreLimited(t *testing.T) {
 	}
 }
 
+// A tenant can write any number of records, each with any number of small documents.
+func TestRecordsAreLimited(t *testing.T) {
+	t.Parallel()
+	set := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x}\nspec: {a: " + strings.Repeat("a", 1000) + "}\n---\n"
+	many := []byte(strings.Repeat(set, maxRecord/1000))
+	if a, _, err := Find(many); err == nil || !strings.Contains(err.Error(), "more than 2 MiB of it may be objects of ARC") {
+		t.Errorf("found %v, %v", a, err)
+	}
+	// What the user renders has no such limit, and what is not of ARC does not count.
+	if a, _, err := Search(many, len(many)); err != nil || a == nil {
+		t.Errorf("%v, %v", a, err)
+	}
+	other := strings.Repeat("kind: ConfigMap\ndata: {a: "+strings.Repeat("a", 1000)+"}\n---\n", maxRecord/1000)
+	if a, _, err := Find([]byte(other + set)); err != nil || a == nil {
+		t.Errorf("%v, %v", a, err)
+	}
+}
+
 // Of a key that is given twice in a Pod template the last counts, as for Helm.
 func TestDuplicateKeysInPodTemplates(t *testing.T) {
 	a, _, err := Find([]byte(strings.Replace(controllerIn("systems", ""), "containers:", "priorityClassName: low, priorityClassName: high, containers:", 1)))

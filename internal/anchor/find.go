@@ -10,28 +10,43 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// wholeBelow is the size, several times that of ARC's own charts, below which Find parses every document
+// wholeBelow is the size, several times that of ARC's own charts, below which Search parses every document
 // of a stream and so reports broken YAML in each. In a larger stream it parses only what may be of ARC:
 // Helm reports broken YAML itself, before and after a post-renderer, and parsing takes 100 times as long
 // as searching for words.
 const wholeBelow = 64 << 10
 
-// maxDocument limits a document that Find parses. No object of Kubernetes is larger: etcd stores 1.5 MiB
+// maxDocument limits a document that Search parses. No object of Kubernetes is larger: etcd stores 1.5 MiB
 // at most. A stream may be a Helm record that a tenant has written, and a parser takes a hundred times
 // the memory of its input.
 const maxDocument = 2 << 20
 
-// Find searches a stream for the anchor, and for a hook of arc-cleanup that is there already. A document
-// that Find parses and that is not valid YAML is a *manifest.SyntaxError.
+// maxRecord limits how much of a Helm record Find parses. A tenant can write any number of records, and
+// status reads each: without this limit, one of a few kilobytes (16 MiB of small documents, compressed)
+// takes seconds.
+const maxRecord = 2 << 20
+
+// Find is Search in the manifest of a Helm record, or in what Helm renders from one: a tenant may have
+// written it. It parses maxRecord at most.
 func Find(stream []byte) (found *Anchor, hooked bool, err error) {
+	return Search(stream, maxRecord)
+}
+
+// Search searches a stream for the anchor, and for a hook of arc-cleanup that is there already. It is an
+// error if more than limit bytes may be of ARC. A document that Search parses and that is not valid YAML is
+// a *manifest.SyntaxError.
+func Search(stream []byte, limit int) (found *Anchor, hooked bool, err error) {
 	var s search
-	whole := len(stream) <= wholeBelow
+	whole, parsed := len(stream) <= wholeBelow, 0
 	for d := range manifest.Documents(stream) {
 		if !whole && !mayMatter(d) {
 			continue
 		}
 		if len(d.Bytes()) > maxDocument {
 			return nil, false, fmt.Errorf("the document in line %d may be an object of ARC and is larger than %d MiB", d.Line(), maxDocument>>20)
+		}
+		if parsed += len(d.Bytes()); parsed > limit {
+			return nil, false, fmt.Errorf("more than %d MiB of it may be objects of ARC", limit>>20)
 		}
 		root, err := d.Parse()
 		if err != nil {
@@ -46,7 +61,7 @@ func Find(stream []byte) (found *Anchor, hooked bool, err error) {
 	return s.found(), s.hooked, nil
 }
 
-// mayMatter reports whether a document may have an object that Find looks for. It decides by words, which
+// mayMatter reports whether a document may have an object that Search looks for. It decides by words, which
 // Helm and all other renderers write as they are: it misses a document that spells them with escapes.
 func mayMatter(d manifest.Document) bool {
 	return d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
@@ -57,7 +72,7 @@ func mayMatter(d manifest.Document) bool {
 			d.Contains("/manager", "actions-runner-controller-"))
 }
 
-// A search collects what Find finds.
+// A search collects what Search finds.
 type search struct {
 	hooked                       bool // a hook of arc-cleanup is in the stream
 	controller, legacy, scaleSet *Anchor

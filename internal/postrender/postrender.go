@@ -116,7 +116,7 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 // Whatever is wrong with the input is an *Error, with a *manifest.SyntaxError in it if the YAML is not
 // valid. With an error there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
-	a, hooked, err := anchor.Find(stream)
+	a, hooked, err := anchor.Search(stream, len(stream)) // no limit: the user has rendered it
 	if err != nil {
 		return Result{}, &Error{BadInput, err}
 	}
