@@ -142,9 +142,6 @@ var installOrder = []string{
 	"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job", "List",
 }
 
-// enrollerFile is the path that the enroller's template would have if it were part of the chart.
-const enrollerFile = Name + "/templates/enroller.yaml"
-
 // parse parses the templates. As for Helm, a file whose name begins with an underscore renders no objects;
 // others include it.
 func (c *preparedChart) parse() error {
@@ -155,7 +152,7 @@ func (c *preparedChart) parse() error {
 		return out.String(), err
 	}})
 	c.templates = root
-	if _, err := root.New(enrollerFile).Parse(string(charts.Enroller)); err != nil {
+	if _, err := root.New(enrollerFile).Parse(enrollerTemplate); err != nil {
 		return err
 	}
 	return fs.WalkDir(charts.ArcCleanup, Name+"/templates", func(file string, entry fs.DirEntry, err error) error {

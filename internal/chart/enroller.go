@@ -1,5 +1,16 @@
 package chart
 
+import _ "embed"
+
+// enrollerTemplate belongs to no chart, so that no installation of the chart can switch it on. Only the
+// post-renderer renders it, with the chart's helpers and values.
+//
+//go:embed enroller.yaml
+var enrollerTemplate string
+
+// enrollerFile is the path that the template would have if it were part of the chart.
+const enrollerFile = Name + "/templates/enroller.yaml"
+
 // EnrolData is the key of the enroller's ConfigMap under which the hook stands, as JSON, in Helm's own form.
 const EnrolData = "hooks.json"
 

@@ -112,7 +112,7 @@ func sameAsHelm(t *testing.T, r Release, values map[string]any) {
 		t.Fatal(err)
 	}
 	c := load(t)
-	c.Templates = append(c.Templates, &chart.File{Name: "templates/enroller.yaml", Data: charts.Enroller})
+	c.Templates = append(c.Templates, &chart.File{Name: "templates/enroller.yaml", Data: []byte(enrollerTemplate)})
 	c.Files = append(c.Files, &chart.File{Name: EnrolData, Data: []byte(data)})
 	_, others = sortByHelm(t, byHelm(t, c, r, values))
 	var enroller []Object

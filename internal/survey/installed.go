@@ -19,7 +19,7 @@ import (
 // ofScaleSets are the kinds of a scale-set release
 // (charts/gha-runner-scale-set/templates), and labelled further ones that may belong to
 // a scale set, by their labels: what the post-renderer adds under Helm 3 to have the hook
-// enrolled (charts/enroller), and the ConfigMap of the experimental chart's container
+// enrolled (internal/chart/enroller.yaml), and the ConfigMap of the experimental chart's container
 // hooks (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
 var (
 	ofScaleSets = map[string]schema.GroupVersionResource{
