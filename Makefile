@@ -6,7 +6,7 @@ VERSION_PKG = github.com/arc-cleanup/arc-cleanup/internal/version
 # Of a release: the image's, as make image-oci prints it. The binaries and the chart take the image by it.
 DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
-            $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/hook.imageDigest=$(DIGEST))
+            $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 PREFIX   ?= /usr/local
@@ -113,14 +113,14 @@ bench: ## Measure how fast N stuck runners are freed, beside an ideal client and
 	cd test && go run ./bench $(N)
 
 .PHONY: bench-postrender
-bench-postrender: ## Measure the post-renderer on streams up to 100 MB, beside cat, kustomize and yq
+bench-postrender: ## Measure the post-renderer on streams up to 10 MB, beside kustomize, yq and cat
 	cd test && go run ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 .PHONY: docs
 docs: ## Write anew what of the documentation is generated; tests fail while it is stale
 	$(HELM_DOCS)
-	go test ./cmd/... ./internal/hook ./internal/plan -run TestGenerated -update
+	go test ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
 	cd test && go test ./attack -run TestGenerated -update
 
 .PHONY: lint

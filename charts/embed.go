@@ -8,9 +8,3 @@ import "embed"
 //
 //go:embed arc-cleanup/Chart.yaml arc-cleanup/values.yaml arc-cleanup/values.schema.json all:arc-cleanup/templates
 var ArcCleanup embed.FS
-
-// Enroller is a template beside the chart: the objects that put the hook into a
-// record of Helm 3.
-//
-//go:embed enroller/enroller.yaml
-var Enroller []byte

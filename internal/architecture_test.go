@@ -34,7 +34,7 @@ func deps(t *testing.T, pkg string) []string {
 	return own
 }
 
-// TestDependenciesPointOneWay names, for every package, all that it may be built
+// TestDependenciesPointOneWay names, for every package, exactly what it is built
 // of. What renders the hook and what cleans up meet in internal/arc, and above both in
 // enrol, status and upgrade.
 func TestDependenciesPointOneWay(t *testing.T) {
@@ -53,13 +53,13 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/plan":     {"internal/arc", "internal/identity", "internal/object", "internal/shell"},
 
 		"internal/manifest":   nil,
-		"internal/hook":       {"charts", "internal/arc", "internal/version"},
-		"internal/anchor":     {"charts", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
-		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/hook", "internal/manifest", "internal/version"},
-		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/hook", "internal/manifest", "internal/postrender", "internal/version"},
+		"internal/chart":      {"charts"},
+		"internal/anchor":     {"charts", "internal/arc", "internal/chart", "internal/manifest"},
+		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest"},
+		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/gzip", "internal/kube", "internal/object", "internal/shell"},
-		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/hook", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell", "internal/version"},
+		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
 		"internal/survey":  {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
 		"internal/cleanup": {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
@@ -67,28 +67,30 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
 		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"internal/upgrade": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/hook", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey", "internal/version",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"cmd/hookjob": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/hook", "internal/identity",
+			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/upgrade", "internal/version",
 		},
 	}
 	for pkg, allowed := range tests {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()
-			for _, dep := range deps(t, pkg) {
-				if !slices.Contains(allowed, dep) {
-					t.Errorf("%s depends on %s", pkg, dep)
-				}
+			if diff := cmp.Diff(sorted(allowed), deps(t, pkg)); diff != "" {
+				t.Errorf("what %s depends on (-allowed +is):\n%s", pkg, diff)
 			}
 		})
 	}
+	t.Run("docs/architecture.md", func(t *testing.T) {
+		t.Parallel()
+		checkDiagram(t, tests)
+	})
 
 	t.Run("every package is in the table", func(t *testing.T) {
 		t.Parallel()
@@ -109,15 +111,17 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	})
 }
 
-// TestBinariesAreSmall keeps what talks to a cluster, and what brings the machinery
-// of an API along (its start is part of every helm install), out of the post-renderer,
-// client-go's typed clients and Helm's engine, with the scheme of every API of
-// Kubernetes, most of what a binary would be, out of both.
+// TestBinariesAreSmall keeps out of both programs client-go's typed clients and Helm's engine, which link every
+// Kubernetes API and would be most of the binary. It keeps out of the post-renderer, whose start is part of
+// every helm install, what talks to a cluster, the API machinery, and kyaml's OpenAPI schema.
 func TestBinariesAreSmall(t *testing.T) {
 	t.Parallel()
 	tests := map[string][]string{
-		"cmd/postrender": {"k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "k8s.io/apimachinery/pkg/runtime", "sigs.k8s.io/kustomize/kyaml/yaml"},
-		"cmd/hookjob":    {"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers"},
+		"cmd/postrender": {
+			"k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "k8s.io/apimachinery/pkg/runtime",
+			"sigs.k8s.io/kustomize/kyaml/kio", "sigs.k8s.io/kustomize/kyaml/openapi",
+		},
+		"cmd/hookjob": {"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers"},
 	}
 	for pkg, unwanted := range tests {
 		unwanted = append(unwanted, "k8s.io/client-go/kubernetes/scheme", "k8s.io/client-go/discovery", "helm.sh/helm/v3/pkg/action", "helm.sh/helm/v3/pkg/engine")

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -76,5 +79,44 @@ func TestRunByHandAsksFirst(t *testing.T) {
 				t.Errorf("deleted %q", test.api.deleted)
 			}
 		})
+	}
+}
+
+// questioned is called at the question, before the answer is read.
+type questioned struct {
+	bytes.Buffer
+	do func()
+}
+
+func (q *questioned) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("Do this?")) {
+		q.do()
+	}
+	return q.Buffer.Write(p)
+}
+
+// The answer is to the plan that was printed. What came up since then was not in it.
+func TestTheAnswerIsToThePlanThatWasPrinted(t *testing.T) {
+	t.Parallel()
+	a := withCRDs()
+	stderr := &questioned{do: func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.objects[crds+"/ephemeralrunners.actions.github.com"]["metadata"].(map[string]any)["uid"] = "another"
+	}}
+	code := execute(t.Context(), []string{"run", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
+	if code != exitRefused || len(a.deleted) > 0 || !strings.Contains(stderr.String(), "the plan is not the one that was confirmed") {
+		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted, stderr)
+	}
+}
+
+// The time in which you look at the plan is not the run's.
+func TestTheBudgetBeginsWithTheAnswer(t *testing.T) {
+	t.Parallel()
+	a := withCRDs()
+	stderr := &questioned{do: func() { time.Sleep(3 * time.Second) }}
+	code := execute(t.Context(), []string{"run", "--budget", "3s", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
+	if code != exitDone || len(a.deleted) != 4 {
+		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted, stderr)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -104,16 +104,16 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	case f.enroller != "":
 		return f.fromCluster(cmd)
 	}
-	target := hook.Release{Name: args[0], Namespace: f.namespace}
+	target := chart.Release{Name: args[0], Namespace: f.namespace}
 	if f.hooks != "" {
 		return f.put(cmd, target)
 	}
-	values, err := hook.Values(f.files, f.set, f.setString)
+	values, err := chart.Values(f.files, f.set, f.setString)
 	if err != nil {
 		return err
 	}
 	// The chart refuses these values whatever the release is.
-	if _, err := hook.Render(target, values); err != nil {
+	if _, err := chart.Render(target, values); err != nil {
 		return err
 	}
 	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
@@ -122,7 +122,7 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 }
 
 // put adds a hook that another release had.
-func (f *enrolFlags) put(cmd *cobra.Command, target hook.Release) error {
+func (f *enrolFlags) put(cmd *cobra.Command, target chart.Release) error {
 	if len(f.files)+len(f.set)+len(f.setString) > 0 {
 		return errors.New("--hooks is a hook with its values; --values, --set and --set-string do not go with it")
 	}
@@ -149,7 +149,7 @@ func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 	if f.namespace = cmp.Or(f.namespace, helmNamespace()); f.namespace == "" {
 		return errors.New("--namespace is needed: where the release is")
 	}
-	target := hook.Release{Name: name, Namespace: f.namespace}
+	target := chart.Release{Name: name, Namespace: f.namespace}
 	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
 		return enrol.Unenrol(ctx, c, target, f.dryRun)
 	})
@@ -157,7 +157,7 @@ func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 
 // edit connects to the cluster, edits the record, and prints the outcome.
 func (f *enrolFlags) edit(
-	cmd *cobra.Command, target hook.Release, do func(context.Context, *kube.Client) (*enrol.Outcome, error),
+	cmd *cobra.Command, target chart.Release, do func(context.Context, *kube.Client) (*enrol.Outcome, error),
 ) error {
 	client, err := f.connect()
 	if err != nil {
@@ -173,7 +173,7 @@ func (f *enrolFlags) edit(
 	return nil
 }
 
-func printOutcome(w io.Writer, target hook.Release, out *enrol.Outcome, dryRun bool) {
+func printOutcome(w io.Writer, target chart.Release, out *enrol.Outcome, dryRun bool) {
 	fmt.Fprintf(w, "release %s in namespace %s, revision %d: %s\n", target.Name, target.Namespace, out.Revision, verb(out, dryRun))
 	if !out.Changed {
 		return

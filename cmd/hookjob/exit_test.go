@@ -6,13 +6,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 )
 
 // TestTheJobKnowsTheExitCodes holds the exit codes after which the Job starts no other
 // Pod against those of the program: a Pod that ended with one would fail again.
 func TestTheJobKnowsTheExitCodes(t *testing.T) {
-	hooks, err := hook.Render(hook.Release{Name: "r", Namespace: "ns"}, map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}})
+	hooks, err := chart.Render(chart.Release{Name: "r", Namespace: "ns"}, map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,8 +14,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -75,42 +76,58 @@ func (t *target) register(f *pflag.FlagSet) {
 func (t *target) complete(f *pflag.FlagSet) error {
 	o := &t.options
 	if o.Namespace != "" {
-		for _, other := range []string{"scope", "job", "release", "release-namespace", "storage-namespace", "watch-namespace", "controller-namespace", "runner-namespace", "scale-set", "require-uninstalling", "crds"} {
-			if f.Changed(other) {
-				return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
-			}
+		if err := onlyNamespace(f); err != nil {
+			return err
 		}
 		o.Scope = plan.ScopeNamespace
-	}
-	if o.ReleaseNamespace == "" && (o.Job != "" || o.Release != "" || o.Scope == plan.ScopeScaleSet) {
-		return fmt.Errorf("--job, --release and --scope scale-set need --release-namespace")
-	}
-	if o.Job != "" && o.Release != "" {
-		return fmt.Errorf("--job and --release both name the release; give one")
 	}
 	if !f.Changed("require-uninstalling") {
 		o.RequireUninstalling = o.Job != ""
 	}
-	if o.RequireUninstalling && o.Job == "" && o.Release == "" {
-		return fmt.Errorf("--require-uninstalling needs --job or --release, to know of which release")
+	for _, wrong := range t.mistakes() {
+		if wrong.is {
+			return errors.New(wrong.say)
+		}
 	}
-	if o.StorageNamespace != "" && o.Job == "" && o.Release == "" {
-		return fmt.Errorf("--storage-namespace needs --job or --release, to know which record")
+	return t.parseSets()
+}
+
+// mistake is something that flags may not say together.
+type mistake struct {
+	is  bool
+	say string
+}
+
+func (t *target) mistakes() []mistake {
+	o := &t.options
+	named, scaleSet := o.Job != "" || o.Release != "", o.Scope == plan.ScopeScaleSet
+	return []mistake{
+		{o.ReleaseNamespace == "" && (named || scaleSet), "--job, --release and --scope scale-set need --release-namespace"},
+		{o.Job != "" && o.Release != "", "--job and --release both name the release; give one"},
+		{o.RequireUninstalling && !named, "--require-uninstalling needs --job or --release, to know of which release"},
+		{o.StorageNamespace != "" && !named, "--storage-namespace needs --job or --release, to know which record"},
+		{scaleSet && !named && len(t.sets) == 0, "--scope scale-set needs --job, --release or --scale-set, to know which"},
+		{
+			o.Job != "" && !scaleSet && o.BusyRunners == plan.LeaveBusy,
+			fmt.Sprintf("--busy-runners leave does not go with --scope %s in a hook: Helm deletes the controller next, to which it would leave them; give wait, refuse or force", o.Scope),
+		},
+		{
+			o.Scope == plan.ScopeLegacy && o.ScaleSets == plan.UninstallScaleSets,
+			"--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete",
+		},
+		{o.Grace <= 0, fmt.Sprintf("--grace %s: must be more than 0", o.Grace)},
 	}
-	if o.Scope == plan.ScopeScaleSet && o.Job == "" && o.Release == "" && len(t.sets) == 0 {
-		return fmt.Errorf("--scope scale-set needs --job, --release or --scale-set, to know which")
-	}
-	if err := t.parseSets(); err != nil {
-		return err
-	}
-	if o.Job != "" && o.Scope != plan.ScopeScaleSet && o.BusyRunners == plan.LeaveBusy {
-		return fmt.Errorf("--busy-runners leave does not go with --scope %s in a hook: the controller that it leaves them to is what Helm deletes next; give wait, refuse or force", o.Scope)
-	}
-	if o.Scope == plan.ScopeLegacy && o.ScaleSets == plan.UninstallScaleSets {
-		return fmt.Errorf("--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete")
-	}
-	if o.Grace <= 0 {
-		return fmt.Errorf("--grace %s: must be more than 0", o.Grace)
+}
+
+// onlyNamespace refuses the flags that --namespace leaves no room for.
+func onlyNamespace(f *pflag.FlagSet) error {
+	for _, other := range []string{
+		"scope", "job", "release", "release-namespace", "storage-namespace", "watch-namespace",
+		"controller-namespace", "runner-namespace", "scale-set", "require-uninstalling", "crds",
+	} {
+		if f.Changed(other) {
+			return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
+		}
 	}
 	return nil
 }
@@ -146,13 +163,13 @@ const environment = "ARC_CLEANUP_"
 
 // fromEnvironment sets every flag not given on the command line from the
 // environment: --on-residue from ARC_CLEANUP_ON_RESIDUE. What --set says
-// adds up, and hook.Values reads it.
+// adds up, and chart.Values reads it.
 func fromEnvironment(cmd *cobra.Command) error {
 	var bad error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := cli.Variable(environment, f.Name)
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || bad != nil || name == hook.SetVariable {
+		if !set || f.Changed || bad != nil || name == chart.SetVariable {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {

@@ -39,7 +39,7 @@ func (f *logFlags) logger(w io.Writer, console, colors bool) zerolog.Logger {
 // people is a log that Helm prints, all of it in one line in the case of Helm 4: but for
 // debugging it has no times, and names a level only where something is wrong.
 func people(w io.Writer, colors bool, level zerolog.Level) io.Writer {
-	c := zerolog.ConsoleWriter{Out: w, NoColor: !colors || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
+	c := zerolog.ConsoleWriter{Out: w, NoColor: !colors || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly, FormatPrepare: sentence}
 	if level > zerolog.DebugLevel {
 		c.PartsExclude = []string{zerolog.TimestampFieldName}
 		c.FormatLevel = func(level any) string {

@@ -3,11 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,12 +82,6 @@ DIGEST does that and nothing else.
 	return cmd
 }
 
-func printJSON(w io.Writer, document any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(document)
-}
-
 // previewTime bounds a survey by hand: an API server that cannot be reached is
 // to be said, not waited for.
 const previewTime = 30 * time.Second
@@ -128,9 +119,7 @@ func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned 
 func printPlan(w io.Writer, p *plan.Plan) {
 	for _, r := range p.Refusals {
 		fmt.Fprintf(w, "REFUSED: %s\n", shell.Visible(r.Message))
-		for _, do := range r.Do {
-			fmt.Fprintf(w, "    %s\n", shell.Visible(asCalled(do)))
-		}
+		printCommands(w, r.Do)
 	}
 	for _, note := range p.Notes {
 		fmt.Fprintf(w, "Note: %s.\n", shell.Visible(note))
@@ -138,29 +127,21 @@ func printPlan(w io.Writer, p *plan.Plan) {
 	if len(p.Refusals)+len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	row := func(cells ...string) {
-		for i, cell := range cells {
-			cells[i] = shell.Visible(cell) // some objects may be called anything
-		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
-	}
-	if len(p.Phases)+len(p.Kept) > 0 {
-		row("PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY")
-	}
+	var rows [][]any
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
-			row(string(phase.Name), string(s.Action), s.Object.Namespace, name(s.Object), asCalled(s.Why))
+			rows = append(rows, []any{phase.Name, s.Action, s.Object.Namespace, name(s.Object), asCalled(s.Why)})
 		}
 	}
 	for _, k := range p.Kept {
-		row("-", "keep", k.Object.Namespace, name(k.Object), k.Why)
+		rows = append(rows, []any{"-", "keep", k.Object.Namespace, name(k.Object), k.Why})
 	}
 	for _, x := range p.Obstacles {
-		row("-", "beware", "", name(x.Object), x.Why)
+		rows = append(rows, []any{"-", "beware", "", name(x.Object), x.Why})
 	}
-	// A table that cannot be written cannot be reported on the same stream.
-	_ = table.Flush()
+	if len(rows) > 0 {
+		table(w, []string{"PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY"}, rows, func(row []any) []any { return row })
+	}
 	if p.ObstaclesErr != nil {
 		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %s\n", shell.Visible(p.ObstaclesErr.Error()))
 	}
@@ -168,14 +149,14 @@ func printPlan(w io.Writer, p *plan.Plan) {
 	if digest := p.Digest(); digest != "" {
 		fmt.Fprintf(w, "\nDigest: %s\n", digest)
 	}
-	if p.Off {
+	switch {
+	case p.Off:
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", survey.OffSwitch)
-	} else if len(p.Phases) == 0 && len(p.Refusals) == 0 {
-		if len(p.Remains) > 0 {
-			fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
-		} else {
-			fmt.Fprintln(w, "Nothing to do.")
-		}
+	case len(p.Phases)+len(p.Refusals) > 0:
+	case len(p.Remains) > 0:
+		fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
+	default:
+		fmt.Fprintln(w, "Nothing to do.")
 	}
 }
 
@@ -183,9 +164,7 @@ func printPlan(w io.Writer, p *plan.Plan) {
 func printRemains(w io.Writer, remains []plan.Remain) {
 	for _, r := range remains {
 		fmt.Fprintf(w, "Also there: %s.\n", shell.Visible(r.What))
-		for _, do := range r.Do {
-			fmt.Fprintf(w, "    %s\n", shell.Visible(asCalled(do)))
-		}
+		printCommands(w, r.Do)
 	}
 }
 

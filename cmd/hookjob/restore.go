@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,12 +16,14 @@ import (
 // Secret.
 const restoreTime = 2 * time.Minute
 
+type restoreFlags struct {
+	cluster
+	namespace, from string
+	everywhere      bool
+}
+
 func newRestore() *cobra.Command {
-	var (
-		t               cluster
-		namespace, from string
-		everywhere      bool
-	)
+	var f restoreFlags
 	cmd := &cobra.Command{
 		Use:   "restore --from SECRET",
 		Short: "Bring back the AutoscalingRunnerSets of a backup",
@@ -41,41 +44,40 @@ kubectl does the same:
 		Example: `  kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup
   arc-cleanup restore --from arc-cleanup-backup-20260102-030405 --namespace arc-systems --all-namespaces`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if from == "" {
-				return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
-			}
-			client, err := t.connect()
-			if err != nil {
-				return failed(cmd, err)
-			}
-			if namespace == "" {
-				namespace = client.Namespace
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), restoreTime)
-			defer cancel()
-			restored, err := cleanup.Restore(ctx, client, namespace, from, everywhere)
-			for _, r := range restored {
-				became := "restored"
-				if r.Existed {
-					became = "exists already, left as it is"
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s/%s in namespace %s: %s\n", r.Resource, r.Name, r.Namespace, became)
-			}
-			switch {
-			case errors.Is(err, cleanup.ErrElsewhere):
-				fmt.Fprintf(cmd.ErrOrStderr(), "%v\nIf you trust it, add --all-namespaces. Nothing was written.\n", err)
-				return exitError(exitRefused)
-			case err != nil:
-				return failed(cmd, err)
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	f := cmd.Flags()
-	t.register(f)
-	f.StringVar(&from, "from", "", "name of the Secret")
-	f.BoolVarP(&everywhere, "all-namespaces", "A", false, "restore scale sets of other namespaces than the Secret's, too")
-	f.StringVarP(&namespace, "namespace", "n", "", "namespace of the Secret; default that of the kubeconfig's context")
+	fs := cmd.Flags()
+	f.register(fs)
+	fs.StringVar(&f.from, "from", "", "name of the Secret")
+	fs.BoolVarP(&f.everywhere, "all-namespaces", "A", false, "restore scale sets of other namespaces than the Secret's, too")
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the Secret; default that of the kubeconfig's context")
 	return cmd
+}
+
+func (f *restoreFlags) run(cmd *cobra.Command) error {
+	if f.from == "" {
+		return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
+	}
+	client, err := f.connect()
+	if err != nil {
+		return failed(cmd, err)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), restoreTime)
+	defer cancel()
+	restored, err := cleanup.Restore(ctx, client, cmp.Or(f.namespace, client.Namespace), f.from, f.everywhere)
+	for _, r := range restored {
+		became := "restored"
+		if r.Existed {
+			became = "exists already, left as it is"
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s/%s in namespace %s: %s\n", r.Resource, r.Name, r.Namespace, became)
+	}
+	if errors.Is(err, cleanup.ErrElsewhere) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%v\nIf you trust it, add --all-namespaces. Nothing was written.\n", err)
+		return exitError(exitRefused)
+	}
+	if err != nil {
+		return failed(cmd, err)
+	}
+	return nil
 }

@@ -62,8 +62,8 @@ drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
 deletes the CRDs. It can be stopped and run again at any point.
 
 By hand it prints the plan and asks first; without a terminal it needs --yes, or
---confirm with the digest of a plan that somebody has looked at. Where the plan has
-become another it refuses, and writes nothing.
+--confirm with the digest of a plan that somebody has looked at. It runs the plan that
+was confirmed. If the plan has changed since, it refuses, and writes nothing.
 
 ` + exitHelp,
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
@@ -98,21 +98,28 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.terminationLog, "termination-log", "", "file to write the verdict to, for Kubernetes to show")
 }
 
-func (f *runFlags) run(cmd *cobra.Command) error {
-	if err := f.takeHelmNamespace(cmd.Flags()); err != nil {
+// check completes what the flags say. Its errors are wrong usage.
+func (f *runFlags) check(fs *pflag.FlagSet) error {
+	if err := f.takeHelmNamespace(fs); err != nil {
 		return err
 	}
-	if err := f.complete(cmd.Flags()); err != nil {
+	if err := f.complete(fs); err != nil {
 		return err
 	}
-	if f.budget <= 0 {
+	switch given := fs.Changed("confirm"); {
+	case f.budget <= 0:
 		return fmt.Errorf("--budget %s: must be more than 0", f.budget)
-	}
-	switch given := cmd.Flags().Changed("confirm"); {
 	case given && !plan.IsDigest(f.options.Confirmed): // an empty one, too: a pipeline has lost it
 		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", f.options.Confirmed)
 	case given && f.options.Job != "":
-		return fmt.Errorf("--confirm does not go with --job: nobody has seen the plan of a hook")
+		return errors.New("--confirm does not go with --job: nobody has seen the plan of a hook")
+	}
+	return nil
+}
+
+func (f *runFlags) run(cmd *cobra.Command) error {
+	if err := f.check(cmd.Flags()); err != nil {
+		return err
 	}
 	console := f.log.console(cmd.ErrOrStderr())
 	log := f.log.logger(cmd.ErrOrStderr(), console, isTerminal(cmd.ErrOrStderr()))
@@ -133,31 +140,39 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	start := time.Now()
 	f.backUp(client, start)
 	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
-		proceed, err := confirm(cmd, client, f.options)
-		if err != nil || !proceed {
+		digest, err := confirm(cmd, client, f.options)
+		if err != nil || digest == "" {
 			return err
 		}
+		f.options.Confirmed = digest
+		start = time.Now() // you may look at the plan as long as you like
 	}
-
 	if f.options.Job != "" {
-		ctx, cancel := context.WithTimeout(cmd.Context(), f.budget)
-		f.job, err = readJob(ctx, client, f.options.ReleaseNamespace, f.options.Job)
-		cancel()
-		var began time.Time
-		if err == nil {
-			began, err = jobStart(f.job)
-		}
-		if err != nil {
-			log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
-		} else {
-			start = began
-			f.backUp(client, start)
-		}
+		start = f.jobStart(cmd.Context(), log, start)
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
 	log.Debug().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
 	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log, progress))
+}
+
+// jobStart reads the hook's Job, and returns when it began: from then on the budget is
+// counted, and so every Pod of the Job means the same backup.
+func (f *runFlags) jobStart(ctx context.Context, log zerolog.Logger, now time.Time) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, f.budget)
+	defer cancel()
+	var err error
+	f.job, err = readJob(ctx, f.client, f.options.ReleaseNamespace, f.options.Job)
+	var began time.Time
+	if err == nil {
+		began, err = jobStart(f.job)
+	}
+	if err != nil {
+		log.Warn().Err(err).Msg("the budget is counted from now: the Job's start is unknown")
+		return now
+	}
+	f.backUp(f.client, began)
+	return began
 }
 
 // end says how it went: on the log, whose last line is the verdict, and in the
@@ -233,23 +248,27 @@ func (f *runFlags) exitCode(v plan.Verdict) int {
 	return exitCode(v)
 }
 
-// confirm prints the plan and asks. It returns false when there is nothing to
-// do, when the plan refuses, or when the answer is no.
-func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (bool, error) {
+// confirm prints the plan and asks. It returns the digest of the plan that was
+// confirmed: what is run is that plan. The digest is empty when there is nothing to do,
+// when the plan refuses, or when the answer is no.
+func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (string, error) {
 	out := cmd.ErrOrStderr()
 	if !isTerminal(cmd.InOrStdin()) {
-		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
+		return "", fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
 	planned := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	printPlan(out, planned)
 	if len(planned.Refusals) > 0 {
-		return false, exitError(exitCode(planned.Verdict()))
+		return "", exitError(exitCode(planned.Verdict()))
 	}
 	if len(planned.Phases) == 0 {
-		return false, nil
+		return "", nil
 	}
-	return ask(cmd)
+	if yes, err := ask(cmd); err != nil || !yes {
+		return "", err
+	}
+	return planned.Digest(), nil
 }
 
 // ask waits for a yes; anything else is a refusal.

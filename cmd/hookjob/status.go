@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -206,21 +205,4 @@ func printUninstall(w io.Writer, u status.Uninstall) {
 		parts = []string{"nothing to do"}
 	}
 	fmt.Fprintf(w, "    ready: %s\n", strings.Join(parts, ", "))
-}
-
-// table prints rows under a heading.
-func table[T any](w io.Writer, heading []string, rows []T, cells func(T) []any) {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, strings.Join(heading, "\t"))
-	for _, row := range rows {
-		for i, cell := range cells(row) {
-			if i > 0 {
-				fmt.Fprint(t, "\t")
-			}
-			fmt.Fprint(t, shell.Visible(fmt.Sprint(cell)))
-		}
-		fmt.Fprintln(t)
-	}
-	// A table that cannot be written cannot be reported on the same stream.
-	_ = t.Flush()
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
@@ -96,7 +96,7 @@ func TestOptionsOfTheHook(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			hooks, err := hook.Render(hook.Release{Name: "r", Namespace: "ns"}, hook.Merge(test.values, map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}))
+			hooks, err := chart.Render(chart.Release{Name: "r", Namespace: "ns"}, chart.Merge(test.values, map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestOptionsOfTheHook(t *testing.T) {
 }
 
 func TestPrintOutcome(t *testing.T) {
-	target := hook.Release{Name: "arc", Namespace: "ns"}
+	target := chart.Release{Name: "arc", Namespace: "ns"}
 	job := []release.Hook{{Name: "arc-arc-cleanup", Kind: "Job"}}
 	old := []release.Hook{{Name: "old", Kind: "Job"}}
 	tests := map[string]struct {

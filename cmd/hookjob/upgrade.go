@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,6 +14,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
 )
 
@@ -209,32 +209,21 @@ func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
 // printUpgrade prints the plan for a person, with what the cleanup will do.
 func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(table, "CHART\tVERSION\tDIGEST\n")
-	for _, c := range p.Charts() {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", c.Ref, c.Metadata.Version, c.Digest)
-	}
-	_ = table.Flush() // see below
+	table(w, []string{"CHART", "VERSION", "DIGEST"}, p.Charts(), func(c upgrade.Chart) []any { return []any{c.Ref, c.Metadata.Version, c.Digest} })
 	fmt.Fprintln(w)
 	for _, c := range p.Confirm {
-		fmt.Fprintf(w, "CONFIRM: %s\n", c.Message)
-		for _, do := range c.Do {
-			fmt.Fprintf(w, "    %s\n", asCalled(do))
-		}
+		fmt.Fprintf(w, "CONFIRM: %s\n", shell.Visible(c.Message))
+		printCommands(w, c.Do)
 	}
 	for _, n := range p.Notes {
-		fmt.Fprintf(w, "NOTE: %s\n", n)
+		fmt.Fprintf(w, "NOTE: %s\n", shell.Visible(n))
 	}
 	if len(p.Confirm)+len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
-	table = tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(table, "STEP\tNAMESPACE\tRELEASE\tWHAT\n")
-	for _, s := range p.Steps {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Kind, s.Release.Namespace, s.Release.Name, s.What)
-	}
-	// A table that cannot be written cannot be reported on the same stream.
-	_ = table.Flush()
+	table(w, []string{"STEP", "NAMESPACE", "RELEASE", "WHAT"}, p.Steps, func(s upgrade.Step) []any {
+		return []any{s.Kind, s.Release.Namespace, s.Release.Name, s.What}
+	})
 	if p.Cleanup != nil {
 		fmt.Fprintf(w, "\nThe step %s does:\n\n", upgrade.Clean)
 		printPlan(w, p.Cleanup)

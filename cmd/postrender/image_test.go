@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMain names the image, as everybody has to who has no release.
+// TestMain names the image, as a user has to who has no release of arc-cleanup.
 func TestMain(m *testing.M) {
 	if err := os.Setenv("ARC_CLEANUP_SET", "image.repository=registry.example/arc-hookjob"); err != nil {
 		panic(err)

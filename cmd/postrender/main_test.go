@@ -41,16 +41,16 @@ func TestRun(t *testing.T) {
 		},
 		"namespace of the environment":  {stdin: anchor, env: "env", stdout: []string{"namespace: env\n"}},
 		"not ARC":                       {stdin: "a: 1", stdout: []string{"a: 1"}},
-		"says what it would do":         {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c, line 1", "Job arc-arc-cleanup"}},
+		"says what it would do":         {args: []string{"--check", "-n", "ns"}, stdin: anchor, stdout: []string{"Found the Deployment c in line 1", "Job arc-arc-cleanup"}},
 		"version":                       {args: []string{"--version"}, stdout: []string{"dev"}},
-		"help":                          {args: []string{"--help"}, stdout: []string{"\n  4  which Helm reads the output"}},
+		"help":                          {args: []string{"--help"}, stdout: []string{"\n  4  which Helm reads the output is not known"}},
 		"no namespace":                  {stdin: anchor, code: exitTarget, stderr: "give --namespace"},
 		"broken YAML":                   {stdin: anchor + "a: b: c\n", code: exitInput, stderr: "c/templates/deployment.yaml, line 7 of the input"},
 		"told Helm 3":                   {args: []string{"--helm", "3", "-n", "ns"}, stdin: anchor, stdout: []string{anchor + "---\n", "kind: Deployment\nmetadata:\n  name: arc-arc-cleanup-enrol\n"}},
 		"a value the chart refuses":     {args: []string{"-n", "ns", "--set", "x=1"}, stdin: anchor, code: exitValues, stderr: "unexpected additional properties [\"x\"]"},
 		"a release's name that is none": {args: []string{"-n", "ns", "--release", "R_"}, stdin: anchor, code: exitValues, stderr: `release name "R_"`},
 		"no Helm to be told":            {args: []string{"-n", "ns"}, stdin: unmarked, code: exitHelm, stderr: "say --helm 3 or --helm 4"},
-		"broken YAML in a large input":  {args: []string{"-n", "ns"}, stdin: strings.Repeat("a: 1\n---\n", 1<<18) + anchor + "spec: {\n", code: exitInput, stdout: []string{anchor}, stderr: "is not valid YAML"},
+		"broken YAML in a large input":  {args: []string{"-n", "ns"}, stdin: strings.Repeat("a: 1\n---\n", 1<<18) + anchor + "spec: {\n", code: exitInput, stderr: "is not valid YAML"},
 		"a log that cannot be":          {args: []string{"--log-file", filepath.Join(values, "log")}, stdin: anchor, code: exitUsage, stderr: "--log-file (or ARC_CLEANUP_LOG_FILE): open"},
 		"a Helm we do not know":         {args: []string{"--helm", "2"}, code: 2, stderr: `invalid argument "2" for "--helm" flag: must be 3 or 4`},
 		"a value that is none":          {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
@@ -80,8 +80,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The log has what a Helm that drops stderr would drop, also when what names the
-// log stands behind what is wrong, and entry after entry.
+// The log has what a Helm drops that drops stderr, one entry a run, even if --log-file comes after a wrong flag.
 func TestLog(t *testing.T) {
 	tests := map[string]struct {
 		args  []string
@@ -134,10 +133,10 @@ func (brokenPipe) Read([]byte) (int, error)  { return 0, errors.New("input gone"
 
 func TestRunInputOutputErrors(t *testing.T) {
 	var out, stderr bytes.Buffer
-	if code := run(nil, strings.NewReader("a: 1"), brokenPipe{}, &stderr); code != exitError || !strings.Contains(stderr.String(), "writing stdout: broken pipe") {
+	if code := run(nil, strings.NewReader("a: 1"), brokenPipe{}, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "writing stdout: broken pipe") {
 		t.Errorf("code %d, stderr %q", code, stderr.String())
 	}
-	if code := run(nil, brokenPipe{}, &out, &stderr); code != exitError || out.Len() > 0 || !strings.Contains(stderr.String(), "reading stdin: input gone") {
+	if code := run(nil, brokenPipe{}, &out, &stderr); code != exitFailed || out.Len() > 0 || !strings.Contains(stderr.String(), "reading stdin: input gone") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, out.String(), stderr.String())
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/arc-postrender.md")
 
-// TestGeneratedReference holds docs/arc-postrender.md against the command.
+// TestGeneratedReference compares docs/arc-postrender.md with the command.
 func TestGeneratedReference(t *testing.T) {
 	file := filepath.Join("..", "..", "docs", "arc-postrender.md")
 	got := cli.Reference(newCommand(new(string)), "")

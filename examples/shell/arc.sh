@@ -2,18 +2,18 @@
 # Installs, upgrades or uninstalls ARC, and leaves nothing behind:
 #
 #   arc.sh install|uninstall [FLAGS OF HELM...]
-#   arc.sh upgrade [FLAGS OF ARC-HOOKJOB UPGRADE...]
+#   arc.sh upgrade [FLAGS OF ARC-CLEANUP UPGRADE...]
 #
-# It takes helm 3 or 4, arc-postrender (for Helm 4 its plugin) and arc-cleanup.
-# VALUES is a file with the values of the scale set. A change of values is an
-# install; another version of ARC is an upgrade.
+# You need helm 3 or 4, arc-postrender (for Helm 4 its plugin) and arc-cleanup.
+# VALUES is a file with the values of the scale set. To change values, install; to
+# change the version of ARC, upgrade.
 set -euo pipefail
 
 CHARTS=${CHARTS:-oci://ghcr.io/actions/actions-runner-controller-charts}
 ARC_VERSION=${ARC_VERSION:-0.12.1}
 VALUES=${VALUES:-values.yaml}
 
-# The hook's image, in a registry of yours; a release of arc-cleanup needs none.
+# The hook's image in your registry. A published arc-cleanup does not need it.
 export ARC_CLEANUP_SET=${ARC_CLEANUP_SET:-image.repository=registry.example/arc-hookjob}
 
 # Helm 4 does not show what a post-renderer says.

@@ -1,50 +1,46 @@
-// Package anchor finds, among rendered manifests, the object of ARC that tells
-// whose hook is wanted, and reads from it what the hook has to know.
+// Package anchor finds the object of ARC among rendered manifests that tells whose hook is wanted, and
+// reads from it what the hook has to know.
 package anchor
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// Scopes of the chart.
+// The chart's values for its value scope.
 const (
 	Controller = "controller"
 	ScaleSet   = "scale-set"
 	Legacy     = "legacy"
 )
 
-// An Anchor is the object that tells whose hook to add: the Deployment of ARC's
-// controller or, without one, of the legacy controller or, without that, an
-// AutoscalingRunnerSet. Where there are several it is the first, and what the others
-// say of namespaces is in it.
+// An Anchor is the object that tells whose hook to add: the Deployment of ARC's controller; without one,
+// the Deployment of the legacy controller; without that, an AutoscalingRunnerSet. If a stream has several,
+// the first one is the anchor, and the anchor knows the namespaces of the others.
 type Anchor struct {
 	Document  manifest.Document
-	Root      manifest.Object // of the document; a List holds the object deeper down
+	Root      manifest.Object // of the document; the object may be an item of a List
 	Kind      string
 	Name      string
 	Namespace string // "" if the object has none
 	Scope     string
-	Release   string // as far as the object knows
+	Release   string // "" if the object does not name it
 
-	pod         map[string]any // the values that follow from the Pod's template
-	deployments places         // of the controllers of Scope
-	watches     places         // what these watch, unless one watches all
-	watchesAll  bool
-	sets        places // of the AutoscalingRunnerSets
-	managers    places // of the controllers that these belong to
+	pod         map[string]any // the values that follow from the Pod template
+	deployments places         // the namespaces of the controllers of Scope
+	watches     places         // the namespaces that these controllers watch
+	watchesAll  bool           // one of these controllers watches all namespaces
+	sets        places         // the namespaces of the AutoscalingRunnerSets
+	managers    places         // the namespaces of the controllers of these sets
 }
 
-// places are namespaces, sorted, each once. "" is that of an object which has none,
-// and so is installed into the release's.
+// places are namespaces: sorted, each once. "" is the namespace of an object that names none: the
+// release's namespace.
 type places []string
 
 func (p *places) add(namespaces ...string) {
@@ -53,7 +49,7 @@ func (p *places) add(namespaces ...string) {
 	*p = slices.Compact(all)
 }
 
-// in are the places of a release in a namespace.
+// in returns the places for a release in a namespace.
 func (p places) in(namespace string) (out places) {
 	for _, place := range p {
 		out.add(cmp.Or(place, namespace))
@@ -61,17 +57,40 @@ func (p places) in(namespace string) (out places) {
 	return out
 }
 
-// Namespaces are those in which the stream has controllers and scale sets, each
-// once. The release's is one of them, unless ARC's charts were told another
-// (namespaceOverride).
+// newAnchor reads from an object what the hook has to know.
+func newAnchor(d manifest.Document, root, o manifest.Object, scope string) (*Anchor, error) {
+	a := &Anchor{
+		Document: d, Root: root, Scope: scope,
+		Kind: o.Kind(), Name: o.Name(), Namespace: o.Namespace(),
+	}
+	var spec podSpec
+	var err error
+	if scope == ScaleSet {
+		a.Release = a.Name
+		spec, err = scaleSetPodSpec(o)
+	} else {
+		a.Release = o.Labels()[arc.LabelInstance]
+		spec, err = podSpecAt(o, "spec", "template", "spec")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: the Pod template cannot be read: %w", a, err)
+	}
+	a.pod = spec.values()
+	return a, nil
+}
+
+// Namespaces returns the namespaces in which the stream has controllers and scale sets. The release's
+// namespace is one of them, unless namespaceOverride of ARC's charts is set.
 func (a *Anchor) Namespaces() []string {
 	var all places
 	all.add(slices.Concat(a.deployments, a.sets)...)
-	return slices.DeleteFunc(all, func(namespace string) bool { return namespace == "" })
+	return slices.DeleteFunc(all, isNone)
 }
 
-// In returns the values of the chart arc-cleanup that follow from the stream, for a
-// release in a namespace. What the chart does by itself is left to it.
+func isNone(namespace string) bool { return namespace == "" }
+
+// In returns the values of the chart arc-cleanup that follow from the stream, for a release in a
+// namespace. A value that equals what the chart assumes is left out.
 func (a *Anchor) In(namespace string) map[string]any {
 	out := maps.Clone(a.pod)
 	out["scope"] = a.Scope
@@ -94,318 +113,13 @@ func (a *Anchor) In(namespace string) map[string]any {
 		return out
 	}
 	out["watchNamespaces"] = []string(a.watches)
-	// A scale set beside a controller that does not watch its namespace.
+	// The stream may also have a scale set in a namespace that its controller does not watch.
 	runners := slices.Clone(a.watches)
 	runners.add(sets...)
 	if a.Scope == Controller && len(runners) > len(a.watches) {
 		out["runnerNamespaces"] = []string(runners)
 	}
 	return out
-}
-
-// wholeBelow is the size up to which every document of a stream is parsed, and
-// not only those that matter here: several times ARC's own charts. Helm reports
-// broken YAML itself, before and after a post-renderer, so this is for those who
-// call us in another way; it takes 100 times as long as to look for what matters.
-const wholeBelow = 64 << 10
-
-// maxParsed bounds what Find parses of a stream. Helm's record of a release is one, which
-// anybody may have written: fifteen kilobytes, compressed, of which a parser would make
-// a gigabyte.
-const maxParsed = 2 << 20
-
-// Find goes through a stream for the anchor, and for a hook of ours. The
-// controller wins where both it and a scale set are, a legacy one is in between. What is broken in a document
-// that is parsed is a *manifest.SyntaxError.
-func Find(stream []byte) (found *Anchor, hooked bool, err error) {
-	s := Search{whole: len(stream) <= wholeBelow}
-	parsed := 0
-	for d := range manifest.Documents(stream) {
-		if s.whole || s.Wants(d) {
-			parsed += len(d.Bytes())
-		}
-		if parsed > maxParsed {
-			return nil, false, fmt.Errorf("what may be of ARC in it is more than %d MiB", maxParsed>>20)
-		}
-		if err := s.Look(d); err != nil {
-			return nil, false, err
-		}
-	}
-	return s.Found(), s.Hooked, nil
-}
-
-// A Search is what Find does, document by document. It parses those that may
-// matter.
-type Search struct {
-	// Hooked says that a hook of ours was seen.
-	Hooked bool
-
-	whole                        bool // parse every document
-	controller, legacy, scaleSet *Anchor
-	sets, managers               places
-	bindings                     places // of the RoleBindings that tell managers
-}
-
-// Look takes the next document.
-func (s *Search) Look(d manifest.Document) error {
-	if !s.whole && !s.Wants(d) {
-		return nil
-	}
-	root, err := d.Parse()
-	if err != nil {
-		return err
-	}
-	for _, o := range root.Items() {
-		if err := s.see(d, root, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Wants reports whether a document may matter, before it is parsed, by its words.
-// Helm and every other renderer of manifests writes them as they are; a document that
-// hides them behind escapes is not seen. The word with the rarest first letter comes
-// first: that it is not there is found out at the speed of memory, and this is most of
-// what a large stream takes. That may hold thousands of scale sets: one that names no
-// namespace which is not known is not looked at.
-func (s *Search) Wants(d manifest.Document) bool {
-	if d.Contains("Job", hook.Annotation, hook.Name) {
-		return true
-	}
-	var known []places
-	if d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") {
-		known = append(known, s.sets)
-	}
-	if d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) {
-		known = append(known, s.bindings)
-	}
-	return len(known) > 0 && mayName(d.Bytes(), known) ||
-		d.Contains("Deployment") && (d.Contains("enroller", hook.Name) ||
-			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
-			s.controller == nil && d.Contains("/manager", "actions-runner-controller-"))
-}
-
-// mayName reports whether a text may name a namespace that is not known in each of the
-// ways: one that names none may say it otherwise. What stands for a namespace that was
-// looked at is passed over as a whole.
-func mayName(text []byte, known []places) bool {
-	const key, around = "namespace", "\"' \t\r\n"
-	none := true
-	var passed [][]byte
-	for {
-		i := bytes.Index(text, []byte(key))
-		if i < 0 {
-			return none
-		}
-		text = text[i:]
-		if n := slices.IndexFunc(passed, func(p []byte) bool { return bytes.HasPrefix(text, p) }); n >= 0 {
-			text = text[len(passed[n]):]
-			continue
-		}
-		value, isKey := bytes.CutPrefix(bytes.TrimLeft(text[len(key):], around), []byte(":"))
-		if !isKey {
-			text = text[len(key):]
-			continue
-		}
-		value = bytes.TrimLeft(value, around)
-		n := bytes.IndexAny(value, around+",}")
-		if n < 0 {
-			return true // it may go on
-		}
-		for _, places := range known {
-			if !slices.Contains(places, string(value[:n])) {
-				return true
-			}
-		}
-		none = false
-		if len(passed) < 8 {
-			passed = append(passed, text[:len(text)-len(value)+n+1])
-		}
-		text = value
-	}
-}
-
-// see takes an object of a document.
-func (s *Search) see(d manifest.Document, root, o manifest.Object) (err error) {
-	switch namespace := managerNamespace(o); {
-	case isHook(o):
-		s.Hooked = true
-	case namespace != "":
-		s.managers.add(namespace)
-		s.bindings.add(namespace, o.Namespace())
-	case isScaleSet(o):
-		s.sets.add(o.Namespace())
-		err = s.take(&s.scaleSet, d, root, o, ScaleSet)
-	case o.Kind() == "Deployment":
-		containers := containers(o)
-		if watches, is := arc.Controller(o.Labels(), containers); is {
-			return s.takeController(&s.controller, d, root, o, Controller, watches)
-		}
-		if watches, is := arc.LegacyController(o.Labels(), containers); is && arc.IsLegacyChart(o.Labels()) {
-			return s.takeController(&s.legacy, d, root, o, Legacy, slices.DeleteFunc([]string{watches}, isNone))
-		}
-	}
-	return err
-}
-
-func isNone(namespace string) bool { return namespace == "" }
-
-// take makes the object the anchor of its scope, unless there is one.
-func (s *Search) take(a **Anchor, d manifest.Document, root, o manifest.Object, scope string) (err error) {
-	if *a == nil {
-		*a, err = newAnchor(d.Clone(), root, o, scope)
-	}
-	return err
-}
-
-// takeController notes a controller, and which namespaces it watches; none is all.
-func (s *Search) takeController(a **Anchor, d manifest.Document, root, o manifest.Object, scope string, watches []string) error {
-	if err := s.take(a, d, root, o, scope); err != nil {
-		return err
-	}
-	(*a).deployments.add(o.Namespace())
-	(*a).watches.add(watches...)
-	(*a).watchesAll = (*a).watchesAll || len(watches) == 0
-	return nil
-}
-
-// Found returns the anchor, or nil if there is none.
-func (s *Search) Found() *Anchor {
-	a := cmp.Or(s.controller, s.legacy, s.scaleSet)
-	if a != nil {
-		a.sets, a.managers = s.sets, s.managers
-	}
-	return a
-}
-
-// containers are those of a Deployment. What cannot be read is none.
-func containers(o manifest.Object) (out []arc.Container) {
-	if node := o.Lookup("spec", "template", "spec", "containers"); node == nil || node.Decode(&out) != nil {
-		return nil
-	}
-	return out
-}
-
-func isScaleSet(o manifest.Object) bool {
-	return o.Kind() == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion(), arc.Group+"/")
-}
-
-// isHook reports whether an object is the hook itself, added before or brought
-// along by the chart as a dependency, or what enrols it.
-func isHook(o manifest.Object) bool {
-	return hook.IsOurs(o.Labels(), o.Annotations()) || hook.IsEnroller(o.Labels())
-}
-
-// podSpec is what the hook's Pod takes over.
-type podSpec struct {
-	Tolerations       []any          `yaml:"tolerations"`
-	NodeSelector      map[string]any `yaml:"nodeSelector"`
-	Affinity          map[string]any `yaml:"affinity"`
-	PriorityClassName string         `yaml:"priorityClassName"`
-	ImagePullSecrets  []any          `yaml:"imagePullSecrets"`
-}
-
-func (p podSpec) values() map[string]any {
-	out := map[string]any{}
-	if len(p.Tolerations) > 0 {
-		out["tolerations"] = p.Tolerations
-	}
-	if len(p.NodeSelector) > 0 {
-		out["nodeSelector"] = p.NodeSelector
-	}
-	if len(p.Affinity) > 0 {
-		out["affinity"] = p.Affinity
-	}
-	if p.PriorityClassName != "" {
-		out["priorityClassName"] = p.PriorityClassName
-	}
-	if len(p.ImagePullSecrets) > 0 {
-		out["imagePullSecrets"] = p.ImagePullSecrets
-	}
-	return out
-}
-
-// podSpecAt decodes the Pod spec at a path of an object, if there is one. Of a Pod for
-// another operating system nothing is taken.
-func podSpecAt(o manifest.Object, path ...string) (podSpec, error) {
-	var (
-		spec   podSpec
-		system systemSpec
-	)
-	node := o.Lookup(path...)
-	if node == nil {
-		return spec, nil
-	}
-	if err := node.Decode(&system); err != nil {
-		return spec, err
-	}
-	if system.apart() {
-		return spec, nil
-	}
-	err := node.Decode(&spec)
-	return spec, err
-}
-
-// newAnchor reads what the hook has to know from the anchor.
-func newAnchor(d manifest.Document, root, o manifest.Object, scope string) (*Anchor, error) {
-	a := &Anchor{
-		Document: d, Root: root, Scope: scope,
-		Kind: o.Kind(), Name: o.Name(), Namespace: o.Namespace(),
-	}
-	var spec podSpec
-	var err error
-	if scope == Controller || scope == Legacy {
-		a.Release = o.Labels()[arc.LabelInstance]
-		spec, err = podSpecAt(o, "spec", "template", "spec")
-	} else {
-		a.Release = a.Name
-		spec, err = scaleSetPodSpec(o)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: the Pod template cannot be read: %w", a, err)
-	}
-	a.pod = spec.values()
-	return a, nil
-}
-
-// scaleSetPodSpec decides where a scale set's hook runs. The listener is, like
-// the hook, a small Pod of infrastructure, so its template is followed. The
-// runners' template often asks for special nodes (GPU, spot, Windows), which
-// an uninstall must not wait for; only what widens the choice is taken from it:
-// tolerations, when the listener has none, and the pull secrets, because those
-// of the listener are in the controller's namespace, out of reach.
-func scaleSetPodSpec(o manifest.Object) (podSpec, error) {
-	spec, err := podSpecAt(o, "spec", "listenerTemplate", "spec")
-	if err != nil {
-		return spec, err
-	}
-	runner, err := podSpecAt(o, "spec", "template", "spec")
-	if len(spec.Tolerations) == 0 {
-		spec.Tolerations = runner.Tolerations
-	}
-	spec.ImagePullSecrets = runner.ImagePullSecrets
-	return spec, err
-}
-
-// managerNamespace returns the namespace of ARC's controller, if the object is
-// the RoleBinding that gives the controller its rights in the runners'
-// namespace: "<name>-manager", or "-manager-role" in the experimental charts
-// (charts/gha-runner-scale-set*/templates/manager_role_binding.yaml). Other programs
-// have such names too; ARC's finalizer is on its own alone.
-func managerNamespace(o manifest.Object) string {
-	if o.Kind() != "RoleBinding" || !arc.IsManager(o.Name()) {
-		return ""
-	}
-	var finalizers []string
-	if node := o.Lookup("metadata", "finalizers"); node == nil || node.Decode(&finalizers) != nil || !slices.Contains(finalizers, arc.CleanupProtectionFinalizer) {
-		return ""
-	}
-	var subjects []struct{ Namespace string }
-	if node := o.Lookup("subjects"); node == nil || node.Decode(&subjects) != nil || len(subjects) == 0 {
-		return ""
-	}
-	return subjects[0].Namespace
 }
 
 func (a *Anchor) String() string {

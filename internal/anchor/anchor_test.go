@@ -1,7 +1,6 @@
 package anchor
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,8 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 func testdata(t *testing.T, name string) []byte {
@@ -47,12 +44,12 @@ func TestFind(t *testing.T) {
 		"controller-old.yaml":          {"Deployment systems/arc-gha-runner-scale-set-controller", "controller", "arc", map[string]any{"scope": "controller"}},
 		"controller-experimental.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller"}},
 		"controller-watch.yaml":        {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespaces": []string{"runners"}}},
-		// Its servers come first, and have the same labels.
+		// The Deployments of its servers come first, and have the same labels.
 		"legacy.yaml": {"Deployment systems/legacy-arc", "legacy", "legacy", map[string]any{"scope": "legacy", "watchNamespaces": []string{"ci"}, "priorityClassName": "high"}},
 		"list.yaml":   {"Deployment systems/c", "controller", "arc", map[string]any{"scope": "controller", "nodeSelector": map[string]any{"pool": "infra"}}},
-		// The controller wins, wherever it stands.
+		// The controller is preferred, wherever it stands.
 		"umbrella.yaml": {"Deployment systems/arc-gha-rs-controller", "controller", "arc", map[string]any{"scope": "controller", "watchNamespaces": []string{"runners"}}},
-		// Of the runners' Pod, only what widens the choice of nodes.
+		// From the runners' Pod, only what gives the scheduler more choice.
 		"scale-set.yaml": {"AutoscalingRunnerSet runners/set", "scale-set", "set", map[string]any{
 			"scope":                "scale-set",
 			"controllerNamespaces": []string{"systems"},
@@ -68,7 +65,7 @@ func TestFind(t *testing.T) {
 		}},
 	}
 	for file, want := range tests {
-		// A large stream is not parsed as a whole, and must be understood alike.
+		// Of a large stream only a part is parsed, with the same result.
 		for size, stream := range map[string][]byte{"small": testdata(t, file), "large": large(testdata(t, file))} {
 			t.Run(file+" "+size, func(t *testing.T) {
 				a, hooked, err := Find(stream)
@@ -93,11 +90,10 @@ func TestFindNotARC(t *testing.T) {
 	}
 }
 
-// large puts documents before a stream that make it too large to be parsed as
-// a whole.
+// large puts documents before a stream, so that only a part of it is parsed.
 func large(stream []byte) []byte { return append(filler(wholeBelow), stream...) }
 
-// filler is a stream above a size, to which a document can be added.
+// filler returns a stream above a size. Another document can follow it.
 func filler(size int) []byte {
 	document := []byte("kind: ConfigMap\ndata: {x: 0123456789}\n---\n")
 	var out []byte
@@ -107,7 +103,7 @@ func filler(size int) []byte {
 	return out
 }
 
-// Documents of a stream, as ARC's charts write them.
+// controllerIn and the functions below return documents as ARC's charts write them.
 func controllerIn(namespace, watches string) string {
 	args := `"--auto-scaling-runner-set-only"`
 	if watches != "" {
@@ -258,7 +254,7 @@ func TestIn(t *testing.T) {
 	}
 }
 
-// Only ARC's own RoleBindings say where a controller is.
+// Only ARC's own RoleBindings tell where a controller is.
 func TestManagers(t *testing.T) {
 	set := setIn("runners", "x", "systems")
 	for name, stream := range map[string]string{
@@ -280,75 +276,7 @@ func TestManagers(t *testing.T) {
 	}
 }
 
-// Of a large stream with thousands of scale sets only those are parsed that may tell
-// something new.
-func TestWants(t *testing.T) {
-	s := Search{}
-	look := func(stream string) {
-		for d := range manifest.Documents([]byte(stream)) {
-			if err := s.Look(d); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	wants := func(stream string) bool {
-		for d := range manifest.Documents([]byte(stream)) {
-			if s.Wants(d) {
-				return true
-			}
-		}
-		return false
-	}
-	look(setIn("runners", "x", "systems"))
-	for name, test := range map[string]struct {
-		stream string
-		want   bool
-	}{
-		"another one like it":     {setIn("runners", "y", "systems"), false},
-		"in another namespace":    {setIn("apart", "y", "systems"), true},
-		"of another controller":   {setIn("runners", "y", "other"), true},
-		"where the controller is": {setIn("systems", "y", "systems"), true},
-		"quoted":                  {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: "runners"`), false},
-		"quoted with one":         {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: 'runners'`), false},
-		"as JSON":                 {`{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet", "metadata": {"namespace":"runners"}}`, false},
-		"as JSON, another":        {`{"apiVersion": "actions.github.com/v1alpha1", "kind": "AutoscalingRunnerSet", "metadata": {"namespace" : "apart"}}`, true},
-		"a longer name":           {setIn("runners-2", "y", "systems"), true},
-		"without a namespace":     {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\n", true},
-		"the word alone":          {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec: {namespaces: x}\n", true},
-		"the third":               {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners\nnamespace: runners\nnamespace: apart\n", true},
-		"soon behind one":         {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners\nnamespace: runners\nx: {namespace: apart}\n", true},
-		"at the end":              {"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nnamespace: runners", true},
-		"beside another word":     {setIn("runners", "y", "systems") + "spec: {namespaces: [x]}\n", false},
-		"an alias":                {strings.ReplaceAll(setIn("runners", "y", "systems"), ": runners", `: *runners`), true},
-		"a controller":            {controllerIn("runners", ""), true},
-		"a legacy controller":     {legacyIn("runners", ""), true},
-		"a Deployment":            {"kind: Deployment\nmetadata: {namespace: x}\n", false},
-		"nothing":                 {"kind: ConfigMap\nmetadata: {namespace: x}\n", false},
-	} {
-		if got := wants(test.stream); got != test.want {
-			t.Errorf("%s: %t", name, got)
-		}
-	}
-	var many []string
-	for n := range 12 {
-		namespace := fmt.Sprintf("team-%d", n)
-		look(setIn(namespace, "x", "systems"))
-		many = append(many, "namespace: "+namespace)
-	}
-	all := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nspec:\n- " + strings.Join(many, "\n- ") + "\n"
-	if wants(all) || !wants(all+"- namespace: apart\n") {
-		t.Error("of many namespaces the last one decides")
-	}
-	look(controllerIn("systems", ""))
-	if !wants(controllerIn("systems", "x")) {
-		t.Error("no controller after the first")
-	}
-	if wants(legacyIn("systems", "")) {
-		t.Error("a legacy one beside a controller")
-	}
-}
-
-// A template of a Pod that cannot be read is an error, whose ever it is.
+// A Pod template that cannot be read is an error, in each kind of object.
 func TestPodTemplates(t *testing.T) {
 	set := setIn("runners", "x", "systems")
 	for name, stream := range map[string]string{
@@ -362,19 +290,46 @@ func TestPodTemplates(t *testing.T) {
 	}
 }
 
-// A stream may be a record that anybody has written.
-func TestWhatIsParsedIsBounded(t *testing.T) {
+// A stream may be a record that a tenant has written.
+func TestDocumentsAreLimited(t *testing.T) {
 	t.Parallel()
-	set := func(n int) string {
-		return "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x}\nspec: {a: " + strings.Repeat("a", n) + "}\n---\n"
+	large := strings.Repeat("a", maxDocument)
+	set := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x}\n"
+	_, _, err := Find([]byte("a: 1\n---\n" + set + "spec: {a: " + large + "}\n"))
+	if err == nil || !strings.Contains(err.Error(), "the document in line 2 may be an object of ARC and is larger than 2 MiB") {
+		t.Errorf("got %v", err)
 	}
-	for name, stream := range map[string]string{"one object": set(maxParsed), "many": strings.Repeat(set(1000), maxParsed/1000)} {
-		if a, _, err := Find([]byte(stream)); err == nil {
-			t.Errorf("%s: found %v", name, a)
-		}
-	}
-	// What is not of ARC is not parsed, and may be large.
-	if a, _, err := Find([]byte("kind: ConfigMap\ndata: {a: " + strings.Repeat("a", maxParsed) + "}\n---\n" + set(1000))); err != nil || a == nil {
+	// Find does not parse what is not of ARC, so that it may be large.
+	if a, _, err := Find([]byte("kind: ConfigMap\ndata: {a: " + large + "}\n---\n" + set)); err != nil || a == nil {
 		t.Errorf("%v, %v", a, err)
+	}
+}
+
+// A tenant can write any number of records, each with any number of small documents.
+func TestRecordsAreLimited(t *testing.T) {
+	t.Parallel()
+	set := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: x}\nspec: {a: " + strings.Repeat("a", 1000) + "}\n---\n"
+	many := []byte(strings.Repeat(set, maxRecord/1000))
+	if a, _, err := Find(many); err == nil || !strings.Contains(err.Error(), "more than 2 MiB of it may be objects of ARC") {
+		t.Errorf("found %v, %v", a, err)
+	}
+	// What the user renders has no such limit, and what is not of ARC does not count.
+	if a, _, err := Search(many, len(many)); err != nil || a == nil {
+		t.Errorf("%v, %v", a, err)
+	}
+	other := strings.Repeat("kind: ConfigMap\ndata: {a: "+strings.Repeat("a", 1000)+"}\n---\n", maxRecord/1000)
+	if a, _, err := Find([]byte(other + set)); err != nil || a == nil {
+		t.Errorf("%v, %v", a, err)
+	}
+}
+
+// Of a key that is given twice in a Pod template the last counts, as for Helm.
+func TestDuplicateKeysInPodTemplates(t *testing.T) {
+	a, _, err := Find([]byte(strings.Replace(controllerIn("systems", ""), "containers:", "priorityClassName: low, priorityClassName: high, containers:", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]any{"scope": "controller", "priorityClassName": "high"}, a.In("systems")); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -157,6 +157,11 @@ const (
 	AnnotationReleaseNamespace = "meta.helm.sh/release-namespace"
 )
 
+// IsScaleSet reports whether an object in a manifest is an AutoscalingRunnerSet, whatever its API version.
+func IsScaleSet(apiVersion, kind string) bool {
+	return kind == AutoscalingRunnerSet && strings.HasPrefix(apiVersion, Group+"/")
+}
+
 // IsManager reports whether a Role or RoleBinding with the scale-set chart's finalizer grants the
 // controller's own rights in the runner namespace
 // (charts/gha-runner-scale-set/templates/_helpers.tpl; in the experimental charts the name ends in

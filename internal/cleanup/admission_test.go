@@ -1,18 +1,22 @@
 package cleanup
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
@@ -104,9 +108,13 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 		err     error
 		verdict plan.Verdict
 		note    string
+		action  plan.Action
 	}{
 		"yes":                       {},
 		"gone":                      {err: apierrors.NewNotFound(er, "a")},
+		"no namespace for a backup": {err: apierrors.NewNotFound(object.Namespaces.GroupResource(), "a"), action: plan.Create, verdict: plan.Refused},
+		"a policy of either kind":   {err: status(403, metav1.StatusReasonInvalid, `policy 'p' with binding 'b' denied request: no`), verdict: plan.Refused},
+		"a change of a deletion":    {err: apierrors.NewInternalError(errors.New(`admission webhook "w" attempted to modify the object, which is not supported for this operation`)), verdict: plan.Refused},
 		"changed":                   {err: apierrors.NewConflict(er, "a", errors.New("uid"))},
 		"there already":             {err: apierrors.NewAlreadyExists(er, "a")},
 		"not valid to its schema":   {err: apierrors.NewInvalid(schema.GroupKind{}, "a", nil)},
@@ -123,7 +131,7 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			refusal, note := judge(plan.Trial{Right: plan.Right{Verb: "delete", Resource: "pods"}}, test.err)
+			refusal, note := judge(plan.Trial{Right: plan.Right{Verb: "delete", Resource: "pods"}, Step: plan.Step{Action: cmp.Or(test.action, plan.Delete)}}, test.err)
 			var verdict plan.Verdict
 			if refusal != nil {
 				verdict = refusal.Verdict
@@ -153,20 +161,50 @@ func TestADryRunWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// A scale set is woken several times, and tried dry but once.
+// A scale set is woken several times, also with a nudge, and tried dry but once.
 func TestADryRunDoesNotWait(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, kubetest.Stuck()...)
-	tries := 0
-	a.Fault = func(request string) int {
-		if request == "DRY PATCH ars runners/set" {
-			tries++
+	for _, action := range []plan.Action{plan.Wake, plan.Nudge} {
+		a, c := kubetest.New(t, kubetest.Stuck()...)
+		tries := 0
+		a.Fault = func(request string) int {
+			if request == "DRY PATCH ars runners/set" {
+				tries++
+			}
+			return 0
 		}
-		return 0
+		p := &plan.Plan{Phases: []plan.Phase{{Name: plan.PhaseWake, Ranks: [][]plan.Step{{{Action: action, Object: kubetest.Object("ars runners/set"), Why: ""}}}}}}
+		preflight(t.Context(), c, p, graced(plantest.OfRelease, ample))
+		if len(p.Refusals) > 0 || tries != 1 {
+			t.Errorf("%s: %d tries, %v", action, tries, p.Refusals)
+		}
 	}
-	p := &plan.Plan{Phases: []plan.Phase{{Name: plan.PhaseWake, Ranks: [][]plan.Step{{{Action: plan.Wake, Object: kubetest.Object("ars runners/set"), Why: ""}}}}}}
-	preflight(t.Context(), c, p, graced(plantest.OfRelease, ample))
-	if len(p.Refusals) > 0 || tries != 1 {
-		t.Errorf("%d tries, %v", tries, p.Refusals)
+}
+
+// A namespace that a backup cannot be written into ends the run before it began.
+func TestABackupWithoutANamespace(t *testing.T) {
+	t.Parallel()
+	a, c := kubetest.New(t, kubetest.Stuck()...)
+	a.Fault = kubetest.On(http.StatusNotFound, kubetest.Always, "DRY POST secret systems", "POST secret systems")
+	o := plantest.Kept(graced(plantest.OfRelease, ample))
+	r := Run(t.Context(), c, o, quiet, nil)
+	if text := r.Text(20); r.Verdict != plan.Refused || len(a.Written()) > 0 || !strings.Contains(text, "there is no namespace systems") || !strings.Contains(text, "--backup=false") {
+		t.Errorf("wrote %v\n%s", a.Written(), text)
+	}
+}
+
+// A policy whose kind the answer does not tell may be of either.
+func TestAPolicyOfEitherKindIsNamed(t *testing.T) {
+	t.Parallel()
+	r := DenialOf("to delete pods", kube.Denial{Policy: "p", Binding: "b", AnyKind: true, Message: "no"})
+	want := plan.Refusal{
+		Verdict: plan.Refused, Message: "admission refuses to delete pods: the admission policy p (binding b) says: no",
+		Do: []string{
+			"let whoever looks after the policy exempt it for this uninstall, then run it again; it is one of these:",
+			"kubectl get validatingadmissionpolicy p --output yaml", "kubectl get mutatingadmissionpolicy p --output yaml",
+		},
+	}
+	if diff := gocmp.Diff(want, r); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

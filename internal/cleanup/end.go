@@ -102,6 +102,10 @@ func (r *run) denied() []plan.Refusal {
 
 // succeed ends a run after which nothing is left to do.
 func (r *run) succeed(ctx context.Context, s *plan.Survey) plan.Verdict {
+	if served := survey.StillServed(ctx, r.client, r.options, s); len(served) > 0 {
+		r.unread(served, nil)
+		return plan.Failed
+	}
 	r.report.Remains = survey.Beside(ctx, r.client, r.options, s)
 	return plan.Done
 }

@@ -39,6 +39,10 @@ func preflight(ctx context.Context, c *kube.Client, p *plan.Plan, o plan.Options
 					return err
 				case plan.Wake: // which is done several times to a scale set, with waits
 					return dry.client.Annotate(ctx, *t.Step.Object, map[string]any{arc.AnnotationWake: ""})
+				case plan.Nudge: // which wakes a scale set as well
+					if t.Step.Object.Resource.Resource == arc.AutoscalingRunnerSets {
+						return dry.client.Annotate(ctx, *t.Step.Object, map[string]any{arc.AnnotationRunnerScaleSetID: nil})
+					}
 				}
 				return dry.step(ctx, t.Step)
 			}, p)
@@ -89,6 +93,12 @@ func judge(t plan.Trial, err error) (*plan.Refusal, string) {
 		return &refusal, ""
 	case kube.NoDryRun(err) != "":
 		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried: the webhook %s does not support dry runs", t.Right, kube.NoDryRun(err))
+	case t.Step.Action == plan.Create && apierrors.IsNotFound(err):
+		// Only the namespace can be missing.
+		return &plan.Refusal{
+			Verdict: plan.Refused, Message: fmt.Sprintf("the backup cannot be written, since there is no namespace %s: %v", t.Namespace, err),
+			Do: []string{"create the namespace, or do without a backup: --backup=false, or policy.backup: false"},
+		}, ""
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsInvalid(err):
 		// The object has changed since, or does not fit its schema, which has a remedy.
 		return nil, ""
@@ -103,6 +113,12 @@ func judge(t plan.Trial, err error) (*plan.Refusal, string) {
 func DenialOf(what string, d kube.Denial) plan.Refusal {
 	r := plan.Refusal{Verdict: plan.Refused, Message: fmt.Sprintf("admission refuses %s: %s", what, d)}
 	switch {
+	case d.AnyKind:
+		r.Do = []string{
+			"let whoever looks after the policy exempt it for this uninstall, then run it again; it is one of these:",
+			shell.Command("kubectl", "get", "validatingadmissionpolicy", d.Policy, "--output", "yaml"),
+			shell.Command("kubectl", "get", "mutatingadmissionpolicy", d.Policy, "--output", "yaml"),
+		}
 	case d.Policy != "":
 		r.Do = []string{
 			"let whoever looks after the policy exempt it for this uninstall, then run it again: " + shell.Command("kubectl", "get", "validatingadmissionpolicy", d.Policy, "--output", "yaml"),

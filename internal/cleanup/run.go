@@ -5,6 +5,7 @@ package cleanup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -50,6 +51,11 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options) *plan.Plan {
 	s := survey.Read(ctx, c, o)
 	p := plan.New(s, o, plan.History{})
 	preflight(ctx, c, p, o)
+	if len(p.Phases) == 0 && len(p.Refusals) == 0 {
+		for _, u := range survey.StillServed(ctx, c, o, s) {
+			p.Refusals = append(p.Refusals, plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)})
+		}
+	}
 	p.Remains = survey.Beside(ctx, c, o, s)
 	return p
 }

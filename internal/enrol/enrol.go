@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -33,7 +33,7 @@ type Outcome struct {
 //
 // It returns a release.Unfit, a release.NotEditable, a release.ErrNotFound, or an error for values
 // that the chart refuses.
-func Enrol(ctx context.Context, c *kube.Client, target hook.Release, values map[string]any, dryRun bool) (*Outcome, error) {
+func Enrol(ctx context.Context, c *kube.Client, target chart.Release, values map[string]any, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
 		return Render(r, values)
 	})
@@ -41,7 +41,7 @@ func Enrol(ctx context.Context, c *kube.Client, target hook.Release, values map[
 
 // Put adds a hook that another release or revision had to the newest revision of a release. A revision
 // that already has the hook keeps its own: its chart may bring one.
-func Put(ctx context.Context, c *kube.Client, target hook.Release, hooks []release.Hook, dryRun bool) (*Outcome, error) {
+func Put(ctx context.Context, c *kube.Client, target chart.Release, hooks []release.Hook, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
 		if has := Ours(r.Hooks); len(has) > 0 {
 			return has, nil
@@ -59,11 +59,11 @@ func Of(r *release.Revision) ([]release.Hook, error) {
 	if err != nil || o == nil {
 		return nil, err
 	}
-	return parse([]byte(o.Data[hook.EnrolData]))
+	return parse([]byte(o.Data[chart.EnrolData]))
 }
 
 // Unenrol removes the hook from the newest revision of a release.
-func Unenrol(ctx context.Context, c *kube.Client, target hook.Release, dryRun bool) (*Outcome, error) {
+func Unenrol(ctx context.Context, c *kube.Client, target chart.Release, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(*release.Revision) ([]release.Hook, error) { return nil, nil })
 }
 
@@ -75,7 +75,7 @@ func Flux(r *release.Revision) string { return r.Label("helm.toolkit.fluxcd.io/n
 
 // edit replaces arc-cleanup's hooks in a record by those that wanted returns.
 func edit(
-	ctx context.Context, c *kube.Client, target hook.Release, dryRun bool, wanted func(*release.Revision) ([]release.Hook, error),
+	ctx context.Context, c *kube.Client, target chart.Release, dryRun bool, wanted func(*release.Revision) ([]release.Hook, error),
 ) (*Outcome, error) {
 	var out *Outcome
 	err := release.Edit(ctx, c, target.Namespace, target.Name, func(r *release.Revision) ([]release.Hook, bool, error) {
@@ -106,10 +106,11 @@ func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) 
 		return nil, fmt.Errorf("the manifest of release %s: %w", r.Name, err)
 	}
 	if a == nil {
-		why := fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace)
-		return nil, release.Unfit{Why: why}
+		return nil, release.Unfit{
+			Why: fmt.Sprintf("release %s in namespace %s installs neither ARC's controller nor a scale set", r.Name, r.Namespace),
+		}
 	}
-	hooks, err := hook.Render(hook.Release{Name: r.Name, Namespace: r.Namespace}, hook.Merge(a.In(r.Namespace), values))
+	hooks, err := chart.Render(chart.Release{Name: r.Name, Namespace: r.Namespace}, chart.Merge(a.In(r.Namespace), values))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +131,7 @@ func Parse(data []byte) ([]release.Hook, error) {
 		return nil, err
 	}
 	if len(hooks) == 0 || slices.ContainsFunc(hooks, func(h release.Hook) bool { return !isOurs(h) }) {
-		return nil, fmt.Errorf("reading the hook: it is not a hook of %s", hook.Name)
+		return nil, fmt.Errorf("reading the hook: it is not a hook of %s", chart.Name)
 	}
 	return hooks, nil
 }
@@ -151,7 +152,7 @@ func Ours(hooks []release.Hook) []release.Hook {
 
 func isOurs(h release.Hook) bool {
 	m := Metadata(h)
-	return hook.IsOurs(m.Labels, m.Annotations)
+	return chart.IsOurs(m.Labels, m.Annotations)
 }
 
 // ObjectMeta is what is read of a hook's object.

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	helm "helm.sh/helm/v3/pkg/release"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -130,7 +130,7 @@ func TestRender(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(revision(t, test.file), hook.Merge(named, test.values))
+			got, err := Render(revision(t, test.file), chart.Merge(named, test.values))
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("error %v, want %q in it", err, test.err)
@@ -162,12 +162,12 @@ func TestRender(t *testing.T) {
 
 // What the post-renderer packs into the manifest comes out of it again.
 func TestCarried(t *testing.T) {
-	target := hook.Release{Name: "arc", Namespace: "ns"}
-	rendered, err := hook.Render(target, named)
+	target := chart.Release{Name: "arc", Namespace: "ns"}
+	rendered, err := chart.Render(target, named)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := hook.Enroller(target, named, rendered)
+	objects, err := chart.Enroller(target, named, rendered)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,12 +222,12 @@ const unreadable = "kind: ConfigMap\nmetadata: {name: arc-cleanup\ndata: {hooks.
 // The hook of a revision is the one in its record, else the one its enroller brings.
 func TestOf(t *testing.T) {
 	t.Parallel()
-	target := hook.Release{Name: "arc", Namespace: "ns"}
-	rendered, err := hook.Render(target, named)
+	target := chart.Release{Name: "arc", Namespace: "ns"}
+	rendered, err := chart.Render(target, named)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := hook.Enroller(target, named, rendered)
+	objects, err := chart.Enroller(target, named, rendered)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -71,19 +71,19 @@ func FromCluster(ctx context.Context, c *kube.Client, namespace, name string, pa
 // Misplaced says why an enroller in this namespace cannot find its release, which is in another one.
 // ARC's charts have namespaceOverride, and a post-renderer of Helm 3 is not told the release's
 // namespace: it takes that of ARC's objects.
-func Misplaced(of hook.Release, namespace string) string {
+func Misplaced(of chart.Release, namespace string) string {
 	return fmt.Sprintf("release %s is in namespace %s, and its enroller in %s (namespaceOverride), where the record is not; "+
 		"add --post-renderer-args=--namespace --post-renderer-args=%s to the command line of Helm, or use `%s`",
 		of.Name, of.Namespace, namespace, shell.Quote(of.Namespace), shell.Command("arc-cleanup", "enrol", of.Name, "--namespace", of.Namespace))
 }
 
 // releaseOf returns the Helm release that installed the Deployment, or why there is none to enrol.
-func releaseOf(ctx context.Context, c *kube.Client, namespace, name string) (of hook.Release, why string, err error) {
+func releaseOf(ctx context.Context, c *kube.Client, namespace, name string) (of chart.Release, why string, err error) {
 	d, err := c.GetMetadata(ctx, object.Deployments, namespace, name)
 	if err != nil {
 		return of, "", err
 	}
-	of = hook.Release{
+	of = chart.Release{
 		Name:      d.Annotations[arc.AnnotationReleaseName],
 		Namespace: cmp.Or(d.Annotations[arc.AnnotationReleaseNamespace], namespace),
 	}
@@ -109,7 +109,7 @@ type attempt struct {
 // this revision. A revision that was rendered without the post-renderer carries no hook, and gets none.
 //
 // It returns an error only for what may pass by itself.
-func enrolOwn(ctx context.Context, c *kube.Client, target hook.Release, configMap string) (a attempt, err error) {
+func enrolOwn(ctx context.Context, c *kube.Client, target chart.Release, configMap string) (a attempt, err error) {
 	err = release.Edit(ctx, c, target.Namespace, target.Name, func(r *release.Revision) ([]release.Hook, bool, error) {
 		a.revision = r.Revision
 		hooks, err := carried(r.Manifest, configMap)
@@ -153,14 +153,14 @@ type configMap struct {
 // findConfigMap returns the enroller's ConfigMap in a manifest; nil if there is none.
 func findConfigMap(text string) (*configMap, error) {
 	for d := range manifest.Documents([]byte(text)) {
-		if !d.Contains("ConfigMap", hook.Name, hook.EnrolData) || len(d.Bytes()) > maxObject {
+		if !d.Contains("ConfigMap", chart.Name, chart.EnrolData) || len(d.Bytes()) > maxObject {
 			continue
 		}
 		var o configMap
 		if err := yaml.Unmarshal(d.Bytes(), &o); err != nil {
 			return nil, fmt.Errorf("reading the enroller's ConfigMap: %w", err)
 		}
-		if o.Kind == "ConfigMap" && hook.IsEnroller(o.Metadata.Labels) {
+		if o.Kind == "ConfigMap" && chart.IsEnroller(o.Metadata.Labels) {
 			return &o, nil
 		}
 	}
@@ -184,13 +184,13 @@ func carried(text, name string) ([]release.Hook, error) {
 	if err != nil || o == nil || o.Metadata.Name != name {
 		return nil, err
 	}
-	return parse([]byte(o.Data[hook.EnrolData]))
+	return parse([]byte(o.Data[chart.EnrolData]))
 }
 
 // finish scales the Deployment to zero, and back to one if Helm has begun a newer revision since.
 // Helm records a revision before it changes any object. So either this finds the new record, or Helm
 // finds zero replicas and sets them to one itself: no revision is missed.
-func finish(ctx context.Context, c *kube.Client, of hook.Release, name string, seen int) error {
+func finish(ctx context.Context, c *kube.Client, of chart.Release, name string, seen int) error {
 	if err := scale(ctx, c, of.Namespace, name, 0); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -139,7 +139,7 @@ func TestDryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dry := range []bool{true, false} {
-		out, err := Enrol(t.Context(), client, hook.Release{Name: "arc", Namespace: "ns"}, named, dry)
+		out, err := Enrol(t.Context(), client, chart.Release{Name: "arc", Namespace: "ns"}, named, dry)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := fmt.Sprintf(`{"name": "job", "kind": "Job", "manifest": %q}`, "metadata:\n  labels: {app.kubernetes.io/name: arc-cleanup}\n  annotations: {helm.sh/hook: pre-delete}\n")
-	target := hook.Release{Name: "arc", Namespace: "ns"}
+	target := chart.Release{Name: "arc", Namespace: "ns"}
 	for name, labels := range map[string]string{
 		"a block":         "\nlabels:\n  helm.toolkit.fluxcd.io/name: arc-of-flux\n  helm.toolkit.fluxcd.io/namespace: flux-system",
 		"on one line":     "\nlabels: {helm.toolkit.fluxcd.io/name: arc-of-flux}",
@@ -199,7 +199,7 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 // hook that cannot be rendered takes none away.
 func TestPut(t *testing.T) {
 	t.Parallel()
-	target := hook.Release{Name: "arc", Namespace: "ns"}
+	target := chart.Release{Name: "arc", Namespace: "ns"}
 	mine := fmt.Sprintf(`{"name": "job", "kind": "Job", "manifest": %q}`, ours)
 	for name, test := range map[string]struct {
 		hooks   string
@@ -228,12 +228,12 @@ func TestPut(t *testing.T) {
 
 func TestFromCluster(t *testing.T) {
 	t.Parallel()
-	target := hook.Release{Name: "arc", Namespace: "ns"}
-	rendered, err := hook.Render(target, named)
+	target := chart.Release{Name: "arc", Namespace: "ns"}
+	rendered, err := chart.Render(target, named)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := hook.Enroller(target, named, rendered)
+	objects, err := chart.Enroller(target, named, rendered)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,18 +24,26 @@ func Pack(data []byte) []byte {
 	return packed.Bytes()
 }
 
-// Unpack undoes Pack. More than limit bytes are an error.
+// Unpack undoes Pack. More than limit bytes are an error. It reads the data twice: counting first
+// takes no memory for what is too much, and just enough for the rest.
 func Unpack(data []byte, limit int) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
-	unpacked, err := io.ReadAll(io.LimitReader(z, int64(limit)+1))
+	n, err := io.Copy(io.Discard, io.LimitReader(z, int64(limit)+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(unpacked) > limit {
+	if n > int64(limit) {
 		return nil, fmt.Errorf("unpacked it has more than %s", size(limit))
+	}
+	if err := z.Reset(bytes.NewReader(data)); err != nil {
+		return nil, err
+	}
+	unpacked := make([]byte, n)
+	if _, err := io.ReadFull(z, unpacked); err != nil {
+		return nil, err
 	}
 	return unpacked, nil
 }

@@ -2,6 +2,7 @@ package gzip
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -46,5 +47,21 @@ func TestUnpackRefuses(t *testing.T) {
 				t.Errorf("%q, %v; want the error %q", got, err, test.want)
 			}
 		})
+	}
+}
+
+// Anybody who may write a Secret can put a bomb into it: it takes next to no memory, and what is
+// within the limit no more than its size.
+func TestUnpackTakesNoMoreMemoryThanItsResult(t *testing.T) {
+	const size = 16 << 20
+	bomb := Pack(make([]byte, size))
+	for limit, most := range map[int]uint64{size - 1: 1 << 20, size: size + 1<<20} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = Unpack(bomb, limit)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > most {
+			t.Errorf("with a limit of %d bytes it took %d bytes, want %d at most", limit, took, most)
+		}
 	}
 }

@@ -26,6 +26,8 @@ type Denial struct {
 	// Policy is a ValidatingAdmissionPolicy, and Binding is its binding. Otherwise Webhook is the name of a
 	// webhook in a configuration.
 	Policy, Binding, Webhook string
+	// AnyKind says that the policy may also be a MutatingAdmissionPolicy: the answer does not tell.
+	AnyKind bool
 	// Unanswered says that the webhook could not be called.
 	Unanswered bool
 	Message    string
@@ -37,18 +39,26 @@ func (d Denial) String() string {
 		return fmt.Sprintf("the admission webhook %s, which must answer, does not: %s", d.Webhook, d.Message)
 	case d.Webhook != "":
 		return fmt.Sprintf("the admission webhook %s says: %s", d.Webhook, d.Message)
-	case d.Binding == "":
-		return fmt.Sprintf("the ValidatingAdmissionPolicy %s says: %s", d.Policy, d.Message)
 	}
-	return fmt.Sprintf("the ValidatingAdmissionPolicy %s (binding %s) says: %s", d.Policy, d.Binding, d.Message)
+	policy := "ValidatingAdmissionPolicy " + d.Policy
+	if d.AnyKind {
+		policy = "admission policy " + d.Policy
+	}
+	if d.Binding != "" {
+		policy += fmt.Sprintf(" (binding %s)", d.Binding)
+	}
+	return fmt.Sprintf("the %s says: %s", policy, d.Message)
 }
 
 // The words are from k8s.io/apiserver: pkg/admission/plugin/policy/validating/dispatcher.go,
 // pkg/admission/plugin/webhook/errors/statuserror.go, and dispatcher.go of the webhooks. A policy's words
-// follow the name of the object.
+// follow the name of the object, unless it is a mutating one or could not be evaluated (policy_dispatcher.go).
+// A webhook that changes what is deleted fails the deletion each time (mutating/dispatcher.go).
 var (
 	byPolicy = regexp.MustCompile(`(?s)^\S+(?: "[^"]*")? is forbidden: ` +
 		`ValidatingAdmissionPolicy '([^']*)'(?: with binding '([^']*)')? denied request: (.*)$`)
+	byAnyPolicy  = regexp.MustCompile(`(?s)^policy (?:'([^']*)' with binding '([^']*)'|"([^"]*)") denied request: (.*)$`)
+	byChange     = regexp.MustCompile(`(?s)^Internal error occurred: admission webhook "([^"]*)" (attempted to modify the object, .*)$`)
 	byWebhook    = regexp.MustCompile(`(?s)^admission webhook "([^"]*)" denied the request:? (.*)$`)
 	byNobody     = regexp.MustCompile(`(?s)^Internal error occurred: failed calling webhook "([^"]*)": (.*)$`)
 	withoutTrial = regexp.MustCompile(`^admission webhook "([^"]*)" does not support dry run$`)
@@ -60,6 +70,12 @@ func Denied(err error) (Denial, bool) {
 	message := statusMessage(err)
 	if m := byPolicy.FindStringSubmatch(message); m != nil {
 		return Denial{Policy: m[1], Binding: m[2], Message: m[3]}, true
+	}
+	if m := byAnyPolicy.FindStringSubmatch(message); m != nil {
+		return Denial{Policy: m[1] + m[3], Binding: m[2], AnyKind: true, Message: m[4]}, true
+	}
+	if m := byChange.FindStringSubmatch(message); m != nil {
+		return Denial{Webhook: m[1], Message: m[2]}, true
 	}
 	if m := byWebhook.FindStringSubmatch(message); m != nil {
 		return Denial{Webhook: m[1], Message: m[2]}, true

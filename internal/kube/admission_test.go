@@ -49,6 +49,19 @@ func TestDenied(t *testing.T) {
 			Denial{Policy: "p", Binding: "b", Message: "no"},
 			true,
 		},
+		"a policy of either kind": {
+			saying(403, metav1.StatusReasonInvalid, `policy 'p' with binding 'b' denied request: expression: no such key`),
+			Denial{Policy: "p", Binding: "b", AnyKind: true, Message: "expression: no such key"},
+			true,
+		},
+		"a policy of either kind, without a binding": {
+			saying(403, metav1.StatusReasonForbidden, `policy "p" denied request: no such kind`), Denial{Policy: "p", AnyKind: true, Message: "no such kind"}, true,
+		},
+		"a webhook that changes what is deleted": {
+			apierrors.NewInternalError(errors.New(`admission webhook "w" attempted to modify the object, which is not supported for this operation`)),
+			Denial{Webhook: "w", Message: "attempted to modify the object, which is not supported for this operation"},
+			true,
+		},
 		"a webhook":                {saying(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request: no`), Denial{Webhook: "w", Message: "no"}, true},
 		"a webhook that is silent": {saying(400, "", `admission webhook "w" denied the request without explanation`), Denial{Webhook: "w", Message: "without explanation"}, true},
 		"a webhook, throttling":    {saying(429, metav1.StatusReasonTooManyRequests, `admission webhook "w" denied the request: later`), Denial{Webhook: "w", Message: "later"}, true},

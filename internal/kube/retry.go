@@ -17,14 +17,20 @@ import (
 // does not answer within some 6 s is not there.
 const webhookTurns = 7
 
+// webhookPatience is how long a request is tried again for a webhook that cannot be called: each try lasts up
+// to the webhook's own timeout, half a minute at most.
+const webhookPatience = 20 * time.Second
+
 // Retry runs do until it succeeds, fails for good, or ctx is done. It retries transient errors (a restart of
 // the API server, overload, a dropped connection) with a growing delay of 0.1 to 5 s, and those of a
 // webhook for some seconds only. If ctx ends it, the error has the cause and the last error.
 func Retry(ctx context.Context, do func(context.Context) error) error {
 	b := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 7, Cap: 5 * time.Second}
+	begun := time.Now()
 	for turn := 1; ; turn++ {
 		err := do(ctx)
-		if err == nil || !Transient(err) || turn >= webhookTurns && unanswered(err) {
+		late := turn >= webhookTurns || time.Since(begun) >= webhookPatience
+		if err == nil || !Transient(err) || late && unanswered(err) {
 			return err
 		}
 		select {

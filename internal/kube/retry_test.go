@@ -84,6 +84,23 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// A webhook that hangs uses up its own timeout each time.
+func TestRetryOfAWebhookThatHangs(t *testing.T) {
+	for timeout, tries := range map[time.Duration]int{10 * time.Second: 2, 30 * time.Second: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			err := Retry(t.Context(), func(context.Context) error {
+				n++
+				time.Sleep(timeout)
+				return apierrors.NewInternalError(errors.New(`failed calling webhook "x": context deadline exceeded`))
+			})
+			if n != tries || !unanswered(err) {
+				t.Errorf("%s: %d tries, want %d: %v", timeout, n, tries, err)
+			}
+		})
+	}
+}
+
 func TestRetryGoesOnUntilTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("the budget")

@@ -2,22 +2,24 @@ package manifest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
-// FilenameAnnotation is put by Helm 4 on every document which it gives to a
-// post-renderer, and taken off afterwards (helm.sh/helm/v4 pkg/action/action.go,
-// filenameAnnotation). Its value becomes the document's path in the release.
+// FilenameAnnotation is on every document that Helm 4 gives to a post-renderer. Helm 4 removes it
+// afterwards (helm.sh/helm/v4 pkg/action/action.go, filenameAnnotation). Its value becomes the document's
+// path in the release.
 const FilenameAnnotation = "postrenderer.helm.sh/postrender-filename"
 
-// SyntaxError is a document that is not YAML.
+// A SyntaxError is a document that is not valid YAML.
 type SyntaxError struct {
-	File    string // the chart's file, if the stream tells; else ""
+	File    string // the chart's file, or "" if the stream does not name it
 	Line    int    // in the stream, from 1
 	Message string // the parser's
 }
@@ -29,36 +31,43 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s, line %d of the input, is not valid YAML: %s", e.File, e.Line, e.Message)
 }
 
-// Parse reads the document. A document without content (comments, an end marker)
-// gives an empty object. An error is a *SyntaxError.
+// Parse reads the document. If its root is not a mapping, or if it has only comments, the object has no
+// fields. An error is a *SyntaxError.
 func (d Document) Parse() (Object, error) {
-	// The parser knows a "..." only after content; a stream may have any number.
+	root, err := d.root()
+	return newObject(root), err
+}
+
+// root returns the document's root, or nil if the document has no content.
+func (d Document) root() (*yaml.RNode, error) {
+	// The parser accepts "..." only after content; a stream may have it anywhere.
 	if d.isEmpty() {
-		return Object{}, nil
+		return nil, nil
 	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(d.Bytes(), &document); err != nil {
-		return Object{}, d.syntaxError(err)
+	root, err := yaml.Parse(string(d.Bytes()))
+	if errors.Is(err, io.EOF) { // only line breaks of YAML 1.1
+		return nil, nil
 	}
-	if len(document.Content) == 0 {
-		return Object{}, nil
+	if err != nil {
+		return nil, d.syntaxError(err)
 	}
-	return Object{document.Content[0]}, nil
+	keepLast(root.YNode())
+	return root, nil
 }
 
-// EndsOpen reports whether the document ends in a text of which a line break behind it
-// would be a part: in a block scalar that is not closed by one. What is no YAML does
-// not.
+// EndsOpen reports whether a line break after the document would change its last text: the document ends
+// in a block scalar without a line break. It is false for a document that is not valid YAML.
 func (d Document) EndsOpen() bool {
-	closed := Document{stream: append(bytes.Clone(d.Bytes()), '\n')}
-	closed.end = len(closed.stream)
-	is, err := d.Parse()
-	would, otherErr := closed.Parse()
-	return err == nil && otherErr == nil && lastText(is.node) != lastText(would.node)
+	stream := append(bytes.Clone(d.Bytes()), '\n')
+	closed := Document{stream: stream, end: len(stream)}
+	is, err := d.root()
+	would, otherErr := closed.root()
+	return err == nil && otherErr == nil && lastText(is) != lastText(would)
 }
 
-// lastText is the scalar with which a node ends.
-func lastText(node *yaml.Node) string {
+// lastText returns the scalar at the end of a node.
+func lastText(root *yaml.RNode) string {
+	node := root.YNode()
 	for node != nil && len(node.Content) > 0 {
 		node = node.Content[len(node.Content)-1]
 	}
@@ -68,15 +77,14 @@ func lastText(node *yaml.Node) string {
 	return node.Value
 }
 
-// isEmpty reports whether there is nothing but blank lines, comments and end
-// markers.
+// isEmpty reports whether the document has only blank lines, comments and end markers.
 func (d Document) isEmpty() bool {
 	text := bytes.TrimPrefix(d.Bytes(), []byte("\xef\xbb\xbf")) // byte order mark
 	for len(text) > 0 {
 		end := lineEnd(text, 0)
 		line := text[:end]
 		text = text[end:]
-		if bytes.HasPrefix(line, []byte(endMarker)) && isBlank(line, len(endMarker)) {
+		if isMarker(line, endMarker) {
 			line = line[len(endMarker):]
 		}
 		if line = bytes.Trim(line, blanks); len(line) > 0 && line[0] != '#' {
@@ -88,11 +96,10 @@ func (d Document) isEmpty() bool {
 
 var parserLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// syntaxError moves the parser's line, which is the document's, to the stream.
-// The parser gives none for the first line. For a mistake in the structure
-// ("did not find expected key") it gives the line where the block around it
-// begins, and counts from 0 (go.yaml.in/yaml/v3 decode.go, parser.fail). What is
-// missing at the end it reports after the last line.
+// syntaxError converts the parser's error: the parser counts lines from the beginning of the document.
+// It gives no number for the first line. For an error in the structure ("did not find expected key") it
+// gives the line where the block around it begins, and counts from 0 (go.yaml.in/yaml/v3 decode.go,
+// parser.fail). It reports what is missing at the end after the last line.
 func (d Document) syntaxError(err error) *SyntaxError {
 	text := err.Error()
 	out := &SyntaxError{File: d.Source(), Line: d.Line(), Message: parserLine.ReplaceAllString(text, "")}
@@ -113,8 +120,8 @@ var (
 	filenameLine  = regexp.MustCompile(regexp.QuoteMeta(FilenameAnnotation) + `['"]?:\s*['"]?([^'"\s,}]+)`)
 )
 
-// Source returns the chart's file which the document came from, as Helm 3
-// (comment) or Helm 4 (annotation) note it, or "". It needs no valid YAML.
+// Source returns the chart's file that the document comes from, as Helm 3 (in a comment) or Helm 4 (in an
+// annotation) notes it, or "". The document need not be valid YAML.
 func (d Document) Source() string {
 	if m := filenameLine.FindSubmatch(d.Bytes()); m != nil {
 		return string(m[1])
@@ -125,8 +132,8 @@ func (d Document) Source() string {
 	return ""
 }
 
-// HasSourceComment reports whether the document begins with the comment which
-// Helm 3 writes above each (helm.sh/helm/v3 pkg/action/action.go, "# Source:").
+// HasSourceComment reports whether the document begins with the comment that Helm 3 writes above each
+// document (helm.sh/helm/v3 pkg/action/action.go, "# Source:").
 func (d Document) HasSourceComment() bool { return sourceComment.Match(d.head()) }
 
 // head returns the document up to its first line of content.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -47,9 +46,7 @@ func TestDocuments(t *testing.T) {
 		"byte order mark":           {"\ufeff---\na: 1\n---\nb: 2\n", []string{"\ufeff---\na: 1\n", "---\nb: 2\n"}},
 		"byte order mark, then nil": {"\ufeff---\n---\na: 1\n", []string{"\ufeff---\n", "---\na: 1\n"}},
 		"JSON":                      {"{\"a\": 1}\n---\n{\"b\": 2}", []string{"{\"a\": 1}\n", "---\n{\"b\": 2}"}},
-		"only one of many wanted":   {"a: 1\n---\na: 2\n---\na: 3\n...\n# c\n---\na: 4\n---\nb: 5\n---\na: 6\n", []string{"a: 1\n", "---\na: 2\n", "---\na: 3\n...\n", "# c\n---\na: 4\n", "---\nb: 5\n", "---\na: 6\n"}},
-		"comment of the wanted":     {"---\na: 1\n---\na: 2\n...\n# c\n---\nc: 3\nb: 3\n", []string{"---\na: 1\n", "---\na: 2\n...\n", "# c\n---\nc: 3\nb: 3\n"}},
-		"no marker in the wanted":   {"---\na: 1\n---\na: 2\n---b: 3\n---\na: 4\n", []string{"---\na: 1\n", "---\na: 2\n---b: 3\n", "---\na: 4\n"}},
+		"a marker without a blank":  {"---\na: 1\n---\na: 2\n---b: 3\n---\na: 4\n", []string{"---\na: 1\n", "---\na: 2\n---b: 3\n", "---\na: 4\n"}},
 		"not YAML":                  {"\x00\xff: [\n---\n}", []string{"\x00\xff: [\n", "---\n}"}},
 	}
 	for name, test := range tests {
@@ -61,73 +58,7 @@ func TestDocuments(t *testing.T) {
 			if joined := strings.Join(got, ""); joined != test.stream {
 				t.Errorf("together they are %q, want %q", joined, test.stream)
 			}
-			for size := range len(test.stream) {
-				sameRead(t, []byte(test.stream), size+1)
-			}
 		})
-	}
-}
-
-func all(Document) bool { return true }
-
-// sameRead checks that Read has the documents of Documents that are wanted,
-// wherever its window happens to end.
-func sameRead(t *testing.T, stream []byte, windows ...int) {
-	t.Helper()
-	type document struct {
-		text string
-		line int
-	}
-	for what, wanted := range map[string]func(Document) bool{
-		"all": all,
-		"b":   func(d Document) bool { return d.Contains("b") },
-		"no":  func(Document) bool { return false },
-	} {
-		var want []document
-		var end document // the last is there, wanted or not
-		for d := range Documents(stream) {
-			end = document{string(d.Bytes()), d.Line()}
-			if wanted(d) {
-				want = append(want, end)
-			}
-		}
-		for _, size := range windows {
-			var clones []Document
-			var last Document
-			for d, err := range read(iotest.HalfReader(bytes.NewReader(stream)), wanted, size) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				last = d
-				if wanted(d) {
-					clones = append(clones, d.Clone())
-				}
-			}
-			if got := (document{string(last.Bytes()), last.Line()}); end.text != "" && got != end {
-				t.Errorf("%s, with a window of %d: the last is %v, want %v", what, size, got, end)
-			}
-			var got []document
-			for _, d := range clones {
-				got = append(got, document{string(d.Bytes()), d.Line()})
-			}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(document{})); diff != "" {
-				t.Errorf("%s, with a window of %d: %s", what, size, diff)
-			}
-		}
-	}
-}
-
-func TestReadPassesOnErrors(t *testing.T) {
-	broken := errors.New("broken")
-	var got []string
-	var last error
-	for d, err := range read(io.MultiReader(strings.NewReader("a\n---\nb\n---\nc\n"), iotest.ErrReader(broken)), all, 8) {
-		if last = err; err == nil {
-			got = append(got, string(d.Bytes()))
-		}
-	}
-	if diff := cmp.Diff([]string{"a\n"}, got); diff != "" || !errors.Is(last, broken) {
-		t.Errorf("%v\n%s", last, diff)
 	}
 }
 
@@ -144,8 +75,8 @@ func TestDocumentsStopsWhenAsked(t *testing.T) {
 	}
 }
 
-// FuzzSplit: whatever the stream, its documents are the stream; and of a valid
-// stream they are the documents which a YAML parser sees.
+// FuzzSplit: the documents of any stream, concatenated, are the stream. The documents of a valid stream are
+// those that a YAML parser sees.
 func FuzzSplit(f *testing.F) {
 	for _, seed := range []string{
 		"a: 1\n---\nb: |\n  ---\n  x\n...\n---\n{\"c\": [1]}",
@@ -170,7 +101,6 @@ func FuzzSplit(f *testing.F) {
 		if !bytes.Equal(joined, stream) {
 			t.Fatalf("together the documents are %q", joined)
 		}
-		sameRead(t, stream, 1, 5, 64)
 
 		want, err := decodeAll(stream)
 		if err != nil || !comparable12(stream) {
@@ -193,15 +123,15 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// comparable12 reports whether YAML 1.1, which the parser speaks, and 1.2 agree
-// on what a line is and what a character is.
+// comparable12 reports whether YAML 1.1, which the parser reads, and YAML 1.2 agree on what is a line and what
+// is a character in a stream.
 func comparable12(stream []byte) bool {
 	return !bytes.ContainsAny(stream, "\u0085\u2028\u2029\x00") &&
 		!bytes.HasPrefix(stream, []byte("\xfe\xff")) && !bytes.HasPrefix(stream, []byte("\xff\xfe"))
 }
 
-// decodeAll returns the tree of each document that is not null: where a stream
-// begins with "..." or ends with "---" parsers differ about empty ones.
+// decodeAll returns the tree of each document that is not null: parsers differ on empty documents, in a stream
+// that begins with "..." or ends with "---".
 func decodeAll(stream []byte) ([]any, error) {
 	var out []any
 	decoder := yaml.NewDecoder(bytes.NewReader(stream))
@@ -218,7 +148,7 @@ func decodeAll(stream []byte) ([]any, error) {
 	}
 }
 
-// tree is what a document means, without positions and comments.
+// tree returns a document without positions and comments.
 func tree(n *yaml.Node) any {
 	if n.Kind == yaml.AliasNode {
 		return "*" + n.Value

@@ -13,7 +13,7 @@ import (
 )
 
 // TestEveryRefusalIsDocumented looks in docs/troubleshooting.md for each refusal
-// that a plan or a run can print. There it stands as a user sees it, with names in
+// that a plan, a run or an enrolment can print. There it stands as a user sees it, with names in
 // the place of the verbs.
 func TestEveryRefusalIsDocumented(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))
@@ -36,11 +36,11 @@ func TestEveryRefusalIsDocumented(t *testing.T) {
 	}
 }
 
-// refusals are the messages, or formats of them, of all Refusals in the sources.
+// refusals are the messages, or formats of them, of all Refusals and Unfits in the sources.
 func refusals(t *testing.T) []string {
 	t.Helper()
 	var files, out []string
-	for _, dir := range []string{"plan", "survey", "cleanup"} {
+	for _, dir := range []string{"plan", "survey", "cleanup", "release", "enrol"} {
 		found, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)
@@ -64,17 +64,22 @@ func refusals(t *testing.T) []string {
 			if selector, ok := of.(*ast.SelectorExpr); ok {
 				of = selector.Sel
 			}
-			if name, ok := of.(*ast.Ident); !ok || name.Name != "Refusal" {
+			name, ok := of.(*ast.Ident)
+			if !ok || name.Name != "Refusal" && name.Name != "Unfit" {
 				return true
 			}
 			for _, e := range lit.Elts {
-				if field, ok := e.(*ast.KeyValueExpr); ok && field.Key.(*ast.Ident).Name == "Message" {
-					message := firstString(field.Value)
-					if message == "" {
-						t.Errorf("%s: a refusal whose message is not understood", file)
+				if field, ok := e.(*ast.KeyValueExpr); ok {
+					if key := field.Key.(*ast.Ident).Name; key != "Message" && key != "Why" {
+						continue
 					}
-					out = append(out, message)
+					e = field.Value
 				}
+				message := firstString(e)
+				if message == "" {
+					t.Errorf("%s: a refusal whose message is not understood", file)
+				}
+				out = append(out, message)
 			}
 			return true
 		})

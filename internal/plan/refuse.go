@@ -262,4 +262,5 @@ func (p *planner) byRelease(o *object.Object, r *Refusal) {
 		}
 		r.Do = []string{shell.Command(args...)}
 	}
+	p.byManager(o, r)
 }

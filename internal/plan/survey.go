@@ -163,6 +163,8 @@ type Survey struct {
 	// Proven holds, by UID, the installed objects that are also in the record of the Helm release
 	// which they name.
 	Proven map[types.UID]bool
+	// Managers holds, by UID, what manages objects that are still installed.
+	Managers map[types.UID]*Manager
 	// Live says, for Scope Namespace, that the namespace exists and is not being deleted.
 	Live bool
 	// Sets holds more about each AutoscalingRunnerSet, by UID.

@@ -4,38 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// Copy does what Inject does, whether the stream is held back or not.
+// Copy writes what Inject returns, and with Check nothing.
 func TestCopy(t *testing.T) {
-	const hooked = "metadata: {labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"
 	for _, file := range []string{"controller.yaml", "scale-set.yaml", "scale-set-experimental.yaml", "not-arc.yaml"} {
-		stream := testdata(t, file)
-		var apart [][]byte
-		for d := range manifest.Documents(stream) {
-			apart = append(apart, filler(heldBelow), []byte("\n---\n"), d.Bytes(), []byte("\n---\n"))
-		}
-		reversed := slices.Clone(apart)
-		slices.Reverse(reversed)
-		noLineBreak := bytes.TrimRight(stream, "\n")
-		for name, in := range map[string][]byte{
-			"small":           stream,
-			"held":            append(filler(heldBelow/2), stream...),
-			"last":            append(filler(heldBelow), stream...),
-			"apart":           slices.Concat(apart...),
-			"apart, reversed": slices.Concat(reversed...),
-			"no line break":   append(filler(heldBelow), noLineBreak...),
-			"first":           slices.Concat(stream, []byte("---\n"), filler(heldBelow)),
-			"hooked":          append(slices.Concat(stream, []byte("---\n"), filler(heldBelow)), hooked...),
-		} {
+		for name, in := range map[string][]byte{"small": testdata(t, file), "large": large(testdata(t, file))} {
 			t.Run(file+" "+name, func(t *testing.T) {
 				o := Options{Helm: Helm4}
 				want, err := inject(in, o)
@@ -64,8 +43,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// An error leaves nothing behind or, of a stream that is not held back, all of
-// it and no hook.
+// With an error nothing goes out.
 func TestCopyErrors(t *testing.T) {
 	broken := "---\nkind: Deployment # --auto-scaling-runner-set-only\na: b: c\n"
 	for name, test := range map[string]struct {
@@ -75,37 +53,58 @@ func TestCopyErrors(t *testing.T) {
 		"broken YAML": {broken + string(testdata(t, "controller.yaml")), "not valid YAML"},
 		"Helm 3":      {strings.ReplaceAll(string(testdata(t, "controller.yaml")), "---\n", "---\n# Source: a/b.yaml\n"), "Helm 3"},
 	} {
-		for _, size := range []int{0, heldBelow / 2, heldBelow} {
-			in := test.in + "---\n" + string(filler(size))
-			want := in
-			if size < heldBelow {
-				want = ""
-			}
+		for _, in := range []string{test.in, string(large([]byte(test.in)))} {
 			var out bytes.Buffer
 			explanation, err := copyTo(&out, strings.NewReader(in), Options{Helm: Helm4})
 			if err == nil || !strings.Contains(err.Error(), test.want) || explanation != "" {
-				t.Errorf("%s, %d: got %q, %v", name, size, explanation, err)
+				t.Errorf("%s, %d bytes: got %q, %v", name, len(in), explanation, err)
 			}
-			if out.String() != want {
-				t.Errorf("%s, %d: %d of %d bytes went out", name, size, out.Len(), len(in))
+			if out.Len() > 0 {
+				t.Errorf("%s: %d of %d bytes went out", name, out.Len(), len(in))
 			}
 		}
 	}
 }
 
+// endless is a YAML comment without an end.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read += len(p)
+	for i := range p {
+		p[i] = '#'
+	}
+	return len(p), nil
+}
+
+func TestCopyLimitsTheInput(t *testing.T) {
+	var in endless
+	var out bytes.Buffer
+	_, err := copyTo(&out, &in, Options{})
+	var known *Error
+	if !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "the input is larger than 32 MiB") {
+		t.Errorf("got %v", err)
+	}
+	if out.Len() > 0 || in.read > 2*MaxInput {
+		t.Errorf("%d bytes were read, %d written", in.read, out.Len())
+	}
+	largest := io.LimitReader(new(endless), MaxInput)
+	if _, err := copyTo(&out, largest, Options{}); err != nil || out.Len() != MaxInput {
+		t.Errorf("the largest input: %v, %d bytes went out", err, out.Len())
+	}
+}
+
 func TestCopyFailsWithItsEnds(t *testing.T) {
 	gone := errors.New("gone")
-	for _, size := range []int{0, heldBelow} {
-		in := filler(size)
-		_, err := copyTo(io.Discard, io.MultiReader(bytes.NewReader(in), iotest.ErrReader(gone)), Options{})
-		if !errors.Is(err, gone) || !strings.HasPrefix(err.Error(), "reading stdin: ") {
-			t.Errorf("%d bytes: reading: got %v", size, err)
-		}
-		out, w := io.Pipe()
-		out.CloseWithError(gone)
-		_, err = copyTo(w, bytes.NewReader(in), Options{})
-		if !errors.Is(err, gone) || !strings.HasPrefix(err.Error(), "writing stdout: ") {
-			t.Errorf("%d bytes: writing: got %v", size, err)
-		}
+	in := filler(largeSize)
+	_, err := copyTo(io.Discard, io.MultiReader(bytes.NewReader(in), iotest.ErrReader(gone)), Options{})
+	if !errors.Is(err, gone) || !strings.HasPrefix(err.Error(), "reading stdin: ") {
+		t.Errorf("reading: got %v", err)
+	}
+	out, w := io.Pipe()
+	out.CloseWithError(gone)
+	_, err = copyTo(w, bytes.NewReader(in), Options{})
+	if !errors.Is(err, gone) || !strings.HasPrefix(err.Error(), "writing stdout: ") {
+		t.Errorf("writing: got %v", err)
 	}
 }

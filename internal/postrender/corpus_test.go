@@ -101,7 +101,7 @@ func TestCorpus(t *testing.T) {
 			if strings.Contains(name, "watchSingleNamespace") != strings.Contains(result.Added, "--watch-namespace=arc-runners\n") {
 				t.Error("the watched namespace")
 			}
-			if !strings.Contains(result.Explanation, "release "+release+" in the namespace "+namespace+" is added") {
+			if !strings.Contains(result.Explanation, "release "+release+" in namespace "+namespace+":") {
 				t.Error(result.Explanation)
 			}
 		})

@@ -7,21 +7,23 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 )
 
-// explain says what is added to a stream, and why. The enroller is what is added
-// under Helm 3 in the place of the hooks.
-func explain(a *anchor.Anchor, helm Helm, target hook.Release, taken map[string]any, hooks []hook.Hook, enroller []hook.Object) string {
+// explain says what is added to a stream, and why. Under Helm 3 that is the enroller; else it is empty.
+func explain(
+	a *anchor.Anchor, helm Helm, target chart.Release, taken map[string]any, hooks []chart.Hook, enroller []chart.Object,
+) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "Found the %s, line %d of the input, on its way to Helm %s.\n", a, a.Document.Line(), helm)
+	fmt.Fprintf(&out, "Found the %s in line %d of the input. Helm %s reads the output.\n", a, a.Document.Line(), helm)
 	if len(enroller) > 0 {
-		fmt.Fprintf(&out, "Helm 3 takes no hook from a post-renderer. What enrols it once the release is deployed is added:\n")
+		out.WriteString("Helm 3 takes no hook from a post-renderer. These objects are added, " +
+			"and put the hook into the release's record once it is deployed:\n")
 		for _, o := range enroller {
 			fmt.Fprintf(&out, "  %s %s\n", o.Kind, o.Name)
 		}
 	}
-	fmt.Fprintf(&out, "The hook of the release %s in the namespace %s is added:\n", target.Name, target.Namespace)
+	fmt.Fprintf(&out, "The hook of release %s in namespace %s:\n", target.Name, target.Namespace)
 	for _, h := range hooks {
 		for _, o := range h.Objects {
 			fmt.Fprintf(&out, "  %s %s\n", o.Kind, o.Name)

@@ -6,14 +6,14 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// Helm is the major version of the Helm that reads our output.
+// Helm is the major version of the Helm that reads the output.
 type Helm string
 
-// The two Helms that have post-renderers, and the state before we know.
+// The Helms that have post-renderers.
 const (
 	HelmUnknown Helm = ""
 	Helm3       Helm = "3"
@@ -21,24 +21,25 @@ const (
 )
 
 var (
-	// errHelm3 is no failure: the hook goes another way then.
-	errHelm3 = errors.New("Helm 3 takes no hook from a post-renderer: it has set the hooks aside before, and would create the cleanup Job during the install, as an ordinary object")
+	// errHelm3 is no failure: the release gets its hook in another way.
+	errHelm3 = errors.New("Helm 3 takes no hook from a post-renderer: it has sorted out the hooks before, " +
+		"and would create the cleanup Job during the installation, as an ordinary object")
 
-	errHelmUnknown = fmt.Errorf("cannot tell which Helm reads this output: there is neither the annotation %s of Helm 4 nor a comment \"# Source:\" of Helm 3 on the anchor. Nothing is added; say --helm 3 or --helm 4", manifest.FilenameAnnotation)
+	errHelmUnknown = fmt.Errorf("which Helm reads the output is not known: ARC's object has neither the annotation %s of Helm 4 "+
+		"nor the comment \"# Source:\" of Helm 3; say --helm 3 or --helm 4", manifest.FilenameAnnotation)
 
-	errNotHelm4 = errors.New(`--helm 4 does not fit: the input has the comments "# Source:" of Helm 3 (or of helm template), and Helm 3 would create the hook's Job during the install`)
+	errNotHelm4 = errors.New(`the input is not from Helm 4, as --helm 4 says: it has the comments "# Source:" of Helm 3 ` +
+		"or of \"helm template\", and Helm 3 would create the hook's Job during the installation")
 )
 
-// hookReader is the proof that hooks in our output will be hooks. Helm 4 alone
-// reads them, and only proveHookReader makes one, so that under Helm 3 no
-// document with a hook annotation can leave this package: documents, the one
-// way to write a hook, needs the proof.
+// A hookReader proves that a hook in the output will be a hook to the Helm that reads it: to Helm 4. Only
+// proveHookReader makes one, and only its method documents writes hooks. So no document with a hook
+// annotation can leave this package under Helm 3.
 type hookReader struct{ helm Helm }
 
-// proveHookReader looks at the anchor for what Helm 4 and Helm 3 leave on every
-// document; errHelm3 says that Helm 3 reads the output. The user's word decides
-// where the anchor is silent, and can always forbid, but never overrule the marks
-// of Helm 3, unless nothing is written.
+// proveHookReader looks for the marks that Helm 4 and Helm 3 leave on every document. It returns errHelm3
+// if Helm 3 reads the output. What the user says decides if the anchor has no mark. The user may say Helm 3
+// of any input, but never Helm 4 of an input with the marks of Helm 3, unless nothing is written.
 func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 	told := o.Helm
 	switch told {
@@ -60,10 +61,10 @@ func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 	}
 }
 
-// documents returns the hooks as documents to follow the stream. Each says
-// which file it is, or Helm 4 would name it "generated-by-postrender-7.yaml".
-func (h *hookReader) documents(hooks []hook.Hook) (string, error) {
-	// The line in the chart's own manifests; that of a Pod's template stands deeper.
+// documents returns the hooks as documents that can follow the stream. Each names its file; without the
+// name, Helm 4 would call it "generated-by-postrender-7.yaml".
+func (h *hookReader) documents(hooks []chart.Hook) (string, error) {
+	// The line in the chart's own manifests. The annotations of a Pod template are indented deeper.
 	const annotations = "\n  annotations:\n"
 	var out strings.Builder
 	for _, hook := range hooks {
@@ -76,9 +77,9 @@ func (h *hookReader) documents(hooks []hook.Hook) (string, error) {
 	return out.String(), nil
 }
 
-// ordinaryDocuments returns the objects of hook.Enroller, which are no hooks, as
-// documents to follow the stream, in Helm 3's own form.
-func ordinaryDocuments(objects []hook.Object) string {
+// ordinaryDocuments returns the enroller's objects, which are no hooks, as documents that can follow the
+// stream, in the form of Helm 3.
+func ordinaryDocuments(objects []chart.Object) string {
 	var out strings.Builder
 	for _, o := range objects {
 		out.WriteString("---\n# Source: " + o.Path + "\n" + o.Manifest + "\n")

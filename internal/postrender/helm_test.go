@@ -10,11 +10,11 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	sigsyaml "sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// asHelm3 makes of a stream as Helm 4 hands it over one as Helm 3 does.
+// asHelm3 converts a stream of Helm 4 into one of Helm 3.
 func asHelm3(stream string) string {
 	var out []string
 	for _, line := range strings.Split(stream, "\n") {
@@ -30,7 +30,7 @@ func asHelm3(stream string) string {
 	return "---\n# Source: chart/templates/x.yaml\n" + strings.Join(out, "\n")
 }
 
-// unmarked makes one that tells no Helm.
+// unmarked converts a stream of Helm 4 into one without the marks of any Helm.
 func unmarked(stream string) string {
 	return strings.ReplaceAll(asHelm3(stream), "# Source: chart/templates/x.yaml\n", "")
 }
@@ -77,7 +77,7 @@ func TestInjectHelm(t *testing.T) {
 	}
 }
 
-// noHook fails if a stream holds a hook, to a YAML parser or to Helm 3.
+// noHook fails if a stream has a hook, for a YAML parser or for Helm 3.
 func noHook(t *testing.T, stream string) {
 	t.Helper()
 	nodes, err := kio.ParseAll(stream)
@@ -85,7 +85,7 @@ func noHook(t *testing.T, stream string) {
 		t.Fatal(err)
 	}
 	for _, n := range nodes {
-		if got := n.GetAnnotations()[hook.Annotation]; got != "" {
+		if got := n.GetAnnotations()[chart.Annotation]; got != "" {
 			t.Errorf("%s %s is a hook: %s", n.GetKind(), n.GetName(), got)
 		}
 	}
@@ -94,22 +94,22 @@ func noHook(t *testing.T, stream string) {
 		if err := sigsyaml.Unmarshal([]byte(text), &head); err != nil {
 			t.Errorf("Helm 3 cannot read it: %v\n%s", err, text)
 		}
-		if head.Metadata != nil && head.Metadata.Annotations[hook.Annotation] != "" {
+		if head.Metadata != nil && head.Metadata.Annotations[chart.Annotation] != "" {
 			t.Errorf("Helm 3 takes it for a hook:\n%s", text)
 		}
 	}
 }
 
-// A check may be told Helm 4 of what "helm template" printed with the marks of
-// Helm 3: it explains, and nothing leaves.
+// With Check, the user may say Helm 4 of a stream of "helm template", which has the marks of Helm 3: nothing is
+// written.
 func TestInjectCheck(t *testing.T) {
 	stream := []byte(asHelm3(string(testdata(t, "controller.yaml"))))
-	for told, want := range map[Helm]string{Helm4: "on its way to Helm 4", HelmUnknown: "Deployment arc-arc-cleanup-enrol"} {
+	for told, want := range map[Helm]string{Helm4: "Helm 4 reads the output", HelmUnknown: "Deployment arc-arc-cleanup-enrol"} {
 		result, err := inject(stream, Options{Helm: told, Check: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if enrols := "What enrols it once the release is deployed is added:\n  ServiceAccount arc-arc-cleanup-enrol"; strings.Contains(result.Explanation, enrols) != (told == HelmUnknown) {
+		if enrols := "These objects are added, and put the hook into the release's record once it is deployed:\n  ServiceAccount arc-arc-cleanup-enrol"; strings.Contains(result.Explanation, enrols) != (told == HelmUnknown) {
 			t.Errorf("told %q: explained %q", told, result.Explanation)
 		}
 		if result.Added != "" || !strings.Contains(result.Explanation, want) || !strings.Contains(result.Explanation, "Job arc-arc-cleanup\n") {
@@ -118,9 +118,8 @@ func TestInjectCheck(t *testing.T) {
 	}
 }
 
-// Nothing under any anchor, told whatever, adds a hook to what Helm 3 rendered,
-// nor anything that differs from one render to the next; and what has no ARC in
-// it is no business of ours on any Helm.
+// Whatever the anchor is and the user says, no hook is added to a stream of Helm 3. What is added is the same at
+// every rendering. A stream without ARC stays as it is, under every Helm.
 func TestNoHookUnderHelm3(t *testing.T) {
 	for _, file := range []string{
 		"controller.yaml", "controller-old.yaml", "controller-watch.yaml", "controller-experimental.yaml",

@@ -1,10 +1,8 @@
-// Package postrender adds the hook to a stream of rendered manifests that
-// installs ARC. What came in goes out byte for byte; the hook's documents
-// follow it.
+// Package postrender adds the hook to a stream of rendered manifests that installs ARC. The output is the
+// input byte for byte, followed by the documents of the hook.
 package postrender
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -13,33 +11,32 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
-// Options are the user's words; each is "" or nil if not given.
+// Options are what the user says. Every field may be empty.
 type Options struct {
-	// Release and Namespace win over what the anchor says. A scale set knows its
-	// own name only, which need not be the release's; and its namespace need not be.
+	// Release and Namespace override what the anchor says. A scale set knows its own name only, and the
+	// release may have another name, and be in another namespace.
 	Release   string
 	Namespace string
-	// HelmNamespace is what Helm takes for the namespace unless it is told another.
-	// It counts where nothing in the stream contradicts it.
+	// HelmNamespace is Helm's default for the namespace. It counts if nothing in the stream contradicts it.
 	HelmNamespace string
-	// Helm decides where the stream does not tell which Helm reads the output.
+	// Helm says which Helm reads the output if the stream does not say it.
 	Helm Helm
-	// Values of the chart, over those taken from the anchor.
+	// Values of the chart override the values that follow from the anchor.
 	Values map[string]any
-	// Check explains, and adds nothing. What cannot leave may be said to be
-	// Helm 4's even where it has the marks of helm template.
+	// Check asks for the explanation only. Then Helm may be 4 even if the stream comes from "helm template",
+	// which marks it like Helm 3.
 	Check bool
 }
 
-// Result is the output: the input, and what follows it.
+// Result is the output: Input, followed by Added.
 type Result struct {
 	Input []byte
 	Added string
-	// Explanation says in plain words what was added and why, or why nothing.
+	// Explanation says what was added and why, or why nothing was added.
 	Explanation string
 }
 
@@ -53,23 +50,22 @@ func (r Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n + m), err
 }
 
-// A Class is what an error is about, and so where to look for its cause.
+// A Class tells where to look for the cause of an error.
 type Class int
 
-// Of no class are errors of reading and writing.
+// Errors of reading and writing have no class.
 const (
-	// BadInput is not valid YAML, or holds an object of ARC that is not like
-	// any of ARC's.
+	// BadInput: the input is too large, is not valid YAML, or has an object of ARC of an unknown form.
 	BadInput Class = iota + 1
-	// BadHelm is one that cannot be told, or is not the one that was said.
+	// BadHelm: which Helm reads the output is not known, or is not the one that the user says.
 	BadHelm
-	// BadTarget is a release whose name or namespace nobody says.
+	// BadTarget: the name or the namespace of the release is not known.
 	BadTarget
-	// BadValues are refused by the chart of the hook.
+	// BadValues: the chart of the hook rejects a value.
 	BadValues
 )
 
-// An Error is one that somebody can do something about. Nothing was added.
+// An Error is an error that the user can correct. Nothing was added.
 type Error struct {
 	Class Class
 	err   error
@@ -79,53 +75,29 @@ func (e *Error) Error() string { return e.err.Error() }
 
 func (e *Error) Unwrap() error { return e.err }
 
-// heldBelow is the size up to which a stream is read to its end before any of it
-// goes out.
-const heldBelow = 1 << 20
+// MaxInput limits what Copy reads, so that a stream without an end does not fill the memory. No Helm
+// release is as large: its record is 1 MiB at most, compressed, which is some 10 MiB of YAML.
+const MaxInput = 32 << 20
 
-// Copy copies in to out with what Inject adds, or writes nothing with o.Check.
-// The explanation is that of a Result.
-//
-// With an error nothing went out, unless the stream is larger than heldBelow:
-// that goes out as it comes in, so that memory does not grow with it. All of it
-// does, also after an error, since half a manifest may be a valid one; only the
-// hook is missing. Both Helms drop the output of a post-renderer that fails
-// (helm.sh/helm/v3 pkg/postrender/exec.go, Run; helm.sh/helm/v4
-// internal/plugin/runtime_subprocess.go, runPostrenderer).
+// Copy writes to out what it reads from in, and what Inject adds. It reads everything before it writes
+// anything, and with an error or with o.Check it writes nothing. It returns the explanation of a Result.
 func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error) {
-	if o.Check {
-		out = io.Discard
-	}
-	go hook.Prepare() // Helm, too, takes its time
-	head, err := io.ReadAll(io.LimitReader(in, heldBelow+1))
-	if err != nil {
+	// A buffer that grew would take more than twice the input. The pages of this one take memory only once
+	// they are written to.
+	buffer := make([]byte, MaxInput+1)
+	n, err := io.ReadFull(in, buffer)
+	switch {
+	case err == nil:
+		return "", &Error{BadInput, fmt.Errorf("the input is larger than %d MiB, and no Helm release can be", MaxInput>>20)}
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return "", fmt.Errorf("reading stdin: %w", err)
 	}
-	var result Result
-	if len(head) <= heldBelow {
-		if result, err = Inject(head, o); err != nil {
-			return "", err
-		}
-	} else {
-		var s anchor.Search
-		var last manifest.Document
-		var failed error
-		t := &tee{in: io.MultiReader(bytes.NewReader(head), in), out: out}
-		for d, err := range manifest.Read(t, s.Wants) {
-			if err != nil {
-				return "", err
-			}
-			last = d
-			if failed == nil {
-				failed = s.Look(d)
-			}
-		}
-		if failed != nil {
-			return "", &Error{BadInput, failed}
-		}
-		if result, err = add(last, s.Found(), s.Hooked, o); err != nil {
-			return "", err
-		}
+	result, err := Inject(buffer[:n], o)
+	if err != nil {
+		return "", err
+	}
+	if o.Check {
+		return result.Explanation, nil
 	}
 	if _, err := result.WriteTo(out); err != nil {
 		return "", fmt.Errorf("writing stdout: %w", err)
@@ -133,97 +105,41 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 	return result.Explanation, nil
 }
 
-// tee writes what is read from it. Unlike an io.TeeReader it tells which of the
-// two failed.
-type tee struct {
-	in  io.Reader
-	out io.Writer
-}
-
-func (t *tee) Read(p []byte) (int, error) {
-	n, err := t.in.Read(p)
-	if err != nil && err != io.EOF {
-		return n, fmt.Errorf("reading stdin: %w", err)
-	}
-	if _, err := t.out.Write(p[:n]); err != nil {
-		return n, fmt.Errorf("writing stdout: %w", err)
-	}
-	return n, err
-}
-
-// Inject adds the hook to a stream, once, if it holds an anchor: the Deployment
-// of ARC's controller or of the legacy one, or an AutoscalingRunnerSet; the first
-// of these wins where several are. On its way to Helm 3, which takes no hook from a post-renderer, it adds
-// what enrols the hook afterwards, from inside the cluster. A stream without ARC,
-// or with the hook in it, comes back as it is: Helm 4's strategy "separate" calls
-// a post-renderer for hooks and for manifests, and only the latter have the
-// anchor.
+// Inject adds the hook to a stream if the stream has an anchor: the Deployment of ARC's controller or of
+// the legacy controller, or an AutoscalingRunnerSet. If it has several, the first in this order counts.
+// Helm 3 takes no hook from a post-renderer. For Helm 3, Inject adds the enroller instead, which puts the
+// hook into the release's record from inside the cluster.
 //
-// What is wrong with the input is an *Error, and broken YAML a *manifest.SyntaxError
-// in it. Then there is no output.
+// A stream without an anchor, or with the hook in it, stays as it is: Helm 4's strategy "separate" calls a
+// post-renderer once for hooks and once for manifests, and only the manifests have the anchor.
+//
+// Whatever is wrong with the input is an *Error, with a *manifest.SyntaxError in it if the YAML is not
+// valid. With an error there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
-	a, hooked, err := anchor.Find(stream)
+	a, hooked, err := anchor.Search(stream, len(stream)) // no limit: the user has rendered it
 	if err != nil {
 		return Result{}, &Error{BadInput, err}
 	}
-	var last manifest.Document
-	for d := range manifest.Documents(stream) {
-		last = d
-	}
-	result, err := add(last, a, hooked, o)
-	if err == nil {
-		result.Input = stream
-	}
-	return result, err
-}
-
-// add does Inject's work when the stream was searched. Of the stream it needs the
-// last document only.
-func add(last manifest.Document, a *anchor.Anchor, hooked bool, o Options) (Result, error) {
+	result := Result{Input: stream}
 	switch {
 	case hooked:
-		return Result{Explanation: "Nothing to add: the hook is in the input already.\n"}, nil
+		result.Explanation = "Nothing to add: the hook is in the input already.\n"
+		return result, nil
 	case a == nil:
-		return Result{Explanation: "Nothing to add: the input installs neither ARC's controller nor a scale set.\n"}, nil
+		result.Explanation = "Nothing to add: the input installs neither ARC's controller nor a scale set.\n"
+		return result, nil
 	}
-
-	reader, err := proveHookReader(a, o)
-	helm3 := errors.Is(err, errHelm3)
-	if err != nil && !helm3 {
-		return Result{}, &Error{BadHelm, fmt.Errorf("found the %s: %w", a, err)}
-	}
-	target, err := targetOf(a, o)
+	result.Added, result.Explanation, err = addition(a, o)
 	if err != nil {
-		return Result{}, &Error{BadTarget, err}
-	}
-	taken := a.In(target.Namespace)
-	values := hook.Merge(taken, o.Values)
-	hooks, err := hook.Render(target, values)
-	if err != nil {
-		return Result{}, &Error{BadValues, err}
-	}
-	if len(hooks) == 0 {
-		return Result{Explanation: "Nothing to add: the hook is switched off (enabled=false).\n"}, nil
-	}
-	var result Result
-	if helm3 {
-		enroller, err := hook.Enroller(target, values, hooks)
-		if err != nil {
-			return Result{}, &Error{BadValues, err}
-		}
-		result.Added = ordinaryDocuments(enroller)
-		result.Explanation = explain(a, Helm3, target, taken, hooks, enroller)
-	} else {
-		if result.Added, err = reader.documents(hooks); err != nil {
-			return Result{}, err
-		}
-		result.Explanation = explain(a, reader.helm, target, taken, hooks, nil)
+		return Result{}, err
 	}
 	if o.Check {
 		result.Added = ""
+	}
+	if result.Added == "" {
 		return result, nil
 	}
-	before, err := separator(last)
+	before, err := separator(stream)
 	if err != nil {
 		return Result{}, &Error{BadInput, err}
 	}
@@ -231,17 +147,49 @@ func add(last manifest.Document, a *anchor.Anchor, hooked bool, o Options) (Resu
 	return result, nil
 }
 
-// targetOf finds out whose hook it is. ARC's own objects need not be in the namespace
-// of their release (namespaceOverride of its charts), so where what is known of that
-// is not the same, somebody has to say it: in another namespace the hook would never
-// find its release.
-func targetOf(a *anchor.Anchor, o Options) (hook.Release, error) {
-	target := hook.Release{Name: cmp.Or(o.Release, a.Release), Namespace: o.Namespace}
+// addition returns the documents that an anchor calls for, and the explanation.
+func addition(a *anchor.Anchor, o Options) (added, explanation string, err error) {
+	reader, err := proveHookReader(a, o)
+	helm3 := errors.Is(err, errHelm3)
+	if err != nil && !helm3 {
+		return "", "", &Error{BadHelm, fmt.Errorf("found the %s: %w", a, err)}
+	}
+	target, err := targetOf(a, o)
+	if err != nil {
+		return "", "", &Error{BadTarget, err}
+	}
+	taken := a.In(target.Namespace)
+	values := chart.Merge(taken, o.Values)
+	hooks, err := chart.Render(target, values)
+	if err != nil {
+		return "", "", &Error{BadValues, err}
+	}
+	if len(hooks) == 0 {
+		return "", "Nothing to add: the hook is switched off (enabled=false).\n", nil
+	}
+	if helm3 {
+		enroller, err := chart.Enroller(target, values, hooks)
+		if err != nil {
+			return "", "", &Error{BadValues, err}
+		}
+		return ordinaryDocuments(enroller), explain(a, Helm3, target, taken, hooks, enroller), nil
+	}
+	if added, err = reader.documents(hooks); err != nil {
+		return "", "", err
+	}
+	return added, explain(a, reader.helm, target, taken, hooks, nil), nil
+}
+
+// targetOf returns the release that the hook is for. ARC's objects may be in another namespace than their
+// release (namespaceOverride of ARC's charts). If the namespaces that the objects and Helm name differ, the
+// user has to give the release's namespace: in another namespace the hook would never find its release.
+func targetOf(a *anchor.Anchor, o Options) (chart.Release, error) {
+	target := chart.Release{Name: cmp.Or(o.Release, a.Release), Namespace: o.Namespace}
 	switch {
 	case target.Name == "":
-		return target, fmt.Errorf("the %s does not say its release; give --release", a)
-	case o.Release == "" && !hook.IsReleaseName(target.Name):
-		return target, fmt.Errorf("the %s says that its release is %q, which is no release's name; give --release", a, target.Name)
+		return target, fmt.Errorf("the %s does not name its release; give --release", a)
+	case o.Release == "" && !chart.IsReleaseName(target.Name):
+		return target, fmt.Errorf("the %s names its release %q, which Helm does not accept as a name; give --release", a, target.Name)
 	case target.Namespace != "":
 		return target, nil
 	}
@@ -256,17 +204,23 @@ func targetOf(a *anchor.Anchor, o Options) (hook.Release, error) {
 		target.Namespace = namespaces[0]
 		return target, nil
 	}
-	return target, fmt.Errorf("the namespace of the release is not known: ARC's objects and HELM_NAMESPACE name %s, as with namespaceOverride; give --namespace", strings.Join(namespaces, ", "))
+	return target, fmt.Errorf("the namespace of the release is not known: ARC's objects and HELM_NAMESPACE name %s, "+
+		"as with namespaceOverride; give --namespace", strings.Join(namespaces, ", "))
 }
 
-// separator is what has to stand between the last document and a "---": a line break,
-// if its last line has none. It is an error where that would change the document.
-func separator(last manifest.Document) (string, error) {
-	if text := last.Bytes(); len(text) == 0 || text[len(text)-1] == '\n' || text[len(text)-1] == '\r' {
+// separator returns what has to follow the stream before a "---" can: a line break if the last line has
+// none. It fails if the line break would change the last document.
+func separator(stream []byte) (string, error) {
+	if n := len(stream); stream[n-1] == '\n' || stream[n-1] == '\r' {
 		return "", nil
 	}
+	var last manifest.Document
+	for d := range manifest.Documents(stream) {
+		last = d
+	}
 	if last.EndsOpen() {
-		return "", errors.New("the last line of the input is one of a block scalar and has no line break; the one that would have to follow it would change that text: end the input with it")
+		return "", errors.New("the input ends within a block scalar, without a line break; " +
+			"the line break that has to follow would become part of its text: end the input with a line break")
 	}
 	return "\n", nil
 }

@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// named gives the image a name, as everybody has to who has no release.
+// named gives the image a name, as a user has to who has no release of arc-cleanup.
 func named(o Options) Options {
-	o.Values = hook.Merge(map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}, o.Values)
+	o.Values = chart.Merge(map[string]any{"image": map[string]any{"repository": "registry.example/arc-hookjob"}}, o.Values)
 	return o
 }
 
@@ -39,10 +39,12 @@ func testdata(t *testing.T, name string) []byte {
 	return data
 }
 
-// large puts documents before a stream that make it too large to be parsed as
-// a whole.
+// largeSize is above the size below which anchor.Find parses every document.
+const largeSize = 1 << 20
+
+// large puts documents before a stream, so that only some of it is parsed.
 func large(stream []byte) []byte {
-	return append(filler(heldBelow), stream...)
+	return append(filler(largeSize), stream...)
 }
 
 func output(t *testing.T, r Result) string {
@@ -84,7 +86,7 @@ func TestInject(t *testing.T) {
 	}
 }
 
-// Every added document is a pre-delete hook which says its file.
+// Every added document is a pre-delete hook that names its file.
 func TestInjectAddsHooksOnly(t *testing.T) {
 	result, err := inject(testdata(t, "controller-watch.yaml"), Options{})
 	if err != nil {
@@ -95,7 +97,7 @@ func TestInjectAddsHooksOnly(t *testing.T) {
 		t.Fatalf("got %d documents, %v", len(nodes), err)
 	}
 	for _, n := range nodes {
-		if got := n.GetAnnotations()[hook.Annotation]; got != "pre-delete" {
+		if got := n.GetAnnotations()[chart.Annotation]; got != "pre-delete" {
 			t.Errorf("%s: hook %q", n.GetKind(), got)
 		}
 		if got := n.GetAnnotations()[manifest.FilenameAnnotation]; !strings.HasPrefix(got, "arc-cleanup/templates/") {
@@ -104,7 +106,7 @@ func TestInjectAddsHooksOnly(t *testing.T) {
 	}
 }
 
-// The documents follow whatever the input ends with.
+// The hook follows, whatever the input ends with.
 func TestInjectSeparates(t *testing.T) {
 	anchor := strings.TrimRight(string(testdata(t, "controller.yaml")), "\n")
 	for name, input := range map[string]string{
@@ -143,27 +145,27 @@ func TestInjectSeparates(t *testing.T) {
 	}
 }
 
-// A line break behind a block scalar would be part of it.
+// A line break after a block scalar would become part of it.
 func TestInjectKeepsTheLastText(t *testing.T) {
 	anchor := string(testdata(t, "controller.yaml"))
 	for _, end := range []string{
 		"data: |\n  text", "data: >\n  text", "data: |+\n  text", "data:\n  - |\n    text", "# x\ndata: |\n  text", "data: &x |\r\n  text",
 	} {
-		for size, before := range map[string]string{"small": "", "large": string(filler(heldBelow))} {
+		for size, before := range map[string]string{"small": "", "large": string(filler(largeSize))} {
 			in := before + anchor + "---\n" + end
 			var known *Error
 			var out bytes.Buffer
 			if _, err := copyTo(&out, strings.NewReader(in), Options{}); !errors.As(err, &known) || known.Class != BadInput || !strings.Contains(err.Error(), "block scalar") {
 				t.Errorf("%q, %s: got %v", end, size, err)
 			}
-			if got := out.String(); got != "" && got != in {
-				t.Errorf("%q, %s: %d of %d bytes went out", end, size, len(got), len(in))
+			if out.Len() > 0 {
+				t.Errorf("%q, %s: %d of %d bytes went out", end, size, out.Len(), len(in))
 			}
 			out.Reset()
 			if _, err := copyTo(&out, strings.NewReader(in+"\n"), Options{}); err != nil || !strings.HasPrefix(out.String(), in+"\n---\n") {
 				t.Errorf("%q, %s, closed: %v", end, size, err)
 			}
-			// Where nothing is added nothing is changed.
+			// If nothing is added, nothing is changed.
 			out.Reset()
 			if _, err := copyTo(&out, strings.NewReader(before+"a: b\n---\n"+end), Options{}); err != nil || out.String() != before+"a: b\n---\n"+end {
 				t.Errorf("%q, %s, not ARC: %v", end, size, err)
@@ -172,7 +174,7 @@ func TestInjectKeepsTheLastText(t *testing.T) {
 	}
 }
 
-// documents returns the documents with content as a YAML parser sees them.
+// documents returns the documents that have content, as a YAML parser sees them.
 func documents(t *testing.T, stream string) []*yaml.Node {
 	t.Helper()
 	var out []*yaml.Node
@@ -191,8 +193,8 @@ func documents(t *testing.T, stream string) []*yaml.Node {
 	}
 }
 
-// Helm 4's strategies: separate (hooks and manifests on their own), nohooks
-// (manifests only), combined. Whichever, the hook comes once.
+// Helm 4 has three strategies: separate (hooks and manifests apart), nohooks (manifests only) and combined. In
+// each the hook is added once.
 func TestInjectOnce(t *testing.T) {
 	manifests := testdata(t, "controller.yaml")
 	otherHook := []byte("apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: test\n  annotations:\n    helm.sh/hook: test\n    postrenderer.helm.sh/postrender-filename: c/templates/test.yaml\n")
@@ -269,8 +271,8 @@ func TestInjectOptions(t *testing.T) {
 	}
 }
 
-// Whose hook it is: what is said, else what ARC's objects and HELM_NAMESPACE say,
-// where that is one thing.
+// The hook is for the release that the user names, or else for the one that ARC's objects and HELM_NAMESPACE
+// name, if they agree.
 func TestInjectTarget(t *testing.T) {
 	replaced := func(file string, pairs ...string) string {
 		return strings.NewReplacer(pairs...).Replace(string(testdata(t, file)))
@@ -304,11 +306,11 @@ func TestInjectTarget(t *testing.T) {
 		"a set's, said":                     {replaced("scale-set.yaml"), Options{Namespace: "platform", Release: "gpu"}, "platform/gpu", " controllerNamespaces (systems), imagePullSecrets, runnerNamespaces (runners),", ""},
 		"a set's, beside its controller":    {replaced("scale-set.yaml"), Options{Namespace: "systems"}, "systems/set", " imagePullSecrets, runnerNamespaces (runners),", ""},
 		"a set's, they differ":              {replaced("scale-set.yaml"), Options{HelmNamespace: "platform"}, "", "", "name runners, platform"},
-		"no release":                        {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{}, "", "", "does not say its release; give --release"},
+		"no release":                        {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{}, "", "", "does not name its release; give --release"},
 		"no release, said":                  {replaced("controller-old.yaml", "    app.kubernetes.io/instance: arc\n", ""), Options{Release: "arc"}, "systems/arc", "", ""},
-		"an instance of a user's":           {labelled("Build Platform"), Options{}, "", "", `says that its release is "Build Platform", which is no release's name; give --release`},
-		"an instance of Argo CD's":          {labelled("argocd_apps"), Options{}, "", "", `"argocd_apps", which is no release's name`},
-		"an instance that is too long":      {labelled(strings.Repeat("a", 54)), Options{}, "", "", "no release's name"},
+		"an instance of a user's":           {labelled("Build Platform"), Options{}, "", "", `names its release "Build Platform", which Helm does not accept as a name; give --release`},
+		"an instance of Argo CD's":          {labelled("argocd_apps"), Options{}, "", "", `"argocd_apps", which Helm does not accept`},
+		"an instance that is too long":      {labelled(strings.Repeat("a", 54)), Options{}, "", "", "which Helm does not accept"},
 		"an instance of a user's, said":     {labelled("Build Platform"), Options{Release: "arc"}, "systems/arc", "", ""},
 		"an instance that may be a release": {labelled("build.platform"), Options{}, "systems/build.platform", "", ""},
 	}
@@ -327,7 +329,7 @@ func TestInjectTarget(t *testing.T) {
 				t.Fatal(err)
 			}
 			namespace, release, _ := strings.Cut(test.want, "/")
-			if !strings.Contains(result.Explanation, "The hook of the release "+release+" in the namespace "+namespace+" is added") ||
+			if !strings.Contains(result.Explanation, "The hook of release "+release+" in namespace "+namespace+":") ||
 				!strings.Contains(result.Added, "--release-namespace="+namespace+"\n") {
 				t.Errorf("want %s:\n%s", test.want, result.Explanation)
 			}
@@ -359,7 +361,7 @@ func TestInjectErrors(t *testing.T) {
 			t.Errorf("%s: output %q with an error", name, got)
 		}
 	}
-	// In a large stream, what cannot be the anchor is left to Helm.
+	// In a large stream, broken YAML that cannot be the anchor is left to Helm.
 	if _, err := inject(append(large([]byte(good)), broken...), Options{}); err != nil {
 		t.Errorf("large: %v", err)
 	}
@@ -373,7 +375,7 @@ func TestInjectErrors(t *testing.T) {
 	}
 }
 
-// filler is a stream above a size, to which a document can be added.
+// filler returns a stream above a size. Another document can follow it.
 func filler(size int) []byte {
 	const document = "kind: ConfigMap\ndata: {x: 0123456789}\n---\n"
 	return []byte(strings.Repeat(document, size/len(document)+1))

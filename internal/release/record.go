@@ -165,6 +165,12 @@ func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]R
 // Installs reports whether a record of the release has a matching object in its manifest. It is for advice
 // only: a record that cannot be read counts as one without the object.
 func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
+	return Installing(ctx, c, at, name, is) != nil
+}
+
+// Installing returns the newest revision of the release if its manifest has a matching object, else nil. It
+// is for advice only, as Installs is.
+func Installing(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) *Revision {
 	for _, d := range storage {
 		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
 		if err != nil {
@@ -173,11 +179,11 @@ func Installs(ctx context.Context, c *kube.Client, at Place, name string, is fun
 		for _, h := range all {
 			r, err := h.newest(ctx, c)
 			if err == nil && r.Namespace == at.Namespace && r.Status.Installed() && slices.ContainsFunc(r.Objects, is) {
-				return true
+				return r
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 // Each calls do for the newest revision of each release that is stored in a namespace ("" means all

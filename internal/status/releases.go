@@ -12,8 +12,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -117,7 +117,7 @@ func (r *reader) hook(rev *release.Revision) Hook {
 	case enroller.Name == "":
 		return Hook{State: Absent, Why: "this revision was rendered without it"}
 	case enroller.Namespace != rev.Namespace:
-		return Hook{State: Absent, Why: enrol.Misplaced(hook.Release{Name: rev.Name, Namespace: rev.Namespace}, enroller.Namespace)}
+		return Hook{State: Absent, Why: enrol.Misplaced(chart.Release{Name: rev.Name, Namespace: rev.Namespace}, enroller.Namespace)}
 	}
 	return r.enrolling(rev.Namespace, enroller.Name)
 }

@@ -119,7 +119,7 @@ func serveMore(t *testing.T, fail map[string]int, more map[string][]map[string]a
 		switch {
 		case r.Method == http.MethodPost:
 			answer(http.StatusOK, map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "status": map[string]any{"allowed": true}})
-		case len(parts) == 2, strings.HasPrefix(r.URL.Path, "/apis/actions.github.com"), strings.HasPrefix(r.URL.Path, "/apis/apiextensions.k8s.io"):
+		case len(parts) == 2, strings.HasPrefix(r.URL.Path, "/apis/actions.github.com"), strings.HasPrefix(r.URL.Path, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"):
 			answer(http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
 		default:
 			answer(http.StatusOK, map[string]any{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "items": items})

@@ -36,13 +36,17 @@ func Beside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey)
 	if err != nil {
 		out = append(out, plan.Remain{What: unreadBeside + err.Error()})
 	}
-	for _, crd := range crdsOf(own, served) {
+	existing, err := crdsByHand(ctx, c, o)
+	if err != nil {
+		out = append(out, plan.Remain{What: unreadBeside + err.Error()})
+	}
+	for _, crd := range union(crdsOf(own, served), existing, own) {
 		if !slices.Contains(known, crd) {
 			out = append(out, plan.Remain{What: fmt.Sprintf("the CRD %s, which this version of arc-cleanup does not know", crd), Do: []string{shell.Command("kubectl", "get", crd, "--all-namespaces")}})
 		}
 	}
 	if o.Scope == plan.ScopeController {
-		out = append(out, legacyBeside(ctx, c, o, s)...)
+		out = append(out, legacyBeside(ctx, c, o, s, existing)...)
 	}
 	return append(out, leasesBeside(ctx, c, o, s)...)
 }
@@ -58,12 +62,12 @@ func crdsOf(group string, served map[string][]string) (names []string) {
 }
 
 // legacyBeside looks for legacy ARC beside scale sets.
-func legacyBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) (out []plan.Remain) {
+func legacyBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey, existing []string) (out []plan.Remain) {
 	served, err := c.Served(ctx, arc.LegacyGroup)
 	if err != nil {
 		return []plan.Remain{{What: unreadBeside + err.Error()}}
 	}
-	if crds := crdsOf(arc.LegacyGroup, served); len(crds) > 0 {
+	if crds := union(crdsOf(arc.LegacyGroup, served), existing, arc.LegacyGroup); len(crds) > 0 {
 		what := fmt.Sprintf("legacy ARC, with %d CRDs of %s", len(crds), arc.LegacyGroup)
 		if o.Job == "" { // a hook has no right to read them
 			if n, err := countLegacy(ctx, c, served); err == nil {

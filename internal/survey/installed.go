@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -20,7 +19,7 @@ import (
 // ofScaleSets are the kinds of a scale-set release
 // (charts/gha-runner-scale-set/templates), and labelled further ones that may belong to
 // a scale set, by their labels: what the post-renderer adds under Helm 3 to have the hook
-// enrolled (charts/enroller), and the ConfigMap of the experimental chart's container
+// enrolled (internal/chart/enroller.yaml), and the ConfigMap of the experimental chart's container
 // hooks (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
 var (
 	ofScaleSets = map[string]schema.GroupVersionResource{
@@ -131,6 +130,4 @@ func newInstalled(record release.Record, there inPlace) plan.ScaleSetRelease {
 	return i
 }
 
-func isScaleSet(o release.Object) bool {
-	return o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/")
-}
+func isScaleSet(o release.Object) bool { return arc.IsScaleSet(o.APIVersion, o.Kind) }

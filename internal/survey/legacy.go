@@ -59,7 +59,10 @@ func (r *reading) legacy() {
 			r.read(gvr.GroupResource().String(), func(add func(func())) error {
 				return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 					obj := legacyObject(gvr, m)
-					add(func() { s.Custom = append(s.Custom, obj) })
+					add(func() {
+						s.Custom = append(s.Custom, obj)
+						r.managed(obj, m)
+					})
 					return nil
 				})
 			})

@@ -36,7 +36,9 @@ func (r *reading) prove() {
 		if o.Deleting || o.Owner != "" || o.Release.Name == "" || !r.o.RemovesCRDs() {
 			continue
 		}
+		manager := r.s.Managers[o.UID]
 		g.Go(func() error {
+			r.proveManager(ctx, o, manager)
 			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, func(m release.Object) bool { return isOf(o, m) }) {
 				r.mu.Lock()
 				defer r.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -35,27 +37,55 @@ func (r *reading) distrust(group string) {
 			doubtful = append(doubtful, resource)
 		}
 	}
-	for end := time.Now().Add(servedPatience); len(doubtful) > 0; {
-		served, err := r.c.Served(r.ctx, group)
+	still, err := stillServed(r.ctx, r.c, group, doubtful)
+	if err != nil {
+		still = append(still, plan.Unknown{What: "whether " + group + " is served", Err: err})
+	}
+	r.s.Unknown = append(r.s.Unknown, still...)
+}
+
+// StillServed is what the API server serves of the CRDs that an empty plan takes for gone:
+// neither they nor their objects were found, but what is served is not gone. Whether
+// discovery itself can be read is for Beside to say.
+func StillServed(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) []plan.Unknown {
+	if !o.RemovesCRDs() {
+		return nil
+	}
+	group, names := arc.Group, arc.CRDs()
+	if o.Scope == plan.ScopeLegacy {
+		group, names = arc.LegacyGroup, arc.LegacyCRDs()
+	}
+	var gone []string
+	for _, name := range names {
+		if !slices.ContainsFunc(s.CRDs, func(crd *object.Object) bool { return crd.Name == name }) {
+			gone = append(gone, strings.TrimSuffix(name, "."+group))
+		}
+	}
+	still, _ := stillServed(ctx, c, group, gone)
+	return still
+}
+
+// stillServed waits until none of these resources is served, and returns those that are
+// then.
+func stillServed(ctx context.Context, c *kube.Client, group string, resources []string) (still []plan.Unknown, err error) {
+	for end := time.Now().Add(servedPatience); len(resources) > 0; {
+		served, err := c.Served(ctx, group)
 		if err != nil {
-			r.s.Unknown = append(r.s.Unknown, plan.Unknown{What: "whether " + group + " is served", Err: err})
-			return
+			return still, err
 		}
-		doubtful = slices.DeleteFunc(doubtful, func(resource string) bool { return len(served[resource]) == 0 })
-		if len(doubtful) == 0 {
-			return
+		resources = slices.DeleteFunc(resources, func(resource string) bool { return len(served[resource]) == 0 })
+		still = nil
+		for _, resource := range resources {
+			still = append(still, plan.Unknown{What: resource + "." + group, Err: fmt.Errorf("not found, though the API server says that it serves it in the versions %s", strings.Join(served[resource], ", "))})
 		}
-		if time.Now().After(end) {
-			for _, resource := range doubtful {
-				r.s.Unknown = append(r.s.Unknown, plan.Unknown{What: resource + "." + group, Err: fmt.Errorf("not found, though the API server says that it serves it in the versions %s", strings.Join(served[resource], ", "))})
-			}
-			return
+		if len(resources) == 0 || time.Now().After(end) {
+			break
 		}
 		select {
-		case <-r.ctx.Done():
-			r.s.Unknown = append(r.s.Unknown, plan.Unknown{What: "whether " + group + " is served", Err: context.Cause(r.ctx)})
-			return
+		case <-ctx.Done():
+			return still, context.Cause(ctx)
 		case <-time.After(servedEvery):
 		}
 	}
+	return still, nil
 }

@@ -167,7 +167,10 @@ func (r *reading) custom(gvr schema.GroupVersionResource) {
 		r.read(gvr.GroupResource().String(), func(add func(func())) error {
 			return r.c.Each(r.ctx, gvr, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 				obj := FromMetadata(gvr, m)
-				add(func() { r.s.Custom = append(r.s.Custom, obj) })
+				add(func() {
+					r.s.Custom = append(r.s.Custom, obj)
+					r.managed(obj, m)
+				})
 				return nil
 			})
 		})

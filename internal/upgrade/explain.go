@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -218,7 +218,7 @@ func documents(stream []byte, namespace string) map[string]any {
 			continue
 		}
 		m := known.Metadata
-		if hook.IsEnroller(m.Labels) || hook.IsOurs(m.Labels, m.Annotations) {
+		if chart.IsEnroller(m.Labels) || chart.IsOurs(m.Labels, m.Annotations) {
 			continue
 		}
 		out[fmt.Sprintf("%s %s/%s", known.Kind, cmp.Or(m.Namespace, namespace), m.Name)] = withoutNull(object)

@@ -13,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -86,7 +86,7 @@ func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Repor
 	case Save:
 		return nil, save(ctx, u.Client, state)
 	case Enrol:
-		_, err := enrol.Put(ctx, u.Client, hook.Release{Name: r.Name, Namespace: r.Namespace}, r.Hooks, false)
+		_, err := enrol.Put(ctx, u.Client, chart.Release{Name: r.Name, Namespace: r.Namespace}, r.Hooks, false)
 		return nil, err
 	case Forget:
 		return nil, forget(ctx, u.Client, state)

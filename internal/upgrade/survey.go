@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	"github.com/arc-cleanup/arc-cleanup/internal/hook"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -328,7 +328,7 @@ func found(r *release.Revision) *Found {
 	f.Hooks, f.HookErr = enrol.Of(r)
 	for _, h := range r.Hooks {
 		m := enrol.Metadata(h)
-		if !hook.IsOurs(m.Labels, m.Annotations) && strings.Contains(m.Annotations[hook.Annotation], "-delete") {
+		if !chart.IsOurs(m.Labels, m.Annotations) && strings.Contains(m.Annotations[chart.Annotation], "-delete") {
 			f.OtherHooks = append(f.OtherHooks, h.Kind+" "+h.Name)
 		}
 	}

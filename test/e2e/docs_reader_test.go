@@ -192,7 +192,7 @@ func (r *reader) execute(b block, e execution, major int) bool {
 
 		text := r.adapted(b.text)
 		if major == 3 {
-			// What the README says to do in the place of it.
+			// What the README says to do instead.
 			text = regexp.MustCompile(`(?m)^(make plugin|helm plugin).*\n`).ReplaceAllString(text, "")
 			text = "make install PREFIX=" + home + "/local\nPATH=" + home + "/local/bin:$PATH\n" + text
 		}
@@ -202,7 +202,7 @@ func (r *reader) execute(b block, e execution, major int) bool {
 		cmd.Dir = r.clone
 		cmd.Env = append(r.cleanEnvironment(home), "PATH="+bin+":"+os.Getenv("PATH"), "KUBECONFIG="+r.Kubeconfig(),
 			"ARC_CLEANUP_YES=true", // there is nobody to ask
-			product.NameImage)      // README.md#Use it
+			product.NameImage)      // README.md#Install
 		out, err := cmd.CombinedOutput()
 		t.Logf("%s\n%s", text, out)
 		failed, readErr := os.ReadFile(failures)
@@ -223,7 +223,7 @@ func (r *reader) execute(b block, e execution, major int) bool {
 			e.after()
 		}
 		// The first of two blocks only installs.
-		if b.name() != "README.md#A post-renderer" {
+		if b.name() != "README.md#With a post-renderer" {
 			r.nothingLeft()
 		}
 	})

@@ -14,21 +14,21 @@ import (
 // notRun are blocks of commands that are not executed, by name, or all of a file,
 // each with the reason. They are parsed all the same, and their flags are tried.
 var notRun = map[string]string{
-	"README.md#Use it":             "names the image, which the environment of all blocks does",
+	"README.md#Install":            "names the image, which the environment of all blocks does",
 	"README.md#arc-cleanup":        "make demo is the source of the picture, which has a test of its own; make test runs this",
-	"README.md#An upgrade of ARC":  "the charts of that version are not at hand; TestUpgrade does it with others",
+	"README.md#Upgrade ARC":        "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/upgrade.md":              "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",
 	"docs/uninstall.md#The backup": "a name in it is an example; TestABackupIsRestored does both",
-	"docs/uninstall.md#What somebody has seen, and nothing else": "the digest in it is an example; TestRunOfAConfirmedPlan does both",
+	"docs/uninstall.md#Run exactly the plan you have seen": "the digest in it is an example; TestRunOfAConfirmedPlan does both",
 	"docs/arc-cleanup.md":    "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",
 	"docs/arc-postrender.md": "the examples of the help; README.md installs through the post-renderer",
 }
 
-// shown are blocks of no language, or of text: what is shown there, and where it
+// shown are blocks of no language, of text, or pictures: what is shown there, and where it
 // comes from.
 var shown = map[string]string{
-	"docs/architecture.md":          "a picture of the packages; internal/architecture_test.go holds the truth",
+	"docs/architecture.md":          "a picture of the packages, which internal/diagram_test.go checks",
 	"docs/uninstall.md#A refusal":   "what TestRefusedWhileLive sees",
 	"docs/uninstall.md#How it ends": "what TestWhatHelmShows sees",
 	"docs/arc-cleanup.md":           "written by make docs",
@@ -55,23 +55,23 @@ func (r *reader) executions() []execution {
 		return map[string]int{strings.Join(slices.Concat([]string{"bin/arc-cleanup", "plan"}, flags), " "): 7}
 	}
 	return []execution{
-		{block: "README.md#A post-renderer", after: func() {
+		{block: "README.md#With a post-renderer", after: func() {
 			l.awaitRunner(runnerNamespace)
 			l.awaitEnrolled("arc", controllerNamespace)
 			l.awaitEnrolled("arc-runner-set", runnerNamespace)
 		}},
-		{block: "README.md#A post-renderer/2"},
-		{block: "README.md#A release that exists", before: func() { l.installController() }, after: func() {
+		{block: "README.md#Uninstall"},
+		{block: "README.md#Into an installed release", before: func() { l.installController() }, after: func() {
 			l.awaitEnrolled("arc", controllerNamespace)
 			l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 		}},
-		{block: "README.md#By hand: a cluster that is stuck today", before: disaster, exits: somethingToDo()},
+		{block: "README.md#Rescue a stuck cluster", before: disaster, exits: somethingToDo()},
 
-		{block: "docs/uninstall.md#How an uninstall goes", before: func() {
+		{block: "docs/uninstall.md#How an uninstall works", before: func() {
 			l.installController(viaPostRenderer...)
 			r.installRunnerSet(viaPostRenderer...)
 		}},
-		{block: "docs/uninstall.md#Off, while it runs", before: through, after: func() {
+		{block: "docs/uninstall.md#Switch the hook off", before: through, after: func() {
 			if out := l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "switched off by the ConfigMap") {
 				l.Errorf("the hook is not off:\n%s", out)
 			}
@@ -96,8 +96,8 @@ func (r *reader) executions() []execution {
 			}
 			l.hookjob("run", "--yes") // the rest
 		}},
-		{block: "docs/troubleshooting.md#A cluster that is stuck today/3", before: func() { l.installController() }},
-		{block: "docs/troubleshooting.md#A cluster that is stuck today/4", before: func() {
+		{block: "docs/troubleshooting.md#The release's namespace is Terminating", before: func() { l.installController() }},
+		{block: "docs/troubleshooting.md#The release's namespace is Terminating/2", before: func() {
 			l.installController()
 			if err := l.client.CoreV1().Namespaces().Delete(l.ctx, controllerNamespace, metav1.DeleteOptions{}); err != nil {
 				l.Fatal(err)
@@ -143,12 +143,12 @@ func TestDocumentation(t *testing.T) {
 			commands[b.name()] = b
 		case "yaml":
 			r.checkYAML(b)
-		case "text", "":
+		case "text", "mermaid", "":
 			if reason(shown, b) == "" {
 				t.Errorf("%s:%d: a block without a language, or of text, is nothing to execute: say in `shown` of test/e2e/docs_test.go what %q shows and where that comes from", b.file, b.line, b.name())
 			}
 		default:
-			t.Errorf("%s:%d: a block of %q: teach test/e2e/docs_test.go to check that language, or take sh, yaml or text", b.file, b.line, b.language)
+			t.Errorf("%s:%d: a block of %q: teach test/e2e/docs_test.go to check that language, or take sh, yaml, text or mermaid", b.file, b.line, b.language)
 		}
 	}
 	executions := r.executions()

@@ -15,7 +15,7 @@ import (
 
 // TestNames: whatever Helm takes for a release's name, both render the same of the
 // chart arc-cleanup, and no two releases have a Job of one name. That the names are
-// valid is tested in internal/hook.
+// valid is tested in internal/chart.
 func TestNames(t *testing.T) {
 	const folder = "../../charts/arc-cleanup"
 	chart3, err := loader3.Load(folder)

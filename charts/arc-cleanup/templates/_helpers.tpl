@@ -100,11 +100,18 @@ name, now or later; it would run with the hook's rights. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* The memory limit of the hook's container, or nothing. */}}
+{{/* The memory limit that Go is told of; nothing if there is none, or if env tells Go itself. */}}
 {{- define "arc-cleanup.memoryLimit" -}}
+{{- $limit := "" -}}
 {{- with .Values.resources -}}
 {{- with .limits -}}
-{{- .memory | default "" -}}
+{{- $limit = .memory | default "" -}}
 {{- end -}}
 {{- end -}}
+{{- range .Values.env -}}
+{{- if or (eq .name "GOMEMLIMIT") (eq .name "MEMORY_LIMIT") -}}
+{{- $limit = "" -}}
+{{- end -}}
+{{- end -}}
+{{- $limit -}}
 {{- end -}}

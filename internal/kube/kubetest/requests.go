@@ -28,14 +28,8 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.Mu.Lock()
 	var answer any
-	switch {
-	case code != 0:
-	case q.dry && q.verb != http.MethodPost && a.Objects[q.object] == nil:
-		code = http.StatusNotFound
-	case q.dry:
-		code, answer = http.StatusOK, json.RawMessage(`{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}`)
-	default:
-		code, answer = a.do(q)
+	if code == 0 {
+		code, answer = a.answer(q)
 	}
 	done := code == http.StatusOK && !q.dry && q.writes()
 	switch {
@@ -53,6 +47,17 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_, _ = w.Write(text)
+}
+
+// answer executes a request, unless it is a dry run. It needs the lock.
+func (a *Server) answer(q request) (int, any) {
+	switch {
+	case !q.dry:
+		return a.do(q)
+	case q.verb != http.MethodPost && a.Objects[q.object] == nil:
+		return http.StatusNotFound, nil
+	}
+	return http.StatusOK, json.RawMessage(`{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}`)
 }
 
 // request is a request as the server has parsed it.
@@ -162,7 +167,7 @@ func (a *Server) discover(w http.ResponseWriter, group string) {
 	}
 }
 
-// review answers an access review: no if Denied holds the write of this client or, as
+// review answers an access review: no if DeniedRights holds the write of this client or, as
 // "system:serviceaccount:... delete pods in NS", of another account.
 func (a *Server) review(w http.ResponseWriter, r *http.Request) {
 	var review struct {

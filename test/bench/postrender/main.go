@@ -1,6 +1,5 @@
-// Command postrender measures arc-postrender on streams of ARC's real charts,
-// from one chart up to 100 MB, beside cat, and beside kustomize and yq as
-// post-renderers in the same run.
+// Command postrender measures arc-postrender on streams of ARC's real charts, from one chart up to 10 MB,
+// beside cat, kustomize and yq as post-renderers, and fails if arc-postrender misses its targets.
 package main
 
 import (
@@ -18,8 +17,8 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -28,10 +27,17 @@ import (
 )
 
 const (
-	// patience is how long one run may take. Who needs longer is not asked for more.
+	// patience is how long one run may take.
 	patience = time.Minute
 	// enough is how long a measurement goes on; slow tools get fewer runs.
 	enough = 10 * time.Second
+)
+
+// The targets: arc-postrender is no slower than kustomize, takes at most 100 ms for ARC's own chart, and
+// for the largest stream at most three times its size as memory.
+const (
+	maxChart  = 100 * time.Millisecond
+	maxMemory = 3
 )
 
 func main() {
@@ -53,7 +59,7 @@ func run(ctx context.Context, runs int) error {
 	if err != nil {
 		return err
 	}
-	ours, peers, err := tools(ctx, p, dir)
+	tools, err := tools(ctx, p, dir)
 	if err != nil {
 		return err
 	}
@@ -63,50 +69,41 @@ func run(ctx context.Context, runs int) error {
 	}
 
 	fmt.Printf("Median of up to %d runs, %d cores. The stream comes through a pipe and goes into one, as under Helm.\n\n", runs, runtime.NumCPU())
-	t := newTable("stream", "", "time", "of cat", "memory")
+	t := newTable("stream", "", "time", "of kustomize", "memory")
+	var missed []error
 	for _, s := range streams {
-		if err := check(ctx, ours, s); err != nil {
+		if err := check(ctx, tools[0], s); err != nil {
 			return fmt.Errorf("arc-postrender, %s: %w", s.name, err)
 		}
-		results, err := measure(ctx, runs, s, pipes, cat, ours)
-		if err != nil {
-			return err
-		}
-		t.row(s.name, cat.name, results[0], results[0])
-		t.row("", ours.name, results[1], results[0])
-		for i, peer := range peers {
-			if peer.name == "" {
-				continue
-			}
-			peerResults, err := measure(ctx, runs, s, pipes, peer)
-			if errors.Is(err, context.DeadlineExceeded) {
-				t.text("", peer.name, fmt.Sprintf("over %.0f s", patience.Seconds()))
-				peers[i].name = "" // let alone with a larger one
-				continue
-			}
+		var results []result
+		for _, tool := range tools {
+			r, err := measure(ctx, runs, s, tool)
 			if err != nil {
 				return err
 			}
-			t.row("", peer.name, peerResults[0], results[0])
+			results = append(results, r)
 		}
+		name := s.name
+		for i, r := range results {
+			t.row(name, tools[i].name, r, results[1])
+			name = ""
+		}
+		missed = append(missed, judge(s, results[0], results[1]))
 	}
 	t.print()
+	return errors.Join(missed...)
+}
 
-	fmt.Print("\nThe same through other ends.\n\n")
-	t = newTable("stream", "", "pipe to /dev/null", "of cat", "file to file", "of cat")
-	for _, s := range streams[len(streams)-2:] {
-		null, err := measure(ctx, runs, s, toNull, cat, ours)
-		if err != nil {
-			return err
-		}
-		file, err := measure(ctx, runs, s, files, cat, ours)
-		if err != nil {
-			return err
-		}
-		t.text(s.name, cat.name, milliseconds(null[0]), ratio(null[0], null[0]), milliseconds(file[0]), ratio(file[0], file[0]))
-		t.text("", ours.name, milliseconds(null[1]), ratio(null[1], null[0]), milliseconds(file[1]), ratio(file[1], file[0]))
+// judge returns which of the targets is missed.
+func judge(s stream, ours, kustomize result) error {
+	switch {
+	case ours.took > kustomize.took:
+		return fmt.Errorf("%s: arc-postrender takes longer than kustomize", s.name)
+	case s.size < smallest && ours.took > maxChart:
+		return fmt.Errorf("%s: arc-postrender takes longer than %v", s.name, maxChart)
+	case s.size >= largest && ours.memory > maxMemory*s.size:
+		return fmt.Errorf("%s: arc-postrender takes more than %d times as much memory", s.name, maxMemory)
 	}
-	t.print()
 	return nil
 }
 
@@ -117,31 +114,31 @@ type tool struct {
 	args []string
 }
 
-var cat = tool{name: "cat", args: []string{"cat"}}
-
-// kustomizeScript is what people give to Helm as a post-renderer: kustomize
-// takes no resources from stdin.
+// kustomizeScript is what people give to Helm as a post-renderer: kustomize takes no resources from stdin.
 const kustomizeScript = `cat > all.yaml && exec "$0" build .`
 
-func tools(ctx context.Context, p *product.Product, dir string) (ours tool, peers []tool, err error) {
+// tools returns arc-postrender, kustomize, yq and cat.
+func tools(ctx context.Context, p *product.Product, dir string) ([]tool, error) {
 	kustomize, err := cluster.Binary(ctx, "kustomize", os.Stderr)
 	if err != nil {
-		return tool{}, nil, err
+		return nil, err
 	}
 	yq, err := cluster.Binary(ctx, "yq", os.Stderr)
 	if err != nil {
-		return tool{}, nil, err
+		return nil, err
 	}
 	overlay := filepath.Join(dir, "overlay")
 	if err := os.Mkdir(overlay, 0o700); err != nil {
-		return tool{}, nil, err
+		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte("resources: [all.yaml]\n"), 0o600); err != nil {
-		return tool{}, nil, err
+		return nil, err
 	}
-	return tool{name: "arc-postrender", args: []string{p.Postrender, "--helm", "4"}}, []tool{
+	return []tool{
+		{name: "arc-postrender", args: []string{p.Postrender, "--helm", "4", "--set", "image.repository=registry.example/arc-hookjob"}},
 		{name: "kustomize", dir: overlay, args: []string{"sh", "-c", kustomizeScript, kustomize}},
 		{name: "yq", args: []string{yq, "."}},
+		{name: "cat", args: []string{"cat"}},
 	}, nil
 }
 
@@ -152,9 +149,14 @@ type stream struct {
 	size int64
 }
 
-// streams renders ARC's charts with Helm 4: the controller's alone, and after as
-// many scale sets as a size takes. That is the hard order, since everything
-// has to be looked for up to the end.
+// The sizes of the streams with scale sets.
+const (
+	smallest = 1e5
+	largest  = 1e7
+)
+
+// streams renders ARC's charts with Helm 4: the controller's alone, and behind as many scale sets as a
+// size takes.
 func streams(ctx context.Context, p *product.Product, dir string) ([]stream, error) {
 	const set = "arc-runner-set"
 	controller, err := render(ctx, p, "arc", product.ControllerChart)
@@ -167,7 +169,7 @@ func streams(ctx context.Context, p *product.Product, dir string) ([]stream, err
 	if err != nil {
 		return nil, err
 	}
-	out := []stream{{name: "ARC's chart"}, {name: "0.1 MB", size: 1e5}, {name: "1 MB", size: 1e6}, {name: "10 MB", size: 1e7}, {name: "100 MB", size: 1e8}}
+	out := []stream{{name: "ARC's chart"}, {name: "0.1 MB", size: smallest}, {name: "1 MB", size: 1e6}, {name: "10 MB", size: largest}}
 	for i := range out {
 		s := &out[i]
 		s.path = filepath.Join(dir, fmt.Sprintf("stream-%d.yaml", i))
@@ -192,8 +194,8 @@ func streams(ctx context.Context, p *product.Product, dir string) ([]stream, err
 
 var sourceComment = regexp.MustCompile(`(?m)^# Source: .*\n`)
 
-// render renders a chart without the comments of helm template, which a
-// post-renderer of Helm 4 does not see.
+// render renders a chart without the comments of helm template, which Helm 4 does not give to a
+// post-renderer.
 func render(ctx context.Context, p *product.Product, release, chart string, values ...string) ([]byte, error) {
 	args := []string{"template", release, p.ARCChart(chart), "--namespace", "arc-systems"}
 	for _, v := range values {
@@ -206,8 +208,7 @@ func render(ctx context.Context, p *product.Product, release, chart string, valu
 	return sourceComment.ReplaceAll(out, nil), nil
 }
 
-// check makes sure that what is measured is the whole job: the input comes out,
-// and the hook after it.
+// check makes sure that the whole job is measured: the output is the input, and the hook after it.
 func check(ctx context.Context, ours tool, s stream) error {
 	in, err := os.Open(s.path)
 	if err != nil {
@@ -256,40 +257,30 @@ func beginsWith(r io.Reader, path string) (bool, error) {
 	}
 }
 
+// A result is the median of the runs of a tool. If a run takes longer than patience, it is that.
 type result struct {
 	took   time.Duration
 	memory int64 // bytes
 }
 
-// measure runs tools in turns, so that whatever else the machine does meets all
-// of them, and returns the median of each.
-func measure(ctx context.Context, runs int, s stream, once onceFunc, tools ...tool) ([]result, error) {
-	all := make([][]result, len(tools))
-	began := time.Now()
-	for range runs {
-		if time.Since(began) > enough {
-			break
+func measure(ctx context.Context, runs int, s stream, t tool) (result, error) {
+	var all []result
+	for began := time.Now(); len(all) < runs && (len(all) == 0 || time.Since(began) < enough); {
+		r, err := once(ctx, t, s)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return result{took: patience}, nil
 		}
-		for i, t := range tools {
-			r, err := once(ctx, t, s)
-			if err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", t.name, s.name, err)
-			}
-			all[i] = append(all[i], r)
+		if err != nil {
+			return result{}, fmt.Errorf("%s, %s: %w", t.name, s.name, err)
 		}
+		all = append(all, r)
 	}
-	medians := make([]result, len(tools))
-	for i, results := range all {
-		slices.SortFunc(results, func(a, b result) int { return cmp.Compare(a.took, b.took) })
-		medians[i] = results[len(results)/2]
-	}
-	return medians, nil
+	slices.SortFunc(all, func(a, b result) int { return cmp.Compare(a.took, b.took) })
+	return all[len(all)/2], nil
 }
 
-type onceFunc func(context.Context, tool, stream) (result, error)
-
-// pipes gives the stream through a pipe and reads the output from one.
-func pipes(ctx context.Context, t tool, s stream) (result, error) {
+// once runs a tool once. It gives the stream through a pipe and reads the output from one.
+func once(ctx context.Context, t tool, s stream) (result, error) {
 	in, err := os.Open(s.path)
 	if err != nil {
 		return result{}, err
@@ -298,33 +289,8 @@ func pipes(ctx context.Context, t tool, s stream) (result, error) {
 	return timed(ctx, t, source{in}, sink{})
 }
 
-// toNull gives the stream through a pipe, and drops the output.
-func toNull(ctx context.Context, t tool, s stream) (result, error) {
-	in, err := os.Open(s.path)
-	if err != nil {
-		return result{}, err
-	}
-	defer in.Close() //nolint:errcheck // only read
-	return timed(ctx, t, source{in}, nil)
-}
-
-// files goes from a file to a file.
-func files(ctx context.Context, t tool, s stream) (result, error) {
-	in, err := os.Open(s.path)
-	if err != nil {
-		return result{}, err
-	}
-	defer in.Close() //nolint:errcheck // only read
-	out, err := os.Create(s.path + ".out")
-	if err != nil {
-		return result{}, err
-	}
-	defer out.Close() //nolint:errcheck // nobody reads it
-	return timed(ctx, t, in, out)
-}
-
-// piece is how much is written to a pipe or read from it at once. Helm writes
-// all it has, and reads into a buffer that doubles.
+// piece is how much is written to a pipe or read from it at once. Helm writes all it has, and reads into a
+// buffer that doubles.
 const piece = 1 << 20
 
 type source struct{ f *os.File }
@@ -351,7 +317,7 @@ func (sink) ReadFrom(r io.Reader) (n int64, err error) {
 	return n, err
 }
 
-// timed runs a tool once. Without stdout the output goes to /dev/null.
+// timed runs a tool, and returns how long it takes and how much memory.
 func timed(ctx context.Context, t tool, stdin io.Reader, stdout io.Writer) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -361,34 +327,42 @@ func timed(ctx context.Context, t tool, stdin io.Reader, stdout io.Writer) (resu
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &stderr
 	start := time.Now()
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return result{}, err
+	}
+	ended, peak := make(chan struct{}), make(chan int64)
+	go func() { peak <- watch(cmd.Process.Pid, ended) }()
+	err := cmd.Wait()
 	took := time.Since(start)
+	close(ended)
+	memory := <-peak
 	if ctx.Err() != nil {
 		return result{}, ctx.Err()
 	}
 	if err != nil {
 		return result{}, fmt.Errorf("%w\n%s", err, stderr.Bytes())
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return result{}, errors.New("this system does not say how much memory a process used")
-	}
-	return result{took, usage.Maxrss << 10}, nil // Linux counts in KiB
+	return result{took, memory}, nil
 }
 
-// megabytes prints the peak of a process's memory. Linux counts in what this
-// process had when it made the other, so less than that cannot be seen.
-func megabytes(memory int64) string {
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err == nil && memory <= own.Maxrss<<10 {
-		return fmt.Sprintf("under %.0f MB", float64(own.Maxrss<<10)/1e6)
+var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// watch returns the most memory that a process has had when it ends, in bytes. It asks every millisecond:
+// afterwards Linux tells only the larger of this and of what the process that started it has had.
+func watch(pid int, ended <-chan struct{}) (most int64) {
+	for {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // gone when the process has ended
+		if m := highWater.FindSubmatch(status); m != nil {
+			kilobytes, _ := strconv.ParseInt(string(m[1]), 10, 64)
+			most = max(most, kilobytes<<10)
+		}
+		select {
+		case <-ended:
+			return most
+		case <-time.After(time.Millisecond):
+		}
 	}
-	return fmt.Sprintf("%.0f MB", float64(memory)/1e6)
 }
-
-func milliseconds(r result) string { return fmt.Sprintf("%.0f ms", float64(r.took)/1e6) }
-
-func ratio(r, of result) string { return fmt.Sprintf("%.1f", float64(r.took)/float64(of.took)) }
 
 type table struct{ w *tabwriter.Writer }
 
@@ -401,7 +375,11 @@ func newTable(columns ...string) table {
 func (t table) text(cells ...string) { fmt.Fprintln(t.w, strings.Join(cells, "\t")) }
 
 func (t table) row(name, tool string, r, of result) {
-	t.text(name, tool, milliseconds(r), ratio(r, of), megabytes(r.memory))
+	if r.took >= patience {
+		t.text(name, tool, fmt.Sprintf("over %.0f s", patience.Seconds()), "", "")
+		return
+	}
+	t.text(name, tool, fmt.Sprintf("%.0f ms", float64(r.took)/1e6), fmt.Sprintf("%.2f", float64(r.took)/float64(of.took)), fmt.Sprintf("%.0f MB", float64(r.memory)/1e6))
 }
 
 func (t table) print() { _ = t.w.Flush() }

@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"encoding/json"
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// withDefaults lays values over the chart's, where null takes a default away, and
-// has the chart's schema look at what comes out.
+// withDefaults merges values over the chart's defaults and validates the result against the chart's
+// schema. As for Helm, null removes a default.
 func (c *preparedChart) withDefaults(values map[string]any) (map[string]any, error) {
 	all := withoutNull(c.defaults, Merge(c.defaults, values))
-	// Numbers as a schema knows them.
+	// JSON has the types of numbers that a schema has.
 	data, err := json.Marshal(all)
 	if err != nil {
 		return nil, fmt.Errorf("values of the chart %s: %w", Name, err)
@@ -27,7 +27,7 @@ func (c *preparedChart) withDefaults(values map[string]any) (map[string]any, err
 	return all, nil
 }
 
-// withoutNull takes what is null out of the places where the chart has a default.
+// withoutNull removes every value that is null and for which the chart has a default.
 func withoutNull(defaults, values map[string]any) map[string]any {
 	for key, under := range defaults {
 		over, given := values[key]
@@ -43,11 +43,11 @@ func withoutNull(defaults, values map[string]any) map[string]any {
 	return values
 }
 
-// validating is what the schema's library puts before an error for each step into
-// the schema. The last one into properties says where the value is.
+// validating is what the schema library writes before an error for each step into the schema. The last
+// step into properties names the value.
 var validating = regexp.MustCompile(`validating (\S+): `)
 
-// readable says which value it is that the schema refuses, and why.
+// readable returns an error that says which value the schema rejects, and why.
 func readable(err error) error {
 	text, value := err.Error(), ""
 	for _, m := range validating.FindAllStringSubmatch(text, -1) {

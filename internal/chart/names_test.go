@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// nasty are names that Helm takes for a release, of up to 53 characters.
+// nasty returns release names that Helm accepts, of up to 53 characters.
 func nasty() []string {
 	long := strings.Repeat("abcdefghi-", 6)
 	out := []string{
@@ -32,8 +32,8 @@ func nasty() []string {
 	return names
 }
 
-// TestNames: whatever Helm takes for a release's name, and in whatever scope, the
-// objects' names are valid, and each release's own.
+// For every release name that Helm accepts, and in every scope, the objects' names are valid, and no two
+// releases share one.
 func TestNames(t *testing.T) {
 	for _, override := range []string{"", strings.Repeat("n", 31)} {
 		owners := map[string]string{}
@@ -70,8 +70,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// invalid asks Kubernetes' own validation what is wrong with an object's name and
-// labels.
+// invalid returns what Kubernetes' own validation objects to in an object's name and labels.
 func invalid(t *testing.T, o Object) (out []string) {
 	t.Helper()
 	switch o.Kind {
@@ -102,7 +101,7 @@ func invalid(t *testing.T, o Object) (out []string) {
 	return out
 }
 
-// The names that are in the documentation, and what becomes of others.
+// The names in the documentation, and others.
 func TestNamesAre(t *testing.T) {
 	tests := map[string]struct {
 		release string

@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"cmp"
@@ -9,13 +9,11 @@ import (
 	"strings"
 )
 
-// Render returns the hook of a release in the order in which Helm creates it:
-// by weight, then by kind. It is Helm's own form of a hook, as it stands in a
-// release's record. The same input gives the same bytes.
+// Render returns the hooks of a release in the order in which Helm creates them: by weight, then by kind.
+// They have the form that they have in Helm's record of a release. The same input gives the same bytes.
 //
-// The values go over the chart's defaults. Values which the chart's schema or
-// its templates refuse are an error that names them. With enabled=false there
-// is no hook and no error.
+// The values override the chart's defaults. If the chart's schema or its templates reject a value, the
+// error names it. With enabled=false there is no hook and no error.
 func Render(r Release, values map[string]any) ([]Hook, error) {
 	objects, err := render(r, values, "")
 	if err != nil {
@@ -25,7 +23,7 @@ func Render(r Release, values map[string]any) ([]Hook, error) {
 	for _, o := range objects {
 		h, err := o.hook()
 		if err != nil {
-			// As an ordinary object it would be created at install. Nothing of ours may be.
+			// Helm would create it during the installation, as an ordinary object.
 			return nil, fmt.Errorf("chart %s: %s: %w", Name, o.Path, err)
 		}
 		hooks = append(hooks, h)
@@ -34,7 +32,7 @@ func Render(r Release, values map[string]any) ([]Hook, error) {
 	return hooks, nil
 }
 
-// Object is an ordinary object which a release installs.
+// An Object is an object that the chart renders.
 type Object struct {
 	Kind, Name, Path, Manifest string
 
@@ -42,9 +40,9 @@ type Object struct {
 	items       []Named // of a List
 }
 
-// Enroller returns the objects that put hooks of Render into the record of a
-// release from inside the cluster, in the order in which Helm creates them. None
-// of them is a hook. The same input gives the same bytes.
+// Enroller returns the objects that put the hooks of Render into a release's record from inside the
+// cluster, in the order in which Helm creates them. None of them is a hook. The same input gives the same
+// bytes.
 func Enroller(r Release, values map[string]any, hooks []Hook) ([]Object, error) {
 	data, err := json.Marshal(hooks)
 	if err != nil {
@@ -57,25 +55,28 @@ func Enroller(r Release, values map[string]any, hooks []Hook) ([]Object, error) 
 	return objects, ordinary(objects)
 }
 
-// ordinary is an error if one of the objects is a hook: Helm 3 would create it at
-// install, and not know it for one.
+// ordinary returns an error if an object is a hook: Helm 3 would create it during the installation, as an
+// ordinary object.
 func ordinary(objects []Object) error {
 	for _, o := range objects {
 		if o.annotations[Annotation] != "" {
-			return fmt.Errorf("chart %s: %s: %s %s is a hook, and must not be", Name, o.Path, o.Kind, o.Name)
+			return fmt.Errorf("chart %s: %s: %s %s must not be a hook", Name, o.Path, o.Kind, o.Name)
 		}
 	}
 	return nil
 }
 
-// hook reads an object's annotations as Helm does (helm.sh/helm/v3
-// pkg/releaseutil/manifest_sorter.go).
+// hook makes a hook of an object as Helm does, from its annotations
+// (helm.sh/helm/v3 pkg/releaseutil/manifest_sorter.go).
 func (o Object) hook() (Hook, error) {
 	weight, err := strconv.Atoi(o.annotations[annotationWeight])
 	if o.annotations[Annotation] != preDelete || err != nil {
-		return Hook{}, fmt.Errorf("%s %s is no pre-delete hook with a weight", o.Kind, o.Name)
+		return Hook{}, fmt.Errorf("%s %s must be a pre-delete hook with a weight", o.Kind, o.Name)
 	}
-	h := Hook{Name: o.Name, Kind: o.Kind, Path: o.Path, Manifest: o.Manifest, Weight: weight, Events: []string{preDelete}, Objects: o.items}
+	h := Hook{
+		Name: o.Name, Kind: o.Kind, Path: o.Path, Manifest: o.Manifest, Objects: o.items,
+		Events: []string{preDelete}, Weight: weight,
+	}
 	if len(o.items) == 0 {
 		h.Objects = []Named{{o.Kind, o.Name}}
 	}

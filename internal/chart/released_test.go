@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"os/exec"
@@ -10,7 +10,7 @@ import (
 
 const unreleased = "this chart was not released, so that there is no image of it"
 
-// An image of the default name is taken by its digest only, which a release has.
+// An image of the default name is used only by its digest, which a release has.
 func TestImage(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0f", 32)
 	const ours = "ghcr.io/arc-cleanup/arc-hookjob"
@@ -40,8 +40,8 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// TestReleasedChart is the release: the chart that make writes, and the binaries that
-// are linked with the digest, take the image by it.
+// The chart that make writes for a release, and the binaries that make links with the digest, use the image
+// by its digest.
 func TestReleasedChart(t *testing.T) {
 	digest, dir := "sha256:"+strings.Repeat("0f", 32), t.TempDir()
 	want := `image: "ghcr.io/arc-cleanup/arc-hookjob@` + digest + `"`
@@ -69,7 +69,7 @@ func TestReleasedChart(t *testing.T) {
 	}
 
 	binary := dir + "/arc-postrender"
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", "-X github.com/arc-cleanup/arc-cleanup/internal/hook.imageDigest="+digest, "../../cmd/postrender")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", "-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest="+digest, "../../cmd/postrender")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -78,7 +78,7 @@ func TestReleasedChart(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("the binary does not take the image by its digest: %v\n%s", err, out)
 	}
-	if out, err := exec.CommandContext(t.Context(), "make", "-C", "../..", "--dry-run", "build", "DIGEST="+digest).CombinedOutput(); err != nil || !strings.Contains(string(out), "internal/hook.imageDigest="+digest) {
+	if out, err := exec.CommandContext(t.Context(), "make", "-C", "../..", "--dry-run", "build", "DIGEST="+digest).CombinedOutput(); err != nil || !strings.Contains(string(out), "internal/chart.imageDigest="+digest) {
 		t.Errorf("make build does not link it: %v\n%s", err, out)
 	}
 }

@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"cmp"
@@ -19,17 +19,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/charts"
 )
 
-// The chart is rendered with what Helm's engine is made of, text/template, and not
-// with the engine itself: that links every API of Kubernetes, and to start takes a
-// post-renderer several times as long as all it does. A test renders every variant of
-// the chart with Helm's engine, too, and has the same come out.
+// The chart is rendered with text/template and Sprig, of which Helm's engine is made, and not with the
+// engine: the engine links every Kubernetes API, and starting it takes several times as long as the work of
+// a post-renderer. A test renders every variant of the chart with Helm's engine too, and compares.
 
-// imageDigest is that of the hook's image, with which a release of the chart is
-// rendered; a release links it with -ldflags "-X". The image's own binary cannot have
-// it, and renders nothing.
+// imageDigest is the digest of the hook's image. A release of arc-cleanup sets it with -ldflags "-X", and
+// the rendered hook then takes the image by it. The binary in the image cannot know it, and renders nothing.
 var imageDigest string
 
-// A preparedChart is the embedded one, ready to be rendered.
+// A preparedChart is the embedded chart, ready to be rendered.
 type preparedChart struct {
 	metadata struct {
 		Name, Version string
@@ -38,10 +36,10 @@ type preparedChart struct {
 	defaults  map[string]any
 	schema    *jsonschema.Resolved
 	templates *template.Template
-	files     []string // the templates that render to something, the enroller's apart
+	files     []string // the templates that render objects, without the enroller's
 }
 
-// prepared reads the chart, once.
+// prepared reads the embedded chart once.
 var prepared = sync.OnceValues(func() (*preparedChart, error) {
 	var c preparedChart
 	var schema jsonschema.Schema
@@ -63,11 +61,6 @@ var prepared = sync.OnceValues(func() (*preparedChart, error) {
 	return &c, nil
 })
 
-// Prepare reads the embedded chart ahead of Render and Enroller, while a caller still
-// waits for its input; that saves a tenth of the time at 10 MB. An error is kept for
-// Render and Enroller to return: perhaps nothing is rendered at all.
-func Prepare() { _, _ = prepared() }
-
 // read reads a file of the embedded chart.
 func read(name string, unmarshal func([]byte, any) error, into any) error {
 	data, err := charts.ArcCleanup.ReadFile(Name + "/" + name)
@@ -80,7 +73,7 @@ func read(name string, unmarshal func([]byte, any) error, into any) error {
 	return nil
 }
 
-// enrolData is what the template of the enroller finds under .Files.
+// enrolData is .Files for the enroller's template.
 type enrolData string
 
 // Get is Helm's .Files.Get.
@@ -91,11 +84,12 @@ func (d enrolData) Get(name string) (string, error) {
 	return string(d), nil
 }
 
-// render renders files of the embedded chart for a release, or all of them but the
-// enroller's, by kind.
+// render renders files of the embedded chart for a release; without files, all but the enroller's. It
+// returns the objects in the order in which Helm creates their kinds.
 func render(r Release, values map[string]any, data string, files ...string) ([]Object, error) {
 	if !IsReleaseName(r.Name) {
-		return nil, fmt.Errorf("release name %q: must be lower case letters, digits, \"-\" and \".\", beginning and ending with a letter or digit, and no longer than %d", r.Name, maxReleaseName)
+		return nil, fmt.Errorf("release name %q: must have only lower case letters, digits, \"-\" and \".\", "+
+			"begin and end with a letter or digit, and be no longer than %d", r.Name, maxReleaseName)
 	}
 	chart, err := prepared()
 	if err != nil {
@@ -131,35 +125,34 @@ func render(r Release, values map[string]any, data string, files ...string) ([]O
 	return objects, nil
 }
 
-// Helm's rule for the name of a release (helm.sh/helm/v3
-// pkg/chartutil/validate_name.go).
+// maxReleaseName and releaseName are Helm's rule for the name of a release
+// (helm.sh/helm/v3 pkg/chartutil/validate_name.go).
 const maxReleaseName = 53
 
-// IsReleaseName reports whether Helm takes a text for the name of a release.
+// IsReleaseName reports whether Helm accepts a text as the name of a release.
 func IsReleaseName(text string) bool {
 	return len(text) <= maxReleaseName && releaseName.MatchString(text)
 }
 
 var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-// installOrder are the kinds there are in the order in which Helm creates them
+// installOrder lists the kinds of the chart in the order in which Helm creates them
 // (helm.sh/helm/v3 pkg/releaseutil/kind_sorter.go).
-var installOrder = []string{"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job", "List"}
+var installOrder = []string{
+	"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job", "List",
+}
 
-// enrollerFile is where the enroller's template would be if it were the chart's.
-const enrollerFile = Name + "/templates/enroller.yaml"
-
-// parse parses the templates. Those in a file whose name begins with an underscore
-// are only included by others.
+// parse parses the templates. As for Helm, a file whose name begins with an underscore renders no objects;
+// others include it.
 func (c *preparedChart) parse() error {
-	root := template.New(Name).Option("missingkey=zero").Funcs(functions)
+	root := template.New(Name).Option("missingkey=zero").Funcs(functions())
 	root.Funcs(template.FuncMap{"include": func(name string, data any) (string, error) {
 		var out strings.Builder
 		err := root.ExecuteTemplate(&out, name, data)
 		return out.String(), err
 	}})
 	c.templates = root
-	if _, err := root.New(enrollerFile).Parse(string(charts.Enroller)); err != nil {
+	if _, err := root.New(enrollerFile).Parse(enrollerTemplate); err != nil {
 		return err
 	}
 	return fs.WalkDir(charts.ArcCleanup, Name+"/templates", func(file string, entry fs.DirEntry, err error) error {
@@ -178,8 +171,7 @@ func (c *preparedChart) parse() error {
 	})
 }
 
-// cause is what a template has refused with, without the templates on the way to
-// it.
+// cause returns the innermost error: what a template fails with, without the templates that include it.
 func cause(err error) error {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(next) {
 		err = next
@@ -187,7 +179,7 @@ func cause(err error) error {
 	return err
 }
 
-// separator is between two documents (helm.sh/helm/v3 pkg/releaseutil/manifest.go).
+// separator stands between two documents (helm.sh/helm/v3 pkg/releaseutil/manifest.go).
 var separator = regexp.MustCompile(`(?:^|\s*\n)---\s*`)
 
 // split returns the objects in the output of a template.

@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"flag"
@@ -16,8 +16,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 const chartDir = "../../charts/arc-cleanup"
 
-// An image has to be named where the chart was not released: here the one of the
-// tests, unless a test says another.
+// TestMain names an image, without which a chart that was not released renders nothing.
 func TestMain(m *testing.M) {
 	c, err := prepared()
 	if err != nil {
@@ -59,7 +58,7 @@ func documents(t *testing.T, values map[string]any) string {
 	return out.String()
 }
 
-// variants are the values of the chart's folder ci, by the files' names.
+// variants returns the values in the chart's folder ci, by file name.
 func variants(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	const suffix = "-values.yaml"
@@ -95,7 +94,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// The defaults are read once, and no rendering changes them for the next.
+// The defaults are read once, and rendering does not change them.
 func TestDefaultsStay(t *testing.T) {
 	for name, values := range variants(t) {
 		documents(t, values)
@@ -109,8 +108,7 @@ func TestDefaultsStay(t *testing.T) {
 	}
 }
 
-// Every object is a pre-delete hook, the Job is the last, and everything else
-// has a strictly lower weight.
+// Every object is a pre-delete hook. The Job is the last: everything else has a lower weight.
 func TestRenderOrder(t *testing.T) {
 	hooks, err := Render(arcRelease, map[string]any{"watchNamespaces": []any{"runners"}})
 	if err != nil {
@@ -128,9 +126,8 @@ func TestRenderOrder(t *testing.T) {
 			t.Errorf("%s %s has weight %d, the Job %d", h.Kind, h.Name, h.Weight, job.Weight)
 		}
 	}
-	// Helm handles hooks one after the other. Where the namespace takes no ServiceAccount no
-	// right is given. Roles come before bindings, which only
-	// an administrator may make of what is not there.
+	// Helm creates hooks one after the other. If the namespace rejects the ServiceAccount, no rights are given.
+	// Roles come before bindings: only an administrator may bind a role that does not exist yet.
 	var kinds []string
 	for _, o := range slices.Concat(hooks[0].Objects, hooks[1].Objects) {
 		kinds = append(kinds, o.Kind)

@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"strings"
@@ -37,8 +37,8 @@ func TestEnroller(t *testing.T) {
 	}
 }
 
-// The hook is in the ConfigMap's text, whole, and no object of its own: no
-// reader of documents, however simple, can take it for one.
+// The whole hook is in the text of the ConfigMap. No reader of documents, however simple, can mistake it for
+// an object.
 func TestEnrollerCarriesTheHookAsData(t *testing.T) {
 	hooks, objects := enroller(t, map[string]any{"watchNamespaces": []any{"runners"}})
 	var data string
@@ -71,20 +71,19 @@ func TestEnrollerCarriesTheHookAsData(t *testing.T) {
 	}
 }
 
-// No hook leaves as an ordinary object.
+// A hook among the ordinary objects is an error.
 func TestOrdinary(t *testing.T) {
 	_, objects := enroller(t, nil)
 	if err := ordinary(objects); err != nil {
 		t.Error(err)
 	}
 	job := Object{Kind: "Job", Name: "x", annotations: map[string]string{Annotation: "pre-delete"}}
-	if err := ordinary(append(objects, job)); err == nil || !strings.Contains(err.Error(), "Job x is a hook") {
+	if err := ordinary(append(objects, job)); err == nil || !strings.Contains(err.Error(), "Job x must not be a hook") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// What Kubernetes does not let change, the selector, holds nothing that an upgrade of
-// ours changes.
+// Kubernetes does not allow the selector to change, so it has nothing that an upgrade of arc-cleanup changes.
 func TestEnrollerSelector(t *testing.T) {
 	_, objects := enroller(t, nil)
 	var deployment struct {

@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"cmp"
@@ -47,7 +47,7 @@ func byHelm(t *testing.T, c *chart.Chart, r Release, values map[string]any) map[
 	return files
 }
 
-// sortByHelm tells hooks from the rest as Helm does, in its order.
+// sortByHelm separates hooks from manifests with Helm's own code, in Helm's order.
 func sortByHelm(t *testing.T, files map[string]string) ([]*release.Hook, []releaseutil.Manifest) {
 	t.Helper()
 	maps.DeleteFunc(files, func(name, _ string) bool { return path.Base(name) == "NOTES.txt" })
@@ -59,7 +59,7 @@ func sortByHelm(t *testing.T, files map[string]string) ([]*release.Hook, []relea
 	return hooks, others
 }
 
-// asJSON is the form in which hooks stand in a record.
+// asJSON returns hooks as a record has them.
 func asJSON(t *testing.T, hooks any) string {
 	t.Helper()
 	data, err := json.Marshal(hooks)
@@ -69,8 +69,8 @@ func asJSON(t *testing.T, hooks any) string {
 	return string(data)
 }
 
-// TestAsHelmRenders holds the hook and the enroller to what Helm's engine makes of
-// the same chart and values.
+// TestAsHelmRenders compares the hook and the enroller with what Helm's engine renders from the same chart
+// and values.
 func TestAsHelmRenders(t *testing.T) {
 	all := variants(t)
 	all["null"] = map[string]any{"resources": nil, "policy": map[string]any{"busyRunners": nil}}
@@ -80,7 +80,7 @@ func TestAsHelmRenders(t *testing.T) {
 	all["taken"] = map[string]any{"podLabels": map[string]any{"sidecar.istio.io/inject": "true", "app.kubernetes.io/name": "x"}, "podAnnotations": map[string]any{"linkerd.io/inject": "enabled"}}
 	all["quotes"] = map[string]any{"image": map[string]any{"repository": "a\"b\\c\tä"}}
 	all["long name"] = map[string]any{"nameOverride": strings.Repeat("a", 29) + "-b", "scope": "scale-set"}
-	// Where it is cut there is a dash.
+	// The name has a dash where it is cut.
 	longRelease := Release{Name: "aa" + strings.Repeat("-a", 25) + "a", Namespace: "n"}
 	for name, values := range all {
 		for _, r := range []Release{arcRelease, longRelease, {Name: "a.b", Namespace: "n"}} {
@@ -112,7 +112,7 @@ func sameAsHelm(t *testing.T, r Release, values map[string]any) {
 		t.Fatal(err)
 	}
 	c := load(t)
-	c.Templates = append(c.Templates, &chart.File{Name: "templates/enroller.yaml", Data: charts.Enroller})
+	c.Templates = append(c.Templates, &chart.File{Name: "templates/enroller.yaml", Data: []byte(enrollerTemplate)})
 	c.Files = append(c.Files, &chart.File{Name: EnrolData, Data: []byte(data)})
 	_, others = sortByHelm(t, byHelm(t, c, r, values))
 	var enroller []Object
@@ -127,7 +127,7 @@ func sameAsHelm(t *testing.T, r Release, values map[string]any) {
 	}
 }
 
-// What is embedded is the chart without what rendering does not need.
+// The binary embeds the part of the chart that rendering needs.
 func TestEmbedded(t *testing.T) {
 	for _, f := range load(t).Templates {
 		embedded, err := charts.ArcCleanup.ReadFile(Name + "/" + f.Name)

@@ -6,8 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What a template for another operating system asks for, beside that, is nothing that
-// a hook's Pod can use.
+// The hook's Pod takes nothing from a template for another operating system.
 func TestSystem(t *testing.T) {
 	const tolerations = "tolerations: [{key: ci, operator: Exists}], imagePullSecrets: [{name: registry}]"
 	taken := map[string]any{

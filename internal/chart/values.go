@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"fmt"
@@ -9,13 +9,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// SetVariable is the environment's --set, which comes before those of the command
-// line: so that not each of them has to name the image.
+// SetVariable is an environment variable with values as in --set. The command line overrides them. It is
+// there so that not every command line has to name the image.
 const SetVariable = "ARC_CLEANUP_SET"
 
-// Values reads a user's values as helm does: files in their order, then --set,
-// then --set-string (helm.sh/helm/v3 pkg/cli/values, which is not used because
-// it links OCI registries). Errors name the file or the flag.
+// Values reads the user's values as helm does: the files in their order, then --set, then --set-string. It
+// does not use helm.sh/helm/v3/pkg/cli/values, which links OCI registries. Errors name the file or the flag.
 func Values(files, set, setString []string) (map[string]any, error) {
 	out := map[string]any{}
 	for _, file := range files {
@@ -47,8 +46,8 @@ func Values(files, set, setString []string) (map[string]any, error) {
 	return out, nil
 }
 
-// Merge lays values over others as helm does: maps key by key, lists and the
-// rest as a whole. Neither is changed.
+// Merge merges values over others as helm does: maps key by key, everything else as a whole. It changes
+// neither.
 func Merge(under, over map[string]any) map[string]any {
 	out := maps.Clone(under)
 	if out == nil {

@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ type ruleSet struct {
 	includes    []string
 }
 
-// ruleRow is what stands under one comment, the reason.
+// ruleRow is the rules under one comment, which is their reason.
 type ruleRow struct{ reason, rules string }
 
 // ruleSets reads templates/_rbac.tpl, where each set is defined under a comment
@@ -80,7 +80,7 @@ func ruleSets(t *testing.T) []ruleSet {
 	return out
 }
 
-// cell is the rules of a row for a table.
+// cell formats the rules of a row for a table.
 func (r ruleRow) cell(t *testing.T) string {
 	t.Helper()
 	text := strings.NewReplacer(
@@ -98,7 +98,7 @@ func (r ruleRow) cell(t *testing.T) string {
 	return strings.Join(cells, "<br>")
 }
 
-// grants asks the chart where a variant gets which sets of rules.
+// grants returns which sets of rules a variant gets, and where, as the chart says.
 func grants(t *testing.T, values map[string]any) string {
 	t.Helper()
 	c := load(t)
@@ -126,7 +126,7 @@ func grants(t *testing.T, values map[string]any) string {
 	return strings.Join(cells, "<br>")
 }
 
-// TestGeneratedRights holds the tables of docs/security.md against the chart.
+// TestGeneratedRights compares the tables of docs/security.md with the chart.
 func TestGeneratedRights(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("\n| values | rights |\n|---|---|\n")
@@ -175,7 +175,7 @@ func TestGeneratedRights(t *testing.T) {
 	}
 }
 
-// relevant drops from a variant what says nothing about rights.
+// relevant removes from a variant what has nothing to do with rights.
 func relevant(values map[string]any) map[string]any {
 	out := map[string]any{}
 	for key, value := range values {

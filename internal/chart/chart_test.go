@@ -1,4 +1,4 @@
-package hook
+package chart
 
 import (
 	"encoding/json"
@@ -13,15 +13,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// schema is as much of a JSON schema as the chart's has.
+// schema is the part of JSON schema that the chart's schema uses.
 type schema struct {
 	Ref                  string            `json:"$ref"`
 	Properties           map[string]schema `json:"properties"`
 	AdditionalProperties any               `json:"additionalProperties"`
 }
 
-// paths lists what a schema has properties for, and fails for an object that
-// names some and lets others through.
+// paths lists the properties of a schema. It fails for an object that names properties and allows others.
 func (s schema) paths(t *testing.T, at string) []string {
 	t.Helper()
 	if s.Properties == nil {
@@ -37,7 +36,7 @@ func (s schema) paths(t *testing.T, at string) []string {
 	return out
 }
 
-// valuePaths lists the values, as deep as the schema has names for them.
+// valuePaths lists the values, down to the depth of the schema.
 func valuePaths(values map[string]any, s schema, at string) []string {
 	var out []string
 	for name, value := range values {
@@ -73,11 +72,11 @@ func chartSchema(t *testing.T) schema {
 	return s
 }
 
-// Every value is in the schema, and the other way round.
+// The values and the schema have the same names.
 func TestSchemaIsOfTheValues(t *testing.T) {
 	s := chartSchema(t)
 	inSchema := slices.DeleteFunc(s.paths(t, ""), func(path string) bool {
-		// What Helm adds, and what Kubernetes knows and the defaults do without.
+		// Helm adds global; Kubernetes has claims, and the defaults do not.
 		return path == ".global" || path == ".resources.claims"
 	})
 	inValues := valuePaths(chartValues(t), s, "")
@@ -88,7 +87,7 @@ func TestSchemaIsOfTheValues(t *testing.T) {
 	}
 }
 
-// The variant every-value has every value, each other than its default.
+// The variant every-value sets every value, and none to its default.
 func TestEveryValueIsTried(t *testing.T) {
 	var same func(defaults, tried map[string]any, at string)
 	same = func(defaults, tried map[string]any, at string) {
@@ -111,8 +110,8 @@ func TestEveryValueIsTried(t *testing.T) {
 }
 
 // TestArtifactHub reads the annotations as Artifact Hub does
-// (https://artifacthub.io/docs/topics/annotations/helm): a list in a string, which
-// nothing else would find broken.
+// (https://artifacthub.io/docs/topics/annotations/helm): each is a list in a string, and no other test would find
+// it broken.
 func TestArtifactHub(t *testing.T) {
 	c := load(t)
 	var images []struct {

@@ -1,0 +1,41 @@
+package survey
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+)
+
+// crdsByHand names the CRDs of both groups that exist, whether they are served or not. A
+// hook may read CRDs by name only, and has to do with what is served.
+func crdsByHand(ctx context.Context, c *kube.Client, o plan.Options) (names []string, err error) {
+	if o.Job != "" {
+		return nil, nil
+	}
+	err = c.Each(ctx, object.CRDs, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if strings.HasSuffix(m.Name, "."+arc.Group) || strings.HasSuffix(m.Name, "."+arc.LegacyGroup) {
+			names = append(names, m.Name)
+		}
+		return nil
+	})
+	return names, err
+}
+
+// union adds the CRDs of a group that exist to those that are served.
+func union(served, existing []string, group string) []string {
+	all := slices.Clone(served)
+	for _, name := range existing {
+		if strings.HasSuffix(name, "."+group) {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
