@@ -143,7 +143,7 @@ func (r *run) round(ctx context.Context, round int) plan.Verdict {
 	if ctx.Err() != nil {
 		return r.stopped(ctx, s.Asked())
 	}
-	if !slices.ContainsFunc(s.Unknown, func(u plan.Unknown) bool { return u.What == survey.ReadsOffSwitch }) {
+	if !slices.ContainsFunc(s.Unknown, func(u plan.Unknown) bool { return u.What == survey.OffSwitchRead }) {
 		r.permitted = true
 	}
 	// A scale set of the release stays one when it is gone: what is left of it

@@ -9,17 +9,17 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// Manager is the object of a GitOps tool that manages an object which is still
-// installed. Such a tool puts back what is deleted without it.
+// Manager is the object with which a GitOps tool manages an installed object. Such a tool recreates
+// an object that is deleted without it.
 type Manager struct {
 	// Kind is "Flux's HelmRelease" or "Argo CD's Application".
 	Kind string
-	// Where says what of the object names the manager.
+	// Where says which label or annotation of the object names the manager.
 	Where string
 	// Namespace is empty if the object does not name it.
 	types.NamespacedName
-	// Proven says that the Helm record in the manager's namespace says the same as the
-	// object: then whoever administers that namespace has installed the object.
+	// Proven says that the Helm record in the manager's namespace contains the object: those who
+	// administer that namespace have then installed it.
 	Proven bool
 }
 
@@ -30,9 +30,8 @@ func (m *Manager) String() string {
 	return fmt.Sprintf("%s %s in namespace %s", m.Kind, m.Name, m.Namespace)
 }
 
-// byManager makes a refusal name the manager of an object that is still installed. A
-// command for the manager is printed only with proof: the object's own labels may name
-// what belongs to another team.
+// byManager makes a refusal name the manager of an installed object. It prints a command for the
+// manager only with proof, because the object's own labels may name what belongs to another team.
 func (p *planner) byManager(o *object.Object, r *Refusal) {
 	switch m := p.s.Managers[o.UID]; {
 	case m == nil:

@@ -18,13 +18,13 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// Beside looks for what there is of ARC beside what the survey is about: the other
-// group, kinds of ours that this version does not know, finalizers of the other group,
-// and the Leases of controllers. It is the last look of a run whose plan is empty. What
-// cannot be read remains, as far as anybody knows.
+// Beside searches for parts of ARC that the survey does not cover: the other API group, kinds of
+// ARC's groups that this version does not know, finalizers of the other group, and the Leases of
+// controllers. A run calls it last, when its plan is empty. Whatever it cannot read counts as
+// remaining.
 func Beside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) (out []plan.Remain) {
 	if !o.RemovesCRDs() {
-		return nil // its success speaks of one release or namespace only
+		return nil // this uninstall covers one release or namespace only
 	}
 	ctx, cancel := advice(ctx)
 	defer cancel()
@@ -51,17 +51,17 @@ func Beside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey)
 	return append(out, leasesBeside(ctx, c, o, s)...)
 }
 
-// crdsOf are the CRDs of a group, by what the API server says that it serves.
+// crdsOf returns the names of a group's CRDs, according to what the API server serves.
 func crdsOf(group string, served map[string][]string) (names []string) {
 	for _, resource := range slices.Sorted(maps.Keys(served)) {
-		if !strings.Contains(resource, "/") { // as RESOURCE/status
+		if !strings.Contains(resource, "/") { // not RESOURCE/status
 			names = append(names, resource+"."+group)
 		}
 	}
 	return names
 }
 
-// legacyBeside looks for legacy ARC beside scale sets.
+// legacyBeside searches for legacy ARC during an uninstall of scale sets.
 func legacyBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey, existing []string) (out []plan.Remain) {
 	served, err := c.Served(ctx, arc.LegacyGroup)
 	if err != nil {
@@ -96,9 +96,10 @@ func countLegacy(ctx context.Context, c *kube.Client, served map[string][]string
 	return n, nil
 }
 
-// leasesBeside names the Leases by which controllers elect a leader. A hook cannot
-// delete its own controller's: that lives, and would make it anew. By hand a Lease is known
-// by its name only, which is no proof; so it is named, with the command.
+// leasesBeside names the Leases with which controllers elect a leader. A hook cannot delete its own
+// controller's Lease: the controller is alive and would create it again. In a run by hand, only its
+// name identifies a Lease, which is no proof. So the report names the Lease and the command that
+// deletes it.
 func leasesBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) (out []plan.Remain) {
 	name := func(namespace, name, why string) {
 		out = append(out, plan.Remain{
@@ -132,8 +133,8 @@ func leasesBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.S
 	return out
 }
 
-// abandonedLeases finds the Leases with names of ARC's in namespaces where no controller
-// lives that is known to.
+// abandonedLeases finds the Leases with the names of ARC's Leases, in namespaces without a live
+// controller.
 func abandonedLeases(ctx context.Context, c *kube.Client, scope plan.Scope, lives map[string]bool) ([]types.NamespacedName, error) {
 	var found []types.NamespacedName
 	legacy := false
@@ -159,8 +160,8 @@ func abandonedLeases(ctx context.Context, c *kube.Client, scope plan.Scope, live
 	return slices.DeleteFunc(found, func(lease types.NamespacedName) bool { return lives[lease.Namespace] }), nil
 }
 
-// fewLeases is how many are named: anybody may make many in a namespace of theirs.
+// fewLeases limits how many Leases are named: anyone can create many in a namespace of their own.
 const fewLeases = 5
 
-// unreadBeside begins what is said of a look that failed.
+// unreadBeside is the beginning of the message about a failed read.
 const unreadBeside = "perhaps more, since this could not be read: "

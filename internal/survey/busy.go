@@ -16,14 +16,14 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// Unfinished selects the Pods whose containers still run, or may.
+// Unfinished selects the Pods whose containers run or may still run.
 const Unfinished = "status.phase!=Succeeded,status.phase!=Failed"
 
-// busy finds the runners that have a job, by the UID of the EphemeralRunner. A
-// runner is busy while its Pod runs and its status names a job. Only runners with
-// such a Pod are read in full: thousands of stuck ones have none.
+// busy finds the runners that have a job, by the UID of the EphemeralRunner. A runner is busy while
+// its Pod runs and its status names a job. It reads only runners with such a Pod in full: stuck
+// runners, of which there may be thousands, have none.
 func busy(ctx context.Context, c *kube.Client, o plan.Options) (map[types.UID]plan.Job, error) {
-	// By Pod, not by owner: a Pod elsewhere may claim the same owner.
+	// The key is the Pod, not the owner, because a Pod elsewhere may name the same owner.
 	pods := map[*object.Object]types.UID{}
 	for _, namespace := range o.CoreNamespaces() {
 		err := c.Each(ctx, object.Pods, namespace, metav1.ListOptions{FieldSelector: Unfinished}, func(m *metav1.PartialObjectMetadata) error {
@@ -69,9 +69,9 @@ func busy(ctx context.Context, c *kube.Client, o plan.Options) (map[types.UID]pl
 	return found, g.Wait()
 }
 
-// job reads the job from a runner's status. Any of the fields tells that there
-// is one, since versions of ARC differ in which they set first; so does one that
-// is not of the type we know, since to take a busy runner for idle would kill it.
+// job reads the job from a runner's status. Any of the fields proves that there is a job, because
+// versions of ARC differ in which they set first. A field of an unexpected type counts too, because
+// a busy runner that is taken for idle would be killed.
 func job(runner *unstructured.Unstructured) (j plan.Job, has bool) {
 	text := func(field string) string {
 		s, _, err := unstructured.NestedString(runner.Object, "status", field)

@@ -23,23 +23,23 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// MostWatched is how many namespaces a Deployment is believed to watch: ARC's program
-// watches one, and a container is cheap to add to what only looks like it.
+// MostWatched limits how many namespaces a Deployment can claim to watch. ARC's program watches
+// one, and anyone can add containers to a Deployment that only looks like a controller.
 const MostWatched = 16
 
-// readers is how many whole Deployments are in memory at once: anybody may make many,
-// and large ones, that look like controllers.
+// readers limits how many whole Deployments are in memory at once: anyone may create many large
+// ones that look like controllers.
 const readers = 8
 
-// A controller which has restarted this often and runs for less than this is
-// crash-looping: between two crashes its Deployment says that it is ready.
+// A controller that has restarted this often, and has run for less than this time, is
+// crash-looping. Between two crashes its Deployment looks ready.
 const (
 	manyRestarts = 3
 	shortRun     = time.Minute
 )
 
-// Controllers finds the ARC controllers in namespaces ("" is all of them). Of all
-// Deployments only those that may be one are read in full.
+// Controllers finds ARC's controllers in namespaces ("" is all of them). It reads only those
+// Deployments in full that may be one.
 func Controllers(ctx context.Context, c *kube.Client, namespaces []string) ([]plan.Controller, error) {
 	var candidates []types.NamespacedName
 	for _, namespace := range namespaces {
@@ -56,8 +56,8 @@ func Controllers(ctx context.Context, c *kube.Client, namespaces []string) ([]pl
 	return readControllers(ctx, c, candidates, arc.Controller, arc.Resource(arc.AutoscalingRunnerSets))
 }
 
-// readControllers reads the Deployments that may be controllers, and returns those
-// that are: by what they run, and by the rights to read what is made for them.
+// readControllers reads the Deployments that may be controllers, and returns those that are: their
+// command and their rights to list custom resources decide.
 func readControllers(ctx context.Context, c *kube.Client, candidates []types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) ([]plan.Controller, error) {
 	slices.SortFunc(candidates, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
 	var (
@@ -77,11 +77,11 @@ func readControllers(ctx context.Context, c *kube.Client, candidates []types.Nam
 			return err
 		})
 	}
-	err := g.Wait() // before found is read: Go leaves it open which of two results is first
+	err := g.Wait() // before found is read: Go does not define the order in which results are evaluated
 	return found, err
 }
 
-// readController reads a Deployment; nil if it is no controller's.
+// readController reads a Deployment. It returns nil if it is not a controller's.
 func readController(ctx context.Context, c *kube.Client, name types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) (*plan.Controller, error) {
 	d, err := c.Get(ctx, object.Deployments, name.Namespace, name.Name)
 	if apierrors.IsNotFound(err) {
@@ -105,7 +105,7 @@ func readController(ctx context.Context, c *kube.Client, name types.NamespacedNa
 	}
 	pod := read.Spec.Template.Spec
 	watches, controls := is(d.GetLabels(), pod.Containers)
-	account := types.NamespacedName{Namespace: name.Namespace, Name: cmp.Or(pod.ServiceAccountName, "default")} // as Kubernetes' admission has it
+	account := types.NamespacedName{Namespace: name.Namespace, Name: cmp.Or(pod.ServiceAccountName, "default")} // the default that Kubernetes sets
 	if !controls {
 		return nil, nil
 	}
@@ -118,7 +118,7 @@ func readController(ctx context.Context, c *kube.Client, name types.NamespacedNa
 	return &a, err
 }
 
-// controller is a Deployment of a controller, and whether it can be counted on.
+// controller converts a controller's Deployment, and finds out whether the controller works.
 func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured) (plan.Controller, error) {
 	m := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
@@ -135,7 +135,7 @@ func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured
 	}
 	pods, err := c.List(ctx, object.Pods, d.GetNamespace(), labels.FormatLabels(selector))
 	if apierrors.IsForbidden(err) {
-		// The hook of a single-namespace controller may not look at others'.
+		// The hook of a single-namespace controller may not read the Pods of other controllers.
 		return a, nil
 	}
 	for _, pod := range pods {
@@ -146,8 +146,8 @@ func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured
 	return a, err
 }
 
-// crashLooping reads a Pod's status: a container waits to be started once more,
-// or has just been, many times.
+// crashLooping reports whether, according to a Pod's status, a container has restarted many times
+// and is waiting to restart or has just restarted.
 func crashLooping(pod unstructured.Unstructured, now time.Time) bool {
 	statuses, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
 	for _, s := range statuses {
@@ -165,6 +165,6 @@ func crashLooping(pod unstructured.Unstructured, now time.Time) bool {
 	return false
 }
 
-// LabelFluxNamespace is put by Flux's helm-controller on what it installs
-// (fluxcd/helm-controller internal/postrender, originLabels).
+// LabelFluxNamespace is on everything that Flux's helm-controller installs (fluxcd/helm-controller
+// internal/postrender, originLabels).
 const LabelFluxNamespace = "helm.toolkit.fluxcd.io/namespace"

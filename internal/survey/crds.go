@@ -13,8 +13,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// crdsByHand names the CRDs of both groups that exist, whether they are served or not. A
-// hook may read CRDs by name only, and has to do with what is served.
+// crdsByHand names the existing CRDs of both groups, served or not. A hook may read CRDs by name
+// only, so it goes by what the API server serves.
 func crdsByHand(ctx context.Context, c *kube.Client, o plan.Options) (names []string, err error) {
 	if o.Job != "" {
 		return nil, nil
@@ -28,7 +28,7 @@ func crdsByHand(ctx context.Context, c *kube.Client, o plan.Options) (names []st
 	return names, err
 }
 
-// union adds the CRDs of a group that exist to those that are served.
+// union adds the existing CRDs of a group to the served ones.
 func union(served, existing []string, group string) []string {
 	all := slices.Clone(served)
 	for _, name := range existing {

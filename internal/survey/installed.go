@@ -16,11 +16,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// ofScaleSets are the kinds of a scale-set release
-// (charts/gha-runner-scale-set/templates), and labelled further ones that may belong to
-// a scale set, by their labels: what the post-renderer adds under Helm 3 to have the hook
-// enrolled (internal/chart/enroller.yaml), and the ConfigMap of the experimental chart's container
-// hooks (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
+// ofScaleSets are the kinds that only a scale-set release installs
+// (charts/gha-runner-scale-set/templates). Objects of the kinds in labelled belong to a scale set
+// if their labels say so: the enroller, which the post-renderer adds under Helm 3
+// (internal/chart/enroller.yaml), and the ConfigMap of the experimental chart's container hooks
+// (charts/gha-runner-scale-set-experimental/templates/hook_extension.yaml).
 var (
 	ofScaleSets = map[string]schema.GroupVersionResource{
 		"v1/Secret":                                object.Secrets,
@@ -33,24 +33,24 @@ var (
 	labelled = []schema.GroupVersionResource{object.ConfigMaps, object.Deployments}
 )
 
-// place is where an object is.
+// place identifies an object by resource, namespace and name.
 type place struct {
 	resource, namespace, name string
 }
 
-// inPlace are, by the release that they name, the objects of these kinds that there are.
-// A record may name ten thousand, in whichever namespaces: what it costs to look for
-// them, and whether they may be read, must not depend on that.
+// inPlace holds the existing objects of these kinds, by the release that they name. A record may
+// name ten thousand objects in any namespaces. With inPlace, neither the cost of finding them nor
+// the rights to read them depend on the record.
 type inPlace map[identity.Name]map[place]placed
 
-// placed is an object, and whether its kind belongs to scale sets by labels that it has
-// not.
+// placed is an object. It also says whether the object's kind belongs to scale sets only with
+// labels, and the object lacks them.
 type placed struct {
 	*object.Object
 	stranger bool
 }
 
-// add notes an object that says which release installed it.
+// add adds an object that names its release.
 func (in inPlace) add(o *object.Object, labels map[string]string) {
 	if o.Release.Name == "" {
 		return
@@ -62,22 +62,23 @@ func (in inPlace) add(o *object.Object, labels map[string]string) {
 	in[o.Release][place{o.Resource.Resource, o.Namespace, o.Name}] = placed{o, stranger}
 }
 
-// isLabelled reports whether an object's labels say that it is a scale set's, or of
-// what enrols its hook.
+// isLabelled reports whether an object's labels assign it to a scale set, or to the enroller of its
+// hook.
 func isLabelled(gvr schema.GroupVersionResource, l map[string]string) bool {
 	enroller := l["app.kubernetes.io/name"] == "arc-cleanup" && l["app.kubernetes.io/component"] == "enroller"
 	return enroller || gvr == object.ConfigMaps && l[arc.LabelScaleSetName] != ""
 }
 
-// installed finds the Helm releases that installed scale sets in a namespace (""
-// is all of them). It is what action.Uninstall of Helm's SDK would read, without
-// the SDK, with which the image would be twice as large. A release whose history was
-// kept is none any more.
+// installed finds the Helm releases that installed scale sets in a namespace ("" is all of them).
+// It reads what action.Uninstall of Helm's SDK would read. It does not use the SDK, which would
+// double the size of the image. A release that was uninstalled with its history kept does not
+// count.
 func installed(ctx context.Context, c *kube.Client, namespace string, there inPlace) (found []plan.ScaleSetRelease, failed error) {
 	err := release.Each(ctx, c, namespace, "", func(r *release.Revision, err error) {
 		switch {
 		case errors.Is(err, release.ErrUnreadable):
-			// Somebody else's: of scale sets of it Helm counts as knowing nothing.
+			// A Secret that cannot be read as a record is not one of Helm's. The scale sets that
+			// name it count as unknown to Helm.
 		case err != nil:
 			failed = errors.Join(failed, err)
 		case r.StoredElsewhere(), !r.Status.Installed(), !slices.ContainsFunc(r.Objects, isScaleSet):
@@ -89,16 +90,16 @@ func installed(ctx context.Context, c *kube.Client, namespace string, there inPl
 }
 
 const (
-	// mostObjects is more than a release of scale sets has: the chart makes ten for each.
+	// mostObjects is more than a release of scale sets has: the chart creates ten objects for each
+	// set.
 	mostObjects = 1000
-	// namedOthers is how many are named of what a release holds beside scale sets.
+	// namedOthers limits how many other objects of a release the refusal names.
 	namedOthers = 5
 )
 
-// newInstalled sorts what a release has installed: its scale sets, what Helm would
-// delete with them, if it is there and still the release's, as its own annotations have
-// to say (helm.sh/helm pkg/kube/resource_policy.go, pkg/action/validate.go), and what is
-// of other kinds.
+// newInstalled sorts the objects of a release: its scale sets; the existing objects that Helm would
+// delete with them and whose annotations name the release (helm.sh/helm
+// pkg/kube/resource_policy.go, pkg/action/validate.go); and objects of other kinds.
 func newInstalled(record release.Record, there inPlace) plan.ScaleSetRelease {
 	i := plan.ScaleSetRelease{Release: identity.Name{Namespace: record.Namespace, Name: record.Name}, Pending: record.Status.Pending()}
 	for _, t := range record.Storage {

@@ -16,11 +16,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// legacyOwned are the kinds, beside Pods, that a RunnerSet or a Runner owns
+// legacyOwned are the kinds, besides Pods, that a RunnerSet or a Runner owns
 // (controllers/actions.summerwind.net/runnerset_controller.go, runner_controller.go).
 var legacyOwned = []schema.GroupVersionResource{object.StatefulSets, object.ServiceAccounts, object.Roles, object.RoleBindings}
 
-// surveyLegacy is survey for Scope Legacy.
+// surveyLegacy is Read for Scope Legacy.
 func surveyLegacy(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	r := newReading(ctx, c, o)
 	s := r.s
@@ -35,12 +35,13 @@ func surveyLegacy(ctx context.Context, c *kube.Client, o plan.Options) *plan.Sur
 	r.surroundings()
 	r.end(arc.LegacyGroup)
 	r.prove()
-	weighPods(s)
+	dropUnprovenPods(s)
 	markAlone(s)
 	return s
 }
 
-// legacy reads the legacy custom resources, after what they own, and their controllers.
+// legacy reads first the dependents of the legacy custom resources, then the custom resources, then
+// their controllers.
 func (r *reading) legacy() {
 	var found legacyRest
 	for _, namespace := range r.o.CoreNamespaces() {
@@ -76,7 +77,7 @@ func (r *reading) legacy() {
 	})
 }
 
-// markAlone marks the jobs of runners which nothing scales.
+// markAlone marks the jobs of runners that nothing scales.
 func markAlone(s *plan.Survey) {
 	for _, o := range s.Custom {
 		if o.Resource != arc.LegacyResource(arc.Runners) || o.Owner != "" {
@@ -91,11 +92,11 @@ func markAlone(s *plan.Survey) {
 	}
 }
 
-// weighPods forgets what Pods alone say. Whoever may create one can give it the owner
-// and the finalizers of a runner's: a job it has, and the uninstall waits for it, only
-// if its owner is there. Without one it is its finalizers that take part, if it has any
-// of ARC's, and else it is what owners left.
-func weighPods(s *plan.Survey) {
+// dropUnprovenPods drops what only Pods claim. Anyone who may create a Pod can give it the owner
+// and the finalizers of a runner's Pod. So a Pod counts as busy, which makes the uninstall wait for
+// it, only if its owner exists. A Pod without an existing owner stays in Custom if it has a
+// finalizer of ARC. Otherwise it is only a dependent whose owner is gone.
+func dropUnprovenPods(s *plan.Survey) {
 	owners := map[types.UID]string{}
 	for _, o := range s.Custom {
 		if o.Resource != object.Pods {
@@ -110,23 +111,23 @@ func weighPods(s *plan.Survey) {
 	})
 }
 
-// legacyObject is object for what legacy custom resources own, and for themselves.
+// legacyObject converts the metadata of a legacy custom resource, or of one of its dependents.
 func legacyObject(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) *object.Object {
 	o := FromMetadata(gvr, m)
 	o.Owner = owner(m, arc.LegacyGroup)
 	return o
 }
 
-// legacyRest is what legacyDependents finds.
+// legacyRest is the result of legacyDependents.
 type legacyRest struct {
 	pods  []*object.Object // of runners
-	owned []*object.Object // these and others, as far as a custom resource owns them
-	// linked are the Pods and Secrets of jobs, of which only the finalizer on the
-	// runner's Pod still tells.
+	owned []*object.Object // these and others that a custom resource owns
+	// linked are the Pods and Secrets of jobs that only the finalizer on the runner's Pod still
+	// links to ARC.
 	linked []*object.Object
-	ofJobs []plan.OfJob // these, and what only says so
+	ofJobs []plan.OfJob // linked, and all others whose label names a runner
 	busy   map[types.UID]plan.Job
-	// registered are the Pods of runners that GitHub has, or may have.
+	// registered are the Pods of runners that are, or may be, registered at GitHub.
 	registered map[types.UID]bool
 }
 
@@ -141,7 +142,7 @@ func (r *legacyRest) append(o legacyRest) {
 	maps.Copy(r.registered, o.registered)
 }
 
-// legacyDependents finds runners' Pods, and what else custom resources own.
+// legacyDependents finds the Pods of runners, and everything else that legacy custom resources own.
 func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (legacyRest, error) {
 	found := legacyRest{busy: map[types.UID]plan.Job{}, registered: map[types.UID]bool{}}
 	sets := map[types.UID]types.UID{} // the custom resource that owns an owner of Pods
@@ -176,8 +177,8 @@ func legacyDependents(ctx context.Context, c *kube.Client, namespace string) (le
 	return found, err
 }
 
-// legacyPod returns a Pod, and whether it is a runner's. A RunnerSet's Pods are owned by
-// a StatefulSet; they count as the RunnerSet's.
+// legacyPod returns a Pod, and whether it is a runner's Pod. A StatefulSet owns the Pods of a
+// RunnerSet; they count as the RunnerSet's.
 func legacyPod(m *metav1.PartialObjectMetadata, sets map[types.UID]types.UID) (o *object.Object, is bool) {
 	o = legacyObject(object.Pods, m)
 	for _, ref := range m.OwnerReferences {
@@ -189,7 +190,7 @@ func legacyPod(m *metav1.PartialObjectMetadata, sets map[types.UID]types.UID) (o
 	return o, o.Owner != "" || len(own) > 0
 }
 
-// readJobs reads the Pods and Secrets that say that they are of a runner's job.
+// readJobs reads the Pods and Secrets whose label says that they belong to a runner's job.
 func (r *legacyRest) readJobs(ctx context.Context, c *kube.Client, namespace string) error {
 	linked := map[types.NamespacedName]bool{}
 	for _, o := range r.pods {
@@ -211,9 +212,9 @@ func (r *legacyRest) readJobs(ctx context.Context, c *kube.Client, namespace str
 	return nil
 }
 
-// readRunning reads which runners may have a job. Nothing in the cluster says whether a
-// legacy runner has one: all that can be known is that its Pod runs, that it was not told
-// to stop, and that GitHub has not removed it, or refused to because there is a job.
+// readRunning reads which runners may have a job. Nothing in the cluster says whether a legacy
+// runner has one. What can be known is that its Pod runs, that the Pod was not told to stop, and
+// that GitHub has not removed the runner, or has refused to because of a job.
 func (r *legacyRest) readRunning(ctx context.Context, c *kube.Client, namespace string, sets map[types.UID]types.UID) error {
 	running := metav1.ListOptions{FieldSelector: started}
 	return c.Each(ctx, object.Pods, namespace, running, func(m *metav1.PartialObjectMetadata) error {
@@ -233,11 +234,11 @@ func (r *legacyRest) readRunning(ctx context.Context, c *kube.Client, namespace 
 	})
 }
 
-// started selects the unfinished Pods that have come to a node.
+// started selects the unfinished Pods that are scheduled on a node.
 const started = Unfinished + ",spec.nodeName!="
 
-// LegacyControllers finds the legacy controllers. Of all Deployments only those
-// that may be one are read in full.
+// LegacyControllers finds the legacy controllers. It reads only those Deployments in full that may
+// be one.
 func LegacyControllers(ctx context.Context, c *kube.Client) ([]plan.Controller, error) {
 	var candidates []types.NamespacedName
 	err := c.Each(ctx, object.Deployments, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
@@ -259,8 +260,8 @@ func LegacyControllers(ctx context.Context, c *kube.Client) ([]plan.Controller, 
 	return readControllers(ctx, c, candidates, is, arc.LegacyResource(arc.Runners))
 }
 
-// legacyWebhooks finds the configurations of the legacy chart's webhooks: those of
-// which every webhook has a name of that chart's and is answered by one Service.
+// legacyWebhooks finds the configurations of the legacy chart's webhooks. In such a configuration
+// every webhook has a name of that chart and the same Service.
 func legacyWebhooks(ctx context.Context, c *kube.Client) ([]plan.Webhooks, error) {
 	var found []plan.Webhooks
 	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {

@@ -128,7 +128,7 @@ func TestWeighPods(t *testing.T) {
 	for _, o := range forged {
 		s.Busy[o.UID] = plan.Job{Pod: o}
 	}
-	weighPods(s)
+	dropUnprovenPods(s)
 	kubetest.ExpectStrings(t, "custom", kubetest.Refs(s.Custom), "pod ci/r", "pod ci/held", "run ci/r")
 	if len(s.Busy) != 1 || s.Busy[theirs.UID].Pod != theirs {
 		t.Errorf("busy: %v", s.Busy)

@@ -13,16 +13,16 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// labelFluxName is, beside LabelFluxNamespace, the label by which Flux's helm-controller
-// names the HelmRelease of an object.
+// labelFluxName is the label with the name of the HelmRelease. Flux's helm-controller sets it
+// together with LabelFluxNamespace.
 const labelFluxName = "helm.toolkit.fluxcd.io/name"
 
-// application is how Argo CD names an Application in a tracking id: NAMESPACE_NAME
-// outside Argo CD's own namespace, else NAME (argoproj/argo-cd util/argo/argo.go,
-// InstanceName). An annotation may hold any text; a name may not.
+// application matches the name of an Application in a tracking ID: NAMESPACE_NAME outside Argo CD's
+// own namespace, else NAME (argoproj/argo-cd util/argo/argo.go, InstanceName). The annotation may
+// hold any text, so only valid names match.
 var application = regexp.MustCompile(`^(?:([a-z0-9][a-z0-9-]{0,62})_)?([a-z0-9][a-z0-9.-]{0,252})$`)
 
-// managed keeps what an object that nothing owns says of its manager.
+// managed records which manager an object without an owner names.
 func (r *reading) managed(o *object.Object, m *metav1.PartialObjectMetadata) {
 	if o.Owner != "" || o.Deleting {
 		return
@@ -49,8 +49,8 @@ func managerOf(o *object.Object, m *metav1.PartialObjectMetadata) *plan.Manager 
 	return &plan.Manager{Kind: "Argo CD's Application", Where: "annotations", NamespacedName: types.NamespacedName{Namespace: name[1], Name: name[2]}}
 }
 
-// proveManager asks Helm's record in the HelmRelease's own namespace. A record elsewhere
-// proves nothing of a HelmRelease: whoever administers that namespace can have written it.
+// proveManager reads Helm's record in the HelmRelease's own namespace. A record elsewhere proves
+// nothing about a HelmRelease: anyone who administers that other namespace can write it.
 func (r *reading) proveManager(ctx context.Context, o *object.Object, m *plan.Manager) {
 	if m == nil || m.Where != "labels" {
 		return

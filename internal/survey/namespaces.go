@@ -16,8 +16,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// terminating finds the namespaces on their way out, or whether the one of that
-// name is, and whether it is there and nobody deletes it.
+// terminating finds the namespaces that are being deleted. With a name, it looks at that namespace
+// only, and says whether it exists and is not being deleted.
 func terminating(ctx context.Context, c *kube.Client, name string) (found map[string]plan.Terminating, live bool, err error) {
 	options := metav1.ListOptions{}
 	if name != "" {
@@ -54,13 +54,13 @@ func terminating(ctx context.Context, c *kube.Client, name string) (found map[st
 	return found, live, nil
 }
 
-// contentRemains begins the message about what is left in a namespace. There is none
-// as long as Pods are left: since 1.33 Kubernetes deletes them before everything else,
-// and says until they are gone that all content is (k8s.io/kubernetes
+// contentRemains is the beginning of the message about the remaining content of a namespace. There
+// is no such message while Pods remain: since 1.33 Kubernetes deletes the Pods first, and until
+// they are gone it reports that all content was deleted (k8s.io/kubernetes
 // pkg/controller/namespace/deletion/namespaced_resources_deleter.go, deleteAllContent).
 const contentRemains = "Some resources are remaining: "
 
-// pods lists those of a namespace.
+// pods lists the Pods of a namespace.
 func pods(ctx context.Context, c *kube.Client, namespace string) ([]*object.Object, error) {
 	var found []*object.Object
 	err := c.Each(ctx, object.Pods, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
@@ -71,9 +71,9 @@ func pods(ctx context.Context, c *kube.Client, namespace string) ([]*object.Obje
 	return found, err
 }
 
-// holding is the messages of the conditions by which Kubernetes' namespace
-// controller says what a deletion waits for
-// (k8s.io/kubernetes pkg/controller/namespace/deletion/status_condition_utils.go).
+// holding returns the messages of the conditions in which Kubernetes' namespace controller says
+// what a deletion waits for (k8s.io/kubernetes
+// pkg/controller/namespace/deletion/status_condition_utils.go).
 func holding(ns *unstructured.Unstructured) string {
 	conditions, _, _ := unstructured.NestedSlice(ns.Object, "status", "conditions")
 	var messages []string

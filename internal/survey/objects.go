@@ -23,7 +23,7 @@ func addOfJob(s *plan.Survey, o *object.Object, m *metav1.PartialObjectMetadata)
 	}
 }
 
-// addCore sorts a core object into the survey.
+// addCore adds a core object to the right field of the survey.
 func addCore(s *plan.Survey, o *object.Object, m *metav1.PartialObjectMetadata) {
 	own, _ := arc.Finalizers(o.Finalizers)
 	switch {
@@ -38,7 +38,7 @@ func addCore(s *plan.Survey, o *object.Object, m *metav1.PartialObjectMetadata) 
 	}
 }
 
-// order makes the survey, and with it the plan, the same for the same cluster.
+// order sorts the survey, so that the same cluster always gives the same plan.
 func order(s *plan.Survey) {
 	rank := map[string]int{}
 	for i, gvr := range slices.Concat(arc.Resources(), plan.ProtectedResources, arc.LegacyResources()) {
@@ -83,22 +83,22 @@ func FromMetadata(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetada
 	return o
 }
 
-// resourcePolicy is the annotation by which Helm is told to keep an object
-// (helm.sh/helm pkg/kube/resource_policy.go).
+// resourcePolicy is the annotation that tells Helm to keep an object (helm.sh/helm
+// pkg/kube/resource_policy.go).
 const resourcePolicy = "helm.sh/resource-policy"
 
-// besideController reports whether an object is a listener, or a listener's: these
-// are not beside their scale set.
+// besideController reports whether an object is a listener or belongs to one. These objects are in
+// the controller's namespace, not in their scale set's.
 func besideController(gvr schema.GroupVersionResource, m *metav1.PartialObjectMetadata) bool {
 	return gvr.Resource == arc.AutoscalingListeners || slices.ContainsFunc(m.OwnerReferences, func(o metav1.OwnerReference) bool {
 		return o.Kind == arc.AutoscalingListener
 	})
 }
 
-// shared is the one copy of a text that thousands of objects have.
+// shared returns the one copy of a text that thousands of objects share.
 func shared(text string) string { return unique.Make(text).Value() }
 
-// owner is the UID of an object's owner where all of its owners are of a group.
+// owner returns the UID of an object's owner if all its owners are in a group.
 func owner(m *metav1.PartialObjectMetadata, group string) (uid types.UID) {
 	for _, o := range m.OwnerReferences {
 		if !strings.HasPrefix(o.APIVersion, group+"/") {
@@ -109,8 +109,8 @@ func owner(m *metav1.PartialObjectMetadata, group string) (uid types.UID) {
 	return uid
 }
 
-// isListenerRBAC recognises the Role and RoleBinding which the controller makes
-// for a listener by all the labels it gives them, never by name
+// isListenerRBAC recognises the Role and RoleBinding that the controller creates for a listener. It
+// compares all the labels that the controller sets, never the name
 // (controllers/actions.github.com/resourcebuilder.go, newScaleSetListenerRole).
 func isListenerRBAC(m *metav1.PartialObjectMetadata) bool {
 	for _, label := range []string{arc.LabelListenerName, arc.LabelListenerNamespace, arc.LabelScaleSetName, arc.LabelScaleSetNamespace} {

@@ -16,9 +16,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// webhook is what matters here of one in a ValidatingWebhookConfiguration or a
-// MutatingWebhookConfiguration, which have it in the same places. With the types
-// of k8s.io/api the binary would be a third larger.
+// webhook holds the needed fields of a webhook in a ValidatingWebhookConfiguration or a
+// MutatingWebhookConfiguration, which have the same names in both. The types of k8s.io/api would
+// make the binary a third larger.
 type webhook struct {
 	Name          string `json:"name"`
 	FailurePolicy string `json:"failurePolicy"`
@@ -46,9 +46,9 @@ func webhooksOf(u unstructured.Unstructured) ([]webhook, error) {
 	return configuration.Webhooks, err
 }
 
-// FindObstacles looks for webhooks that would refuse writes of ours, and for
-// APIServices that keep namespaces from going. Selectors of webhooks are not
-// looked at, so that one which is named may turn out not to matter.
+// FindObstacles finds unanswered webhooks that would block writes of a run, and unavailable
+// APIServices, which block the deletion of namespaces. It ignores the selectors of webhooks, so it
+// may name a webhook that blocks nothing.
 func FindObstacles(ctx context.Context, c *kube.Client) ([]plan.Finding, error) {
 	var found []plan.Finding
 	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
@@ -93,12 +93,12 @@ func target(gvr schema.GroupVersionResource, u unstructured.Unstructured) *objec
 	return &object.Object{Resource: gvr, Name: u.GetName(), UID: u.GetUID()}
 }
 
-// ourWrites are the resources that may be patched or deleted in a run.
+// ourWrites returns the resources that a run may patch or delete.
 func ourWrites() []schema.GroupVersionResource {
 	return slices.Concat(arc.Resources(), arc.LegacyResources(), plan.ProtectedResources, []schema.GroupVersionResource{object.Pods, object.CRDs})
 }
 
-// coversOurs reports whether a write of ours would have to pass the webhook.
+// coversOurs reports whether a rule covers a write of a run.
 func (r webhookRule) coversOurs() bool {
 	covers := func(names []string, each ...string) bool {
 		return slices.ContainsFunc(append(each, "*"), func(name string) bool { return slices.Contains(names, name) })
@@ -108,7 +108,7 @@ func (r webhookRule) coversOurs() bool {
 	})
 }
 
-// unanswered says why nobody answers at a Service; "" means that somebody may.
+// unanswered says why a Service does not answer; "" if it may answer.
 func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (string, error) {
 	service, err := c.Get(ctx, object.Services, namespace, name)
 	if apierrors.IsNotFound(err) {
@@ -117,8 +117,8 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 	if err != nil {
 		return "", err
 	}
-	// It has no endpoints: the API server asks at its name
-	// (k8s.io/apiserver pkg/util/proxy, ResolveCluster).
+	// It has no endpoints: the API server connects to the external name (k8s.io/apiserver
+	// pkg/util/proxy, ResolveCluster).
 	if external, _, _ := unstructured.NestedString(service.Object, "spec", "externalName"); external != "" {
 		return "", nil
 	}
@@ -130,7 +130,7 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 		endpoints, _, _ := unstructured.NestedSlice(slice.Object, "endpoints")
 		for _, e := range endpoints {
 			endpoint, _ := e.(map[string]any)
-			// Absent is to be taken for ready (k8s.io/api/discovery/v1, EndpointConditions).
+			// A missing condition counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
 			if ready, found, _ := unstructured.NestedBool(endpoint, "conditions", "ready"); ready || !found {
 				return "", nil
 			}
@@ -139,8 +139,7 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 	return fmt.Sprintf("the Service %s/%s has no ready endpoint", namespace, name), nil
 }
 
-// unavailable says why an APIService's server cannot be asked; "" means that it
-// can.
+// unavailable says why an APIService does not answer; "" if it does.
 func unavailable(u unstructured.Unstructured) string {
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, c := range conditions {

@@ -9,16 +9,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// OffSwitch is the name of a ConfigMap in the release's namespace which, as long
-// as it exists, stops a hook that runs or is retried: it ends as a success and
-// writes nothing more. Once a deletion began, installers such as Flux cannot
-// switch hooks off any more.
+// OffSwitch is the name of a ConfigMap in the release's namespace. While it exists, a hook stops,
+// also when it is retried: it succeeds and writes nothing more. It is needed because installers
+// such as Flux cannot disable hooks once a deletion has begun.
 const OffSwitch = "arc-cleanup-off"
 
-// ReadsOffSwitch is what a reading of it is called.
-const ReadsOffSwitch = "the off switch"
+// OffSwitchRead names the read of the off switch in Survey.Unknown.
+const OffSwitchRead = "the off switch"
 
-// SwitchedOff reports whether the off switch is thrown in a namespace.
+// SwitchedOff reports whether the off switch is on in a namespace.
 func SwitchedOff(ctx context.Context, c *kube.Client, namespace string) (bool, error) {
 	_, err := c.GetMetadata(ctx, object.ConfigMaps, namespace, OffSwitch)
 	if apierrors.IsNotFound(err) {

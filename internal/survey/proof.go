@@ -18,8 +18,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-// prove asks Helm's records about the objects that are still installed and name a
-// release. It is for advice only: what cannot be read proves nothing.
+// prove checks in Helm's records whether the installed objects that name a release are part of it.
+// The result is used for advice only, so a failed read only means "not proved".
 func (r *reading) prove() {
 	r.s.Proven = map[types.UID]bool{}
 	ctx, cancel := advice(r.ctx)
@@ -47,20 +47,21 @@ func (r *reading) prove() {
 			return nil
 		})
 	}
-	_ = g.Wait() // no error: see above
+	_ = g.Wait() // failed reads only mean "not proved"
 }
 
-// is reports whether an object of a manifest is this one.
+// isOf reports whether an object of a manifest is this object.
 func isOf(o *object.Object, m release.Object) bool {
 	group, _, _ := strings.Cut(m.APIVersion, "/")
 	return group == o.Resource.Group && strings.ToLower(m.Kind)+"s" == o.Resource.Resource &&
 		cmp.Or(m.Namespace, o.Release.Namespace) == o.Namespace && m.Name == o.Name
 }
 
-// proof reads whether anything is to be done at all.
+// proof reads what decides whether the run may do anything: the off switch, and the proof of an
+// uninstall.
 func (r *reading) proof() {
 	if r.o.ReleaseNamespace != "" {
-		r.read(ReadsOffSwitch, func(add func(func())) error {
+		r.read(OffSwitchRead, func(add func(func())) error {
 			off, err := SwitchedOff(r.ctx, r.c, r.o.ReleaseNamespace)
 			add(func() { r.s.Off = off })
 			return err
@@ -84,15 +85,14 @@ func (r *reading) proof() {
 	})
 }
 
-// TrackingID is the annotation that Argo CD puts on everything it renders, hooks
-// among it: APPLICATION:GROUP/KIND:NAMESPACE/NAME (argoproj/argo-cd v3.3.0
-// util/argo/resource_tracking.go; by annotation is the default since 3.0). A
-// pre-delete hook it creates when the Application is being deleted, and never else
-// (controller/hook.go, executeHooks). Tools that make ordinary objects of a chart
-// leave no such mark.
+// TrackingID is the annotation that Argo CD puts on everything that it renders, including hooks:
+// APPLICATION:GROUP/KIND:NAMESPACE/NAME (argoproj/argo-cd v3.3.0 util/argo/resource_tracking.go;
+// tracking by annotation is the default since 3.0). Argo CD creates a pre-delete hook only while it
+// deletes the Application (controller/hook.go, executeHooks). Tools that create a chart's hooks as
+// ordinary objects leave no such mark.
 const TrackingID = "argocd.argoproj.io/tracking-id"
 
-// MadeByArgoCD reports whether Argo CD has made a Job.
+// MadeByArgoCD reports whether Argo CD created a Job.
 func MadeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (bool, error) {
 	m, err := c.GetMetadata(ctx, object.Jobs, namespace, name)
 	if apierrors.IsNotFound(err) {
@@ -120,7 +120,7 @@ func FindRecord(ctx context.Context, c *kube.Client, o plan.Options) (*plan.Reco
 	return newRecord(found), nil
 }
 
-// newRecord is what a plan needs to know of a record.
+// newRecord returns what a plan needs of a record.
 func newRecord(found *release.Record) *plan.Record {
 	r := &plan.Record{
 		Name: found.Name, Namespace: found.Namespace, Revision: found.Revision,

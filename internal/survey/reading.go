@@ -14,7 +14,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// reading is a survey being taken.
+// reading is a survey in progress.
 type reading struct {
 	ctx context.Context
 	c   *kube.Client
@@ -23,9 +23,9 @@ type reading struct {
 
 	mu      sync.Mutex
 	readers sync.WaitGroup
-	// placed are, with scaleSets=uninstall, the objects that a release may have installed.
+	// placed holds, for scaleSets=uninstall, the objects that a release may have installed.
 	placed inPlace
-	// absent names the resources, and so the CRDs, that the API server does not know.
+	// absent names the resources and CRDs that the API server does not know.
 	absent map[string]bool
 }
 
@@ -34,7 +34,7 @@ func newReading(ctx context.Context, c *kube.Client, o plan.Options) *reading {
 	return &reading{ctx: ctx, c: c, o: o, s: s, placed: inPlace{}, absent: map[string]bool{}}
 }
 
-// read reads one thing; add is for changing the survey.
+// read starts one read. The read calls add for every change of the survey.
 func (r *reading) read(what string, do func(add func(func())) error) {
 	r.readers.Go(func() {
 		if r.ctx.Err() != nil {
@@ -59,14 +59,14 @@ func (r *reading) read(what string, do func(add func(func())) error) {
 	})
 }
 
-// wait waits for what is being read.
+// wait waits for the reads that are running.
 func (r *reading) wait() { r.readers.Wait() }
 
-// end waits until everything is read.
+// end waits for all reads, and checks what they did not find.
 func (r *reading) end(groups ...string) {
 	r.wait()
 	for _, group := range groups {
-		r.distrust(group)
+		r.checkNotFound(group)
 	}
 	for _, crd := range r.s.CRDs {
 		if r.absent[crd.Name] && !crd.Deleting {
@@ -76,5 +76,5 @@ func (r *reading) end(groups ...string) {
 	order(r.s)
 }
 
-// crdPrefix tells the reading of a CRD from that of its objects.
+// crdPrefix distinguishes the read of a CRD from the read of its objects.
 const crdPrefix = "crd "

@@ -17,13 +17,12 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// watched are the namespaces which what looks like a controller watches in truth; none
-// is all. It is no controller if there are none: its ServiceAccount may not even list
-// what a controller looks after. Anybody who administers a namespace can make a
-// Deployment with a controller's labels and flags there, and have it name whichever
-// namespaces; only who has these rights can give them. An answer that cannot be had
-// leaves it what it says.
-func watched(ctx context.Context, c *kube.Client, account types.NamespacedName, says []string, made schema.GroupVersionResource) (watches []string, controls bool) {
+// watched returns those of the claimed namespaces in which the ServiceAccount may list what a
+// controller works on; empty for all. Without such a right in any namespace, the Deployment is not
+// a controller. Anyone who administers a namespace can create a Deployment there with a
+// controller's labels and flags, which name any namespaces; these rights can be granted only by
+// those who have them. If a question gets no answer, the claim counts.
+func watched(ctx context.Context, c *kube.Client, account types.NamespacedName, claimed []string, made schema.GroupVersionResource) (watches []string, controls bool) {
 	ctx, cancel := advice(ctx)
 	defer cancel()
 	may := func(namespace string) bool {
@@ -33,12 +32,12 @@ func watched(ctx context.Context, c *kube.Client, account types.NamespacedName, 
 		allowed, err := c.Ask(ctx, object.SubjectAccessReviews, review)
 		return err != nil || allowed
 	}
-	if len(says) == 0 {
+	if len(claimed) == 0 {
 		return nil, may("")
 	}
-	slices.Sort(says)
-	says = slices.Compact(says)
-	for _, namespace := range says[:min(len(says), MostWatched)] {
+	slices.Sort(claimed)
+	claimed = slices.Compact(claimed)
+	for _, namespace := range claimed[:min(len(claimed), MostWatched)] {
 		if may(namespace) {
 			watches = append(watches, namespace)
 		}
@@ -46,7 +45,7 @@ func watched(ctx context.Context, c *kube.Client, account types.NamespacedName, 
 	return watches, len(watches) > 0
 }
 
-// review asks what the ServiceAccount may do.
+// review builds the question whether the ServiceAccount has a right.
 func review(account types.NamespacedName, kind string, attributes map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": kind,
@@ -58,11 +57,10 @@ func review(account types.NamespacedName, kind string, attributes map[string]any
 	}}
 }
 
-// askForRights finds out where controllers that run are locked out. What a
-// controller may do in a runner namespace comes from the manager Role and
-// RoleBinding there (charts/gha-runner-scale-set/templates/manager_role.yaml);
-// once these are gone it can delete no runner's Pod. An answer that cannot be had
-// leaves the controller its chance.
+// askForRights finds the namespaces in which running controllers lack the rights to finish their
+// work. These rights come from the manager Role and RoleBinding in each runner namespace
+// (charts/gha-runner-scale-set/templates/manager_role.yaml); without them a controller cannot
+// delete a runner's Pod. If a question gets no answer, the controller counts as able to finish.
 func askForRights(ctx context.Context, c *kube.Client, s *plan.Survey) {
 	places := map[string]bool{}
 	for _, o := range s.Custom {
@@ -96,7 +94,7 @@ func askForRights(ctx context.Context, c *kube.Client, s *plan.Survey) {
 			})
 		}
 	}
-	_ = g.Wait() // no error: see above
+	_ = g.Wait() // a failed question changes nothing
 }
 
 func mayDeletePods(ctx context.Context, c *kube.Client, account types.NamespacedName, namespace string) (bool, error) {

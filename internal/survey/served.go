@@ -13,21 +13,20 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// servedPatience is how long the API server may go on saying that it serves what it
-// does not find: of a CRD that has just gone, for a second or so.
+// servedPatience is how long the API server may claim to serve a resource that it does not find.
+// After the deletion of a CRD it does so for about a second.
 const servedPatience = 5 * time.Second
 
-// servedEvery is how often it is asked.
+// servedEvery is how often the survey asks again.
 const servedEvery = 500 * time.Millisecond
 
-// distrust looks twice at what was not found. That is the answer for a resource whose
-// CRD is gone, but also for one that is not served yet, or in another version only:
-// only together with the CRD's absence, or what the API server says that it serves,
-// it means absent.
-func (r *reading) distrust(group string) {
+// checkNotFound checks a NotFound. The API server gives that answer for a resource whose CRD is
+// gone, but also for one that is not served yet or only in another version. It means "absent" only
+// if the CRD is absent too, or if the API server does not claim to serve the resource.
+func (r *reading) checkNotFound(group string) {
 	var doubtful []string
 	for name := range r.absent {
-		// A CRD that is not found, of objects that are.
+		// The CRD is not found, but its objects are.
 		if crd, is := strings.CutPrefix(name, crdPrefix); is && !r.absent[crd] {
 			doubtful = append(doubtful, strings.TrimSuffix(crd, "."+group))
 			continue
@@ -44,9 +43,9 @@ func (r *reading) distrust(group string) {
 	r.s.Unknown = append(r.s.Unknown, still...)
 }
 
-// StillServed is what the API server serves of the CRDs that an empty plan takes for gone:
-// neither they nor their objects were found, but what is served is not gone. Whether
-// discovery itself can be read is for Beside to say.
+// StillServed returns the CRDs that an empty plan counts as gone and that the API server still
+// serves: the survey found neither them nor their objects, but a served resource is not gone. It
+// does not report a failed discovery, because Beside does.
 func StillServed(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey) []plan.Unknown {
 	if !o.RemovesCRDs() {
 		return nil
@@ -65,8 +64,8 @@ func StillServed(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Su
 	return still
 }
 
-// stillServed waits until none of these resources is served, and returns those that are
-// then.
+// stillServed waits until none of these resources is served, and returns those that still are in
+// the end.
 func stillServed(ctx context.Context, c *kube.Client, group string, resources []string) (still []plan.Unknown, err error) {
 	for end := time.Now().Add(servedPatience); len(resources) > 0; {
 		served, err := c.Served(ctx, group)

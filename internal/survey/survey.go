@@ -1,5 +1,5 @@
-// Package survey reads from the cluster what a plan is made of. It writes nothing, and
-// what it cannot read is unknown, never absent.
+// Package survey reads from the cluster the facts that a plan needs. It writes nothing. What it
+// cannot read is unknown, never absent.
 package survey
 
 import (
@@ -18,12 +18,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// Read takes the picture. It never fails as a whole: what could not be read is in
-// Unknown.
+// Read reads the cluster. It returns a Survey even if reads fail; those are listed in Unknown.
 //
-// What is owned is listed before its owners: an owner is there before what it owns,
-// so that one which is in no later list is gone, and never one that is new. Whether
-// runners are busy is asked last.
+// It lists dependents before their owners. An owner exists before its dependents, so an owner that
+// is missing from the later list is gone, and cannot just be too new for it. The jobs of runners
+// are read last.
 func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	if o.Scope == plan.ScopeLegacy {
 		return surveyLegacy(ctx, c, o)
@@ -36,7 +35,7 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	r.findSets()
 	r.core()
 	if o.Scope == plan.ScopeNamespace {
-		// It is freed, whatever was installed in it.
+		// The rescue of a namespace frees the objects of both groups.
 		groups = append(groups, arc.LegacyGroup)
 		r.wait()
 		r.legacy()
@@ -60,7 +59,7 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	}
 	r.end(groups...)
 	if o.Scope == plan.ScopeNamespace {
-		weighPods(s)
+		dropUnprovenPods(s)
 		markAlone(s)
 	}
 	askForRights(ctx, c, s)
@@ -68,7 +67,7 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	return s
 }
 
-// scaleSets reads what only whole AutoscalingRunnerSets say.
+// scaleSets reads what only whole AutoscalingRunnerSets contain.
 func (r *reading) scaleSets() {
 	sets := arc.Resource(arc.AutoscalingRunnerSets)
 	for _, namespace := range r.o.CustomNamespaces(sets.Resource) {
@@ -82,7 +81,7 @@ func (r *reading) scaleSets() {
 	}
 }
 
-// jobs reads which runners have one.
+// jobs reads which runners have a job.
 func (r *reading) jobs() {
 	r.read("jobs of runners", func(add func(func())) error {
 		jobs, err := busy(r.ctx, r.c, r.o)
@@ -114,11 +113,11 @@ func (r *reading) releases() {
 	}
 }
 
-// findSets has the scale sets that the release's record names looked for where they
-// are: with namespaceOverride that is not the release's namespace.
+// findSets makes the survey search for the scale sets of the release's record in their own
+// namespaces: with namespaceOverride these differ from the release's namespace.
 func (r *reading) findSets() { r.o.Sets = slices.Concat(r.o.Sets, plan.Uninstalled(r.s, r.o).Sets) }
 
-// core reads Pods, and the core objects which ARC protects or owns.
+// core reads Pods, and the core objects that ARC protects or owns.
 func (r *reading) core() {
 	each := func(what string, gvr schema.GroupVersionResource, namespace string, see func(*object.Object, *metav1.PartialObjectMetadata)) {
 		r.read(what, func(add func(func())) error {
@@ -161,7 +160,7 @@ func (r *reading) core() {
 	}
 }
 
-// custom reads ARC's custom resources of a kind.
+// custom reads ARC's custom resources of one kind.
 func (r *reading) custom(gvr schema.GroupVersionResource) {
 	for _, namespace := range r.o.CustomNamespaces(gvr.Resource) {
 		r.read(gvr.GroupResource().String(), func(add func(func())) error {
@@ -189,20 +188,19 @@ func (r *reading) crds(names []string) {
 	}
 }
 
-// adviceTime bounds each look without whose answer an uninstall goes on. An API server
-// that starts anew is there by then; one that never answers this must not use the
-// budget up.
+// adviceTime limits each read that the uninstall can do without. It is long enough for an API
+// server that restarts. A read that never gets an answer must not use up the time budget.
 const adviceTime = 15 * time.Second
 
-// advice is the time for such a look.
+// advice returns a context with that limit.
 func advice(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, adviceTime, fmt.Errorf("no answer for %s", adviceTime))
 }
 
-// surroundings reads what of others may be in the way, and the namespaces.
+// surroundings reads the namespaces, and what may block the uninstall without being part of ARC.
 func (r *reading) surroundings() {
 	r.readers.Go(func() {
-		// For advice only: what cannot be read hinders nothing.
+		// This is for advice only: a failed read blocks nothing.
 		ctx, cancel := advice(r.ctx)
 		defer cancel()
 		r.s.Obstacles, r.s.ObstaclesErr = FindObstacles(ctx, r.c)
