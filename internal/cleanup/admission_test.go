@@ -26,7 +26,7 @@ const (
 	byPolicy     = `customresourcedefinitions.apiextensions.k8s.io "x" is forbidden: ValidatingAdmissionPolicy 'keep-crds' with binding 'everywhere' denied request: CRDs stay`
 )
 
-// Admission is asked for each kind of write before the first one.
+// Each kind of write is tried against admission before the first write.
 func TestAdmissionIsAskedFirst(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -67,7 +67,7 @@ func TestAdmissionIsAskedFirst(t *testing.T) {
 	}
 }
 
-// A refusal that comes later is met once, and is said once.
+// A denial that appears only during the run ends it after one try, and is reported once.
 func TestAdmissionThatRefusesLaterIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, request := range []string{"PATCH er runners/r", "DELETE " + crdOfRunners} {
@@ -143,7 +143,8 @@ func TestWhatADryRunsAnswerMeans(t *testing.T) {
 	}
 }
 
-// What cannot be tried is said, and begun; what could not be asked is not.
+// A write that cannot be tried is reported, and the run begins. A question that fails stops the
+// run.
 func TestADryRunWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -161,7 +162,7 @@ func TestADryRunWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// A scale set is woken several times, also with a nudge, and tried dry but once.
+// A scale set is woken several times, also after a nudge, but the dry run tries it only once.
 func TestADryRunDoesNotWait(t *testing.T) {
 	t.Parallel()
 	for _, action := range []plan.Action{plan.Wake, plan.Nudge} {
@@ -181,7 +182,7 @@ func TestADryRunDoesNotWait(t *testing.T) {
 	}
 }
 
-// A namespace that a backup cannot be written into ends the run before it began.
+// A backup in a namespace that does not exist refuses the run before the first write.
 func TestABackupWithoutANamespace(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -193,7 +194,7 @@ func TestABackupWithoutANamespace(t *testing.T) {
 	}
 }
 
-// A policy whose kind the answer does not tell may be of either.
+// A policy whose kind the answer does not tell may be of either kind.
 func TestAPolicyOfEitherKindIsNamed(t *testing.T) {
 	t.Parallel()
 	r := DenialOf("to delete pods", kube.Denial{Policy: "p", Binding: "b", AnyKind: true, Message: "no"})

@@ -21,8 +21,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// await waits until the objects of the steps are gone. Of scale sets that are
-// being drained, what their controller makes meanwhile is awaited too.
+// await waits until the objects of the steps are gone. For scale sets in a drain, it also waits for
+// what their controller creates meanwhile.
 func (r *run) await(ctx context.Context, log zerolog.Logger, phase plan.PhaseName, steps []plan.Step, patience time.Duration) error {
 	type place struct {
 		gvr       schema.GroupVersionResource
@@ -42,8 +42,8 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase plan.PhaseNam
 		p := place{gvr: s.Object.Resource, namespace: s.Object.Namespace}
 		switch {
 		case p.gvr == object.CRDs, p.gvr == object.Namespaces:
-			// The right to watch CRDs is given by name, and of namespaces there may
-			// be thousands.
+			// RBAC grants the right to watch CRDs by name, and there may be thousands of
+			// namespaces.
 			p.field = "metadata.name=" + s.Object.Name
 		case phase == plan.PhaseBusy:
 			p.field = survey.Unfinished
@@ -64,7 +64,7 @@ func (r *run) await(ctx context.Context, log zerolog.Logger, phase plan.PhaseNam
 		})
 	}
 	return r.client.WaitGone(ctx, selections, patience, func(left int, examples []string) {
-		r.moved(max(0, r.now.Total-left))
+		r.setDone(max(0, r.now.Total-left))
 		if left == 0 {
 			return
 		}

@@ -24,21 +24,20 @@ import (
 )
 
 const (
-	// backupKey is where a backup's Secret holds the AutoscalingRunnerSets, as
-	// compressed YAML.
+	// backupKey is the key of the AutoscalingRunnerSets in a backup's Secret, as compressed YAML.
 	backupKey = "autoscalingrunnersets.yaml.gz"
-	// backupBytes is less than a Secret may hold (k8s.io/api/core/v1, MaxSecretSize),
-	// which is counted before base64.
+	// backupBytes is less than a Secret may hold (k8s.io/api/core/v1, MaxSecretSize). The limit
+	// applies before base64.
 	backupBytes = 1000 * 1024
-	// unpackedBytes is more than any backup has, and no danger to memory: what is in a
-	// Secret whoever may write there has packed.
+	// unpackedBytes is larger than any backup, and small enough for memory: anyone who may write
+	// the Secret decides what it unpacks to.
 	unpackedBytes = 32 << 20
-	// backups is how many of one uninstall there may be: a Pod that was replaced
-	// has made one already, which may miss what came since.
+	// backups limits the backups of one uninstall. There can be several because an earlier Pod of
+	// the Job may have made one, which may lack later objects.
 	backups = 9
 )
 
-// restorableKind returns the resource of what a backup may hold.
+// restorableKind returns the resource of an object that a backup may contain.
 func restorableKind(u unstructured.Unstructured) (gvr schema.GroupVersionResource, is bool) {
 	of := u.GroupVersionKind()
 	for _, gvr := range append(arc.LegacyResources(), arc.Resource(arc.AutoscalingRunnerSets)) {
@@ -49,7 +48,7 @@ func restorableKind(u unstructured.Unstructured) (gvr schema.GroupVersionResourc
 	return gvr, false
 }
 
-// backUp writes the sets into a Secret, and returns it.
+// backUp writes the sets into a Secret, and returns the Secret.
 func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets []*object.Object) (*object.Object, error) {
 	var items []unstructured.Unstructured
 	for _, o := range sets {
@@ -104,8 +103,8 @@ func holds(items []unstructured.Unstructured, one unstructured.Unstructured) boo
 	})
 }
 
-// restorable is the object as it would be made anew: without its status, its
-// identity, its finalizers, and its id at GitHub, which is another one then.
+// restorable returns the object in the form in which it can be created again: without its status,
+// its identity, its finalizers, and its ID at GitHub, which will be a new one.
 func restorable(u *unstructured.Unstructured) unstructured.Unstructured {
 	annotations := u.GetAnnotations()
 	delete(annotations, arc.AnnotationRunnerScaleSetID)
@@ -121,7 +120,7 @@ func restorable(u *unstructured.Unstructured) unstructured.Unstructured {
 	return out
 }
 
-// pack is a list that kubectl can apply, compressed.
+// pack returns a compressed list that kubectl can apply.
 func pack(items []unstructured.Unstructured) ([]byte, error) {
 	list := unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}, Items: items}
 	text, err := yaml.Marshal(list.UnstructuredContent())
@@ -170,21 +169,21 @@ func unpack(secret *unstructured.Unstructured) ([]unstructured.Unstructured, err
 	return parsed.Items, nil
 }
 
-// Restored is what became of one object of a backup.
+// Restored says what happened to one object of a backup.
 type Restored struct {
-	// Resource is what kubectl calls it.
+	// Resource is kubectl's name for the kind.
 	Resource, Namespace, Name string
-	// Existed says that there was one of that name already, which is left alone.
+	// Existed says that an object of that name exists already. It is left alone.
 	Existed bool
 }
 
-// ErrElsewhere is a backup that holds objects of other namespaces than
-// its own, for which whoever can have written it may not speak. Nothing was written.
+// ErrElsewhere says that a backup holds objects of other namespaces than its own, so that those who
+// may write the backup may not be entitled to write the objects. Nothing was written.
 var ErrElsewhere = errors.New("it holds scale sets of other namespaces than its own, and whoever may write Secrets there can have put them in")
 
-// Restore makes the objects of a backup that do not exist anew. The
-// Roles and Secrets of their Helm releases are not in it. Those of other namespaces
-// than the backup's are made only with trusted, and else the error is ErrElsewhere.
+// Restore creates the objects of a backup that do not exist. The backup does not contain the Roles
+// and Secrets of their Helm releases. Without trusted, it fails with ErrElsewhere if the backup
+// holds objects of other namespaces than its own.
 func Restore(ctx context.Context, c *kube.Client, namespace, name string, trusted bool) ([]Restored, error) {
 	items, err := readBackup(ctx, c, namespace, name)
 	if err != nil {
@@ -210,7 +209,7 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 		errs     []error
 	)
 	for _, u := range items {
-		gvr, _ := restorableKind(u) // see above
+		gvr, _ := restorableKind(u) // it was checked above
 		_, err := c.Create(ctx, gvr, &u)
 		if err == nil || apierrors.IsAlreadyExists(err) {
 			restored = append(restored, Restored{strings.ToLower(u.GetKind()) + "." + gvr.Group, u.GetNamespace(), u.GetName(), err != nil})
@@ -221,7 +220,7 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 	return restored, errors.Join(errs...)
 }
 
-// backUp carries out the phase of that name.
+// backUp executes the backup phase.
 func (r *run) backUp(ctx context.Context, sets []*object.Object) error {
 	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
 	if err != nil {

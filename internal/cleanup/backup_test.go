@@ -22,7 +22,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// written is a set as people and ARC have written it.
+// written is a scale set with the fields that people and ARC have set.
 func written() kubetest.Item {
 	it := kubetest.Whole(kubetest.Object("ars runners/set", kubetest.Deleting))[0]
 	it.Annotations[arc.AnnotationRunnerScaleSetID] = "7"
@@ -107,7 +107,7 @@ func TestABackupOfAnEarlierPodIsCompleted(t *testing.T) {
 	}
 }
 
-// An uninstall has no more than so many backups, and what cannot be read is in none.
+// The number of backups of an uninstall is limited, and a set that cannot be read is in none.
 func TestABackupThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	there := func(n int, name string) kubetest.Item {
@@ -158,7 +158,7 @@ func TestABackupHasABound(t *testing.T) {
 	}
 }
 
-// packed is what a backup of sets in a namespace holds.
+// packed is the content of a backup of sets in a namespace.
 func packed(t *testing.T, namespace string, names ...string) string {
 	t.Helper()
 	var sets []unstructured.Unstructured
@@ -177,7 +177,7 @@ func packed(t *testing.T, namespace string, names ...string) string {
 	return base64.StdEncoding.EncodeToString(data)
 }
 
-// bomb is little, and much when it is unpacked.
+// bomb is small, and huge once it is unpacked.
 func bomb(t *testing.T) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -191,7 +191,7 @@ func bomb(t *testing.T) string {
 	return base64.StdEncoding.EncodeToString(b.Bytes())
 }
 
-// A backup speaks for its own namespace: whoever may write there can have made it.
+// A backup is trusted for its own namespace only: anyone who may write there can have made it.
 func TestABackupSpeaksForItsNamespace(t *testing.T) {
 	t.Parallel()
 	backup := func(namespace string) kubetest.Item {
@@ -250,7 +250,7 @@ func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 	}
 }
 
-// TestABackupOfLegacyARC: what people wrote of legacy ARC comes back as well.
+// TestABackupOfLegacyARC: what people wrote of legacy ARC is restored as well.
 func TestABackupOfLegacyARC(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]string{"rd ci/d": "RunnerDeployment", "hra ci/d": "HorizontalRunnerAutoscaler", "rrs ci/d-1": "RunnerReplicaSet", "run ci/r": "Runner"}

@@ -15,8 +15,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// TestASuccessNamesWhatElseThereIsOfARC: "nothing of ARC is left" is said of a cluster
-// that has nothing of either group.
+// TestASuccessNamesWhatElseThereIsOfARC: "nothing of ARC is left" means that the cluster has
+// nothing of either group.
 func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 	t.Parallel()
 	leader := kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc"))
@@ -128,8 +128,8 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 	}
 }
 
-// TestRescueFreesWhatLegacyARCHolds: whoever rescues a namespace does not know which of
-// the two was installed in it.
+// TestRescueFreesWhatLegacyARCHolds: those who rescue a namespace need not know which of the two
+// was installed in it.
 func TestRescueFreesWhatLegacyARCHolds(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.LegacyCRDs()...)...)
@@ -138,7 +138,7 @@ func TestRescueFreesWhatLegacyARCHolds(t *testing.T) {
 		kubetest.RunnerPod("pod ci/x", "run ci/x", kubetest.Deleting), kubetest.Object("secret ci/theirs"), kubetest.Object("er ci/e", kubetest.Deleting),
 	)...)
 	a, c := kubetest.New(t, items...)
-	a.React = func(a *kubetest.Server, _ string) { // the namespace controller
+	a.React = func(a *kubetest.Server, _ string) { // acts as the namespace controller
 		for _, o := range a.Left() {
 			if strings.Contains(o, " ci/") && !strings.HasPrefix(o, "secret") {
 				return

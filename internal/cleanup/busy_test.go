@@ -14,7 +14,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// All that is missing is said at once, before the first write.
+// The refusal names all missing rights at once, before the first write.
 func TestPreflightRefusesBeforeTheFirstWrite(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -36,15 +36,15 @@ func TestPreflightRefusesBeforeTheFirstWrite(t *testing.T) {
 	}
 }
 
-// What was freed by force was not de-registered.
+// A scale set or runner that was freed by force was not de-registered.
 func TestReportNamesWhatIsLeftAtGitHub(t *testing.T) {
 	s := plantest.BusySet()
 	r := &run{report: &Report{Verdict: plan.Done}}
 	for _, o := range s.Custom {
-		r.registered(plan.Step{Action: plan.Free, Object: o, Why: ""}, &s)
+		r.noteRegistered(plan.Step{Action: plan.Free, Object: o, Why: ""}, &s)
 		r.report.Done = append(r.report.Done, plan.Step{Action: plan.Free, Object: o})
 	}
-	r.registered(plan.Step{Action: plan.Delete, Object: s.Custom[2], Why: ""}, &s)
+	r.noteRegistered(plan.Step{Action: plan.Delete, Object: s.Custom[2], Why: ""}, &s)
 	var got []string
 	for _, reg := range r.report.Registered {
 		got = append(got, reg.String())
@@ -67,7 +67,7 @@ func TestOffSwitchEndsARun(t *testing.T) {
 	}
 }
 
-// A switch that cannot be read is not known to be on, and not known to be off.
+// If the switch cannot be read, it is neither known to be on nor known to be off.
 func TestAnUnreadableOffSwitch(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -78,7 +78,7 @@ func TestAnUnreadableOffSwitch(t *testing.T) {
 	}
 }
 
-// The switch is looked at while the hook waits, too.
+// The switch is also read while the hook waits.
 func TestOffSwitchEndsAWait(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))...)

@@ -24,13 +24,13 @@ func TestRunDoesWhatWasConfirmed(t *testing.T) {
 	if r := Run(t.Context(), c, o, quiet, nil); r.Verdict != plan.Done {
 		t.Error(r.Text(10))
 	}
-	// There is nothing left that anybody had to see.
+	// A plan that does nothing needs no confirmation.
 	if r := Run(t.Context(), c, o, quiet, nil); r.Verdict != plan.Done || len(r.Done) > 0 {
 		t.Error(r.Text(10))
 	}
 }
 
-// A scale set that somebody makes meanwhile is not touched: nobody has seen it.
+// A scale set that appears during the run is not touched, because it was not in the confirmed plan.
 func TestASetThatComesUpWhileAConfirmedPlanRuns(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -55,7 +55,8 @@ func TestASetThatComesUpWhileAConfirmedPlanRuns(t *testing.T) {
 	}
 }
 
-// What goes with its CRD is seen, too: an object without a finalizer has no step of its own.
+// An object that is removed with its CRD has no step of its own without a finalizer, but the digest
+// includes it.
 func TestTheDigestKnowsWhatACRDTakes(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -67,8 +68,8 @@ func TestTheDigestKnowsWhatACRDTakes(t *testing.T) {
 		t.Errorf("%q and %q", seen.Digest(), late.Digest())
 	}
 	var first plan.Confirmed
-	first.Confirm(seen, seen.Digest())
-	if refused := first.Bound(late); len(refused) != 1 || !strings.Contains(refused[0].Message, "ephemeralrunners.actions.github.com/late in namespace runners is not in the plan") {
+	first.CheckFirst(seen, seen.Digest())
+	if refused := first.CheckLater(late); len(refused) != 1 || !strings.Contains(refused[0].Message, "ephemeralrunners.actions.github.com/late in namespace runners is not in the plan") {
 		t.Errorf("%v", refused)
 	}
 }

@@ -38,8 +38,8 @@ func TestAControllerThatCannotFinishCostsNoGrace(t *testing.T) {
 	}
 }
 
-// TestOthersNeedNotBeLookedInto: a single-namespace controller's hook may not list
-// Pods elsewhere, and another controller counts whether it crashes or not.
+// TestOthersNeedNotBeLookedInto: the hook of a single-namespace controller may not list Pods
+// elsewhere, and another controller counts whether it crashes or not.
 func TestOthersNeedNotBeLookedInto(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("team/b", "theirs"))...)
@@ -50,8 +50,8 @@ func TestOthersNeedNotBeLookedInto(t *testing.T) {
 	}
 }
 
-// A Deployment watches the namespaces that it says only as far as its rights go: one
-// of its own would keep all others from being cleaned up.
+// A Deployment watches the namespaces it names only as far as its rights go. Otherwise one
+// Deployment of a tenant could block the cleanup of all others.
 func TestAControllerWatchesWhatItMay(t *testing.T) {
 	t.Parallel()
 	it := kubetest.Deployment("tenant/arc", "tenant")

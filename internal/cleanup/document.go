@@ -6,10 +6,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// DocumentVersion is the version of the JSON document of a report; see that of a plan.
+// DocumentVersion is the version of a report's JSON document; see plan.DocumentVersion.
 const DocumentVersion = "arc-cleanup/report/v1"
 
-// MarshalJSON is the report as `run --output json` prints it.
+// MarshalJSON returns the document that `run --output json` prints.
 func (r *Report) MarshalJSON() ([]byte, error) {
 	errs := plan.List[string]{}
 	for _, err := range r.Errs {
@@ -32,8 +32,8 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	}{DocumentVersion, r.Scope, r.Verdict, r.Summary(), r.Refusals, r.Done, r.Kept, r.Left, r.Obstacles, r.Remains, r.Registered, r.Phases, errs})
 }
 
-// MarshalJSON implements json.Marshaler. GitHub knows a runner by its name; a scale set
-// has an id and an address there as well.
+// MarshalJSON implements json.Marshaler. GitHub knows a runner by its name; a scale set also has an
+// ID and a URL there.
 func (r Registration) MarshalJSON() ([]byte, error) {
 	d := struct {
 		Kind      string `json:"kind"` // scale-set or runner

@@ -15,14 +15,14 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// failed puts the errors of a phase into the report, each by itself. That the
-// context ended is said by the verdict, not here.
-func (r *run) failed(ctx context.Context, err error) {
+// recordErrors adds the errors of a phase to the report, one by one. It leaves out that the context
+// ended, because the verdict says so.
+func (r *run) recordErrors(ctx context.Context, err error) {
 	var errs writeErrors
 	switch {
 	case err == nil:
 	case errors.Is(err, errChanged):
-		r.changed = err
+		r.changedErr = err
 	case errors.As(err, &errs):
 	default:
 		errs = writeErrors{err}
@@ -30,8 +30,9 @@ func (r *run) failed(ctx context.Context, err error) {
 	cuts := 0
 	for _, err := range errs {
 		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) && !kube.Transient(err) {
-			// A request that lasts until the budget is used up may be why it is. Of what
-			// just was under way a few tell enough, and the cause alone tells nothing.
+			// A request that takes until the end of the time budget may be the reason why the
+			// budget was too short. A few of the interrupted requests are enough, and the bare
+			// cause of the end adds nothing.
 			if cuts++; !outOfTime(ctx) || cuts > fewCuts || err == context.Cause(ctx) { //nolint:errorlint // see above
 				continue
 			}
@@ -40,14 +41,14 @@ func (r *run) failed(ctx context.Context, err error) {
 	}
 }
 
-// fewCuts is how many requests are named that the end of the context has cut off.
+// fewCuts limits how many requests the report names that the end of the context interrupted.
 const fewCuts = 3
 
-// outOfTime reports whether it is the budget that has ended a context.
+// outOfTime reports whether the time budget ended a context.
 func outOfTime(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrBudget) }
 
-// permanent reports whether the last round met an error that trying again will
-// not change: a missing right, or no progress where nothing is left to write.
+// permanent reports whether the last round met an error that another round will not change: a
+// missing right, or no progress while nothing is left to write.
 func (r *run) permanent(p *plan.Plan) bool {
 	for _, err := range r.report.Errs {
 		if apierrors.IsForbidden(err) || errors.Is(err, kube.ErrStagnant) && len(plan.Rights(p)) == 0 {
@@ -57,10 +58,10 @@ func (r *run) permanent(p *plan.Plan) bool {
 	return false
 }
 
-// newcomers reports whether all that is left came up since the last round, and says of
-// itself alone that it is ARC's: whoever makes such objects without end would fail
-// everybody's uninstall. It is kept, then.
-func (r *run) newcomers(p *plan.Plan, s *plan.Survey) bool {
+// onlyNewcomersLeft reports whether everything that is left appeared after the last round, and only
+// its own labels or owner references link it to ARC. It adds these objects to the plan's kept ones.
+// Otherwise, anyone who keeps creating such objects could fail every uninstall.
+func (r *run) onlyNewcomersLeft(p *plan.Plan, s *plan.Survey) bool {
 	var kept []plan.Finding
 	for _, phase := range p.Phases {
 		for _, step := range phase.Steps() {
@@ -74,16 +75,16 @@ func (r *run) newcomers(p *plan.Plan, s *plan.Survey) bool {
 	}
 	for _, crd := range s.CRDs {
 		if !slices.ContainsFunc(p.Kept, func(k plan.Finding) bool { return k.Object == crd }) {
-			return false // those of a release with scale sets go when nothing else is left
+			return false // the CRDs of a release with scale sets are deleted last
 		}
 	}
 	p.Kept = append(p.Kept, kept...)
 	return true
 }
 
-// denied is what admission has not let through in the last round, each reason once
-// with the first write that it has met; no error says it again.
-func (r *run) denied() []plan.Refusal {
+// takeDenials moves admission's denials of the last round from the errors to refusals. Each reason
+// appears once, with the first write that it denied.
+func (r *run) takeDenials() []plan.Refusal {
 	var out []plan.Refusal
 	seen := map[kube.Denial]bool{}
 	r.report.Errs = slices.DeleteFunc(r.report.Errs, func(err error) bool {
@@ -100,10 +101,10 @@ func (r *run) denied() []plan.Refusal {
 	return out
 }
 
-// succeed ends a run after which nothing is left to do.
+// succeed ends a run that has nothing left to do.
 func (r *run) succeed(ctx context.Context, s *plan.Survey) plan.Verdict {
 	if served := survey.StillServed(ctx, r.client, r.options, s); len(served) > 0 {
-		r.unread(served, nil)
+		r.reportUnread(served, nil)
 		return plan.Failed
 	}
 	r.report.Remains = survey.Beside(ctx, r.client, r.options, s)
@@ -119,16 +120,16 @@ func (r *run) failure() plan.Verdict {
 	return plan.Residue
 }
 
-// stopped looks once more what is left; there is a little time after the budget
-// and after SIGTERM for that. unread is what the survey could not read that the end has
-// cut off: there the time went.
+// stopped reads once more what is left, and returns the verdict of a run whose context ended.
+// lastLook allows a little time after the budget or SIGTERM. unread holds the reads of the survey
+// that the end interrupted: they may be what took the time.
 func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errOff):
 		return plan.Off
 	case errors.Is(cause, errRevoked):
 		r.report.Errs = append(r.report.Errs, cause)
-		return plan.NotPermitted // there is nothing that could be looked at
+		return plan.NotPermitted // without rights it can read nothing more
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
@@ -137,7 +138,7 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 	if !outOfTime(ctx) {
 		unread = slices.DeleteFunc(unread, func(u plan.Unknown) bool { return !kube.Transient(u.Err) })
 	}
-	r.unread(unread, s.Asked())
+	r.reportUnread(unread, s.Asked())
 	p := plan.New(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
 		if len(p.Phases) == 0 {
@@ -150,7 +151,7 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 		r.report.Left = plan.Leftovers(p)
 	}
 	for _, refusal := range p.Refusals {
-		if refusal.Verdict == plan.Refused { // what could not be read is said above
+		if refusal.Verdict == plan.Refused { // failed reads are in the report already
 			r.report.Refusals = append(r.report.Refusals, refusal)
 		}
 	}
@@ -158,14 +159,14 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 	case !outOfTime(ctx):
 		return plan.Interrupted
 	case len(s.Unknown) > 0 && len(r.report.Done) == 0:
-		// It is not the time that was missing.
+		// More time would not have helped.
 		return plan.Failed
 	}
 	return plan.OutOfTime
 }
 
-// unread reports what could not be read, before the end and after, each once.
-func (r *run) unread(before, after []plan.Unknown) {
+// reportUnread reports every failed read once: those before the end, and those after it.
+func (r *run) reportUnread(before, after []plan.Unknown) {
 	all := before
 	for _, u := range after {
 		if !slices.ContainsFunc(before, func(o plan.Unknown) bool { return o.What == u.What }) {

@@ -16,7 +16,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// execute carries out the steps of a phase, rank by rank, and waits for its objects.
+// execute executes the steps of a phase, rank by rank, and waits for its objects.
 func (r *run) execute(ctx context.Context, l zerolog.Logger, phase plan.Phase, s *plan.Survey) error {
 	start := time.Now()
 	steps := phase.Steps()
@@ -41,7 +41,8 @@ func (r *run) execute(ctx context.Context, l zerolog.Logger, phase plan.Phase, s
 		if err := r.write(ctx, l, rank, s); err != nil && phase.Name != plan.PhaseWake {
 			return err
 		} else if err != nil {
-			// Then the controller gets no more than its time; what follows does not need it.
+			// A controller that was not woken gets its time all the same, and the later phases do
+			// not need it.
 			l.Warn().Err(err).Msg("could not wake the controller")
 		}
 	}
@@ -61,8 +62,8 @@ func (r *run) execute(ctx context.Context, l zerolog.Logger, phase plan.Phase, s
 	return nil
 }
 
-// write carries out the steps of one rank concurrently. An error does not stop
-// the others; all of them are returned.
+// write executes the steps of one rank concurrently. An error does not stop the other steps; write
+// returns all errors.
 func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, survey *plan.Survey) error {
 	var (
 		g    errgroup.Group
@@ -80,7 +81,7 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, 
 			err := r.step(ctx, s)
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.moved(r.now.Done + 1)
+			r.setDone(r.now.Done + 1)
 			now := time.Now()
 			log.WithLevel(r.pace.next(now)).Msgf("%s: %d of %d objects, %.0f a second", r.now.Phase.Row().Doing, r.now.Done, r.now.Total, float64(r.now.Done)/now.Sub(r.since).Seconds())
 			if err != nil {
@@ -93,7 +94,7 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, 
 				if s.Object.Resource == object.CRDs {
 					r.history.Deleted[s.Object.Name] = s.Object.UID
 				}
-				r.registered(s, survey)
+				r.noteRegistered(s, survey)
 			}
 			return nil
 		})
@@ -107,9 +108,9 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, 
 	return nil
 }
 
-// registered notes what GitHub has not been told of: a controller removes these
-// finalizers only after it has told GitHub.
-func (r *run) registered(s plan.Step, survey *plan.Survey) {
+// noteRegistered records what is still registered at GitHub: a controller removes these finalizers
+// only after it has de-registered the object.
+func (r *run) noteRegistered(s plan.Step, survey *plan.Survey) {
 	if s.Action == plan.Delete || s.Action == plan.Wake {
 		return
 	}
@@ -119,8 +120,8 @@ func (r *run) registered(s plan.Step, survey *plan.Survey) {
 	}
 }
 
-// writeErrors are those of one rank. There may be thousands, of which a log line
-// needs but one.
+// writeErrors are the errors of one rank. There may be thousands, of which a log line needs only
+// one.
 type writeErrors []error
 
 func (e writeErrors) Error() string {

@@ -17,9 +17,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// unchanged makes sure, right before the CRDs go, of what the plan stands on: that no
-// scale set came up since the survey, nor another controller, and that the release is
-// still being uninstalled. Half a minute may have passed, or the budget.
+// unchanged checks, right before the CRDs are deleted, that the plan's assumptions still hold: no
+// new scale set and no new controller since the survey, and the release is still being uninstalled.
+// The survey may be half a minute old, or as old as the time budget allows.
 func (r *run) unchanged(ctx context.Context, s *plan.Survey) error {
 	known := map[types.UID]bool{}
 	for _, o := range s.Custom {
@@ -67,8 +67,7 @@ func (r *run) unchanged(ctx context.Context, s *plan.Survey) error {
 	return nil
 }
 
-// ownersGone looks once more, by their UIDs, for the owners of what is to be deleted
-// because they are gone.
+// ownersGone reads the owners of orphans once more, by their UIDs, before the orphans are deleted.
 func (r *run) ownersGone(ctx context.Context, steps []plan.Step) error {
 	orphans := map[plan.OwnerKey]*object.Object{}
 	for _, s := range steps {

@@ -17,7 +17,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// helmRecord is the Secret of a release, as far as it is read.
+// helmRecord is the Secret of a release, with the fields that are read.
 func helmRecord(name, manifest string) kubetest.Item {
 	const namespace = "runners"
 	it := kubetest.Whole(kubetest.Object("secret " + namespace + "/sh.helm.release.v1." + name + ".v1"))[0]
@@ -104,7 +104,7 @@ metadata: {name: theirs}
 	}
 }
 
-// A record, or what a release has installed, that cannot be read is not absent.
+// A record, or an installed object, that cannot be read is not absent.
 func TestReleasesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	mine := kubetest.By("runners/gpu")
@@ -120,9 +120,8 @@ func TestReleasesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A record says whatever its writer likes. It does not make the uninstall of everybody
-// else's ARC read what the hook may not, nor one by one what there is not, nor keep it in
-// memory.
+// A record may name anything. It must not make the hook read what it may not read, look for
+// thousands of missing objects one by one, or keep them all in memory.
 func TestWhatARecordNamesCostsNothing(t *testing.T) {
 	t.Parallel()
 	elsewhere := strings.Replace(gpuManifest, "{name: github, namespace: runners}", "{name: any, namespace: kube-system}", 1)
@@ -150,7 +149,7 @@ func TestWhatARecordNamesCostsNothing(t *testing.T) {
 			t.Errorf("%s: %d requests\n%s", name, requests, r.Text(10))
 		}
 	}
-	// One that is proved, and holds more than the chart can have made, is refused.
+	// A proved release with more objects than the chart can install is refused.
 	_, c := kubetest.New(t, append(kubetest.Whole(append(kubetest.CRDs(), kubetest.Object("ars runners/set", kubetest.By("runners/bait")))...), helmRecord("bait", many.String()))...)
 	if r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, nil); r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "holds more than scale sets: 4007 more\n") {
 		t.Errorf("%s", r.Text(10))

@@ -9,15 +9,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// ofJob is what the container hooks make for a runner's job.
+// ofJob is an object that the container hooks create for a runner's job.
 func ofJob(text, runner string, mods ...kubetest.Change) kubetest.Item {
 	it := kubetest.Whole(kubetest.Object(text, mods...))[0]
 	it.Labels[arc.LabelRunnerPod] = runner
 	return it
 }
 
-// TestWhatJobsLeaveGoesWithTheirRunner: in kubernetes mode a job runs in a Pod which
-// nothing owns, with a Secret. The controller deletes both by a label.
+// TestWhatJobsLeaveGoesWithTheirRunner: in kubernetes mode a job runs in a Pod without an owner,
+// with a Secret. The controller deletes both by a label.
 func TestWhatJobsLeaveGoesWithTheirRunner(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(

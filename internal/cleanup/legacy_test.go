@@ -15,8 +15,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// TestLegacyRunFreesAStuckCluster: the controller is gone, and its webhooks refuse
-// every update of a Runner.
+// TestLegacyRunFreesAStuckCluster: the controller is gone, and its webhooks block every update of a
+// Runner.
 func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.Whole(kubetest.Family(kubetest.Deleting)...)...)
@@ -29,7 +29,7 @@ func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 		}
 		return 0
 	}
-	// The garbage collector.
+	// Act as the garbage collector.
 	a.React = func(a *kubetest.Server, request string) {
 		if request == "DELETE crd runners.actions.summerwind.dev" {
 			go a.Take("pod ci/r")
@@ -43,8 +43,8 @@ func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 	}
 }
 
-// TestLegacyRunLetsTheControllerFinish plays the controller, which removes runners
-// once their owner is scaled to zero, and only then may the owner go.
+// TestLegacyRunLetsTheControllerFinish acts as the controller, which removes runners once their
+// owner is scaled to zero. Only then may the owner be deleted.
 func TestLegacyRunLetsTheControllerFinish(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.Whole(kubetest.Family()...)...)
@@ -88,8 +88,8 @@ func runFor(t *testing.T, c *kube.Client, budget time.Duration, o plan.Options) 
 	return Run(ctx, c, o, quiet, nil)
 }
 
-// TestLegacyRunStopsARunnerOnce plays a controller whose runner has a job for longer
-// than there is time: what the rounds repeat is reported once.
+// TestLegacyRunStopsARunnerOnce acts as a controller whose runner has a job for longer than the
+// budget. A write that the rounds repeat is reported once.
 func TestLegacyRunStopsARunnerOnce(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.Whole(kubetest.Family()[1:]...)...)
@@ -105,8 +105,8 @@ func TestLegacyRunStopsARunnerOnce(t *testing.T) {
 	kubetest.ExpectStrings(t, "writes", a.Written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")
 }
 
-// Whoever may create a Pod can make it look like a runner's that has a job. The
-// uninstall waits for those only whose owner is there.
+// Anyone who may create a Pod can make it look like the Pod of a runner with a job. The uninstall
+// waits only for Pods whose owner exists.
 func TestAPodAloneIsNoLegacyRunner(t *testing.T) {
 	t.Parallel()
 	foreign := kubetest.Finalizers("example.com/keep")

@@ -17,7 +17,7 @@ func TestRunWaitsForANamespace(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("ns runners", kubetest.Deleting, kubetest.Finalizers("kubernetes")))...)...)
 	a.React = func(a *kubetest.Server, request string) {
-		// The namespace's controller notices a little later.
+		// The namespace controller reacts a little later.
 		if request == "PATCH role runners/set-manager" {
 			time.AfterFunc(300*time.Millisecond, func() { a.Take("ns runners") })
 		}

@@ -12,8 +12,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// hooked is a webhook configuration whose one webhook is called for an operation
-// on a resource.
+// hooked is a webhook configuration with one webhook for an operation on a resource.
 func hooked(text, service, failurePolicy, operation, group, resource string) kubetest.Item {
 	it := kubetest.Whole(kubetest.Object(text))[0]
 	w := map[string]any{
@@ -73,7 +72,7 @@ func TestObstaclesAreWhatNobodyAnswers(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
-	// They are named where there is something to do, and in what is left then.
+	// Obstacles are named if there is something to do, and again with what is left.
 	for _, it := range kubetest.Stuck() {
 		a.Put(it)
 	}

@@ -11,17 +11,16 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// errOff is the cause of a context that the off switch has ended.
+// errOff is the cause of a context that the off switch ended.
 var errOff = fmt.Errorf("switched off by the ConfigMap %s", survey.OffSwitch)
 
-// offEvery is how often the switch is looked at during a run.
+// offEvery is the time between two reads of the switch during a run.
 const offEvery = 2 * time.Second
 
-// heedOffSwitch returns a context which ends when the switch is thrown, or the
-// hook's rights are gone, which a wait would not notice. Another look that fails
-// changes nothing: every round's survey looks again, and takes nothing for absent
-// that it could not read.
-func heedOffSwitch(ctx context.Context, c *kube.Client, o plan.Options) (context.Context, context.CancelFunc) {
+// watchOffSwitch returns a context that ends when the off switch is on, or when the hook's rights
+// are gone, which a waiting run would not notice. Any other failed read changes nothing: each
+// round's survey reads the switch too, and a failed read there counts as unknown.
+func watchOffSwitch(ctx context.Context, c *kube.Client, o plan.Options) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if o.ReleaseNamespace != "" {
 		go func() {
@@ -35,7 +34,7 @@ func heedOffSwitch(ctx context.Context, c *kube.Client, o plan.Options) (context
 				switch {
 				case err == nil && off:
 					cancel(errOff)
-				case denied(err):
+				case noRights(err):
 					if err := revoked(ctx, c, o); err != nil {
 						cancel(err)
 					}

@@ -18,9 +18,9 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// preflight asks the API server for every kind of write in the plan whether it
-// is allowed, and whether admission lets it through: all at once, before the first
-// write. What is not is a refusal; what cannot be tried is noted.
+// preflight asks the API server whether each kind of write in the plan is allowed, and whether
+// admission accepts it. It does so for all of them before the first write. A write that is not
+// allowed or not accepted becomes a refusal. A write that cannot be tried becomes a note.
 func preflight(ctx context.Context, c *kube.Client, p *plan.Plan, o plan.Options) {
 	var (
 		g       errgroup.Group
@@ -37,7 +37,7 @@ func preflight(ctx context.Context, c *kube.Client, p *plan.Plan, o plan.Options
 				case plan.Create:
 					_, err := backUp(ctx, dry.client, o.Backup, p.Backup)
 					return err
-				case plan.Wake: // which is done several times to a scale set, with waits
+				case plan.Wake: // which is several writes to a scale set, with waits in between
 					return dry.client.Annotate(ctx, *t.Step.Object, map[string]any{arc.AnnotationWake: ""})
 				case plan.Nudge: // which wakes a scale set as well
 					if t.Step.Object.Resource.Resource == arc.AutoscalingRunnerSets {
@@ -57,7 +57,7 @@ func preflight(ctx context.Context, c *kube.Client, p *plan.Plan, o plan.Options
 			return nil
 		})
 	}
-	// No error: what failed is a refusal.
+	// The error is always nil: failures become refusals.
 	_ = g.Wait()
 	slices.SortFunc(refused, func(a, b plan.Refusal) int { return cmp.Compare(a.Message, b.Message) })
 	slices.Sort(notes)
@@ -65,7 +65,7 @@ func preflight(ctx context.Context, c *kube.Client, p *plan.Plan, o plan.Options
 	p.Notes = append(p.Notes, notes...)
 }
 
-// attempt asks for the right first: without it there is nothing to try.
+// attempt first asks for the right, because without it there is nothing to try.
 func attempt(ctx context.Context, c *kube.Client, t plan.Trial, try func(context.Context) error, p *plan.Plan) (*plan.Refusal, string) {
 	allowed, err := allowed(ctx, c, t.Right)
 	switch {
@@ -74,15 +74,14 @@ func attempt(ctx context.Context, c *kube.Client, t plan.Trial, try func(context
 	case !allowed:
 		return &plan.Refusal{Verdict: plan.NotPermitted, Message: "not permitted to " + t.String(), Do: []string{t.Rule()}}, ""
 	case len(p.Refusals) > 0:
-		return nil, "" // nothing will be written: admission's webhooks need not hear of it
+		return nil, "" // the run will write nothing, so admission's webhooks need not be called
 	case t.Step.Object.Resource.Group == arc.LegacyGroup && len(p.Steps(plan.PhaseWebhooks)) > 0:
 		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried while the legacy webhooks are there, which go first", t.Right)
 	}
 	return judge(t, try(ctx))
 }
 
-// judge says what the answer to a dry run means: a refusal, something to note, or
-// neither.
+// judge turns the answer to a dry run into a refusal, a note or neither.
 func judge(t plan.Trial, err error) (*plan.Refusal, string) {
 	denial, denied := kube.Denied(err)
 	switch {
@@ -100,16 +99,16 @@ func judge(t plan.Trial, err error) (*plan.Refusal, string) {
 			Do: []string{"create the namespace, or do without a backup: --backup=false, or policy.backup: false"},
 		}, ""
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsInvalid(err):
-		// The object has changed since, or does not fit its schema, which has a remedy.
+		// The object has changed since, or does not fit its schema. The run can handle both.
 		return nil, ""
 	case apierrors.IsForbidden(err):
-		// A quota, or another plugin of the API server's own, which names itself.
+		// A quota or another admission plugin of the API server, which names itself.
 		return &plan.Refusal{Verdict: plan.NotPermitted, Message: fmt.Sprintf("the API server does not let this %s: %v", t.Right, err)}, ""
 	}
 	return &plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not try to %s: %v", t.Right, err)}, ""
 }
 
-// DenialOf is the refusal over what admission does not let through.
+// DenialOf returns the refusal for a write that admission denies.
 func DenialOf(what string, d kube.Denial) plan.Refusal {
 	r := plan.Refusal{Verdict: plan.Refused, Message: fmt.Sprintf("admission refuses %s: %s", what, d)}
 	switch {
@@ -131,7 +130,7 @@ func DenialOf(what string, d kube.Denial) plan.Refusal {
 	return r
 }
 
-// listWebhooks prints which configuration has which webhook.
+// listWebhooks returns a command that prints every webhook with its configuration.
 func listWebhooks() string {
 	return shell.Command("kubectl", "get", "validatingwebhookconfigurations,mutatingwebhookconfigurations",
 		"--output", "custom-columns=KIND:.kind,NAME:.metadata.name,WEBHOOKS:.webhooks[*].name")

@@ -11,7 +11,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// Where it cannot be asked, nothing is written.
+// If the API server cannot be asked, nothing is written.
 func TestARightThatCannotBeAskedFor(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -22,8 +22,8 @@ func TestARightThatCannotBeAskedFor(t *testing.T) {
 	}
 }
 
-// What is refused anyway is not tried: webhooks and audit logs hear of no write to what
-// is not to be written. The rights are asked for all the same.
+// A refused plan is not tried, so webhooks and audit logs do not see its writes. The rights are
+// checked all the same.
 func TestARefusedPlanIsNotTried(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.Object("ars runners/live")), kubetest.Stuck()...)...)

@@ -18,23 +18,23 @@ import (
 )
 
 const (
-	// relaxPatience is how long the API server may take to heed a changed schema,
-	// and relaxEvery how often it is tried.
+	// relaxPatience is how long the API server may take to apply a changed schema. relaxEvery is
+	// the time between two tries.
 	relaxPatience = 15 * time.Second
 	relaxEvery    = 200 * time.Millisecond
 )
 
-// free removes ARC's finalizers from an object. An object of an older version may
-// be invalid to the schema of a later one, and then even that patch is refused
-// (actions-runner-controller#3395). Where the CRD is about to go anyway, its schema
-// is relaxed, and the patch tried again.
+// free removes ARC's finalizers from an object. An object of an older version may be invalid under
+// the schema of a later one, and then the API server rejects even that patch
+// (actions-runner-controller#3395). If the plan deletes the CRD anyway, free relaxes its schema and
+// tries again.
 func (r *run) free(ctx context.Context, o *object.Object) error {
 	err := r.client.RemoveFinalizers(ctx, *o, arc.IsFinalizer)
 	if !apierrors.IsInvalid(err) || kube.Refused(err) {
-		return err // a policy's refusal has the same code
+		return err // a policy's denial has the same code
 	}
-	crd, doomed := r.doomed[o.Resource.GroupResource().String()]
-	if !doomed {
+	crd, deleted := r.deletedCRDs[o.Resource.GroupResource().String()]
+	if !deleted {
 		return err
 	}
 	if relaxErr := r.relax(ctx, crd); relaxErr != nil {
@@ -51,7 +51,7 @@ func (r *run) free(ctx context.Context, o *object.Object) error {
 	return err
 }
 
-// relax makes a CRD's schema accept every object. It is done once in a run.
+// relax makes a CRD's schema accept every object, once in a run.
 func (r *run) relax(ctx context.Context, crd *object.Object) error {
 	r.relaxing.Lock()
 	defer r.relaxing.Unlock()
@@ -87,8 +87,8 @@ func (r *run) relax(ctx context.Context, crd *object.Object) error {
 	return nil
 }
 
-// relaxation is the JSON patch by which exactly this CRD accepts anything in every
-// version.
+// relaxation returns the JSON patch that makes this CRD, identified by its UID, accept every object
+// in all versions.
 func relaxation(crd *unstructured.Unstructured, uid types.UID) ([]byte, error) {
 	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
 	if err != nil {
@@ -101,7 +101,7 @@ func relaxation(crd *unstructured.Unstructured, uid types.UID) ([]byte, error) {
 		patch = append(patch, map[string]any{"op": "replace", "path": at + "schema", "value": map[string]any{
 			"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true},
 		}})
-		// What can be selected by has to be in the schema.
+		// Selectable fields must be in the schema.
 		if version["selectableFields"] != nil {
 			patch = append(patch, map[string]any{"op": "remove", "path": at + "selectableFields"})
 		}

@@ -25,7 +25,7 @@ func TestASchemaThatRefusesThePatchIsRelaxed(t *testing.T) {
 		case "PATCH crd ephemeralrunners." + arc.Group:
 			relaxed.Add(1)
 		case "PATCH er runners/r", "PATCH er runners/q":
-			// It takes a moment until the API server heeds the new schema.
+			// The API server applies the new schema after a moment.
 			if relaxed.Load() == 0 || refusals.Add(1) < 5 {
 				return http.StatusUnprocessableEntity
 			}
@@ -61,7 +61,7 @@ func TestASchemaThatCannotBeRelaxed(t *testing.T) {
 			t.Parallel()
 			a, c := kubetest.New(t, kubetest.Stuck()...)
 			a.Objects[crd].Rest = test.rest
-			var begun atomic.Bool // the survey has read it
+			var begun atomic.Bool // after the survey has read it
 			a.Fault = func(request string) int {
 				switch {
 				case request == "PATCH er runners/r":

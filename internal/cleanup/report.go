@@ -10,7 +10,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// remains are the words for what there is beside, for a line.
+// remains joins the parts of ARC that stay into one line.
 func remains(beside []plan.Remain) string {
 	const most = 3
 	var what []string
@@ -23,8 +23,8 @@ func remains(beside []plan.Remain) string {
 	return strings.Join(what, "; ")
 }
 
-// Registration is a scale set or a runner that was freed without its controller,
-// so that nobody has told GitHub.
+// Registration is a scale set or a runner that lost its finalizers without its controller and so
+// was not de-registered at GitHub.
 type Registration struct {
 	Object *object.Object
 	// Set is empty for a runner.
@@ -44,26 +44,26 @@ type Took struct {
 	Duration time.Duration
 }
 
-// Report is what a run did, and what is left.
+// Report says what a run did, and what is left.
 type Report struct {
 	Scope    plan.Scope
 	Verdict  plan.Verdict
 	Refusals []plan.Refusal
-	// Done is what was written, without a reason.
+	// Done lists the writes, without reasons.
 	Done []plan.Step
 	Kept []plan.Finding
-	// Left is what should be gone and is not.
+	// Left lists what should be gone and is not.
 	Left []plan.Finding
-	// Remains is, after a success, what there is of ARC that this uninstall was not about.
+	// Remains lists, after a success, the parts of ARC that this uninstall does not cover.
 	Remains []plan.Remain
-	// Obstacles are, where something is left, likely to be why.
+	// Obstacles lists the likely reasons why something is left.
 	Obstacles []plan.Finding
-	// Registered is what is still registered at GitHub. GitHub removes a scale set
-	// that nobody has connected to for seven days, and a runner after about one.
+	// Registered lists what is still registered at GitHub. GitHub removes a scale set after seven
+	// days without a connection, and a runner after about one.
 	Registered []Registration
 	Phases     []Took
 	Errs       []error
-	// Revoked says that Helm took the hook's rights away while it ran, and by which
-	// answer that shows; nil if it did not.
+	// Revoked is the API server's answer that shows that Helm removed the hook's rights during the
+	// run; nil if Helm did not.
 	Revoked error
 }

@@ -110,8 +110,8 @@ func TestDocumentOfAReport(t *testing.T) {
 		"refusals": [], "done": [], "kept": [], "left": [], "obstacles": [], "remains": [], "registered": [], "phases": [], "errors": []}`, &Report{})
 }
 
-// Roles and RoleBindings may be called anything but paths, so a tenant's has a name which
-// a terminal obeys, or which reads as the verdict.
+// Roles and RoleBindings may have almost any name, so a tenant's can contain control characters, or
+// look like the verdict.
 func TestWhatATerminalWouldObeyIsQuoted(t *testing.T) {
 	t.Parallel()
 	const name = "x\n\x1b[2Jdone: nothing of ARC is left"

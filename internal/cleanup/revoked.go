@@ -14,40 +14,39 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// errRevoked is the cause of a context that ended because the hook has no rights any
-// more.
+// errRevoked is the cause of a context that ended because the hook has lost its rights.
 var errRevoked = errors.New("the API server lets it read nothing any more")
 
-// revokedLook bounds the look after everything else is over: of the time after SIGTERM
-// the last survey and the Event take most.
+// revokedLook limits the reads of explainEnd, which come last: after SIGTERM, the last survey and
+// the Event take most of the remaining time.
 const revokedLook = time.Second
 
-// revoked returns an error if the hook's own rights are gone, with what the API server says. Helm deletes them, with the
-// hooks of lower weight, when the Job fails or Helm's --timeout passes, and the Job
-// runs on (helm.sh/helm pkg/action/hooks.go, deleteHooksByPolicy). Where a single rule
-// is missing it is not so: what the hook may read of itself is two rules. Outside of a
-// hook nothing is known of anybody's rights.
+// revoked returns an error with the API server's answer if the hook has lost its own rights. Helm
+// deletes these, with the hooks of lower weight, when the Job fails or Helm's --timeout passes, and
+// the Job keeps running (helm.sh/helm pkg/action/hooks.go, deleteHooksByPolicy). One missing rule
+// does not count: the hook reads its own objects by two rules, and both must be gone. Outside a
+// hook, revoked knows nothing about the user's rights and returns nil.
 func revoked(ctx context.Context, c *kube.Client, o plan.Options) error {
 	if o.Job == "" {
 		return nil
 	}
 	_, switchErr := survey.SwitchedOff(ctx, c, o.ReleaseNamespace)
-	if !denied(switchErr) {
+	if !noRights(switchErr) {
 		return nil
 	}
-	if _, jobErr := survey.MadeByArgoCD(ctx, c, o.ReleaseNamespace, o.Job); !denied(jobErr) {
+	if _, jobErr := survey.MadeByArgoCD(ctx, c, o.ReleaseNamespace, o.Job); !noRights(jobErr) {
 		return nil
 	}
 	return fmt.Errorf("%w: reading ConfigMap %s/%s: %s", errRevoked, o.ReleaseNamespace, survey.OffSwitch, apierrors.ReasonForError(switchErr))
 }
 
-// denied recognises what the API server answers without the right to ask, and, some
-// seconds after the ServiceAccount was deleted, to its token.
-func denied(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }
+// noRights reports whether the API server denied a request for missing rights or, some seconds
+// after the ServiceAccount was deleted, for its token.
+func noRights(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }
 
-// explainEnd has a run that could do no more because Helm took its rights away say
-// that, instead of all it could not do. One that never had them, or that was refused
-// over something else, has its own reason.
+// explainEnd replaces the errors of a run that Helm stopped by removing its rights with that
+// reason. A run that never had the rights, or that ended with another refusal, keeps its own
+// reason.
 func (r *run) explainEnd(ctx context.Context) {
 	switch {
 	case r.report.Verdict == plan.Done, r.report.Verdict == plan.Off, r.report.Verdict == plan.Refused, !r.permitted:
@@ -65,8 +64,8 @@ func (r *run) explainEnd(ctx context.Context) {
 	}
 }
 
-// unreached says, of a hook, why nothing was answered: in a Pod it is seldom the API
-// server that is away.
+// unreached explains, for a hook, why the API server answered nothing: in a Pod the API server
+// itself is rarely the reason.
 func unreached(o plan.Options, unread []plan.Unknown) []error {
 	answered := func(u plan.Unknown) bool {
 		var status apierrors.APIStatus
@@ -78,5 +77,5 @@ func unreached(o plan.Options, unread []plan.Unknown) []error {
 	return []error{errUnreached}
 }
 
-// errUnreached is a hint.
+// errUnreached names the likely reasons.
 var errUnreached = errors.New("the API server answered nothing of this: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")

@@ -11,8 +11,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// ofHookJob is ofRelease as the hook's own Job runs it, one that Argo CD has made: of a
-// release there would have to be a record.
+// ofHookJob is ofRelease as the hook's own Job runs it. Argo CD made the Job, because a Helm
+// release would need a record.
 var ofHookJob = plan.Options{Scope: plan.ScopeController, Release: "arc", Job: "arc-arc-cleanup", ReleaseNamespace: "systems"}
 
 func itsJob() kubetest.Item {
@@ -21,8 +21,8 @@ func itsJob() kubetest.Item {
 	return it
 }
 
-// Helm takes the rights away while the hook waits, or works: it says so in one line
-// and ends, and tries nothing more.
+// Helm removes the rights while the hook waits or works. The hook says so in one line, and ends
+// without another try.
 func TestRightsTakenAway(t *testing.T) {
 	t.Parallel()
 	live := kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc"))
@@ -73,7 +73,7 @@ func TestRightsTakenAway(t *testing.T) {
 	}
 }
 
-// One missing rule is not all of them: it is named, as ever.
+// If one rule is missing, the hook has not lost all its rights: the report names the missing rule.
 func TestOneRuleIsMissing(t *testing.T) {
 	t.Parallel()
 	for _, missing := range []string{"GET configmap systems/" + survey.OffSwitch, "GET job systems/arc-arc-cleanup"} {
@@ -86,8 +86,8 @@ func TestOneRuleIsMissing(t *testing.T) {
 	}
 }
 
-// What a hook never had, nobody took away: an expired token, or rights that were not
-// given, are named with what they were met at.
+// Rights that the hook never had were not taken away: an expired token, or a missing right, is
+// named with the request that failed.
 func TestRightsThatWereNeverThere(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {

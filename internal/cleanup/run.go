@@ -1,5 +1,4 @@
-// Package cleanup carries out what package plan decides, and reports what it did and
-// what is left.
+// Package cleanup executes what package plan decides, and reports what it did and what is left.
 package cleanup
 
 import (
@@ -22,28 +21,26 @@ import (
 )
 
 const (
-	// rounds is how often survey, plan and execution are repeated while there is
-	// still something to do: the drain, the wake, the nudge, the jobs, all again, the work
-	// itself, and what a controller or a garbage collector brought up meanwhile; of a
-	// release that holds scale sets, the CRDs twice.
+	// rounds limits how often survey, plan and execution are repeated while there is something to
+	// do: the drain, the wake, the nudge, the jobs, each of these again, the deletions, and what a
+	// controller or the garbage collector created meanwhile. A release with scale sets needs two
+	// rounds for its CRDs.
 	rounds = 10
-	// wakes is how often a controller is made to look at a scale set again: more
-	// often than there are protected objects of one. wakeEvery is the time for one
-	// of them.
+	// wakes is how often a controller is made to reconcile a scale set: more often than a scale set
+	// has protected objects. wakeEvery is the time between two wakes.
 	wakes     = 10
 	wakeEvery = 200 * time.Millisecond
-	// lastLook bounds the survey made after a run was stopped.
+	// lastLook limits the survey after a run was stopped.
 	lastLook = 5 * time.Second
 )
 
-// ErrBudget and ErrInterrupted are the causes with which the context given to
-// Run says why it ended.
+// ErrBudget and ErrInterrupted are the causes with which the caller of Run ends its context.
 var (
 	ErrBudget      = errors.New("the time budget is used up")
 	ErrInterrupted = errors.New("told to stop")
 )
 
-// errChanged says that the cluster is not what the plan was made for.
+// errChanged says that the cluster has changed since the plan was made.
 var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
@@ -60,14 +57,13 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options) *plan.Plan {
 	return p
 }
 
-// Run does what plan.New decides: survey, plan, execute, until a plan is empty,
-// which is the proof that nothing is left. It can be stopped and run again at
-// any point.
+// Run repeats survey, plan and execution until a plan is empty, which proves that nothing is left.
+// It can be stopped and run again at any point.
 //
-// Unless it is nil, progress is told how far the current phase is. It is called often,
-// and has to return at once.
+// If progress is not nil, Run calls it with the state of the current phase. It calls it often, so
+// progress must return at once.
 func Run(ctx context.Context, c *kube.Client, o plan.Options, log zerolog.Logger, progress func(Progress)) *Report {
-	ctx, stop := heedOffSwitch(ctx, c, o)
+	ctx, stop := watchOffSwitch(ctx, c, o)
 	defer stop()
 	r := &run{
 		client: c, options: o, log: log, progress: progress, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()),
@@ -90,53 +86,53 @@ type run struct {
 	mu      sync.Mutex
 	report  *Report
 	history plan.History
-	// now is how far the current phase is, and since when.
+	// now is the state of the current phase, which began at since.
 	now   Progress
 	since time.Time
 	pace  pace
 
-	// permitted says that the hook could read what it may read of itself.
+	// permitted says that the hook could once read the off switch, which its own rights allow.
 	permitted bool
-	// seen is what a person has confirmed.
-	seen plan.Confirmed
-	// changed is why the last round was cut short, if the cluster changed.
-	changed error
+	// confirmed holds the objects of the plan that a person has confirmed.
+	confirmed plan.Confirmed
+	// changedErr is why the last round was cut short, if the cluster changed.
+	changedErr error
 
-	// done holds what was done. A later round may do it again: somebody may have
-	// scaled what was stopped up again.
+	// done holds what the report names. A later round may repeat a write, for example if a person
+	// has scaled a stopped object up again.
 	done map[once]bool
 
-	// planned holds what was in a plan.
+	// planned holds the objects of all plans.
 	planned map[types.UID]bool
 
-	// doomed holds the CRDs that the plan deletes, by name; relaxed those whose
-	// schema accepts anything by now.
-	doomed   map[string]*object.Object
-	relaxing sync.Mutex
-	relaxed  map[types.UID]bool
+	// deletedCRDs holds the CRDs that the plan deletes, by name. relaxed holds those whose schema
+	// already accepts every object.
+	deletedCRDs map[string]*object.Object
+	relaxing    sync.Mutex
+	relaxed     map[types.UID]bool
 }
 
-// once is what the report names but once.
+// once identifies what the report names only once.
 type once struct {
 	action plan.Action
 	uid    types.UID
 }
 
-// Progress is how far a phase is: Done of Total objects.
+// Progress is the state of a phase: Done of Total objects are done.
 type Progress struct {
 	Phase       plan.PhaseName
 	Done, Total int
 }
 
-// moved notes that so many objects of the phase are done; with the lock.
-func (r *run) moved(done int) {
+// setDone sets how many objects of the phase are done. It needs the lock.
+func (r *run) setDone(done int) {
 	r.now.Done = done
 	if r.progress != nil {
 		r.progress(r.now)
 	}
 }
 
-// round surveys, plans and carries the plan out. Its verdict is empty as long as another
+// round surveys the cluster, makes a plan and executes it. It returns an empty verdict if another
 // round is needed.
 func (r *run) round(ctx context.Context, round int) plan.Verdict {
 	s := survey.Read(ctx, r.client, r.options)
@@ -146,8 +142,8 @@ func (r *run) round(ctx context.Context, round int) plan.Verdict {
 	if !slices.ContainsFunc(s.Unknown, func(u plan.Unknown) bool { return u.What == survey.OffSwitchRead }) {
 		r.permitted = true
 	}
-	// A scale set of the release stays one when it is gone: what is left of it
-	// is found by its name.
+	// Remember the release's scale sets even if they are gone: what is left of them is found by
+	// their names.
 	r.options.Sets = plan.ScaleSets(s, r.options)
 	p := plan.New(s, r.options, r.history)
 	if p.Off {
@@ -159,38 +155,39 @@ func (r *run) round(ctx context.Context, round int) plan.Verdict {
 	if round == 0 {
 		preflight(ctx, r.client, p, r.options)
 	}
-	r.history.Saw(s)
+	r.history.RecordSurvey(s)
 	r.report.Kept, r.report.Obstacles = p.Kept, p.Obstacles
 	if len(p.Refusals) > 0 {
 		r.report.Refusals = p.Refusals
 		return p.Verdict()
 	}
 	if round == 0 {
-		r.tell(s, p, planned)
+		r.logFindings(s, p, planned)
 	}
-	if verdict := r.over(ctx, s, p, round); verdict != "" {
+	if verdict := r.verdictIfOver(ctx, s, p, round); verdict != "" {
 		return verdict
 	}
-	// What failed may work out when it is planned anew.
-	r.report.Errs, r.changed = nil, nil
-	return r.carryOut(ctx, s, p)
+	// The next plan may succeed where this one failed.
+	r.report.Errs, r.changedErr = nil, nil
+	return r.executePlan(ctx, s, p)
 }
 
-// confirm holds a plan against the one that somebody has confirmed. A guard that refuses
-// says more than that the plan is another.
+// confirm compares a plan with the one that a person confirmed. If a guard refuses already, it says
+// nothing: the guard's reason is the more useful one.
 func (r *run) confirm(p *plan.Plan, round int) {
 	switch {
 	case r.options.Confirmed == "", len(p.Refusals) > 0:
 	case round == 0:
-		p.Refusals = r.seen.Confirm(p, r.options.Confirmed)
+		p.Refusals = r.confirmed.CheckFirst(p, r.options.Confirmed)
 	default:
-		p.Refusals = r.seen.Bound(p)
+		p.Refusals = r.confirmed.CheckLater(p)
 	}
 }
 
-// tell says what was found, and what may be in the way. Of the notes only those are of
-// use to everybody that say what could not be tried, which come after the planned ones.
-func (r *run) tell(s *plan.Survey, p *plan.Plan, planned int) {
+// logFindings logs what the survey found, and what may block the run. The plan's own notes, which are
+// the first planned ones, are for debugging only. The notes after them are warnings: they name the
+// writes that could not be tried.
+func (r *run) logFindings(s *plan.Survey, p *plan.Plan, planned int) {
 	r.log.Info().Msg(shell.Visible(found(s)))
 	for i, note := range p.Notes {
 		level := zerolog.DebugLevel
@@ -207,18 +204,18 @@ func (r *run) tell(s *plan.Survey, p *plan.Plan, planned int) {
 	}
 }
 
-// over returns the verdict where there is nothing more to do, or no use in it.
-func (r *run) over(ctx context.Context, s *plan.Survey, p *plan.Plan, round int) plan.Verdict {
+// verdictIfOver returns the verdict if there is nothing more to do, or if another round is useless.
+func (r *run) verdictIfOver(ctx context.Context, s *plan.Survey, p *plan.Plan, round int) plan.Verdict {
 	if len(p.Phases) == 0 {
 		r.report.Errs, r.report.Obstacles = nil, nil
 		return r.succeed(ctx, s)
 	}
-	if round == rounds && r.newcomers(p, s) {
+	if round == rounds && r.onlyNewcomersLeft(p, s) {
 		r.report.Kept, r.report.Errs = p.Kept, nil
 		return r.succeed(ctx, s)
 	}
-	if denied := r.denied(); len(denied) > 0 {
-		// Neither another round nor another Pod of the Job changes that.
+	if denied := r.takeDenials(); len(denied) > 0 {
+		// Neither another round nor another Pod of the Job changes admission's answer.
 		r.report.Left, r.report.Refusals = plan.Leftovers(p), denied
 		return plan.Refused
 	}
@@ -226,21 +223,21 @@ func (r *run) over(ctx context.Context, s *plan.Survey, p *plan.Plan, round int)
 		return ""
 	}
 	r.report.Left = plan.Leftovers(p)
-	if len(r.report.Errs) == 0 && r.changed != nil {
-		r.report.Errs = []error{r.changed}
+	if len(r.report.Errs) == 0 && r.changedErr != nil {
+		r.report.Errs = []error{r.changedErr}
 	}
 	return r.failure()
 }
 
-// carryOut does the plan's phases until one fails, or asks for a new survey.
-func (r *run) carryOut(ctx context.Context, s *plan.Survey, p *plan.Plan) plan.Verdict {
-	r.history.Begins(p)
-	r.doomed = map[string]*object.Object{}
+// executePlan executes the plan's phases until one fails or requires a new survey.
+func (r *run) executePlan(ctx context.Context, s *plan.Survey, p *plan.Plan) plan.Verdict {
+	r.history.RecordPlan(p)
+	r.deletedCRDs = map[string]*object.Object{}
 	for _, phase := range p.Phases {
 		for _, step := range phase.Steps() {
 			r.planned[step.Object.UID] = true
 			if phase.Name == plan.PhaseCRDs {
-				r.doomed[step.Object.Name] = step.Object
+				r.deletedCRDs[step.Object.Name] = step.Object
 			}
 		}
 	}
@@ -252,7 +249,7 @@ func (r *run) carryOut(ctx context.Context, s *plan.Survey, p *plan.Plan) plan.V
 		} else {
 			err = r.execute(ctx, log, phase, s)
 		}
-		r.failed(ctx, err)
+		r.recordErrors(ctx, err)
 		switch {
 		case ctx.Err() != nil:
 			return r.stopped(ctx, nil)
@@ -263,16 +260,17 @@ func (r *run) carryOut(ctx context.Context, s *plan.Survey, p *plan.Plan) plan.V
 		case err != nil:
 			log.Debug().Err(err).Msg("goes on with a new survey")
 			return ""
-		case r.history.Ended(p, phase.Name, r.options.Scope):
+		case r.history.PhaseEnded(p, phase.Name, r.options.Scope):
 			return ""
 		}
 	}
 	return ""
 }
 
-// withoutBackup is the verdict where no backup could be written: nothing else is begun.
+// withoutBackup returns the verdict of a run that could not write the backup. Such a run does
+// nothing else.
 func (r *run) withoutBackup(err error) plan.Verdict {
-	if r.report.Refusals = r.denied(); len(r.report.Refusals) > 0 {
+	if r.report.Refusals = r.takeDenials(); len(r.report.Refusals) > 0 {
 		return plan.Refused
 	}
 	if apierrors.IsForbidden(err) {

@@ -25,7 +25,7 @@ import (
 
 var quiet = zerolog.Nop()
 
-// graced is options with that much patience.
+// graced returns the options with a grace period.
 func graced(o plan.Options, grace time.Duration) plan.Options {
 	o.Grace = grace
 	return o
@@ -60,7 +60,7 @@ func TestRunFreesAStuckCluster(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
 	expect(t, r, outcome{Verdict: plan.Done})
-	// Only what was being deleted is gone of the protected; Helm or the namespace
+	// Of the protected objects only those that were being deleted are gone. Helm or the namespace
 	// deletes the rest.
 	kubetest.ExpectStrings(t, "left", a.Left(), "role runners/set-manager", "secret runners/theirs")
 	if f := a.Objects["role runners/set-manager"].Finalizers; len(f) > 0 {
@@ -106,8 +106,8 @@ func TestPreviewWritesNothingAndAgreesWithRun(t *testing.T) {
 	}
 }
 
-// controllerOf makes the API behave as with a live controller, which finishes
-// a scale set when it is deleted, listeners' RBAC apart (as ARC 0.6.1).
+// controllerOf acts as a live controller that finishes a scale set when it is deleted, except for
+// the listeners' RBAC (like ARC 0.6.1).
 func controllerOf(set string, children ...string) func(*kubetest.Server, string) {
 	return func(a *kubetest.Server, request string) {
 		if request == "DELETE ars "+set {
@@ -143,8 +143,8 @@ func TestRunGoesOnWithoutAControllerThatDoesNothing(t *testing.T) {
 	}
 }
 
-// TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone: nothing names the release any
-// more once the controller has finished its scale set.
+// TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone: after the controller has finished its scale set,
+// nothing names the release any more.
 func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")),
@@ -157,8 +157,8 @@ func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 	kubetest.ExpectStrings(t, "writes", a.Written(), "DELETE ars runners/set", "DELETE role runners/l")
 }
 
-// TestAListenersBelongings: what a listener owns in the controller's namespace is
-// not for a scale set's hook to read, so that the collector's word is waited for.
+// TestAListenersBelongings: a scale set's hook may not read what a listener owns in the
+// controller's namespace, so the run waits for the garbage collector.
 func TestAListenersBelongings(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("al systems/l", kubetest.Of("runners/set"), kubetest.Deleting), kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))...)
@@ -220,14 +220,14 @@ func TestRunNamesTheRightThatIsMissing(t *testing.T) {
 	if r.Verdict != plan.NotPermitted || len(r.Errs) != 20 || len(r.Left) != 24 {
 		t.Errorf("%d errors, %d left\n%s", len(r.Errs), len(r.Left), r.Text(50))
 	}
-	// Each error is clipped by itself, and the log names one of them.
+	// Each error is clipped by itself, and the log names only one.
 	if text := r.Text(2); strings.Count(text, "is refused") != 2 || !strings.Contains(text, "... and 18 more") {
 		t.Errorf("report:\n%s", text)
 	}
 	if n := strings.Count(log.String(), "is refused"); n != 1 || !strings.Contains(log.String(), "(and 19 more errors)") {
 		t.Errorf("%d errors in the log:\n%s", n, log.String())
 	}
-	// Trying again would not help.
+	// Another try would not help.
 	if len(r.Done) > 0 {
 		t.Errorf("done: %v", r.Done)
 	}
@@ -252,7 +252,7 @@ func TestRunNamesWhatItWaitedForInVain(t *testing.T) {
 func TestErrorsThatPassAreNotReported(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
-	// As by a schema that is being changed.
+	// A schema that is being changed gives this answer.
 	a.Fault = kubetest.On(http.StatusUnprocessableEntity, 1, "PATCH er runners/r")
 	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil), outcome{Verdict: plan.Done})
 	if slices.Contains(a.Left(), "er runners/r") {
@@ -273,8 +273,8 @@ func TestAnErrorOverSomethingThatIsGoneIsNotReported(t *testing.T) {
 	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil), outcome{Verdict: plan.Done})
 }
 
-// TestWhatUsedUpTheBudgetIsNamed: a webhook without a backend makes every write
-// fail with 500, which is tried again until the end.
+// TestWhatUsedUpTheBudgetIsNamed: a webhook without a backend makes every write fail with 500, and
+// the run retries until the end.
 func TestWhatUsedUpTheBudgetIsNamed(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -287,8 +287,8 @@ func TestWhatUsedUpTheBudgetIsNamed(t *testing.T) {
 	}
 }
 
-// TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs installs one between the survey
-// and the deletion of the CRDs.
+// TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs installs a scale set between the survey and the
+// deletion of the CRDs.
 func TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -306,8 +306,8 @@ func TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs(t *testing.T) {
 	}
 }
 
-// TestAMissingRightToWatchIsNoReasonForForce: what the controller does is not
-// seen, so nothing can be said of its progress.
+// TestAMissingRightToWatchIsNoReasonForForce: without the right to watch, the run cannot tell
+// whether the controller makes progress.
 func TestAMissingRightToWatchIsNoReasonForForce(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
@@ -356,7 +356,7 @@ func TestRunTellsHowFarItIs(t *testing.T) {
 	}
 }
 
-// Without a record there is no proof, and without proof no write.
+// Without a record there is no proof, and without proof the hook writes nothing.
 func TestAHookWithoutARecordWritesNothing(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -370,8 +370,8 @@ func TestAHookWithoutARecordWritesNothing(t *testing.T) {
 	}
 }
 
-// What the plan stands on is looked at once more before the CRDs go: what is new, or
-// cannot be read, keeps them.
+// The plan's assumptions are checked again before the CRDs are deleted. A new object, or a failed
+// read, keeps the CRDs.
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
 	known := kubetest.Whole(kubetest.Object("ars runners/set", kubetest.Deleting))
@@ -418,7 +418,7 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// A legacy owner that is there after all keeps what it owns, too.
+// A legacy owner that exists after all keeps its dependents, too.
 func TestALegacyOwnerIsLookedForOnceMore(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.Whole(kubetest.Object("rset ci/s"))...)...)
@@ -440,8 +440,8 @@ func TestALegacyOwnerIsLookedForOnceMore(t *testing.T) {
 	}
 }
 
-// How a run that was stopped ends is what the last look finds; what it cannot read is
-// never taken for the end.
+// The last survey decides how a stopped run ends. A failed read there never counts as "nothing is
+// left".
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	unreadable := kubetest.On(http.StatusForbidden, kubetest.Always, "LIST er")
@@ -471,14 +471,14 @@ func TestStopped(t *testing.T) {
 		ctx, stop := context.WithCancelCause(t.Context())
 		stop(test.cause)
 		r := &run{client: c, options: plantest.ByHand, log: quiet, report: &Report{Done: test.done}}
-		// The CRD goes with what is left.
+		// The CRD is deleted with what is left.
 		if got := r.stopped(ctx, nil); got != test.want || min(1, len(r.report.Left)) != test.left || len(r.report.Errs) != test.errs {
 			t.Errorf("%s: %s, left %v, errors %v", name, got, r.report.Left, r.report.Errs)
 		}
 	}
 }
 
-// A phase that the last look forbids writes nothing.
+// A phase that a guard stops writes nothing.
 func TestAPhaseThatIsOverruled(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("er runners/r"), kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))...)...)
@@ -494,8 +494,8 @@ func TestAPhaseThatIsOverruled(t *testing.T) {
 	}
 }
 
-// TestNoVerdictWithoutItsCause: a hook whose Pod reaches no API server says so, and what
-// it asked for; not that its time was too short.
+// TestNoVerdictWithoutItsCause: a hook whose Pod cannot reach the API server says so, and names its
+// requests. It does not say that its time was too short.
 func TestNoVerdictWithoutItsCause(t *testing.T) {
 	t.Parallel()
 	unreachable, err := kube.New(&rest.Config{Host: "http://127.0.0.1:1"})

@@ -10,23 +10,22 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// What a run says while it is at work. Helm 4 prints the hook's whole log as one line,
-// in which every line break is \n: a run that takes seconds says what it has found, and
-// how it ended. A wait is worth a line from quietFor on, and then seldom. All else is for
-// debugging.
+// What a run logs. Helm 4 prints the hook's whole log as one line, with \n for every line break. So
+// a run of some seconds logs only what it found and how it ended. A wait is logged after quietFor,
+// and then every sayEvery. Everything else is logged for debugging only.
 const (
 	quietFor = 10 * time.Second
 	sayEvery = 30 * time.Second
-	// detailEvery is how often the same is said for debugging.
+	// detailEvery is the time between two log lines about progress for debugging.
 	detailEvery = 3 * time.Second
 )
 
-// pace decides which lines about progress are worth printing.
+// pace decides when to log progress.
 type pace struct{ said, detailed time.Time }
 
 func newPace(begun time.Time) pace { return pace{said: begun.Add(quietFor - sayEvery)} }
 
-// next is the level of a line about progress at that moment; Disabled is none.
+// next returns the level of a log line about progress at the given time; Disabled means none.
 func (p *pace) next(now time.Time) zerolog.Level {
 	switch {
 	case now.Sub(p.said) >= sayEvery:
@@ -39,7 +38,7 @@ func (p *pace) next(now time.Time) zerolog.Level {
 	return zerolog.Disabled
 }
 
-// found is the first line: what is proved, and what there is.
+// found returns the first line of the log: what is proved, and what exists.
 func found(s *plan.Survey) string {
 	var parts []string
 	count := func(n int, one, many string) {

@@ -47,13 +47,13 @@ func TestFound(t *testing.T) {
 	if got := found(s); !strings.HasPrefix(got, "Helm is uninstalling release arc in namespace systems (revision 3): found 1 controller, ") {
 		t.Error(got)
 	}
-	s.Record.Status = "deployed" // where nobody asks for the proof
+	s.Record.Status = "deployed" // for a run that needs no proof
 	if got := found(s); strings.Contains(got, "Helm") {
 		t.Error(got)
 	}
 }
 
-// A run of seconds says what it found, and nothing of its phases.
+// A run of some seconds logs what it found, and nothing about its phases.
 func TestAShortRunSaysOneLine(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -12,8 +12,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// The API server finds neither a CRD nor its objects, and says that it serves them. Then
-// they are not gone.
+// The API server finds neither a CRD nor its objects, but claims to serve them. They do not count
+// as gone.
 func TestWhatIsServedIsNotGone(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -43,7 +43,7 @@ func TestWhatIsServedIsNotGone(t *testing.T) {
 	}
 }
 
-// Discovery forgets a CRD a moment after it is gone.
+// Discovery drops a CRD a moment after it is gone.
 func TestDiscoveryMayForgetLate(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -61,7 +61,7 @@ func TestDiscoveryMayForgetLate(t *testing.T) {
 	}
 }
 
-// A CRD of which no version is served is in no discovery.
+// Discovery does not name a CRD of which no version is served.
 func TestACRDThatIsNotServedIsNamed(t *testing.T) {
 	t.Parallel()
 	for group, crds := range map[string][]kubetest.Item{
@@ -84,7 +84,7 @@ func TestACRDThatIsNotServedIsNamed(t *testing.T) {
 	}
 }
 
-// Where CRDs may not be listed, that is said.
+// If CRDs may not be listed, the report says so.
 func TestCRDsThatMayNotBeListed(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t)

@@ -33,10 +33,10 @@ func (r *run) step(ctx context.Context, s plan.Step) error {
 	}
 }
 
-// wake has the controller look at an object at once, by an annotation whose value
-// changes. A scale set it has to look at more often: the controller has failed over it
-// for a while, and waits twice as long before each of the steps that follow: it frees the
-// protected objects one by one, and counts each of them as another failure
+// wake makes the controller reconcile an object at once, by an annotation whose value changes. It
+// wakes a scale set several times: the controller has failed on the set for a while, so it waits
+// longer and longer before each next step. It frees the protected objects one by one, and counts
+// each of them as another failure
 // (controllers/actions.github.com/autoscalingrunnerset_controller.go,
 // removeFinalizersFromDependentResources).
 func (r *run) wake(ctx context.Context, t object.Object) error {
@@ -60,7 +60,7 @@ func (r *run) wake(ctx context.Context, t object.Object) error {
 	return nil
 }
 
-// nudge takes a scale set's id away, and has the controller finish without.
+// nudge removes a scale set's ID and wakes the controller, which then finishes without GitHub.
 func (r *run) nudge(ctx context.Context, set object.Object) error {
 	if err := r.client.Annotate(ctx, set, map[string]any{arc.AnnotationRunnerScaleSetID: nil}); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// What cannot be asked about is unknown, whatever the time.
+// If the API server cannot be asked what it serves, that is unknown, however long it takes.
 func TestWhetherItIsServedIsNotKnown(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t)
@@ -27,7 +27,7 @@ func TestWhetherItIsServedIsNotKnown(t *testing.T) {
 	if s := survey.Read(t.Context(), c, o); len(s.Unknown) != 1 || s.Unknown[0].What != "whether actions.github.com is served" || !apierrors.IsForbidden(s.Unknown[0].Err) {
 		t.Errorf("unknown %v", s.Unknown)
 	}
-	// Where the CRDs' absence was read there is no doubt.
+	// If the CRDs were read as absent, there is no doubt.
 	if s := survey.Read(t.Context(), c, plantest.ByHand); len(s.Unknown) > 0 {
 		t.Errorf("unknown %v", s.Unknown)
 	}
@@ -51,7 +51,7 @@ func TestWhetherItIsServedIsNotKnown(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 
-	// What has just gone may be served for a moment.
+	// The API server may claim to serve a CRD for a moment after it is gone.
 	a, c = kubetest.New(t)
 	a.Claimed = map[string]bool{arc.EphemeralRunners: true}
 	a.Fault = func(request string) int {

@@ -26,15 +26,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// fault is what may become of a request.
+// fault is one way in which a request can fail.
 type fault struct {
 	name   string
 	reason metav1.StatusReason
 	code   int
 }
 
-// faults are all that can happen to a request: what an API server, or what is before it,
-// answers, and what becomes of a connection.
+// faults are all the ways in which a request can fail: answers of an API server or of a proxy
+// before it, and failures of the connection.
 var faults = []fault{
 	{"forbidden", metav1.StatusReasonForbidden, http.StatusForbidden},
 	{"not found", metav1.StatusReasonNotFound, http.StatusNotFound},
@@ -50,8 +50,8 @@ var faults = []fault{
 	{name: closed},
 }
 
-// passing are the faults after which a run may take another way than after one that
-// stays; and it has to be short.
+// passing are the faults after which a run may take another way than after a permanent fault. The
+// list is short to keep the test short.
 var passing = []string{"not found", "conflict", "internal error", truncated, closed}
 
 const (
@@ -61,8 +61,8 @@ const (
 	closed    = "closed watch"
 )
 
-// requestKey is what a request asks for, with nothing of what a next page or a next try
-// is told by.
+// requestKey identifies a request, without the parts that change with the next page or the next
+// try.
 func requestKey(r *http.Request) string {
 	key := r.Method + " " + r.URL.Path
 	q := r.URL.Query()
@@ -77,10 +77,10 @@ func requestKey(r *http.Request) string {
 	return key
 }
 
-// faulty is an API server before which something fails.
+// faulty is an API server with failing requests.
 type faulty struct {
 	behind http.Handler
-	on     string // the requests that fail, by their key
+	on     string // the key of the requests that fail
 	fault  fault
 	times  int
 
@@ -103,20 +103,20 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case f.fault.code != 0:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(f.fault.code)
-		// What it says names nothing: the engine has to know what it asked for.
+		// The message names nothing, so the engine has to add what it asked for.
 		_ = json.NewEncoder(w).Encode(metav1.Status{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
 			Code: int32(f.fault.code), Reason: f.fault.reason, Message: "no",
 		})
 	case f.fault.name == slow:
-		_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client goes
+		_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client goes away
 		select {
 		case <-r.Context().Done():
 		case <-time.After(time.Hour):
 		}
 	case f.fault.name == truncated:
 		whole := httptest.NewRecorder()
-		ctx, cancel := context.WithTimeout(r.Context(), time.Second) // of a watch
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second) // for a watch
 		defer cancel()
 		f.behind.ServeHTTP(whole, r.WithContext(ctx))
 		maps.Copy(w.Header(), whole.Header())
@@ -132,7 +132,7 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pipes is a network of its own, so that time may be one that nobody waits for.
+// pipes is a network of its own, so that the test's clock can advance without waiting.
 type pipes struct {
 	conns chan net.Conn
 	over  context.Context
@@ -169,15 +169,15 @@ func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// sweep is an uninstall whose every request fails in every way.
+// sweep is an uninstall in which every request fails in every way.
 type sweep struct {
 	options plan.Options
 	items   func() []kubetest.Item
 	react   func(a *kubetest.Server, request string)
 }
 
-// play runs the uninstall where some requests fail, and returns how it ended, what was
-// left, and what was asked for.
+// play runs the uninstall with some requests failing, and returns how it ended, what was left, and
+// what was requested.
 func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, left, asked []string) {
 	t.Helper()
 	network := newPipes(t.Context())
@@ -202,7 +202,7 @@ func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, lef
 	time.Sleep(2 * time.Hour) // client-go's watches end after their next delay
 	for _, o := range a.Left() {
 		if strings.HasPrefix(o, "secret systems/backup") {
-			continue // a try again may make another one
+			continue // a retry may cause another request
 		}
 		it := a.Objects[o]
 		left = append(left, fmt.Sprintf("%s %q", o, it.Finalizers))
@@ -212,7 +212,7 @@ func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, lef
 
 const sweepBudget = 3 * time.Minute
 
-// sweeps are uninstalls of each scope, whose clusters need all that the engine does.
+// sweeps are uninstalls of each scope. Their clusters need everything that the engine does.
 func sweeps() map[string]sweep {
 	hook := plantest.AsHook
 	hook.Backup, hook.ScaleSets = kubetest.Named("systems/backup"), plan.DeleteScaleSets
@@ -226,7 +226,7 @@ func sweeps() map[string]sweep {
 				items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("ars runners/live"), kubetest.Object("er runners/live", kubetest.Of("runners/live")), kubetest.Protected("role runners/live-manager"))...)
 				return append(items, kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")), kubetest.Record("systems", "systems", "arc", "uninstalling", kubetest.ArcManifest))
 			},
-			react: func(a *kubetest.Server, request string) { // the controller
+			react: func(a *kubetest.Server, request string) { // acts as the controller
 				if request == "DELETE ars runners/live" {
 					go func() {
 						time.Sleep(time.Second)
@@ -241,7 +241,7 @@ func sweeps() map[string]sweep {
 				return kubetest.Stuck(kubetest.Down(kubetest.Deployment("systems/arc", "")), kubetest.Record("runners", "runners", "set", "uninstalling",
 					"apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n"))
 			},
-			react: func(a *kubetest.Server, request string) { // the garbage collector
+			react: func(a *kubetest.Server, request string) { // acts as the garbage collector
 				if request == "PATCH al systems/l" {
 					go func() {
 						time.Sleep(time.Second)
@@ -258,7 +258,7 @@ func sweeps() map[string]sweep {
 					kubetest.Object("ns ci", kubetest.Deleting), kubetest.Object("run ci/x", kubetest.Deleting), kubetest.RunnerPod("pod ci/x", "run ci/x", kubetest.Deleting), kubetest.Object("er ci/e", kubetest.Deleting), kubetest.Protected("role ci/m", kubetest.Deleting),
 				)...)
 			},
-			react: func(a *kubetest.Server, _ string) { // the namespace controller
+			react: func(a *kubetest.Server, _ string) { // acts as the namespace controller
 				if !slices.ContainsFunc(a.Left(), func(o string) bool { return strings.Contains(o, " ci/") }) {
 					go func() {
 						time.Sleep(time.Second)
@@ -274,7 +274,7 @@ func sweeps() map[string]sweep {
 				items = append(items, kubetest.Whole(kubetest.RunnerPod("pod ci/k", "run ci/r", kubetest.Deleting, kubetest.Finalizers(arc.LegacyPodFinalizer, arc.LegacyLinkedFinalizer)))...)
 				return append(items, ofJob("pod ci/k-job", "k"), kubetest.LegacyHooks("mwc m", "systems/gone", "mutate.runner.actions.summerwind.dev"))
 			},
-			react: func(a *kubetest.Server, request string) { // the garbage collector
+			react: func(a *kubetest.Server, request string) { // acts as the garbage collector
 				if request == "DELETE crd runners.actions.summerwind.dev" {
 					go func() {
 						time.Sleep(time.Second)
@@ -286,8 +286,8 @@ func sweeps() map[string]sweep {
 	}
 }
 
-// TestSweep has every request of every kind of uninstall fail in every way, once and for
-// ever: what is called done is, and what is not says at which request it failed.
+// TestSweep makes every request of every kind of uninstall fail in every way, once and forever. A
+// run that says "done" must have left nothing, and any other must name the failed request.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	for name, s := range sweeps() {
@@ -311,7 +311,8 @@ func TestSweep(t *testing.T) {
 						times["once"] = 1
 					}
 					if f.code == http.StatusGone && strings.HasPrefix(request, "WATCH ") {
-						// To that client-go begins anew without a pause, while no time goes by.
+						// client-go retries this one without a pause, so the test's clock does not
+						// advance.
 						times["for ever"] = 100
 					}
 					for often, times := range times {
@@ -325,7 +326,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// oneOfEach keeps, of requests that differ in the object's name only, the first.
+// oneOfEach keeps the first of all requests that differ only in the object's name.
 func oneOfEach(requests []string) (out []string) {
 	seen := map[string]bool{}
 	for _, request := range requests {
@@ -344,7 +345,7 @@ func oneOfEach(requests []string) (out []string) {
 	return out
 }
 
-// try says what is wrong about how it ends.
+// try runs the uninstall with a fault, and returns what is wrong about its end.
 func (s sweep) try(t *testing.T, request string, f fault, times int, want []string) (wrong string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -360,13 +361,12 @@ func (s sweep) try(t *testing.T, request string, f fault, times int, want []stri
 	return wrong
 }
 
-// isDiscovery reports whether a path is that of a group, as /apis/GROUP.
+// isDiscovery reports whether a path is the discovery of a group, such as /apis/GROUP.
 func isDiscovery(path string) bool {
 	return strings.Count(path, "/") < 4 && strings.HasPrefix(path, "/apis/")
 }
 
-// mentions reports whether a text says of which request it speaks: by the object, or by
-// the kind.
+// mentions reports whether a text names a request, by its object or its kind.
 func mentions(text, request string) bool {
 	_, path, _ := strings.Cut(request, " ")
 	path, _, _ = strings.Cut(path, " ")

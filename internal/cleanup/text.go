@@ -10,7 +10,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// Summary is the verdict in one line.
+// Summary returns the verdict and what the run did, in one line.
 func (r *Report) Summary() string {
 	did := r.did()
 	switch {
@@ -31,7 +31,7 @@ func (r *Report) Summary() string {
 	return fmt.Sprintf("%s: %s", r.Verdict, did)
 }
 
-// success says what a run that is done has proved, and what it did.
+// success returns the summary of a run that is done: what it proved and what it did.
 func (r *Report) success(did string) string {
 	kept := fmt.Sprintf("kept %d objects", len(r.Kept))
 	switch {
@@ -58,7 +58,7 @@ func (r *Report) success(did string) string {
 	return "done: " + gone + ": " + did
 }
 
-// did says in one line what was written.
+// did returns the writes in one line.
 func (r *Report) did() string {
 	var parts []string
 	for _, action := range []plan.Action{plan.Create, plan.Stop, plan.Delete, plan.Wake, plan.Nudge, plan.Relax, plan.Free} {
@@ -86,16 +86,15 @@ func (r *Report) did() string {
 	return cmp.Or(strings.Join(parts, "; "), "nothing was written")
 }
 
-// verbs say what an action has done to the objects that are named after them.
+// verbs are the words for what an action did to the objects that follow.
 var verbs = map[plan.Action]string{
 	plan.Create: "wrote a backup into ", plan.Stop: "scaled to zero ", plan.Delete: "deleted ",
 	plan.Wake: "had the controller try again for ", plan.Nudge: "had the controller skip GitHub for ",
 	plan.Relax: "relaxed the schema of ", plan.Free: "removed ARC's finalizers from ",
 }
 
-// Text is the report for people: what stands in the way or is left, at most maxLines
-// of each, and the summary as the last line. A refusal begins with the reason, and ends
-// with the commands.
+// Text returns the report for people: what blocks the run or is left, at most maxLines of each, and
+// the summary as the last line. A refusal begins with the reason and ends with the commands.
 func (r *Report) Text(maxLines int) string {
 	var b strings.Builder
 	for i, f := range clip(r.Refusals, maxLines) {
@@ -129,7 +128,7 @@ func (r *Report) Text(maxLines int) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// details names what is left, what is there beside, and what went wrong.
+// details writes what is left, what remains of ARC, and what went wrong.
 func (r *Report) details(b *strings.Builder, maxLines int) {
 	for _, l := range clip(r.Left, maxLines) {
 		say(b, "", "left: %s: %s", l.Object, l.Why)
@@ -161,7 +160,7 @@ func (r *Report) details(b *strings.Builder, maxLines int) {
 	more(b, len(r.Errs), maxLines)
 }
 
-// kept names what was kept, all of one reason in one line.
+// kept writes what was kept, with all objects of one reason in one line.
 func (r *Report) kept(b *strings.Builder, maxLines int) {
 	var why []string
 	kept := map[string][]string{}
@@ -177,7 +176,7 @@ func (r *Report) kept(b *strings.Builder, maxLines int) {
 	more(b, len(why), maxLines)
 }
 
-// Times says how long each phase took.
+// Times returns how long each phase took.
 func (r *Report) Times() string {
 	times := make([]string, len(r.Phases))
 	for i, took := range r.Phases {
@@ -186,14 +185,14 @@ func (r *Report) Times() string {
 	return strings.Join(times, ", ")
 }
 
-// say adds a line as a terminal should get it, after what begins it: some objects may be
-// called anything, and errors and messages have names in them.
+// say writes a line. It makes everything after begin safe for a terminal, because the names of
+// objects, in errors and messages too, may be any text.
 func say(b *strings.Builder, begin, format string, args ...any) {
 	b.WriteString(begin + shell.Visible(fmt.Sprintf(format, args...)) + "\n")
 }
 
-// StillRegistered names what GitHub has not been told of: scale sets one by one,
-// and runners, of which there may be thousands, in one line.
+// StillRegistered returns what is still registered at GitHub: each scale set in a line of its own,
+// and all runners, of which there may be thousands, in one line.
 func (r *Report) StillRegistered(most int) []string {
 	var sets, runners []string
 	for _, reg := range r.Registered {

@@ -31,7 +31,7 @@ func sleeping() []kubetest.Item {
 
 const short300 = 300 * time.Millisecond
 
-// Woken, a controller finishes: nothing is skipped, and nothing stays registered.
+// A woken controller finishes: it skips nothing, and nothing stays registered.
 func TestRunWakesTheController(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, sleeping()...)
@@ -52,13 +52,13 @@ func TestRunWakesTheController(t *testing.T) {
 	}
 }
 
-// What a woken controller only then comes to, it may fail over as well.
+// The controller may also fail on objects that it reaches only after the wake.
 func TestRunWakesAgainAfterProgress(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, sleeping()...)
 	wakes := map[string]int{}
 	a.React = func(a *kubetest.Server, request string) {
-		// Only the runner is within reach the first time, and the set the second.
+		// The controller reaches only the runner the first time, and the scale set the second time.
 		wakes[request]++
 		switch {
 		case request == "PATCH er runners/r":
@@ -74,7 +74,7 @@ func TestRunWakesAgainAfterProgress(t *testing.T) {
 	}
 }
 
-// What cannot be woken hinders nothing, and what is skipped was woken before.
+// A failed wake stops nothing, and a nudge comes only after a wake.
 func TestRunGoesOnWhereNothingCanBeWoken(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, sleeping()...)
@@ -93,11 +93,11 @@ func TestRunGoesOnWhereNothingCanBeWoken(t *testing.T) {
 	}
 }
 
-// A controller that does nothing has its grace once, when there is nothing to nudge.
+// A controller that does nothing gets its grace period once if there is nothing to nudge.
 func TestNoSecondGraceForNothing(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
-	// Its owner is not being deleted, so that there is nothing to wake.
+	// Its owner is not being deleted, so there is nothing to wake.
 	items = append(items, kubetest.Whole(kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Owned("s")))...)
 	_, c := kubetest.New(t, items...)
 	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, nil)

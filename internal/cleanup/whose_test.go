@@ -32,7 +32,7 @@ func recorded() []kubetest.Item {
 
 var building = map[string]any{"jobDisplayName": "build", "jobRepositoryName": "acme/shop"}
 
-// ofSetNamed is an item that says to be of a scale set.
+// ofSetNamed labels items as part of a scale set.
 func ofSetNamed(set string, items ...kubetest.Item) []kubetest.Item {
 	for i := range items {
 		items[i].ScaleSet = kubetest.Named(set)
@@ -41,8 +41,8 @@ func ofSetNamed(set string, items ...kubetest.Item) []kubetest.Item {
 	return items
 }
 
-// A runner that starts while the survey is taken has a Pod and a Secret whose owner
-// is in no list that was read before: it is no orphan.
+// A runner that starts during the survey has a Pod and a Secret whose owner is in no earlier list.
+// They are not orphans.
 func TestWhatIsNewIsNoOrphan(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
@@ -72,14 +72,14 @@ func TestWhatIsNewIsNoOrphan(t *testing.T) {
 	}
 }
 
-// An owner that is there after all keeps what it owns.
+// An owner that exists after all keeps its dependents.
 func TestAnOwnerIsLookedForOnceMore(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))...)...)
-	o := plantest.Named1("set")
+	o := plantest.ScaleSetsNamed("set")
 	lists := 0
 	a.Fault = func(request string) int {
-		// As from an API server behind the others: not in the first list, and in the next.
+		// As with an API server that lags behind: the owner is missing in the first list only.
 		if request == "LIST er runners" {
 			if lists++; lists == 2 {
 				a.Put(kubetest.Whole(kubetest.Object("er runners/r", kubetest.Of("runners/set")))[0])
@@ -87,7 +87,7 @@ func TestAnOwnerIsLookedForOnceMore(t *testing.T) {
 		}
 		return 0
 	}
-	h := plan.History{Ours: map[types.UID]bool{"pod runners/r": true}}
+	h := plan.History{Dependents: map[types.UID]bool{"pod runners/r": true}}
 	p := plan.New(survey.Read(t.Context(), c, o), o, h)
 	run := &run{client: c, options: o}
 	steps := p.Steps(plan.PhaseCollect)
@@ -107,7 +107,7 @@ func TestAnOwnerIsLookedForOnceMore(t *testing.T) {
 	}
 }
 
-// What does not say whose it is may be that of another team's controller.
+// An object that names no scale set may belong to another team's controller.
 func TestAnotherControllersListener(t *testing.T) {
 	t.Parallel()
 	items := kubetest.Stuck(kubetest.Deployment("team/arc", "team-runners"))
@@ -119,7 +119,7 @@ func TestAnotherControllersListener(t *testing.T) {
 	}
 }
 
-// A Deployment that looks like a controller, and may nothing of what a controller may.
+// A Deployment that looks like a controller but has none of a controller's rights is not one.
 func TestADeploymentIsNoController(t *testing.T) {
 	t.Parallel()
 	const account = "system:serviceaccount:tenant:arc list autoscalingrunnersets in "
@@ -137,7 +137,7 @@ func TestADeploymentIsNoController(t *testing.T) {
 	}
 }
 
-// With namespaceOverride a release's objects are elsewhere.
+// With namespaceOverride, a release's objects are in another namespace than the release.
 func TestASetElsewhere(t *testing.T) {
 	t.Parallel()
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set, namespace: runners}\n"
@@ -156,7 +156,7 @@ func TestASetElsewhere(t *testing.T) {
 		}
 	}
 
-	// Without a record: the set is named, and so is where it is.
+	// Without a record, the options name the set and its namespace.
 	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("ars runners/set"), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting))...)...)
 	byName := plan.Options{Scope: plan.ScopeScaleSet, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}, Sets: []identity.Set{kubetest.Named("runners/set")}}
 	expect(t, Run(t.Context(), c, graced(byName, ample), quiet, nil), outcome{Verdict: plan.Done})
@@ -166,7 +166,7 @@ func TestASetElsewhere(t *testing.T) {
 		}
 	}
 
-	// A record's word about another namespace is not enough.
+	// A record alone proves nothing about an object in another namespace.
 	theirs := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Record("releases", "releases", "gpu", "uninstalling", manifest))
 	theirs = append(theirs, kubetest.Whole(kubetest.Object("ars runners/set"), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting))...)
 	a, c = kubetest.New(t, theirs...)
@@ -191,14 +191,15 @@ func TestARecordElsewhere(t *testing.T) {
 	o.StorageNamespace = "flux-system"
 	expect(t, Run(t.Context(), c, graced(o, ample), quiet, nil), outcome{Verdict: plan.Done})
 
-	// What a namespace's own people write there speaks for it alone.
+	// A record counts only for the namespace in which it is stored: the people of that namespace
+	// may have written it.
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Record("systems", "elsewhere", "arc", "uninstalling", kubetest.ArcManifest))...)
 	if r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil); r.Verdict != plan.Refused || len(a.Written()) > 0 {
 		t.Errorf("%s", r.Text(10))
 	}
 }
 
-// The post-renderer cannot know that the controller is not where its release is.
+// The post-renderer cannot know that the controller is not in its release's namespace.
 func TestAHookInTheWrongNamespace(t *testing.T) {
 	t.Parallel()
 	controller := kubetest.Deployment("systems/arc", "", kubetest.By("platform/arc"))
@@ -211,7 +212,7 @@ func TestAHookInTheWrongNamespace(t *testing.T) {
 	}
 }
 
-// The CRDs go last of all where Helm still needs them.
+// If Helm still needs a CRD, it is deleted last of all.
 func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	t.Parallel()
 	const manifest = kubetest.ArcManifest + "---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n"
@@ -229,7 +230,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 		t.Errorf("the last write is %s", last)
 	}
 
-	// Whatever holds something, the CRDs are there for the next helm uninstall.
+	// If anything is held, the CRDs stay for the next `helm uninstall`.
 	held := kubetest.Whole(kubetest.Protected("role systems/held", mine, kubetest.Of("systems/set"), kubetest.Deleting, kubetest.Finalizers(arc.CleanupProtectionFinalizer, "example.com/keep")))
 	a, c = kubetest.New(t, items(held...)...)
 	r := Run(t.Context(), c, graced(plantest.AsHook, 300*time.Millisecond), quiet, nil)
@@ -237,7 +238,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 		t.Errorf("%v\n%s", a.Written(), r.Text(10))
 	}
 
-	// They are gone, and Helm has still to uninstall: done would be a lie.
+	// The CRDs are gone and Helm has yet to uninstall, so "done" would be wrong.
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "uninstalling", manifest))
 	r = Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil)
 	if r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-cleanup run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
@@ -245,7 +246,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	}
 }
 
-// What others' finalizers hold is not gone.
+// An object that a finalizer of another tool holds is not gone.
 func TestWhatOthersHoldIsLeft(t *testing.T) {
 	t.Parallel()
 	foreign := kubetest.Finalizers(arc.CleanupProtectionFinalizer, "example.com/keep")
@@ -266,14 +267,15 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
 	}
-	// Anybody may put the label on what is theirs: it is named, and blocks nobody.
+	// Anyone can put the label on an object of their own: the report names it, and it blocks
+	// nothing.
 	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Protected("secret tenant/held", kubetest.Of("tenant/set"), kubetest.Deleting, foreign), kubetest.Object("er tenant/r", kubetest.Of("tenant/set"), kubetest.Deleting))...)...)
 	if r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil); r.Verdict != plan.Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
 }
 
-// Right before the CRDs go the proof is asked for again, and who else is there.
+// Right before the CRDs are deleted, the run checks the proof and the other controllers again.
 func TestTheLastLookBeforeTheCRDs(t *testing.T) {
 	t.Parallel()
 	rolledBack := kubetest.Record("systems", "systems", "arc", "deployed", kubetest.ArcManifest)
@@ -295,7 +297,7 @@ func TestTheLastLookBeforeTheCRDs(t *testing.T) {
 	}
 }
 
-// A name that is mistyped makes nobody's controller ours, and is said.
+// A mistyped release name does not make another controller this release's, and a note says so.
 func TestAMistypedRelease(t *testing.T) {
 	t.Parallel()
 	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))...)
@@ -315,8 +317,8 @@ func TestAMistypedRelease(t *testing.T) {
 	}
 }
 
-// Without the CRDs' own word, "not found" is absent only if the API server says of
-// itself that it does not serve it.
+// If the CRDs were not read, "not found" means absent only if the API server does not claim to
+// serve the resource.
 func TestNotFoundIsNotAbsent(t *testing.T) {
 	t.Parallel()
 	pod := kubetest.Whole(kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))
@@ -330,7 +332,7 @@ func TestNotFoundIsNotAbsent(t *testing.T) {
 	expect(t, Run(t.Context(), c, graced(plantest.OfSet, ample), quiet, nil), outcome{Verdict: plan.Done})
 }
 
-// When the time is over the reason is not: what could not be read.
+// A run out of time names the reads that failed.
 func TestWhyTheTimeRanOut(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
@@ -348,7 +350,7 @@ func TestWhyTheTimeRanOut(t *testing.T) {
 	}
 }
 
-// A tenant's record, and another team's objects.
+// A tenant writes a record that names another team's objects.
 func TestAForgedRecord(t *testing.T) {
 	t.Parallel()
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n---\n" +
@@ -373,7 +375,7 @@ func TestAForgedRecord(t *testing.T) {
 	}
 }
 
-// A history that was kept is no release, and one that Helm is at work on is not touched.
+// A kept history is not a release, and a pending release is not touched.
 func TestKeptAndPendingReleases(t *testing.T) {
 	t.Parallel()
 	set := kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))
@@ -403,7 +405,7 @@ func TestAScaleSetsConfigMap(t *testing.T) {
 	}
 }
 
-// Another release's webhooks stay, whoever shares the namespace.
+// Another release's webhooks stay, even in the same namespace.
 func TestAnotherReleasesWebhooks(t *testing.T) {
 	t.Parallel()
 	webhook := func(name, of string) kubetest.Item {
@@ -420,8 +422,7 @@ func TestAnotherReleasesWebhooks(t *testing.T) {
 	}
 }
 
-// Without a record only Argo CD's own mark, on this very Job, says that it runs for a
-// deletion.
+// Without a record, only Argo CD's mark on this very Job proves that it runs for a deletion.
 func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -448,7 +449,7 @@ func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
 	}
 }
 
-// What a tenant wrote into an annotation is not obeyed by a terminal.
+// A terminal does not execute what a tenant wrote into an annotation.
 func TestARegistrationIsShownAsItIs(t *testing.T) {
 	t.Parallel()
 	r := Registration{Object: kubetest.Object("ars tenant/set"), Set: plan.ScaleSetInfo{ID: "7", Name: "x\x1b[2J", URL: "https://github.com/acme"}}
@@ -457,7 +458,7 @@ func TestARegistrationIsShownAsItIs(t *testing.T) {
 	}
 }
 
-// Two releases of which each may be the hook's are a refusal, not a failure to read.
+// If two releases may have the hook, the run refuses. This is not a failed read.
 func TestTwoReleasesOfOneHook(t *testing.T) {
 	t.Parallel()
 	one, two := kubetest.Record("systems", "systems", "arc", "uninstalling", kubetest.ArcManifest), kubetest.Record("systems", "systems", "other", "uninstalling", kubetest.ArcManifest)
@@ -473,8 +474,8 @@ func TestTwoReleasesOfOneHook(t *testing.T) {
 	}
 }
 
-// What a tenant makes to look like a runner's, and holds, is the tenant's: the
-// uninstall of everybody's ARC neither waits for it nor fails over it.
+// A tenant may create and hold an object that looks like a runner's. The uninstall neither waits
+// for it nor fails because of it.
 func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 	t.Parallel()
 	foreign := kubetest.Finalizers("example.com/keep")
@@ -501,16 +502,16 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 			t.Errorf("%s: left are %q", name, left)
 		}
 	}
-	// What a runner that was seen owned is not the word of whoever wrote it.
+	// A dependent of a runner that the run has seen is not only the claim of its writer.
 	_, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("secret runners/jit", kubetest.Owned("er runners/r"), foreign))...)...)
 	if r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil); r.Verdict != plan.Residue {
 		t.Errorf("%s", r.Text(10))
 	}
 }
 
-// A hook that finds no proof says where it may be. A release of another namespace, which
-// the controller's annotations name, it has a person uninstall only where its record
-// holds the controller; and a scale set's hook does not speak of the controller's at all.
+// A hook without proof says where the proof may be. It names a release of another namespace, from
+// the controller's annotations, only if that release's record holds the controller. A scale set's
+// hook says nothing about the controller's release.
 func TestAReleaseElsewhereIsProved(t *testing.T) {
 	t.Parallel()
 	const uninstalls, override = "helm uninstall arc --namespace releases", "give the post-renderer --namespace=releases"
@@ -539,7 +540,7 @@ func TestAReleaseElsewhereIsProved(t *testing.T) {
 	}
 }
 
-// A tenant who makes what looks like ARC's without end fails nobody's uninstall.
+// A tenant who keeps creating objects that look like ARC's fails no uninstall.
 func TestWhatComesUpWithoutEnd(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -570,8 +571,8 @@ func TestWhatComesUpWithoutEnd(t *testing.T) {
 	}
 }
 
-// An object that says to be owned by what is in another namespace is not: it is neither
-// waited for with that, nor a reason to begin anew.
+// An owner in another namespace is no owner: the run does not wait for the object with that owner,
+// and the object is no reason for another round.
 func TestAnOwnerIsInTheNamespaceOfWhatItOwns(t *testing.T) {
 	t.Parallel()
 	elsewhere := kubetest.Owned("er runners/r")

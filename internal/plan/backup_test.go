@@ -47,8 +47,8 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 	}
 }
 
-// TestPlanRefusesABackupThatNobodyCanMake: in a namespace that is being deleted no Secret
-// can be created.
+// TestPlanRefusesABackupThatNobodyCanMake: no Secret can be created in a namespace that is being
+// deleted.
 func TestPlanRefusesABackupThatNobodyCanMake(t *testing.T) {
 	t.Parallel()
 	s := plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting)}, Terminating: plantest.Gone("systems")}

@@ -11,8 +11,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// TestRescueLeavesToEachControllerItsOwn: a controller of one group does nothing for
-// the other's.
+// TestRescueLeavesToEachControllerItsOwn: a controller of one group does nothing for the other
+// group.
 func TestRescueLeavesToEachControllerItsOwn(t *testing.T) {
 	custom := func() []*object.Object {
 		return []*object.Object{kubetest.Object("run ci/x", kubetest.Deleting), kubetest.Object("er ci/e", kubetest.Deleting)}

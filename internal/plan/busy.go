@@ -21,7 +21,7 @@ func (p *planner) busy() []*object.Object {
 // objects and the controller's Roles there stay, because the controller needs both to finish them.
 func (p *planner) leaveBusy() {
 	for _, o := range p.busy() {
-		if !p.leaves(o) {
+		if !p.leavesToController(o) {
 			continue
 		}
 		set := o.ScaleSet
@@ -55,7 +55,7 @@ func (p *planner) waitForBusy() {
 	}
 	var steps []Step
 	for _, o := range p.busy() {
-		if p.leaves(o) {
+		if p.leavesToController(o) {
 			continue
 		}
 		j := p.s.Busy[o.UID]

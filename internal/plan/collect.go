@@ -25,7 +25,7 @@ func (p *planner) collect() {
 			p.plan.Owned = append(p.plan.Owned, o)
 			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
 		case present, !p.isOrphan(o):
-		case (o.Deleting || len(o.Finalizers) > 0) && !p.history.Ours[o.UID] && !p.known(o):
+		case (o.Deleting || len(o.Finalizers) > 0) && !p.history.Dependents[o.UID] && !p.ofKnownSet(o):
 			p.keepHeld(o)
 		case !o.Deleting:
 			steps = append(steps, Step{Delete, o, OwnerGone})
@@ -41,7 +41,7 @@ func (p *planner) awaitHeld() (steps []Step) {
 	for _, o := range p.inScope(slices.Concat(p.s.Held, p.s.ListenerRBAC)) {
 		switch {
 		case !o.Deleting || p.isHandedOver(o):
-		case p.known(o):
+		case p.ofKnownSet(o):
 			steps = append(steps, Step{Await, o, "already being deleted"})
 		case o.ScaleSet.Name != "":
 			p.keepHeld(o)
@@ -55,14 +55,14 @@ func (p *planner) isOrphan(o *object.Object) bool {
 	switch {
 	case p.isHandedOver(o):
 		return false
-	case p.history.Ours[o.UID]:
+	case p.history.Dependents[o.UID]:
 		return true
 	case o.ScaleSet.Name == "" && len(p.others) > 0:
 		return false // it names no scale set, so it may belong to the other controller
 	}
 	// The Secret with a listener's configuration has no labels. It is in its controller's
 	// namespace, which holds no other objects of ARC.
-	unlabelled := slices.Contains(p.o.ListenersApart(), o.Namespace) && o.ScaleSet.Name == ""
+	unlabelled := slices.Contains(p.o.OtherListenerNamespaces(), o.Namespace) && o.ScaleSet.Name == ""
 	return unlabelled || p.outOfScope(o) == ""
 }
 
@@ -85,11 +85,11 @@ func (p *planner) keepHeld(o *object.Object) {
 	p.plan.Kept = append(p.plan.Kept, Finding{o, why})
 }
 
-// known reports whether an object belongs to a scale set that this run has seen, by the label or by
+// ofKnownSet reports whether an object belongs to a scale set that this run has seen, by the label or by
 // the Helm release. Only those who may create scale sets create a set, but any tenant can create an
 // object with its label. A label that names a set in another namespace, as a listener's does,
 // proves nothing.
-func (p *planner) known(o *object.Object) bool {
+func (p *planner) ofKnownSet(o *object.Object) bool {
 	if o.ScaleSet.Name != "" {
 		if o.ScaleSet.Namespace != o.Namespace {
 			return false

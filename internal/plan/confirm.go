@@ -64,7 +64,7 @@ func write(h hash.Hash, words ...string) {
 	h.Write([]byte{'\n'})
 }
 
-const lookAgain = "look at the plan as it is now, and confirm that: `arc-cleanup plan`, with the flags of this run"
+const planAgain = "look at the plan as it is now, and confirm that: `arc-cleanup plan`, with the flags of this run"
 
 // Confirmed remembers the objects of the plan that a person has confirmed, and the objects that
 // later rounds derive from them. Only the first plan of a run has to match the confirmed one; later
@@ -78,9 +78,9 @@ type Confirmed struct {
 	owners map[OwnerKey]bool
 }
 
-// Confirm compares the first plan of a run with the confirmed digest. A plan that does nothing
+// CheckFirst compares the first plan of a run with the confirmed digest. A plan that does nothing
 // always passes.
-func (c *Confirmed) Confirm(p *Plan, digest string) []Refusal {
+func (c *Confirmed) CheckFirst(p *Plan, digest string) []Refusal {
 	c.uids, c.sets, c.owners = map[types.UID]bool{}, map[types.NamespacedName]bool{}, map[OwnerKey]bool{}
 	for _, o := range append(p.objects(func(Action) bool { return true }), p.Taken...) {
 		c.add(o)
@@ -92,7 +92,7 @@ func (c *Confirmed) Confirm(p *Plan, digest string) []Refusal {
 		return []Refusal{{
 			Verdict: Refused,
 			Message: fmt.Sprintf("the plan is not the one that was confirmed: its digest is %s, that one's was %s", got, digest),
-			Do:      []string{lookAgain},
+			Do:      []string{planAgain},
 		}}
 	}
 	return nil
@@ -116,10 +116,10 @@ func (p *Plan) objects(is func(Action) bool) (out []*object.Object) {
 	return out
 }
 
-// Bound refuses a later plan that writes to an object which is neither in the confirmed plan, nor
+// CheckLater refuses a later plan that writes to an object which is neither in the confirmed plan, nor
 // owned by an object in it, nor part of a scale set in it. A new AutoscalingRunnerSet or CRD is
 // always refused: people create these.
-func (c *Confirmed) Bound(p *Plan) []Refusal {
+func (c *Confirmed) CheckLater(p *Plan) []Refusal {
 	var refused []Refusal
 	// Await does not write, and a backup contains only sets that are checked themselves.
 	written := p.objects(func(a Action) bool { return a != Await && a != Create })
@@ -132,7 +132,7 @@ func (c *Confirmed) Bound(p *Plan) []Refusal {
 			refused = append(refused, Refusal{
 				Verdict: Refused,
 				Message: fmt.Sprintf("%s is not in the plan that was confirmed", o),
-				Do:      []string{lookAgain},
+				Do:      []string{planAgain},
 			})
 		}
 	}

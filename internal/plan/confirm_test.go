@@ -74,7 +74,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// In the rounds that follow it is no other plan that is run.
+// Later rounds must not execute another plan.
 func TestLaterRoundsAreBound(t *testing.T) {
 	t.Parallel()
 	set := kubetest.Object("ars runners/set", kubetest.Of("runners/set"))
@@ -99,7 +99,7 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		"another set, and its runners":                {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/b", kubetest.Of("runners/b")), "b", ""), Why: ""}}, "is not in the plan"},
 		"what nobody owns, though a backup has no id": {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("rd ci/e"), "e", ""), Why: ""}}, "runnerdeployments.actions.summerwind.dev/e in namespace ci is not in the plan"},
 		"another CRD":                                 {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("crd b"), "b", ""), Why: ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
-		// Anybody can write an owner, or a label, in a namespace of theirs.
+		// Anyone can write an owner reference or a label in a namespace of their own.
 		"what only says to be owned by one, elsewhere": {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod tenant/p"), "p", "deployment"), Why: ""}}, "pods/p in namespace tenant is not in the plan"},
 		"a new set that says to be owned by one":       {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/c", kubetest.Of("runners/c")), "c", "set"), Why: ""}}, "is not in the plan"},
 		"of another set, with the help of an owner":    {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod ci/p", kubetest.Of("team/victim")), "p", "deployment"), Why: ""}, {Action: plan.Free, Object: with(kubetest.Object("er team/victims", kubetest.Of("team/victim")), "v", ""), Why: ""}}, "ephemeralrunners.actions.github.com/victims in namespace team is not in the plan"},
@@ -108,10 +108,10 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var c plan.Confirmed
-			if refused := c.Confirm(first, first.Digest()); refused != nil {
+			if refused := c.CheckFirst(first, first.Digest()); refused != nil {
 				t.Fatal(refused)
 			}
-			refused := c.Bound(&plan.Plan{Phases: []plan.Phase{{Name: plan.PhaseFree, Ranks: [][]plan.Step{test.steps}}}})
+			refused := c.CheckLater(&plan.Plan{Phases: []plan.Phase{{Name: plan.PhaseFree, Ranks: [][]plan.Step{test.steps}}}})
 			if (test.want == "") != (len(refused) == 0) || len(refused) > 0 && !strings.Contains(refused[0].Message, test.want) {
 				t.Errorf("%v, want %q", refused, test.want)
 			}

@@ -12,7 +12,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// TestPlanAndRunnersThatEndSlowly: GitHub is not skipped for the sake of a Pod.
+// TestPlanAndRunnersThatEndSlowly: the plan does not skip GitHub because of a Pod that does not
+// end.
 func TestPlanAndRunnersThatEndSlowly(t *testing.T) {
 	survey := func(runner string, pods ...*object.Object) plan.Survey {
 		return plan.Survey{
@@ -51,7 +52,7 @@ func TestPlanAndRunnersThatEndSlowly(t *testing.T) {
 			[]string{"nudge: free er runners/r", awaited, "free: free er runners/r", freed, "collect: await pod runners/r, await pod runners/other"},
 		},
 		// The controller would delete these before it frees the runner, and nothing proves
-		// them afterwards.
+		// afterwards where they belong.
 		"what its job has left goes first": {
 			withJob(survey(arc.EphemeralRunnerFinalizer, theirs("r"))), plantest.AsHook, plan.Stuck,
 			[]string{"nudge: delete pod runners/r-workflow, delete secret runners/r-job", "nudge: free er runners/r", awaited, "free: free er runners/r", freed, "collect: await pod runners/r"},

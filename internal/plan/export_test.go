@@ -2,7 +2,7 @@ package plan
 
 import "time"
 
-// What only the tests of this package look at.
+// These names are exported for the tests of this package only.
 const (
 	StandIn          = standIn
 	FinalizersRemain = finalizersRemain
@@ -10,7 +10,7 @@ const (
 
 var Held = held
 
-// Wait is how long a phase of the plan may show no progress, without a grace.
+// Wait returns how long a phase of the plan may show no progress, without a grace period.
 func (p *Plan) Wait(name PhaseName) time.Duration {
 	for _, phase := range p.Phases {
 		if phase.Name == name {

@@ -28,7 +28,7 @@ func (p *planner) hasFinisherIn(namespace string, legacy bool) bool {
 		if c.Legacy != legacy || c.Down != "" || p.leaving(c) || c.LockedOut[namespace] || !p.claims(c).Sees(namespace) {
 			return false
 		}
-		return !p.o.RemovesCRDs() || p.ours(c)
+		return !p.o.RemovesCRDs() || p.ownsController(c)
 	})
 }
 
@@ -39,7 +39,7 @@ func (p *planner) whyNoFinisher(o *object.Object) string {
 	}
 	for _, c := range p.s.Controllers {
 		switch {
-		case c.Legacy != isLegacy(o), p.o.RemovesCRDs() && !p.ours(c), p.leaving(c):
+		case c.Legacy != isLegacy(o), p.o.RemovesCRDs() && !p.ownsController(c), p.leaving(c):
 		case c.Down != "":
 			return fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.Down)
 		case c.LockedOut[cmp.Or(o.ScaleSet.Namespace, o.Namespace)]:

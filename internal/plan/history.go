@@ -31,22 +31,22 @@ type History struct {
 	// Jobs holds the objects of jobs that were to be deleted with their runner. Once the runner is
 	// gone, nothing else proves where they belong.
 	Jobs map[types.UID]bool
-	// Ours holds the dependents that were seen while a custom resource of this uninstall owned
+	// Dependents holds the dependents that were seen while a custom resource of this uninstall owned
 	// them. A runner's Secret, for example, is linked to ARC by its owner only.
-	Ours map[types.UID]bool
+	Dependents map[types.UID]bool
 }
 
 // NewHistory returns the History of a run that has just begun.
 func NewHistory() History {
 	return History{
 		Deleted: map[string]types.UID{}, Held: map[string]bool{}, Waited: map[string]bool{}, BackedUp: map[types.UID]bool{},
-		Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*object.Object{}, Jobs: map[types.UID]bool{}, Ours: map[types.UID]bool{},
+		Sets: map[identity.Set]identity.Name{}, Runners: map[types.NamespacedName]*object.Object{}, Jobs: map[types.UID]bool{}, Dependents: map[types.UID]bool{},
 	}
 }
 
-// Saw records what a survey found. Later rounds use it to recognise the objects that remain when
+// RecordSurvey records what a survey found. Later rounds use it to recognise the objects that remain when
 // their owners are gone.
-func (h *History) Saw(s *Survey) {
+func (h *History) RecordSurvey(s *Survey) {
 	for _, o := range s.Custom {
 		switch o.Resource.Resource {
 		case arc.AutoscalingRunnerSets:
@@ -57,8 +57,8 @@ func (h *History) Saw(s *Survey) {
 	}
 }
 
-// Begins records what a plan has proved, before the run executes it.
-func (h *History) Begins(p *Plan) {
+// RecordPlan records what a plan has proved, before the run executes it.
+func (h *History) RecordPlan(p *Plan) {
 	for _, step := range p.Steps(PhaseNamespaces) {
 		h.Held[step.Object.Name] = true
 	}
@@ -66,14 +66,14 @@ func (h *History) Begins(p *Plan) {
 		h.Jobs[step.Object.UID] = true
 	}
 	for _, o := range p.Owned {
-		h.Ours[o.UID] = true
+		h.Dependents[o.UID] = true
 	}
 }
 
-// Ended records that a phase of a plan is over, and reports whether the run must survey the cluster
+// PhaseEnded records that a phase of a plan is over, and reports whether the run must survey the cluster
 // again: the leftovers of the controller and of jobs appear only then. When the jobs are over, the
 // controller gets its time again.
-func (h *History) Ended(p *Plan, phase PhaseName, scope Scope) bool {
+func (h *History) PhaseEnded(p *Plan, phase PhaseName, scope Scope) bool {
 	switch phase {
 	case PhaseDrain:
 		h.Stage, h.ToGo = p.Stage.AfterDrain(scope), p.ToGo

@@ -15,7 +15,7 @@ import (
 func TestPlanUninstallsScaleSets(t *testing.T) {
 	live := kubetest.Object("ars runners/set", kubetest.By("runners/gpu"))
 	gpu := plan.ScaleSetRelease{
-		Release: kubetest.Named("runners/gpu"), Sets: plantest.Named1("set").Sets,
+		Release: kubetest.Named("runners/gpu"), Sets: plantest.ScaleSetsNamed("set").Sets,
 		Objects: []*object.Object{kubetest.Object("secret runners/github", kubetest.By("runners/gpu")), kubetest.Object("role runners/set-manager", kubetest.By("runners/gpu"), kubetest.Deleting)},
 		Records: []*object.Object{kubetest.Object("secret runners/sh.helm.release.v1.gpu.v1"), kubetest.Object("secret runners/sh.helm.release.v1.gpu.v2")},
 	}

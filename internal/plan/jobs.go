@@ -22,7 +22,7 @@ func (p *planner) ofJobs() (steps []Step) {
 	for _, j := range p.s.OfJobs {
 		if p.history.Jobs[j.UID] {
 			if !j.Deleting {
-				steps = append(steps, Step{Delete, j.Object, ofAJob})
+				steps = append(steps, Step{Delete, j.Object, jobLeftover})
 			}
 			continue
 		}
@@ -35,11 +35,11 @@ func (p *planner) ofJobs() (steps []Step) {
 		case runner == nil, j.Deleting, p.outOfScope(runner) != "", p.isHandedOver(runner):
 		case there && p.history.Stage != Over && p.hasFinisher(runner):
 		default:
-			steps = append(steps, Step{Delete, j.Object, ofAJob})
+			steps = append(steps, Step{Delete, j.Object, jobLeftover})
 		}
 	}
 	return steps
 }
 
-// ofAJob is the reason for deleting an object of a job.
-const ofAJob = "of a job, and nothing owns it"
+// jobLeftover is the reason for deleting an object of a job.
+const jobLeftover = "of a job, and nothing owns it"

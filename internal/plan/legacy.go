@@ -39,7 +39,7 @@ func (p *planner) whyDead(w Webhooks) string {
 		return w.Dead
 	}
 	for _, c := range p.s.Controllers {
-		if c.Namespace == w.Service.Namespace && c.Down != "" && (p.ours(c) || p.o.ReleaseNamespace == "") {
+		if c.Namespace == w.Service.Namespace && c.Down != "" && (p.ownsController(c) || p.o.ReleaseNamespace == "") {
 			return fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.Down)
 		}
 	}
@@ -63,7 +63,7 @@ func (p *planner) jobPods() {
 	var steps []Step
 	for _, o := range p.inScope(p.s.Linked) {
 		if !o.Deleting && !p.isHandedOver(o) && (p.history.Stage == Over || !p.hasFinisherIn(o.Namespace, true)) {
-			steps = append(steps, Step{Delete, o, ofAJob})
+			steps = append(steps, Step{Delete, o, jobLeftover})
 		}
 	}
 	seen := map[types.UID]bool{}

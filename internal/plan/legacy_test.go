@@ -16,7 +16,7 @@ import (
 const allLegacyCRDs = "delete crd runners.actions.summerwind.dev, delete crd runnerreplicasets.actions.summerwind.dev, " +
 	"delete crd runnersets.actions.summerwind.dev, delete crd runnerdeployments.actions.summerwind.dev, delete crd horizontalrunnerautoscalers.actions.summerwind.dev"
 
-// guess is what is known of Pods that run.
+// guess returns what is known about the jobs of running Pods.
 func guess(pods ...*object.Object) map[types.UID]plan.Job {
 	out := map[types.UID]plan.Job{}
 	for _, o := range pods {
@@ -33,7 +33,7 @@ func TestLegacyPlan(t *testing.T) {
 	const dead = "the Service systems/webhook has no ready endpoint"
 	live := []plan.Controller{plantest.LegacyCtrl("systems/arc", kubetest.By("systems/arc"))}
 	crashing := []plan.Controller{{Object: kubetest.Object("deploy systems/arc", kubetest.By("systems/arc")), Down: "is crash-looping", Legacy: true}}
-	// The policy of those who uninstall a legacy controller with its runners.
+	// The policy for uninstalling a legacy controller together with its runners.
 	deletes := func(o plan.Options) plan.Options { o.ScaleSets = plan.DeleteScaleSets; return o }
 	with := func(o plan.Options, b plan.BusyRunnersPolicy) plan.Options { o.BusyRunners = b; return deletes(o) }
 	idle := []*object.Object{kubetest.Object("rrs ci/d-1", kubetest.Owned("rd ci/d")), kubetest.Object("rd ci/d"), kubetest.Object("hra ci/d")}

@@ -11,8 +11,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// A GitOps tool puts back what is deleted without it. So a refusal names the tool's
-// object, and prints a command for it only with proof.
+// A GitOps tool recreates what is deleted without it. So a refusal names the tool's object, and
+// prints a command for it only with proof.
 func TestALiveSetNamesItsManager(t *testing.T) {
 	t.Parallel()
 	survey := func(m plan.Manager, mods ...kubetest.Change) plan.Survey {

@@ -21,8 +21,8 @@ type Terminating struct {
 	Pods []*object.Object
 }
 
-// Still says why the namespace still exists when no object of ARC is left in it.
-func (t Terminating) Still() string {
+// WhyItRemains says why the namespace still exists when no object of ARC is left in it.
+func (t Terminating) WhyItRemains() string {
 	why := slices.DeleteFunc([]string{t.Why, t.podsFirst()}, func(s string) bool { return s == "" })
 	if len(why) == 0 {
 		return "still Terminating"
@@ -80,10 +80,10 @@ func (p *planner) inTerminating(o *object.Object) bool {
 	return terminating
 }
 
-// unhookable reports whether Helm cannot create the hook of the object's release: the hook's
+// cannotRunHooks reports whether Helm cannot create the hook of the object's release: the hook's
 // objects are in the release's namespace and in the controller's, and a namespace that is being
 // deleted accepts no new objects.
-func (p *planner) unhookable(o *object.Object) bool {
+func (p *planner) cannotRunHooks(o *object.Object) bool {
 	return slices.ContainsFunc(slices.Concat(p.o.hook().Controllers(p.release), []string{o.Release.Namespace}), func(ns string) bool {
 		_, terminating := p.s.Terminating[ns]
 		return terminating
@@ -114,9 +114,9 @@ func (p *planner) namespaces() {
 		switch {
 		case !held[name]:
 		case p.history.Waited[name], name != p.o.Namespace && ns.heldByOthers():
-			p.plan.Kept = append(p.plan.Kept, Finding{ns.Object, ns.Still()})
+			p.plan.Kept = append(p.plan.Kept, Finding{ns.Object, ns.WhyItRemains()})
 		case name == p.o.Namespace:
-			steps = append(steps, Step{Await, ns.Object, ns.Still()})
+			steps = append(steps, Step{Await, ns.Object, ns.WhyItRemains()})
 		default:
 			steps = append(steps, Step{Await, ns.Object, "Terminating, and was held by ARC's objects"})
 		}

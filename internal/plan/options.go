@@ -211,9 +211,9 @@ func (o Options) Foreground(of *object.Object) bool {
 	return !o.RemovesCRDs() && of.Resource.Resource == arc.AutoscalingListeners && !o.readsCore(of.Namespace)
 }
 
-// ListenersApart returns the namespaces outside CoreNamespaces to search for what listeners own:
+// OtherListenerNamespaces returns the namespaces outside CoreNamespaces to search for what listeners own:
 // those of controllers that watch other namespaces than their own.
-func (o Options) ListenersApart() []string {
+func (o Options) OtherListenerNamespaces() []string {
 	if o.Scope != ScopeController {
 		return nil
 	}

@@ -36,13 +36,13 @@ func TestWhereThingsAreLookedFor(t *testing.T) {
 		kubetest.ExpectStrings(t, name+": sets", o.CustomNamespaces(arc.AutoscalingRunnerSets), test.sets...)
 		kubetest.ExpectStrings(t, name+": listeners", o.CustomNamespaces(arc.AutoscalingListeners), test.listeners...)
 		kubetest.ExpectStrings(t, name+": core", o.CoreNamespaces(), test.core...)
-		if got := o.ListenersApart(); len(got) > 0 || len(test.listenersOnly) > 0 {
+		if got := o.OtherListenerNamespaces(); len(got) > 0 || len(test.listenersOnly) > 0 {
 			kubetest.ExpectStrings(t, name+": listeners' belongings", got, test.listenersOnly...)
 		}
 	}
 }
 
-// Only a listener where nothing else may be read is deleted in the foreground.
+// Only a listener in a namespace whose core objects may not be read is deleted in the foreground.
 func TestForeground(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

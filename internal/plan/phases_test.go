@@ -13,7 +13,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// A phase without words would wait in silence.
+// A phase without words would wait silently.
 func TestEveryPhaseHasWords(t *testing.T) {
 	t.Parallel()
 	seen := map[plan.PhaseName]bool{}
@@ -28,7 +28,7 @@ func TestEveryPhaseHasWords(t *testing.T) {
 
 var update = flag.Bool("update", false, "write docs/uninstall.md anew")
 
-// TestGeneratedPhases holds the table of docs/uninstall.md against that of the phases.
+// TestGeneratedPhases compares the table in docs/uninstall.md with the table of phases.
 func TestGeneratedPhases(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("\n| phase | what the log says | without progress for | then |\n|---|---|---|---|\n")

@@ -128,9 +128,9 @@ const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefin
 	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
 	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
 
-// leaves reports whether a busy runner's scale set is handed over to a controller. It is only if a
+// leavesToController reports whether a busy runner's scale set is handed over to a controller. It is only if a
 // live controller is there to finish it.
-func (p *planner) leaves(o *object.Object) bool {
+func (p *planner) leavesToController(o *object.Object) bool {
 	return p.o.busyRunners() == LeaveBusy && p.hasFinisher(o)
 }
 

@@ -165,12 +165,12 @@ func TestPlanRefuses(t *testing.T) {
 		"nothing when Helm says it itself":             {plan.Survey{Record: plantest.Uninstalling()}, plantest.InArgo, plan.Fresh, nil},
 		"nothing for want of proof when none is asked": {plan.Survey{ProofErr: errors.New("none"), ByArgoCD: true}, plantest.InArgo, plan.Fresh, nil},
 		"nothing when the status is not asked":         {plan.Survey{Record: deployed, ByArgoCD: true}, plantest.InArgo, plan.Fresh, nil},
-		// A release of that name elsewhere is another release.
+		// A release of the same name in another namespace is another release.
 		"a live set of a namesake": {plan.Survey{Record: plantest.Uninstalling(), Custom: set(kubetest.By("runners/arc")), Proven: proven}, plantest.AsHook, plan.Over, []string{
 			"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release arc",
 			"  helm uninstall arc --namespace runners", "free: free ars runners/set",
 		}},
-		// The record is gone; the user names the release.
+		// The record is gone, and the user names the release.
 		"nothing when a set is of the release named by hand": {
 			plan.Survey{ProofErr: plantest.ErrNoRelease, Custom: set(kubetest.By("systems/arc"))},
 			plan.Options{Scope: plan.ScopeController, Release: "arc", ReleaseNamespace: "systems"},
@@ -324,8 +324,8 @@ func TestPlanDrains(t *testing.T) {
 		"not without a controller": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: sets}, plantest.AsHook, plan.Fresh, freed,
 		},
-		// The controller is still there, and would put back the finalizer of what
-		// is not being deleted.
+		// The controller is still alive, and would restore the finalizer of an object that is not
+		// being deleted.
 		"not twice": {
 			plan.Survey{Record: plantest.Uninstalling(), Controllers: ours, Custom: sets}, plantest.AsHook, plan.Over, append(forced, freed...),
 		},
@@ -343,12 +343,12 @@ func TestPlanDrains(t *testing.T) {
 		},
 		"a scale set with the controller of its namespace": {
 			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "runners")}, Custom: []*object.Object{kubetest.Object("ars runners/set")}},
-			plantest.Named1("set"), plan.Fresh,
+			plantest.ScaleSetsNamed("set"), plan.Fresh,
 			[]string{"drain: delete ars runners/set", "free: delete ars runners/set", "free: free ars runners/set"},
 		},
 		"no scale set with the controller of another namespace": {
 			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "theirs")}, Custom: []*object.Object{kubetest.Object("ars runners/set")}},
-			plantest.Named1("set"), plan.Fresh,
+			plantest.ScaleSetsNamed("set"), plan.Fresh,
 			[]string{"free: delete ars runners/set", "free: free ars runners/set"},
 		},
 	}
@@ -404,7 +404,7 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 	testPlans(t, tests)
 }
 
-// Each forced release says why no controller does it.
+// Each step that frees an object says why no controller does it.
 func TestPlanSaysWhyNoControllerHelps(t *testing.T) {
 	lockedOut := plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc"))
 	lockedOut.LockedOut = map[string]bool{"runners": true}
@@ -526,7 +526,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	argo.ByArgoCD = true
 	tests := map[string]planTest{
 		"only what the release installed": {all, plantest.OfSet, plan.Over, ofMine},
-		"or what is named": {noRecord, plantest.Named1("set"), plan.Over, []string{
+		"or what is named": {noRecord, plantest.ScaleSetsNamed("set"), plan.Over, []string{
 			"free: delete al systems/mine",
 			"free: free er runners/mine", "free: free al systems/mine", "free: free ars runners/set",
 			"free: free secret runners/mine", "listeners: delete role runners/mine", "collect: delete pod runners/mine",
@@ -574,7 +574,7 @@ func TestARunnersSecretIsRememberedByItsOwner(t *testing.T) {
 	if got := plantest.Lines(plan.New(s, plantest.WithNames(plantest.OfSet, "set"), plan.History{})); got != nil {
 		t.Errorf("of a Secret that does not say whose it is: %q", got)
 	}
-	h := plan.History{Ours: map[types.UID]bool{"secret runners/jit": true}}
+	h := plan.History{Dependents: map[types.UID]bool{"secret runners/jit": true}}
 	if diff := cmp.Diff([]string{"collect: delete secret runners/jit"}, plantest.Lines(plan.New(s, plantest.WithNames(plantest.OfSet, "set"), h))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -586,7 +586,7 @@ func TestScaleSetsAreRememberedByName(t *testing.T) {
 		Custom:    []*object.Object{kubetest.Object("ars runners/b", kubetest.By("runners/gpu")), kubetest.Object("ars runners/other", kubetest.By("runners/other"))},
 		Protected: []*object.Object{kubetest.Protected("secret runners/s", kubetest.Of("runners/a"), kubetest.By("runners/gpu")), kubetest.Protected("secret runners/t", kubetest.By("runners/gpu"))},
 	}
-	if diff := cmp.Diff(plantest.Named1("a", "b", "z").Sets, plan.ScaleSets(s, plantest.WithNames(plantest.OfSet, "z", "a"))); diff != "" {
+	if diff := cmp.Diff(plantest.ScaleSetsNamed("a", "b", "z").Sets, plan.ScaleSets(s, plantest.WithNames(plantest.OfSet, "z", "a"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -610,15 +610,15 @@ func TestDocumentOfAPlan(t *testing.T) {
 		  "notes": ["beware"],
 		  "obstacles": [{"group": "apiregistration.k8s.io", "resource": "apiservices", "name": "v1.metrics", "uid": "apiservice v1.metrics", "why": "gone"}],
 		  "remains": [{"what": "more", "do": ["look"]}, {"what": "yet more", "do": []}]}`: p,
-		// Lists are never null, so that a reader may go through them.
+		// Lists are never null, so that readers can always iterate over them.
 		`{"version": "arc-cleanup/plan/v1", "refusals": [], "phases": [], "kept": [], "notes": [], "obstacles": [], "remains": []}`: {},
 	} {
 		kubetest.ExpectJSON(t, want, p)
 	}
 }
 
-// With a record the release decides; without one, where the controller is and what
-// it watches.
+// With a record, the release decides. Without one, the controller's namespace and what it watches
+// decide.
 func TestWhoseControllerItIs(t *testing.T) {
 	tests := map[string]struct {
 		record     bool
@@ -655,7 +655,7 @@ func TestWhoseControllerItIs(t *testing.T) {
 	}
 }
 
-// A scale set stays the release's while nobody else's Helm release says that it is its.
+// A scale set belongs to the release unless it names another Helm release.
 func TestWhoseScaleSetItIs(t *testing.T) {
 	ours := []string{"free: delete ars runners/set", "free: free ars runners/set"}
 	tests := map[string]struct {
@@ -669,13 +669,13 @@ func TestWhoseScaleSetItIs(t *testing.T) {
 		"of any, where no release is known": {kubetest.Object("ars runners/set", kubetest.By("runners/other")), "", ours},
 	}
 	for name, test := range tests {
-		o := plan.Options{Scope: plan.ScopeScaleSet, Release: test.name, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: plantest.Named1("set").Sets}
+		o := plan.Options{Scope: plan.ScopeScaleSet, Release: test.name, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: plantest.ScaleSetsNamed("set").Sets}
 		if diff := cmp.Diff(test.want, plantest.Lines(plan.New(&plan.Survey{Custom: []*object.Object{test.set}}, o, plan.History{}))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	// A namesake in another namespace takes nothing away.
-	o := plan.Options{Scope: plan.ScopeScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: plantest.Named1("set").Sets}
+	// A release of the same name in another namespace changes nothing.
+	o := plan.Options{Scope: plan.ScopeScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: plantest.ScaleSetsNamed("set").Sets}
 	s := &plan.Survey{Custom: []*object.Object{kubetest.Object("er runners/r", kubetest.Of("runners/set")), kubetest.Object("ars other/set", kubetest.By("other/gpu"))}}
 	if diff := cmp.Diff([]string{"free: delete er runners/r", "free: free er runners/r"}, plantest.Lines(plan.New(s, o, plan.History{}))); diff != "" {
 		t.Errorf("a namesake elsewhere (-want +got):\n%s", diff)

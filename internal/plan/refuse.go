@@ -180,7 +180,7 @@ func (p *planner) refuseOutOfScope() {
 	if watched := p.o.WatchNamespaces; len(watched) > 0 {
 		for _, c := range p.s.Controllers {
 			unwatched := slices.DeleteFunc(slices.Clone(c.Watches), func(ns string) bool { return slices.Contains(watched, ns) })
-			if p.ours(c) && (len(c.Watches) == 0 || len(unwatched) > 0) {
+			if p.ownsController(c) && (len(c.Watches) == 0 || len(unwatched) > 0) {
 				p.plan.Refusals = append(p.plan.Refusals, Refusal{
 					Verdict: Refused,
 					Message: fmt.Sprintf("the controller %s/%s of this release watches %s, and the hook was rendered for %s", c.Namespace, c.Name, cmp.Or(strings.Join(c.Watches, ", "), "all namespaces"), strings.Join(watched, ", ")),
@@ -257,7 +257,7 @@ func (p *planner) byRelease(o *object.Object, r *Refusal) {
 	if p.s.Proven[o.UID] {
 		r.Message += fmt.Sprintf(", by Helm release %s", o.Release.Name)
 		args := []string{"helm", "uninstall", o.Release.Name, "--namespace", o.Release.Namespace}
-		if p.unhookable(o) {
+		if p.cannotRunHooks(o) {
 			args = append(args, "--no-hooks")
 		}
 		r.Do = []string{shell.Command(args...)}

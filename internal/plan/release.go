@@ -55,13 +55,13 @@ func (p *planner) claims(c Controller) identity.Controller {
 	}
 }
 
-// ours reports whether a controller belongs to the release.
-func (p *planner) ours(c Controller) bool { return p.release.Owns(p.claims(c), p.o.hook()) }
+// ownsController reports whether a controller belongs to the release.
+func (p *planner) ownsController(c Controller) bool { return p.release.Owns(p.claims(c), p.o.hook()) }
 
 // Owns reports whether a controller belongs to the release that is being uninstalled.
 func (s *Survey) Owns(o Options, c Controller) bool {
 	p := planner{s: s, o: o, release: Uninstalled(s, o)}
-	return p.ours(c)
+	return p.ownsController(c)
 }
 
 // leaving reports whether a controller is being removed. Such a controller finishes nothing, and

@@ -44,7 +44,7 @@ func (p *planner) endRunners(custom []*object.Object, working map[identity.Set]b
 		}
 		for _, j := range p.s.OfJobs {
 			if j.Namespace == o.Namespace && j.Runner == o.Name && !j.Deleting {
-				deletes = append(deletes, Step{Delete, j.Object, ofAJob})
+				deletes = append(deletes, Step{Delete, j.Object, jobLeftover})
 			}
 		}
 		ends = append(ends, Step{Free, o, "GitHub knows of it, and its Pod does not end"})

@@ -62,7 +62,7 @@ func TestPlanWakesBeforeItSkips(t *testing.T) {
 
 func TestStagesAfterADrain(t *testing.T) {
 	for scope, want := range map[plan.Scope][]plan.Stage{
-		// The plan for a stage without anything to do is for the next one.
+		// If nothing is to be done in a stage, the plan is for the next one.
 		plan.ScopeController: {plan.Slow, plan.Slow},
 		plan.ScopeScaleSet:   {plan.Slow, plan.Slow},
 		plan.ScopeNamespace:  {plan.Slow, plan.Slow},
@@ -80,14 +80,15 @@ func TestStagesAfterADrain(t *testing.T) {
 	}
 }
 
-// It is woken again as often as that brought something on, and then has its whole grace.
+// The controller is woken again as long as each wake leads to progress, and then gets its whole
+// grace period.
 func TestPlanWakesAgainAfterProgress(t *testing.T) {
 	s := plantest.Drained()
 	toGo := 0
 	for _, o := range s.Custom {
 		toGo += len(o.Finalizers) + 1
 	}
-	toGo++ // a deletion to begin
+	toGo++ // one deletion begins
 	graced := func(grace time.Duration) plan.Options { o := plantest.AsHook; o.Grace = grace; return o }
 	o := graced(time.Minute)
 	for name, test := range map[string]struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
-// A release with several controllers, and a hook rendered for fewer namespaces.
+// The release has several controllers, and the hook was rendered for fewer namespaces.
 func TestAControllerThatTheHookDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	r := plantest.Uninstalling()
@@ -55,7 +55,7 @@ func TestAControllerThatTheHookDoesNotKnow(t *testing.T) {
 	}
 }
 
-// What is outside the namespaces where the hook has rights is not done.
+// If objects are outside the namespaces in which the hook has rights, the uninstall is not done.
 func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	t.Parallel()
 	o := plantest.AsHook
@@ -68,7 +68,7 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 		return out
 	}
 	kubetest.ExpectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
-	// A listener's place is beside its controller, a runner's is not.
+	// A listener belongs in the controller's namespace, a runner does not.
 	s.Custom = []*object.Object{kubetest.Object("al systems/l", kubetest.Of("far/set"), kubetest.Deleting), kubetest.Object("er systems/r", kubetest.Deleting)}
 	kubetest.ExpectStrings(t, "beside the controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace systems are outside the hook's runner namespaces: runners")
 	s.Custom = []*object.Object{kubetest.Object("run runners/r", kubetest.Deleting), kubetest.Object("run team/r", kubetest.Deleting)}
@@ -76,7 +76,7 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 	kubetest.ExpectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
 }
 
-// CRDs that somebody keeps, or manages apart, stay, and with them only what is needed.
+// CRDs that are kept, or managed separately, stay, together with what they need.
 func TestCRDsThatStay(t *testing.T) {
 	t.Parallel()
 	keep := kubetest.CRDs(func(o *object.Object) { o.Keep = true })
@@ -94,7 +94,7 @@ func TestCRDsThatStay(t *testing.T) {
 	})
 }
 
-// A namesake of the release in another namespace is another controller.
+// The controller of a release with the same name in another namespace is another controller.
 func TestANamesakesController(t *testing.T) {
 	t.Parallel()
 	s := &plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/arc", "", kubetest.By("team/arc"))}, CRDs: kubetest.CRDs()}
@@ -128,15 +128,15 @@ func TestCommandsAreQuoted(t *testing.T) {
 	}
 }
 
-// withSets is the record of a release that holds a scale set beside the controller.
+// withSets is the record of a release with a controller and a scale set.
 func withSets() *plan.Record {
 	r := plantest.Uninstalling()
 	r.Sets = append(r.Sets, kubetest.Named("systems/set"))
 	return r
 }
 
-// Of a release that holds scale sets the CRDs go when nothing else is left, the one
-// that Helm needs after the others, and without it nothing is called done.
+// The CRDs of a release with scale sets are deleted last, and the one that Helm needs after the
+// others. Without that CRD the run does not say "done".
 func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	t.Parallel()
 	last := kubetest.CRDs()[3:]
@@ -184,8 +184,7 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	}
 }
 
-// What is said of a release that was named by hand is what its record says, and where
-// there is none.
+// A note about a release that was named by hand says what its record says, or that there is none.
 func TestNotesAboutANamedRelease(t *testing.T) {
 	t.Parallel()
 	deployed := plantest.Uninstalling()
@@ -206,7 +205,7 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 	}
 }
 
-// Where the proof may be is said of the controllers beside the hook only.
+// Advice about where the proof may be covers only controllers beside the hook.
 func TestWhereTheProofMayBe(t *testing.T) {
 	t.Parallel()
 	flux := func(c plan.Controller, namespace string) plan.Controller { c.Flux = namespace; return c }
@@ -236,7 +235,8 @@ func TestWhereTheProofMayBe(t *testing.T) {
 	}
 }
 
-// What others hold is left of this uninstall as far as its set or its release was seen.
+// An object that a finalizer of another tool holds is residue only if the run has seen its scale
+// set or its release.
 func TestWhatIsHeldAndKnown(t *testing.T) {
 	t.Parallel()
 	seen := plan.History{Sets: map[identity.Set]identity.Name{kubetest.Named("runners/set"): kubetest.Named("runners/gpu"), kubetest.Named("plain/set"): {}}}
@@ -253,10 +253,10 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 	}{
 		"of a set that was seen":            {held("runners/s", kubetest.Of("runners/set")), nil, plantest.ByHand, seen, []string{"await secret runners/s"}},
 		"of one that is there":              {held("runners/s", kubetest.Of("runners/set")), []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting, kubetest.Finalizers())}, plantest.ByHand, plan.History{}, []string{"await secret runners/s"}},
-		"of one that is named":              {held("runners/s", kubetest.Of("runners/set")), nil, plantest.Named1("set"), plan.History{}, []string{"await secret runners/s"}},
+		"of one that is named":              {held("runners/s", kubetest.Of("runners/set")), nil, plantest.ScaleSetsNamed("set"), plan.History{}, []string{"await secret runners/s"}},
 		"of one that nobody has seen":       {held("runners/s", kubetest.Of("runners/other")), nil, plantest.ByHand, seen, []string{kept}},
-		"not being deleted":                 {kubetest.Object("role runners/s", kubetest.Of("runners/set"), kubetest.Finalizers("example.com/keep")), nil, plantest.Named1("other"), seen, nil},
-		"out of reach":                      {held("team/s", kubetest.Of("team/set")), nil, plantest.Named1("set"), seen, nil},
+		"not being deleted":                 {kubetest.Object("role runners/s", kubetest.Of("runners/set"), kubetest.Finalizers("example.com/keep")), nil, plantest.ScaleSetsNamed("other"), seen, nil},
+		"out of reach":                      {held("team/s", kubetest.Of("team/set")), nil, plantest.ScaleSetsNamed("set"), seen, nil},
 		"of a release that was seen":        {held("runners/s", kubetest.By("runners/gpu")), nil, plantest.ByHand, seen, []string{"await secret runners/s"}},
 		"of that release, elsewhere":        {held("team/s", kubetest.By("runners/gpu")), nil, plantest.ByHand, seen, nil},
 		"of another release":                {held("runners/s", kubetest.By("runners/other")), nil, plantest.ByHand, seen, nil},
@@ -277,8 +277,8 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 	}
 }
 
-// That a run remembers it as its own is stronger than what else lives there, and no
-// reason to take what another's owner has.
+// An object that the run remembers as a dependent stays one, whatever else is in its namespace. An
+// object with another owner is not taken.
 func TestWhatARunRemembersAsItsOwn(t *testing.T) {
 	t.Parallel()
 	s := &plan.Survey{
@@ -288,7 +288,7 @@ func TestWhatARunRemembersAsItsOwn(t *testing.T) {
 	if got := plantest.Lines(plan.New(s, plantest.ByHand, plan.History{})); got != nil {
 		t.Errorf("before: %q", got)
 	}
-	h := plan.History{Ours: map[types.UID]bool{"secret runners/jit": true, "secret theirs/jit": true}}
+	h := plan.History{Dependents: map[types.UID]bool{"secret runners/jit": true, "secret theirs/jit": true}}
 	p := plan.New(s, plantest.ByHand, h)
 	kubetest.ExpectStrings(t, "plan", plantest.Lines(p), "collect: delete secret runners/jit")
 	if why := p.Phases[0].Steps()[0].Why; why != plan.OwnerGone {

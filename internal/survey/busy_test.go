@@ -24,7 +24,7 @@ func TestSurveyFindsBusyRunners(t *testing.T) {
 	replaced[1].Owners[0].UID = "another"
 	notARunner := kubetest.RunnerWithPod("of-another-kind", launch)
 	notARunner[1].Owners[0].Kind = "EphemeralRunnerSet"
-	// A Pod elsewhere, which sorts after it, claims the same owner.
+	// A Pod in another namespace, which sorts later, names the same owner.
 	claims := kubetest.Whole(kubetest.Object("pod tenant/busy", kubetest.Owned("er runners/busy")))
 	claims[0].Owners[0].Kind = arc.EphemeralRunner
 	finished := kubetest.RunnerWithPod("finished", launch)
@@ -46,7 +46,7 @@ func TestSurveyFindsBusyRunners(t *testing.T) {
 	}
 }
 
-// Any sign of a job counts: versions of ARC set different fields first.
+// Any field of a job counts, because versions of ARC set different fields first.
 func TestJob(t *testing.T) {
 	for field, value := range map[string]any{
 		"jobRequestId": int64(7), "workflowRunId": int64(9), "jobId": "x",

@@ -51,8 +51,8 @@ func TestCrashLooping(t *testing.T) {
 	}
 }
 
-// TestWhereControllersAreLockedOut: only a controller that runs, is known by name and
-// watches the namespace can be locked out of it, and only where the API server says so.
+// TestWhereControllersAreLockedOut: only a controller that runs, has a name and watches the
+// namespace can be locked out of it, and only if the API server says so.
 func TestWhereControllersAreLockedOut(t *testing.T) {
 	t.Parallel()
 	nameless := kubetest.Deployment("systems/arc", "")
@@ -93,8 +93,8 @@ func TestWhereControllersAreLockedOut(t *testing.T) {
 	}
 }
 
-// Whether a controller crashes cannot be told without its Pods; without a selector it
-// has none that could be told from others.
+// Only its Pods show whether a controller crashes. Without a selector, its Pods cannot be told from
+// others.
 func TestAControllersPods(t *testing.T) {
 	t.Parallel()
 	unselective := kubetest.Deployment("systems/arc", "")
@@ -110,8 +110,8 @@ func TestAControllersPods(t *testing.T) {
 	}
 }
 
-// The API server is asked about exactly the account, the verb and the objects, and an
-// answer that says neither yes nor no is none.
+// The API server is asked about exactly this account, verb and resource. An answer that says
+// neither yes nor no does not count.
 func TestWhatIsAskedAboutAController(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -159,7 +159,7 @@ func TestWhatIsAskedAboutAController(t *testing.T) {
 	}
 }
 
-// A namespace that is named again and again hides no other one.
+// A namespace that is named many times hides no other namespace.
 func TestWhatIsWatchedIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	var says []string

@@ -97,8 +97,8 @@ func TestLegacySurvey(t *testing.T) {
 	}
 }
 
-// What is found in one namespace is not forgotten over the next, and what cannot be
-// read in one of them is unknown.
+// A later namespace does not hide the results of an earlier one. A failed read in one of them is
+// unknown.
 func TestLegacySurveyOfNamespaces(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.OnNode(kubetest.Whole(kubetest.RunnerPod("pod a/r", "run a/r"))[0]), kubetest.OnNode(kubetest.Whole(kubetest.RunnerPod("pod b/r", "run b/r"))[0]), kubetest.OnNode(kubetest.Whole(kubetest.RunnerPod("pod c/r", "run c/r"))[0]))
@@ -116,7 +116,7 @@ func TestLegacySurveyOfNamespaces(t *testing.T) {
 	}
 }
 
-// A Pod's owner is a custom resource in its own namespace, or nobody.
+// Only a custom resource in the Pod's own namespace counts as its owner.
 func TestWeighPods(t *testing.T) {
 	t.Parallel()
 	runner, pod, plain := kubetest.Object("run ci/r"), kubetest.Object("pod ci/pod"), kubetest.Finalizers()

@@ -17,8 +17,9 @@ func manifestOfFlux(name, namespace string) string {
 		name + ", helm.toolkit.fluxcd.io/namespace: " + namespace + "}\n"
 }
 
-// A tenant may write the labels of its set and the records of its namespace. Neither may
-// have a HelmRelease of another namespace deleted, or another one of that namespace.
+// A tenant may write the labels of a scale set and the records of a namespace. With neither may the
+// tenant make a person delete a HelmRelease of another namespace, or another one of the same
+// namespace.
 func TestOnlyTheRecordBesideAHelmReleaseProvesIt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -50,8 +51,8 @@ func TestOnlyTheRecordBesideAHelmReleaseProvesIt(t *testing.T) {
 	}
 }
 
-// An annotation may hold any text, so only what is a name of an Application, and of this
-// object, is taken from it.
+// An annotation may hold any text. Only a valid name of an Application, for this very object, is
+// taken from it.
 func TestWhatNamesAnApplication(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
@@ -81,7 +82,7 @@ func TestWhatNamesAnApplication(t *testing.T) {
 	}
 }
 
-// Flux installs legacy ARC's objects with the same labels.
+// Flux sets the same labels on legacy ARC's objects.
 func TestALegacyObjectNamesItsHelmRelease(t *testing.T) {
 	t.Parallel()
 	rd := kubetest.Whole(kubetest.Object("rd ci/d", kubetest.By("ci/rd")))[0]

@@ -26,8 +26,8 @@ func TestWhatHoldsANamespaceIsWhatItsControllerSays(t *testing.T) {
 	}
 }
 
-// TestKubernetesSaysNothingOfPods: as long as Pods are left its conditions say that
-// nothing is, or name none.
+// TestKubernetesSaysNothingOfPods: while Pods remain, the namespace's conditions say that nothing
+// remains, or name no content.
 func TestKubernetesSaysNothingOfPods(t *testing.T) {
 	t.Parallel()
 	const pods = "Kubernetes deletes nothing else before its Pods are gone: p is being deleted, and not gone yet"
@@ -41,14 +41,14 @@ func TestKubernetesSaysNothingOfPods(t *testing.T) {
 			ns.Rest = map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"status": "True", "message": says}}}}
 		}
 		_, c := kubetest.New(t, append(kubetest.Whole(kubetest.Object("pod runners/p", kubetest.Deleting)), ns)...)
-		if got := Read(t.Context(), c, plantest.ByHand).Terminating["runners"].Still(); got != want {
+		if got := Read(t.Context(), c, plantest.ByHand).Terminating["runners"].WhyItRemains(); got != want {
 			t.Errorf("%q:\n%s", says, got)
 		}
 	}
 }
 
-// TestSurveyOfTerminatingNamespaces: what is gone by the time it is read is not
-// there, and what cannot be read is unknown.
+// TestSurveyOfTerminatingNamespaces: a namespace that is gone when it is read is absent, and a
+// failed read is unknown.
 func TestSurveyOfTerminatingNamespaces(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Whole(kubetest.Object("ns runners", kubetest.Deleting), kubetest.Object("ns shop", kubetest.Deleting), kubetest.Object("ns systems"))...)
@@ -64,8 +64,8 @@ func TestSurveyOfTerminatingNamespaces(t *testing.T) {
 		t.Errorf("one that is gone by now: %v", names(s))
 	}
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST pod runners")
-	if t0 := Read(t.Context(), c, plan.Options{Scope: plan.ScopeNamespace, Namespace: "runners"}).Terminating["runners"]; !strings.Contains(t0.Still(), "which Pods it waits for is not known: ") {
-		t.Error(t0.Still())
+	if t0 := Read(t.Context(), c, plan.Options{Scope: plan.ScopeNamespace, Namespace: "runners"}).Terminating["runners"]; !strings.Contains(t0.WhyItRemains(), "which Pods it waits for is not known: ") {
+		t.Error(t0.WhyItRemains())
 	}
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "GET ns shop")
 	if s := Read(t.Context(), c, plantest.ByHand); len(s.Unknown) != 1 || s.Unknown[0].What != "namespaces" {

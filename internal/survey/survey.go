@@ -153,7 +153,7 @@ func (r *reading) core() {
 			}
 		}
 	}
-	for _, namespace := range r.o.ListenersApart() {
+	for _, namespace := range r.o.OtherListenerNamespaces() {
 		for _, gvr := range []schema.GroupVersionResource{object.Pods, object.Secrets, object.ServiceAccounts} {
 			each(gvr.Resource+" of listeners", gvr, namespace, dependent)
 		}

@@ -37,7 +37,7 @@ func TestObjectKeepsWhatIdentifiesIt(t *testing.T) {
 	if diff := cmp.Diff(want, FromMetadata(kubetest.Short["er"], m)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	// Only what lives beside the controller is of a set in another namespace.
+	// Only objects in the controller's namespace may belong to a set in another namespace.
 	if got := FromMetadata(kubetest.Short["al"], m).ScaleSet; got != kubetest.Named("ns/set") {
 		t.Errorf("a listener's scale set %s", got)
 	}
@@ -223,7 +223,8 @@ func TestSurveyOfAScaleSetStaysInItsNamespaces(t *testing.T) {
 	}
 }
 
-// What a controller's listeners own is beside it, whatever namespace it watches.
+// A listener's dependents are in the controller's namespace, whichever namespace the controller
+// watches.
 func TestSurveyFindsWhatListenersOwn(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -263,7 +264,7 @@ func TestForbiddenStaysForbiddenInTheSurvey(t *testing.T) {
 		return 0
 	}
 	s := Read(t.Context(), c, plantest.ByHand)
-	if len(s.Unknown) != 2 { // Pods, and with them who is busy
+	if len(s.Unknown) != 2 { // Pods, and the jobs that depend on them
 		t.Errorf("unknown: %v", s.Unknown)
 	}
 	for _, u := range s.Unknown {
@@ -273,7 +274,7 @@ func TestForbiddenStaysForbiddenInTheSurvey(t *testing.T) {
 	}
 }
 
-// Deployments that look like controllers are read one by one, each once.
+// Each Deployment that looks like a controller is read exactly once.
 func TestReadingControllers(t *testing.T) {
 	t.Parallel()
 	both := kubetest.Deployment("systems/arc", "")
@@ -285,7 +286,7 @@ func TestReadingControllers(t *testing.T) {
 		items []kubetest.Item
 		fault func(string) int
 		found int
-		want  int // unknown
+		want  int // failed reads
 	}{
 		"by two labels":    {[]kubetest.Item{both, kubetest.Deployment("team/b", "theirs")}, nil, 2, 0},
 		"gone by now":      {[]kubetest.Item{both}, no(http.StatusNotFound, "GET deploy systems/arc"), 0, 0},
@@ -322,8 +323,8 @@ func TestASurveyHasAnOrder(t *testing.T) {
 	}
 }
 
-// What is owned is read before its owners: no kind is begun before the one whose
-// owner it may be is over.
+// Dependents are read before their owners: the read of an owner's kind begins after the reads of
+// all its dependents.
 func TestASurveyReadsChildrenFirst(t *testing.T) {
 	t.Parallel()
 	for scope, test := range map[string]struct {
@@ -367,7 +368,7 @@ func TestASurveyReadsChildrenFirst(t *testing.T) {
 	}
 }
 
-// A list of whole objects has all its pages.
+// A list of whole objects includes all pages.
 func TestListHasAllPages(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -28,7 +28,7 @@ func TestALiveControllerIsKnownByWhatItRuns(t *testing.T) {
 	}
 }
 
-// An underscore in the name is a dash in the names of objects, and stays in labels.
+// An underscore in the name is a dash in the names of objects, and stays an underscore in labels.
 func TestANameHasTwoSpellings(t *testing.T) {
 	t.Parallel()
 	s := plantest.BusySet()
@@ -47,7 +47,7 @@ func TestANameHasTwoSpellings(t *testing.T) {
 	}
 }
 
-// Whose an object of a manifest is.
+// An object of a manifest is the object with the same kind, namespace and name.
 func TestIsTheObjectOfAManifest(t *testing.T) {
 	t.Parallel()
 	set := kubetest.Object("ars runners/set", kubetest.By("runners/gpu"))
@@ -68,7 +68,7 @@ func TestIsTheObjectOfAManifest(t *testing.T) {
 	}
 }
 
-// Only records prove of what is still installed whose it is.
+// Only records prove to which release an installed object belongs.
 func TestWhatRecordsProve(t *testing.T) {
 	t.Parallel()
 	const manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: set}\n---\napiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: two}\n"

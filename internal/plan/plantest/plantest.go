@@ -132,8 +132,8 @@ var (
 	OfSet    = plan.Options{Scope: plan.ScopeScaleSet, RequireUninstalling: true, Job: "set-arc-cleanup", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}
 )
 
-// Named1 returns the scope of scale sets with these names in namespace runners.
-func Named1(names ...string) plan.Options {
+// ScaleSetsNamed returns the scope of scale sets with these names in namespace runners.
+func ScaleSetsNamed(names ...string) plan.Options {
 	return WithNames(plan.Options{Scope: plan.ScopeScaleSet, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}}, names...)
 }
 
