@@ -111,9 +111,12 @@ func optionsOf(args []string) (plan.Options, error) {
 
 // printStatus prints the status for a person.
 func printStatus(w io.Writer, d *status.Document) {
-	if len(d.Releases) == 0 {
+	switch {
+	case len(d.Releases) == 0 && len(d.Unknown) > 0:
+		fmt.Fprintln(w, "No Helm release of ARC is known: not everything could be read, see below.")
+	case len(d.Releases) == 0:
 		fmt.Fprintln(w, "No Helm release of ARC.")
-	} else {
+	default:
 		heading := []string{"RELEASE", "NAMESPACE", "INSTALLS", "CHART", "APP", "REVISION", "STATE", "HOOK"}
 		table(w, heading, d.Releases, func(r status.Release) []any {
 			hook := r.Hook.Chart
