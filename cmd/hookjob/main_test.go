@@ -279,8 +279,8 @@ func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
 		"nothing":       {&api{}, exitDone, "Nothing to do.\n"},
 		"work":          {withCRDs(), exitWork, "delete"},
 		"refused":       {mixed(), exitRefused, "REFUSED: scale set live"},
-		"not permitted": {&api{fail: map[string]int{pods: http.StatusForbidden}}, exitNotPermitted, "REFUSED: could not read pods"},
-		"unreadable":    {&api{fail: map[string]int{pods: http.StatusConflict}}, exitFailed, "REFUSED: could not read pods"},
+		"not permitted": {&api{fail: map[string]int{pods: http.StatusForbidden}}, exitNotPermitted, "NOT PERMITTED: could not read pods"},
+		"unreadable":    {&api{fail: map[string]int{pods: http.StatusConflict}}, exitFailed, "FAILED: could not read pods"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
