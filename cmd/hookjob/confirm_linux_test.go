@@ -95,21 +95,6 @@ func (q *questioned) Write(p []byte) (int, error) {
 	return q.Buffer.Write(p)
 }
 
-// The answer is to the plan that was printed. What came up since then was not in it.
-func TestTheAnswerIsToThePlanThatWasPrinted(t *testing.T) {
-	t.Parallel()
-	a := withCRDs()
-	stderr := &questioned{do: func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.objects[crds+"/ephemeralrunners.actions.github.com"]["metadata"].(map[string]any)["uid"] = "another"
-	}}
-	code := execute(t.Context(), []string{"run", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
-	if code != exitRefused || len(a.deleted) > 0 || !strings.Contains(stderr.String(), "the plan is not the one that was confirmed") {
-		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted, stderr)
-	}
-}
-
 // The time in which you look at the plan is not the run's.
 func TestTheBudgetBeginsWithTheAnswer(t *testing.T) {
 	t.Parallel()

@@ -140,11 +140,10 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	start := time.Now()
 	f.backUp(client, start)
 	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
-		digest, err := confirm(cmd, client, f.options)
-		if err != nil || digest == "" {
+		proceed, err := confirm(cmd, client, f.options)
+		if err != nil || !proceed {
 			return err
 		}
-		f.options.Confirmed = digest
 		start = time.Now() // you may look at the plan as long as you like
 	}
 	if f.options.Job != "" {
@@ -248,27 +247,23 @@ func (f *runFlags) exitCode(v plan.Verdict) int {
 	return exitCode(v)
 }
 
-// confirm prints the plan and asks. It returns the digest of the plan that was
-// confirmed: what is run is that plan. The digest is empty when there is nothing to do,
-// when the plan refuses, or when the answer is no.
-func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (string, error) {
+// confirm prints the plan and asks. There is nothing to proceed with if the plan is empty. The answer is not bound
+// to this one plan, as --confirm is: while you read, runners finish their jobs, and the plan becomes another.
+func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (proceed bool, err error) {
 	out := cmd.ErrOrStderr()
 	if !isTerminal(cmd.InOrStdin()) {
-		return "", fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
+		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
 	planned := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	printPlan(out, planned)
 	if len(planned.Refusals) > 0 {
-		return "", exitError(exitCode(planned.Verdict()))
+		return false, exitError(exitCode(planned.Verdict()))
 	}
 	if len(planned.Phases) == 0 {
-		return "", nil
+		return false, nil
 	}
-	if yes, err := ask(cmd); err != nil || !yes {
-		return "", err
-	}
-	return planned.Digest(), nil
+	return ask(cmd)
 }
 
 // ask waits for a yes; anything else is a refusal.

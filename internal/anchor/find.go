@@ -26,6 +26,9 @@ const maxDocument = 2 << 20
 // takes seconds.
 const maxRecord = 2 << 20
 
+// fewNodes is how many nodes more than bytes a stream may have, since a short alias may stand for a long text.
+const fewNodes = 100_000
+
 // Find is Search in the manifest of a Helm record, or in what Helm renders from one: a tenant may have
 // written it. It parses maxRecord at most.
 func Find(stream []byte) (found *Anchor, hooked bool, err error) {
@@ -37,7 +40,7 @@ func Find(stream []byte) (found *Anchor, hooked bool, err error) {
 // a *manifest.SyntaxError.
 func Search(stream []byte, limit int) (found *Anchor, hooked bool, err error) {
 	var s search
-	whole, parsed := len(stream) <= wholeBelow, 0
+	whole, parsed, nodes := len(stream) <= wholeBelow, 0, 0
 	for d := range manifest.Documents(stream) {
 		if !whole && !mayMatter(d) {
 			continue
@@ -53,6 +56,10 @@ func Search(stream []byte, limit int) (found *Anchor, hooked bool, err error) {
 			return nil, false, err
 		}
 		for _, o := range root.Items() {
+			// What is written out has fewer nodes than bytes. Aliases let a few kilobytes stand for billions.
+			if nodes += o.Size(parsed + fewNodes); nodes >= parsed+fewNodes {
+				return nil, false, fmt.Errorf("the document in line %d: its aliases stand for more than the document may have", d.Line())
+			}
 			if err := s.see(d, root, o); err != nil {
 				return nil, false, err
 			}

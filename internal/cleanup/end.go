@@ -169,7 +169,7 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 func (r *run) reportUnread(before, after []plan.Unknown) {
 	all := before
 	for _, u := range after {
-		if !slices.ContainsFunc(before, func(o plan.Unknown) bool { return o.What == u.What }) {
+		if !slices.ContainsFunc(all, func(o plan.Unknown) bool { return o.What == u.What }) {
 			all = append(all, u)
 		}
 	}

@@ -494,6 +494,22 @@ func TestAPhaseThatIsOverruled(t *testing.T) {
 	}
 }
 
+// A kind that is read twice in a survey is reported once.
+func TestAFailedReadIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	r := &run{options: plantest.ByHand, report: &Report{}}
+	unread := func(names ...string) (out []plan.Unknown) {
+		for _, name := range names {
+			out = append(out, plan.Unknown{What: name, Err: errors.New("no answer")})
+		}
+		return out
+	}
+	r.reportUnread(unread("pods"), unread("pods", "secrets", "secrets"))
+	if len(r.report.Errs) != 2 {
+		t.Errorf("%v", r.report.Errs)
+	}
+}
+
 // TestNoVerdictWithoutItsCause: a hook whose Pod cannot reach the API server says so, and names its
 // requests. It does not say that its time was too short.
 func TestNoVerdictWithoutItsCause(t *testing.T) {

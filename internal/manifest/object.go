@@ -48,6 +48,29 @@ func (o Object) lookup(path ...string) *yaml.RNode {
 	return node
 }
 
+// Size returns how many nodes the object has, or limit if there are more. It counts what an alias refers to each
+// time: so does Decode, and a few kilobytes of YAML can have billions.
+func (o Object) Size(limit int) int {
+	if o.node == nil {
+		return 0
+	}
+	return size(o.node.YNode(), limit)
+}
+
+func size(node *yaml.Node, limit int) int {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	n := 1
+	for _, child := range node.Content {
+		if n >= limit {
+			return limit
+		}
+		n += size(child, limit-n)
+	}
+	return n
+}
+
 // Decode decodes what the object has under a path of keys. If there is nothing, it leaves into alone.
 func (o Object) Decode(into any, path ...string) error {
 	node := o.lookup(path...)

@@ -117,24 +117,70 @@ func (p *Plan) objects(is func(Action) bool) (out []*object.Object) {
 }
 
 // CheckLater refuses a later plan that writes to an object which is neither in the confirmed plan, nor
-// owned by an object in it, nor part of a scale set in it. A new AutoscalingRunnerSet or CRD is
-// always refused: people create these.
+// owned by an object in it, nor part of a scale set in it, nor left by a job of a runner in it. A new
+// AutoscalingRunnerSet or CRD is always refused: people create these. An orphan that came up since is kept:
+// any tenant can create one, and must not end somebody else's run.
 func (c *Confirmed) CheckLater(p *Plan) []Refusal {
+	c.keepNewOrphans(p)
 	var refused []Refusal
-	// Await does not write, and a backup contains only sets that are checked themselves.
-	written := p.objects(func(a Action) bool { return a != Await && a != Create })
-	for _, o := range append(written, p.Taken...) {
-		isSet := o.Resource == arc.Resource(arc.AutoscalingRunnerSets)
-		switch {
-		case c.uids[o.UID], !isSet && (c.owners[OwnerKey{o.Namespace, o.Owner}] || c.sets[o.ScaleSet]):
-			c.add(o)
-		default:
-			refused = append(refused, Refusal{
-				Verdict: Refused,
-				Message: fmt.Sprintf("%s is not in the plan that was confirmed", o),
-				Do:      []string{planAgain},
-			})
+	for _, phase := range p.Phases {
+		for _, s := range phase.Steps() {
+			// Await does not write, and a backup contains only sets that are checked themselves. What
+			// proves an object of a job is a runner, which is checked itself.
+			if s.Action != Await && s.Action != Create && s.Why != jobLeftover && !c.allows(s.Object) {
+				refused = append(refused, notConfirmed(s.Object))
+			}
+		}
+	}
+	for _, o := range p.Taken {
+		if !c.allows(o) {
+			refused = append(refused, notConfirmed(o))
 		}
 	}
 	return refused
+}
+
+func notConfirmed(o *object.Object) Refusal {
+	return Refusal{Verdict: Refused, Message: fmt.Sprintf("%s is not in the plan that was confirmed", o), Do: []string{planAgain}}
+}
+
+// allows reports whether a later plan may write to an object, and remembers it.
+func (c *Confirmed) allows(o *object.Object) bool {
+	isSet := o.Resource == arc.Resource(arc.AutoscalingRunnerSets)
+	if !c.uids[o.UID] && (isSet || !c.owners[OwnerKey{o.Namespace, o.Owner}] && !c.sets[o.ScaleSet]) {
+		return false
+	}
+	c.add(o)
+	return true
+}
+
+// keepNewOrphans takes the orphans out of a later plan that are not confirmed. If CRDs wait for nothing else than
+// them, they stay in the plan, and are refused: a plan that is empty would say that nothing is left.
+func (c *Confirmed) keepNewOrphans(p *Plan) {
+	i := slices.IndexFunc(p.Phases, func(phase Phase) bool { return phase.Name == PhaseCollect })
+	if i < 0 {
+		return
+	}
+	var ranks [][]Step
+	var kept []Finding
+	for _, rank := range p.Phases[i].Ranks {
+		rank = slices.DeleteFunc(slices.Clone(rank), func(s Step) bool {
+			isNew := s.Why == OwnerGone && !c.allows(s.Object)
+			if isNew {
+				kept = append(kept, Finding{s.Object, "its owner is gone, and it came up after the plan was confirmed"})
+			}
+			return isNew
+		})
+		if len(rank) > 0 {
+			ranks = append(ranks, rank)
+		}
+	}
+	crdsWait := slices.ContainsFunc(p.Taken, func(o *object.Object) bool { return o.Resource == object.CRDs })
+	if len(ranks) == 0 && len(p.Phases) == 1 && crdsWait {
+		return
+	}
+	p.Kept = append(p.Kept, kept...)
+	if p.Phases[i].Ranks = ranks; len(ranks) == 0 {
+		p.Phases = slices.Delete(p.Phases, i, i+1)
+	}
 }

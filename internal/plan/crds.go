@@ -66,7 +66,9 @@ func (p *planner) crds() {
 		case len(p.plan.Phases) > 0:
 			// Helm needs this CRD after the hook. If the hook failed after deleting it, Helm could
 			// not uninstall the release any more. So the CRD is deleted last, when nothing else is
-			// left.
+			// left. A person who confirms this plan confirms that, too.
+			p.plan.Taken = append(p.plan.Taken, o)
+			p.takenBy(o)
 		case o.Name == LastCRD:
 			last = append(last, step)
 		default:
@@ -78,10 +80,15 @@ func (p *planner) crds() {
 	}
 	p.phase(PhaseCRDs, steps)
 	for _, step := range steps {
-		for _, o := range p.s.Custom {
-			if o.Resource.GroupResource().String() == step.Object.Name {
-				p.plan.Taken = append(p.plan.Taken, o)
-			}
+		p.takenBy(step.Object)
+	}
+}
+
+// takenBy notes the custom resources that go with their CRD.
+func (p *planner) takenBy(crd *object.Object) {
+	for _, o := range p.s.Custom {
+		if o.Resource.GroupResource().String() == crd.Name {
+			p.plan.Taken = append(p.plan.Taken, o)
 		}
 	}
 }

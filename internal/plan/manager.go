@@ -39,7 +39,7 @@ func (p *planner) byManager(o *object.Object, r *Refusal) {
 		r.Message += fmt.Sprintf(", by %s", m)
 		r.Do = []string{
 			"remove the HelmRelease from Git if it comes from there, else:",
-			shell.Command("kubectl", "delete", "helmrelease", m.Name, "--namespace", m.Namespace),
+			shell.Command("kubectl", "delete", "helmreleases.helm.toolkit.fluxcd.io", m.Name, "--namespace", m.Namespace),
 		}
 	default:
 		r.Message += fmt.Sprintf("; its %s name %s: look there before you delete it", m.Where, m)

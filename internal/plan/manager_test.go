@@ -41,7 +41,7 @@ func TestALiveSetNamesItsManager(t *testing.T) {
 		"Flux, with proof": {provenFlux, plantest.AsHook, plan.Over, []string{
 			refused + ", by Helm release gpu, by Flux's HelmRelease gpu in namespace flux-system",
 			"  remove the HelmRelease from Git if it comes from there, else:",
-			"  kubectl delete helmrelease gpu --namespace flux-system",
+			"  kubectl delete helmreleases.helm.toolkit.fluxcd.io gpu --namespace flux-system",
 			"free: free ars runners/set",
 		}},
 		"Argo CD": {survey(app), plantest.AsHook, plan.Over, []string{

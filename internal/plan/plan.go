@@ -35,7 +35,7 @@ type Plan struct {
 	Backup []*object.Object
 	// Jobs are the refusals of a run that has no more time to wait for busy runners.
 	Jobs []Refusal
-	// Taken lists the custom resources that are removed with their CRDs, whether or not they have
+	// Taken lists the CRDs that a later round deletes, and the custom resources that are removed with their CRDs, whether or not they have
 	// steps of their own.
 	Taken []*object.Object
 	// Owned lists the existing dependents of this uninstall's custom resources.

@@ -20,7 +20,7 @@ func crdsByHand(ctx context.Context, c *kube.Client, o plan.Options) (names []st
 		return nil, nil
 	}
 	err = c.Each(ctx, object.CRDs, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		if strings.HasSuffix(m.Name, "."+arc.Group) || strings.HasSuffix(m.Name, "."+arc.LegacyGroup) {
+		if group := groupOf(m.Name); group == arc.Group || group == arc.LegacyGroup {
 			names = append(names, m.Name)
 		}
 		return nil
@@ -28,11 +28,17 @@ func crdsByHand(ctx context.Context, c *kube.Client, o plan.Options) (names []st
 	return names, err
 }
 
+// groupOf returns the group of a CRD. Its name is RESOURCE.GROUP.
+func groupOf(crd string) string {
+	_, group, _ := strings.Cut(crd, ".")
+	return group
+}
+
 // union adds the existing CRDs of a group to the served ones.
 func union(served, existing []string, group string) []string {
 	all := slices.Clone(served)
 	for _, name := range existing {
-		if strings.HasSuffix(name, "."+group) {
+		if groupOf(name) == group {
 			all = append(all, name)
 		}
 	}

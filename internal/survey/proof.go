@@ -25,7 +25,7 @@ func (r *reading) prove() {
 	ctx, cancel := advice(r.ctx)
 	defer cancel()
 	var g errgroup.Group
-	g.SetLimit(kube.Workers)
+	g.SetLimit(readers) // a record may have megabytes, and anyone may write one
 	claims := slices.Clone(r.s.Custom)
 	if r.s.ProofErr != nil {
 		for _, c := range r.s.Controllers {

@@ -22,7 +22,7 @@ func TestFluxTimeout(t *testing.T) {
 	f.awaitRunner(runnerNamespace)
 	out, code := f.hookjob("plan", "--release", "arc", "--release-namespace", controllerNamespace, "--storage-namespace", fluxNamespace)
 	if code != 3 || !strings.Contains(out, "by Flux's HelmRelease arc-runner-set in namespace flux-system\n") ||
-		!strings.Contains(out, "\n    kubectl delete helmrelease arc-runner-set --namespace flux-system\n") {
+		!strings.Contains(out, "\n    kubectl delete helmreleases.helm.toolkit.fluxcd.io arc-runner-set --namespace flux-system\n") {
 		t.Errorf("plan: exit code %d\n%s", code, out)
 	}
 
