@@ -64,7 +64,7 @@ func TestChart(t *testing.T) {
 // post-renderer adds under Helm 3.
 func golden(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "internal", "hook", "testdata", "*.golden.yaml"))
+	files, err := filepath.Glob(filepath.Join("..", "..", "internal", "chart", "testdata", "*.golden.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
