@@ -2,11 +2,11 @@ package survey
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -264,33 +264,24 @@ func LegacyControllers(ctx context.Context, c *kube.Client) ([]plan.Controller, 
 // every webhook has a name of that chart and the same Service.
 func legacyWebhooks(ctx context.Context, c *kube.Client) ([]plan.Webhooks, error) {
 	var found []plan.Webhooks
-	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
-		configurations, err := c.List(ctx, gvr, "", "")
+	err := eachWebhooks(ctx, c, func(gvr schema.GroupVersionResource, u unstructured.Unstructured, webhooks []webhook) error {
+		if len(webhooks) == 0 {
+			return nil
+		}
+		service := webhooks[0].ClientConfig.Service
+		if service.Name == "" || slices.ContainsFunc(webhooks, func(w webhook) bool {
+			return !arc.IsLegacyWebhook(w.Name) || w.ClientConfig.Service != service
+		}) {
+			return nil
+		}
+		dead, err := unanswered(ctx, c, service.Namespace, service.Name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, u := range configurations {
-			webhooks, err := webhooksOf(u)
-			if err != nil {
-				return nil, fmt.Errorf("reading %s %s: %w", gvr.Resource, u.GetName(), err)
-			}
-			if len(webhooks) == 0 {
-				continue
-			}
-			service := webhooks[0].ClientConfig.Service
-			if service.Name == "" || slices.ContainsFunc(webhooks, func(w webhook) bool {
-				return !arc.IsLegacyWebhook(w.Name) || w.ClientConfig.Service != service
-			}) {
-				continue
-			}
-			dead, err := unanswered(ctx, c, service.Namespace, service.Name)
-			if err != nil {
-				return nil, err
-			}
-			configuration := target(gvr, u)
-			configuration.Release = types.NamespacedName{Namespace: u.GetAnnotations()[arc.AnnotationReleaseNamespace], Name: u.GetAnnotations()[arc.AnnotationReleaseName]}
-			found = append(found, plan.Webhooks{Object: configuration, Service: types.NamespacedName{Namespace: service.Namespace, Name: service.Name}, Dead: dead})
-		}
-	}
-	return found, nil
+		configuration := target(gvr, u)
+		configuration.Release = types.NamespacedName{Namespace: u.GetAnnotations()[arc.AnnotationReleaseNamespace], Name: u.GetAnnotations()[arc.AnnotationReleaseName]}
+		found = append(found, plan.Webhooks{Object: configuration, Service: types.NamespacedName{Namespace: service.Namespace, Name: service.Name}, Dead: dead})
+		return nil
+	})
+	return found, err
 }

@@ -46,36 +46,50 @@ func webhooksOf(u unstructured.Unstructured) ([]webhook, error) {
 	return configuration.Webhooks, err
 }
 
+// eachWebhooks calls do for every webhook configuration, with its webhooks.
+func eachWebhooks(ctx context.Context, c *kube.Client, do func(schema.GroupVersionResource, unstructured.Unstructured, []webhook) error) error {
+	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
+		configurations, err := c.List(ctx, gvr, "", "")
+		if err != nil {
+			return err
+		}
+		for _, u := range configurations {
+			webhooks, err := webhooksOf(u)
+			if err != nil {
+				return fmt.Errorf("reading %s %s: %w", gvr.Resource, u.GetName(), err)
+			}
+			if err := do(gvr, u, webhooks); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // FindObstacles finds unanswered webhooks that would block writes of a run, and unavailable
 // APIServices, which block the deletion of namespaces. It ignores the selectors of webhooks, so it
 // may name a webhook that blocks nothing.
 func FindObstacles(ctx context.Context, c *kube.Client) ([]plan.Finding, error) {
 	var found []plan.Finding
-	for _, gvr := range []schema.GroupVersionResource{object.ValidatingWebhooks, object.MutatingWebhooks} {
-		configurations, err := c.List(ctx, gvr, "", "")
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range configurations {
-			webhooks, err := webhooksOf(u)
+	err := eachWebhooks(ctx, c, func(gvr schema.GroupVersionResource, u unstructured.Unstructured, webhooks []webhook) error {
+		for _, w := range webhooks {
+			s := w.ClientConfig.Service
+			if s.Name == "" || w.FailurePolicy == "Ignore" || !slices.ContainsFunc(w.Rules, webhookRule.coversOurs) {
+				continue
+			}
+			why, err := unanswered(ctx, c, s.Namespace, s.Name)
 			if err != nil {
-				return nil, fmt.Errorf("reading %s %s: %w", gvr.Resource, u.GetName(), err)
+				return err
 			}
-			for _, w := range webhooks {
-				s := w.ClientConfig.Service
-				if s.Name == "" || w.FailurePolicy == "Ignore" || !slices.ContainsFunc(w.Rules, webhookRule.coversOurs) {
-					continue
-				}
-				why, err := unanswered(ctx, c, s.Namespace, s.Name)
-				if err != nil {
-					return nil, err
-				}
-				if why != "" {
-					found = append(found, plan.Finding{Object: target(gvr, u), Why: fmt.Sprintf("its webhook %s would refuse writes: %s", w.Name, why)})
-					break
-				}
+			if why != "" {
+				found = append(found, plan.Finding{Object: target(gvr, u), Why: fmt.Sprintf("its webhook %s would refuse writes: %s", w.Name, why)})
+				return nil
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	services, err := c.List(ctx, object.APIServices, "", "")
 	if err != nil {
