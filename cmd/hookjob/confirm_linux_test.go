@@ -105,7 +105,7 @@ func TestTheAnswerIsToThePlanThatWasPrinted(t *testing.T) {
 		a.objects[crds+"/ephemeralrunners.actions.github.com"]["metadata"].(map[string]any)["uid"] = "another"
 	}}
 	code := execute(t.Context(), []string{"run", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
-	if code != exitRefused || len(a.deleted) > 0 || !strings.Contains(stderr.String(), "the plan is not the one that was confirmed") {
+	if code != exitRefused || len(a.deleted) > 0 || !strings.Contains(stderr.String(), "the plan has changed since it was confirmed") {
 		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted, stderr)
 	}
 }

@@ -67,7 +67,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			},
 			plantest.Uninstalls(plantest.OnlyRuns), plan.Fresh,
 			[]string{
-				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, and the release that it names cannot be uninstalled with it: other scale sets of it stay, or its record does not hold this one",
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, and its release cannot be uninstalled with it: other scale sets of the release stay, or the release's record does not hold this one",
 				"  helm uninstall gpu --namespace runners", "free: free ars runners/set",
 			},
 		},

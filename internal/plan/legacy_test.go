@@ -144,7 +144,7 @@ func TestLegacyPlan(t *testing.T) {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: kubetest.Family(kubetest.Deleting), Busy: guess(kubetest.Family()[0])},
 			with(plantest.AsLegacyHook, plan.RefuseBusy), plan.Fresh,
 			[]string{
-				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
+				"refused: runner r in namespace ci is busy with a job, as far as arc-cleanup can tell: its Pod runs",
 				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
 				"free: free pod ci/r", "free: free run ci/r", "free: await rd ci/d",
 			},
@@ -153,9 +153,9 @@ func TestLegacyPlan(t *testing.T) {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.RunnerPod("pod ci/r", "run ci/r")}, Busy: map[types.UID]plan.Job{"pod ci/r": {Pod: kubetest.Object("pod ci/r"), Guess: "its Pod runs", Alone: true}}},
 			with(plantest.AsLegacyHook, plan.RefuseBusy), plan.Fresh,
 			[]string{
-				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
+				"refused: runner r in namespace ci is busy with a job, as far as arc-cleanup can tell: its Pod runs",
 				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
-				"  it does not end with its job; once it has none: kubectl delete runner.actions.summerwind.dev,pod r --namespace ci --wait=false",
+				"  the runner stays when its job is over; delete it then: kubectl delete runner.actions.summerwind.dev,pod r --namespace ci --wait=false",
 				"free: free pod ci/r",
 			},
 		},
@@ -164,7 +164,7 @@ func TestLegacyPlan(t *testing.T) {
 			with(plantest.AsLegacyHook, plan.LeaveBusy), plan.Fresh,
 			[]string{
 				"drain: await run other/x", "free: free run other/x",
-				"keep: runner r is busy with a job, for all that can be known: its Pod runs, after which the controller removes it",
+				"keep: runner r is busy with a job, as far as arc-cleanup can tell: its Pod runs, after which the controller removes it",
 				"keep: namespace ci has busy runners",
 			},
 		},

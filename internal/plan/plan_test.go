@@ -59,7 +59,7 @@ func TestPlanRefuses(t *testing.T) {
 			plan.Survey{Record: deployed},
 			plantest.AsHook, plan.Fresh,
 			[]string{
-				"refused: release arc in namespace systems is deployed, not uninstalling: nobody is uninstalling it",
+				"refused: release arc in namespace systems is deployed: Helm is not uninstalling it",
 				"  helm uninstall arc --namespace systems",
 			},
 		},
@@ -118,7 +118,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.AsHook, plan.Fresh,
 			[]string{
 				`not-permitted: could not read secrets: secrets is forbidden: User cannot list`,
-				"  grant the right named above; nothing is taken for absent that could not be read",
+				"  grant the right named above; a failed read never means that there is nothing",
 			},
 		},
 		"everything at once": {
@@ -131,7 +131,7 @@ func TestPlanRefuses(t *testing.T) {
 				"refused: no proof that anything is being uninstalled: none", noProof,
 				"failed: could not read pods: x",
 				"not-permitted: could not read secrets: secrets is forbidden: User cannot list",
-				"  grant the right named above; nothing is taken for absent that could not be read",
+				"  grant the right named above; a failed read never means that there is nothing",
 				"refused: scale set one in namespace runners is still installed (runners: 0, busy: 0)",
 				"  kubectl delete autoscalingrunnerset one --namespace runners --wait=false",
 				"refused: scale set two in namespace runners is still installed (runners: 0, busy: 0)",
@@ -147,7 +147,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
 				"crds: " + allCRDs,
 			},
 		},
@@ -156,7 +156,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
 			},
 		},
 		"a Job of which nobody can say who made it": {

@@ -142,7 +142,7 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	last := kubetest.CRDs()[3:]
 	stays := func(o plan.Options) plan.Options { o.CRDs = plan.KeepCRDs; return o }
 	refusal := []string{
-		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
+		"refused: release arc in namespace systems holds scale sets, but the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall the release without it",
 		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + plan.StandIn + "' | kubectl create --filename -",
 		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
 		"  helm uninstall arc --namespace systems --no-hooks", "  arc-cleanup run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
@@ -195,7 +195,7 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 	}{
 		"no record":               {plan.Survey{ProofErr: plantest.ErrNoRelease}, []string{"Helm has no record of release arc in namespace systems"}},
 		"it could not be read":    {plan.Survey{Unknown: []plan.Unknown{{What: "the Helm release", Err: errors.New("x")}}}, nil},
-		"nobody uninstalls it":    {plan.Survey{Record: deployed}, []string{"release arc in namespace systems is deployed: nobody is uninstalling it"}},
+		"nobody uninstalls it":    {plan.Survey{Record: deployed}, []string{"release arc in namespace systems is deployed: Helm is not uninstalling it"}},
 		"it is being uninstalled": {plan.Survey{Record: plantest.Uninstalling()}, nil},
 	} {
 		kubetest.ExpectStrings(t, name, plan.New(&test.survey, plantest.OfRelease, plan.History{}).Notes, test.want...)
