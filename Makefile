@@ -3,7 +3,7 @@
 VERSION  ?= $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/arc-cleanup/Chart.yaml)
 REVISION ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
 VERSION_PKG = github.com/arc-cleanup/arc-cleanup/internal/version
-# Of a release: the image's, as make image-oci prints it. The binaries and the chart take the image by it.
+# The digest of the image, as make image-oci prints it. Programs and chart then take the image by it.
 DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
@@ -160,7 +160,7 @@ image-oci: $(IMAGE_BINARIES) ## Build the image without an engine: dist/arc-hook
 
 CHART_DIR ?= dist/chart
 .PHONY: chart
-chart: ## Write the chart of a release, which takes the image by its DIGEST=sha256:..., for `helm package dist/chart/arc-cleanup`
+chart: ## Write the chart to publish, which pins the image by DIGEST=sha256:..., for `helm package dist/chart/arc-cleanup`
 	@echo '$(DIGEST)' | grep -Eqx 'sha256:[0-9a-f]{64}' || { echo "make chart needs DIGEST=sha256:..., which make image-oci prints" >&2; exit 2; }
 	rm -rf '$(CHART_DIR)/arc-cleanup'
 	install -d '$(CHART_DIR)'

@@ -61,8 +61,8 @@ func TestRunByHandAsksFirst(t *testing.T) {
 		"not with --yes":       {withCRDs(), "n\n", []string{"--yes"}, exitDone, false, 4, "done"},
 		"not with nothing":     {&api{}, "n\n", nil, exitDone, false, 0, "Nothing to do."},
 		"not when it refuses":  {mixed(), "y\n", nil, exitRefused, false, 0, "REFUSED: scale set live"},
-		"nor without a right":  {&api{fail: map[string]int{"/api/v1/pods": http.StatusForbidden}}, "y\n", nil, exitNotPermitted, false, 0, "REFUSED"},
-		"nor what is not read": {&api{fail: map[string]int{"/api/v1/pods": http.StatusConflict}}, "y\n", nil, exitFailed, false, 0, "REFUSED"},
+		"nor without a right":  {&api{fail: map[string]int{"/api/v1/pods": http.StatusForbidden}}, "y\n", nil, exitNotPermitted, false, 0, "NOT PERMITTED"},
+		"nor what is not read": {&api{fail: map[string]int{"/api/v1/pods": http.StatusConflict}}, "y\n", nil, exitFailed, false, 0, "FAILED"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -140,7 +140,7 @@ func (t *target) parseSets() error {
 			namespace, name = t.options.ReleaseNamespace, text
 		}
 		if namespace == "" || name == "" || strings.Contains(name, "/") {
-			return fmt.Errorf("--scale-set %q: want a name, or a namespace and a name with a slash between them", text)
+			return fmt.Errorf("--scale-set %q: want a name, with the namespace in --release-namespace, or NAMESPACE/NAME", text)
 		}
 		t.options.Sets = append(t.options.Sets, identity.Set{Namespace: namespace, Name: arc.ScaleSetName(name)})
 	}

@@ -61,7 +61,7 @@ func TestWrongUsage(t *testing.T) {
 		"proof of what":                 {[]string{"plan", "--require-uninstalling"}, "", "--require-uninstalling needs --job or --release"},
 		"which scale set":               {[]string{"plan", "--scope", "scale-set", "--release-namespace", "ns"}, "", "needs --job, --release or --scale-set, to know which"},
 		"a record of what":              {[]string{"plan", "--storage-namespace", "flux-system"}, "", "--storage-namespace needs --job or --release"},
-		"a scale set of many parts":     {[]string{"plan", "--scale-set", "a/b/c"}, "", `--scale-set "a/b/c": want a name, or a namespace and a name`},
+		"a scale set of many parts":     {[]string{"plan", "--scale-set", "a/b/c"}, "", `--scale-set "a/b/c": want a name, with the namespace in --release-namespace, or NAMESPACE/NAME`},
 		"a scale set of no namespace":   {[]string{"plan", "--scale-set", "/b"}, "", `--scale-set "/b": want a name`},
 		"a scale set without a name":    {[]string{"plan", "--scale-set", "a/"}, "", `--scale-set "a/": want a name`},
 		"runners left to what goes":     {[]string{"plan", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, "", "--busy-runners leave does not go with --scope controller in a hook"},
@@ -279,8 +279,8 @@ func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
 		"nothing":       {&api{}, exitDone, "Nothing to do.\n"},
 		"work":          {withCRDs(), exitWork, "delete"},
 		"refused":       {mixed(), exitRefused, "REFUSED: scale set live"},
-		"not permitted": {&api{fail: map[string]int{pods: http.StatusForbidden}}, exitNotPermitted, "REFUSED: could not read pods"},
-		"unreadable":    {&api{fail: map[string]int{pods: http.StatusConflict}}, exitFailed, "REFUSED: could not read pods"},
+		"not permitted": {&api{fail: map[string]int{pods: http.StatusForbidden}}, exitNotPermitted, "NOT PERMITTED: could not read pods"},
+		"unreadable":    {&api{fail: map[string]int{pods: http.StatusConflict}}, exitFailed, "FAILED: could not read pods"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

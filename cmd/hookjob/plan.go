@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,7 +119,8 @@ func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned 
 // printPlan prints the plan for a person.
 func printPlan(w io.Writer, p *plan.Plan) {
 	for _, r := range p.Refusals {
-		fmt.Fprintf(w, "REFUSED: %s\n", shell.Visible(r.Message))
+		label := strings.ToUpper(strings.ReplaceAll(string(r.Verdict), "-", " ")) // what could not be read is no refusal
+		fmt.Fprintf(w, "%s: %s\n", label, shell.Visible(r.Message))
 		printCommands(w, r.Do)
 	}
 	for _, note := range p.Notes {

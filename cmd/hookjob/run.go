@@ -148,7 +148,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		start = time.Now() // you may look at the plan as long as you like
 	}
 	if f.options.Job != "" {
-		start = f.jobStart(cmd.Context(), log, start)
+		start = f.beginning(cmd.Context(), log, start)
 	}
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
@@ -156,9 +156,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log, progress))
 }
 
-// jobStart reads the hook's Job, and returns when it began: from then on the budget is
+// beginning reads the hook's Job, and returns when it began: from then on the budget is
 // counted, and so every Pod of the Job means the same backup.
-func (f *runFlags) jobStart(ctx context.Context, log zerolog.Logger, now time.Time) time.Time {
+func (f *runFlags) beginning(ctx context.Context, log zerolog.Logger, now time.Time) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, f.budget)
 	defer cancel()
 	var err error

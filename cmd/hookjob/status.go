@@ -109,11 +109,14 @@ func optionsOf(args []string) (plan.Options, error) {
 	return f.options, nil
 }
 
-// printStatus prints the status for a person.
-func printStatus(w io.Writer, d *status.Document) {
-	if len(d.Releases) == 0 {
+// printReleases prints the Helm releases of ARC.
+func printReleases(w io.Writer, d *status.Document) {
+	switch {
+	case len(d.Releases) == 0 && len(d.Unknown) > 0:
+		fmt.Fprintln(w, "No Helm release of ARC is known: not everything could be read, see below.")
+	case len(d.Releases) == 0:
 		fmt.Fprintln(w, "No Helm release of ARC.")
-	} else {
+	default:
 		heading := []string{"RELEASE", "NAMESPACE", "INSTALLS", "CHART", "APP", "REVISION", "STATE", "HOOK"}
 		table(w, heading, d.Releases, func(r status.Release) []any {
 			hook := r.Hook.Chart
@@ -123,6 +126,11 @@ func printStatus(w io.Writer, d *status.Document) {
 			return []any{r.Name, r.Namespace, r.Installs, r.Chart.Name + "-" + r.Chart.Version, r.Chart.AppVersion, r.Revision, r.State, hook}
 		})
 	}
+}
+
+// printStatus prints the status for a person.
+func printStatus(w io.Writer, d *status.Document) {
+	printReleases(w, d)
 	if len(d.ScaleSets) > 0 {
 		fmt.Fprintln(w)
 		table(w, []string{"SCALE SET", "NAMESPACE", "RELEASE", "RUNNERS", "BUSY", "STATE"}, d.ScaleSets, func(s status.ScaleSet) []any {

@@ -32,7 +32,7 @@ into the release's record, from inside the cluster, as soon as Helm has written 
 
 ` + exitHelp
 
-const examples = `  # The image of the hook, in your registry; a release of arc-cleanup does not need this
+const examples = `  # The image of the hook, in your registry; a published arc-cleanup does not need this
   export ARC_CLEANUP_SET=image.repository=registry.example/arc-hookjob
 
   ARC=oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller

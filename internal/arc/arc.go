@@ -35,7 +35,8 @@ const (
 )
 
 // Resources lists the group's resources, children before parents. Removing finalizers in this order
-// never leaves an owner waiting for a child.
+// never leaves an owner waiting for a child. What else a new kind needs is in CONTRIBUTING.md, "A new
+// kind of ARC".
 func Resources() []schema.GroupVersionResource {
 	var out []schema.GroupVersionResource
 	for _, r := range []string{EphemeralRunners, EphemeralRunnerSets, AutoscalingListeners, AutoscalingRunnerSets} {

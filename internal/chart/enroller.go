@@ -3,7 +3,8 @@ package chart
 import _ "embed"
 
 // enrollerTemplate belongs to no chart, so that no installation of the chart can switch it on. Only the
-// post-renderer renders it, with the chart's helpers and values.
+// post-renderer renders it, with the chart's helpers and values. The program that it runs is
+// FromCluster in internal/enrol.
 //
 //go:embed enroller.yaml
 var enrollerTemplate string

@@ -8,7 +8,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 )
 
-const unreleased = "this chart was not released, so that there is no image of it"
+const unreleased = "this chart is not a published one, so no image of it is known"
 
 // An image of the default name is used only by its digest, which a release has.
 func TestImage(t *testing.T) {

@@ -34,7 +34,8 @@ const (
 	lastLook = 5 * time.Second
 )
 
-// ErrBudget and ErrInterrupted are the causes with which the caller of Run ends its context.
+// ErrBudget and ErrInterrupted are the causes with which the caller of Run ends its context. The
+// budget is counted in cmd/hookjob/run.go: from the start of the hook's Job or, by hand, from the answer.
 var (
 	ErrBudget      = errors.New("the time budget is used up")
 	ErrInterrupted = errors.New("told to stop")

@@ -91,3 +91,9 @@ func busyRefusal(j Job) Refusal {
 	}
 	return r
 }
+
+// leavesToController reports whether a busy runner's scale set is handed over to a controller. It is only if a
+// live controller is there to finish it.
+func (p *planner) leavesToController(o *object.Object) bool {
+	return p.o.busyRunners() == LeaveBusy && p.hasFinisher(o)
+}

@@ -105,7 +105,7 @@ type Options struct {
 	BusyRunners BusyRunnersPolicy
 
 	// Backup is the Secret in which AutoscalingRunnerSets are saved before they are deleted, for
-	// Scope Controller. Without a name there is no backup.
+	// Scope Controller. Without a name there is no backup. cmd/hookjob/flags.go names it after the start.
 	Backup types.NamespacedName
 
 	// Grace is how long a live controller may show no progress before the run removes its

@@ -128,12 +128,6 @@ const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefin
 	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
 	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
 
-// leavesToController reports whether a busy runner's scale set is handed over to a controller. It is only if a
-// live controller is there to finish it.
-func (p *planner) leavesToController(o *object.Object) bool {
-	return p.o.busyRunners() == LeaveBusy && p.hasFinisher(o)
-}
-
 // phase adds a phase unless it is empty.
 func (p *planner) phase(name PhaseName, ranks ...[]Step) {
 	ranks = slices.DeleteFunc(ranks, func(r []Step) bool { return len(r) == 0 })

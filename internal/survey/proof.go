@@ -104,6 +104,8 @@ func MadeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (
 	return strings.HasSuffix(m.Annotations[TrackingID], fmt.Sprintf(":batch/Job:%s/%s", namespace, name)), nil
 }
 
+// FindRecord finds Helm's record of the release that the options name: by its name, or by the name of
+// the hook's Job, which is among its hooks. It is nil if they name none.
 func FindRecord(ctx context.Context, c *kube.Client, o plan.Options) (*plan.Record, error) {
 	at := release.Place{Namespace: o.ReleaseNamespace, Storage: o.StorageNamespace}
 	var found *release.Record

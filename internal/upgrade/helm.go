@@ -63,7 +63,7 @@ type Helm struct {
 func (h *Helm) identify(ctx context.Context) error {
 	out, err := h.run(ctx, helmTime, nil, "", "version", "--template", "{{.Version}}")
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: put Helm 3 or 4 on PATH, or give it with --helm", err)
+		return fmt.Errorf("there is no helm: install Helm 3 or 4 on PATH, or give its path with --helm (%w)", err)
 	}
 	if err != nil {
 		return err
@@ -302,7 +302,11 @@ func (h *Helm) runBoth(
 		default:
 			err = cmp.Or(stdout.over, stderr.over, err)
 		}
-		return nil, nil, fmt.Errorf("helm %s: %w\n%s", what, err, bytes.TrimSpace(stderr.taken.Bytes()))
+		err = fmt.Errorf("helm %s: %w", what, err)
+		if said := bytes.TrimSpace(stderr.taken.Bytes()); len(said) > 0 {
+			err = fmt.Errorf("%w\n%s", err, said)
+		}
+		return nil, nil, err
 	}
 	return stdout.taken.Bytes(), stderr.taken.Bytes(), nil
 }

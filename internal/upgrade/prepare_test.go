@@ -69,7 +69,7 @@ func TestPrepare(t *testing.T) {
 		"which chart?":          {err: "give the version to upgrade to with --version", usage: true, said: []string{"version"}},
 		"which of scale sets?":  {request: Request{Chart: controller}, err: "the chart of the scale sets is not known", usage: true, said: []string{"version"}},
 		"only where it is":      {request: Request{Namespace: "arc-systems"}, err: "give the version to upgrade to with --version", usage: true},
-		"no Helm":               {request: both, change: func(_ *api, _ *fakeHelm, u *Upgrade) { u.Helm.Binary = "/none" }, err: "put Helm 3 or 4 on PATH", said: []string{}},
+		"no Helm":               {request: both, change: func(_ *api, _ *fakeHelm, u *Upgrade) { u.Helm.Binary = "/none" }, err: "install Helm 3 or 4 on PATH", said: []string{}},
 		"the survey fails":      {request: both, change: forbidden("/deployments"), err: "listing deployments.apps in all namespaces", said: []string{"version"}},
 		"no such chart":         {request: Request{Chart: controller + "x", ScaleSetChart: sets}, err: "reading the chart", said: []string{"version"}},
 		"Helm sees another one": {request: both, change: func(_ *api, h *fakeHelm, _ *Upgrade) { h.write("fail.history.arc", "") }, err: "told to fail", said: []string{"version", "show", "history"}},

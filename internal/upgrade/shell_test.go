@@ -149,7 +149,7 @@ func TestHelmIsChecked(t *testing.T) {
 		}
 	}
 	for _, missing := range []string{"no-such-helm", "/no/such/helm"} {
-		if err := (&Helm{Binary: missing}).identify(t.Context()); err == nil || !strings.Contains(err.Error(), "put Helm 3 or 4 on PATH, or give it with --helm") {
+		if err := (&Helm{Binary: missing}).identify(t.Context()); err == nil || !strings.Contains(err.Error(), "install Helm 3 or 4 on PATH, or give its path with --helm") {
 			t.Errorf("%s: %v", missing, err)
 		}
 	}

@@ -85,12 +85,12 @@ word: grace < budget < Job's deadline < Helm's timeout. */}}
 10 s. Since Kubernetes 1.31 a Job fails only when its Pods have ended. */}}
 {{- define "arc-cleanup.terminationSeconds" -}}15{{- end -}}
 
-{{/* Of a chart that was not released nobody knows who owns the image of the default
+{{/* Of a chart that was not published nobody knows who owns the image of the default
 name, now or later; it would run with the hook's rights. */}}
 {{- define "arc-cleanup.image" -}}
 {{- with .Values.image -}}
 {{- if not (or .digest (ne .repository "ghcr.io/arc-cleanup/arc-hookjob")) -}}
-{{- fail "this chart was not released, so that there is no image of it: build one (make image, make image-oci), push it to a registry of yours, and set image.repository to its name, or image.digest" -}}
+{{- fail "this chart is not a published one, so no image of it is known: build one (make image, make image-oci), push it to your registry, and set the value image.repository to its name (for the post-renderer and enrol: export ARC_CLEANUP_SET=image.repository=NAME)" -}}
 {{- end -}}
 {{- if .digest -}}
 {{- printf "%s@%s" .repository .digest -}}
