@@ -145,7 +145,7 @@ func printPlan(w io.Writer, p *plan.Plan) {
 		table(w, []string{"PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY"}, rows, func(row []any) []any { return row })
 	}
 	if p.ObstaclesErr != nil {
-		fmt.Fprintf(w, "Could not look for webhooks and APIServices that nobody answers: %s\n", shell.Visible(p.ObstaclesErr.Error()))
+		fmt.Fprintf(w, "Could not search for webhooks and APIServices that do not answer: %s\n", shell.Visible(p.ObstaclesErr.Error()))
 	}
 	printRemains(w, p.Remains)
 	if digest := p.Digest(); digest != "" {

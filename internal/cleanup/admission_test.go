@@ -201,7 +201,7 @@ func TestAPolicyOfEitherKindIsNamed(t *testing.T) {
 	want := plan.Refusal{
 		Verdict: plan.Refused, Message: "admission refuses to delete pods: the admission policy p (binding b) says: no",
 		Do: []string{
-			"let whoever looks after the policy exempt it for this uninstall, then run it again; it is one of these:",
+			"ask the policy's owner to exempt this uninstall, then run it again; it is one of these:",
 			"kubectl get validatingadmissionpolicy p --output yaml", "kubectl get mutatingadmissionpolicy p --output yaml",
 		},
 	}

@@ -179,7 +179,7 @@ type Restored struct {
 
 // ErrElsewhere says that a backup holds objects of other namespaces than its own, so that those who
 // may write the backup may not be entitled to write the objects. Nothing was written.
-var ErrElsewhere = errors.New("it holds scale sets of other namespaces than its own, and whoever may write Secrets there can have put them in")
+var ErrElsewhere = errors.New("it holds scale sets of other namespaces, and anyone who may write Secrets in its namespace can have added them")
 
 // Restore creates the objects of a backup that do not exist. The backup does not contain the Roles
 // and Secrets of their Helm releases. Without trusted, it fails with ErrElsewhere if the backup
@@ -192,7 +192,7 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 	var elsewhere []string
 	for _, u := range items {
 		if problems := slices.Concat(validation.IsDNS1123Subdomain(u.GetName()), validation.IsDNS1123Label(u.GetNamespace())); len(problems) > 0 {
-			return nil, fmt.Errorf("secret %s/%s: %q in namespace %q is no name of an object: %s", namespace, name, u.GetName(), u.GetNamespace(), problems[0])
+			return nil, fmt.Errorf("secret %s/%s: %q in namespace %q is not the name of an object: %s", namespace, name, u.GetName(), u.GetNamespace(), problems[0])
 		}
 		if _, is := restorableKind(u); !is {
 			return nil, fmt.Errorf("secret %s/%s: %q %s/%s: a backup holds nothing but AutoscalingRunnerSets and objects of legacy ARC", namespace, name, u.GetKind(), u.GetNamespace(), u.GetName())

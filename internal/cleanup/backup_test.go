@@ -230,11 +230,11 @@ func TestWhatIsNoBackupIsNotRestored(t *testing.T) {
 		"not packed":   {map[string]any{backupKey: "eA=="}, "is not a backup of arc-cleanup"},
 		"not base64":   {map[string]any{backupKey: "!"}, "is not a backup of arc-cleanup"},
 		"too much":     {map[string]any{backupKey: bomb(t)}, "unpacked it has more than"},
-		"no name":      {map[string]any{backupKey: packed(t, "systems", "x\x1b[31m")}, "is no name of an object"},
+		"no name":      {map[string]any{backupKey: packed(t, "systems", "x\x1b[31m")}, "is not the name of an object"},
 		"another kind": {other("v1", "Pod"), `"Pod" ns/p: a backup holds nothing but AutoscalingRunnerSets`},
 		"of ARC":       {other("actions.github.com/v1alpha1", "EphemeralRunner"), `"EphemeralRunner" ns/p: a backup holds nothing but`},
 		"of nobody":    {other("example.com/v1alpha1", "AutoscalingRunnerSet"), `"AutoscalingRunnerSet" ns/p: a backup holds nothing but`},
-		"no namespace": {map[string]any{backupKey: packed(t, "x/y", "set")}, "is no name of an object"},
+		"no namespace": {map[string]any{backupKey: packed(t, "x/y", "set")}, "is not the name of an object"},
 	}
 	for name, test := range tests {
 		it := kubetest.Whole(kubetest.Object("secret systems/backup"))[0]

@@ -88,7 +88,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		},
 		"the Lease of the controller that is uninstalled": {
 			items: []kubetest.Item{leader}, options: plantest.InArgo, fault: kubetest.On(http.StatusForbidden, kubetest.Always, "LIST lease"),
-			want: "done, and of ARC there is still the Lease arc-gha-rs-controller in namespace systems, if there is one: by it the controller arc elects a leader, and Helm does not delete it: ",
+			want: "done, and of ARC there is still the Lease arc-gha-rs-controller in namespace systems, if it exists: the controller arc elects its leader with it, and Helm does not delete it: ",
 		},
 		"the Lease of a controller that lives": {
 			items: append(kubetest.Whole(kubetest.Object("lease systems/arc-gha-rs-controller")), leader), options: plantest.ByHand,

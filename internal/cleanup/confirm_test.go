@@ -17,7 +17,7 @@ func TestRunDoesWhatWasConfirmed(t *testing.T) {
 
 	a.Put(kubetest.Whole(kubetest.Object("er runners/new", kubetest.Of("runners/set")))[0])
 	r := Run(t.Context(), c, o, quiet, nil)
-	if text := r.Text(10); r.Verdict != plan.Refused || len(a.Written()) > 0 || !strings.Contains(text, "the plan is not the one that was confirmed") || !strings.Contains(text, o.Confirmed) {
+	if text := r.Text(10); r.Verdict != plan.Refused || len(a.Written()) > 0 || !strings.Contains(text, "the plan has changed since it was confirmed") || !strings.Contains(text, o.Confirmed) {
 		t.Errorf("wrote %v\n%s", a.Written(), text)
 	}
 	a.Take("er runners/new")

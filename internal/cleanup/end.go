@@ -70,7 +70,7 @@ func (r *run) onlyNewcomersLeft(p *plan.Plan, s *plan.Survey) bool {
 			if slices.Contains(r.options.Kinds(), o.Resource) || o.Resource == object.CRDs || o.Resource == object.Namespaces || known || r.planned[o.UID] {
 				return false
 			}
-			kept = append(kept, plan.Finding{Object: o, Why: "it came up while the rest went, as others like it did in every round"})
+			kept = append(kept, plan.Finding{Object: o, Why: "it appeared during the run, as similar objects did in every round"})
 		}
 	}
 	for _, crd := range s.CRDs {

@@ -45,7 +45,7 @@ func TestCRDsInstalledAgainAreNotDeletedAgain(t *testing.T) {
 	if want := []string{runners, "er runners/new", "role runners/set-manager", "secret runners/theirs"}; r.Verdict != plan.Done || cmp.Diff(want, left) != "" {
 		t.Errorf("%s\nleft: %q", r.Text(10), left)
 	}
-	if len(r.Kept) != 1 || r.Kept[0].Why != "somebody has installed them again since this uninstall deleted them" {
+	if len(r.Kept) != 1 || r.Kept[0].Why != "they were installed again after this uninstall deleted them" {
 		t.Errorf("kept %v", r.Kept)
 	}
 }

@@ -70,13 +70,13 @@ func attempt(ctx context.Context, c *kube.Client, t plan.Trial, try func(context
 	allowed, err := allowed(ctx, c, t.Right)
 	switch {
 	case err != nil:
-		return &plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not ask whether it is allowed to %s: %v", t.Right, err)}, ""
+		return &plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not ask whether the run may %s: %v", t.Right, err)}, ""
 	case !allowed:
 		return &plan.Refusal{Verdict: plan.NotPermitted, Message: "not permitted to " + t.String(), Do: []string{t.Rule()}}, ""
 	case len(p.Refusals) > 0:
 		return nil, "" // the run will write nothing, so admission's webhooks need not be called
 	case t.Step.Object.Resource.Group == arc.LegacyGroup && len(p.Steps(plan.PhaseWebhooks)) > 0:
-		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried while the legacy webhooks are there, which go first", t.Right)
+		return nil, fmt.Sprintf("could not try whether admission allows the run to %s: the legacy webhooks are still there, and the run deletes them first", t.Right)
 	}
 	return judge(t, try(ctx))
 }
@@ -91,7 +91,7 @@ func judge(t plan.Trial, err error) (*plan.Refusal, string) {
 		refusal := DenialOf("to "+t.String(), denial)
 		return &refusal, ""
 	case kube.NoDryRun(err) != "":
-		return nil, fmt.Sprintf("whether admission lets through to %s cannot be tried: the webhook %s does not support dry runs", t.Right, kube.NoDryRun(err))
+		return nil, fmt.Sprintf("could not try whether admission allows the run to %s: the webhook %s does not support dry runs", t.Right, kube.NoDryRun(err))
 	case t.Step.Action == plan.Create && apierrors.IsNotFound(err):
 		// Only the namespace can be missing.
 		return &plan.Refusal{
@@ -103,7 +103,7 @@ func judge(t plan.Trial, err error) (*plan.Refusal, string) {
 		return nil, ""
 	case apierrors.IsForbidden(err):
 		// A quota or another admission plugin of the API server, which names itself.
-		return &plan.Refusal{Verdict: plan.NotPermitted, Message: fmt.Sprintf("the API server does not let this %s: %v", t.Right, err)}, ""
+		return &plan.Refusal{Verdict: plan.NotPermitted, Message: fmt.Sprintf("the API server does not allow the run to %s: %v", t.Right, err)}, ""
 	}
 	return &plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not try to %s: %v", t.Right, err)}, ""
 }
@@ -114,18 +114,18 @@ func DenialOf(what string, d kube.Denial) plan.Refusal {
 	switch {
 	case d.AnyKind:
 		r.Do = []string{
-			"let whoever looks after the policy exempt it for this uninstall, then run it again; it is one of these:",
+			"ask the policy's owner to exempt this uninstall, then run it again; it is one of these:",
 			shell.Command("kubectl", "get", "validatingadmissionpolicy", d.Policy, "--output", "yaml"),
 			shell.Command("kubectl", "get", "mutatingadmissionpolicy", d.Policy, "--output", "yaml"),
 		}
 	case d.Policy != "":
 		r.Do = []string{
-			"let whoever looks after the policy exempt it for this uninstall, then run it again: " + shell.Command("kubectl", "get", "validatingadmissionpolicy", d.Policy, "--output", "yaml"),
+			"ask the policy's owner to exempt this uninstall, then run it again: " + shell.Command("kubectl", "get", "validatingadmissionpolicy", d.Policy, "--output", "yaml"),
 		}
 	case d.Unanswered:
-		r.Do = []string{"have it answered again, or let whoever looks after it remove its configuration; the name is in: " + listWebhooks()}
+		r.Do = []string{"repair the webhook's server, or ask the webhook's owner to remove its configuration; its name is in: " + listWebhooks()}
 	default:
-		r.Do = []string{"let whoever looks after the webhook exempt it for this uninstall, then run it again; the name is in: " + listWebhooks()}
+		r.Do = []string{"ask the webhook's owner to exempt this uninstall, then run it again; its name is in: " + listWebhooks()}
 	}
 	return r
 }

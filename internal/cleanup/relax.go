@@ -80,7 +80,7 @@ func (r *run) relax(ctx context.Context, crd *object.Object) error {
 		r.relaxed = map[types.UID]bool{}
 	}
 	r.relaxed[crd.UID] = true
-	r.log.Warn().Stringer("object", crd).Msg("its objects do not fit its schema, which goes anyway: relaxed it")
+	r.log.Warn().Stringer("object", crd).Msg("relaxed the CRD's schema, because its objects do not fit it and the CRD is about to be deleted")
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Done = append(r.report.Done, plan.Step{Action: plan.Relax, Object: crd})

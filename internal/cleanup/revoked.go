@@ -15,7 +15,7 @@ import (
 )
 
 // errRevoked is the cause of a context that ended because the hook has lost its rights.
-var errRevoked = errors.New("the API server lets it read nothing any more")
+var errRevoked = errors.New("the API server denies it every read")
 
 // revokedLook limits the reads of explainEnd, which come last: after SIGTERM, the last survey and
 // the Event take most of the remaining time.
@@ -78,4 +78,4 @@ func unreached(o plan.Options, unread []plan.Unknown) []error {
 }
 
 // errUnreached names the likely reasons.
-var errUnreached = errors.New("the API server answered nothing of this: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")
+var errUnreached = errors.New("the API server answered none of these requests: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")

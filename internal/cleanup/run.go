@@ -201,7 +201,7 @@ func (r *run) logFindings(s *plan.Survey, p *plan.Plan, planned int) {
 		r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
 	}
 	if p.ObstaclesErr != nil {
-		r.log.Warn().Err(p.ObstaclesErr).Msg("could not look for webhooks and APIServices that nobody answers")
+		r.log.Warn().Err(p.ObstaclesErr).Msg("could not search for webhooks and APIServices that do not answer")
 	}
 }
 

@@ -371,7 +371,7 @@ func mentions(text, request string) bool {
 	_, path, _ := strings.Cut(request, " ")
 	path, _, _ = strings.Cut(path, " ")
 	if strings.HasSuffix(path, "subjectaccessreviews") {
-		return strings.Contains(text, "whether it is allowed to ")
+		return strings.Contains(text, "whether the run may ")
 	}
 	if isDiscovery(path) {
 		return strings.Contains(text, path)

@@ -308,7 +308,7 @@ func TestAMistypedRelease(t *testing.T) {
 		t.Errorf("notes %q, plan %q", p.Notes, plantest.Lines(p))
 	}
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "deployed", kubetest.ArcManifest))
-	if p := Preview(t.Context(), c, plantest.OfRelease); len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "is deployed: nobody is uninstalling it") {
+	if p := Preview(t.Context(), c, plantest.OfRelease); len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "is deployed: Helm is not uninstalling it") {
 		t.Errorf("notes %q", p.Notes)
 	}
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "uninstalling", kubetest.ArcManifest))

@@ -27,7 +27,7 @@ func (p *planner) backUp() {
 			p.plan.Refusals = append(p.plan.Refusals, Refusal{
 				Verdict: Refused,
 				Message: fmt.Sprintf("the backup of %d AutoscalingRunnerSets would be in namespace %s, which is being deleted", n, p.o.Backup.Namespace),
-				Do:      []string{"keep them yourself: kubectl get autoscalingrunnersets --all-namespaces --output yaml; then go without a backup: --backup=false"},
+				Do:      []string{"save them yourself: kubectl get autoscalingrunnersets --all-namespaces --output yaml; then run without a backup: --backup=false"},
 			})
 		}
 		secret := &object.Object{Resource: object.Secrets, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}

@@ -26,7 +26,7 @@ func TestPlanBacksUpWhatPeopleWrote(t *testing.T) {
 		"not when it is switched off":    {plan.Survey{Custom: []*object.Object{set}}, plantest.ByHand, plan.History{}, false},
 		"not of a scale set's uninstall": {plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{set}}, plantest.Kept(plantest.OfSet), plan.History{}, false},
 		"not twice":                      {plan.Survey{Custom: []*object.Object{set}}, plantest.Kept(plantest.ByHand), plan.History{BackedUp: map[types.UID]bool{set.UID: true}}, false},
-		"not what is left to the controller": {
+		"not the objects that the controller deletes": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{runner, set}, Busy: map[types.UID]plan.Job{runner.UID: {Pod: kubetest.Object("pod runners/r")}}, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc"))}},
 			plantest.Leaving(plantest.Kept(plantest.AsHook)),
 			plan.History{},

@@ -87,7 +87,7 @@ func busyRefusal(j Job) Refusal {
 	if j.Alone {
 		// Delete the Pod too: if no controller removes it, the runner still looks busy in the next
 		// run.
-		r.Do = append(r.Do, "it does not end with its job; once it has none: "+deletion("runner."+arc.LegacyGroup+",pod", j.Pod.Name, j.Pod.Namespace))
+		r.Do = append(r.Do, "the runner stays when its job is over; delete it then: "+deletion("runner."+arc.LegacyGroup+",pod", j.Pod.Name, j.Pod.Namespace))
 	}
 	return r
 }

@@ -23,7 +23,7 @@ func (p *planner) collect() {
 		switch {
 		case present && owned:
 			p.plan.Owned = append(p.plan.Owned, o)
-			steps = append(steps, Step{Await, o, "garbage collection follows its owner"})
+			steps = append(steps, Step{Await, o, "the garbage collector deletes it after its owner"})
 		case present, !p.isOrphan(o):
 		case (o.Deleting || len(o.Finalizers) > 0) && !p.history.Dependents[o.UID] && !p.ofKnownSet(o):
 			p.keepHeld(o)

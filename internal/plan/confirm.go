@@ -64,7 +64,7 @@ func write(h hash.Hash, words ...string) {
 	h.Write([]byte{'\n'})
 }
 
-const planAgain = "look at the plan as it is now, and confirm that: `arc-cleanup plan`, with the flags of this run"
+const planAgain = "read the current plan and confirm that one: `arc-cleanup plan`, with the flags of this run"
 
 // Confirmed remembers the objects of the plan that a person has confirmed, and the objects that
 // later rounds derive from them. Only the first plan of a run has to match the confirmed one; later
@@ -91,7 +91,7 @@ func (c *Confirmed) CheckFirst(p *Plan, digest string) []Refusal {
 	if got := p.Digest(); got != "" && got != digest {
 		return []Refusal{{
 			Verdict: Refused,
-			Message: fmt.Sprintf("the plan is not the one that was confirmed: its digest is %s, that one's was %s", got, digest),
+			Message: fmt.Sprintf("the plan has changed since it was confirmed: its digest is %s, the confirmed digest is %s", got, digest),
 			Do:      []string{planAgain},
 		}}
 	}

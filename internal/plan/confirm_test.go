@@ -91,18 +91,18 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		steps []plan.Step
 		want  string
 	}{
-		"other actions on the same objects":           {[]plan.Step{{Action: plan.Free, Object: set, Why: ""}, {Action: plan.Delete, Object: runnerSet, Why: ""}, {Action: plan.Stop, Object: deployment, Why: ""}}, ""},
-		"what came of a set":                          {[]plan.Step{{Action: plan.Free, Object: with(kubetest.Object("er runners/new", kubetest.Of("runners/set")), "new", ""), Why: ""}}, ""},
-		"what one of them owns, and that owns":        {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod ci/p"), "p", "deployment"), Why: ""}, {Action: plan.Delete, Object: with(kubetest.Object("secret ci/s"), "s", "p"), Why: ""}}, ""},
-		"waiting for something else":                  {[]plan.Step{{Action: plan.Await, Object: with(kubetest.Object("pod ci/q"), "q", ""), Why: ""}}, ""},
-		"a set of the same name":                      {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/set", kubetest.Of("runners/set")), "again", ""), Why: ""}}, "autoscalingrunnersets.actions.github.com/set in namespace runners is not in the plan"},
-		"another set, and its runners":                {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/b", kubetest.Of("runners/b")), "b", ""), Why: ""}}, "is not in the plan"},
-		"what nobody owns, though a backup has no id": {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("rd ci/e"), "e", ""), Why: ""}}, "runnerdeployments.actions.summerwind.dev/e in namespace ci is not in the plan"},
-		"another CRD":                                 {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("crd b"), "b", ""), Why: ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
+		"other actions on the same objects":                      {[]plan.Step{{Action: plan.Free, Object: set, Why: ""}, {Action: plan.Delete, Object: runnerSet, Why: ""}, {Action: plan.Stop, Object: deployment, Why: ""}}, ""},
+		"a runner of a confirmed set":                            {[]plan.Step{{Action: plan.Free, Object: with(kubetest.Object("er runners/new", kubetest.Of("runners/set")), "new", ""), Why: ""}}, ""},
+		"dependents of a confirmed object, and theirs":           {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod ci/p"), "p", "deployment"), Why: ""}, {Action: plan.Delete, Object: with(kubetest.Object("secret ci/s"), "s", "p"), Why: ""}}, ""},
+		"waiting for something else":                             {[]plan.Step{{Action: plan.Await, Object: with(kubetest.Object("pod ci/q"), "q", ""), Why: ""}}, ""},
+		"a set of the same name":                                 {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/set", kubetest.Of("runners/set")), "again", ""), Why: ""}}, "autoscalingrunnersets.actions.github.com/set in namespace runners is not in the plan"},
+		"another set, and its runners":                           {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/b", kubetest.Of("runners/b")), "b", ""), Why: ""}}, "is not in the plan"},
+		"an object without an owner, though a backup has no UID": {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("rd ci/e"), "e", ""), Why: ""}}, "runnerdeployments.actions.summerwind.dev/e in namespace ci is not in the plan"},
+		"another CRD": {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("crd b"), "b", ""), Why: ""}}, "customresourcedefinitions.apiextensions.k8s.io/b is not in the plan"},
 		// Anyone can write an owner reference or a label in a namespace of their own.
-		"what only says to be owned by one, elsewhere": {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod tenant/p"), "p", "deployment"), Why: ""}}, "pods/p in namespace tenant is not in the plan"},
-		"a new set that says to be owned by one":       {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/c", kubetest.Of("runners/c")), "c", "set"), Why: ""}}, "is not in the plan"},
-		"of another set, with the help of an owner":    {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod ci/p", kubetest.Of("team/victim")), "p", "deployment"), Why: ""}, {Action: plan.Free, Object: with(kubetest.Object("er team/victims", kubetest.Of("team/victim")), "v", ""), Why: ""}}, "ephemeralrunners.actions.github.com/victims in namespace team is not in the plan"},
+		"an object in another namespace that names a confirmed owner": {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod tenant/p"), "p", "deployment"), Why: ""}}, "pods/p in namespace tenant is not in the plan"},
+		"a new set that says to be owned by one":                      {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/c", kubetest.Of("runners/c")), "c", "set"), Why: ""}}, "is not in the plan"},
+		"of another set, with the help of an owner":                   {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod ci/p", kubetest.Of("team/victim")), "p", "deployment"), Why: ""}, {Action: plan.Free, Object: with(kubetest.Object("er team/victims", kubetest.Of("team/victim")), "v", ""), Why: ""}}, "ephemeralrunners.actions.github.com/victims in namespace team is not in the plan"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

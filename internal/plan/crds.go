@@ -25,7 +25,7 @@ func (p *planner) crdsKept() string {
 		why = append(why, fmt.Sprintf("the controller %s/%s uses them", c.Namespace, c.Name))
 	}
 	if len(p.reinstalled) > 0 {
-		why = append(why, "somebody has installed them again since this uninstall deleted them")
+		why = append(why, "they were installed again after this uninstall deleted them")
 	}
 	for set := range p.handedOver {
 		if set.Name == "" {

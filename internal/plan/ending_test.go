@@ -53,7 +53,7 @@ func TestPlanAndRunnersThatEndSlowly(t *testing.T) {
 		},
 		// The controller would delete these before it frees the runner, and nothing proves
 		// afterwards where they belong.
-		"what its job has left goes first": {
+		"the leftovers of its job are deleted first": {
 			withJob(survey(arc.EphemeralRunnerFinalizer, theirs("r"))), plantest.AsHook, plan.Stuck,
 			[]string{"nudge: delete pod runners/r-workflow, delete secret runners/r-job", "nudge: free er runners/r", awaited, "free: free er runners/r", freed, "collect: await pod runners/r"},
 		},

@@ -69,7 +69,7 @@ func (p *planner) listeners() {
 	var steps []Step
 	for _, o := range p.inScope(p.s.ListenerRBAC) {
 		if !o.Deleting && !p.isHandedOver(o) {
-			steps = append(steps, Step{Delete, o, "a listener's, which nothing owns"})
+			steps = append(steps, Step{Delete, o, "belongs to a listener and has no owner"})
 		}
 	}
 	p.phase(PhaseListeners, steps)

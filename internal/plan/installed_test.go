@@ -67,11 +67,11 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			},
 			plantest.Uninstalls(plantest.OnlyRuns), plan.Fresh,
 			[]string{
-				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, and the release that it names cannot be uninstalled with it: other scale sets of it stay, or its record does not hold this one",
+				"refused: scale set set in namespace runners is still installed (runners: 0, busy: 0), by Helm release gpu, and its release cannot be uninstalled with it: other scale sets of the release stay, or the release's record does not hold this one",
 				"  helm uninstall gpu --namespace runners", "free: free ars runners/set",
 			},
 		},
-		"a record that holds another set blocks nobody": {
+		"a record that holds another set blocks no uninstall": {
 			plan.Survey{Record: plantest.Uninstalling(), Installed: []plan.ScaleSetRelease{shop, pending}, Custom: []*object.Object{kubetest.Object("ars runners/another", kubetest.By("runners/gpu"), kubetest.Deleting)}},
 			plantest.Uninstalls(plantest.AsHook), plan.Fresh,
 			[]string{"free: free ars runners/another"},
@@ -81,7 +81,7 @@ func TestPlanUninstallsScaleSets(t *testing.T) {
 			plantest.Uninstalls(plantest.AsHook), plan.Fresh,
 			[]string{"free: free er runners/r"},
 		},
-		"a record of sets that are not there blocks nobody": {
+		"a record of missing sets blocks no uninstall": {
 			plan.Survey{Record: plantest.Uninstalling(), Installed: []plan.ScaleSetRelease{shop, pending}, Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.By("runners/other"), kubetest.Deleting)}},
 			plantest.Uninstalls(plantest.AsHook), plan.Fresh,
 			[]string{"free: free ars runners/set"},

@@ -42,4 +42,4 @@ func (p *planner) ofJobs() (steps []Step) {
 }
 
 // jobLeftover is the reason for deleting an object of a job.
-const jobLeftover = "of a job, and nothing owns it"
+const jobLeftover = "belongs to a job and has no owner"

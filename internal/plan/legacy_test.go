@@ -49,7 +49,7 @@ func TestLegacyPlan(t *testing.T) {
 				"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
 			},
 		},
-		"what is live is named with what lets its runners finish": {
+		"live objects are named, with the command that lets their runners finish": {
 			plan.Survey{
 				Record: plantest.Uninstalling(), Custom: append(idle, alone[1], kubetest.Object("rset team/s", kubetest.By("team/app"))),
 				Proven: map[types.UID]bool{"rset team/s": true},
@@ -116,7 +116,7 @@ func TestLegacyPlan(t *testing.T) {
 			deletes(plantest.AsLegacyHook), plan.Fresh,
 			[]string{"webhooks: delete mwc m", "stop: delete hra ci/d", "stop: stop rd ci/d", "drain: await pod ci/r, await run ci/r", "free: free pod ci/r", "free: free run ci/r"},
 		},
-		"nobody's webhooks go before the jobs are over": {
+		"no webhooks are deleted before the jobs are over": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: kubetest.Family(kubetest.Deleting)[:1], Busy: guess(kubetest.Family()[0]), Webhooks: []plan.Webhooks{hooks("mwc m", "systems/webhook", dead, kubetest.By("systems/arc"))}},
 			plantest.AsLegacyHook, plan.Fresh,
 			[]string{"busy: await pod ci/r", "webhooks: delete mwc m", "free: free pod ci/r"},
@@ -124,7 +124,7 @@ func TestLegacyPlan(t *testing.T) {
 		"without a controller the finalizers go": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: kubetest.Family(), CRDs: kubetest.LegacyCRDs()}, deletes(plantest.AsLegacyHook), plan.Fresh, freed,
 		},
-		"after the webhooks that nobody answers": {
+		"after the webhooks that no server answers": {
 			plan.Survey{
 				Record: plantest.Uninstalling(), Custom: kubetest.Family(kubetest.Deleting), CRDs: kubetest.LegacyCRDs(),
 				Webhooks: []plan.Webhooks{hooks("mwc m", "systems/webhook", dead, kubetest.By("systems/arc")), hooks("vwc v", "systems/webhook", dead, kubetest.By("systems/arc"))},
@@ -144,7 +144,7 @@ func TestLegacyPlan(t *testing.T) {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: kubetest.Family(kubetest.Deleting), Busy: guess(kubetest.Family()[0])},
 			with(plantest.AsLegacyHook, plan.RefuseBusy), plan.Fresh,
 			[]string{
-				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
+				"refused: runner r in namespace ci is busy with a job, as far as arc-cleanup can tell: its Pod runs",
 				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
 				"free: free pod ci/r", "free: free run ci/r", "free: await rd ci/d",
 			},
@@ -153,9 +153,9 @@ func TestLegacyPlan(t *testing.T) {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.RunnerPod("pod ci/r", "run ci/r")}, Busy: map[types.UID]plan.Job{"pod ci/r": {Pod: kubetest.Object("pod ci/r"), Guess: "its Pod runs", Alone: true}}},
 			with(plantest.AsLegacyHook, plan.RefuseBusy), plan.Fresh,
 			[]string{
-				"refused: runner r in namespace ci is busy with a job, for all that can be known: its Pod runs",
+				"refused: runner r in namespace ci is busy with a job, as far as arc-cleanup can tell: its Pod runs",
 				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
-				"  it does not end with its job; once it has none: kubectl delete runner.actions.summerwind.dev,pod r --namespace ci --wait=false",
+				"  the runner stays when its job is over; delete it then: kubectl delete runner.actions.summerwind.dev,pod r --namespace ci --wait=false",
 				"free: free pod ci/r",
 			},
 		},
@@ -164,11 +164,11 @@ func TestLegacyPlan(t *testing.T) {
 			with(plantest.AsLegacyHook, plan.LeaveBusy), plan.Fresh,
 			[]string{
 				"drain: await run other/x", "free: free run other/x",
-				"keep: runner r is busy with a job, for all that can be known: its Pod runs, after which the controller removes it",
+				"keep: runner r is busy with a job, as far as arc-cleanup can tell: its Pod runs, after which the controller removes it",
 				"keep: namespace ci has busy runners",
 			},
 		},
-		"what is linked to a Pod goes before its finalizer": {
+		"objects of a job are deleted before their Pod's finalizer": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.RunnerPod("pod ci/r", "run ci/r", kubetest.Deleting)}, Linked: []*object.Object{kubetest.Object("pod ci/r-job"), kubetest.Object("secret ci/r-job", kubetest.Deleting)}},
 			plantest.AsLegacyHook, plan.Fresh,
 			[]string{"job-pods: delete pod ci/r-job", "free: free pod ci/r"},
@@ -200,7 +200,7 @@ func TestLegacyPlan(t *testing.T) {
 		"those of another release stay, dead or not": {
 			plan.Survey{Record: plantest.Uninstalling(), Webhooks: []plan.Webhooks{hooks("mwc m", "systems/webhook", dead, kubetest.By("systems/other")), hooks("vwc v", "team/webhook", dead)}}, plantest.AsLegacyHook, plan.Fresh, nil,
 		},
-		"by hand all that nobody answers go": {
+		"by hand, all webhooks without a server are deleted": {
 			plan.Survey{Webhooks: []plan.Webhooks{hooks("mwc m", "systems/webhook", dead, kubetest.By("systems/arc"))}},
 			plantest.LegacyByHand, plan.Fresh,
 			[]string{"webhooks: delete mwc m"},
@@ -209,7 +209,7 @@ func TestLegacyPlan(t *testing.T) {
 			plan.Survey{Controllers: []plan.Controller{dead2("systems/arc")}, Webhooks: []plan.Webhooks{hooks("mwc m", "systems/webhook", dead)}}, plantest.LegacyByHand, plan.Fresh, nil,
 		},
 
-		"another controller keeps the CRDs and what it watches": {
+		"another controller keeps the CRDs and the objects it watches": {
 			plan.Survey{
 				Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("team/arc", "ci")}, CRDs: kubetest.LegacyCRDs(),
 				Custom: append(kubetest.Family(), kubetest.Object("run old/x", kubetest.Owned("rrs old/y"), kubetest.Deleting)),

@@ -67,18 +67,18 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			plan.History{},
 			[]string{"free: free role systems/set-manager"},
 		},
-		"what is not ARC's holds it": {
+		"a finalizer that is not ARC's holds it": {
 			plan.Survey{Terminating: because("example.com/f in 1 resource instances", plantest.Gone("runners"))},
 			plantest.ByHand, waited("runners"),
 			[]string{"keep: still Terminating: example.com/f in 1 resource instances"},
 		},
-		"somebody else's finalizer holds it": {
+		"another tool's finalizer holds it": {
 			plan.Survey{Terminating: because("x; "+plan.FinalizersRemain+"actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances", plantest.Gone("runners")), Protected: runners},
 			plantest.ByHand,
 			plan.History{},
 			[]string{"free: free role runners/set-manager", "keep: still Terminating: x; " + plan.FinalizersRemain + "actions.github.com/cleanup-protection in 4 resource instances, example.com/f in 1 resource instances"},
 		},
-		"somebody else's finalizer holds a Pod, before which nothing else goes": {
+		"another tool's finalizer holds a Pod, which Kubernetes deletes first": {
 			plan.Survey{Terminating: waitsFor(plantest.Gone("runners"), kubetest.Object("pod runners/p", kubetest.Deleting, kubetest.Finalizers("example.com/f"))), Protected: runners},
 			plantest.ByHand,
 			plan.History{},
@@ -95,7 +95,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			plantest.ByHand, waited("runners"),
 			[]string{"keep: still Terminating: Kubernetes deletes nothing else before its Pods are gone: a is being deleted, and not gone yet; b is being deleted, and not gone yet; c is being deleted, and not gone yet; and 1 more"},
 		},
-		"what Kubernetes has not come to is as good as being deleted": {
+		"objects that Kubernetes has not deleted yet count as being deleted": {
 			plan.Survey{
 				Record: plantest.Uninstalling(), Terminating: waitsFor(plantest.Gone("runners"), kubetest.Object("pod runners/p", kubetest.Deleting)),
 				Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.By("runners/gpu"))}, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc"))},
@@ -129,13 +129,13 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			plan.History{},
 			[]string{"free: free al runners/l", "namespaces: await ns runners"},
 		},
-		"a rescue waits also for what ARC does not hold, and says what does": {
+		"a rescue also waits for a namespace that ARC does not hold, and says what does": {
 			plan.Survey{Terminating: because(plan.FinalizersRemain+"example.com/f in 1 resource instances", plantest.Gone("runners"))},
 			rescue,
 			plan.History{},
 			[]string{"namespaces: await ns runners"},
 		},
-		"a rescue takes what has lost its owner, whosever the controllers are": {
+		"a rescue deletes orphans, whichever controllers there are": {
 			plan.Survey{Terminating: plantest.Gone("runners"), Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, Dependents: []*object.Object{kubetest.Object("secret runners/jit", kubetest.Owned("er runners/r"))}},
 			rescue,
 			plan.History{},
@@ -147,7 +147,7 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			plan.History{},
 			[]string{"drain: await ars runners/set", "free: free ars runners/set", "namespaces: await ns runners"},
 		},
-		"nobody deletes it": {
+		"it is not being deleted": {
 			plan.Survey{Live: true},
 			rescue,
 			plan.History{},

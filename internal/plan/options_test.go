@@ -19,17 +19,17 @@ func TestWhereThingsAreLookedFor(t *testing.T) {
 		options                              plan.Options
 		sets, listeners, core, listenersOnly []string
 	}{
-		"by hand":                          {plantest.ByHand, all, all, all, nil},
-		"a controller":                     {plantest.AsHook, all, all, all, nil},
-		"of one namespace":                 {plantest.OnlyRuns, all, all, []string{"runners"}, []string{"systems"}},
-		"with runners apart":               {change(plantest.OnlyRuns, runners), all, all, []string{"a", "b"}, []string{"systems"}},
-		"a controller elsewhere":           {change(plantest.OnlyRuns, func(o *plan.Options) { o.ControllerNamespaces = []string{"c", "runners"} }), all, all, []string{"runners"}, []string{"c"}},
-		"by hand, nobody says where it is": {plan.Options{Scope: plan.ScopeController, WatchNamespaces: []string{"runners"}}, all, all, []string{"runners"}, nil},
-		"a scale set":                      {set, []string{"runners"}, []string{"systems"}, []string{"runners"}, nil},
-		"beside its controller":            {plan.Options{Scope: plan.ScopeScaleSet, ReleaseNamespace: "runners"}, []string{"runners"}, []string{"runners"}, []string{"runners"}, nil},
-		"a scale set with runners apart":   {change(set, runners), []string{"a", "b", "runners"}, []string{"systems"}, []string{"a", "b", "runners"}, nil},
-		"a rescue":                         {plan.Options{Scope: plan.ScopeNamespace, Namespace: "x"}, []string{"x"}, all, []string{"x"}, nil},
-		"a legacy controller":              {change(plantest.AsLegacyHook, func(o *plan.Options) { o.WatchNamespaces = []string{"ci"} }), all, all, []string{"ci"}, nil},
+		"by hand":                        {plantest.ByHand, all, all, all, nil},
+		"a controller":                   {plantest.AsHook, all, all, all, nil},
+		"of one namespace":               {plantest.OnlyRuns, all, all, []string{"runners"}, []string{"systems"}},
+		"with runners apart":             {change(plantest.OnlyRuns, runners), all, all, []string{"a", "b"}, []string{"systems"}},
+		"a controller elsewhere":         {change(plantest.OnlyRuns, func(o *plan.Options) { o.ControllerNamespaces = []string{"c", "runners"} }), all, all, []string{"runners"}, []string{"c"}},
+		"by hand, without a namespace":   {plan.Options{Scope: plan.ScopeController, WatchNamespaces: []string{"runners"}}, all, all, []string{"runners"}, nil},
+		"a scale set":                    {set, []string{"runners"}, []string{"systems"}, []string{"runners"}, nil},
+		"beside its controller":          {plan.Options{Scope: plan.ScopeScaleSet, ReleaseNamespace: "runners"}, []string{"runners"}, []string{"runners"}, []string{"runners"}, nil},
+		"a scale set with runners apart": {change(set, runners), []string{"a", "b", "runners"}, []string{"systems"}, []string{"a", "b", "runners"}, nil},
+		"a rescue":                       {plan.Options{Scope: plan.ScopeNamespace, Namespace: "x"}, []string{"x"}, all, []string{"x"}, nil},
+		"a legacy controller":            {change(plantest.AsLegacyHook, func(o *plan.Options) { o.WatchNamespaces = []string{"ci"} }), all, all, []string{"ci"}, nil},
 	}
 	for name, test := range tests {
 		o := test.options

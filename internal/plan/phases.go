@@ -84,12 +84,12 @@ const WakePatience = 20 * time.Second
 var Phases = []PhaseRow{
 	{PhaseBackUp, "writing the backup", nil},
 	{PhaseHandOver, "deleting scale sets with busy runners; the controller finishes them later", nil},
-	{PhaseWake, "having the controller try at once, in case it is waiting until it tries again", nil},
-	{PhaseNudge, "something is in the controller's way; having it finish without", nil},
+	{PhaseWake, "making the controller try again at once, in case it is waiting before its next try", nil},
+	{PhaseNudge, "the controller is blocked; making it finish without GitHub", nil},
 	{PhaseStop, "scaling legacy runners to zero; the controller lets them finish", nil},
 	{PhaseDrain, "waiting for ARC's controller to stop runners and de-register at GitHub", &Wait{Grace: true, Stalled: Passes, StallMessage: "the controller makes no progress"}},
 	{PhaseBusy, "waiting for runners to finish their jobs", &Wait{Budget: true}},
-	{PhaseWebhooks, "deleting the legacy webhooks, which nobody answers", nil},
+	{PhaseWebhooks, "deleting the legacy webhooks that no server answers", nil},
 	{PhaseJobPods, "deleting Pods and Secrets of runners' jobs", nil},
 	{PhaseFree, "removing ARC's finalizers", nil},
 	{PhaseListeners, "deleting listeners' Roles and RoleBindings", nil},
@@ -100,9 +100,9 @@ var Phases = []PhaseRow{
 	{PhaseCRDs, "deleting the CRDs and waiting until they are gone", &Wait{For: 15 * time.Second, Grace: true, Stalled: GoesOn}},
 	// The garbage collector may never have discovered a kind that is gone. Then the run does the
 	// collector's work.
-	{PhaseCollect, "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone", &Wait{For: 10 * time.Second, Stalled: Passes, StallMessage: "the garbage collector does not know of it; deleting what has lost its owner"}},
+	{PhaseCollect, "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone", &Wait{For: 10 * time.Second, Stalled: Passes, StallMessage: "the garbage collector does not delete it; deleting the objects whose owners are gone"}},
 	// The garbage collector discovers ARC's kinds within a minute of their installation.
-	{PhaseListenerDependents, "waiting until Kubernetes has deleted what listeners own beside the controller", &Wait{For: 90 * time.Second}},
+	{PhaseListenerDependents, "waiting until Kubernetes has deleted what listeners own in the controller's namespace", &Wait{For: 90 * time.Second}},
 	// Kubernetes retries after some seconds, and after a failure within a minute (k8s.io/kubernetes
 	// pkg/controller/namespace).
 	{PhaseNamespaces, "waiting until the Terminating namespaces are gone", &Wait{For: time.Minute, Stalled: Passes, StallMessage: "something else holds the namespaces"}},

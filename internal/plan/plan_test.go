@@ -55,11 +55,11 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.AsHook, plan.Fresh,
 			[]string{"refused: no proof that anything is being uninstalled: no Helm release found", noProof},
 		},
-		"a release nobody uninstalls": {
+		"a release that Helm is not uninstalling": {
 			plan.Survey{Record: deployed},
 			plantest.AsHook, plan.Fresh,
 			[]string{
-				"refused: release arc in namespace systems is deployed, not uninstalling: nobody is uninstalling it",
+				"refused: release arc in namespace systems is deployed: Helm is not uninstalling it",
 				"  helm uninstall arc --namespace systems",
 			},
 		},
@@ -81,7 +81,7 @@ func TestPlanRefuses(t *testing.T) {
 				"free: free ars runners/set",
 			},
 		},
-		"a live set of nobody": {
+		"a live set without a release": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: set()},
 			plantest.AsHook, plan.Over,
 			[]string{
@@ -108,7 +108,7 @@ func TestPlanRefuses(t *testing.T) {
 				"free: free ars runners/set",
 			},
 		},
-		"what could not be read": {
+		"a failed read": {
 			plan.Survey{Record: plantest.Uninstalling(), Unknown: []plan.Unknown{{What: "pods", Err: errors.New("dial: refused")}}},
 			plantest.AsHook, plan.Fresh,
 			[]string{"failed: could not read pods: dial: refused"},
@@ -118,7 +118,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.AsHook, plan.Fresh,
 			[]string{
 				`not-permitted: could not read secrets: secrets is forbidden: User cannot list`,
-				"  grant the right named above; nothing is taken for absent that could not be read",
+				"  grant the right named above; a failed read never means that there is nothing",
 			},
 		},
 		"everything at once": {
@@ -131,7 +131,7 @@ func TestPlanRefuses(t *testing.T) {
 				"refused: no proof that anything is being uninstalled: none", noProof,
 				"failed: could not read pods: x",
 				"not-permitted: could not read secrets: secrets is forbidden: User cannot list",
-				"  grant the right named above; nothing is taken for absent that could not be read",
+				"  grant the right named above; a failed read never means that there is nothing",
 				"refused: scale set one in namespace runners is still installed (runners: 0, busy: 0)",
 				"  kubectl delete autoscalingrunnerset one --namespace runners --wait=false",
 				"refused: scale set two in namespace runners is still installed (runners: 0, busy: 0)",
@@ -142,12 +142,12 @@ func TestPlanRefuses(t *testing.T) {
 
 		"nothing when a set is on its way out": {plan.Survey{Record: plantest.Uninstalling(), Custom: set(kubetest.Deleting)}, plantest.AsHook, plan.Over, []string{"free: free ars runners/set"}},
 		"nothing when a set is of the release": {plan.Survey{Record: plantest.Uninstalling(), Custom: set(kubetest.By("systems/arc"))}, plantest.AsHook, plan.Over, []string{"free: free ars runners/set"}},
-		"nobody's Job": {
+		"a Job that neither Argo CD nor Helm made": {
 			plan.Survey{ProofErr: errors.New("none"), CRDs: kubetest.CRDs()},
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
 				"crds: " + allCRDs,
 			},
 		},
@@ -156,14 +156,14 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
 			},
 		},
-		"a Job of which nobody can say who made it": {
+		"a Job that cannot be read": {
 			plan.Survey{Unknown: []plan.Unknown{{What: "the hook's Job", Err: errors.New("x")}}}, plantest.InArgo, plan.Fresh, []string{"failed: could not read the hook's Job: x"},
 		},
 		"nothing when Helm says it itself":             {plan.Survey{Record: plantest.Uninstalling()}, plantest.InArgo, plan.Fresh, nil},
-		"nothing for want of proof when none is asked": {plan.Survey{ProofErr: errors.New("none"), ByArgoCD: true}, plantest.InArgo, plan.Fresh, nil},
+		"no refusal without proof if none is required": {plan.Survey{ProofErr: errors.New("none"), ByArgoCD: true}, plantest.InArgo, plan.Fresh, nil},
 		"nothing when the status is not asked":         {plan.Survey{Record: deployed, ByArgoCD: true}, plantest.InArgo, plan.Fresh, nil},
 		// A release of the same name in another namespace is another release.
 		"a live set of a namesake": {plan.Survey{Record: plantest.Uninstalling(), Custom: set(kubetest.By("runners/arc")), Proven: proven}, plantest.AsHook, plan.Over, []string{
@@ -186,9 +186,9 @@ func TestVerdictOfRefusals(t *testing.T) {
 		of   []plan.Verdict
 		want plan.Verdict
 	}{
-		"a refusal says most":        {[]plan.Verdict{plan.Failed, plan.NotPermitted, plan.Refused}, plan.Refused},
-		"then a missing right":       {[]plan.Verdict{plan.Failed, plan.NotPermitted}, plan.NotPermitted},
-		"then what was not readable": {[]plan.Verdict{plan.Failed}, plan.Failed},
+		"a refusal says most":  {[]plan.Verdict{plan.Failed, plan.NotPermitted, plan.Refused}, plan.Refused},
+		"then a missing right": {[]plan.Verdict{plan.Failed, plan.NotPermitted}, plan.NotPermitted},
+		"then the failed read": {[]plan.Verdict{plan.Failed}, plan.Failed},
 	}
 	for name, test := range tests {
 		var p plan.Plan
@@ -232,7 +232,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller team/other uses them"},
 		},
-		"a controller being deleted has none": {
+		"a controller that is being deleted has no claim": {
 			plan.Survey{Controllers: other("", kubetest.Deleting), Custom: custom, Protected: guarded, CRDs: kubetest.CRDs()}, plantest.ByHand, plan.Fresh, everything,
 		},
 		"nor has one whose namespace is": {
@@ -279,7 +279,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			plan.Fresh,
 			[]string{"keep: the controller systems/b uses them"},
 		},
-		"by hand without a release, a living controller is somebody's": {
+		"by hand without a release, a live controller counts as another's": {
 			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller systems/arc uses them"},
@@ -391,7 +391,7 @@ func TestPlanOrdersTheRelease(t *testing.T) {
 			}, order...),
 				"keep: the controller team/b uses them"),
 		},
-		"what somebody else holds is only waited for": {
+		"an object that other finalizers hold is only waited for": {
 			plan.Survey{Custom: []*object.Object{kubetest.Object("er runners/r", kubetest.Deleting, kubetest.Finalizers("example.com/f")), kubetest.Object("er runners/new", kubetest.Finalizers("example.com/f"))}},
 			plantest.ByHand, plan.Fresh,
 			[]string{"free: await er runners/r"},
@@ -413,11 +413,11 @@ func TestPlanSaysWhyNoControllerHelps(t *testing.T) {
 		controllers []plan.Controller
 		want        string
 	}{
-		"there is none":         {nil, "no controller to do it"},
-		"it is down":            {[]plan.Controller{plantest.Dead(plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc")))}, "the controller systems/arc has no ready replica"},
-		"it has lost rights":    {[]plan.Controller{lockedOut}, "the controller systems/arc has no rights there any more"},
-		"it is leaving":         {[]plan.Controller{leaving}, "no controller to do it"},
-		"it is somebody else's": {[]plan.Controller{plantest.Dead(plantest.Ctrl("team/b", "team", kubetest.By("team/b")))}, "no controller to do it"},
+		"there is no controller":        {nil, "no controller to do it"},
+		"it is down":                    {[]plan.Controller{plantest.Dead(plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc")))}, "the controller systems/arc has no ready replica"},
+		"it has lost rights":            {[]plan.Controller{lockedOut}, "the controller systems/arc has no rights there any more"},
+		"it is leaving":                 {[]plan.Controller{leaving}, "no controller to do it"},
+		"it belongs to another release": {[]plan.Controller{plantest.Dead(plantest.Ctrl("team/b", "team", kubetest.By("team/b")))}, "no controller to do it"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -432,21 +432,21 @@ func TestPlanSaysWhyNoControllerHelps(t *testing.T) {
 
 func TestPlanCollects(t *testing.T) {
 	tests := map[string]planTest{
-		"what its owner takes along is waited for": {
+		"dependents that go with their owner are waited for": {
 			plan.Survey{Custom: []*object.Object{kubetest.Object("er runners/r", kubetest.Deleting)}, Dependents: []*object.Object{kubetest.Object("pod runners/r", kubetest.Owned("er runners/r"))}},
 			plantest.ByHand, plan.Over,
 			[]string{"free: free er runners/r", "collect: await pod runners/r"},
 		},
-		"what is of another controller's is left alone": {
+		"dependents of another controller's objects are left alone": {
 			plan.Survey{
 				Controllers: []plan.Controller{plantest.Ctrl("team/b", "theirs")}, Custom: []*object.Object{kubetest.Object("er theirs/r")},
 				Dependents: []*object.Object{kubetest.Object("pod theirs/r", kubetest.Owned("er theirs/r")), kubetest.Object("pod theirs/lost", kubetest.Owned("er theirs/lost"))},
 			}, plantest.ByHand, plan.Over, nil,
 		},
-		"what has lost its owner is deleted": {
+		"orphans are deleted": {
 			plan.Survey{Dependents: []*object.Object{kubetest.Object("pod runners/r", kubetest.Owned("er runners/r"))}}, plantest.ByHand, plan.Fresh, []string{"collect: delete pod runners/r"},
 		},
-		"what listeners owned beside a controller that watches another namespace": {
+		"orphans of listeners of a controller that watches another namespace": {
 			plan.Survey{Record: plantest.Uninstalling(), Dependents: []*object.Object{
 				kubetest.Object("secret systems/l", kubetest.Of("runners/set"), kubetest.Owned("al systems/l")), kubetest.Object("secret systems/far", kubetest.Of("far/set"), kubetest.Owned("al systems/far")),
 				kubetest.Object("secret systems/l-config", kubetest.Owned("al systems/l")), kubetest.Object("secret far/lost", kubetest.Owned("er far/r")),
@@ -458,12 +458,12 @@ func TestPlanCollects(t *testing.T) {
 			plan.Fresh,
 			[]string{"collect: delete secret systems/l-config"},
 		},
-		"but not what may be another controller's, which says nothing": {
+		"but not unlabelled orphans that may be another controller's": {
 			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("systems/b", "far")}, Dependents: []*object.Object{
 				kubetest.Object("secret systems/l", kubetest.Of("runners/set"), kubetest.Owned("al systems/l")), kubetest.Object("secret systems/l-config", kubetest.Owned("al systems/l")),
 			}}, plantest.OnlyRuns, plan.Fresh, []string{"collect: delete secret systems/l"},
 		},
-		"nor, of a set that is left, what has lost its owner": {
+		"nor orphans of a set that is left to its controller": {
 			func() plan.Survey {
 				s := plantest.BusySet()
 				s.Dependents = []*object.Object{kubetest.Object("secret runners/lost", kubetest.Of("runners/set"), kubetest.Owned("er runners/lost"))}
@@ -472,7 +472,7 @@ func TestPlanCollects(t *testing.T) {
 			plantest.Leaving(plantest.AsHook), plan.Fresh,
 			[]string{"keep: runner r is busy with job \"launch\" of acme/rocket (launch.yml), after which the controller removes it"},
 		},
-		"nor what others hold, of nobody that was seen": {
+		"nor held dependents of a set that was never seen": {
 			plan.Survey{Dependents: []*object.Object{kubetest.Object("secret runners/x", kubetest.Of("runners/x"), kubetest.Owned("er runners/r"), kubetest.Finalizers("example.com/keep"))}},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: held by finalizers which are not ARC's: example.com/keep"},
@@ -525,8 +525,8 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	argo := noRecord
 	argo.ByArgoCD = true
 	tests := map[string]planTest{
-		"only what the release installed": {all, plantest.OfSet, plan.Over, ofMine},
-		"or what is named": {noRecord, plantest.ScaleSetsNamed("set"), plan.Over, []string{
+		"only the sets that the release installed": {all, plantest.OfSet, plan.Over, ofMine},
+		"or the named sets": {noRecord, plantest.ScaleSetsNamed("set"), plan.Over, []string{
 			"free: delete al systems/mine",
 			"free: free er runners/mine", "free: free al systems/mine", "free: free ars runners/set",
 			"free: free secret runners/mine", "listeners: delete role runners/mine", "collect: delete pod runners/mine",
@@ -542,22 +542,22 @@ func TestPlanOfAScaleSet(t *testing.T) {
 			"refused: no proof that anything is being uninstalled: no Helm release found",
 			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
 		}},
-		"the same, by what Helm has recorded": {recorded, plantest.OfSet, plan.Over, []string{
+		"the same, by Helm's record": {recorded, plantest.OfSet, plan.Over, []string{
 			"free: delete al systems/mine", "free: free er runners/mine", "free: free al systems/mine",
 			"listeners: delete role runners/mine", "listener-dependents: await al systems/mine",
 		}},
-		"a listener that waits for what it owns is deleted no second time": {
+		"a listener that waits for its dependents is not deleted twice": {
 			plan.Survey{Record: &known, Custom: []*object.Object{kubetest.Object("al systems/mine", kubetest.Of("runners/set"), kubetest.Deleting, kubetest.Finalizers(metav1.FinalizerDeleteDependents))}},
 			plantest.OfSet, plan.Over,
 			[]string{"listener-dependents: await al systems/mine"},
 		},
-		"one in the namespace that is read needs no other to say what is left of it": {
+		"a listener in a namespace that is read needs no foreground deletion": {
 			plan.Survey{Record: &known, Custom: []*object.Object{kubetest.Object("al runners/mine", kubetest.Of("runners/set"), kubetest.Deleting)}},
 			plantest.OfSet, plan.Over,
 			[]string{"free: free al runners/mine"},
 		},
 		"a namesake that another release has installed meanwhile is theirs": {replaced, plantest.OfSet, plan.Over, nil},
-		"what is left of a set that is gone, by its name": {left, plantest.WithNames(plantest.OfSet, "set"), plan.Over, []string{
+		"the leftovers of a set that is gone, by its name": {left, plantest.WithNames(plantest.OfSet, "set"), plan.Over, []string{
 			"free: delete al systems/mine", "free: free er runners/mine", "free: free al systems/mine",
 			"listeners: delete role runners/mine", "listener-dependents: await al systems/mine",
 		}},
@@ -663,10 +663,10 @@ func TestWhoseScaleSetItIs(t *testing.T) {
 		name string // of the release
 		want []string
 	}{
-		"of the release":                    {kubetest.Object("ars runners/set", kubetest.By("runners/gpu")), "gpu", ours},
-		"of another, in its place":          {kubetest.Object("ars runners/set", kubetest.By("runners/other")), "gpu", nil},
-		"of nobody, in its place":           {kubetest.Object("ars runners/set"), "gpu", ours},
-		"of any, where no release is known": {kubetest.Object("ars runners/set", kubetest.By("runners/other")), "", ours},
+		"of the release":                                {kubetest.Object("ars runners/set", kubetest.By("runners/gpu")), "gpu", ours},
+		"of another, in its place":                      {kubetest.Object("ars runners/set", kubetest.By("runners/other")), "gpu", nil},
+		"without a release, in the release's namespace": {kubetest.Object("ars runners/set"), "gpu", ours},
+		"of any, where no release is known":             {kubetest.Object("ars runners/set", kubetest.By("runners/other")), "", ours},
 	}
 	for name, test := range tests {
 		o := plan.Options{Scope: plan.ScopeScaleSet, Release: test.name, ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Sets: plantest.ScaleSetsNamed("set").Sets}

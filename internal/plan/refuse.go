@@ -82,7 +82,7 @@ func (p *planner) refuseUnknown() {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
 		if apierrors.IsForbidden(u.Err) {
 			r.Verdict = NotPermitted
-			r.Do = []string{"grant the right named above; nothing is taken for absent that could not be read"}
+			r.Do = []string{"grant the right named above; a failed read never means that there is nothing"}
 		}
 		p.plan.Refusals = append(p.plan.Refusals, r)
 	}
@@ -116,7 +116,7 @@ func (p *planner) refuseWithoutProof() {
 	case r != nil && !r.Uninstalling():
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
-			Message: fmt.Sprintf("release %s in namespace %s is %s, not uninstalling: nobody is uninstalling it", r.Name, r.Namespace, r.Status),
+			Message: fmt.Sprintf("release %s in namespace %s is %s: Helm is not uninstalling it", r.Name, r.Namespace, r.Status),
 			Do:      []string{shell.Command("helm", "uninstall", r.Name, "--namespace", r.Namespace)},
 		})
 	}
@@ -133,7 +133,7 @@ func (p *planner) refuseWithoutArgoCD() {
 	p.plan.Refusals = append(p.plan.Refusals, Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
-		Do:      []string{"where neither deletes the release, take the hook out: enabled: false; by hand, use `arc-cleanup run --yes`"},
+		Do:      []string{"if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`"},
 	})
 }
 
@@ -144,7 +144,7 @@ func (p *planner) noteRelease() {
 	case p.s.ProofErr != nil:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
 	case r != nil && !r.Uninstalling():
-		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: nobody is uninstalling it", of, r.Status))
+		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: Helm is not uninstalling it", of, r.Status))
 	}
 }
 
@@ -184,7 +184,7 @@ func (p *planner) refuseOutOfScope() {
 				p.plan.Refusals = append(p.plan.Refusals, Refusal{
 					Verdict: Refused,
 					Message: fmt.Sprintf("the controller %s/%s of this release watches %s, and the hook was rendered for %s", c.Namespace, c.Name, cmp.Or(strings.Join(c.Watches, ", "), "all namespaces"), strings.Join(watched, ", ")),
-					Do:      []string{"set watchNamespaces to all that the controllers of the release watch, none if one of them watches all"},
+					Do:      []string{"set watchNamespaces to all namespaces that the controllers of the release watch, or leave it empty if one of them watches all"},
 				})
 			}
 		}
@@ -218,7 +218,7 @@ func (p *planner) refuseUnbuildable() {
 	r := p.release
 	refusal := Refusal{
 		Verdict: Refused,
-		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, and the CRD %s is gone: Helm cannot uninstall it as long as it is", r.Name, r.Namespace, LastCRD),
+		Message: fmt.Sprintf("release %s in namespace %s holds scale sets, but the CRD %s is gone: Helm cannot uninstall the release without it", r.Name, r.Namespace, LastCRD),
 		Do: []string{
 			"a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:",
 			"echo " + shell.Quote(standIn) + " | kubectl create --filename -",

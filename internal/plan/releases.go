@@ -58,7 +58,7 @@ func (p *planner) refuseUninstall() {
 		if o.Resource.Resource == arc.AutoscalingRunnerSets && !o.Deleting && !p.inTerminating(o) && !p.inRelease(o) && o.Release.Name != "" && !known[o.Release] {
 			r := p.liveScaleSet(o)
 			if slices.ContainsFunc(p.s.Installed, func(i ScaleSetRelease) bool { return i.Release == o.Release }) {
-				r.Message += ", and the release that it names cannot be uninstalled with it: other scale sets of it stay, or its record does not hold this one"
+				r.Message += ", and its release cannot be uninstalled with it: other scale sets of the release stay, or the release's record does not hold this one"
 			} else {
 				r.Message += ", and Helm has no record of the release that it names"
 			}

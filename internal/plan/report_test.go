@@ -14,12 +14,12 @@ func TestHeldSaysByWhat(t *testing.T) {
 		object *object.Object
 		want   string
 	}{
-		"somebody's finalizer":      {kubetest.Object("er a/b", kubetest.Finalizers("x/y", arc.EphemeralRunnerFinalizer, "z"), kubetest.Deleting), "held by finalizers which are not ARC's: x/y, z"},
-		"ARC's finalizer":           {kubetest.Object("er a/b", kubetest.Deleting), "still has ARC's finalizers"},
-		"nothing but time":          {kubetest.Object("pod a/b", kubetest.Deleting), "is being deleted, and not gone yet"},
-		"nothing":                   {kubetest.Object("pod a/b"), "still there"},
-		"a CRD's own, going":        {kubetest.Object("crd c", kubetest.Finalizers("customresourcecleanup.apiextensions.k8s.io"), kubetest.Deleting), "is being deleted, and waits for its objects"},
-		"a CRD that nobody deleted": {kubetest.Object("crd c"), "still there"},
+		"another tool's finalizer":        {kubetest.Object("er a/b", kubetest.Finalizers("x/y", arc.EphemeralRunnerFinalizer, "z"), kubetest.Deleting), "held by finalizers which are not ARC's: x/y, z"},
+		"ARC's finalizer":                 {kubetest.Object("er a/b", kubetest.Deleting), "still has ARC's finalizers"},
+		"nothing but time":                {kubetest.Object("pod a/b", kubetest.Deleting), "is being deleted, and not gone yet"},
+		"nothing":                         {kubetest.Object("pod a/b"), "still there"},
+		"a CRD's own, going":              {kubetest.Object("crd c", kubetest.Finalizers("customresourcecleanup.apiextensions.k8s.io"), kubetest.Deleting), "is being deleted, and waits for its objects"},
+		"a CRD that is not being deleted": {kubetest.Object("crd c"), "still there"},
 	}
 	for name, test := range tests {
 		if got := plan.Held(test.object); got != test.want {

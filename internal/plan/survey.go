@@ -36,7 +36,7 @@ type Job struct {
 
 func (j Job) String() string {
 	if j.Guess != "" {
-		return "a job, for all that can be known: " + j.Guess
+		return "a job, as far as arc-cleanup can tell: " + j.Guess
 	}
 	return fmt.Sprintf("job %q of %s (%s)", j.Name, j.Repository, j.Workflow)
 }

@@ -47,7 +47,7 @@ func (p *planner) endRunners(custom []*object.Object, working map[identity.Set]b
 				deletes = append(deletes, Step{Delete, j.Object, jobLeftover})
 			}
 		}
-		ends = append(ends, Step{Free, o, "GitHub knows of it, and its Pod does not end"})
+		ends = append(ends, Step{Free, o, "it is de-registered at GitHub, but its Pod does not end"})
 	}
 	return deletes, ends
 }
@@ -66,7 +66,7 @@ func (p *planner) wake(custom []*object.Object) bool {
 			toGo++
 		}
 		if o.Deleting && !working[o.ScaleSet] {
-			steps = append(steps, Step{Wake, o, "the controller may be waiting until it tries again"})
+			steps = append(steps, Step{Wake, o, "the controller may be waiting before its next try"})
 		}
 	}
 	first := p.history.ToGo == 0

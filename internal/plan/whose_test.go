@@ -142,7 +142,7 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 	last := kubetest.CRDs()[3:]
 	stays := func(o plan.Options) plan.Options { o.CRDs = plan.KeepCRDs; return o }
 	refusal := []string{
-		"refused: release arc in namespace systems holds scale sets, and the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall it as long as it is",
+		"refused: release arc in namespace systems holds scale sets, but the CRD autoscalingrunnersets.actions.github.com is gone: Helm cannot uninstall the release without it",
 		"  a stand-in for the CRD lets Helm finish, and arc-cleanup removes what is left and the stand-in:", "  echo '" + plan.StandIn + "' | kubectl create --filename -",
 		"  kubectl wait --for condition=Established crd autoscalingrunnersets.actions.github.com",
 		"  helm uninstall arc --namespace systems --no-hooks", "  arc-cleanup run --release arc --release-namespace systems", "  kubectl delete job arc-arc-cleanup --namespace systems",
@@ -169,8 +169,8 @@ func TestThePlanOfAReleaseThatHoldsScaleSets(t *testing.T) {
 		"nor when only others are there": {
 			plan.Survey{Record: withSets(), CRDs: kubetest.CRDs()[:1]}, plantest.AsHook, plan.Fresh, append(slices.Clone(refusal), "crds: delete crd ephemeralrunners.actions.github.com"),
 		},
-		"what was not read is not gone":     {plan.Survey{Record: withSets(), Unknown: []plan.Unknown{{What: "crds", Err: errors.New("x")}}}, plantest.AsHook, plan.Fresh, []string{"failed: could not read crds: x"}},
-		"a release without them needs none": {plan.Survey{Record: plantest.Uninstalling()}, plantest.AsHook, plan.Fresh, nil},
+		"a failed read does not mean gone":          {plan.Survey{Record: withSets(), Unknown: []plan.Unknown{{What: "crds", Err: errors.New("x")}}}, plantest.AsHook, plan.Fresh, []string{"failed: could not read crds: x"}},
+		"a release without scale sets needs no CRD": {plan.Survey{Record: plantest.Uninstalling()}, plantest.AsHook, plan.Fresh, nil},
 	})
 	if got := strings.Join(plantest.Lines(plan.New(&plan.Survey{Record: withSets()}, plantest.OfRelease, plan.History{})), "\n"); !strings.Contains(got, "is gone") || strings.Contains(got, "delete job") {
 		t.Errorf("by hand there is no Job:\n%s", got)
@@ -193,10 +193,10 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 		survey plan.Survey
 		want   []string
 	}{
-		"no record":               {plan.Survey{ProofErr: plantest.ErrNoRelease}, []string{"Helm has no record of release arc in namespace systems"}},
-		"it could not be read":    {plan.Survey{Unknown: []plan.Unknown{{What: "the Helm release", Err: errors.New("x")}}}, nil},
-		"nobody uninstalls it":    {plan.Survey{Record: deployed}, []string{"release arc in namespace systems is deployed: nobody is uninstalling it"}},
-		"it is being uninstalled": {plan.Survey{Record: plantest.Uninstalling()}, nil},
+		"no record":                   {plan.Survey{ProofErr: plantest.ErrNoRelease}, []string{"Helm has no record of release arc in namespace systems"}},
+		"it could not be read":        {plan.Survey{Unknown: []plan.Unknown{{What: "the Helm release", Err: errors.New("x")}}}, nil},
+		"Helm is not uninstalling it": {plan.Survey{Record: deployed}, []string{"release arc in namespace systems is deployed: Helm is not uninstalling it"}},
+		"it is being uninstalled":     {plan.Survey{Record: plantest.Uninstalling()}, nil},
 	} {
 		kubetest.ExpectStrings(t, name, plan.New(&test.survey, plantest.OfRelease, plan.History{}).Notes, test.want...)
 	}
@@ -251,16 +251,16 @@ func TestWhatIsHeldAndKnown(t *testing.T) {
 		history plan.History
 		want    []string
 	}{
-		"of a set that was seen":            {held("runners/s", kubetest.Of("runners/set")), nil, plantest.ByHand, seen, []string{"await secret runners/s"}},
-		"of one that is there":              {held("runners/s", kubetest.Of("runners/set")), []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting, kubetest.Finalizers())}, plantest.ByHand, plan.History{}, []string{"await secret runners/s"}},
-		"of one that is named":              {held("runners/s", kubetest.Of("runners/set")), nil, plantest.ScaleSetsNamed("set"), plan.History{}, []string{"await secret runners/s"}},
-		"of one that nobody has seen":       {held("runners/s", kubetest.Of("runners/other")), nil, plantest.ByHand, seen, []string{kept}},
-		"not being deleted":                 {kubetest.Object("role runners/s", kubetest.Of("runners/set"), kubetest.Finalizers("example.com/keep")), nil, plantest.ScaleSetsNamed("other"), seen, nil},
-		"out of reach":                      {held("team/s", kubetest.Of("team/set")), nil, plantest.ScaleSetsNamed("set"), seen, nil},
-		"of a release that was seen":        {held("runners/s", kubetest.By("runners/gpu")), nil, plantest.ByHand, seen, []string{"await secret runners/s"}},
-		"of that release, elsewhere":        {held("team/s", kubetest.By("runners/gpu")), nil, plantest.ByHand, seen, nil},
-		"of another release":                {held("runners/s", kubetest.By("runners/other")), nil, plantest.ByHand, seen, nil},
-		"of nobody, as a set that was seen": {held("plain/s"), nil, plantest.ByHand, seen, nil},
+		"of a set that was seen":                    {held("runners/s", kubetest.Of("runners/set")), nil, plantest.ByHand, seen, []string{"await secret runners/s"}},
+		"of one that is there":                      {held("runners/s", kubetest.Of("runners/set")), []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting, kubetest.Finalizers())}, plantest.ByHand, plan.History{}, []string{"await secret runners/s"}},
+		"of one that is named":                      {held("runners/s", kubetest.Of("runners/set")), nil, plantest.ScaleSetsNamed("set"), plan.History{}, []string{"await secret runners/s"}},
+		"of a set that was never seen":              {held("runners/s", kubetest.Of("runners/other")), nil, plantest.ByHand, seen, []string{kept}},
+		"not being deleted":                         {kubetest.Object("role runners/s", kubetest.Of("runners/set"), kubetest.Finalizers("example.com/keep")), nil, plantest.ScaleSetsNamed("other"), seen, nil},
+		"out of reach":                              {held("team/s", kubetest.Of("team/set")), nil, plantest.ScaleSetsNamed("set"), seen, nil},
+		"of a release that was seen":                {held("runners/s", kubetest.By("runners/gpu")), nil, plantest.ByHand, seen, []string{"await secret runners/s"}},
+		"of that release, elsewhere":                {held("team/s", kubetest.By("runners/gpu")), nil, plantest.ByHand, seen, nil},
+		"of another release":                        {held("runners/s", kubetest.By("runners/other")), nil, plantest.ByHand, seen, nil},
+		"without a label, like a set that was seen": {held("plain/s"), nil, plantest.ByHand, seen, nil},
 	} {
 		s := &plan.Survey{Held: []*object.Object{test.object}, Custom: test.custom}
 		var got []string

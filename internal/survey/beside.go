@@ -114,7 +114,7 @@ func leasesBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.S
 		case !s.Owns(o, a):
 			lives[a.Namespace] = true
 		case a.Lease != "" && o.Job != "":
-			name(a.Namespace, a.Lease, fmt.Sprintf("if there is one: by it the controller %s elects a leader, and Helm does not delete it", a.Name))
+			name(a.Namespace, a.Lease, fmt.Sprintf("if it exists: the controller %s elects its leader with it, and Helm does not delete it", a.Name))
 		}
 	}
 	if o.Job != "" {

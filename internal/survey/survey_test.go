@@ -62,10 +62,10 @@ func TestOwnerIsOfARCOrNobody(t *testing.T) {
 		"nobody":                     {nil, ""},
 		"ARC":                        {[]metav1.OwnerReference{owner("actions.github.com/v1alpha1", "1")}, "1"},
 		"a later version of ARC":     {[]metav1.OwnerReference{owner("actions.github.com/v1", "1")}, "1"},
-		"somebody else":              {[]metav1.OwnerReference{owner("apps/v1", "1")}, ""},
+		"another owner":              {[]metav1.OwnerReference{owner("apps/v1", "1")}, ""},
 		"a group that looks like it": {[]metav1.OwnerReference{owner("actions.github.com.example.com/v1", "1")}, ""},
-		"ARC and somebody else":      {[]metav1.OwnerReference{owner("actions.github.com/v1alpha1", "1"), owner("batch/v1", "2")}, ""},
-		"somebody else and ARC":      {[]metav1.OwnerReference{owner("batch/v1", "2"), owner("actions.github.com/v1alpha1", "1")}, ""},
+		"ARC and another owner":      {[]metav1.OwnerReference{owner("actions.github.com/v1alpha1", "1"), owner("batch/v1", "2")}, ""},
+		"another owner and ARC":      {[]metav1.OwnerReference{owner("batch/v1", "2"), owner("actions.github.com/v1alpha1", "1")}, ""},
 	}
 	for name, test := range tests {
 		m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{OwnerReferences: test.owners}}

@@ -44,7 +44,7 @@ func TestRunOfAConfirmedPlan(t *testing.T) {
 	l.create(secret)
 	before := l.everything()
 	out, code := l.hookjob("run", "--confirm", digest)
-	if code != 3 || !strings.Contains(out, "the plan is not the one that was confirmed") || !strings.Contains(out, "refused: nothing was written") {
+	if code != 3 || !strings.Contains(out, "the plan has changed since it was confirmed") || !strings.Contains(out, "refused: nothing was written") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	after := l.everything()

@@ -46,7 +46,7 @@ func TestLegacy(t *testing.T) {
 	}
 
 	out, err := l.helm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if err == nil || !strings.Contains(out, "runner busy in namespace arc-runners is busy with a job, for all that can be known") {
+	if err == nil || !strings.Contains(out, "runner busy in namespace arc-runners is busy with a job, as far as arc-cleanup can tell") {
 		t.Fatalf("a Pod runs, which may have a job: %v\n%s", err, out)
 	}
 	if !strings.Contains(out, "refused, nothing was written: ") {

@@ -93,7 +93,7 @@ func TestLegacyRunnersAlone(t *testing.T) {
 	pod := l.legacyRunner("Runner", "alone", false)
 
 	refused, err := l.helm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if err == nil || !strings.Contains(refused, "runner alone in namespace "+runnerNamespace+" is busy with a job, for all that can be known") {
+	if err == nil || !strings.Contains(refused, "runner alone in namespace "+runnerNamespace+" is busy with a job, as far as arc-cleanup can tell") {
 		t.Errorf("the refusal does not name the runner: %v\n%s", err, refused)
 	}
 	if want := "once it has none: kubectl delete runner.actions.summerwind.dev,pod alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {

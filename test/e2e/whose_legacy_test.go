@@ -66,7 +66,7 @@ webhooks:
 	}
 
 	out, code := legacy("--scale-sets", "delete", "--busy-runners", "refuse")
-	if code != 3 || !strings.Contains(out, "it does not end with its job; once it has none: ") {
+	if code != 3 || !strings.Contains(out, "the runner stays when its job is over; delete it then: ") {
 		t.Errorf("a runner that may have a job: exit code %d\n%s", code, out)
 	}
 	l.asTold(4, out)

@@ -44,7 +44,7 @@ func TestWhoseLastLook(t *testing.T) {
 		{"the uninstall is taken back", func() func() {
 			l.setStatus(recorded, "deployed")
 			return func() {}
-		}, 3, "release arc in namespace arc-systems is deployed, not uninstalling"},
+		}, 3, "release arc in namespace arc-systems is deployed: Helm is not uninstalling it"},
 		{"another controller", func() func() {
 			weaken := l.empower()
 			remove := l.lookalike()
