@@ -106,7 +106,7 @@ test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for that one); the firs
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
-	cd test/image && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
+	cd test/e2e-node && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")

@@ -1,6 +1,6 @@
 //go:build e2enode
 
-package image
+package e2enode
 
 import (
 	"context"
@@ -28,7 +28,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/containers"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -40,7 +40,7 @@ const (
 )
 
 var (
-	built    *product.Product
+	built    *harness.Product
 	shared   *cluster.Cluster
 	sandbox  *containers.Sandbox
 	registry *containers.Registry
@@ -88,7 +88,7 @@ func outside(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	// Only what Go keeps in its own caches is of use inside.
-	_, err = product.Build(ctx, dir, os.Stderr)
+	_, err = harness.Build(ctx, dir, os.Stderr)
 	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 		return 0, err
 	}
@@ -103,7 +103,7 @@ func outside(ctx context.Context) (int, error) {
 func start(ctx context.Context) error {
 	started := time.Now()
 	var err error
-	if built, err = product.Build(ctx, filepath.Join(sandbox.Dir, "product"), os.Stderr); err != nil {
+	if built, err = harness.Build(ctx, filepath.Join(sandbox.Dir, "product"), os.Stderr); err != nil {
 		return err
 	}
 	if registry, err = containers.StartRegistry(); err != nil {
@@ -162,7 +162,7 @@ type lab struct {
 	client   kubernetes.Interface
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
-	before   map[product.Object]bool
+	before   map[harness.Object]bool
 
 	mu   sync.Mutex
 	pods map[types.UID]*corev1.Pod // the hook's, as they were last
@@ -355,7 +355,7 @@ template:
 func (l *lab) installController(major int, args ...string) {
 	l.Helper()
 	l.mustHelm(major, slices.Concat([]string{
-		"install", "arc", built.ARCChart(product.ControllerChart),
+		"install", "arc", built.ARCChart(harness.ControllerChart),
 		"--namespace", controllerNamespace, "--values", l.values(restrictedController),
 	}, args)...)
 	l.eventually("the controller runs", func() bool {
@@ -372,7 +372,7 @@ func (l *lab) installScaleSet(major int, args ...string) {
 		args = append([]string{"--server-side=false"}, args...)
 	}
 	l.mustHelm(major, slices.Concat([]string{
-		"install", "runners", built.ARCChart(product.ScaleSetChart),
+		"install", "runners", built.ARCChart(harness.ScaleSetChart),
 		"--namespace", runnerNamespace, "--values", l.values(restrictedScaleSet),
 		"--set", "githubConfigUrl=" + shared.GitHub().ConfigURL(),
 	}, args)...)
@@ -416,9 +416,9 @@ func (l *lab) eventually(what string, done func() bool) {
 }
 
 // everything lists every object of every kind in the cluster.
-func (l *lab) everything() map[product.Object]bool {
+func (l *lab) everything() map[harness.Object]bool {
 	l.Helper()
-	found, err := product.Inventory(l.ctx, shared.Config())
+	found, err := harness.Inventory(l.ctx, shared.Config())
 	if err != nil {
 		l.Fatal(err)
 	}
