@@ -272,11 +272,7 @@ func (l *lab) explain() {
 // helm runs Helm of a major version.
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
-	cmd := built.Helm(l.ctx, major, shared.Kubeconfig(), args...)
-	start := time.Now()
-	out, err := cmd.CombinedOutput()
-	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
-	return string(out), err
+	return harness.Run(l, fmt.Sprintf("helm%d", major), built.Helm(l.ctx, major, shared.Kubeconfig(), args...))
 }
 
 func (l *lab) mustHelm(major int, args ...string) string {
@@ -291,13 +287,7 @@ func (l *lab) mustHelm(major int, args ...string) string {
 // hookjob runs arc-cleanup by hand and returns its output and exit code.
 func (l *lab) hookjob(args ...string) (string, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, shared.Kubeconfig(), args...)
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		l.Fatalf("arc-cleanup: %v", err)
-	}
-	l.Logf("arc-cleanup %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
-	return string(out), cmd.ProcessState.ExitCode()
+	return built.RunByHand(l.ctx, l, shared.Kubeconfig(), args...)
 }
 
 // postRenderer are the arguments which put the hook, with these values, into a
@@ -406,13 +396,7 @@ func (l *lab) stopController() {
 
 func (l *lab) eventually(what string, done func() bool) {
 	l.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	for !done() {
-		if time.Now().After(deadline) {
-			l.Fatalf("not within a minute: %s", what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	harness.Eventually(l, time.Minute, what, done, func() string { return "" })
 }
 
 // everything lists every object of every kind in the cluster.

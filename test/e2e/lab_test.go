@@ -5,7 +5,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -152,10 +151,7 @@ func (l *lab) pods() string {
 // helm runs Helm of a major version.
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
-	start := time.Now()
-	out, err := l.helmCommand(major, args...).CombinedOutput()
-	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
-	return string(out), err
+	return harness.Run(l, fmt.Sprintf("helm%d", major), l.helmCommand(major, args...))
 }
 
 // helmCommand is Helm as helm runs it, for those who run it otherwise.
@@ -177,14 +173,7 @@ func (l *lab) mustHelm(major int, args ...string) string {
 // hookjob runs arc-cleanup by hand and returns its output and exit code.
 func (l *lab) hookjob(args ...string) (string, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, l.Kubeconfig(), args...)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		l.Fatalf("arc-cleanup: %v", err)
-	}
-	l.Logf("arc-cleanup %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
-	return string(out), cmd.ProcessState.ExitCode()
+	return built.RunByHand(l.ctx, l, l.Kubeconfig(), args...)
 }
 
 // viaPostRenderer are the arguments which put the hook into a release.
@@ -261,13 +250,7 @@ func (l *lab) awaitRunner(namespace string) {
 
 func (l *lab) eventually(what string, done func() bool) {
 	l.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for !done() {
-		if time.Now().After(deadline) {
-			l.Fatalf("not within two minutes: %s\n%s", what, lines(l.added()))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	harness.Eventually(l, 2*time.Minute, what, done, func() string { return lines(l.added()) })
 }
 
 // everything lists every object of every kind in the cluster.
