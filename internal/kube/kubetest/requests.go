@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +19,10 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if group, is := strings.CutPrefix(r.URL.Path, "/apis/"); is && strings.Count(group, "/") < 2 {
 		a.discover(w, group)
+		return
+	}
+	if r.URL.Path == "/api/v1" {
+		a.discover(w, "/v1")
 		return
 	}
 	q := read(r)
@@ -35,6 +40,8 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case done:
 		a.Writes = append(a.Writes, q.String())
+	case code == http.StatusOK && !q.writes():
+		a.Reads = append(a.Reads, strings.TrimSpace(q.String()+" "+strings.TrimSpace(q.labels+" "+q.fields)))
 	case code != http.StatusOK:
 		answer = status(code, q.verb, cmp.Or(says, q.String()+" is refused"))
 	}
@@ -65,14 +72,16 @@ type request struct {
 	verb            string // an HTTP method, LIST or WATCH
 	kind, namespace string // the resource's short name
 	object          string // the reference; of a list only resource and namespace
+	sub             string // the subresource
 	labels, fields  string
+	limit, first    int // of a page of a list
 	body            []byte
 	onlyMetadata    bool
 	dry             bool
 }
 
 func (q *request) writes() bool {
-	return q.verb == http.MethodDelete || q.verb == http.MethodPatch || q.verb == http.MethodPost
+	return q.verb == http.MethodDelete || q.verb == http.MethodPatch || q.verb == http.MethodPost || q.verb == http.MethodPut
 }
 
 // String returns the request as tests name it.
@@ -84,10 +93,10 @@ func (q *request) String() string {
 }
 
 func read(r *http.Request) request {
-	kind, namespace, name := Parse(r.URL.Path)
+	kind, namespace, name, sub := Parse(r.URL.Path)
 	values := r.URL.Query()
 	q := request{
-		verb: r.Method, kind: kind, namespace: namespace, labels: values.Get("labelSelector"), fields: values.Get("fieldSelector"),
+		verb: r.Method, kind: kind, namespace: namespace, sub: sub, labels: values.Get("labelSelector"), fields: values.Get("fieldSelector"),
 		onlyMetadata: strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata"),
 	}
 	if r.Method != http.MethodGet {
@@ -97,6 +106,11 @@ func read(r *http.Request) request {
 	if name != "" {
 		q.object = kind + " " + strings.TrimPrefix(namespace+"/"+name, "/")
 	}
+	if sub != "" {
+		q.object += "/" + sub
+	}
+	q.limit, _ = strconv.Atoi(values.Get("limit"))
+	q.first, _ = strconv.Atoi(values.Get("continue"))
 	if values.Get("watch") != "" {
 		q.verb = "WATCH"
 	} else if q.verb == http.MethodGet && name == "" {
@@ -184,6 +198,10 @@ func (a *Server) review(w http.ResponseWriter, r *http.Request) {
 		who = fmt.Sprintf("%s %s in %s", review.Spec.User, who, asked.Namespace)
 	}
 	denied, fault := a.DeniedRights[who], a.Fault
+	if account, is := strings.CutPrefix(review.Spec.User, "system:serviceaccount:"); is && a.May != nil {
+		denied = !a.May[account]
+	}
+	a.Reviews = append(a.Reviews, who)
 	a.Mu.Unlock()
 	if fault != nil {
 		if code := fault("REVIEW " + who); code != 0 {
