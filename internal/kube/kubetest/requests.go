@@ -17,12 +17,9 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.review(w, r)
 		return
 	}
-	if group, is := strings.CutPrefix(r.URL.Path, "/apis/"); is && strings.Count(group, "/") < 2 {
+	// A group, a group and its version, or the version of the group without a name.
+	if group, is := strings.CutPrefix(strings.Replace(r.URL.Path, "/api/", "/apis//", 1), "/apis/"); is && strings.Count(group, "/") < 2 {
 		a.discover(w, group)
-		return
-	}
-	if r.URL.Path == "/api/v1" {
-		a.discover(w, "/v1")
 		return
 	}
 	q := read(r)

@@ -30,7 +30,8 @@ type Server struct {
 	Reviews []string // the rights that were asked for
 	// URL is where the server listens.
 	URL string
-	// PageSize is the largest number of objects of a page of a list. Without it, a list is one page.
+	// PageSize is the largest number of objects of a page of a list, which then has to be asked for in
+	// pages. Without it, a list is one page.
 	PageSize int
 
 	// Fault may answer a request ("DELETE er runners/a") in place of the server.

@@ -56,6 +56,9 @@ func (a *Server) list(q request) (int, any) {
 	if err != nil {
 		return http.StatusBadRequest, nil
 	}
+	if a.PageSize > 0 && q.limit == 0 {
+		return http.StatusBadRequest, nil
+	}
 	items, next := []any{}, ""
 	for i, k := range slices.Sorted(keys(a.Objects)) {
 		it := a.Objects[k]
