@@ -44,19 +44,21 @@ func (c *cluster) overrides() *clientcmd.ConfigOverrides {
 // target is which cluster, and what of it: the flags that run and plan share.
 type target struct {
 	cluster
-	backup  bool
-	sets    []string
-	options plan.Options
+	everywhere bool
+	backup     bool
+	sets       []string
+	options    plan.Options
 }
 
 func (t *target) register(f *pflag.FlagSet) {
 	o := &t.options
 	t.cluster.register(f)
+	f.BoolVarP(&t.everywhere, "all-namespaces", "A", false, "clean the whole cluster of ARC, or with --scope legacy of legacy ARC")
+	f.StringVarP(&o.Namespace, "namespace", "n", "", "rescue this one namespace, which hangs in Terminating; the CRDs stay")
 	cli.OneOf(f, &o.Scope, "scope", "", plan.ScopeController, "whose uninstall this is; legacy is the controller of actions.summerwind.dev", plan.ScopeController, plan.ScopeScaleSet, plan.ScopeLegacy)
-	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
+	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled")
 	f.StringVar(&o.ReleaseNamespace, "release-namespace", "", "namespace of the release")
 	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
-	f.StringVarP(&o.Namespace, "namespace", "n", "", "rescue this one namespace, which hangs in Terminating; the CRDs stay")
 	f.StringVar(&o.StorageNamespace, "storage-namespace", "", "namespace in which Helm's record of the release is stored, as with Flux; default the release's")
 	f.StringSliceVar(&o.WatchNamespaces, "watch-namespace", nil, "namespace that a single-namespace controller of the release watches; repeatable")
 	f.StringSliceVar(&o.ControllerNamespaces, "controller-namespace", nil, "namespace of a controller, and so of its listeners; repeatable; default the release's")
@@ -76,8 +78,8 @@ func (t *target) register(f *pflag.FlagSet) {
 func (t *target) complete(f *pflag.FlagSet) error {
 	o := &t.options
 	if o.Namespace != "" {
-		if err := onlyNamespace(f); err != nil {
-			return err
+		if other := besideNamespace(f); other != "" {
+			return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
 		}
 		o.Scope = plan.ScopeNamespace
 	}
@@ -100,13 +102,16 @@ type mistake struct {
 
 func (t *target) mistakes() []mistake {
 	o := &t.options
-	named, scaleSet := o.Job != "" || o.Release != "", o.Scope == plan.ScopeScaleSet
+	named, scaleSet, rescue := o.Job != "" || o.Release != "", o.Scope == plan.ScopeScaleSet, o.Namespace != ""
 	return []mistake{
 		{o.ReleaseNamespace == "" && (named || scaleSet), "--job, --release and --scope scale-set need --release-namespace"},
 		{o.Job != "" && o.Release != "", "--job and --release both name the release; give one"},
 		{o.RequireUninstalling && !named, "--require-uninstalling needs --job or --release, to know of which release"},
 		{o.StorageNamespace != "" && !named, "--storage-namespace needs --job or --release, to know which record"},
 		{scaleSet && !named && len(t.sets) == 0, "--scope scale-set needs --job, --release or --scale-set, to know which"},
+		{!scaleSet && len(t.sets) > 0, "--scale-set needs --scope scale-set"},
+		{t.everywhere && rescue, "--namespace rescues one namespace, --all-namespaces (-A) cleans the whole cluster; give one"},
+		{t.everywhere && (named || scaleSet), "--all-namespaces does not go with --job, --release or --scope scale-set, which say themselves what to clean"},
 		{
 			o.Job != "" && !scaleSet && o.BusyRunners == plan.LeaveBusy,
 			fmt.Sprintf("--busy-runners leave does not go with --scope %s in a hook: Helm deletes the controller next, to which it would leave them; give wait, refuse or force", o.Scope),
@@ -116,20 +121,21 @@ func (t *target) mistakes() []mistake {
 			"--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete",
 		},
 		{o.Grace <= 0, fmt.Sprintf("--grace %s: must be more than 0", o.Grace)},
+		{!t.everywhere && !rescue && !named && !scaleSet, "say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"},
 	}
 }
 
-// onlyNamespace refuses the flags that --namespace leaves no room for.
-func onlyNamespace(f *pflag.FlagSet) error {
+// besideNamespace returns a flag that was given and that --namespace leaves no room for.
+func besideNamespace(f *pflag.FlagSet) string {
 	for _, other := range []string{
 		"scope", "job", "release", "release-namespace", "storage-namespace", "watch-namespace",
 		"controller-namespace", "runner-namespace", "scale-set", "require-uninstalling", "crds",
 	} {
 		if f.Changed(other) {
-			return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
+			return other
 		}
 	}
-	return nil
+	return ""
 }
 
 // parseSets reads the scale sets: a name alone is in the release's namespace.

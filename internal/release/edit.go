@@ -115,9 +115,9 @@ func (n NotEditable) because() string {
 		return atWork + helm("rollback") + " ends that"
 	case Uninstalling:
 		return "it is being uninstalled with its present hooks; " + helm("uninstall") +
-			" goes on with that, and `arc-cleanup run` removes what it leaves of ARC"
+			" goes on with that, and `arc-cleanup run --all-namespaces` removes what it leaves of ARC"
 	case Uninstalled:
-		return "only its history is kept, and no hook of it will run; `arc-cleanup plan` shows what it has left of ARC"
+		return "only its history is kept, and no hook of it will run; `arc-cleanup plan --all-namespaces` shows what it has left of ARC"
 	}
 	return ""
 }

@@ -379,13 +379,13 @@ func TestStuck(t *testing.T) {
 			u.mustHelm(major, "uninstall", "arc", "--namespace", "arc-systems")
 
 			var exit *exec.ExitError
-			if out, err := u.helm(major, byHand, "plan"); !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "ephemeralrunners.actions.github.com") {
+			if out, err := u.helm(major, byHand, "plan", "--all-namespaces"); !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "ephemeralrunners.actions.github.com") {
 				t.Errorf("error %v, want exit code 7 and the CRDs:\n%s", err, out)
 			}
-			if out := u.mustHelm(major, byHand, "run", "--yes"); !strings.Contains(out, "done: nothing of ARC is left") {
+			if out := u.mustHelm(major, byHand, "run", "--all-namespaces", "--yes"); !strings.Contains(out, "done: nothing of ARC is left") {
 				t.Errorf("it does not say that it is done:\n%s", out)
 			}
-			u.mustHelm(major, byHand, "plan")
+			u.mustHelm(major, byHand, "plan", "--all-namespaces")
 		})
 	}
 }
