@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,7 +87,7 @@ func (t *target) complete(f *pflag.FlagSet) error {
 	if !f.Changed("require-uninstalling") {
 		o.RequireUninstalling = o.Job != ""
 	}
-	for _, wrong := range t.mistakes() {
+	for _, wrong := range slices.Concat(t.mistakes(), t.selectionMistakes()) {
 		if wrong.is {
 			return errors.New(wrong.say)
 		}
@@ -102,16 +103,13 @@ type mistake struct {
 
 func (t *target) mistakes() []mistake {
 	o := &t.options
-	named, scaleSet, rescue := o.Job != "" || o.Release != "", o.Scope == plan.ScopeScaleSet, o.Namespace != ""
+	named, scaleSet := o.Job != "" || o.Release != "", o.Scope == plan.ScopeScaleSet
 	return []mistake{
 		{o.ReleaseNamespace == "" && (named || scaleSet), "--job, --release and --scope scale-set need --release-namespace"},
 		{o.Job != "" && o.Release != "", "--job and --release both name the release; give one"},
 		{o.RequireUninstalling && !named, "--require-uninstalling needs --job or --release, to know of which release"},
 		{o.StorageNamespace != "" && !named, "--storage-namespace needs --job or --release, to know which record"},
 		{scaleSet && !named && len(t.sets) == 0, "--scope scale-set needs --job, --release or --scale-set, to know which"},
-		{!scaleSet && len(t.sets) > 0, "--scale-set needs --scope scale-set"},
-		{t.everywhere && rescue, "--namespace rescues one namespace, --all-namespaces (-A) cleans the whole cluster; give one"},
-		{t.everywhere && (named || scaleSet), "--all-namespaces does not go with --job, --release or --scope scale-set, which say themselves what to clean"},
 		{
 			o.Job != "" && !scaleSet && o.BusyRunners == plan.LeaveBusy,
 			fmt.Sprintf("--busy-runners leave does not go with --scope %s in a hook: Helm deletes the controller next, to which it would leave them; give wait, refuse or force", o.Scope),
@@ -121,7 +119,19 @@ func (t *target) mistakes() []mistake {
 			"--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete",
 		},
 		{o.Grace <= 0, fmt.Sprintf("--grace %s: must be more than 0", o.Grace)},
-		{!t.everywhere && !rescue && !named && !scaleSet, "say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"},
+	}
+}
+
+// selectionMistakes are those about what to clean: exactly one thing.
+func (t *target) selectionMistakes() []mistake {
+	o := &t.options
+	rescue, scaleSet := o.Namespace != "", o.Scope == plan.ScopeScaleSet
+	release := o.Job != "" || o.Release != "" || scaleSet
+	return []mistake{
+		{!scaleSet && len(t.sets) > 0, "--scale-set needs --scope scale-set"},
+		{t.everywhere && rescue, "--namespace rescues one namespace, --all-namespaces (-A) cleans the whole cluster; give one"},
+		{t.everywhere && release, "--all-namespaces does not go with --job, --release or --scope scale-set, which say themselves what to clean"},
+		{!t.everywhere && !rescue && !release, "say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"},
 	}
 }
 
