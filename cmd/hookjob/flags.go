@@ -179,13 +179,14 @@ const environment = "ARC_CLEANUP_"
 
 // fromEnvironment sets every flag not given on the command line from the
 // environment: --on-residue from ARC_CLEANUP_ON_RESIDUE. What --set says
-// adds up, and chart.Values reads it.
+// adds up, and chart.Values reads it. Helm keeps a --namespace that was typed, which
+// goes before the environment: under Helm the variable is HELM_NAMESPACE.
 func fromEnvironment(cmd *cobra.Command) error {
 	var bad error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := cli.Variable(environment, f.Name)
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || bad != nil || name == chart.SetVariable {
+		if !set || f.Changed || bad != nil || name == chart.SetVariable || f.Name == "namespace" && underHelm() {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {

@@ -148,7 +148,7 @@ func TestWhatToCleanUnderHelm(t *testing.T) {
 	}{
 		"the namespace":                 {want: rescue("ns")},
 		"one that Helm does not keep":   {args: []string{"-nother"}, want: rescue("other")},
-		"one of the environment":        {env: map[string]string{"ARC_CLEANUP_NAMESPACE": "other"}, want: rescue("other")},
+		"what was typed goes first":     {env: map[string]string{"ARC_CLEANUP_NAMESPACE": "other"}, want: rescue("ns")},
 		"all":                           {args: []string{"-A"}, want: of(plan.ScopeController, "", "")},
 		"all, by the environment":       {env: map[string]string{"ARC_CLEANUP_ALL_NAMESPACES": "true"}, want: of(plan.ScopeController, "", "")},
 		"all of legacy ARC":             {args: []string{"--all-namespaces", "--scope", "legacy"}, want: of(plan.ScopeLegacy, "", "")},
