@@ -11,8 +11,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
@@ -124,8 +124,8 @@ func TestOptionsOfTheHook(t *testing.T) {
 
 func TestPrintOutcome(t *testing.T) {
 	target := chart.Release{Name: "arc", Namespace: "ns"}
-	job := []release.Hook{{Name: "arc-arc-cleanup", Kind: "Job"}}
-	old := []release.Hook{{Name: "old", Kind: "Job"}}
+	job := []helm.Hook{{Name: "arc-arc-cleanup", Kind: "Job"}}
+	old := []helm.Hook{{Name: "old", Kind: "Job"}}
 	tests := map[string]struct {
 		out    enrol.Outcome
 		dryRun bool

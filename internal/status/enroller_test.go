@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 func TestExplain(t *testing.T) {
@@ -60,7 +60,7 @@ func TestEnrolling(t *testing.T) {
 		deployments = "/apis/apps/v1/namespaces/ns/deployments"
 		pods        = "/api/v1/namespaces/ns/pods"
 	)
-	enroller := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set +
+	enroller := record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set +
 		"---\nkind: ConfigMap\nmetadata: {name: e, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'}\n"}
 	object := func(name, field string, value any) map[string]any {
 		version, kind := "v1", "Pod"
