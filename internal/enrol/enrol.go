@@ -35,7 +35,7 @@ type Outcome struct {
 // It returns a release.Unfit, a release.ErrNotFound, or an error for values that the chart refuses.
 func Enrol(ctx context.Context, c *kube.Client, target chart.Release, values map[string]any, dryRun bool) (*Outcome, error) {
 	return edit(ctx, c, target, dryRun, func(r *helm.Record) ([]helm.Hook, error) {
-		return Render(r, values)
+		return render(r, values)
 	})
 }
 
@@ -98,9 +98,9 @@ func edit(
 	return out, nil
 }
 
-// Render renders the hook of a release. The values go over what ARC's
+// render renders the hook of a release. The values go over what ARC's
 // objects in the manifest say: scope, namespaces, scheduling, pull secrets.
-func Render(r *helm.Record, values map[string]any) ([]helm.Hook, error) {
+func render(r *helm.Record, values map[string]any) ([]helm.Hook, error) {
 	a, _, err := anchor.Find([]byte(r.Manifest))
 	if err != nil {
 		return nil, fmt.Errorf("the manifest of release %s: %w", r.Name, err)

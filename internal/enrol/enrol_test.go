@@ -132,7 +132,7 @@ func TestRender(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(revision(t, test.file), chart.Merge(named, test.values))
+			got, err := render(revision(t, test.file), chart.Merge(named, test.values))
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("error %v, want %q in it", err, test.err)
@@ -157,7 +157,7 @@ func TestRender(t *testing.T) {
 		})
 	}
 	broken := &helm.Record{Manifest: "a: b: c"}
-	if _, err := Render(broken, nil); err == nil || errors.As(err, new(release.Unfit)) {
+	if _, err := render(broken, nil); err == nil || errors.As(err, new(release.Unfit)) {
 		t.Errorf("a manifest that is no YAML: %v", err)
 	}
 }

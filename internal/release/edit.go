@@ -20,11 +20,16 @@ const turns = 10
 // Unfit says why a record is not edited. Nothing was written.
 type Unfit struct {
 	Why string
-	// Record is set if its state does not allow edits.
+	// Record is set instead of Why if its state does not allow edits.
 	Record *helm.Record
 }
 
-func (u Unfit) Error() string { return u.Why + "; nothing was written" }
+func (u Unfit) Error() string {
+	if u.Record != nil {
+		u.Why = WhyNot(u.Record)
+	}
+	return u.Why + "; nothing was written"
+}
 
 // WhyNot says why a revision in a state that is not editable is not edited, and what helps.
 func WhyNot(r *helm.Record) string {
@@ -100,7 +105,7 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (foun
 			"the tool that stores it here, such as Flux, has to add the hook; make arc-cleanup a dependency of the chart",
 			namespace, found.object.GetName(), found.Namespace)}
 	case !found.Status.Editable():
-		return nil, Unfit{WhyNot(found.Record), found.Record}
+		return nil, Unfit{Record: found.Record}
 	}
 	return found, nil
 }

@@ -102,9 +102,9 @@ func jobOf(rev *helm.Record) *hookJob {
 	return nil
 }
 
-func (r *reader) hook(rev *helm.Record) Hook {
+func (r *reader) hook(rev *helm.Record) HookReport {
 	if job := jobOf(rev); job != nil {
-		return Hook{State: Present, Chart: job.Metadata.Labels["helm.sh/chart"]}
+		return HookReport{State: Present, Chart: job.Metadata.Labels["helm.sh/chart"]}
 	}
 	enroller, err := enrol.Enroller(rev)
 	if err != nil {
@@ -112,9 +112,9 @@ func (r *reader) hook(rev *helm.Record) Hook {
 	}
 	switch {
 	case enroller.Name == "":
-		return Hook{State: Absent, Why: "this revision was rendered without it"}
+		return HookReport{State: Absent, Why: "this revision was rendered without it"}
 	case enroller.Namespace != rev.Namespace:
-		return Hook{State: Absent, Why: enrol.Misplaced(chart.Release{Name: rev.Name, Namespace: rev.Namespace}, enroller.Namespace)}
+		return HookReport{State: Absent, Why: enrol.Misplaced(chart.Release{Name: rev.Name, Namespace: rev.Namespace}, enroller.Namespace)}
 	}
 	return r.enrolling(rev.Namespace, enroller.Name)
 }

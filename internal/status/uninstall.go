@@ -20,7 +20,7 @@ func (u *Uninstall) because(format string, args ...any) {
 }
 
 // uninstall reports what "helm uninstall" would do, and returns the hook's plan if there is one.
-func (r *reader) uninstall(rev *helm.Record, h Hook) (Uninstall, *plan.Plan) {
+func (r *reader) uninstall(rev *helm.Record, h HookReport) (Uninstall, *plan.Plan) {
 	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}, Leaves: []Object{}}
 	options, runs := r.options(rev, h, &out)
 	if !runs {
@@ -51,7 +51,7 @@ func (r *reader) uninstall(rev *helm.Record, h Hook) (Uninstall, *plan.Plan) {
 
 // options returns the options with which the hook would run, or reports why it would not run or would
 // refuse at once.
-func (r *reader) options(rev *helm.Record, h Hook, out *Uninstall) (plan.Options, bool) {
+func (r *reader) options(rev *helm.Record, h HookReport, out *Uninstall) (plan.Options, bool) {
 	var none plan.Options
 	if !rev.Status.Installed() {
 		out.because("it is uninstalled, and only its history is kept")

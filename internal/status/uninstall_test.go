@@ -49,24 +49,24 @@ func TestUninstall(t *testing.T) {
 	const enrol = "arc-cleanup enrol arc --namespace ns"
 	tests := map[string]struct {
 		records []record
-		hook    Hook
+		hook    HookReport
 		ready   bool
 		why, do []string
 	}{
-		"with the hook": {[]record{with(helm.Deployed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"failed":        {[]record{with(helm.Failed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"asks no proof": {[]record{with(helm.Deployed, hooked("--no-proof", "--release-namespace=ns"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"asks no proof, and speaks for another namespace": {[]record{with(helm.Deployed, hooked("--no-proof", "--release-namespace=other"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"its hook is for a release in namespace other, and it is in ns"}, []string{enrol}},
-		"deployed":       {[]record{plain(helm.Deployed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
-		"upgrade failed": {[]record{plain(helm.Failed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
-		"being upgraded": {[]record{plain(helm.PendingUpgrade)}, Hook{State: Absent, Why: rendered}, false, []string{
+		"with the hook": {[]record{with(helm.Deployed, mine)}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"failed":        {[]record{with(helm.Failed, mine)}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof": {[]record{with(helm.Deployed, hooked("--no-proof", "--release-namespace=ns"))}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof, and speaks for another namespace": {[]record{with(helm.Deployed, hooked("--no-proof", "--release-namespace=other"))}, HookReport{State: Present, Chart: "arc-cleanup-1"}, false, []string{"its hook is for a release in namespace other, and it is in ns"}, []string{enrol}},
+		"deployed":       {[]record{plain(helm.Deployed)}, HookReport{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
+		"upgrade failed": {[]record{plain(helm.Failed)}, HookReport{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
+		"being upgraded": {[]record{plain(helm.PendingUpgrade)}, HookReport{State: Absent, Why: rendered}, false, []string{
 			without, "release arc in namespace ns is pending-upgrade (revision 1): Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, `helm rollback arc --namespace ns` ends that",
 		}, nil},
-		"being uninstalled": {[]record{plain(helm.Uninstalling)}, Hook{State: Absent, Why: rendered}, false, []string{
+		"being uninstalled": {[]record{plain(helm.Uninstalling)}, HookReport{State: Absent, Why: rendered}, false, []string{
 			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-cleanup run` removes what it leaves of ARC",
 		}, nil},
-		"uninstalled, with its history": {[]record{with(helm.Uninstalled, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
-		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"make arc-cleanup a dependency of its chart"}},
+		"uninstalled, with its history": {[]record{with(helm.Uninstalled, mine)}, HookReport{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
+		"of Flux":                       {[]record{labelled}, HookReport{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"make arc-cleanup a dependency of its chart"}},
 		"of Flux, with a log to print": {
 			[]record{func() record {
 				r := labelled
@@ -74,7 +74,7 @@ func TestUninstall(t *testing.T) {
 				r.hooks[0]["manifest"] = strings.Replace(r.hooks[0]["manifest"], "annotations: {", "annotations: {helm.sh/hook-output-log-policy: hook-failed, ", 1)
 				return r
 			}()},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease "the-set" would not end`},
 			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
@@ -85,19 +85,19 @@ func TestUninstall(t *testing.T) {
 				r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=ns")
 				return r
 			}()},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			true, nil, nil,
 		},
 		"of Flux, stored elsewhere": {
 			[]record{flux},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook looks for Helm's record in namespace ns, and it is in flux-system: it would refuse"},
 			[]string{"set storageNamespace: flux-system among the values of arc-cleanup"},
 		},
 		"of Flux, stored elsewhere, without the hook": {
 			[]record{unhooked},
-			Hook{State: Absent, Why: rendered},
+			HookReport{State: Absent, Why: rendered},
 			false,
 			[]string{without, "its record is in namespace flux-system, where it cannot be enrolled"},
 			[]string{"make arc-cleanup a dependency of its chart, with storageNamespace: flux-system"},
@@ -106,53 +106,53 @@ func TestUninstall(t *testing.T) {
 			r := flux
 			r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system")
 			return r
-		}()}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		}()}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
 		"told another storage": {
 			[]record{with(helm.Deployed, hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook looks for Helm's record in namespace flux-system, and it is in ns: it would refuse"},
 			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
 		},
 		"rendered for another namespace": {
 			[]record{with(helm.Deployed, hooked("--job=hook", "--release-namespace=elsewhere"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook is for a release in namespace elsewhere, and it is in ns"},
 			[]string{enrol},
 		},
 		"another Job's hook": {
 			[]record{with(helm.Deployed, hooked("--job=another", "--release-namespace=ns"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`its hook looks for a release with a hook Job "another", which this one does not have: it would refuse`},
 			[]string{enrol},
 		},
-		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-cleanup enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
+		"the enroller is elsewhere": {[]record{overridden}, HookReport{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-cleanup enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
 		"unknown arguments": {
 			[]record{with(helm.Deployed, hooked("--what"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook is not understood: the hook of release arc in namespace ns: unknown: --what"},
 			nil,
 		},
 		"beside a release with the same Job": {
 			[]record{with(helm.Deployed, mine), other(helm.Deployed)},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			true,
 			[]string{`release other, which is deployed, has a hook Job "hook" as well`},
 			nil,
 		},
 		"beside one that is being uninstalled": {
 			[]record{other(helm.Uninstalling), with(helm.Deployed, mine)},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
 			[]string{"helm uninstall other --namespace ns"},
 		},
 		"beside one that is being uninstalled, says who may write elsewhere": {
 			[]record{both("other", helm.Uninstalling), both("arc", helm.Deployed)},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
 			nil,
