@@ -1,4 +1,4 @@
-package release
+package helm
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
@@ -19,8 +18,8 @@ import (
 // Whoever may create a Secret can write a record, and the hook that reads it has little memory. These
 // limits are far above what Helm can have written: 1 MiB of its gzip is some 10 MiB of YAML.
 const (
-	// maxSize is the most that Kubernetes stores in a Secret or ConfigMap (k8s.io/api core/v1, MaxSecretSize).
-	maxSize = 1 << 20
+	// MaxSize is the most that Kubernetes stores in a Secret or ConfigMap (k8s.io/api core/v1, MaxSecretSize).
+	MaxSize = 1 << 20
 	// maxRaw bounds an unpacked record.
 	maxRaw = 16 << 20
 	// maxItems bounds the objects of a manifest, and the hooks.
@@ -39,15 +38,10 @@ const (
 // has no such field.
 const serverSide = "ssa"
 
-// decode reads the record in an object. It reads only the few fields that it needs, so a later Helm's
-// record stays readable. The error is errForeign if the object's name and labels contradict the record.
-func decode(o *unstructured.Unstructured) (*Revision, error) {
-	name, revision, ok := outside(o)
-	kind, _, _ := unstructured.NestedString(o.Object, "type")
-	if !ok || o.GetKind() == "Secret" && kind != secretType {
-		return nil, errForeign
-	}
-	raw, err := unpack(o)
+// Decode reads a record as Helm stores it (helm.sh/helm pkg/storage/driver/util.go): gzip and base64. It
+// reads only the few fields that it needs, so a later Helm's record stays readable.
+func Decode(stored []byte) (*Record, error) {
+	raw, err := unpack(stored)
 	if err != nil {
 		return nil, err
 	}
@@ -64,20 +58,14 @@ func decode(o *unstructured.Unstructured) (*Revision, error) {
 	if err := json.Unmarshal(raw, &rec); err != nil {
 		return nil, err
 	}
-	if rec.Name != name || rec.Version != revision {
-		return nil, errForeign
-	}
 	installs, err := objects(rec.Manifest, rec.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	r := &Revision{
-		Manifest: rec.Manifest, Hooks: rec.Hooks, raw: raw, Config: rec.Config,
-		Driver: strings.ToLower(o.GetKind()), ServerSide: rec.ApplyMethod == serverSide,
-	}
-	r.Record = Record{
-		Name: name, Namespace: rec.Namespace, StorageNamespace: o.GetNamespace(),
-		Revision: revision, Status: rec.Info.Status, Chart: rec.Chart.Metadata, Objects: installs,
+	r := &Record{
+		Name: rec.Name, Namespace: rec.Namespace, Revision: rec.Version, Status: rec.Info.Status, Chart: rec.Chart.Metadata,
+		Objects: installs, ServerSide: rec.ApplyMethod == serverSide,
+		Manifest: rec.Manifest, Hooks: rec.Hooks, Config: rec.Config, raw: raw,
 	}
 	for _, h := range rec.Hooks {
 		if strings.EqualFold(h.Kind, "Job") {
@@ -87,23 +75,12 @@ func decode(o *unstructured.Unstructured) (*Revision, error) {
 	return r, nil
 }
 
-// unpack undoes what helm.sh/helm pkg/storage/driver/util.go does: gzip and base64. The data of a Secret is
-// base64 once more.
-func unpack(o *unstructured.Unstructured) ([]byte, error) {
-	data, _, err := unstructured.NestedString(o.Object, "data", "release")
+func unpack(stored []byte) ([]byte, error) {
+	if len(stored) > MaxSize {
+		return nil, fmt.Errorf("it has %d bytes, and Kubernetes stores %d", len(stored), MaxSize)
+	}
+	raw, err := base64.StdEncoding.DecodeString(string(stored))
 	if err != nil {
-		return nil, err
-	}
-	raw := []byte(data)
-	if o.GetKind() == "Secret" {
-		if raw, err = base64.StdEncoding.DecodeString(data); err != nil {
-			return nil, err
-		}
-	}
-	if len(raw) > maxSize {
-		return nil, fmt.Errorf("it has %d bytes, and Kubernetes stores %d", len(raw), maxSize)
-	}
-	if raw, err = base64.StdEncoding.DecodeString(string(raw)); err != nil {
 		return nil, err
 	}
 	// Helm 2's records were not always compressed, and Helm still accepts that.
@@ -111,6 +88,28 @@ func unpack(o *unstructured.Unstructured) ([]byte, error) {
 		return raw, nil
 	}
 	return gzip.Unpack(raw, maxRaw)
+}
+
+// Encode returns the record with these hooks, as Helm stores it. It may be larger than MaxSize.
+func (r *Record) Encode(hooks []Hook) ([]byte, error) {
+	// Field by field, so that fields of a later Helm stay.
+	var record map[string]json.RawMessage
+	if err := json.Unmarshal(r.raw, &record); err != nil {
+		return nil, fmt.Errorf("reading the record of release %s: %w", r.Name, err)
+	}
+	delete(record, "hooks") // as Helm does if there are none
+	if len(hooks) > 0 {
+		all, err := json.Marshal(hooks)
+		if err != nil {
+			return nil, fmt.Errorf("writing the hooks of release %s: %w", r.Name, err)
+		}
+		record["hooks"] = all
+	}
+	raw, err := json.Marshal(record)
+	if err != nil {
+		return nil, fmt.Errorf("writing the record of release %s: %w", r.Name, err)
+	}
+	return []byte(base64.StdEncoding.EncodeToString(gzip.Pack(raw))), nil
 }
 
 // hooks reads hooks one by one, so that a long list of empty hooks does not take much memory.

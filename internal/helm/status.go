@@ -1,4 +1,4 @@
-package release
+package helm
 
 // Status is Helm's word for the state of a revision (helm.sh/helm pkg/release/status.go).
 type Status string
