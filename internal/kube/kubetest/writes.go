@@ -200,6 +200,9 @@ func (a *Server) create(s, namespace string, body []byte) (int, any) {
 	if err := json.Unmarshal(body, &whole); err != nil {
 		return http.StatusBadRequest, nil
 	}
+	if m, is := whole["metadata"].(map[string]any); is && m["name"] == nil && m["generateName"] != nil {
+		m["name"] = fmt.Sprint(m["generateName"], a.version)
+	}
 	it := stored(whole)
 	it.Resource, it.Namespace, it.Deleted = Short[s], namespace, nil
 	it.UID = types.UID(Ref(it.Object))
