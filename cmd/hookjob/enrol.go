@@ -159,7 +159,7 @@ func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 func (f *enrolFlags) edit(
 	cmd *cobra.Command, target chart.Release, do func(context.Context, *kube.Client) (*enrol.Outcome, error),
 ) error {
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -346,24 +345,6 @@ func TestEnrolSaysWhyNot(t *testing.T) {
 					t.Errorf("exit code %d, want %d, and %q in\n%s%s", got.code, test.code, test.want, got.stderr, got.stdout)
 				}
 			})
-		}
-	}
-}
-
-func TestAClusterThatIsNotThere(t *testing.T) {
-	t.Parallel()
-	// Nothing listens on port 1. It is asked again until the time is over, which the first
-	// answer has to fit into.
-	there := kubeconfigOf(t, "http://127.0.0.1:1")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	got := command(ctx, nil, "plan", "--kubeconfig", there)
-	if got.code != exitFailed || !strings.Contains(got.stdout, "connection refused") {
-		t.Errorf("exit code %d:\n%s", got.code, got.stdout)
-	}
-	for _, name := range []string{"plan", "run"} {
-		if got := command(t.Context(), nil, name, "--kubeconfig", there+"x"); got.code != exitFailed || !strings.Contains(got.stderr, "reading the kubeconfig") {
-			t.Errorf("%s: exit code %d: %s", name, got.code, got.stderr)
 		}
 	}
 }

@@ -52,7 +52,7 @@ DIGEST does that and nothing else.
 			if err := t.complete(cmd.Flags()); err != nil {
 				return err
 			}
-			client, err := t.connect()
+			client, err := t.reach(cmd)
 			if err != nil {
 				complain(cmd.ErrOrStderr(), err)
 				return exitError(exitFailed)

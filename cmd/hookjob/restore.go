@@ -58,7 +58,7 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 	if f.from == "" {
 		return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
 	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}

@@ -138,6 +138,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		return f.end(cmd, log, console, &cleanup.Report{Verdict: plan.Failed, Errs: []error{err}})
 	}
 	start := time.Now()
+	if unreached := f.reach(cmd.Context(), log, start); unreached != nil {
+		return f.end(cmd, log, console, unreached)
+	}
 	f.backUp(client, start)
 	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
 		proceed, err := confirm(cmd, client, f.options)
@@ -158,7 +161,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 // beginning reads the hook's Job, and returns when it began: from then on the budget is
 // counted, and so every Pod of the Job means the same backup.
 func (f *runFlags) beginning(ctx context.Context, log zerolog.Logger, now time.Time) time.Time {
-	ctx, cancel := context.WithTimeout(ctx, f.budget)
+	ctx, cancel := context.WithDeadline(ctx, now.Add(f.budget))
 	defer cancel()
 	var err error
 	f.job, err = readJob(ctx, f.client, f.options.ReleaseNamespace, f.options.Job)
@@ -227,7 +230,7 @@ func logReport(log zerolog.Logger, r *cleanup.Report) {
 	some(log, r.Obstacles, func(x plan.Finding) {
 		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	})
-	some(log, r.Errs, func(err error) { log.Error().Err(err).Msg("error") })
+	some(log, r.Errs, func(err error) { log.Error().Msg(err.Error()) })
 }
 
 func some[T any](log zerolog.Logger, items []T, line func(T)) {

@@ -67,7 +67,7 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 			q.Namespace = given
 		}
 	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}

@@ -93,7 +93,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	if err := onlyHelmsContext(); err != nil {
 		return err
 	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}

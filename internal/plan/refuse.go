@@ -78,7 +78,7 @@ func (p *planner) refuse() {
 
 // refuseUnknown names every failed read.
 func (p *planner) refuseUnknown() {
-	for _, u := range p.s.Asked() {
+	for _, u := range MergeUnknown(p.s.Asked()) {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
 		if apierrors.IsForbidden(u.Err) {
 			r.Verdict = NotPermitted
