@@ -98,9 +98,11 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	f.namespace = cmp.Or(f.namespace, helmNamespace())
 	switch {
 	case f.namespace == "":
-		return errors.New("--namespace is needed: where the release is")
-	case (len(args) == 1) == (f.enroller != ""):
-		return errors.New("give the RELEASE; in the cluster, --enroller instead")
+		return errors.New("give --namespace, the namespace of the release")
+	case len(args) == 0 && f.enroller == "":
+		return fmt.Errorf("RELEASE is missing: type %s RELEASE", cmd.CommandPath())
+	case len(args) == 1 && f.enroller != "":
+		return errors.New("--enroller does not go with a RELEASE: the enroller's Deployment names it")
 	case f.enroller != "":
 		return f.fromCluster(cmd)
 	}
@@ -147,7 +149,7 @@ func (f *enrolFlags) put(cmd *cobra.Command, target chart.Release) error {
 
 func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 	if f.namespace = cmp.Or(f.namespace, helmNamespace()); f.namespace == "" {
-		return errors.New("--namespace is needed: where the release is")
+		return errors.New("give --namespace, the namespace of the release")
 	}
 	target := chart.Release{Name: name, Namespace: f.namespace}
 	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {

@@ -84,9 +84,9 @@ func TestAKubeconfigThatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"reading the kubeconfig " + there + "x: stat " + there + "x: no such file or directory":        {there + "x"},
+		"reading the kubeconfig " + there + "x: stat " + there + "x: no such file or directory":    {there + "x"},
 		"no kubeconfig with a cluster at " + empty + ": give --kubeconfig FILE, or set KUBECONFIG": {empty},
-		"the kubeconfig " + there + ` has no context "x": give one of test`:                             {there, "--context", "x"},
+		"the kubeconfig " + there + ` has no context "x": give one of test`:                        {there, "--context", "x"},
 	} {
 		for _, name := range [][]string{{"plan"}, {"run", "--log-format", "console"}, {"status"}} {
 			if got := command(t.Context(), nil, append(append(name, "--kubeconfig"), args...)...); got.code != exitFailed || !strings.Contains(got.stderr, want) {

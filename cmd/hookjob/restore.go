@@ -56,7 +56,7 @@ kubectl does the same:
 
 func (f *restoreFlags) run(cmd *cobra.Command) error {
 	if f.from == "" {
-		return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
+		return errors.New("give --from, the name of a backup's Secret; to list them: kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup")
 	}
 	client, err := f.reach(cmd)
 	if err != nil {

@@ -70,21 +70,23 @@ func newCommand(explanation *string) *cobra.Command {
 		Version:       version.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
-		},
+		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			*explanation, err = f.run(cmd.InOrStdin(), cmd.OutOrStdout())
 			return err
 		},
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	f.define(cmd.Flags())
 	cli.Finish(cmd, "values", logFile)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{cli.FlagError(err)} })
+	check := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
 	return cmd
 }
 

@@ -52,10 +52,10 @@ func TestRun(t *testing.T) {
 		"no Helm to be told":            {args: []string{"-n", "ns"}, stdin: unmarked, code: exitHelm, stderr: "say --helm 3 or --helm 4"},
 		"broken YAML in a large input":  {args: []string{"-n", "ns"}, stdin: strings.Repeat("a: 1\n---\n", 1<<18) + anchor + "spec: {\n", code: exitInput, stderr: "is not valid YAML"},
 		"a log that cannot be":          {args: []string{"--log-file", filepath.Join(values, "log")}, stdin: anchor, code: exitUsage, stderr: "--log-file (or ARC_CLEANUP_LOG_FILE): open"},
-		"a Helm we do not know":         {args: []string{"--helm", "2"}, code: 2, stderr: `invalid argument "2" for "--helm" flag: must be 3 or 4`},
+		"a Helm we do not know":         {args: []string{"--helm", "2"}, code: 2, stderr: `--helm "2": must be 3 or 4`},
 		"a value that is none":          {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
 		"an unknown flag":               {args: []string{"--nope"}, code: 2, stderr: "unknown flag: --nope"},
-		"an argument":                   {args: []string{"file.yaml"}, code: 2, stderr: `unknown command "file.yaml"`},
+		"an argument":                   {args: []string{"file.yaml"}, code: 2, stderr: `arc-postrender takes no argument, and got "file.yaml": type arc-postrender [flags] < manifests`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

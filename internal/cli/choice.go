@@ -52,12 +52,15 @@ func (c *choice[T]) Words() []string {
 // helpColumns is where the help's lines are wrapped.
 const helpColumns = "100"
 
-// Finish gives a command and those below it a help that fits a terminal, and a
-// shell's completion that offers words where only words will do, and files for
-// the flags that name one.
+// Finish prepares a command and its subcommands for people: a help that fits a terminal, errors that say what to
+// type, and completion. Completion offers the words of a flag, and files only for the flags in fileFlags.
 func Finish(root *cobra.Command, fileFlags ...string) {
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped "+helpColumns+" "))
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return FlagError(err) })
 	each(root, func(cmd *cobra.Command) {
+		if cmd.Args != nil {
+			cmd.Args = arguments(cmd.Args)
+		}
 		if cmd.ValidArgsFunction == nil {
 			cmd.ValidArgsFunction = cobra.NoFileCompletions
 		}

@@ -19,10 +19,10 @@ func TestReach(t *testing.T) {
 		requests int
 		want     string
 	}{
-		"it answers":                        {[]reply{success}, 1, ""},
-		"forbidden is an answer":            {[]reply{forbidden}, 1, ""},
-		"not found is an answer":            {[]reply{notFound}, 1, ""},
-		"it is tried again":                 {[]reply{{drop: true}, busy, success}, 3, ""},
+		"it answers":                         {[]reply{success}, 1, ""},
+		"forbidden is an answer":             {[]reply{forbidden}, 1, ""},
+		"not found is an answer":             {[]reply{notFound}, 1, ""},
+		"it is tried again":                  {[]reply{{drop: true}, busy, success}, 3, ""},
 		"wrong credentials are said at once": {[]reply{unauthorized}, 1, "does not accept your credentials: the server has asked"},
 	} {
 		t.Run(name, func(t *testing.T) {
