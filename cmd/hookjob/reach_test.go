@@ -18,7 +18,7 @@ func TestAClusterThatIsNotThere(t *testing.T) {
 	there := kubeconfigOf(t, "http://127.0.0.1:1")
 	want := `could not reach the API server http://127.0.0.1:1 (context "test" of ` + there + `): dial tcp 127.0.0.1:1: connect: connection refused` + "\n"
 	for name, args := range map[string][]string{
-		"plan":    {"plan"},
+		"plan":    {"plan", "--release", "arc", "--release-namespace", "systems"},
 		"status":  {"status"},
 		"restore": {"restore", "--from", "backup"},
 		"unenrol": {"unenrol", "arc", "--namespace", "systems"},
@@ -46,7 +46,7 @@ func TestRunWaitsForTheAPIServer(t *testing.T) {
 		lines  []string
 	}{
 		"by hand": {
-			[]string{"--yes", "--budget", "1h"},
+			[]string{"--release", "arc", "--release-namespace", "systems", "--yes", "--budget", "1h"},
 			[2]time.Duration{reachTime, reachTime + 5*time.Second},
 			[]string{"warning: waiting for the API server: could not reach", "error: could not reach", "failed: nothing was written"},
 		},
@@ -88,7 +88,7 @@ func TestAKubeconfigThatIsNotThere(t *testing.T) {
 		"no kubeconfig with a cluster at " + empty + ": give --kubeconfig FILE, or set KUBECONFIG": {empty},
 		"the kubeconfig " + there + ` has no context "x": give one of test`:                        {there, "--context", "x"},
 	} {
-		for _, name := range [][]string{{"plan"}, {"run", "--log-format", "console"}, {"status"}} {
+		for _, name := range [][]string{{"plan", "--release", "arc", "--release-namespace", "x"}, {"run", "--release", "arc", "--release-namespace", "x", "--log-format", "console"}, {"status"}} {
 			if got := command(t.Context(), nil, append(append(name, "--kubeconfig"), args...)...); got.code != exitFailed || !strings.Contains(got.stderr, want) {
 				t.Errorf("%s: exit code %d: %s, want %s", name, got.code, got.stderr, want)
 			}

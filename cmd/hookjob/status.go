@@ -134,7 +134,7 @@ func printStatus(w io.Writer, d *status.Document) {
 	if len(d.ScaleSets) > 0 {
 		fmt.Fprintln(w)
 		table(w, []string{"SCALE SET", "NAMESPACE", "RELEASE", "RUNNERS", "BUSY", "STATE"}, d.ScaleSets, func(s status.ScaleSet) []any {
-			release, state := "-", "live"
+			release, state := "-", "installed"
 			if s.Release != "" {
 				release = s.ReleaseNamespace + "/" + s.Release
 			}

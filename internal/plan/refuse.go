@@ -246,7 +246,7 @@ func (p *planner) liveScaleSet(o *object.Object) Refusal {
 }
 
 // deletion returns the command with which a person deletes an object. The command does not wait:
-// without a live controller to remove the finalizers, it would wait forever.
+// without a running controller to remove the finalizers, it would wait forever.
 func deletion(kind, name, namespace string) string {
 	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }

@@ -295,7 +295,7 @@ func TestForeignLabels(t *testing.T) {
 			l.installAs(major, "runners", built.ARCChart(product.ScaleSetChart), runnerNamespace, append(l.scaleSetValues(""), via(major)...)...)
 			l.awaitRunner(runnerNamespace)
 			if out := l.mustHelm(major, "uninstall", "runners", "--namespace", runnerNamespace); strings.Contains(out, "still registered") || !l.GitHub().Deregistered() {
-				t.Errorf("a live controller was taken for absent:\n%s", out)
+				t.Errorf("a running controller was taken for absent:\n%s", out)
 			}
 			if out := l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "done: nothing of ARC is left") {
 				t.Errorf("no hook, or not all of it:\n%s", out)

@@ -128,7 +128,7 @@ func TestBothGroups(t *testing.T) {
 		t.Errorf("plan:\n%s", out)
 	}
 	out, code := l.console("run", "--yes")
-	if code != 0 || strings.Contains(out, "nothing of ARC is left") || !strings.Contains(out, "and of ARC there is still "+beside+"; the Lease old-gha-rs-controller in namespace "+controllerNamespace) {
+	if code != 0 || strings.Contains(out, "nothing of ARC is left") || !strings.Contains(out, "; also there: "+beside+"; the Lease old-gha-rs-controller in namespace "+controllerNamespace) {
 		t.Errorf("run: exit code %d\n%s", code, out)
 	}
 	if out, code := l.console("run", "--yes", "--namespace", runnerNamespace); code != 0 || !l.namespaceGone(runnerNamespace) {
