@@ -122,7 +122,7 @@ func (c *cluster) chosenNamespace() (string, namespaceChoice, error) {
 	case namespace != own:
 		return namespace, givenNamespace, nil
 	case own == "default":
-		// Which cannot be deleted: nobody would give it to rescue it.
+		// The namespace default cannot be deleted, so it never needs a rescue.
 		return "", noNamespace, nil
 	}
 	return namespace, perhapsNamespace, nil

@@ -184,7 +184,7 @@ func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
 
 func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
 	tests := map[plan.Verdict]string{
-		plan.Done: "done,", plan.Failed: "failed:", plan.Refused: "refused ", plan.Residue: "residue:",
+		plan.Done: "done:", plan.Failed: "failed:", plan.Refused: "refused;", plan.Residue: "residue:",
 		plan.NotPermitted: "not permitted:", plan.OutOfTime: "the time budget is used up", plan.Interrupted: "interrupted;",
 	}
 	codes := []int{exitUsage, exitWork}

@@ -34,10 +34,10 @@ func newStatus() *cobra.Command {
 	var f statusFlags
 	cmd := &cobra.Command{
 		Use:   "status [RELEASE]",
-		Short: "Print ARC's releases, whether they have the hook, and what is stuck",
-		Long: `Status prints the Helm releases which install ARC's controller or a scale set,
-whether they have the hook, what "helm uninstall" would do now, and what of ARC
-is stuck. It writes nothing.
+		Short: "Print ARC's releases, their hooks, and what is stuck",
+		Long: `Status prints the Helm releases that install ARC's controller or a scale set. For
+each it says whether the release has the hook, and what "helm uninstall" would do now.
+Then it prints the objects of ARC that are stuck. It writes nothing.
 
 ` + exitHelp,
 		Example: `  arc-cleanup status
@@ -48,7 +48,7 @@ is stuck. It writes nothing.
 	}
 	fs := cmd.Flags()
 	f.register(fs)
-	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace where Helm keeps the releases; default all")
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace in which Helm stores the releases; default all")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the status", "table", "json")
 	return cmd
 }

@@ -56,7 +56,7 @@ never installs charts that only a Secret names unless you have seen them.
 		Example: `  arc-cleanup upgrade --version 0.12.1 --dry-run
   arc-cleanup upgrade --version 0.12.1
 
-  # Charts of a registry of yours, or folders and archives
+  # Charts from your own registry; folders and archives work too
   arc-cleanup upgrade --version 0.12.1 \
     --chart oci://registry.example.com/charts/gha-runner-scale-set-controller \
     --scale-set-chart oci://registry.example.com/charts/gha-runner-scale-set`,

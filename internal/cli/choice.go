@@ -1,6 +1,5 @@
-// Package cli is what the two commands have in common on their command lines:
-// flags that take one of some words, completion, and the reference that is made
-// of the commands themselves.
+// Package cli is what both programs share: flags that take one of several words, completion, errors about wrong
+// usage, and the generated reference.
 package cli
 
 import (
@@ -19,8 +18,8 @@ type choice[T ~string] struct {
 	words    []T
 }
 
-// OneOf adds a flag that takes one of some words, or the fallback, which need not
-// be one of them: it is empty where the default depends on something else.
+// OneOf adds a flag that takes one of some words. The fallback may be empty, if the default depends on other
+// flags.
 func OneOf[T ~string](fs *pflag.FlagSet, target *T, name, shorthand string, fallback T, usage string, words ...T) {
 	*target = fallback
 	fs.VarP(&choice[T]{target, fallback, words}, name, shorthand, usage)

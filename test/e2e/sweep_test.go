@@ -88,7 +88,7 @@ func TestSweepOfFaults(t *testing.T) {
 			}
 		}
 	}
-	// A watch that is closed at once is begun anew.
+	// A watch that is closed at once begins again.
 	path := l.front(func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
 		if r.URL.Query().Get("watch") != "" {
 			w.Header().Set("Content-Type", "application/json")
