@@ -195,7 +195,7 @@ func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
 			t.Errorf("%s: the help does not say %d %s", verdict, code, meaning)
 		}
 	}
-	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "of plan: there is something to do"} {
+	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "from plan only: there is something to do"} {
 		if !regexp.MustCompile(`(?m)^  ` + strconv.Itoa(code) + ` +` + meaning).MatchString(exitHelp) {
 			t.Errorf("the help does not say %d %s", code, meaning)
 		}
