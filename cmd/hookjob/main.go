@@ -1,6 +1,6 @@
-// Command arc-cleanup makes an uninstall of GitHub's Actions Runner Controller
-// complete. The pre-delete hook Job of charts/arc-cleanup runs it, as arc-hookjob; you
-// run it by hand on a cluster that is already stuck.
+// Command arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller leaves behind. The
+// pre-delete hook Job of charts/arc-cleanup runs it as arc-hookjob. You run it by hand on a cluster that is
+// stuck.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memory)
 	}
-	// client-go's own log lines (a watch that has to be renewed) would bury ours.
+	// client-go logs, for example, every watch that it renews; these lines would hide the report.
 	klog.SetLogger(logr.Discard())
 
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -12,8 +12,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
 
-// restoreTime bounds the writes of as many AutoscalingRunnerSets as fit into a
-// Secret.
+// restoreTime limits the writes of all AutoscalingRunnerSets of a backup. A Secret holds a limited number.
 const restoreTime = 2 * time.Minute
 
 type restoreFlags struct {

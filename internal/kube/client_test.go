@@ -77,7 +77,7 @@ func TestEach(t *testing.T) {
 	}
 }
 
-// What is large comes in small pages: what tenants write must not fill the memory.
+// Large objects come in small pages: tenants must not fill the memory.
 func TestNextPage(t *testing.T) {
 	t.Parallel()
 	of := func(annotation, fields int) metav1.PartialObjectMetadata {

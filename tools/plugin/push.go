@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// What Helm 4 takes for a plugin (its pkg/registry/plugin.go): an artifact of this
+// These are the media types of a plugin for Helm 4 (its pkg/registry/plugin.go): an artifact of this
 // type, with the tarball and its signature as layers whose titles are the names of
 // the files.
 const (
