@@ -251,7 +251,7 @@ func TestNotesArePrintedBeforeThePlan(t *testing.T) {
 	}
 }
 
-// What a tenant has named stands in a plan as a terminal should get it.
+// A name that a tenant chose is printed so that a terminal does not obey it.
 func TestNamesInAPlanAreVisible(t *testing.T) {
 	const name = "x\n\x1b[2JNothing to do."
 	o := &object.Object{}
@@ -292,8 +292,7 @@ func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
 	}
 }
 
-// What could not be read is unknown, not absent, in both outputs of status, and its
-// exit code says so.
+// A failed read is unknown, not absent, in both outputs of status and in its exit code.
 func TestStatusSaysWhatItCouldNotRead(t *testing.T) {
 	t.Parallel()
 	const secrets = "/api/v1/secrets"
@@ -543,7 +542,7 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 	}
 }
 
-// What Kubernetes cuts is not the verdict: of a refusal it is the first line.
+// Kubernetes must not cut the verdict off: in a refusal it is the first line.
 func TestAnEventIsNoLongerThanTheAPIServerTakes(t *testing.T) {
 	long := strings.Repeat("ä", 600)
 	left := &cleanup.Report{Verdict: plan.Residue, Left: []plan.Finding{{Object: &object.Object{}, Why: long}}}

@@ -160,7 +160,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// What the post-renderer packs into the manifest comes out of it again.
+// The hook that the post-renderer packs into the manifest can be read from it again.
 func TestCarried(t *testing.T) {
 	target := chart.Release{Name: "arc", Namespace: "ns"}
 	rendered, err := chart.Render(target, named)

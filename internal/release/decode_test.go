@@ -51,8 +51,8 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// What a tenant writes into a record of theirs costs no more than what Helm writes
-// into a large one: some 16 MiB that are read, and what is made of them.
+// A tenant's record costs no more than a large record of Helm: about 16 MiB to read, and the values made of
+// them.
 func TestRecordsAreBounded(t *testing.T) {
 	deployed := revision("arc", 1, helm.StatusDeployed)
 	body := func(field, value string) string {
@@ -104,7 +104,7 @@ func TestRecordsAreBounded(t *testing.T) {
 	}
 }
 
-// What changes between the list and the read is looked at again.
+// A record that changes between the list and the read is read again.
 func TestDecodeLooksAtTheOutside(t *testing.T) {
 	t.Parallel()
 	r := revision("arc", 1, helm.StatusDeployed)
@@ -162,7 +162,7 @@ func TestWhatIsParsedOfAManifestIsBounded(t *testing.T) {
 	if all, err := objects(strings.Repeat(object, fits+fits/50), "a"); err == nil {
 		t.Errorf("%d objects, all of them parsed", len(all))
 	}
-	// What is no head is not parsed, and may be large.
+	// Only the head is parsed; the rest may be large.
 	large := "kind: ConfigMap\ndata:\n  a: " + strings.Repeat("a", maxHeads) + "\n---\n{\"kind\": \"ConfigMap\", \"data\": \"" + strings.Repeat("a", maxHeads) + "\"}\n---\n"
 	if all, err := objects(large+object, "a"); err != nil || len(all) != 2 {
 		t.Errorf("%d objects, %v", len(all), err)

@@ -21,7 +21,7 @@ func example(parts ...string) string {
 	return filepath.Join(append([]string{built.Root, "examples"}, parts...)...)
 }
 
-// A desk is where somebody runs an example: a folder, and programs on PATH.
+// A desk is where a user runs an example: a folder, and programs on PATH.
 type desk struct {
 	*lab
 	dir string

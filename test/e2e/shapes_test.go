@@ -283,8 +283,8 @@ func TestUnderscore(t *testing.T) {
 	l.nothingLeft()
 }
 
-// TestForeignLabels: the labels by which others know ARC are somebody else's. The
-// controller is known all the same, in the stream and in the cluster.
+// TestForeignLabels: the usual labels of ARC name other software. arc-cleanup recognises the controller all the
+// same, in the stream and in the cluster.
 func TestForeignLabels(t *testing.T) {
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
