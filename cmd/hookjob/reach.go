@@ -25,7 +25,8 @@ func (c *cluster) reach(cmd *cobra.Command) (*kube.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), reachTime)
 	defer cancel()
-	return client, client.Reach(ctx, func(error) {})
+	err = client.Reach(ctx, func(error) {})
+	return client, err
 }
 
 // reach waits until the API server answers, and says so in the log if that takes long. It returns the report of
