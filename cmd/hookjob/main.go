@@ -80,8 +80,8 @@ leaves behind: custom resources, their finalizers, and the CRDs.
 
 As a pre-delete hook it does so during "helm uninstall". By hand, look first, then act:
 
-  arc-cleanup plan
-  arc-cleanup run
+  arc-cleanup plan --all-namespaces
+  arc-cleanup run --all-namespaces
 
 You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grace.
 "arc-cleanup completion --help" says how to set up completion in your shell.

@@ -63,17 +63,7 @@ func load(kubeconfig string, overrides *clientcmd.ConfigOverrides) clientcmd.Cli
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 }
 
-// Namespace is the one of the kubeconfig's context, else "default".
-func Namespace(kubeconfig string, overrides *clientcmd.ConfigOverrides) (string, error) {
-	loader := load(kubeconfig, overrides)
-	namespace, _, err := loader.Namespace()
-	if err != nil {
-		return "", unreadable(loader, overrides, err)
-	}
-	return namespace, nil
-}
-
-// Connect returns a Client for the kubeconfig and its overrides. It sends no request.
+// Connect returns a Client for the kubeconfig and its overrides.
 func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent string) (*Client, error) {
 	loader := load(kubeconfig, overrides)
 	cfg, err := loader.ClientConfig()

@@ -46,7 +46,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 	helmed := set(kubetest.By("runners/gpu"))
 	proven := map[types.UID]bool{helmed[0].UID: true}
-	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
+	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --all-namespaces`"
 	no := apierrors.NewForbidden(object.Secrets.GroupResource(), "", errors.New("User cannot list"))
 
 	tests := map[string]planTest{
@@ -147,7 +147,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --all-namespaces`",
 				"crds: " + allCRDs,
 			},
 		},
@@ -156,7 +156,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --all-namespaces`",
 			},
 		},
 		"a Job that cannot be read": {
@@ -458,6 +458,14 @@ func TestPlanCollects(t *testing.T) {
 			plan.Fresh,
 			[]string{"collect: delete secret systems/l-config"},
 		},
+		"a runner's Secret is known by its name, once the runner is gone": {
+			plan.Survey{Record: plantest.Uninstalling(), Dependents: []*object.Object{
+				kubetest.Object("secret runners/set-8cvvz-runner-t5dfg", kubetest.Owned("er runners/set-8cvvz-runner-t5dfg")),
+				kubetest.Object("secret runners/other-8cvvz-runner-t5dfg", kubetest.Owned("er runners/other-8cvvz-runner-t5dfg")),
+				kubetest.Object("secret systems/set-8cvvz-runner-t5dfg", kubetest.Of("runners/other"), kubetest.Owned("er systems/set-8cvvz-runner-t5dfg")),
+				kubetest.Object("sa runners/set-8cvvz-runner-t5dfg", kubetest.Owned("er runners/set-8cvvz-runner-t5dfg")),
+			}}, plantest.WithNames(plantest.OfSet, "set"), plan.Fresh, []string{"collect: delete secret runners/set-8cvvz-runner-t5dfg"},
+		},
 		"but not unlabelled orphans that may be another controller's": {
 			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("systems/b", "far")}, Dependents: []*object.Object{
 				kubetest.Object("secret systems/l", kubetest.Of("runners/set"), kubetest.Owned("al systems/l")), kubetest.Object("secret systems/l-config", kubetest.Owned("al systems/l")),
@@ -540,7 +548,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 		},
 		"proof is asked for": {noRecord, plantest.OfSet, plan.Over, []string{
 			"refused: no proof that anything is being uninstalled: no Helm release found",
-			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
+			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --scope scale-set --release NAME --release-namespace runners`",
 		}},
 		"the same, by Helm's record": {recorded, plantest.OfSet, plan.Over, []string{
 			"free: delete al systems/mine", "free: free er runners/mine", "free: free al systems/mine",

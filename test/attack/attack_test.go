@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // With the actor's objects, a command may take a quarter more time and memory than without
@@ -42,14 +42,14 @@ func TestHealthy(t *testing.T) {
 		s.look()
 		helm := []string{"upgrade", "--helm", s.Helm(s.ctx, 4, "").Path}
 		s.hookjob(2, append(helm, "--dry-run")...) // to which version? The actor would know one.
-		helm = append(helm, "--chart", s.chart(product.ControllerChart), "--scale-set-chart", s.chart(product.ScaleSetChart))
+		helm = append(helm, "--chart", s.chart(harness.ControllerChart), "--scale-set-chart", s.chart(harness.ScaleSetChart))
 		s.hookjob(0, append(helm, "--dry-run")...)
 		s.hookjob(0, append(helm, "--yes")...)
 		s.awaitRunner()
 		s.look()
 		s.helm(4, 0, "uninstall", "arc", "--namespace", controllerNamespace)
 		s.look()
-		s.hookjob(0, "run", "--yes")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 	})
 }
@@ -65,9 +65,9 @@ func TestStuck(t *testing.T) {
 		s.attack()
 		s.cheap(0, "status")
 		s.hookjob(0, "status", "--output", "json")
-		s.cheap(0, "plan") // the controller's Deployment is there
+		s.cheap(0, "plan", "--all-namespaces") // the controller's Deployment is there
 		s.cheap(3, "plan", "--release", "arc", "--release-namespace", controllerNamespace)
-		s.hookjob(0, "run", "--yes")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 		s.helm(3, 0, "uninstall", "runners", "--namespace", runnerNamespace)
 		s.look()
@@ -96,8 +96,8 @@ func TestByHand(t *testing.T) {
 		s.noController()
 		s.attack()
 		s.cheap(0, "status")
-		s.cheap(7, "plan")
-		s.hookjob(0, "run", "--yes")
+		s.cheap(7, "plan", "--all-namespaces")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 		s.createCRDs()
 		for _, forged := range []string{"arc-cleanup-backup-20260102-030405", "arc-cleanup-backup-marked", "arc-cleanup-backup-bomb"} {
