@@ -88,7 +88,7 @@ func TestAKubeconfigThatIsNotThere(t *testing.T) {
 		"no kubeconfig with a cluster at " + empty + ": give --kubeconfig FILE, or set KUBECONFIG": {empty},
 		"the kubeconfig " + there + ` has no context "x": give one of test`:                        {there, "--context", "x"},
 	} {
-		for _, name := range [][]string{{"plan", "--release", "arc", "--release-namespace", "x"}, {"run", "--release", "arc", "--release-namespace", "x", "--log-format", "console"}, {"status"}} {
+		for _, name := range [][]string{{"plan", "--release", "arc", "--release-namespace", "x"}, {"run", "--yes", "--release", "arc", "--release-namespace", "x", "--log-format", "console"}, {"status"}} {
 			if got := command(t.Context(), nil, append(append(name, "--kubeconfig"), args...)...); got.code != exitFailed || !strings.Contains(got.stderr, want) {
 				t.Errorf("%s: exit code %d: %s, want %s", name, got.code, got.stderr, want)
 			}
