@@ -25,6 +25,9 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := read(r)
 	code, says := a.told(&q)
 	if q.verb == "WATCH" {
+		a.Mu.Lock()
+		a.Reads = append(a.Reads, q.selecting())
+		a.Mu.Unlock()
 		a.watch(w, r, q.kind, q.namespace, code)
 		return
 	}
@@ -38,7 +41,7 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case done:
 		a.Writes = append(a.Writes, q.String())
 	case code == http.StatusOK && !q.writes():
-		a.Reads = append(a.Reads, strings.TrimSpace(q.String()+" "+strings.TrimSpace(q.labels+" "+q.fields)))
+		a.Reads = append(a.Reads, q.selecting())
 	case code != http.StatusOK:
 		answer = status(code, q.verb, cmp.Or(says, q.String()+" is refused"))
 	}
@@ -87,6 +90,11 @@ func (q *request) String() string {
 		return "DRY " + q.verb + " " + q.object
 	}
 	return q.verb + " " + q.object
+}
+
+// selecting returns the request with its selectors.
+func (q *request) selecting() string {
+	return strings.TrimSpace(q.String() + " " + strings.TrimSpace(q.labels+" "+q.fields))
 }
 
 func read(r *http.Request) request {

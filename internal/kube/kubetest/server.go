@@ -26,7 +26,7 @@ type Server struct {
 	Objects map[string]*Item
 	Streams map[chan string]Stream
 	Writes  []string
-	Reads   []string // "GET secret ns/a", "LIST secret ns", and the selectors of a list
+	Reads   []string // "GET secret ns/a", "LIST secret ns", "WATCH pod ns", with selectors
 	Reviews []string // the rights that were asked for
 	// URL is where the server listens.
 	URL string
@@ -75,8 +75,12 @@ func New(t *testing.T, items ...Item) (*Server, *kube.Client) {
 func (a *Server) Put(it Item) {
 	a.Mu.Lock()
 	defer a.Mu.Unlock()
+	event := "ADDED"
+	if a.Objects[Ref(it.Object)] != nil {
+		event = "MODIFIED"
+	}
 	a.Objects[Ref(it.Object)] = &it
-	a.changed(&it, "ADDED")
+	a.changed(&it, event)
 }
 
 // Take removes objects, as a controller or the garbage collector would.
