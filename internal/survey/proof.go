@@ -40,7 +40,8 @@ func (r *reading) prove() {
 		manager := r.s.Managers[o.UID]
 		g.Go(func() error {
 			r.proveManager(ctx, o, manager)
-			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, func(m helm.Object) bool { return isOf(o, m) }) {
+			at := release.Place{Namespace: o.Release.Namespace}
+			if release.Installing(ctx, r.c, at, o.Release.Name, func(m helm.Object) bool { return isOf(o, m) }) != nil {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.s.Proven[o.UID] = true
@@ -130,7 +131,7 @@ func newRecord(found *helm.Record) *plan.Record {
 		Status: string(found.Status),
 	}
 	for _, o := range found.Objects {
-		name := types.NamespacedName{Namespace: cmp.Or(o.Namespace, r.Namespace), Name: o.Name}
+		name := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 		switch {
 		case isScaleSet(o):
 			r.Sets = append(r.Sets, name)

@@ -322,7 +322,7 @@ func found(r *helm.Record) *Found {
 		Chart: r.Chart, Driver: r.Driver, ServerSide: r.ServerSide, Values: r.Config,
 	}}
 	for _, o := range r.Objects {
-		if o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/") {
+		if arc.IsScaleSet(o.APIVersion, o.Kind) {
 			f.Sets = append(f.Sets, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
 		}
 	}
