@@ -52,7 +52,7 @@ func (r *reader) release(rev *helm.Record, installs string) {
 	r.record(rev)
 	out := Release{
 		Name: rev.Name, Namespace: rev.Namespace, Revision: rev.Revision, State: string(rev.Status),
-		Chart: Chart(rev.Chart), Installs: installs, Hook: r.hook(rev),
+		Chart: rev.Chart, Installs: installs, Hook: r.hook(rev),
 	}
 	if rev.StoredElsewhere() {
 		out.Storage = rev.StorageNamespace
