@@ -56,7 +56,7 @@ var ErrUnreadable = errors.New("not in Helm's format")
 // errForeign is an object that is named like a record of one release and holds something else.
 var errForeign = errors.New("not a record of the release it is named after")
 
-// Get returns the newest revision of a release. The error wraps ErrNotFound if neither Secrets nor
+// Get returns the newest revision of a release, without its texts. The error wraps ErrNotFound if neither Secrets nor
 // ConfigMaps hold one.
 func Get(ctx context.Context, c *kube.Client, at Place, name string) (*helm.Record, error) {
 	all, err := histories(ctx, c, at.storage(), name, storage...)
@@ -73,6 +73,7 @@ func Get(ctx context.Context, c *kube.Client, at Place, name string) (*helm.Reco
 		case r.Namespace != at.Namespace:
 			others = append(others, r.Namespace)
 		default:
+			r.Shrink()
 			return r, nil
 		}
 	}
@@ -118,7 +119,7 @@ func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*helm
 	return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, at.Namespace, job)
 }
 
-// WithHookJob returns all releases whose newest revision has a hook Job of that name. A record that cannot
+// WithHookJob returns all releases whose newest revision has a hook Job of that name, without texts. A record that cannot
 // be understood is an error if its release is being uninstalled: it may be another match. All other such
 // records are skipped: they must not block an uninstall.
 func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]*helm.Record, error) {
