@@ -1,9 +1,9 @@
 // Command plugin packs the folder of a Helm plugin, signs it, and pushes it to a
 // registry:
 //
-//	go -C tools/plugin run . --output ../../dist --version 0.1.0 ../../dist/plugin/arc-postrender
-//	go -C tools/plugin run . ... --keyring secring.gpg --key 'Jane Doe' --passphrase-file pass
-//	go -C tools/plugin run . ... --push oci://registry.example/helm
+//	go -C tools/pack run ./plugin --output ../../dist --version 0.1.0 ../../dist/plugin/arc-postrender
+//	go -C tools/pack run ./plugin ... --keyring secring.gpg --key 'Jane Doe' --passphrase-file pass
+//	go -C tools/pack run ./plugin ... --push oci://registry.example/helm
 //
 // What it writes is what `helm plugin package` writes, with Helm's own code for the
 // signature, except that the same files give the same bytes: timestamps come from
@@ -18,9 +18,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 )
 
 // Options is one invocation, parsed.
@@ -35,19 +36,7 @@ type Options struct {
 	PlainHTTP bool
 }
 
-func main() {
-	opts, err := parseArgs(os.Args[1:], os.Getenv("SOURCE_DATE_EPOCH"))
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err == nil {
-		err = run(os.Stdout, opts)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "plugin:", err)
-		os.Exit(1)
-	}
-}
+func main() { pack.Main("plugin", parseArgs, run) }
 
 func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 	var (
@@ -82,15 +71,9 @@ func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 	opts.Dir = flags.Arg(0)
 	opts.Platforms = strings.Fields(platforms)
 
-	seconds := int64(0)
-	if sourceDateEpoch != "" {
-		var err error
-		if seconds, err = strconv.ParseInt(sourceDateEpoch, 10, 64); err != nil {
-			return Options{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
-		}
-	}
-	opts.Created = time.Unix(seconds, 0).UTC()
-	return opts, nil
+	var err error
+	opts.Created, err = pack.Created(sourceDateEpoch)
+	return opts, err
 }
 
 // run packs and signs before it writes, and writes before it pushes.
@@ -103,7 +86,7 @@ func run(out io.Writer, opts Options) error {
 		return fmt.Errorf("%s: %w", filepath.Join(opts.Dir, manifestName), err)
 	}
 	var archive bytes.Buffer
-	if err := pack(&archive, opts.Dir, plugin.Name, opts.Created); err != nil {
+	if err := packFolder(&archive, opts.Dir, plugin.Name, opts.Created); err != nil {
 		return fmt.Errorf("packing %s: %w", opts.Dir, err)
 	}
 	file := fmt.Sprintf("%s-%s.tgz", plugin.Name, plugin.Version)
@@ -115,19 +98,16 @@ func run(out io.Writer, opts Options) error {
 	}
 
 	path := filepath.Join(opts.Output, file)
-	if err := os.MkdirAll(opts.Output, 0o755); err != nil {
-		return err
-	}
 	// A signature of an earlier run is not this one's.
 	if err := os.Remove(path + provenanceSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := os.WriteFile(path, archive.Bytes(), 0o644); err != nil {
+	if err := pack.WriteFile(path, archive.Bytes()); err != nil {
 		return err
 	}
 	signed := "not signed"
 	if signature != nil {
-		if err := os.WriteFile(path+provenanceSuffix, signature, 0o644); err != nil {
+		if err := pack.WriteFile(path+provenanceSuffix, signature); err != nil {
 			return err
 		}
 		signed = "signed by " + opts.Signer.Key

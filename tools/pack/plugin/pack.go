@@ -15,13 +15,15 @@ import (
 
 	"helm.sh/helm/v4/pkg/provenance"
 	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 )
 
 const provenanceSuffix = ".prov"
 
-// pack writes the folder as a compressed tar, below the plugin's name, which is
+// packFolder writes the folder as a compressed tar, below the plugin's name, which is
 // where Helm looks for it. What lies in a folder bin can be executed.
-func pack(w io.Writer, dir, name string, created time.Time) error {
+func packFolder(w io.Writer, dir, name string, created time.Time) error {
 	zw, err := gzip.NewWriterLevel(w, gzip.BestCompression)
 	if err != nil {
 		return err
@@ -47,15 +49,10 @@ func pack(w io.Writer, dir, name string, created time.Time) error {
 			return err
 		}
 		header.Typeflag, header.Name = tar.TypeReg, strings.TrimSuffix(header.Name, "/")
-		header.Size = int64(len(content))
 		if path.Base(path.Dir(header.Name)) != "bin" {
 			header.Mode = 0o644
 		}
-		if err := tw.WriteHeader(header); err != nil {
-			return err
-		}
-		_, err = tw.Write(content)
-		return err
+		return pack.AddFile(tw, header, content)
 	})
 	return errors.Join(err, tw.Close(), zw.Close())
 }

@@ -1,6 +1,6 @@
 //go:build e2enode
 
-package image
+package e2enode
 
 import (
 	"slices"
@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestImageComesLate uninstalls while the image cannot be pulled: nothing happens
@@ -25,7 +25,7 @@ func TestImageComesLate(t *testing.T) {
 	if err == nil || !strings.Contains(out, "Job in progress\ncontext deadline exceeded") {
 		t.Errorf("helm uninstall: %v\n%s", err, out)
 	}
-	l.checkPull(product.HookImage + ":late")
+	l.checkPull(harness.HookImage + ":late")
 	after := l.everything()
 	for o := range before {
 		if !after[o] {

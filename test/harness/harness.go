@@ -1,6 +1,6 @@
-// Package product builds what is under test and runs it the way a user does:
+// Package harness builds what is under test and runs it the way a user does:
 // Helm with the post-renderer as an installed plugin, the hook as an image.
-package product
+package harness
 
 import (
 	"context"

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 )
 
 // What Helm 4 takes for a plugin (its pkg/registry/plugin.go): an artifact of this
@@ -30,8 +32,7 @@ func push(folder string, plainHTTP bool, plugin *Plugin, file string, archive, s
 	if plainHTTP {
 		options = append(options, name.Insecure)
 	}
-	// A tag cannot hold the + of a semantic version; Helm writes _ too.
-	tag, err := name.NewTag(path.Join(folder, plugin.Name)+":"+strings.ReplaceAll(plugin.Version, "+", "_"), options...)
+	tag, err := name.NewTag(path.Join(folder, plugin.Name)+":"+pack.Tag(plugin.Version), options...)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,6 @@
 //go:build e2enode
 
-package image
+package e2enode
 
 import (
 	"fmt"

@@ -1,7 +1,7 @@
 // Command image packs statically linked binaries into a multi-platform OCI
 // image layout, as one tar file, without a container engine:
 //
-//	go -C tools/image run . --output ../../dist/arc-hookjob.oci.tar --version V --revision R \
+//	go -C tools/pack run ./image --output ../../dist/arc-hookjob.oci.tar --version V --revision R \
 //	    linux/amd64=../../dist/arc-hookjob-linux-amd64 linux/arm64=../../dist/arc-hookjob-linux-arm64
 //
 // The image is the Dockerfile's, down to its labels (a test compares the two).
@@ -14,14 +14,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 )
 
 // maxCompressed is what a node may have to pull, per platform: the hook runs
@@ -45,19 +44,7 @@ type Binary struct {
 	Path     string
 }
 
-func main() {
-	opts, err := parseArgs(os.Args[1:], os.Getenv("SOURCE_DATE_EPOCH"))
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err == nil {
-		err = run(os.Stdout, opts)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "image:", err)
-		os.Exit(1)
-	}
-}
+func main() { pack.Main("image", parseArgs, run) }
 
 func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 	var (
@@ -80,20 +67,14 @@ func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 		return Options{}, errors.New("--output, --version, --revision and at least one OS/ARCH=BINARY are needed")
 	}
 
-	// A tag cannot hold the + of a semantic version; Helm writes _ too.
-	tag, err := name.NewTag(repository+":"+strings.ReplaceAll(opts.Version, "+", "_"), name.StrictValidation)
-	if err != nil {
+	var err error
+	if opts.Name, err = name.NewTag(repository+":"+pack.Tag(opts.Version), name.StrictValidation); err != nil {
 		return Options{}, fmt.Errorf("image name: %w", err)
 	}
-	opts.Name = tag
 
-	seconds := int64(0)
-	if sourceDateEpoch != "" {
-		if seconds, err = strconv.ParseInt(sourceDateEpoch, 10, 64); err != nil {
-			return Options{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
-		}
+	if opts.Created, err = pack.Created(sourceDateEpoch); err != nil {
+		return Options{}, err
 	}
-	opts.Created = time.Unix(seconds, 0).UTC()
 
 	seen := map[string]bool{}
 	for _, arg := range flags.Args() {
@@ -142,12 +123,12 @@ func run(out io.Writer, opts Options) error {
 		return err
 	}
 
-	if err := writeFile(opts.Output, func(w io.Writer) error { return writeLayout(w, built.Index, opts) }); err != nil {
+	if err := writeLayout(opts.Output, built.Index, opts); err != nil {
 		return fmt.Errorf("write %s: %w", opts.Output, err)
 	}
 	for i, sbom := range built.SBOMs {
 		path := opts.Binaries[i].Path + sbomSuffix
-		if err := writeFile(path, func(w io.Writer) error { _, err := w.Write(sbom); return err }); err != nil {
+		if err := pack.WriteFile(path, sbom); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
 	}
@@ -173,21 +154,3 @@ func compressedSize(image v1.Image) (int64, error) {
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
-// writeFile never leaves half a file behind under the final name.
-func writeFile(path string, write func(io.Writer) error) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // After the rename there is nothing to remove.
-	// CreateTemp makes files only their owner can read.
-	err = errors.Join(write(f), f.Chmod(0o644), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}

@@ -30,7 +30,7 @@ func TestImage(t *testing.T) {
 	amd64 := executable(t, dir, "amd64", elf.EM_X86_64, 1000)
 	arm64 := executable(t, dir, "arm64", elf.EM_AARCH64, 2000)
 	file := filepath.Join(dir, "new", "image.tar")
-	out := pack(t, "0", "--output", file, "--version", "1.2.3+build", "--revision", "abc", "linux/amd64="+amd64, "linux/arm64="+arm64)
+	out := imageOf(t, "0", "--output", file, "--version", "1.2.3+build", "--revision", "abc", "linux/amd64="+amd64, "linux/arm64="+arm64)
 
 	path, err := layout.FromPath(untar(t, file))
 	if err != nil {
@@ -197,7 +197,7 @@ func TestReproducible(t *testing.T) {
 	arm64 := executable(t, dir, "arm64", elf.EM_AARCH64, 100_000)
 	build := func(name, epoch string) []byte {
 		file := filepath.Join(dir, name)
-		pack(t, epoch, "--output", file, "--version", "1.2.3", "--revision", "abc", "linux/amd64="+amd64, "linux/arm64="+arm64)
+		imageOf(t, epoch, "--output", file, "--version", "1.2.3", "--revision", "abc", "linux/amd64="+amd64, "linux/arm64="+arm64)
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -288,7 +288,7 @@ func TestParseArgsErrors(t *testing.T) {
 // dockerfileConfig is what the last stage of the Dockerfile at the top says.
 func dockerfileConfig(t *testing.T, version, revision string) v1.Config {
 	t.Helper()
-	content, err := os.ReadFile("../../Dockerfile")
+	content, err := os.ReadFile("../../../Dockerfile")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,13 +310,13 @@ func dockerfileConfig(t *testing.T, version, revision string) v1.Config {
 				t.Fatal(err)
 			}
 		case "ENV", "WORKDIR", "CMD", "EXPOSE", "VOLUME", "STOPSIGNAL":
-			t.Fatalf("tools/image does not know the Dockerfile's %s", instruction)
+			t.Fatalf("tools/pack/image does not know the Dockerfile's %s", instruction)
 		}
 	}
 	return config
 }
 
-func pack(t *testing.T, epoch string, args ...string) string {
+func imageOf(t *testing.T, epoch string, args ...string) string {
 	t.Helper()
 	opts, err := parseArgs(args, epoch)
 	if err != nil {

@@ -2,7 +2,7 @@
 # Builds the image twice, from two clones of this commit in two folders, as two
 # different people would, and compares what comes out. Needs Linux, Go, make and git.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -1,6 +1,6 @@
 //go:build e2enode
 
-package image
+package e2enode
 
 import (
 	"context"
@@ -28,7 +28,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/containers"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -40,7 +40,7 @@ const (
 )
 
 var (
-	built    *product.Product
+	built    *harness.Product
 	shared   *cluster.Cluster
 	sandbox  *containers.Sandbox
 	registry *containers.Registry
@@ -88,7 +88,7 @@ func outside(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	// Only what Go keeps in its own caches is of use inside.
-	_, err = product.Build(ctx, dir, os.Stderr)
+	_, err = harness.Build(ctx, dir, os.Stderr)
 	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 		return 0, err
 	}
@@ -103,7 +103,7 @@ func outside(ctx context.Context) (int, error) {
 func start(ctx context.Context) error {
 	started := time.Now()
 	var err error
-	if built, err = product.Build(ctx, filepath.Join(sandbox.Dir, "product"), os.Stderr); err != nil {
+	if built, err = harness.Build(ctx, filepath.Join(sandbox.Dir, "product"), os.Stderr); err != nil {
 		return err
 	}
 	if registry, err = containers.StartRegistry(); err != nil {
@@ -162,7 +162,7 @@ type lab struct {
 	client   kubernetes.Interface
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
-	before   map[product.Object]bool
+	before   map[harness.Object]bool
 
 	mu   sync.Mutex
 	pods map[types.UID]*corev1.Pod // the hook's, as they were last
@@ -272,11 +272,7 @@ func (l *lab) explain() {
 // helm runs Helm of a major version.
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
-	cmd := built.Helm(l.ctx, major, shared.Kubeconfig(), args...)
-	start := time.Now()
-	out, err := cmd.CombinedOutput()
-	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
-	return string(out), err
+	return harness.Run(l, fmt.Sprintf("helm%d", major), built.Helm(l.ctx, major, shared.Kubeconfig(), args...))
 }
 
 func (l *lab) mustHelm(major int, args ...string) string {
@@ -291,13 +287,7 @@ func (l *lab) mustHelm(major int, args ...string) string {
 // hookjob runs arc-cleanup by hand and returns its output and exit code.
 func (l *lab) hookjob(args ...string) (string, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, shared.Kubeconfig(), args...)
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		l.Fatalf("arc-cleanup: %v", err)
-	}
-	l.Logf("arc-cleanup %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
-	return string(out), cmd.ProcessState.ExitCode()
+	return built.RunByHand(l.ctx, l, shared.Kubeconfig(), args...)
 }
 
 // postRenderer are the arguments which put the hook, with these values, into a
@@ -355,7 +345,7 @@ template:
 func (l *lab) installController(major int, args ...string) {
 	l.Helper()
 	l.mustHelm(major, slices.Concat([]string{
-		"install", "arc", built.ARCChart(product.ControllerChart),
+		"install", "arc", built.ARCChart(harness.ControllerChart),
 		"--namespace", controllerNamespace, "--values", l.values(restrictedController),
 	}, args)...)
 	l.eventually("the controller runs", func() bool {
@@ -372,7 +362,7 @@ func (l *lab) installScaleSet(major int, args ...string) {
 		args = append([]string{"--server-side=false"}, args...)
 	}
 	l.mustHelm(major, slices.Concat([]string{
-		"install", "runners", built.ARCChart(product.ScaleSetChart),
+		"install", "runners", built.ARCChart(harness.ScaleSetChart),
 		"--namespace", runnerNamespace, "--values", l.values(restrictedScaleSet),
 		"--set", "githubConfigUrl=" + shared.GitHub().ConfigURL(),
 	}, args)...)
@@ -406,19 +396,13 @@ func (l *lab) stopController() {
 
 func (l *lab) eventually(what string, done func() bool) {
 	l.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	for !done() {
-		if time.Now().After(deadline) {
-			l.Fatalf("not within a minute: %s", what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	harness.Eventually(l, time.Minute, what, done, func() string { return "" })
 }
 
 // everything lists every object of every kind in the cluster.
-func (l *lab) everything() map[product.Object]bool {
+func (l *lab) everything() map[harness.Object]bool {
 	l.Helper()
-	found, err := product.Inventory(l.ctx, shared.Config())
+	found, err := harness.Inventory(l.ctx, shared.Config())
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -6,7 +6,7 @@
 #
 #   dockerfile.sh BINARY VERSION REVISION
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 binary=$1 version=$2 revision=$3
 
 fail() { echo "dockerfile: $*" >&2; exit 1; }

@@ -1,4 +1,4 @@
-package product
+package harness
 
 // ScaleSetValues are arguments of Helm with the values of ARC's scale-set chart: one
 // runner, of a controller that was installed as the release arc. The prefix is the

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,6 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 )
 
 const (
@@ -88,7 +91,7 @@ func buildImage(binary Binary, content []byte, opts Options) (v1.Image, error) {
 
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
-	err := addFile(w, &tar.Header{Name: binaryPath[1:], Mode: 0o755, Size: int64(len(content)), ModTime: opts.Created}, bytes.NewReader(content))
+	err := pack.AddFile(w, &tar.Header{Name: binaryPath[1:], Mode: 0o755, ModTime: opts.Created}, content)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +157,8 @@ func checkBinary(content []byte, platform v1.Platform) error {
 	return nil
 }
 
-// writeLayout writes the index and all it refers to as a tar of an OCI image layout.
-func writeLayout(w io.Writer, index v1.ImageIndex, opts Options) error {
+// writeLayout writes the index and all it refers to into a file: a tar of an OCI image layout.
+func writeLayout(file string, index v1.ImageIndex, opts Options) error {
 	dir, err := os.MkdirTemp("", "arc-image-")
 	if err != nil {
 		return err
@@ -177,7 +180,8 @@ func writeLayout(w io.Writer, index v1.ImageIndex, opts Options) error {
 	}
 
 	// WalkDir goes by name, so the order is fixed; owner, mode and time are ours.
-	tw := tar.NewWriter(w)
+	var files bytes.Buffer
+	tw := tar.NewWriter(&files)
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -190,19 +194,10 @@ func writeLayout(w io.Writer, index v1.ImageIndex, opts Options) error {
 		if err != nil {
 			return err
 		}
-		header := &tar.Header{Name: filepath.ToSlash(name), Mode: 0o644, Size: int64(len(content)), ModTime: opts.Created}
-		return addFile(tw, header, bytes.NewReader(content))
+		return pack.AddFile(tw, &tar.Header{Name: filepath.ToSlash(name), Mode: 0o644, ModTime: opts.Created}, content)
 	})
-	if err != nil {
+	if err := errors.Join(err, tw.Close()); err != nil {
 		return err
 	}
-	return tw.Close()
-}
-
-func addFile(w *tar.Writer, header *tar.Header, content io.Reader) error {
-	if err := w.WriteHeader(header); err != nil {
-		return err
-	}
-	_, err := io.Copy(w, content)
-	return err
+	return pack.WriteFile(file, files.Bytes())
 }

@@ -1,6 +1,6 @@
-// Package kinds holds what the chart renders against the kinds of every Kubernetes
+// Package schemas holds what the chart renders against the kinds of every Kubernetes
 // that it may meet. It needs no cluster.
-package kinds
+package schemas
 
 import (
 	"encoding/json"

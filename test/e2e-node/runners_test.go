@@ -1,6 +1,6 @@
 //go:build e2enode
 
-package image
+package e2enode
 
 import (
 	"flag"
@@ -11,17 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var (
 	many = flag.Int("runners", 20_000, "how many stuck runners TestMemory has cleared")
 
-	ephemeralRunners = schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "ephemeralrunners"}
+	ephemeralRunners = harness.EphemeralRunners
 )
 
 // TestMemory has very many runners cleared within the chart's memory limit.
@@ -171,30 +170,7 @@ func TestKilled(t *testing.T) {
 // stuckRunners makes runners which hang in their deletion.
 func (l *lab) stuckRunners(n int) {
 	l.Helper()
-	runners := l.dynamic.Resource(ephemeralRunners).Namespace(runnerNamespace)
-	var g errgroup.Group
-	g.SetLimit(64)
-	for i := range n {
-		g.Go(func() error {
-			name := fmt.Sprintf("stuck-runner-%d", i)
-			runner := &unstructured.Unstructured{Object: map[string]any{
-				"apiVersion": "actions.github.com/v1alpha1", "kind": "EphemeralRunner",
-				"metadata": map[string]any{
-					"name":       name,
-					"finalizers": []any{"ephemeralrunner.actions.github.com/finalizer", "ephemeralrunner.actions.github.com/runner-registration-finalizer"},
-				},
-				"spec": map[string]any{
-					"githubConfigUrl": shared.GitHub().ConfigURL(), "githubConfigSecret": "s", "runnerScaleSetId": int64(1),
-					"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "runner"}}},
-				},
-			}}
-			if _, err := runners.Create(l.ctx, runner, metav1.CreateOptions{}); err != nil {
-				return err
-			}
-			return runners.Delete(l.ctx, name, metav1.DeleteOptions{})
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := harness.StuckRunners(l.ctx, l.dynamic, runnerNamespace, shared.GitHub().ConfigURL(), n); err != nil {
 		l.Fatal(err)
 	}
 }
