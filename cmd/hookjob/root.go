@@ -19,8 +19,8 @@ leaves behind: custom resources, their finalizers, and the CRDs.
 
 The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then act:
 
-  arc-cleanup plan
-  arc-cleanup run
+  arc-cleanup plan --all-namespaces
+  arc-cleanup run --all-namespaces
 
 Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 "arc-cleanup completion --help" tells how a shell completes all of this.

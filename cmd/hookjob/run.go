@@ -61,13 +61,15 @@ func newRun() *cobra.Command {
 drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
 deletes the CRDs. It can be stopped and run again at any point.
 
-By hand it prints the plan and asks first; without a terminal it needs --yes, or
---confirm with the digest of a plan that somebody has looked at. It runs the plan that
-was confirmed. If the plan has changed since, it refuses, and writes nothing.
+By hand you say what to clean: the whole cluster (--all-namespaces), one namespace that
+hangs in Terminating (--namespace), or what a release left (--release, --scope
+scale-set). It prints the plan and asks first; without a terminal it needs --yes, or
+--confirm with the digest of a plan that you have looked at. It runs the plan that was
+confirmed. If the plan has changed since, it refuses, and writes nothing.
 
 ` + exitHelp,
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
-  arc-cleanup run
+  arc-cleanup run --all-namespaces
 
   # One namespace that hangs in Terminating; the rest of ARC lives on
   arc-cleanup run --namespace arc-runners
@@ -76,10 +78,10 @@ was confirmed. If the plan has changed since, it refuses, and writes nothing.
   arc-cleanup run --release arc --release-namespace arc-systems --require-uninstalling
 
   # Exactly what somebody has looked at, by the digest that plan has printed
-  arc-cleanup run --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+  arc-cleanup run --all-namespaces --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
   # In a script: no question, what was done as a document, a quarter of an hour for it
-  arc-cleanup run --yes --budget 15m --output json`,
+  arc-cleanup run --all-namespaces --yes --budget 15m --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -100,9 +102,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 
 // check completes what the flags say. Its errors are wrong usage.
 func (f *runFlags) check(fs *pflag.FlagSet) error {
-	if err := f.takeHelmNamespace(fs); err != nil {
-		return err
-	}
+	f.takeHelmNamespace(fs)
 	if err := f.complete(fs); err != nil {
 		return err
 	}

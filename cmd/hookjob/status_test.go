@@ -64,7 +64,7 @@ func TestPrintStatus(t *testing.T) {
 		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer
-	printStatus(&out, document)
+	printStatus(&out, document, "")
 	golden(t, "status.txt", out.String())
 	data, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
@@ -73,7 +73,7 @@ func TestPrintStatus(t *testing.T) {
 	golden(t, "status.json", string(data)+"\n")
 
 	out.Reset()
-	printStatus(&out, &status.Document{})
+	printStatus(&out, &status.Document{}, "")
 	if diff := cmp.Diff("No Helm release of ARC.\n", out.String()); diff != "" {
 		t.Error(diff)
 	}

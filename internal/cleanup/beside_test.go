@@ -38,7 +38,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		"legacy ARC": {
 			items: legacy, options: plantest.ByHand,
 			want: "done, and of ARC there is still legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 objects: deleted 4 custom",
-			say:  "    arc-cleanup plan --scope legacy\n",
+			say:  "    arc-cleanup plan --scope legacy --all-namespaces\n",
 		},
 		"legacy ARC, to a hook, which may not read it": {
 			items: legacy, options: plantest.InArgo, fault: func(request string) int {

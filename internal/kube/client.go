@@ -56,15 +56,6 @@ func load(kubeconfig string, overrides *clientcmd.ConfigOverrides) clientcmd.Cli
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 }
 
-// Namespace is the one of the kubeconfig's context, else "default".
-func Namespace(kubeconfig string, overrides *clientcmd.ConfigOverrides) (string, error) {
-	namespace, _, err := load(kubeconfig, overrides).Namespace()
-	if err != nil {
-		return "", fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	return namespace, nil
-}
-
 // Connect returns a Client for the kubeconfig and its overrides.
 func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent string) (*Client, error) {
 	loader := load(kubeconfig, overrides)

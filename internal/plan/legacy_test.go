@@ -46,7 +46,7 @@ func TestLegacyPlan(t *testing.T) {
 			plantest.AsLegacyHook, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: no Helm release found",
-				"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
+				"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --all-namespaces --scope legacy`",
 			},
 		},
 		"live objects are named, with the command that lets their runners finish": {

@@ -48,7 +48,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 	helmed := set(kubetest.By("runners/gpu"))
 	proven := map[types.UID]bool{helmed[0].UID: true}
-	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
+	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --all-namespaces`"
 	no := apierrors.NewForbidden(object.Secrets.GroupResource(), "", errors.New("User cannot list"))
 
 	tests := map[string]planTest{
@@ -149,7 +149,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --all-namespaces`",
 				"crds: " + allCRDs,
 			},
 		},
@@ -158,7 +158,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --all-namespaces`",
 			},
 		},
 		"a Job that cannot be read": {
@@ -550,7 +550,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 		},
 		"proof is asked for": {noRecord, plantest.OfSet, plan.Over, []string{
 			"refused: no proof that anything is being uninstalled: no Helm release found",
-			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
+			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --scope scale-set --release NAME --release-namespace runners`",
 		}},
 		"the same, by Helm's record": {recorded, plantest.OfSet, plan.Over, []string{
 			"free: delete al systems/mine", "free: free er runners/mine", "free: free al systems/mine",

@@ -49,7 +49,7 @@ func TestHealthy(t *testing.T) {
 		s.look()
 		s.helm(4, 0, "uninstall", "arc", "--namespace", controllerNamespace)
 		s.look()
-		s.hookjob(0, "run", "--yes")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 	})
 }
@@ -65,9 +65,9 @@ func TestStuck(t *testing.T) {
 		s.attack()
 		s.cheap(0, "status")
 		s.hookjob(0, "status", "--output", "json")
-		s.cheap(0, "plan") // the controller's Deployment is there
+		s.cheap(0, "plan", "--all-namespaces") // the controller's Deployment is there
 		s.cheap(3, "plan", "--release", "arc", "--release-namespace", controllerNamespace)
-		s.hookjob(0, "run", "--yes")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 		s.helm(3, 0, "uninstall", "runners", "--namespace", runnerNamespace)
 		s.look()
@@ -96,8 +96,8 @@ func TestByHand(t *testing.T) {
 		s.noController()
 		s.attack()
 		s.cheap(0, "status")
-		s.cheap(7, "plan")
-		s.hookjob(0, "run", "--yes")
+		s.cheap(7, "plan", "--all-namespaces")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 		s.createCRDs()
 		for _, forged := range []string{"arc-cleanup-backup-20260102-030405", "arc-cleanup-backup-marked", "arc-cleanup-backup-bomb"} {

@@ -314,7 +314,7 @@ func (b *bench) withKubectl(ctx context.Context, _ int) error {
 
 // hookjob runs arc-cleanup by hand and returns its peak memory in bytes.
 func (b *bench) hookjob(ctx context.Context) (int64, error) {
-	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--yes", "--log-format", "console")
+	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--all-namespaces", "--yes", "--log-format", "console")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return 0, err

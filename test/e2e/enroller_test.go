@@ -29,7 +29,7 @@ func TestHelm3UninstallAtOnce(t *testing.T) {
 	if got := runs(); got["arc-arc-cleanup"] > 1 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()

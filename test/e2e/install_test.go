@@ -106,7 +106,7 @@ func TestHelm4DropsTheError(t *testing.T) {
 		t.Errorf("the log does not say why: %v\n%s", err, text)
 	}
 	// Helm creates CRDs before it renders, and then knows of no release.
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()

@@ -138,7 +138,7 @@ func TestNamespaceOverrideWithoutController(t *testing.T) {
 	l.eventually("nothing is left where the set was", func() bool {
 		return !slices.ContainsFunc(l.added(), func(o harness.Object) bool { return o.Namespace == runnerNamespace })
 	})
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()

@@ -88,7 +88,7 @@ func TestTenant(t *testing.T) {
 					}
 				}
 				l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-				if out, code := l.hookjob("run", "--yes"); code != 0 {
+				if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 					t.Errorf("run: exit code %d\n%s", code, out)
 				}
 				l.nothingLeft()

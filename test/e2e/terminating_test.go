@@ -122,7 +122,7 @@ func TestNamespaceHeldByAPodWithoutController(t *testing.T) {
 	if _, code := l.hookjob("run", "--yes", "--namespace", runnerNamespace); code != 0 || !l.namespaceGone(runnerNamespace) {
 		t.Errorf("held by nobody: exit code %d", code)
 	}
-	l.hookjob("run", "--yes")
+	l.hookjob("run", "--all-namespaces", "--yes")
 	l.nothingLeft()
 }
 

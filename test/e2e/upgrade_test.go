@@ -332,7 +332,7 @@ func TestUpgradeStops(t *testing.T) {
 
 			l.mustHelm(major, "uninstall", "runners", "--namespace", runnerNamespace)
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			if _, code := l.hookjob("run", "--yes"); code != 0 {
+			if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 				t.Errorf("the rest: exit code %d", code)
 			}
 			l.nothingLeft()
@@ -702,7 +702,7 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 	l.isNext(4, before)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 }
@@ -768,7 +768,7 @@ func TestUpgradeStaleState(t *testing.T) {
 		t.Errorf("when it is forgotten: exit code %d", code)
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -816,7 +816,7 @@ func TestUpgradePostRenderer(t *testing.T) {
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -857,7 +857,7 @@ func TestUpgradeWaysOut(t *testing.T) {
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()

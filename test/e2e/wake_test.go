@@ -49,7 +49,7 @@ func TestWake(t *testing.T) {
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.controllerGone()
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
