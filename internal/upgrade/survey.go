@@ -328,8 +328,8 @@ func found(r *helm.Record) *Found {
 	}
 	f.Hooks, f.HookErr = enrol.Of(r)
 	for _, h := range r.Hooks {
-		m := h.Metadata()
-		if !chart.IsOurs(m.Labels, m.Annotations) && strings.Contains(m.Annotations[helm.AnnotationHook], "-delete") {
+		labels, annotations := h.Metadata()
+		if !chart.IsOurs(labels, annotations) && strings.Contains(annotations[helm.AnnotationHook], "-delete") {
 			f.OtherHooks = append(f.OtherHooks, h.Kind+" "+h.Name)
 		}
 	}
