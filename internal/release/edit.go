@@ -82,8 +82,11 @@ func Edit(
 	}
 }
 
-// editable reads the newest revision of a release, with the object that holds the record, and checks that it can be edited.
-func editable(ctx context.Context, c *kube.Client, namespace, name string) (found *helm.Record, holder *unstructured.Unstructured, err error) {
+// editable reads the newest revision of a release, with the object that holds its record, and checks that it
+// can be edited.
+func editable(
+	ctx context.Context, c *kube.Client, namespace, name string,
+) (found *helm.Record, holder *unstructured.Unstructured, err error) {
 	var failed error
 	n := 0
 	err = each(ctx, c, namespace, name, func(r *helm.Record, o *unstructured.Unstructured, err error) {
