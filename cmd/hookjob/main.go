@@ -1,6 +1,6 @@
-// Command arc-cleanup makes an uninstall of GitHub's Actions Runner Controller
-// complete. The pre-delete hook Job of charts/arc-cleanup runs it, as arc-hookjob; you
-// run it by hand on a cluster that is already stuck.
+// Command arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller leaves behind. The
+// pre-delete hook Job of charts/arc-cleanup runs it as arc-hookjob. You run it by hand on a cluster that is
+// stuck.
 package main
 
 import (
@@ -19,15 +19,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
 
-// memory is from when on the garbage collector works harder, by hand as in the hook's
-// Pod: what is read may be large because somebody wants it to be.
+// memory is the limit above which the garbage collector works harder. Tenants may make large objects, so a
+// run by hand has the same limit as the hook's Pod.
 const memory = 64 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memory)
 	}
-	// client-go's own log lines (a watch that has to be renewed) would bury ours.
+	// client-go logs, for example, every watch that it renews; these lines would hide the report.
 	klog.SetLogger(logr.Discard())
 
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -42,7 +42,7 @@ func main() {
 	os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// execute runs one command line and returns its exit code.
+// execute runs a command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)

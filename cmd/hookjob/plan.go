@@ -51,7 +51,7 @@ DIGEST does that and nothing else, with the same flags.
 			if err := t.complete(cmd.Flags()); err != nil {
 				return err
 			}
-			client, err := t.connect()
+			client, err := t.reach(cmd)
 			if err != nil {
 				complain(cmd.ErrOrStderr(), err)
 				return exitError(exitFailed)

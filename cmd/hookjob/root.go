@@ -13,17 +13,17 @@ import (
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   program,
-		Short: "Make an uninstall of GitHub's Actions Runner Controller complete",
+		Short: "Remove what an uninstall of GitHub's Actions Runner Controller leaves behind",
 		Long: `arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller (ARC)
 leaves behind: custom resources, their finalizers, and the CRDs.
 
-The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then act:
+As a pre-delete hook it does so during "helm uninstall". By hand, look first, then act:
 
   arc-cleanup plan --all-namespaces
   arc-cleanup run --all-namespaces
 
-Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
-"arc-cleanup completion --help" tells how a shell completes all of this.
+You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grace.
+"arc-cleanup completion --help" says how to set up completion in your shell.
 
 ` + exitHelp,
 		Version:           version.String(),
@@ -48,7 +48,7 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// complain prints an error as the program which the user typed.
+// complain prints an error under the name that the user typed.
 func complain(stderr io.Writer, err error) {
 	fmt.Fprintf(stderr, "%s: %s\n", called(), asCalled(err.Error()))
 }

@@ -101,7 +101,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 }
 
 // check completes what the flags say. Its errors are wrong usage.
-func (f *runFlags) check(fs *pflag.FlagSet) error {
+func (f *runFlags) check(cmd *cobra.Command) error {
+	fs := cmd.Flags()
 	f.takeHelmNamespace(fs)
 	if err := f.complete(fs); err != nil {
 		return err
@@ -113,12 +114,17 @@ func (f *runFlags) check(fs *pflag.FlagSet) error {
 		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", f.options.Confirmed)
 	case given && f.options.Job != "":
 		return errors.New("--confirm does not go with --job: nobody has seen the plan of a hook")
+	case f.asks() && !isTerminal(cmd.InOrStdin()):
+		return fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
 	return nil
 }
 
+// asks reports whether a person has to confirm the plan.
+func (f *runFlags) asks() bool { return f.options.Job == "" && f.options.Confirmed == "" && !f.yes }
+
 func (f *runFlags) run(cmd *cobra.Command) error {
-	if err := f.check(cmd.Flags()); err != nil {
+	if err := f.check(cmd); err != nil {
 		return err
 	}
 	console := f.log.console(cmd.ErrOrStderr())
@@ -138,8 +144,11 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		return f.end(cmd, log, console, &cleanup.Report{Verdict: plan.Failed, Errs: []error{err}})
 	}
 	start := time.Now()
+	if unreached := f.reach(cmd.Context(), log, start); unreached != nil {
+		return f.end(cmd, log, console, unreached)
+	}
 	f.backUp(client, start)
-	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
+	if f.asks() {
 		proceed, err := confirm(cmd, client, f.options)
 		if err != nil || !proceed {
 			return err
@@ -158,7 +167,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 // beginning reads the hook's Job, and returns when it began: from then on the budget is
 // counted, and so every Pod of the Job means the same backup.
 func (f *runFlags) beginning(ctx context.Context, log zerolog.Logger, now time.Time) time.Time {
-	ctx, cancel := context.WithTimeout(ctx, f.budget)
+	ctx, cancel := context.WithDeadline(ctx, now.Add(f.budget))
 	defer cancel()
 	var err error
 	f.job, err = readJob(ctx, f.client, f.options.ReleaseNamespace, f.options.Job)
@@ -227,7 +236,7 @@ func logReport(log zerolog.Logger, r *cleanup.Report) {
 	some(log, r.Obstacles, func(x plan.Finding) {
 		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	})
-	some(log, r.Errs, func(err error) { log.Error().Err(err).Msg("error") })
+	some(log, r.Errs, func(err error) { log.Error().Msg(err.Error()) })
 }
 
 func some[T any](log zerolog.Logger, items []T, line func(T)) {
@@ -251,9 +260,6 @@ func (f *runFlags) exitCode(v plan.Verdict) int {
 // to this one plan, as --confirm is: while you read, runners finish their jobs, and the plan becomes another.
 func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (proceed bool, err error) {
 	out := cmd.ErrOrStderr()
-	if !isTerminal(cmd.InOrStdin()) {
-		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
-	}
 	planned := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	printPlan(out, planned)

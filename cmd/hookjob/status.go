@@ -36,10 +36,10 @@ func newStatus() *cobra.Command {
 	var f statusFlags
 	cmd := &cobra.Command{
 		Use:   "status [RELEASE]",
-		Short: "Print ARC's releases, whether they have the hook, and what is stuck",
-		Long: `Status prints the Helm releases which install ARC's controller or a scale set,
-whether they have the hook, what "helm uninstall" would do now, and what of ARC
-is stuck. It writes nothing.
+		Short: "Print ARC's releases, their hooks, and what is stuck",
+		Long: `Status prints the Helm releases that install ARC's controller or a scale set. For
+each it says whether the release has the hook, and what "helm uninstall" would do now.
+Then it prints the objects of ARC that are stuck. It writes nothing.
 
 ` + exitHelp,
 		Example: `  arc-cleanup status
@@ -50,7 +50,7 @@ is stuck. It writes nothing.
 	}
 	fs := cmd.Flags()
 	f.register(fs)
-	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace where Helm keeps the releases; default all, under Helm the current one")
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace in which Helm stores the releases; default all, under Helm the current one")
 	fs.BoolVarP(&f.everywhere, "all-namespaces", "A", false, "releases in all namespaces")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the status", "table", "json")
 	return cmd
@@ -67,7 +67,7 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		q.Release = args[0]
 	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}
@@ -136,7 +136,7 @@ func printStatus(w io.Writer, d *status.Document, in string) {
 	if len(d.ScaleSets) > 0 {
 		fmt.Fprintln(w)
 		table(w, []string{"SCALE SET", "NAMESPACE", "RELEASE", "RUNNERS", "BUSY", "STATE"}, d.ScaleSets, func(s status.ScaleSet) []any {
-			release, state := "-", "live"
+			release, state := "-", "installed"
 			if s.Release != "" {
 				release = s.ReleaseNamespace + "/" + s.Release
 			}

@@ -79,7 +79,7 @@ func TestPrintStatus(t *testing.T) {
 	}
 }
 
-// What the chart writes into the hook's Job, status understands, to the letter.
+// Status understands every argument that the chart writes into the hook's Job.
 func TestOptionsOfTheHook(t *testing.T) {
 	tests := map[string]struct {
 		values map[string]any

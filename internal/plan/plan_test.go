@@ -281,7 +281,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			plan.Fresh,
 			[]string{"keep: the controller systems/b uses them"},
 		},
-		"by hand without a release, a live controller counts as another's": {
+		"by hand without a release, a running controller counts as another's": {
 			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller systems/arc uses them"},

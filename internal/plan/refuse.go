@@ -80,7 +80,7 @@ func (p *planner) refuse() {
 
 // refuseUnknown names every failed read.
 func (p *planner) refuseUnknown() {
-	for _, u := range p.s.Asked() {
+	for _, u := range MergeUnknown(p.s.Asked()) {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
 		if apierrors.IsForbidden(u.Err) {
 			r.Verdict = NotPermitted
@@ -260,7 +260,7 @@ func (p *planner) liveScaleSet(o *object.Object) Refusal {
 }
 
 // deletion returns the command with which a person deletes an object. The command does not wait:
-// without a live controller to remove the finalizers, it would wait forever.
+// without a running controller to remove the finalizers, it would wait forever.
 func deletion(kind, name, namespace string) string {
 	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }

@@ -23,7 +23,7 @@ func (l *lab) digest() string {
 	return document.Digest
 }
 
-// TestRunOfAConfirmedPlan: what somebody has seen is run, and nothing else.
+// TestRunOfAConfirmedPlan: the run carries out the confirmed plan, and nothing else.
 func TestRunOfAConfirmedPlan(t *testing.T) {
 	l := newLab(t)
 	l.stuck()

@@ -77,7 +77,7 @@ func (r *reader) executions() []execution {
 			}
 			l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace, "--no-hooks")
 			l.hookjob("run", "--all-namespaces", "--yes")
-			// Who made it takes it away.
+			// The user who created it deletes it.
 			if err := l.client.CoreV1().ConfigMaps(controllerNamespace).Delete(l.ctx, "arc-cleanup-off", metav1.DeleteOptions{}); err != nil {
 				l.Error(err)
 			}
@@ -86,7 +86,7 @@ func (r *reader) executions() []execution {
 		{block: "docs/troubleshooting.md#A cluster that is stuck today", before: disaster, exits: somethingToDo("--all-namespaces")},
 		{block: "docs/troubleshooting.md#A cluster that is stuck today/2", before: func() {
 			l.disaster()
-			// What makes the namespace hang; nobody waits for it here.
+			// This makes the namespace hang; the test does not wait for it.
 			if err := l.client.CoreV1().Namespaces().Delete(l.ctx, runnerNamespace, metav1.DeleteOptions{}); err != nil {
 				l.Fatal(err)
 			}

@@ -56,8 +56,7 @@ func TestNotPermitted(t *testing.T) {
 	l.nothingLeft()
 }
 
-// reader makes a kubeconfig for somebody who may read everything and write
-// nothing.
+// reader returns a kubeconfig of a user who may read everything and write nothing.
 func (l *lab) reader() string {
 	l.Helper()
 	meta := metav1.ObjectMeta{Name: "reader"}

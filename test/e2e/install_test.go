@@ -94,7 +94,7 @@ func TestHelm4DropsTheError(t *testing.T) {
 	l := newLab(t)
 	log := filepath.Join(t.TempDir(), "a log")
 	l.helmEnv = []string{"ARC_CLEANUP_LOG_FILE=" + log}
-	const reason = `unexpected additional properties ["polcy"]`
+	const reason = `it has no value "polcy"`
 	out, err := l.helm(4, slices.Concat([]string{
 		"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--create-namespace", "--debug",
 	}, viaPostRenderer, []string{"--post-renderer-args", "--set", "--post-renderer-args", "polcy.grace=1m"})...)

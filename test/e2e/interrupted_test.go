@@ -57,7 +57,7 @@ func TestKilledAtEveryPhase(t *testing.T) {
 		}
 		killed[phase] = true
 	}
-	// Done means that it is over, not that somebody is at it.
+	// Done means that the uninstall is over, not that it is still running.
 	for _, o := range l.left() {
 		t.Errorf("left: %s", o)
 	}

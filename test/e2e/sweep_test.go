@@ -88,7 +88,7 @@ func TestSweepOfFaults(t *testing.T) {
 			}
 		}
 	}
-	// A watch that is closed at once is begun anew.
+	// A watch that is closed at once begins again.
 	path := l.front(func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
 		if r.URL.Query().Get("watch") != "" {
 			w.Header().Set("Content-Type", "application/json")
@@ -128,7 +128,7 @@ func TestBothGroups(t *testing.T) {
 		t.Errorf("plan:\n%s", out)
 	}
 	out, code := l.console("run", "--all-namespaces", "--yes")
-	if code != 0 || strings.Contains(out, "nothing of ARC is left") || !strings.Contains(out, "and of ARC there is still "+beside+"; the Lease old-gha-rs-controller in namespace "+controllerNamespace) {
+	if code != 0 || strings.Contains(out, "nothing of ARC is left") || !strings.Contains(out, "; also there: "+beside+"; the Lease old-gha-rs-controller in namespace "+controllerNamespace) {
 		t.Errorf("run: exit code %d\n%s", code, out)
 	}
 	if out, code := l.console("run", "--yes", "--namespace", runnerNamespace); code != 0 || !l.namespaceGone(runnerNamespace) {

@@ -149,8 +149,7 @@ func TestTerminatingNamespace(t *testing.T) {
 		t.Errorf("helm uninstall worked in a Terminating namespace:\n%s", out)
 	}
 
-	// Of what is in the namespace only that is left which somebody holds, so that
-	// nobody can uninstall the release any more.
+	// In the namespace only the held objects are left, so the release cannot be uninstalled any more.
 	l.eventually("Helm's record goes with the namespace", func() bool {
 		_, err := l.client.CoreV1().Secrets(controllerNamespace).Get(l.ctx, "sh.helm.release.v1.arc.v1", metav1.GetOptions{})
 		return apierrors.IsNotFound(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
 )
 
-// TestWake: GitHub is in a live controller's way until its grace is over, and is well
+// TestWake: GitHub is in a running controller's way until its grace is over, and is well
 // then. The controller would try again only later; woken, it de-registers everything,
 // and nothing is skipped.
 func TestWake(t *testing.T) {

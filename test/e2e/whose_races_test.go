@@ -17,8 +17,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// TestWhoseLastLook: right before the CRDs go it shows that the uninstall was taken
-// back, or that somebody else has come: they stay.
+// TestWhoseLastLook: right before the deletion of the CRDs, the uninstall was taken back, or another
+// controller has come. The CRDs stay.
 func TestWhoseLastLook(t *testing.T) {
 	const recorded = "sh.helm.release.v1.arc.v1"
 	l := newLab(t)
