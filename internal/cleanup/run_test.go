@@ -524,8 +524,8 @@ func TestNoVerdictWithoutItsCause(t *testing.T) {
 		say     []string
 		hint    bool
 	}{
-		"a hook":                  {unreachable, plantest.AsHook, []string{"could not read the Helm release: ", "connection refused"}, true},
-		"by hand":                 {unreachable, plantest.ByHand, []string{"could not read pods: ", "connection refused"}, false},
+		"a hook":                  {unreachable, plantest.AsHook, []string{"could not read the Helm release, the off switch: ", "connection refused"}, true},
+		"by hand":                 {unreachable, plantest.ByHand, []string{"could not read pods, ", "connection refused"}, false},
 		"a hook that is answered": {nil, plantest.AsHook, []string{"could not read the Helm release: ", "is refused"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
