@@ -108,11 +108,11 @@ e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as
 	cd test/e2e-node && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
-bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")
+bench: ## Measure how fast N stuck runners are freed, for docs/performance.md (N="500 5000 20000")
 	cd test && go run ./bench $(N)
 
 .PHONY: bench-postrender
-bench-postrender: ## Measure the post-renderer on streams up to 10 MB, beside kustomize, yq and cat
+bench-postrender: ## Measure the post-renderer on streams up to 10 MB, for docs/performance.md
 	cd test && go run ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
