@@ -64,7 +64,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/survey":  {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
 		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
-		// What only tests are built of.
+		// Only tests use these.
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
 		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {

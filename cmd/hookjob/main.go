@@ -1,6 +1,6 @@
-// Command arc-cleanup makes an uninstall of GitHub's Actions Runner Controller
-// complete. The pre-delete hook Job of charts/arc-cleanup runs it, as arc-hookjob; you
-// run it by hand on a cluster that is already stuck.
+// Command arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller leaves behind. The
+// pre-delete hook Job of charts/arc-cleanup runs it as arc-hookjob. You run it by hand on a cluster that is
+// stuck.
 package main
 
 import (
@@ -22,15 +22,15 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
-// memory is from when on the garbage collector works harder, by hand as in the hook's
-// Pod: what is read may be large because somebody wants it to be.
+// memory is the limit above which the garbage collector works harder. Tenants may make large objects, so a
+// run by hand has the same limit as the hook's Pod.
 const memory = 64 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memory)
 	}
-	// client-go's own log lines (a watch that has to be renewed) would bury ours.
+	// client-go logs, for example, every watch that it renews; these lines would hide the report.
 	klog.SetLogger(logr.Discard())
 
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -45,7 +45,7 @@ func main() {
 	os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// execute runs one command line and returns its exit code.
+// execute runs a command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -66,7 +66,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	}
 }
 
-// complain prints an error as the program which the user typed.
+// complain prints an error under the name that the user typed.
 func complain(stderr io.Writer, err error) {
 	fmt.Fprintf(stderr, "%s: %s\n", called(), asCalled(err.Error()))
 }
@@ -74,17 +74,17 @@ func complain(stderr io.Writer, err error) {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   program,
-		Short: "Make an uninstall of GitHub's Actions Runner Controller complete",
+		Short: "Remove what an uninstall of GitHub's Actions Runner Controller leaves behind",
 		Long: `arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller (ARC)
 leaves behind: custom resources, their finalizers, and the CRDs.
 
-The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then act:
+As a pre-delete hook it does so during "helm uninstall". By hand, look first, then act:
 
-  arc-cleanup plan
-  arc-cleanup run
+  arc-cleanup plan --all-namespaces
+  arc-cleanup run --all-namespaces
 
-Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
-"arc-cleanup completion --help" tells how a shell completes all of this.
+You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grace.
+"arc-cleanup completion --help" says how to set up completion in your shell.
 
 ` + exitHelp,
 		Version:           version.String(),

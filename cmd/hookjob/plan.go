@@ -33,27 +33,25 @@ func newPlan() *cobra.Command {
 		Long: `Plan makes the same survey and the same plan as run, prints it, and writes nothing.
 
 The digest that it prints is of what would be done, to which objects: run --confirm
-DIGEST does that and nothing else.
+DIGEST does that and nothing else, with the same flags.
 
 ` + exitHelp,
-		Example: `  arc-cleanup plan
+		Example: `  arc-cleanup plan --all-namespaces
 
   # What would the uninstall of the controller do that takes the scale sets along?
-  arc-cleanup plan --scale-sets uninstall
+  arc-cleanup plan --all-namespaces --scale-sets uninstall
 
   # What holds one namespace that hangs in Terminating?
   arc-cleanup plan --namespace arc-runners
 
-  arc-cleanup plan --output json | jq '.phases[].name'`,
+  arc-cleanup plan --all-namespaces --output json | jq '.phases[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := t.takeHelmNamespace(cmd.Flags()); err != nil {
-				return err
-			}
+			t.takeHelmNamespace(cmd.Flags())
 			if err := t.complete(cmd.Flags()); err != nil {
 				return err
 			}
-			client, err := t.connect()
+			client, err := t.reach(cmd)
 			if err != nil {
 				complain(cmd.ErrOrStderr(), err)
 				return exitError(exitFailed)

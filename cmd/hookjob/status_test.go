@@ -64,7 +64,7 @@ func TestPrintStatus(t *testing.T) {
 		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer
-	printStatus(&out, document)
+	printStatus(&out, document, "")
 	golden(t, "status.txt", out.String())
 	data, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
@@ -73,13 +73,13 @@ func TestPrintStatus(t *testing.T) {
 	golden(t, "status.json", string(data)+"\n")
 
 	out.Reset()
-	printStatus(&out, &status.Document{})
+	printStatus(&out, &status.Document{}, "")
 	if diff := cmp.Diff("No Helm release of ARC.\n", out.String()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// What the chart writes into the hook's Job, status understands, to the letter.
+// Status understands every argument that the chart writes into the hook's Job.
 func TestOptionsOfTheHook(t *testing.T) {
 	tests := map[string]struct {
 		values map[string]any

@@ -106,7 +106,7 @@ func TestPreviewWritesNothingAndAgreesWithRun(t *testing.T) {
 	}
 }
 
-// controllerOf acts as a live controller that finishes a scale set when it is deleted, except for
+// controllerOf acts as a running controller that finishes a scale set when it is deleted, except for
 // the listeners' RBAC (like ARC 0.6.1).
 func controllerOf(set string, children ...string) func(*kubetest.Server, string) {
 	return func(a *kubetest.Server, request string) {

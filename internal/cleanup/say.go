@@ -10,7 +10,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// What a run logs. Helm 4 prints the hook's whole log as one line, with \n for every line break. So
+// These times limit what a run logs. Helm 4 prints the hook's whole log as one line, with \n for every line break. So
 // a run of some seconds logs only what it found and how it ended. A wait is logged after quietFor,
 // and then every sayEvery. Everything else is logged for debugging only.
 const (

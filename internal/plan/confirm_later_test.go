@@ -23,7 +23,7 @@ func later(t *testing.T, o plan.Options, first, then *plan.Survey, h plan.Histor
 	return p, c.CheckLater(p)
 }
 
-// What a confirmed plan has to leave to a later round is confirmed with it: a run that began must be able to end.
+// Confirming a plan also confirms the steps that it must leave to a later round, so that a run that began can end.
 func TestAConfirmedRunCanEnd(t *testing.T) {
 	record := plantest.RecordOf("systems/arc", "systems/arc")
 	record.Sets = []types.NamespacedName{kubetest.Named("systems/set")}

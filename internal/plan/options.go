@@ -108,7 +108,7 @@ type Options struct {
 	// Scope Controller. Without a name there is no backup. cmd/hookjob/flags.go names it after the start.
 	Backup types.NamespacedName
 
-	// Grace is how long a live controller may show no progress before the run removes its
+	// Grace is how long a running controller may show no progress before the run removes its
 	// finalizers.
 	Grace time.Duration
 

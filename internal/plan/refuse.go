@@ -78,7 +78,7 @@ func (p *planner) refuse() {
 
 // refuseUnknown names every failed read.
 func (p *planner) refuseUnknown() {
-	for _, u := range p.s.Asked() {
+	for _, u := range MergeUnknown(p.s.Asked()) {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
 		if apierrors.IsForbidden(u.Err) {
 			r.Verdict = NotPermitted
@@ -133,7 +133,7 @@ func (p *planner) refuseWithoutArgoCD() {
 	p.plan.Refusals = append(p.plan.Refusals, Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
-		Do:      []string{"if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`"},
+		Do:      []string{"if neither deletes the release, switch the hook off: enabled: false; " + p.byHand()},
 	})
 }
 
@@ -168,7 +168,19 @@ func (p *planner) elsewhere() []string {
 				" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
 		}
 	}
-	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`")
+	return append(do, "this runs as a pre-delete hook of `helm uninstall`; "+p.byHand())
+}
+
+// byHand tells the command that does the same without proof. A hook knows its Job's name, and not the release's.
+func (p *planner) byHand() string {
+	of := []string{"--all-namespaces"}
+	switch p.o.Scope {
+	case ScopeLegacy:
+		of = append(of, "--scope", string(ScopeLegacy))
+	case ScopeScaleSet:
+		of = []string{"--scope", string(ScopeScaleSet), "--release", cmp.Or(p.o.Release, "NAME"), "--release-namespace", p.o.ReleaseNamespace}
+	}
+	return "by hand, use `" + shell.Command(slices.Concat([]string{"arc-cleanup", "run"}, of)...) + "`"
 }
 
 // refuseOutOfScope names objects of this uninstall outside the namespaces for which its hook was
@@ -246,7 +258,7 @@ func (p *planner) liveScaleSet(o *object.Object) Refusal {
 }
 
 // deletion returns the command with which a person deletes an object. The command does not wait:
-// without a live controller to remove the finalizers, it would wait forever.
+// without a running controller to remove the finalizers, it would wait forever.
 func deletion(kind, name, namespace string) string {
 	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }

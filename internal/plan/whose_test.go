@@ -209,7 +209,7 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 func TestWhereTheProofMayBe(t *testing.T) {
 	t.Parallel()
 	flux := func(c plan.Controller, namespace string) plan.Controller { c.Flux = namespace; return c }
-	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
+	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --all-namespaces`"
 	const storage = "Flux manages the controller systems/arc, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to flux-system"
 	stored := plantest.AsHook
 	stored.StorageNamespace = "flux-system"

@@ -45,9 +45,9 @@ func WhyNot(r *helm.Record) string {
 		because = atWork + command("rollback") + " ends that"
 	case helm.Uninstalling:
 		because = "it is being uninstalled with its present hooks; " + command("uninstall") +
-			" goes on with that, and `arc-cleanup run` removes what it leaves of ARC"
+			" goes on with that, and `arc-cleanup run --all-namespaces` removes what it leaves of ARC"
 	case helm.Uninstalled:
-		because = "only its history is kept, and no hook of it will run; `arc-cleanup plan` shows what it has left of ARC"
+		because = "only its history is kept, and no hook of it will run; `arc-cleanup plan --all-namespaces` shows what it has left of ARC"
 	default:
 		return fmt.Sprintf("release %s in namespace %s is in the state %q (revision %d), which is not known",
 			r.Name, r.Namespace, r.Status, r.Revision)

@@ -105,8 +105,8 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// Which of a release's records tells that it has installed an object is of no account,
-// as long as it is one of Helm's; what may not be read tells nothing.
+// Any of a release's records can prove that it installed an object, as long as Helm wrote the record. A record
+// that may not be read proves nothing.
 func TestInstalls(t *testing.T) {
 	t.Parallel()
 	isSet := func(o helm.Object) bool { return o.Name == "set" }

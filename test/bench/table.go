@@ -45,7 +45,7 @@ func table(results []result, versions ...string) page.Table {
 		t.Header = append(t.Header, thousands(r.runners)+" runners")
 	}
 	most := results[len(results)-1]
-	t.After = fmt.Sprintf("A ratio is the time divided by that of `arc-cleanup run`. With %s runners, the whole run takes %s times as long as the bare\npatches of an ideal client. Patches with kubectl take %.0f times as long as the whole run.",
+	t.After = fmt.Sprintf("A ratio is the time divided by that of `arc-cleanup run`. With %s runners, the whole run takes %s times as\nlong as the bare patches of an ideal client. Patches with kubectl take %.0f times as long as the whole run.",
 		thousands(most.runners), page.Ratio(most.ours, most.bare), float64(most.kubectl)/float64(most.ours))
 	return t
 }

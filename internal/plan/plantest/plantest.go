@@ -29,7 +29,7 @@ func Leaving(o plan.Options) plan.Options {
 	return o
 }
 
-// BusySet is a scale set with a busy runner and a live controller.
+// BusySet is a scale set with a busy runner and a running controller.
 func BusySet(set ...kubetest.Change) plan.Survey {
 	pod := kubetest.Object("pod runners/r", kubetest.Owned("er runners/r"))
 	return plan.Survey{
