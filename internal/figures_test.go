@@ -1,7 +1,6 @@
 package internal
 
 import (
-	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -20,8 +19,8 @@ func TestMeasuredFigures(t *testing.T) {
 	t.Parallel()
 	page := pages(t)[figuresPage]
 	for _, command := range []string{"make bench", "make bench-postrender"} {
-		_, rest, _ := strings.Cut(page, fmt.Sprintf("<!-- Written by `%s`. -->\n", command))
-		block, _, closed := strings.Cut(rest, fmt.Sprintf("<!-- The end of what `%s` writes. -->\n", command))
+		_, rest, _ := strings.Cut(page, "<!-- Written by `"+command+"`. -->\n")
+		block, _, closed := strings.Cut(rest, "<!-- The end of what `"+command+"` writes. -->\n")
 		if !closed {
 			t.Errorf("%s has no block of %s", figuresPage, command)
 			continue
