@@ -72,7 +72,7 @@ func (t *target) register(f *pflag.FlagSet) {
 	cli.OneOf(f, &o.BusyRunners, "busy-runners", "", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave",
 		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
 	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets (of legacy ARC, by hand only, what nothing owns) that will be gone into a Secret in the release's namespace, or by hand in the current one")
-	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
+	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
 }
 
 // complete checks what the flags say together. Its errors are wrong usage.

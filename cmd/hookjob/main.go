@@ -14,12 +14,9 @@ import (
 	"syscall"
 
 	"github.com/go-logr/logr"
-	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
-	"github.com/arc-cleanup/arc-cleanup/internal/cli"
-	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
 // memory is the limit above which the garbage collector works harder. Tenants may make large objects, so a
@@ -63,48 +60,5 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		complain(stderr, err)
 		fmt.Fprintf(stderr, "Run \"%s --help\" for usage.\n", cmd.CommandPath())
 		return exitUsage
-	}
-}
-
-// complain prints an error under the name that the user typed.
-func complain(stderr io.Writer, err error) {
-	fmt.Fprintf(stderr, "%s: %s\n", called(), asCalled(err.Error()))
-}
-
-func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:   program,
-		Short: "Remove what an uninstall of GitHub's Actions Runner Controller leaves behind",
-		Long: `arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller (ARC)
-leaves behind: custom resources, their finalizers, and the CRDs.
-
-As a pre-delete hook it does so during "helm uninstall". By hand, look first, then act:
-
-  arc-cleanup plan --all-namespaces
-  arc-cleanup run --all-namespaces
-
-You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grace.
-"arc-cleanup completion --help" says how to set up completion in your shell.
-
-` + exitHelp,
-		Version:           version.String(),
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-	}
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
-	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart")
-	nameAsCalled(root)
-	return root
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintln(cmd.OutOrStdout(), version.String())
-		},
 	}
 }

@@ -32,8 +32,8 @@ func newPlan() *cobra.Command {
 		Short: "Print what run would do, and write nothing",
 		Long: `Plan makes the same survey and the same plan as run, prints it, and writes nothing.
 
-The digest that it prints is of what would be done, to which objects: run --confirm
-DIGEST does that and nothing else, with the same flags.
+It prints a digest of the actions and the objects. With the same flags and --confirm
+DIGEST, run carries out exactly this plan, or refuses.
 
 ` + exitHelp,
 		Example: `  arc-cleanup plan --all-namespaces
@@ -82,8 +82,7 @@ DIGEST does that and nothing else, with the same flags.
 	return cmd
 }
 
-// previewTime bounds a survey by hand: an API server that cannot be reached is
-// to be said, not waited for.
+// previewTime limits a survey by hand.
 const previewTime = 30 * time.Second
 
 func preview(ctx context.Context, client *kube.Client, o plan.Options) *plan.Plan {
@@ -161,7 +160,7 @@ func printPlan(w io.Writer, p *plan.Plan) {
 	}
 }
 
-// printRemains prints what there is of ARC beside.
+// printRemains prints the parts of ARC that this uninstall does not cover.
 func printRemains(w io.Writer, remains []plan.Remain) {
 	for _, r := range remains {
 		fmt.Fprintf(w, "Also there: %s.\n", shell.Visible(r.What))

@@ -58,8 +58,8 @@ func newRun() *cobra.Command {
 		Use:   "run",
 		Short: "Clean up: what the hook Job does, or by hand on a cluster that is stuck",
 		Long: `Run surveys the cluster, refuses if anything stands in the way, and otherwise
-drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
-deletes the CRDs. It can be stopped and run again at any point.
+drains what is left of ARC, removes ARC's finalizers, and no others, and
+deletes the CRDs. You can stop it and run it again at any point.
 
 By hand you say what to clean: the whole cluster (--all-namespaces), one namespace that
 hangs in Terminating (--namespace), or what a release left (--release, --scope
@@ -71,16 +71,16 @@ confirmed. If the plan has changed since, it refuses, and writes nothing.
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
   arc-cleanup run --all-namespaces
 
-  # One namespace that hangs in Terminating; the rest of ARC lives on
+  # One namespace that hangs in Terminating; nothing else of ARC is touched
   arc-cleanup run --namespace arc-runners
 
-  # An uninstall whose hook could not run: prove it by the release's own record
+  # After an uninstall whose hook could not run; Helm's record of the release must prove it
   arc-cleanup run --release arc --release-namespace arc-systems --require-uninstalling
 
-  # Exactly what somebody has looked at, by the digest that plan has printed
+  # Exactly the plan that you have looked at, by the digest that plan printed
   arc-cleanup run --all-namespaces --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
-  # In a script: no question, what was done as a document, a quarter of an hour for it
+  # In a script: no question, the report as JSON, 15 minutes
   arc-cleanup run --all-namespaces --yes --budget 15m --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },

@@ -17,7 +17,7 @@ import (
 )
 
 func TestPrintStatus(t *testing.T) {
-	chart := status.Chart{Name: "gha-runner-scale-set-controller", Version: "0.6.1", AppVersion: "0.6.1"}
+	chart := helm.Chart{Name: "gha-runner-scale-set-controller", Version: "0.6.1", AppVersion: "0.6.1"}
 	document := &status.Document{
 		Version: status.Version,
 		Releases: []status.Release{
@@ -50,7 +50,7 @@ func TestPrintStatus(t *testing.T) {
 				Uninstall: status.Uninstall{Why: []string{"it is uninstalled, and only its history is kept"}, Do: []string{}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 			{
-				Name: "forged", Namespace: "tenant", Revision: 1, State: "\x1b[2Jdeployed", Chart: status.Chart{Name: "a\nb"}, Installs: "scale-set",
+				Name: "forged", Namespace: "tenant", Revision: 1, State: "\x1b[2Jdeployed", Chart: helm.Chart{Name: "a\nb"}, Installs: "scale-set",
 				Hook:      status.HookReport{State: status.Absent, Why: "\x1b]0;x\a"},
 				Uninstall: status.Uninstall{Why: []string{"a\nready: nothing to do"}, Do: []string{"\x1b[2J"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},

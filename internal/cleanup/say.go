@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/rs/zerolog"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -57,7 +59,7 @@ func found(s *plan.Survey) string {
 	if len(parts) > 0 {
 		there = "found " + strings.Join(parts, ", ")
 	}
-	if s.Record != nil && s.Record.Uninstalling() {
+	if s.Record != nil && s.Record.Status == helm.Uninstalling {
 		return fmt.Sprintf("Helm is uninstalling release %s in namespace %s (revision %d): %s", s.Record.Name, s.Record.Namespace, s.Record.Revision, there)
 	}
 	return there

@@ -180,7 +180,7 @@ func (r *Report) kept(b *strings.Builder, maxLines int) {
 func (r *Report) Times() string {
 	times := make([]string, len(r.Phases))
 	for i, took := range r.Phases {
-		times[i] = fmt.Sprintf("%s %.1fs", took.Phase, took.Duration.Seconds())
+		times[i] = fmt.Sprintf("%s %.1fs", took.Phase, took.Seconds)
 	}
 	return strings.Join(times, ", ")
 }

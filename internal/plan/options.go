@@ -150,10 +150,7 @@ func (o Options) Kinds() []schema.GroupVersionResource {
 
 // ControllersIn returns the namespaces of the release's controllers and listeners.
 func (o Options) ControllersIn() []string {
-	if len(o.ControllerNamespaces) > 0 {
-		return o.ControllerNamespaces
-	}
-	return []string{o.ReleaseNamespace}
+	return o.namespaces().Controllers(o.ReleaseNamespace)
 }
 
 // CustomNamespaces returns the namespaces to search for custom resources of a kind; "" is all of

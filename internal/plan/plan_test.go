@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -525,7 +527,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	noRecord.Record, noRecord.ProofErr = nil, plantest.ErrNoRelease
 	left := plan.Survey{Record: mine, Custom: all.Custom[:5], ListenerRBAC: all.ListenerRBAC}
 	known := *mine
-	known.Sets = []types.NamespacedName{kubetest.Named("runners/set")}
+	known.Objects = append(slices.Clone(mine.Objects), plantest.InRecord(arc.AutoscalingRunnerSet, "runners/set"))
 	recorded := left
 	recorded.Record = &known
 	replaced := plan.Survey{Record: &known, Custom: append(slices.Clone(left.Custom), kubetest.Object("ars runners/set", kubetest.By("runners/theirs")))}
@@ -590,7 +592,7 @@ func TestARunnersSecretIsRememberedByItsOwner(t *testing.T) {
 
 func TestScaleSetsAreRememberedByName(t *testing.T) {
 	s := &plan.Survey{
-		Record:    &plan.Record{Name: "gpu", Namespace: "runners"},
+		Record:    &helm.Record{Name: "gpu", Namespace: "runners"},
 		Custom:    []*object.Object{kubetest.Object("ars runners/b", kubetest.By("runners/gpu")), kubetest.Object("ars runners/other", kubetest.By("runners/other"))},
 		Protected: []*object.Object{kubetest.Protected("secret runners/s", kubetest.Of("runners/a"), kubetest.By("runners/gpu")), kubetest.Protected("secret runners/t", kubetest.By("runners/gpu"))},
 	}

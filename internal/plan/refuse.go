@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -113,7 +115,7 @@ func (p *planner) refuseWithoutProof() {
 			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", none),
 			Do:      p.elsewhere(),
 		})
-	case r != nil && !r.Uninstalling():
+	case r != nil && r.Status != helm.Uninstalling:
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
 			Message: fmt.Sprintf("release %s in namespace %s is %s: Helm is not uninstalling it", r.Name, r.Namespace, r.Status),
@@ -126,7 +128,7 @@ func (p *planner) refuseWithoutProof() {
 // if neither Argo CD nor Helm runs the Job: any other tool would run the hook as an ordinary Job at
 // the installation.
 func (p *planner) refuseWithoutArgoCD() {
-	uninstalling := p.s.Record != nil && p.s.Record.Uninstalling()
+	uninstalling := p.s.Record != nil && p.s.Record.Status == helm.Uninstalling
 	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
 		return
 	}
@@ -143,7 +145,7 @@ func (p *planner) noteRelease() {
 	switch r := p.s.Record; {
 	case p.s.ProofErr != nil:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
-	case r != nil && !r.Uninstalling():
+	case r != nil && r.Status != helm.Uninstalling:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: Helm is not uninstalling it", of, r.Status))
 	}
 }
@@ -153,7 +155,7 @@ func (p *planner) noteRelease() {
 func (p *planner) elsewhere() []string {
 	var do []string
 	for _, c := range p.s.Controllers {
-		if !slices.Contains(p.o.namespaces().Controllers(p.release), c.Namespace) {
+		if !slices.Contains(p.o.namespaces().Controllers(p.release.Namespace), c.Namespace) {
 			continue
 		}
 		if c.Flux != "" && c.Flux != cmp.Or(p.o.StorageNamespace, p.o.ReleaseNamespace) {
