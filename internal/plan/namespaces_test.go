@@ -151,7 +151,11 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			plan.Survey{Live: true},
 			rescue,
 			plan.History{},
-			[]string{"refused: namespace runners is not being deleted: there is nothing to rescue", "  kubectl delete namespace runners --wait=false"},
+			[]string{
+				"refused: namespace runners is not being deleted: there is nothing to rescue",
+				"  `arc-cleanup plan --all-namespaces` shows what is stuck in the whole cluster",
+				"  if all that is in the namespace shall go, delete it first: kubectl delete namespace runners --wait=false",
+			},
 		},
 		"it is gone": {plan.Survey{}, rescue, plan.History{}, nil},
 	}

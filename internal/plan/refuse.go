@@ -41,7 +41,11 @@ func (p *planner) refuseLiveNamespace() {
 	p.plan.Refusals = append(p.plan.Refusals, Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("namespace %s is not being deleted: there is nothing to rescue", p.o.Namespace),
-		Do:      []string{"kubectl delete namespace " + p.o.Namespace + " --wait=false"},
+		// Under Helm the namespace may be the current one, which you have not typed: no line deletes it if you paste it.
+		Do: []string{
+			"`arc-cleanup plan --all-namespaces` shows what is stuck in the whole cluster",
+			"if all that is in the namespace shall go, delete it first: " + shell.Command("kubectl", "delete", "namespace", p.o.Namespace, "--wait=false"),
+		},
 	})
 }
 
