@@ -196,7 +196,7 @@ func fromEnvironment(cmd *cobra.Command) error {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			bad = fmt.Errorf("environment variable %s=%q: %w", name, value, err)
+			bad = fmt.Errorf("environment variable %s: %w", name, cli.FlagError(err))
 		}
 	})
 	return bad

@@ -76,7 +76,7 @@ func TestWrongUsage(t *testing.T) {
 		"an unknown flag":               {[]string{"run", "--force"}, "", "unknown flag: --force"},
 		"an unknown command":            {[]string{"destroy"}, "", `unknown command "destroy"`},
 		"a bad value in the environment": {
-			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE="soon"`,
+			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE: --grace "soon": must be a time such as 90s, 5m or 1h30m`,
 		},
 		"a bad choice in the environment":   {[]string{"plan"}, "ARC_CLEANUP_SCALE_SETS=keep", "must be refuse, uninstall or delete"},
 		"a namespace and a release":         {[]string{"plan", "--release", "arc", "-n", "arc-systems"}, "", "a release's namespace is --release-namespace"},
@@ -112,7 +112,7 @@ func TestWrongUsage(t *testing.T) {
 		"a digest that was lost":            {[]string{"run", "-A", "--yes", "--confirm", ""}, "", `--confirm "": want sha256: and 64 hexadecimal digits`},
 		"a digest that is none":             {[]string{"run", "-A", "--confirm", "sha256:1"}, "", `--confirm "sha256:1": want sha256: and 64 hexadecimal digits`},
 		"a hook that was seen":              {[]string{"run", "--confirm", "sha256:" + strings.Repeat("0", 64), "--job", "j", "--release-namespace", "ns"}, "", "--confirm does not go with --job"},
-		"by hand without a terminal":        {[]string{"run", "-A"}, "", "there is no terminal to ask on: give --yes"},
+		"by hand without a terminal":        {[]string{"run", "-A"}, "", "look at what arc-cleanup plan prints with the same flags, then give --yes"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func files(loader clientcmd.ClientConfig) string {
 // unreadable says what is wrong with the kubeconfig, and what to do.
 func unreadable(loader clientcmd.ClientConfig, overrides *clientcmd.ConfigOverrides, err error) error {
 	raw, broken := loader.RawConfig()
-	wanted := overrides.CurrentContext
+	wanted := cmp.Or(overrides.CurrentContext, raw.CurrentContext)
 	switch {
 	case broken != nil:
 	case clientcmd.IsEmptyConfig(err):
