@@ -49,7 +49,7 @@ func TestWrongUsage(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked the API server: %s", r.URL) }))
 	t.Cleanup(server.Close)
 	kubeconfig := kubeconfigOf(t, server.URL)
-	const sayWhat = "arc-cleanup: say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster\n"
+	const sayWhat = "arc-cleanup: say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"
 	tests := map[string]struct {
 		args   []string
 		env    string // NAME=value
@@ -81,11 +81,11 @@ func TestWrongUsage(t *testing.T) {
 		"a bad choice in the environment":   {[]string{"plan"}, "ARC_CLEANUP_SCALE_SETS=keep", "must be refuse, uninstall or delete"},
 		"a namespace and a release":         {[]string{"plan", "--release", "arc", "-n", "arc-systems"}, "", "a release's namespace is --release-namespace"},
 		"a bad combination by environment":  {[]string{"plan"}, "ARC_CLEANUP_SCOPE=scale-set", "need --release-namespace"},
-		"what to clean":                     {[]string{"plan"}, "", sayWhat},
-		"what to clean, in a script":        {[]string{"run", "--yes"}, "", sayWhat},
-		"what to clean of legacy ARC":       {[]string{"run", "--yes", "--scope", "legacy"}, "", sayWhat},
-		"a namespace that was lost":         {[]string{"run", "--yes", "--namespace", ""}, "", sayWhat},
-		"only where the release is":         {[]string{"run", "--yes", "--release-namespace", "ns"}, "", sayWhat},
+		"what to clean":                     {[]string{"plan"}, "", sayWhat + "\n"},
+		"what to clean, in a script":        {[]string{"run", "--yes"}, "", sayWhat + "\n"},
+		"what to clean of legacy ARC":       {[]string{"run", "--yes", "--scope", "legacy"}, "", sayWhat + "; --scope goes only with --all-namespaces\n"},
+		"a namespace that was lost":         {[]string{"run", "--yes", "--namespace", ""}, "", sayWhat + "\n"},
+		"only where the release is":         {[]string{"run", "--yes", "--release-namespace", "ns"}, "", sayWhat + "; --release-namespace goes only with --all-namespaces\n"},
 		"a namespace and all":               {[]string{"plan", "-A", "-n", "ns"}, "", "--namespace rescues one namespace, --all-namespaces (-A) cleans the whole cluster; give one"},
 		"a namespace and, elsewhere, all":   {[]string{"plan", "-n", "ns"}, "ARC_CLEANUP_ALL_NAMESPACES=true", "give one"},
 		"a hook and all":                    {[]string{"run", "-A", "--job", "j", "--release-namespace", "ns"}, "", "--all-namespaces does not go with --job"},

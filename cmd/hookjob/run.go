@@ -145,7 +145,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		return f.end(cmd, log, console, &cleanup.Report{Verdict: plan.Failed, Errs: []error{err}})
 	}
 	start := time.Now()
-	if unreached := f.reach(cmd.Context(), log, start); unreached != nil {
+	if unreached := f.reach(cmd.Context(), log); unreached != nil {
 		return f.end(cmd, log, console, unreached)
 	}
 	f.backUp(client, start)
