@@ -67,6 +67,9 @@ DIGEST, run carries out exactly this plan, or refuses.
 				}
 			} else {
 				printPlan(cmd.OutOrStdout(), planned)
+				if len(planned.Refusals) == 0 && len(planned.Phases) > 0 {
+					fmt.Fprintf(cmd.OutOrStdout(), "To do this, give %s run the same flags: it asks first, or with --confirm DIGEST does exactly this.\n", called())
+				}
 			}
 			switch {
 			case len(planned.Refusals) > 0:
