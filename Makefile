@@ -75,7 +75,7 @@ plugin-folders:
 plugin: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 plugin: plugin-folders ## Pack the Helm plugins for all PLATFORMS: dist/*.tgz (PLUGIN_FLAGS="--keyring FILE --key NAME --push oci://REGISTRY/FOLDER")
 	set -e; for plugin in arc-postrender arc-cleanup; do \
-	    go -C tools/plugin run . --output $(CURDIR)/dist --version $(VERSION) --platforms "$(PLATFORMS)" \
+	    go -C tools/pack run ./plugin --output $(CURDIR)/dist --version $(VERSION) --platforms "$(PLATFORMS)" \
 	        $(PLUGIN_FLAGS) $(CURDIR)/dist/plugin/$$plugin; \
 	done
 
@@ -85,8 +85,7 @@ test: test-unit test-chart test-fuzz test-cluster ## Run every test
 .PHONY: test-unit
 test-unit: ## Test without a cluster, in seconds
 	go test ./...
-	go -C tools/image test ./...
-	go -C tools/plugin test ./...
+	go -C tools/pack test ./...
 	go -C tools/goreleaser test ./...
 
 .PHONY: test-chart
@@ -106,7 +105,7 @@ test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for that one); the firs
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
-	cd test/image && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
+	cd test/e2e-node && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")
@@ -127,8 +126,7 @@ docs: ## Write anew what of the documentation is generated; tests fail while it 
 lint: ## Run golangci-lint over every module
 	$(TOOL) golangci-lint run
 	cd test && $(TOOL) golangci-lint run
-	cd tools/image && $(TOOL) golangci-lint run
-	cd tools/plugin && $(TOOL) golangci-lint run
+	cd tools/pack && $(TOOL) golangci-lint run
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for another one)
@@ -155,7 +153,7 @@ $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
 .PHONY: image-oci
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 image-oci: $(IMAGE_BINARIES) ## Build the image without an engine: dist/arc-hookjob.oci.tar, amd64 and arm64
-	go -C tools/image run . --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
+	go -C tools/pack run ./image --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
 	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
 
 CHART_DIR ?= dist/chart
@@ -171,9 +169,9 @@ chart: ## Write the chart to publish, which pins the image by DIGEST=sha256:...,
 
 .PHONY: image-check
 image-check: image-oci ## Build the image twice, and by its Dockerfile (Linux, root, buildah): each time the same
-	tools/image/reproducible.sh
+	tools/pack/image/reproducible.sh
 	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null && command -v busybox >/dev/null; then \
-	    tools/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
+	    tools/pack/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
 	else \
 	    echo "!!! NOT TESTED: the Dockerfile. That needs Linux, root, buildah and busybox-static." >&2; \
 	fi

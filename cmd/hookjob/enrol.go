@@ -232,12 +232,9 @@ func (f *enrolFlags) fromCluster(cmd *cobra.Command) error {
 // failed prints an error that the cluster returned, and returns its exit code.
 func failed(cmd *cobra.Command, err error) error {
 	complain(cmd.ErrOrStderr(), err)
-	var (
-		unfit release.Unfit
-		state release.NotEditable
-	)
+	var unfit release.Unfit
 	switch {
-	case errors.As(err, &unfit), errors.As(err, &state), errors.Is(err, release.ErrNotFound):
+	case errors.As(err, &unfit), errors.Is(err, release.ErrNotFound):
 		return exitError(exitRefused)
 	case apierrors.IsForbidden(err):
 		return exitError(exitNotPermitted)

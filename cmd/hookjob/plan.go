@@ -12,6 +12,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -98,7 +99,7 @@ func preview(ctx context.Context, client *kube.Client, o plan.Options) *plan.Pla
 func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned *plan.Plan) {
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
-	err := release.Each(ctx, client, cmp.Or(o.StorageNamespace, o.ReleaseNamespace), o.Release, func(r *release.Revision, err error) {
+	err := release.Each(ctx, client, cmp.Or(o.StorageNamespace, o.ReleaseNamespace), o.Release, func(r *helm.Record, err error) {
 		if err != nil || r.Namespace != o.ReleaseNamespace || !r.Status.Installed() {
 			return // the plan says so itself
 		}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
@@ -146,7 +146,7 @@ func printStatus(w io.Writer, d *status.Document) {
 	}
 	for _, r := range d.Releases {
 		switch {
-		case !release.Status(r.State).Installed():
+		case !helm.Status(r.State).Installed():
 			continue // there is nothing to uninstall
 		case r.Storage != "":
 			fmt.Fprintf(w, "\nrelease %s in namespace %s, recorded in namespace %s\n", r.Name, r.Namespace, r.Storage)

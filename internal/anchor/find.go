@@ -7,6 +7,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -73,7 +74,7 @@ func Search(stream []byte, limit int) (found *Anchor, hooked bool, err error) {
 func mayMatter(d manifest.Document) bool {
 	return d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
 		d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) ||
-		d.Contains("Job", chart.Annotation, chart.Name) ||
+		d.Contains("Job", helm.AnnotationHook, chart.Name) ||
 		d.Contains("Deployment") && (d.Contains("enroller", chart.Name) ||
 			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
 			d.Contains("/manager", "actions-runner-controller-"))

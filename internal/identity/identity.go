@@ -93,8 +93,8 @@ type Controller struct {
 	Leaving bool
 }
 
-// Hook holds the namespaces for which the hook was rendered, or that a run by hand names.
-type Hook struct {
+// Namespaces holds the namespaces for which the hook was rendered, or that a run by hand names.
+type Namespaces struct {
 	// ControllerNamespaces are the namespaces of the release's controllers; empty for the release's
 	// namespace.
 	ControllerNamespaces []string
@@ -103,7 +103,7 @@ type Hook struct {
 }
 
 // Owns reports whether a controller belongs to the release.
-func (r Release) Owns(c Controller, h Hook) bool {
+func (r Release) Owns(c Controller, h Namespaces) bool {
 	switch {
 	case r.Recorded:
 		return c.Release == r.Key() && slices.Contains(r.Deployments, c.NamespacedName)
@@ -126,7 +126,7 @@ func (c Controller) Sees(namespace string) bool {
 }
 
 // Controllers returns the namespaces to search for the release's controllers.
-func (h Hook) Controllers(r Release) []string {
+func (h Namespaces) Controllers(r Release) []string {
 	if len(h.ControllerNamespaces) > 0 {
 		return h.ControllerNamespaces
 	}
@@ -134,6 +134,6 @@ func (h Hook) Controllers(r Release) []string {
 }
 
 // IsOther reports whether a controller belongs to another release, and may still use ARC's CRDs.
-func (r Release) IsOther(c Controller, h Hook) bool {
+func (r Release) IsOther(c Controller, h Namespaces) bool {
 	return !c.Leaving && !r.Owns(c, h)
 }

@@ -79,7 +79,7 @@ func New(s *Survey, o Options, h History) *Plan {
 		reinstalled: map[string]bool{}, existing: map[identity.Set]bool{}, handedOver: map[identity.Set]bool{},
 	}
 	for _, c := range s.Controllers {
-		if o.RemovesCRDs() && p.release.IsOther(p.claims(c), o.hook()) {
+		if o.RemovesCRDs() && p.release.IsOther(p.claims(c), o.namespaces()) {
 			p.others = append(p.others, c)
 		}
 	}

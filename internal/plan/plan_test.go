@@ -458,6 +458,14 @@ func TestPlanCollects(t *testing.T) {
 			plan.Fresh,
 			[]string{"collect: delete secret systems/l-config"},
 		},
+		"a runner's Secret is known by its name, once the runner is gone": {
+			plan.Survey{Record: plantest.Uninstalling(), Dependents: []*object.Object{
+				kubetest.Object("secret runners/set-8cvvz-runner-t5dfg", kubetest.Owned("er runners/set-8cvvz-runner-t5dfg")),
+				kubetest.Object("secret runners/other-8cvvz-runner-t5dfg", kubetest.Owned("er runners/other-8cvvz-runner-t5dfg")),
+				kubetest.Object("secret systems/set-8cvvz-runner-t5dfg", kubetest.Of("runners/other"), kubetest.Owned("er systems/set-8cvvz-runner-t5dfg")),
+				kubetest.Object("sa runners/set-8cvvz-runner-t5dfg", kubetest.Owned("er runners/set-8cvvz-runner-t5dfg")),
+			}}, plantest.WithNames(plantest.OfSet, "set"), plan.Fresh, []string{"collect: delete secret runners/set-8cvvz-runner-t5dfg"},
+		},
 		"but not unlabelled orphans that may be another controller's": {
 			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("systems/b", "far")}, Dependents: []*object.Object{
 				kubetest.Object("secret systems/l", kubetest.Of("runners/set"), kubetest.Owned("al systems/l")), kubetest.Object("secret systems/l-config", kubetest.Owned("al systems/l")),

@@ -158,7 +158,7 @@ func (p *planner) noteRelease() {
 func (p *planner) elsewhere() []string {
 	var do []string
 	for _, c := range p.s.Controllers {
-		if !slices.Contains(p.o.hook().Controllers(p.release), c.Namespace) {
+		if !slices.Contains(p.o.namespaces().Controllers(p.release), c.Namespace) {
 			continue
 		}
 		if c.Flux != "" && c.Flux != cmp.Or(p.o.StorageNamespace, p.o.ReleaseNamespace) {

@@ -26,8 +26,8 @@ func Uninstalled(s *Survey, o Options) identity.Release {
 }
 
 // hook returns the namespaces for which the hook was rendered.
-func (o Options) hook() identity.Hook {
-	return identity.Hook{ControllerNamespaces: o.ControllerNamespaces, WatchNamespaces: o.WatchNamespaces}
+func (o Options) namespaces() identity.Namespaces {
+	return identity.Namespaces{ControllerNamespaces: o.ControllerNamespaces, WatchNamespaces: o.WatchNamespaces}
 }
 
 // ScaleSets returns the scale sets of the release and those that the options name. A set of the
@@ -56,7 +56,9 @@ func (p *planner) claims(c Controller) identity.Controller {
 }
 
 // ownsController reports whether a controller belongs to the release.
-func (p *planner) ownsController(c Controller) bool { return p.release.Owns(p.claims(c), p.o.hook()) }
+func (p *planner) ownsController(c Controller) bool {
+	return p.release.Owns(p.claims(c), p.o.namespaces())
+}
 
 // Owns reports whether a controller belongs to the release that is being uninstalled.
 func (s *Survey) Owns(o Options, c Controller) bool {

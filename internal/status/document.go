@@ -26,13 +26,13 @@ type Release struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
 	// Storage is the namespace of Helm's record, if it is not Namespace.
-	Storage   string    `json:"storageNamespace,omitempty"`
-	Revision  int       `json:"revision"`
-	State     string    `json:"state"`
-	Chart     Chart     `json:"chart"`
-	Installs  string    `json:"installs"` // controller or scale-set
-	Hook      Hook      `json:"hook"`
-	Uninstall Uninstall `json:"uninstall"`
+	Storage   string     `json:"storageNamespace,omitempty"`
+	Revision  int        `json:"revision"`
+	State     string     `json:"state"`
+	Chart     Chart      `json:"chart"`
+	Installs  string     `json:"installs"` // controller or scale-set
+	Hook      HookReport `json:"hook"`
+	Uninstall Uninstall  `json:"uninstall"`
 }
 
 // Chart is the chart that a release was rendered from.
@@ -52,8 +52,8 @@ const (
 	Enrolling HookState = "enrolling" // Helm 3's post-renderer has added an enroller
 )
 
-// Hook is the hook of a release.
-type Hook struct {
+// HookReport is the hook of a release.
+type HookReport struct {
 	State HookState `json:"state"`
 	// Chart is the hook's own chart, with its version.
 	Chart string `json:"chart,omitempty"`

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -39,7 +40,7 @@ func (r *reading) prove() {
 		manager := r.s.Managers[o.UID]
 		g.Go(func() error {
 			r.proveManager(ctx, o, manager)
-			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, func(m release.Object) bool { return isOf(o, m) }) {
+			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, func(m helm.Object) bool { return isOf(o, m) }) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.s.Proven[o.UID] = true
@@ -51,7 +52,7 @@ func (r *reading) prove() {
 }
 
 // isOf reports whether an object of a manifest is this object.
-func isOf(o *object.Object, m release.Object) bool {
+func isOf(o *object.Object, m helm.Object) bool {
 	group, _, _ := strings.Cut(m.APIVersion, "/")
 	return group == o.Resource.Group && strings.ToLower(m.Kind)+"s" == o.Resource.Resource &&
 		cmp.Or(m.Namespace, o.Release.Namespace) == o.Namespace && m.Name == o.Name
@@ -108,7 +109,7 @@ func MadeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (
 // the hook's Job, which is among its hooks. It is nil if they name none.
 func FindRecord(ctx context.Context, c *kube.Client, o plan.Options) (*plan.Record, error) {
 	at := release.Place{Namespace: o.ReleaseNamespace, Storage: o.StorageNamespace}
-	var found *release.Record
+	var found *helm.Record
 	var err error
 	switch {
 	case o.Release != "":
@@ -123,7 +124,7 @@ func FindRecord(ctx context.Context, c *kube.Client, o plan.Options) (*plan.Reco
 }
 
 // newRecord returns what a plan needs of a record.
-func newRecord(found *release.Record) *plan.Record {
+func newRecord(found *helm.Record) *plan.Record {
 	r := &plan.Record{
 		Name: found.Name, Namespace: found.Namespace, Revision: found.Revision,
 		Status: string(found.Status),

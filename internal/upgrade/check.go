@@ -10,8 +10,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
@@ -27,7 +27,7 @@ func (u *Upgrade) check(ctx context.Context, s Situation, p *Plan) error {
 	running := false
 	for _, f := range s.Found {
 		if f.key() == controller.key() {
-			running = f.Status == release.Deployed
+			running = f.Status == helm.Deployed
 			if err := u.Helm.sees(ctx, controller, f.Revision); err != nil {
 				return err
 			}

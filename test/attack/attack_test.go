@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // What a command may take more with the actor's objects than without: a quarter. Below
@@ -42,7 +42,7 @@ func TestHealthy(t *testing.T) {
 		s.look()
 		helm := []string{"upgrade", "--helm", s.Helm(s.ctx, 4, "").Path}
 		s.hookjob(2, append(helm, "--dry-run")...) // to which version? The actor would know one.
-		helm = append(helm, "--chart", s.chart(product.ControllerChart), "--scale-set-chart", s.chart(product.ScaleSetChart))
+		helm = append(helm, "--chart", s.chart(harness.ControllerChart), "--scale-set-chart", s.chart(harness.ScaleSetChart))
 		s.hookjob(0, append(helm, "--dry-run")...)
 		s.hookjob(0, append(helm, "--yes")...)
 		s.awaitRunner()

@@ -18,17 +18,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // A picture is the whole cluster but for the actor's namespace: every object, as text
 // in which two runs are the same. Objects with generated names have one name, so that
 // there may be several texts of it.
-type picture map[product.Object][]string
+type picture map[harness.Object][]string
 
 // look takes the picture; not is what the actor made in namespaces of others.
 func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (picture, error) {
-	kinds, err := product.Kinds(l.Config())
+	kinds, err := harness.Kinds(l.Config())
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (pictur
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			if o.GetNamespace() == tenantNamespace || product.InEvery(k.Resource, o.GetName()) || slices.ContainsFunc(not, func(n *unstructured.Unstructured) bool {
+			if o.GetNamespace() == tenantNamespace || harness.InEvery(k.Resource, o.GetName()) || slices.ContainsFunc(not, func(n *unstructured.Unstructured) bool {
 				return n.GetKind() == o.GetKind() && n.GetNamespace() == o.GetNamespace() && n.GetName() == o.GetName()
 			}) {
 				continue
@@ -76,12 +76,12 @@ func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (pictur
 	rename := replacer(names)
 	uids := map[string]string{}
 	for _, f := range all {
-		uids[string(f.o.GetUID())] = "uid of " + product.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: rename.Replace(f.o.GetName())}.String()
+		uids[string(f.o.GetUID())] = "uid of " + harness.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: rename.Replace(f.o.GetName())}.String()
 	}
 	identify := replacer(uids)
 	p := picture{}
 	for _, f := range all {
-		key := product.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: times.Replace(rename.Replace(f.o.GetName()))}
+		key := harness.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: times.Replace(rename.Replace(f.o.GetName()))}
 		normalise(f.resource, f.o)
 		text, err := json.MarshalIndent(readable(f.o.Object, f.resource == "secrets"), "", "  ")
 		if err != nil {
@@ -227,8 +227,8 @@ func differences(without, with picture) []string {
 	return out
 }
 
-func sorted(p picture) []product.Object {
-	return slices.SortedFunc(maps.Keys(p), func(a, b product.Object) int { return strings.Compare(a.String(), b.String()) })
+func sorted(p picture) []harness.Object {
+	return slices.SortedFunc(maps.Keys(p), func(a, b harness.Object) int { return strings.Compare(a.String(), b.String()) })
 }
 
 // How much of a difference is shown.
@@ -237,7 +237,7 @@ const (
 	differingColumns = 300
 )
 
-func difference(o product.Object, without, with []string) string {
+func difference(o harness.Object, without, with []string) string {
 	switch {
 	case len(with) == 0:
 		return fmt.Sprintf("%s is missing", o)

@@ -34,7 +34,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var (
@@ -56,13 +56,13 @@ const (
 
 // lab is what all tests share: one cluster, with four namespaces and nothing of ARC.
 type lab struct {
-	*product.Product
+	*harness.Product
 	*cluster.Cluster
 	dir     string
 	client  kubernetes.Interface
 	dynamic dynamic.Interface
 	// before is what is there between two tests.
-	before map[product.Object]bool
+	before map[harness.Object]bool
 }
 
 var shared *lab
@@ -109,7 +109,7 @@ func newLab(ctx context.Context) (*lab, error) {
 	if l.dir, err = os.MkdirTemp("", "arc-cleanup-attack-"); err != nil {
 		return nil, err
 	}
-	if l.Product, err = product.Build(ctx, l.dir, os.Stderr); err != nil {
+	if l.Product, err = harness.Build(ctx, l.dir, os.Stderr); err != nil {
 		return nil, err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", l.measured(), "./measure")
@@ -117,7 +117,7 @@ func newLab(ctx context.Context) (*lab, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building measure: %w\n%s", err, out)
 	}
-	for _, chart := range []string{product.ControllerChart, product.ScaleSetChart} {
+	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
 		// The version only: of another appVersion, ARC's controller deletes every scale set.
 		out, err := l.Helm(ctx, 4, "", "package", l.ARCChart(chart), "--version", nextVersion, "--destination", l.dir).CombinedOutput()
 		if err != nil {
@@ -128,7 +128,7 @@ func newLab(ctx context.Context) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	images[product.HookImage] = cluster.Image{Commands: map[string]cluster.Program{
+	images[harness.HookImage] = cluster.Image{Commands: map[string]cluster.Program{
 		"": {Path: l.measured(), Args: []string{l.usage("hooks"), l.Hookjob}},
 	}}
 	if l.Cluster, err = cluster.Start(ctx, cluster.Options{Images: images, Progress: os.Stderr}); err != nil {
@@ -143,7 +143,7 @@ func newLab(ctx context.Context) (*lab, error) {
 	if err := l.settle(ctx); err != nil {
 		return nil, err
 	}
-	l.before, err = product.Inventory(ctx, l.Config())
+	l.before, err = harness.Inventory(ctx, l.Config())
 	return l, err
 }
 
@@ -188,7 +188,7 @@ func (l *lab) clear(t *testing.T) {
 	t.Helper()
 	l.GitHub().Reset()
 	l.emptyTenant(t)
-	if err := product.Sweep(context.WithoutCancel(t.Context()), l.Config(), l.before); err != nil {
+	if err := harness.Sweep(context.WithoutCancel(t.Context()), l.Config(), l.before); err != nil {
 		t.Error(err)
 	}
 }
@@ -199,7 +199,7 @@ func (l *lab) emptyTenant(t *testing.T) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	eventually(t, "the actor's namespace is empty", func() (bool, error) {
-		kinds, err := product.Kinds(l.Config())
+		kinds, err := harness.Kinds(l.Config())
 		if err != nil {
 			return false, err
 		}
@@ -217,7 +217,7 @@ func (l *lab) emptyTenant(t *testing.T) {
 			if err != nil {
 				return false, err
 			}
-			list.Items = slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return product.InEvery(k.Resource, o.GetName()) })
+			list.Items = slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return harness.InEvery(k.Resource, o.GetName()) })
 			if len(list.Items) == 0 {
 				continue
 			}

@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // A play is what an administrator does, with the place where actors may act.
@@ -261,7 +261,7 @@ func (s *stage) postRenderer(major int, values ...string) []string {
 func (s *stage) installController(major int, args ...string) {
 	s.Helper()
 	s.must(s.Helm(s.ctx, major, s.Kubeconfig(), slices.Concat([]string{
-		"install", "arc", s.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m",
+		"install", "arc", s.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m",
 	}, args)...))
 }
 
@@ -273,8 +273,8 @@ func (s *stage) installScaleSet(major int, args ...string) {
 		args = append(args, "--server-side=false")
 	}
 	s.must(s.Helm(s.ctx, major, s.Kubeconfig(), slices.Concat([]string{
-		"install", "runners", s.ARCChart(product.ScaleSetChart), "--namespace", runnerNamespace,
-	}, product.ScaleSetValues("", s.GitHub().ConfigURL(), controllerNamespace), args)...))
+		"install", "runners", s.ARCChart(harness.ScaleSetChart), "--namespace", runnerNamespace,
+	}, harness.ScaleSetValues("", s.GitHub().ConfigURL(), controllerNamespace), args)...))
 	s.awaitRunner()
 }
 
@@ -384,7 +384,7 @@ func (s *stage) refusedFor(by *actor, major int, args ...string) {
 // createCRDs creates those of ARC's chart.
 func (s *stage) createCRDs() {
 	s.Helper()
-	files, err := filepath.Glob(filepath.Join(s.ARCChart(product.ControllerChart), "crds", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(s.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
 	if err != nil || len(files) != 4 {
 		s.Fatalf("%d CRDs, %v", len(files), err)
 	}

@@ -31,7 +31,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -68,7 +68,7 @@ func main() {
 }
 
 type bench struct {
-	product  *product.Product
+	product  *harness.Product
 	kubectl  string
 	cluster  *cluster.Cluster
 	dynamic  dynamic.Interface
@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	b := &bench{}
-	if b.product, err = product.Build(ctx, dir, os.Stderr); err != nil {
+	if b.product, err = harness.Build(ctx, dir, os.Stderr); err != nil {
 		return err
 	}
 	if b.kubectl, err = cluster.Binary(ctx, "kubectl", os.Stderr); err != nil {
@@ -208,7 +208,7 @@ func each(n int, do func(int) error) error {
 }
 
 func (b *bench) installCRDs(ctx context.Context) error {
-	files, err := filepath.Glob(filepath.Join(b.product.ARCChart(product.ControllerChart), "crds", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(b.product.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
 	if err != nil {
 		return err
 	}

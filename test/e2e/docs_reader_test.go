@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // A block is a fenced block of a Markdown file.
@@ -73,7 +73,7 @@ func newReader(t *testing.T) *reader {
 
 	host := r.lab.registry()
 	r.registry = "oci://" + host
-	for _, chart := range []string{product.ControllerChart, product.ScaleSetChart} {
+	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
 		r.pushChart(4, built.ARCChart(chart), r.registry+"/arc")
 	}
 	r.pushChart(4, hookChart(), r.registry+"/charts")
@@ -202,7 +202,7 @@ func (r *reader) execute(b block, e execution, major int) bool {
 		cmd.Dir = r.clone
 		cmd.Env = append(r.cleanEnvironment(home), "PATH="+bin+":"+os.Getenv("PATH"), "KUBECONFIG="+r.Kubeconfig(),
 			"ARC_CLEANUP_YES=true", // there is nobody to ask
-			product.NameImage)      // README.md#Install
+			harness.NameImage)      // README.md#Install
 		out, err := cmd.CombinedOutput()
 		t.Logf("%s\n%s", text, out)
 		failed, readErr := os.ReadFile(failures)
@@ -384,7 +384,7 @@ func (r *reader) checkChart(b block, text string, document map[string]any) {
 			return
 		}
 		out, err := built.Helm(r.ctx, major, "", "template", "arc", dir, "--namespace", controllerNamespace, "--kube-version", "1.37",
-			"--set", "arc-cleanup.image.repository="+product.HookImage).Output()
+			"--set", "arc-cleanup.image.repository="+harness.HookImage).Output()
 		if err != nil || !bytes.Contains(out, []byte("kind: Job")) || !bytes.Contains(out, []byte("kind: Deployment")) {
 			r.Errorf("%s:%d: helm %d does not render ARC and the hook: %v", b.file, b.line, major, err)
 		}

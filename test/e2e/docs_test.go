@@ -8,7 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // notRun are blocks of commands that are not executed, by name, or all of a file,
@@ -125,7 +125,7 @@ func (r *reader) installWithoutImage() {
 func (r *reader) installRunnerSet(args ...string) {
 	r.Helper()
 	r.mustHelm(4, slices.Concat([]string{
-		"install", "arc-runner-set", built.ARCChart(product.ScaleSetChart),
+		"install", "arc-runner-set", built.ARCChart(harness.ScaleSetChart),
 		"--namespace", runnerNamespace, "--create-namespace", "--server-side=false",
 	}, r.scaleSetValues(""), args)...)
 	r.awaitRunner(runnerNamespace)

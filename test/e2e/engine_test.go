@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var (
@@ -77,7 +77,7 @@ func TestRescueOfANamespace(t *testing.T) {
 	if !l.namespaceGone(runnerNamespace) {
 		t.Error("the namespace still hangs, though the rescue says that it is done")
 	}
-	if !l.everything()[product.Object{Resource: "customresourcedefinitions", Name: ephemeralCRD}] {
+	if !l.everything()[harness.Object{Resource: "customresourcedefinitions", Name: ephemeralCRD}] {
 		t.Error("the CRDs are gone")
 	}
 	l.hookjob("run", "--yes")

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestEnrolByHand gives the hook to releases that were installed without it, by
@@ -53,7 +53,7 @@ func TestEnrolByHand(t *testing.T) {
 func (l *lab) install(major int, args ...string) {
 	l.Helper()
 	l.mustHelm(major, slices.Concat([]string{
-		"install", "arc", built.ARCChart(product.ControllerChart),
+		"install", "arc", built.ARCChart(harness.ControllerChart),
 		"--namespace", controllerNamespace, "--create-namespace",
 	}, args)...)
 	l.awaitController()
@@ -135,7 +135,7 @@ func TestEnrolInEveryState(t *testing.T) {
 		t.Run(fmt.Sprintf("helm%d: an upgrade that failed", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
-			if _, err := l.helm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace,
+			if _, err := l.helm(major, "upgrade", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace,
 				"--set", "image.repository=registry.invalid/none", "--wait", "--timeout", "5s"); err == nil {
 				t.Fatal("the upgrade did not fail")
 			}
@@ -149,7 +149,7 @@ func TestEnrolInEveryState(t *testing.T) {
 		t.Run(fmt.Sprintf("helm%d: superseded, since the newest record is lost", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
-			l.mustHelm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace)
+			l.mustHelm(major, "upgrade", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace)
 			if err := l.client.CoreV1().Secrets(controllerNamespace).Delete(l.ctx, "sh.helm.release.v1.arc.v2", metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +162,7 @@ func TestEnrolInEveryState(t *testing.T) {
 		t.Run(fmt.Sprintf("helm%d: stopped in the middle of an upgrade", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
-			l.mustHelm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace)
+			l.mustHelm(major, "upgrade", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace)
 			l.setStatus("sh.helm.release.v1.arc.v2", "pending-upgrade")
 			l.asPrinted(major, l.refusedWith("enrol", "is pending-upgrade (revision 2): Helm is at work on it", "helm rollback arc --namespace arc-systems"))
 			l.hookjob("enrol", "arc", "--namespace", controllerNamespace)

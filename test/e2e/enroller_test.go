@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestHelm3UninstallAtOnce uninstalls a release which may not be enrolled yet:
@@ -23,7 +23,7 @@ import (
 func TestHelm3UninstallAtOnce(t *testing.T) {
 	l := newLab(t)
 	runs := l.hookRuns()
-	l.mustHelm(3, slices.Concat([]string{"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())...)
+	l.mustHelm(3, slices.Concat([]string{"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())...)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.enrollerGone()
 	if got := runs(); got["arc-arc-cleanup"] > 1 {
@@ -39,7 +39,7 @@ func TestHelm3UninstallAtOnce(t *testing.T) {
 // post-renderer the newest revision gets the hook; without, it never does.
 func TestHelm3UpgradeAtOnce(t *testing.T) {
 	l := newLab(t)
-	arguments := []string{"arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}
+	arguments := []string{"arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}
 	l.mustHelm(3, slices.Concat([]string{"install"}, arguments, viaHelm3())...)
 	upgrade := slices.Concat([]string{"upgrade", "--install"}, arguments)
 	for range 5 {
@@ -60,7 +60,7 @@ func TestHelm3UpgradeAtOnce(t *testing.T) {
 func (l *lab) enrollerGone() {
 	l.Helper()
 	l.eventually("the enroller is gone", func() bool {
-		return !slices.ContainsFunc(l.added(), func(o product.Object) bool {
+		return !slices.ContainsFunc(l.added(), func(o harness.Object) bool {
 			return o.Namespace == controllerNamespace && strings.Contains(o.Name, "arc-cleanup")
 		})
 	})
@@ -91,7 +91,7 @@ func TestHelm3NoImage(t *testing.T) {
 // without, the enroller ends and says which flag it is, and status says the same.
 func TestHelm3Overridden(t *testing.T) {
 	overridden := func(l *lab) []string {
-		return []string{l.overridable(product.ControllerChart), "--namespace", controllerNamespace, "--set", "namespaceOverride=" + runnerNamespace}
+		return []string{l.overridable(harness.ControllerChart), "--namespace", controllerNamespace, "--set", "namespaceOverride=" + runnerNamespace}
 	}
 	t.Run("told", func(t *testing.T) {
 		l := newLab(t)
@@ -154,12 +154,12 @@ func (l *lab) overridable(chart string) string {
 func TestHelm3AppliedByHand(t *testing.T) {
 	l := newLab(t)
 	runs := l.hookRuns()
-	rendered, err := built.Helm(l.ctx, 3, l.Kubeconfig(), "template", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace).Output()
+	rendered, err := built.Helm(l.ctx, 3, l.Kubeconfig(), "template", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(l.ctx, built.Postrender)
-	cmd.Env = append(os.Environ(), product.NameImage)
+	cmd.Env = append(os.Environ(), harness.NameImage)
 	cmd.Stdin = bytes.NewReader(rendered)
 	out, err := cmd.Output()
 	if err != nil || !bytes.HasPrefix(out, rendered) {

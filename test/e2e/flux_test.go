@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -104,7 +104,7 @@ func newFlux(t *testing.T) *flux {
 			t.Fatal(err)
 		}
 		// It stays for the next test, since a namespace takes long to go.
-		empty[product.Object{Resource: "namespaces", Name: namespace}] = true
+		empty[harness.Object{Resource: "namespaces", Name: namespace}] = true
 	}
 	for _, text := range append(crds, documents([]byte(fluxManifests))...) {
 		o := &unstructured.Unstructured{}

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // uninstaller makes a kubeconfig for somebody who may do everything but read
@@ -76,12 +76,12 @@ func TestWhatHelmLeaves(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &document); err != nil || code != 0 || len(document.Releases) != 1 {
 		t.Fatalf("status: exit code %d, %v", code, err)
 	}
-	var forecast []product.Object
+	var forecast []harness.Object
 	bound := false
 	for _, o := range document.Releases[0].Uninstall.Leaves {
 		kind, _, _ := strings.Cut(o.Resource, ".")
 		bound = bound || kind == "clusterrolebindings"
-		forecast = append(forecast, product.Object{Resource: kind, Namespace: o.Namespace, Name: o.Name})
+		forecast = append(forecast, harness.Object{Resource: kind, Namespace: o.Namespace, Name: o.Name})
 	}
 	if !document.Releases[0].Uninstall.Ready || len(forecast) < 3 || !bound {
 		t.Errorf("forecast: %+v", document.Releases[0].Uninstall)

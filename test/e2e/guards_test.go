@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestNotPermitted: whoever may only read is told every right that is missing,
@@ -109,7 +109,7 @@ func TestOffSwitch(t *testing.T) {
 		t.Errorf("helm uninstall: %v\n%s", r.err, r.out)
 	}
 	// ARC's finalizers are where they were: nothing was forced.
-	role := product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"}
+	role := harness.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"}
 	if !slices.Contains(l.added(), role) {
 		t.Errorf("%s is gone, though the hook was switched off", role)
 	}

@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
+
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // many is how many stuck runners take arc-cleanup long enough to be interrupted.
@@ -210,30 +210,7 @@ func (l *lab) stuckRunners(n int) {
 	l.Helper()
 	l.installController()
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	var g errgroup.Group
-	g.SetLimit(32)
-	for i := range n {
-		g.Go(func() error {
-			name := fmt.Sprintf("stuck-runner-%d", i)
-			runner := &unstructured.Unstructured{Object: map[string]any{
-				"apiVersion": "actions.github.com/v1alpha1", "kind": "EphemeralRunner",
-				"metadata": map[string]any{
-					"name":       name,
-					"finalizers": []any{"ephemeralrunner.actions.github.com/finalizer", "ephemeralrunner.actions.github.com/runner-registration-finalizer"},
-				},
-				"spec": map[string]any{
-					"githubConfigUrl": l.GitHub().ConfigURL(), "githubConfigSecret": "s", "runnerScaleSetId": int64(1),
-					"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "runner"}}},
-				},
-			}}
-			r := l.dynamic.Resource(ephemeralRunners).Namespace(runnerNamespace)
-			if _, err := r.Create(l.ctx, runner, metav1.CreateOptions{}); err != nil {
-				return err
-			}
-			return r.Delete(l.ctx, name, metav1.DeleteOptions{})
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := harness.StuckRunners(l.ctx, l.dynamic, runnerNamespace, l.GitHub().ConfigURL(), n); err != nil {
 		l.Fatal(err)
 	}
 }

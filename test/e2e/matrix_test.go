@@ -8,7 +8,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // A way is how a release of ARC's controller gets the hook.
@@ -24,7 +24,7 @@ type way struct {
 
 // ways are all of them, on both Helms.
 func (l *lab) ways() []way {
-	arc, umbrella := built.ARCChart(product.ControllerChart), l.umbrella()
+	arc, umbrella := built.ARCChart(harness.ControllerChart), l.umbrella()
 	const label = "podLabels.team=other"
 	set, subchart := []string{"--set", label}, []string{"--set", "arc-cleanup." + label}
 	rendered := []string{"--post-renderer-args", "--set", "--post-renderer-args", label}

@@ -16,7 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestSweepOfFaults has what can fail of a request fail on the real API server, at a list,
@@ -169,7 +169,7 @@ func TestWhatJobsLeave(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	l.nothingLeft(
-		product.Object{Resource: "pods", Namespace: runnerNamespace, Name: "theirs"},
-		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "theirs"},
+		harness.Object{Resource: "pods", Namespace: runnerNamespace, Name: "theirs"},
+		harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "theirs"},
 	)
 }

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // tenantRights are those of examples/tenant.
@@ -45,7 +45,7 @@ func TestTenant(t *testing.T) {
 					}
 				}
 				as := []string{"--kube-as-user", "jane", "--kube-as-group", "system:authenticated", "--namespace", runnerNamespace}
-				install := slices.Concat([]string{"install", "arc-runner-set", built.ARCChart(product.ScaleSetChart)}, as, l.scaleSetValues(""))
+				install := slices.Concat([]string{"install", "arc-runner-set", built.ARCChart(harness.ScaleSetChart)}, as, l.scaleSetValues(""))
 				if major == 4 {
 					install = append(install, "--server-side=false")
 				}

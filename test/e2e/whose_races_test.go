@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestWhoseLastLook: right before the CRDs go it shows that the uninstall was taken
@@ -22,7 +22,7 @@ import (
 func TestWhoseLastLook(t *testing.T) {
 	const recorded = "sh.helm.release.v1.arc.v1"
 	l := newLab(t)
-	l.mustHelm(4, append([]string{"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace}, noImage...)...)
+	l.mustHelm(4, append([]string{"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace}, noImage...)...)
 	run := func(change func()) (string, int) {
 		t.Helper()
 		l.setStatus(recorded, "uninstalling")
