@@ -92,7 +92,7 @@ Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 	}
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newSweep(), newVersion())
 	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart")
 	nameAsCalled(root)
 	return root

@@ -1,7 +1,6 @@
 package arc
 
 import (
-	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -38,6 +37,15 @@ func ListenerName(version, namespace, set, runnerGroup, configURL string) string
 		return before
 	}
 	return since
+}
+
+// SharesAccount reports whether all listeners of a scale set share one ServiceAccount, which the
+// controller deletes with any of them: before ARC 0.12, or if the version is not known. Since then each
+// listener has one of its own name (controllers/actions.github.com/resourcebuilder.go,
+// newScaleSetListenerServiceAccount).
+func SharesAccount(version string) bool {
+	order, known := compareVersions(version, "0.12.0")
+	return !known || order < 0
 }
 
 // compareVersions orders two versions of ARC by their numbers. ARC's releases have three.
@@ -121,7 +129,7 @@ func ControllerVersion(podLabels map[string]string, image string) string {
 	if order, known := compareVersions(tag, version); tagged && (!known || order != 0) {
 		return ""
 	}
-	return cmp.Or(version, tag)
+	return version
 }
 
 // cleanupAnnotations begins the annotations of an AutoscalingRunnerSet that name what its controller

@@ -189,7 +189,11 @@ func (d *decider) listener(l listener) {
 	case !slices.Contains(names(set, c), l.Name):
 		current, _, why := d.settled(set, c)
 		evidence := ""
-		if current != nil {
+		switch {
+		case why != "":
+		case arc.SharesAccount(c.version):
+			why = fmt.Sprintf("the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener %s with it", current.Name)
+		default:
 			evidence = fmt.Sprintf("the scale set %s has another listener now, %s", l.set, current.Name)
 		}
 		d.remove(l.thing, why, evidence)

@@ -149,12 +149,28 @@ func TestDecide(t *testing.T) {
 			},
 			[]string{"delete autoscalinglisteners/" + since},
 		},
-		"of a controller whose version is not known": {
+		"of a controller whose version is not known, which may have either": {
 			func(f *facts) {
 				f.controllers[0].version = ""
 				stale(f, before)
 			},
 			nil,
+		},
+		"of a controller whose version is not known, of another name": {
+			func(f *facts) {
+				f.controllers[0].version = ""
+				stale(f, "set-12345678-listener")
+			},
+			[]string{"keep autoscalinglisteners/set-12345678-listener: the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener " + since + " with it"},
+		},
+		"of a controller that would harm the current listener": {
+			func(f *facts) {
+				f.controllers[0].version, f.listeners[0].Name = "0.11.0", before
+				stale(f, since)
+			},
+			[]string{
+				"keep autoscalinglisteners/" + since + ": the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener " + before + " with it",
+			},
 		},
 		"the set has not got its current listener yet": {
 			func(f *facts) { f.listeners[0].Name = before },

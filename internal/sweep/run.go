@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rs/zerolog"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,8 +26,8 @@ const (
 
 // Run sweeps: it decides, acts, and waits for the controller, until nothing is to be done or nothing
 // changes any more.
-func Run(ctx context.Context, c *kube.Client, scope Scope, log zerolog.Logger) *Report {
-	r := &sweeping{c: c, scope: scope, log: log, report: &Report{}, tried: map[string]bool{}}
+func Run(ctx context.Context, c *kube.Client, scope Scope) *Report {
+	r := &sweeping{c: c, scope: scope, report: &Report{}, tried: map[string]bool{}}
 	r.run(ctx)
 	return r.report
 }
@@ -37,7 +36,6 @@ func Run(ctx context.Context, c *kube.Client, scope Scope, log zerolog.Logger) *
 type sweeping struct {
 	c      *kube.Client
 	scope  Scope
-	log    zerolog.Logger
 	report *Report
 	// tried holds what was written, to which version of which object: no write is tried twice.
 	tried map[string]bool
@@ -63,7 +61,8 @@ func (r *sweeping) run(ctx context.Context) {
 		if !maps.Equal(before, now) {
 			before, changed = now, time.Now()
 		}
-		if len(d.Steps) == 0 || time.Since(changed) > patience || !r.act(ctx, d.Steps) || r.failed(d.Steps) {
+		done := len(r.report.Done)
+		if len(d.Steps) == 0 || time.Since(changed) > patience || !r.act(ctx, d.Steps) || done == len(r.report.Done) && r.failed(d.Steps) {
 			r.report.leave(d.Steps)
 			return
 		}
@@ -119,7 +118,6 @@ func (r *sweeping) step(ctx context.Context, s Step) (done bool) {
 	if r.tried[key] || s.Action == plan.Await || ctx.Err() != nil {
 		return false
 	}
-	r.tried[key] = true
 	var err error
 	switch s.Action {
 	case plan.Delete:
@@ -130,13 +128,12 @@ func (r *sweeping) step(ctx context.Context, s Step) (done bool) {
 	default:
 		err = fmt.Errorf("no step of a sweep is called %q", s.Action)
 	}
+	r.tried[key] = done || err != nil // an object that has changed is decided about again
 	if err != nil {
 		r.report.Errs = append(r.report.Errs, err)
-		return false
 	}
 	if done {
 		r.report.Done = append(r.report.Done, s)
-		r.log.Info().Stringer("object", s.Object).Str("why", s.Why).Msg(string(s.Action))
 	}
 	return done
 }

@@ -1,0 +1,138 @@
+package sweep
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+)
+
+// item returns an object with a spec, owned by another one.
+func item(text, ownerKind, owner string, spec map[string]any, mods ...kubetest.Change) kubetest.Item {
+	it := kubetest.Whole(kubetest.Object(text, mods...))[0]
+	if owner != "" {
+		it.Owners = []metav1.OwnerReference{{APIVersion: arc.Group + "/" + arc.Version, Kind: ownerKind, UID: types.UID(owner)}}
+	}
+	it.Rest = map[string]any{"spec": spec}
+	return it
+}
+
+// listenerItem returns the listener of a scale set, with the Role and the RoleBinding that ARC makes for it.
+func listenerItem(name, set, runnerSet string) []kubetest.Item {
+	role := kubetest.Whole(kubetest.Object("role runners/" + name))[0]
+	role.Labels[arc.LabelListenerNamespace], role.Labels[arc.LabelListenerName] = "systems", name
+	binding := kubetest.Whole(kubetest.Object("rolebinding runners/" + name))[0]
+	binding.Labels = role.Labels
+	role.Rest = map[string]any{"rules": []any{
+		map[string]any{"apiGroups": []any{arc.Group}, "resources": []any{"ephemeralrunnersets"}, "resourceNames": []any{runnerSet}, "verbs": []any{"patch"}},
+		map[string]any{"apiGroups": []any{arc.Group}, "resources": []any{"ephemeralrunners", "ephemeralrunners/status"}, "verbs": []any{"patch"}},
+	}}
+	binding.Rest = map[string]any{
+		"roleRef":  map[string]any{"kind": "Role", "name": name},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "namespace": "systems", "name": name}},
+	}
+	return []kubetest.Item{item("al systems/"+name, "", "", map[string]any{
+		"autoscalingRunnerSetNamespace": "runners", "autoscalingRunnerSetName": set, "ephemeralRunnerSetName": runnerSet,
+		"image": "arc:0.14.2", "githubConfigSecret": "github",
+	}), role, binding}
+}
+
+// cluster is ARC 0.14.2 with one scale set and what its predecessors have left.
+func cluster() []kubetest.Item {
+	controller := kubetest.Deployment("systems/arc", "")
+	template := controller.Rest["spec"].(map[string]any)["template"].(map[string]any)
+	template["metadata"] = map[string]any{"labels": map[string]any{arc.LabelVersion: "0.14.2"}}
+	container := template["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
+	container["env"] = []any{map[string]any{"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "value": "arc:0.14.2"}}
+	controller.Rest["status"] = map[string]any{"readyReplicas": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+
+	current := item("ers runners/set-new", arc.AutoscalingRunnerSet, "ars runners/set", map[string]any{
+		"ephemeralRunnerSpec": map[string]any{"githubConfigSecret": "github"},
+	})
+	items := []kubetest.Item{
+		controller, current,
+		item("ars runners/set", "", "", map[string]any{"githubConfigUrl": "https://github.com/acme", "githubConfigSecret": "github"}),
+		item("er runners/busy", arc.EphemeralRunnerSet, "ers runners/set-new", map[string]any{"githubConfigSecret": "github"}),
+		item("sa runners/left", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting),
+		item("secret runners/github", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting),
+	}
+	for i := range items {
+		if items[i].Deleting {
+			items[i].Deleted = &metav1.Time{Time: time.Now().Add(-time.Hour)}
+		}
+	}
+	items = append(items, kubetest.Whole(kubetest.CRDs()...)...)
+	items = append(items, listenerItem(since, "set", "set-new")...)
+	return append(items, listenerItem("gone-1-listener", "gone", "gone-new")...)
+}
+
+// live finishes the deletion of listeners, as the controller does.
+func live(a *kubetest.Server, request string) {
+	if name, is := strings.CutPrefix(request, "DELETE "); is && strings.HasPrefix(name, "al ") {
+		a.Take(name)
+	}
+}
+
+var deleted = []string{
+	"DELETE al systems/gone-1-listener", "DELETE role runners/gone-1-listener", "DELETE rolebinding runners/gone-1-listener", "PATCH sa runners/left",
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		scope   Scope
+		prepare func(*kubetest.Server)
+		verdict plan.Verdict
+		writes  []string
+	}{
+		"everything that is forgotten goes": {Scope{}, nil, plan.Done, deleted},
+		"of the namespaces in scope":        {Scope{Namespaces: []string{"others"}}, nil, plan.Done, nil},
+		"of one namespace":                  {Scope{Namespaces: []string{"runners"}, ControllerNamespaces: []string{"systems"}}, nil, plan.Done, deleted},
+		"a read that fails": {
+			Scope{}, func(a *kubetest.Server) {
+				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST secret")
+			}, plan.NotPermitted, nil,
+		},
+		"another that fails": {
+			Scope{}, func(a *kubetest.Server) {
+				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "GET rolebinding runners/gone-1-listener")
+			}, plan.NotPermitted, []string{deleted[0], deleted[3]},
+		},
+		"an object that changes between the decision and the deletion": {
+			Scope{}, func(a *kubetest.Server) {
+				a.Fault = kubetest.On(http.StatusConflict, 1, "DELETE al systems/gone-1-listener")
+			}, plan.Done, deleted,
+		},
+		"a right that is missing": {
+			Scope{}, func(a *kubetest.Server) {
+				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "PATCH sa runners/left")
+			}, plan.NotPermitted, deleted[:3],
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, c := kubetest.New(t, cluster()...)
+			a.React = live
+			if test.prepare != nil {
+				test.prepare(a)
+			}
+			if preview := Plan(t.Context(), c, test.scope); len(a.Written()) > 0 {
+				t.Fatalf("Plan wrote %q: %v", a.Written(), said(preview))
+			}
+			r := Run(t.Context(), c, test.scope)
+			got := slices.Compact(slices.Sorted(slices.Values(a.Written())))
+			if want := slices.Sorted(slices.Values(test.writes)); r.Verdict != test.verdict || !slices.Equal(got, want) {
+				t.Errorf("%s, wrote %q, want %s and %q\n%q %q %v", r.Verdict, got, test.verdict, want, r.Refusals, r.Errs, r.Left)
+			}
+		})
+	}
+}
