@@ -21,11 +21,13 @@ not stand beside one. A name that is changed or cut has a hash of all of it. */}
 {{- end -}}
 {{- end -}}
 
-{{/* Name of RBAC objects outside the release's namespace. It has the namespace
-in it, or two releases of the same name would share it. The colon, allowed in
-RBAC names only, keeps namespace "a", name "b-c" apart from "a-b", "c". */}}
-{{- define "arc-cleanup.outerName" -}}
-{{- printf "%s:%s" .Release.Namespace (include "arc-cleanup.fullname" .) -}}
+{{/* Name of the sweep's objects. A CronJob's name has up to 52 characters. */}}
+{{- define "arc-cleanup.sweepName" -}}
+{{- $name := include "arc-cleanup.fullname" . -}}
+{{- if gt (len $name) 46 -}}
+{{- $name = printf "%s-%s" ($name | trunc 37 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- printf "%s-sweep" $name -}}
 {{- end -}}
 
 {{/* The name label is fixed: by it and the hook annotation a hook of ours is
