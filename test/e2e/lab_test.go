@@ -122,7 +122,7 @@ func newLab(t *testing.T) *lab {
 		if t.Failed() {
 			l.Logf("Pods, and what controllers said:\n%s", l.pods())
 		}
-		if err := harness.Sweep(l.ctx, l.Config(), l.before); err != nil {
+		if err := harness.Clear(l.ctx, l.Config(), l.before); err != nil {
 			t.Error(err)
 		}
 	})
