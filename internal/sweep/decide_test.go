@@ -58,10 +58,8 @@ func runnerOf(name string, owner runnerSet) runner {
 
 func roleOf(resource schema.GroupVersionResource, name string) rights {
 	named := types.NamespacedName{Namespace: "systems", Name: name}
-	r := rights{thing: newObject(resource, "runners", name), listener: named}
-	if resource == object.Roles {
-		r.asListener = true
-	} else {
+	r := rights{thing: newObject(resource, "runners", name), listener: named, asListener: true}
+	if resource == object.RoleBindings {
 		r.role, r.accounts = name, []types.NamespacedName{named}
 	}
 	return r
@@ -355,6 +353,14 @@ func TestDecide(t *testing.T) {
 				f.rights = append(f.rights, r)
 			},
 			[]string{"keep roles/gone: it grants something else than ARC grants to a listener"},
+		},
+		"the RoleBinding of a forged Role": {
+			func(f *facts) {
+				r := roleOf(object.RoleBindings, "gone")
+				r.asListener = false
+				f.rights = append(f.rights, r)
+			},
+			[]string{"keep rolebindings/gone: it grants something else than ARC grants to a listener"},
 		},
 		"a forged RoleBinding": {
 			func(f *facts) {

@@ -76,7 +76,8 @@ type rights struct {
 	// listener is the listener that its labels name.
 	listener types.NamespacedName
 	owned    bool
-	// asListener says that a Role grants exactly what a listener needs.
+	// asListener says that a Role, or the Role that a RoleBinding binds, grants exactly what a listener
+	// needs; or that the bound Role is gone.
 	asListener bool
 	// role and accounts are what a RoleBinding binds, if it binds a Role to ServiceAccounts only.
 	role     string

@@ -328,7 +328,7 @@ func (l *looking) readRights() {
 		}
 		r.thing, r.asListener = t, arc.IsListenerRole(f.Rules)
 		if f.RoleRef.Kind == "Role" {
-			r.role = f.RoleRef.Name
+			r.role, r.asListener = f.RoleRef.Name, l.bindsListenerRole(r, f.RoleRef.Name)
 		}
 		for _, s := range f.Subjects {
 			account := types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
@@ -340,4 +340,21 @@ func (l *looking) readRights() {
 		kept = append(kept, r)
 	}
 	l.rights = kept
+}
+
+// bindsListenerRole reports whether the Role that a RoleBinding binds grants what a listener needs, or is
+// gone.
+func (l *looking) bindsListenerRole(r rights, role string) bool {
+	at := object.Object{Resource: object.Roles, Namespace: r.Namespace, Name: role}
+	u, err := l.c.Get(l.ctx, at.Resource, at.Namespace, at.Name)
+	if apierrors.IsNotFound(err) {
+		return true
+	}
+	var fields struct {
+		Rules []arc.Rule `json:"rules"`
+	}
+	if err == nil {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &fields)
+	}
+	return l.read(at.String(), err) && arc.IsListenerRole(fields.Rules)
 }

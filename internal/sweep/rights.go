@@ -44,7 +44,7 @@ func (d *decider) notOf(r rights, c controller) string {
 		return fmt.Sprintf("it names a listener in %s, and the listeners of the controller are in %s", r.listener.Namespace, c.Namespace)
 	case r.Name != r.listener.Name:
 		return fmt.Sprintf("it names the listener %s, and has another name", r.listener.Name)
-	case r.Resource == object.Roles && !r.asListener:
+	case !r.asListener:
 		return "it grants something else than ARC grants to a listener"
 	case r.Resource == object.RoleBindings && (r.role != r.Name || !slices.Equal(r.accounts, []types.NamespacedName{r.listener})):
 		return "it binds something else than ARC binds for a listener"

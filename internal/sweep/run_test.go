@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -134,5 +135,31 @@ func TestRun(t *testing.T) {
 				t.Errorf("%s, wrote %q, want %s and %q\n%q %q %v", r.Verdict, got, test.verdict, want, r.Refusals, r.Errs, r.Left)
 			}
 		})
+	}
+}
+
+// A RoleBinding goes only with a Role of ARC's, or without one.
+func TestTheRoleOfARoleBindingCounts(t *testing.T) {
+	t.Parallel()
+	const binding = "rolebinding runners/gone-1-listener"
+	for name, test := range map[string]struct {
+		change func(role *kubetest.Item)
+		kept   bool
+	}{
+		"ARC's":             {func(*kubetest.Item) {}, false},
+		"something else":    {func(role *kubetest.Item) { role.Rest["rules"] = []any{} }, true},
+		"without its label": {func(role *kubetest.Item) { role.Labels, role.Rest["rules"] = nil, []any{} }, true},
+		"gone":              {func(role *kubetest.Item) { role.Name = "other" }, false},
+	} {
+		items := cluster()
+		i := slices.IndexFunc(items, func(it kubetest.Item) bool { return kubetest.Ref(it.Object) == "role runners/gone-1-listener" })
+		items[i].Labels = maps.Clone(items[i].Labels) // which the RoleBinding shares
+		test.change(&items[i])
+		a, c := kubetest.New(t, items...)
+		a.React = live
+		r := Run(t.Context(), c, Scope{})
+		if kept := slices.Contains(a.Left(), binding); kept != test.kept || r.Verdict != plan.Done {
+			t.Errorf("%s: kept %t, %s %v", name, kept, r.Verdict, r.Errs)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -102,6 +103,7 @@ func TestSweepReplacesAListener(t *testing.T) {
 		Patch(l.ctx, was.GetName(), types.MergePatchType, []byte(`{"spec":{"image":"older:0.6.0"}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	l.eventually("the listener is old enough", func() bool { return time.Since(was.GetCreationTimestamp().Time) > 2*time.Second })
 	if out, code := l.hookjob("sweep", "--namespace", runnerNamespace, "--older-than", "1s", "--yes"); code != 0 || !strings.Contains(out, "its image is older:0.6.0") {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
