@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -113,6 +114,61 @@ func TestSweepReplacesAListener(t *testing.T) {
 	}
 	l.stillRuns(pod, "the sweep")
 	l.awaitRunner(runnerNamespace)
+}
+
+// TestSweepAsACronJob: the chart's CronJob has the rights that it needs, in the whole cluster or in two
+// namespaces, and goes with its release.
+func TestSweepAsACronJob(t *testing.T) {
+	l := newLab(t)
+	l.installController()
+	l.installScaleSet(4)
+	for name, values := range map[string][]string{
+		"in the whole cluster": nil,
+		"in two namespaces":    {"--set", "watchNamespaces={" + runnerNamespace + "}"},
+	} {
+		before := l.everything()
+		l.mustHelm(4, append([]string{
+			"install", "sweeper", hookChart(), "--namespace", controllerNamespace, "--set", "enabled=false", "--set", "sweep.enabled=true",
+		}, values...)...)
+		l.forgottenObjects()
+		l.runCronJob("sweeper-arc-cleanup-sweep")
+		l.mustHelm(4, "uninstall", "sweeper", "--namespace", controllerNamespace)
+		// Kubernetes deletes the Job's Pod after the Job.
+		var diff []string
+		l.eventually("nothing of the sweep is left", func() bool {
+			diff = difference(before, l.everything())
+			return len(diff) == 0
+		})
+		if len(diff) > 0 {
+			t.Errorf("%s: changed:\n%s", name, strings.Join(diff, "\n"))
+		}
+	}
+}
+
+// runCronJob runs a CronJob's Job at once, for what is a second old, and waits until it has succeeded.
+func (l *lab) runCronJob(name string) {
+	l.Helper()
+	cron, err := l.client.BatchV1().CronJobs(controllerNamespace).Get(l.ctx, name, metav1.GetOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	isController := true
+	job := &batchv1.Job{Spec: cron.Spec.JobTemplate.Spec}
+	job.Name = name + "-now"
+	job.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: name, UID: cron.UID, Controller: &isController}}
+	container := &job.Spec.Template.Spec.Containers[0]
+	container.Args = append(container.Args, "--older-than=1s")
+	time.Sleep(2 * time.Second) // which everything is old then
+	if _, err := l.client.BatchV1().Jobs(controllerNamespace).Create(l.ctx, job, metav1.CreateOptions{}); err != nil {
+		l.Fatal(err)
+	}
+	l.eventually("the sweep has ended", func() bool {
+		now, err := l.client.BatchV1().Jobs(controllerNamespace).Get(l.ctx, job.Name, metav1.GetOptions{})
+		if err == nil && now.Status.Failed > 0 {
+			l.Fatal("the sweep has failed")
+		}
+		return err == nil && now.Status.Succeeded == 1
+	})
 }
 
 // oneListener returns the listener beside the controller.
