@@ -50,7 +50,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 
 		"internal/object":   nil,
 		"internal/identity": {"internal/arc"},
-		"internal/plan":     {"internal/arc", "internal/identity", "internal/object", "internal/shell"},
+		"internal/plan":     {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/object", "internal/shell"},
 
 		"internal/helm":       {"internal/gzip", "internal/object"},
 		"internal/manifest":   nil,
@@ -65,9 +65,9 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 		"internal/sweep":   {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
-		// What only tests are built of.
+		// Only tests use these.
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
-		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
+		"internal/plan/plantest": {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
 			"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",

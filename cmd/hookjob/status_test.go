@@ -17,7 +17,7 @@ import (
 )
 
 func TestPrintStatus(t *testing.T) {
-	chart := status.Chart{Name: "gha-runner-scale-set-controller", Version: "0.6.1", AppVersion: "0.6.1"}
+	chart := helm.Chart{Name: "gha-runner-scale-set-controller", Version: "0.6.1", AppVersion: "0.6.1"}
 	document := &status.Document{
 		Version: status.Version,
 		Releases: []status.Release{
@@ -50,7 +50,7 @@ func TestPrintStatus(t *testing.T) {
 				Uninstall: status.Uninstall{Why: []string{"it is uninstalled, and only its history is kept"}, Do: []string{}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 			{
-				Name: "forged", Namespace: "tenant", Revision: 1, State: "\x1b[2Jdeployed", Chart: status.Chart{Name: "a\nb"}, Installs: "scale-set",
+				Name: "forged", Namespace: "tenant", Revision: 1, State: "\x1b[2Jdeployed", Chart: helm.Chart{Name: "a\nb"}, Installs: "scale-set",
 				Hook:      status.HookReport{State: status.Absent, Why: "\x1b]0;x\a"},
 				Uninstall: status.Uninstall{Why: []string{"a\nready: nothing to do"}, Do: []string{"\x1b[2J"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
@@ -64,7 +64,7 @@ func TestPrintStatus(t *testing.T) {
 		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer
-	printStatus(&out, document)
+	printStatus(&out, document, "")
 	golden(t, "status.txt", out.String())
 	data, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
@@ -73,13 +73,13 @@ func TestPrintStatus(t *testing.T) {
 	golden(t, "status.json", string(data)+"\n")
 
 	out.Reset()
-	printStatus(&out, &status.Document{})
+	printStatus(&out, &status.Document{}, "")
 	if diff := cmp.Diff("No Helm release of ARC.\n", out.String()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// What the chart writes into the hook's Job, status understands, to the letter.
+// Status understands every argument that the chart writes into the hook's Job.
 func TestOptionsOfTheHook(t *testing.T) {
 	tests := map[string]struct {
 		values map[string]any

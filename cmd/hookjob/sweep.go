@@ -98,7 +98,7 @@ func (f *sweepFlags) run(cmd *cobra.Command) error {
 	if err := f.complete(); err != nil {
 		return err
 	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		complain(cmd.ErrOrStderr(), err)
 		return exitError(exitFailed)

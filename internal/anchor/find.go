@@ -57,7 +57,7 @@ func Search(stream []byte, limit int) (found *Anchor, hooked bool, err error) {
 			return nil, false, err
 		}
 		for _, o := range root.Items() {
-			// What is written out has fewer nodes than bytes. Aliases let a few kilobytes stand for billions.
+			// Without aliases a document has fewer nodes than bytes. With aliases, a few kilobytes can stand for billions of nodes.
 			if nodes += o.Size(parsed + fewNodes); nodes >= parsed+fewNodes {
 				return nil, false, fmt.Errorf("the document in line %d: its aliases stand for more than the document may have", d.Line())
 			}

@@ -143,10 +143,7 @@ func Ours(hooks []helm.Hook) []helm.Hook {
 	return slices.DeleteFunc(slices.Clone(hooks), func(h helm.Hook) bool { return !isOurs(h) })
 }
 
-func isOurs(h helm.Hook) bool {
-	m := h.Metadata()
-	return chart.IsOurs(m.Labels, m.Annotations)
-}
+func isOurs(h helm.Hook) bool { return chart.IsOurs(h.Metadata()) }
 
 // replace replaces arc-cleanup's hooks by ours. All others keep their content and order.
 func replace(hooks, ours []helm.Hook) []helm.Hook {

@@ -64,18 +64,17 @@ func (h Hook) MarshalJSON() ([]byte, error) {
 	return json.Marshal(fields(h))
 }
 
-// ObjectMeta is what is read of a hook's object.
-type ObjectMeta struct{ Labels, Annotations map[string]string }
-
 // MaxObject bounds the manifests that are parsed: a parser takes a hundred times their size. Those of
 // arc-cleanup have some 20 KB; others may have any size.
 const MaxObject = 256 << 10
 
 // Metadata reads the labels and annotations of the hook's object. A manifest that is not YAML has none.
-func (h Hook) Metadata() ObjectMeta {
-	var object struct{ Metadata ObjectMeta }
+func (h Hook) Metadata() (labels, annotations map[string]string) {
+	var object struct {
+		Metadata struct{ Labels, Annotations map[string]string }
+	}
 	if len(h.Manifest) <= MaxObject {
 		_ = sigsyaml.Unmarshal([]byte(h.Manifest), &object)
 	}
-	return object.Metadata
+	return object.Metadata.Labels, object.Metadata.Annotations
 }

@@ -44,7 +44,11 @@ type Record struct {
 }
 
 // Chart is the chart a revision was rendered from.
-type Chart struct{ Name, Version, AppVersion string }
+type Chart struct {
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+	AppVersion string `json:"appVersion"`
+}
 
 // Object is one object of a manifest. If the manifest names no namespace, it is the release's, as for Helm.
 // For a cluster-scoped object the namespace means nothing.

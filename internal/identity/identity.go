@@ -109,7 +109,7 @@ func (r Release) Owns(c Controller, h Namespaces) bool {
 		return c.Release == r.Key() && slices.Contains(r.Deployments, c.NamespacedName)
 	case r.Namespace == "":
 		return false
-	case !slices.Contains(h.Controllers(r), c.Namespace):
+	case !slices.Contains(h.Controllers(r.Namespace), c.Namespace):
 		return false
 	case c.Release.Name != "" && (c.Release.Namespace != r.Namespace || r.Name != "" && c.Release.Name != r.Name):
 		return false
@@ -125,12 +125,12 @@ func (c Controller) Sees(namespace string) bool {
 	return len(c.Watches) == 0 || slices.Contains(c.Watches, namespace)
 }
 
-// Controllers returns the namespaces to search for the release's controllers.
-func (h Namespaces) Controllers(r Release) []string {
+// Controllers returns the namespaces to search for the controllers of a release in this namespace.
+func (h Namespaces) Controllers(release string) []string {
 	if len(h.ControllerNamespaces) > 0 {
 		return h.ControllerNamespaces
 	}
-	return []string{r.Namespace}
+	return []string{release}
 }
 
 // IsOther reports whether a controller belongs to another release, and may still use ARC's CRDs.

@@ -19,13 +19,19 @@ func Uninstalled(s *Survey, o Options) identity.Release {
 	if s.Record == nil {
 		return identity.Release{Name: o.Release, Namespace: o.ReleaseNamespace}
 	}
-	return identity.Release{
-		Name: s.Record.Name, Namespace: s.Record.Namespace, Recorded: true,
-		Deployments: s.Record.Deployments, Sets: s.Record.Sets,
+	r := identity.Release{Name: s.Record.Name, Namespace: s.Record.Namespace, Recorded: true}
+	for _, o := range s.Record.Objects {
+		switch name := (types.NamespacedName{Namespace: o.Namespace, Name: o.Name}); {
+		case arc.IsScaleSet(o.APIVersion, o.Kind):
+			r.Sets = append(r.Sets, name)
+		case o.Kind == "Deployment":
+			r.Deployments = append(r.Deployments, name)
+		}
 	}
+	return r
 }
 
-// hook returns the namespaces for which the hook was rendered.
+// namespaces returns those for which the hook was rendered.
 func (o Options) namespaces() identity.Namespaces {
 	return identity.Namespaces{ControllerNamespaces: o.ControllerNamespaces, WatchNamespaces: o.WatchNamespaces}
 }

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// What changes between the list and the read is looked at again.
+// A record that changes between the list and the read is read again.
 func TestDecodeLooksAtTheOutside(t *testing.T) {
 	t.Parallel()
 	r := revision("arc", 1, helm3.StatusDeployed)

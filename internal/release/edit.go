@@ -45,9 +45,9 @@ func WhyNot(r *helm.Record) string {
 		because = atWork + command("rollback") + " ends that"
 	case helm.Uninstalling:
 		because = "it is being uninstalled with its present hooks; " + command("uninstall") +
-			" goes on with that, and `arc-cleanup run` removes what it leaves of ARC"
+			" goes on with that, and `arc-cleanup run --all-namespaces` removes what it leaves of ARC"
 	case helm.Uninstalled:
-		because = "only its history is kept, and no hook of it will run; `arc-cleanup plan` shows what it has left of ARC"
+		because = "only its history is kept, and no hook of it will run; `arc-cleanup plan --all-namespaces` shows what it has left of ARC"
 	default:
 		return fmt.Sprintf("release %s in namespace %s is in the state %q (revision %d), which is not known",
 			r.Name, r.Namespace, r.Status, r.Revision)
@@ -64,65 +64,69 @@ func Edit(
 	ctx context.Context, c *kube.Client, namespace, name string, change func(*helm.Record) (hooks []helm.Hook, write bool, err error),
 ) error {
 	for turn := 1; ; turn++ {
-		found, err := editable(ctx, c, namespace, name)
+		r, holder, err := editable(ctx, c, namespace, name)
 		if err != nil {
 			return err
 		}
-		hooks, write, err := change(found.Record)
+		hooks, write, err := change(r)
 		if err != nil || !write {
 			return err
 		}
-		if err := found.setHooks(hooks); err != nil {
+		if err := setHooks(holder, r, hooks); err != nil {
 			return err
 		}
-		at := found.Storage[len(found.Storage)-1].Resource
-		if _, err = c.Update(ctx, at, found.object); !apierrors.IsConflict(err) || turn == turns {
+		at := r.Storage[len(r.Storage)-1].Resource
+		if _, err = c.Update(ctx, at, holder); !apierrors.IsConflict(err) || turn == turns {
 			return err
 		}
 	}
 }
 
-// editable reads the newest revision of a release and checks that it can be edited.
-func editable(ctx context.Context, c *kube.Client, namespace, name string) (found *stored, err error) {
+// editable reads the newest revision of a release, with the object that holds its record, and checks that it
+// can be edited.
+func editable(
+	ctx context.Context, c *kube.Client, namespace, name string,
+) (found *helm.Record, holder *unstructured.Unstructured, err error) {
 	var failed error
 	n := 0
-	err = each(ctx, c, namespace, name, func(s *stored, err error) {
+	err = each(ctx, c, namespace, name, func(r *helm.Record, o *unstructured.Unstructured, err error) {
 		n++
-		found, failed = s, cmp.Or(failed, err)
+		found, holder, failed = r, o, cmp.Or(failed, err)
 	})
-	if err := cmp.Or(err, failed); err != nil {
-		return nil, err
+	if err == nil {
+		err = failed
 	}
 	switch {
+	case err != nil:
 	case n == 0:
-		return nil, fmt.Errorf("%w: %q in namespace %q, neither in Secrets nor in ConfigMaps; records in SQL (HELM_DRIVER=sql) cannot be edited",
+		err = fmt.Errorf("%w: %q in namespace %q, neither in Secrets nor in ConfigMaps; records in SQL (HELM_DRIVER=sql) cannot be edited",
 			ErrNotFound, name, namespace)
 	case n > 1:
-		return nil, Unfit{Why: fmt.Sprintf("release %s in namespace %s is recorded both in Secrets and in ConfigMaps, "+
+		err = Unfit{Why: fmt.Sprintf("release %s in namespace %s is recorded both in Secrets and in ConfigMaps, "+
 			"and only its user knows which of them Helm reads", name, namespace)}
 	case found.StoredElsewhere():
-		return nil, Unfit{Why: fmt.Sprintf("the record %s/%s is of a release in namespace %q, and is not edited: "+
+		err = Unfit{Why: fmt.Sprintf("the record %s/%s is of a release in namespace %q, and is not edited: "+
 			"the tool that stores it here, such as Flux, has to add the hook; make arc-cleanup a dependency of the chart",
-			namespace, found.object.GetName(), found.Namespace)}
+			namespace, holder.GetName(), found.Namespace)}
 	case !found.Status.Editable():
-		return nil, Unfit{Record: found.Record}
+		err = Unfit{Record: found}
 	}
-	return found, nil
+	return found, holder, err
 }
 
-// setHooks puts hooks into the object that holds the record.
-func (s *stored) setHooks(hooks []helm.Hook) error {
-	data, err := s.Encode(hooks)
+// setHooks puts hooks into the object that holds a record.
+func setHooks(holder *unstructured.Unstructured, r *helm.Record, hooks []helm.Hook) error {
+	data, err := r.Encode(hooks)
 	if err != nil {
 		return err
 	}
 	if len(data) > helm.MaxSize {
 		return Unfit{Why: fmt.Sprintf("with these hooks the record of release %s in namespace %s would have %d bytes, and Kubernetes stores %d",
-			s.Name, s.Namespace, len(data), helm.MaxSize)}
+			r.Name, r.Namespace, len(data), helm.MaxSize)}
 	}
 	text := string(data)
-	if s.object.GetKind() == "Secret" {
+	if holder.GetKind() == "Secret" {
 		text = base64.StdEncoding.EncodeToString(data)
 	}
-	return unstructured.SetNestedField(s.object.Object, text, "data", "release")
+	return unstructured.SetNestedField(holder.Object, text, "data", "release")
 }

@@ -108,7 +108,7 @@ func exactly(t *testing.T, raw []byte) (out any) {
 	return out
 }
 
-// What we write, Helm's own types read.
+// Helm's own types can read the edited record.
 func TestEditIsReadByHelm(t *testing.T) {
 	t.Parallel()
 	s, c := shelve(t, "Secret", record)

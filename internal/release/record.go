@@ -56,16 +56,16 @@ var ErrUnreadable = errors.New("not in Helm's format")
 // errForeign is an object that is named like a record of one release and holds something else.
 var errForeign = errors.New("not a record of the release it is named after")
 
-// Get returns the newest revision of a release. The error wraps ErrNotFound if neither Secrets nor
+// Get returns the newest revision of a release, without its texts. The error wraps ErrNotFound if neither Secrets nor
 // ConfigMaps hold one.
 func Get(ctx context.Context, c *kube.Client, at Place, name string) (*helm.Record, error) {
-	all, err := histories(ctx, c, at.storage(), name)
+	all, err := histories(ctx, c, at.storage(), name, storage...)
 	if err != nil {
 		return nil, err
 	}
 	var others []string
 	for _, h := range all {
-		r, err := h.newest(ctx, c)
+		r, _, err := h.newest(ctx, c)
 		switch {
 		case isNone(err):
 		case err != nil:
@@ -73,7 +73,8 @@ func Get(ctx context.Context, c *kube.Client, at Place, name string) (*helm.Reco
 		case r.Namespace != at.Namespace:
 			others = append(others, r.Namespace)
 		default:
-			return r.Record, nil
+			r.Shrink()
+			return r, nil
 		}
 	}
 	err = fmt.Errorf("%w: %q in namespace %q", ErrNotFound, name, at.Namespace)
@@ -118,17 +119,17 @@ func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*helm
 	return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, at.Namespace, job)
 }
 
-// WithHookJob returns all releases whose newest revision has a hook Job of that name. A record that cannot
+// WithHookJob returns all releases whose newest revision has a hook Job of that name, without texts. A record that cannot
 // be understood is an error if its release is being uninstalled: it may be another match. All other such
 // records are skipped: they must not block an uninstall.
 func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]*helm.Record, error) {
-	all, err := histories(ctx, c, at.storage(), "")
+	all, err := histories(ctx, c, at.storage(), "", storage...)
 	if err != nil {
 		return nil, err
 	}
 	var found []*helm.Record
 	for _, h := range all {
-		r, err := h.newest(ctx, c)
+		r, _, err := h.newest(ctx, c)
 		switch {
 		case isNone(err):
 		case errors.Is(err, ErrUnreadable) && h[0].status != helm.Uninstalling:
@@ -136,30 +137,24 @@ func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]*
 			return nil, err
 		case r.Namespace == at.Namespace && slices.Contains(r.HookJobs, job):
 			r.Shrink()
-			found = append(found, r.Record)
+			found = append(found, r)
 		}
 	}
 	return found, nil
 }
 
-// Installs reports whether a record of the release has a matching object in its manifest. It is for advice
-// only: a record that cannot be read counts as one without the object.
-func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(helm.Object) bool) bool {
-	return Installing(ctx, c, at, name, is) != nil
-}
-
 // Installing returns the newest revision of the release if its manifest has a matching object, else nil. It
-// is for advice only, as Installs is.
+// is for advice only: a record that cannot be read counts as one without the object.
 func Installing(ctx context.Context, c *kube.Client, at Place, name string, is func(helm.Object) bool) *helm.Record {
 	for _, d := range storage {
-		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
+		all, err := histories(ctx, c, at.storage(), name, d)
 		if err != nil {
 			continue
 		}
 		for _, h := range all {
-			r, err := h.newest(ctx, c)
+			r, _, err := h.newest(ctx, c)
 			if err == nil && r.Namespace == at.Namespace && r.Status.Installed() && slices.ContainsFunc(r.Objects, is) {
-				return r.Record
+				return r
 			}
 		}
 	}
@@ -170,23 +165,18 @@ func Installing(ctx context.Context, c *kube.Client, at Place, name string, is f
 // namespaces), or of the release of that name, one after the other. If a record cannot be read, do gets
 // the error. A record that is gone by then is skipped.
 func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*helm.Record, error)) error {
-	return each(ctx, c, namespace, name, func(s *stored, err error) {
-		if err != nil {
-			do(nil, err)
-			return
-		}
-		do(s.Record, nil)
-	})
+	return each(ctx, c, namespace, name, func(r *helm.Record, _ *unstructured.Unstructured, err error) { do(r, err) })
 }
 
-func each(ctx context.Context, c *kube.Client, namespace, name string, do func(*stored, error)) error {
-	all, err := histories(ctx, c, namespace, name)
+// each calls do with the object that holds the record, too.
+func each(ctx context.Context, c *kube.Client, namespace, name string, do func(*helm.Record, *unstructured.Unstructured, error)) error {
+	all, err := histories(ctx, c, namespace, name, storage...)
 	if err != nil {
 		return err
 	}
 	for _, h := range all {
-		if s, err := h.newest(ctx, c); !isNone(err) {
-			do(s, err)
+		if r, o, err := h.newest(ctx, c); !isNone(err) {
+			do(r, o, err)
 		}
 	}
 	return nil
@@ -218,11 +208,7 @@ type entry struct {
 
 // histories finds the releases that are stored in a namespace ("" means all namespaces), or the release of
 // that name, by the names and labels that Helm gives records.
-func histories(ctx context.Context, c *kube.Client, namespace, name string) ([]history, error) {
-	return historiesIn(ctx, c, storage, namespace, name)
-}
-
-func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespace, name string) ([]history, error) {
+func histories(ctx context.Context, c *kube.Client, namespace, name string, in ...driver) ([]history, error) {
 	selector := labels.Set{"owner": "helm"}
 	if name != "" {
 		selector["name"] = name
@@ -230,7 +216,7 @@ func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespac
 	type key struct{ driver, namespace, name string }
 	found := map[key]int{}
 	var out []history
-	for _, s := range storage {
+	for _, s := range in {
 		options := metav1.ListOptions{LabelSelector: selector.String(), FieldSelector: s.fields}
 		err := c.Each(ctx, s.GroupVersionResource, namespace, options, func(o *metav1.PartialObjectMetadata) error {
 			of, revision, ok := outside(o)
@@ -273,39 +259,33 @@ func outside(o metav1.Object) (release string, revision int, ok bool) {
 // newest reads the newest revision. It skips objects that turn out not to be Helm's; the error is
 // errForeign if there is nothing else. It may also be ErrUnreadable, or an error of the API server, such as
 // NotFound.
-func (h history) newest(ctx context.Context, c *kube.Client) (*stored, error) {
+func (h history) newest(ctx context.Context, c *kube.Client) (*helm.Record, *unstructured.Unstructured, error) {
 	for i, e := range h {
-		r, err := e.read(ctx, c)
+		r, o, err := e.read(ctx, c)
 		if errors.Is(err, errForeign) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, e := range slices.Backward(h[i:]) {
 			r.Storage = append(r.Storage, e.Object)
 		}
-		return r, nil
+		return r, o, nil
 	}
-	return nil, errForeign
+	return nil, nil, errForeign
 }
 
-// stored is a record with the object that holds it.
-type stored struct {
-	*helm.Record
-	object *unstructured.Unstructured
-}
-
-func (e entry) read(ctx context.Context, c *kube.Client) (*stored, error) {
+func (e entry) read(ctx context.Context, c *kube.Client) (*helm.Record, *unstructured.Unstructured, error) {
 	o, err := c.Get(ctx, e.Resource, e.Namespace, e.Name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r, err := decode(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", e.Namespace, e.Name, ErrUnreadable, err)
+		err = fmt.Errorf("reading the Helm record %s/%s: %w: %w", e.Namespace, e.Name, ErrUnreadable, err)
 	}
-	return &stored{r, o}, nil
+	return r, o, err
 }
 
 // decode reads the record in an object. The error is errForeign if the object's name and labels contradict

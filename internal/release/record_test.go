@@ -119,8 +119,8 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// What is not Helm's, though it has Helm's labels, is nobody's record: it neither
-// speaks for a release nor hinders the others. Helm itself is not disturbed by it.
+// An object with Helm's labels that Helm did not write is not a record. It proves nothing and does not hinder
+// the other records. Helm ignores it too.
 func TestPassedOver(t *testing.T) {
 	t.Parallel()
 	forged := revision("arc", 2, helm3.StatusUninstalling, "hook")
@@ -240,7 +240,7 @@ func TestStoredElsewhere(t *testing.T) {
 	}
 }
 
-// What is said of a record that cannot be had is not that it is not there.
+// The error about a record that cannot be read does not say that the record does not exist.
 func TestNotToBeRead(t *testing.T) {
 	t.Parallel()
 	s, c := serve(t, secret(revision("a", 1, helm3.StatusDeployed)), secret(revision("b", 1, helm3.StatusUninstalling, "hook")))
@@ -323,7 +323,7 @@ func TestListsAreSelected(t *testing.T) {
 	if s.reads != 1 {
 		t.Errorf("%d records were read for one release", s.reads)
 	}
-	// Who writes a selector into a name gets no other release.
+	// A selector in a name does not find another release.
 	if r, err := Get(t.Context(), c, here, "r1,team=a"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, %v", r, err)
 	}

@@ -3,6 +3,7 @@ package status
 import (
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
@@ -29,17 +30,10 @@ type Release struct {
 	Storage   string     `json:"storageNamespace,omitempty"`
 	Revision  int        `json:"revision"`
 	State     string     `json:"state"`
-	Chart     Chart      `json:"chart"`
+	Chart     helm.Chart `json:"chart"`
 	Installs  string     `json:"installs"` // controller or scale-set
 	Hook      HookReport `json:"hook"`
 	Uninstall Uninstall  `json:"uninstall"`
-}
-
-// Chart is the chart that a release was rendered from.
-type Chart struct {
-	Name       string `json:"name"`
-	Version    string `json:"version"`
-	AppVersion string `json:"appVersion"`
 }
 
 // HookState says whether helm uninstall will run the hook.

@@ -53,7 +53,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// What status says of an enroller is what its Deployment and its Pods say.
+// The status of an enroller is read from its Deployment and its Pods.
 func TestEnrolling(t *testing.T) {
 	t.Parallel()
 	const (

@@ -167,7 +167,7 @@ func TestTheHooksObjects(t *testing.T) {
 	}
 }
 
-// What Helm would leave, and what admission denies, is part of the report on an uninstall.
+// The report on an uninstall names the objects that Helm would leave, and the writes that admission denies.
 func TestForecastIsReported(t *testing.T) {
 	t.Parallel()
 	denied := metav1.Status{

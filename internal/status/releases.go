@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -53,7 +52,7 @@ func (r *reader) release(rev *helm.Record, installs string) {
 	r.record(rev)
 	out := Release{
 		Name: rev.Name, Namespace: rev.Namespace, Revision: rev.Revision, State: string(rev.Status),
-		Chart: Chart(rev.Chart), Installs: installs, Hook: r.hook(rev),
+		Chart: rev.Chart, Installs: installs, Hook: r.hook(rev),
 	}
 	if rev.StoredElsewhere() {
 		out.Storage = rev.StorageNamespace
@@ -72,9 +71,9 @@ func (r *reader) record(rev *helm.Record) {
 		return
 	}
 	for _, o := range rev.Objects {
-		if group, _, _ := strings.Cut(o.APIVersion, "/"); group == arc.Group && o.Kind == arc.AutoscalingRunnerSet {
+		if arc.IsScaleSet(o.APIVersion, o.Kind) {
 			r.recorded[claim{
-				types.NamespacedName{Namespace: cmp.Or(o.Namespace, rev.Namespace), Name: o.Name},
+				types.NamespacedName{Namespace: o.Namespace, Name: o.Name},
 				types.NamespacedName{Namespace: rev.Namespace, Name: rev.Name},
 			}] = true
 		}

@@ -63,7 +63,7 @@ func TestUninstall(t *testing.T) {
 			without, "release arc in namespace ns is pending-upgrade (revision 1): Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, `helm rollback arc --namespace ns` ends that",
 		}, nil},
 		"being uninstalled": {[]record{plain(helm.Uninstalling)}, HookReport{State: Absent, Why: rendered}, false, []string{
-			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-cleanup run` removes what it leaves of ARC",
+			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-cleanup run --all-namespaces` removes what it leaves of ARC",
 		}, nil},
 		"uninstalled, with its history": {[]record{with(helm.Uninstalled, mine)}, HookReport{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
 		"of Flux":                       {[]record{labelled}, HookReport{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"make arc-cleanup a dependency of its chart"}},

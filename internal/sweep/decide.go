@@ -40,7 +40,7 @@ func decide(f *facts) *Decision {
 
 // refuse says why nothing is swept: a failed read, or no controller that lives.
 func (d *decider) refuse() {
-	for _, u := range d.unknown {
+	for _, u := range plan.MergeUnknown(d.unknown) {
 		d.Refusals = append(d.Refusals, u.Refusal())
 	}
 	if len(d.unknown) > 0 {

@@ -322,14 +322,14 @@ func found(r *helm.Record) *Found {
 		Chart: r.Chart, Driver: r.Driver, ServerSide: r.ServerSide, Values: r.Config,
 	}}
 	for _, o := range r.Objects {
-		if o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/") {
+		if arc.IsScaleSet(o.APIVersion, o.Kind) {
 			f.Sets = append(f.Sets, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
 		}
 	}
 	f.Hooks, f.HookErr = enrol.Of(r)
 	for _, h := range r.Hooks {
-		m := h.Metadata()
-		if !chart.IsOurs(m.Labels, m.Annotations) && strings.Contains(m.Annotations[helm.AnnotationHook], "-delete") {
+		labels, annotations := h.Metadata()
+		if !chart.IsOurs(labels, annotations) && strings.Contains(annotations[helm.AnnotationHook], "-delete") {
 			f.OtherHooks = append(f.OtherHooks, h.Kind+" "+h.Name)
 		}
 	}

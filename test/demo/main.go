@@ -1,9 +1,8 @@
 // Command demo shows what arc-cleanup does: it installs ARC with the hook,
 // uninstalls it, and counts what exists before and after.
 //
-// It starts a cluster of its own. With KUBE_CONTEXT it uses yours: ARC must not
-// be installed there, and the hook's image has to be one that cluster can pull
-// (IMAGE, default the published one).
+// It starts its own cluster. With KUBE_CONTEXT it uses yours: ARC must not be installed there, and
+// the cluster must be able to pull the hook's image (IMAGE, default the published one).
 package main
 
 import (

@@ -39,8 +39,8 @@ func (b block) name() string {
 	return name
 }
 
-// A reader is somebody who reads the documentation and does what it says: with a
-// copy of the repository, an empty home, and programs on PATH.
+// A reader does what the documentation says, with a copy of the repository, an empty home, and
+// programs on PATH.
 type reader struct {
 	*lab
 	blocks   []block
@@ -192,7 +192,7 @@ func (r *reader) execute(b block, e execution, major int) bool {
 
 		text := r.adapted(b.text)
 		if major == 3 {
-			// What the README says to do instead.
+			// The README says to do this instead.
 			text = regexp.MustCompile(`(?m)^(make plugin|helm plugin).*\n`).ReplaceAllString(text, "")
 			text = "make install PREFIX=" + home + "/local\nPATH=" + home + "/local/bin:$PATH\n" + text
 		}
@@ -229,8 +229,8 @@ func (r *reader) execute(b block, e execution, major int) bool {
 	})
 }
 
-// cleanEnvironment is that of somebody with an empty home; only what Go has
-// fetched and compiled is there.
+// cleanEnvironment returns the environment of a user with an empty home. Only Go's caches are
+// shared.
 func (r *reader) cleanEnvironment(home string) []string {
 	r.Helper()
 	out, err := exec.CommandContext(r.ctx, "go", "env", "GOPATH", "GOMODCACHE", "GOCACHE", "GOPROXY").Output()
@@ -297,7 +297,7 @@ func (r *reader) checkCommands(b block) {
 			return true
 		}
 		for _, a := range call.Assigns {
-			// What cannot be told without executing it stays empty.
+			// Text that only its execution would show stays empty.
 			variables[a.Name.Value], _ = expand.Literal(config, a.Value)
 		}
 		if len(call.Args) == 0 {

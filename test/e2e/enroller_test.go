@@ -29,7 +29,7 @@ func TestHelm3UninstallAtOnce(t *testing.T) {
 	if got := runs(); got["arc-arc-cleanup"] > 1 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -56,7 +56,7 @@ func TestHelm3UpgradeAtOnce(t *testing.T) {
 	}
 }
 
-// enrollerGone waits until nothing of ours is in the controller's namespace.
+// enrollerGone waits until nothing of arc-cleanup is in the controller's namespace.
 func (l *lab) enrollerGone() {
 	l.Helper()
 	l.eventually("the enroller is gone", func() bool {
@@ -149,8 +149,8 @@ func (l *lab) overridable(chart string) string {
 	return dir
 }
 
-// TestHelm3AppliedByHand applies what helm template prints of ours: there is no
-// release, so nothing is enrolled, nothing is run, and nothing runs on.
+// TestHelm3AppliedByHand applies the enroller's manifests from helm template. There is no release, so the
+// enroller enrols nothing, runs no hook, and ends.
 func TestHelm3AppliedByHand(t *testing.T) {
 	l := newLab(t)
 	runs := l.hookRuns()

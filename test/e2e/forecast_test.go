@@ -14,8 +14,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// uninstaller makes a kubeconfig for somebody who may do everything but read
-// ClusterRoleBindings one by one, and what takes that somebody away.
+// uninstaller returns a kubeconfig of a user who may do everything except read single
+// ClusterRoleBindings, and a function that deletes the user.
 func (l *lab) uninstaller() (kubeconfig string, remove func()) {
 	l.Helper()
 	const name, namespace = "uninstaller", "default"
@@ -57,8 +57,7 @@ func (l *lab) uninstaller() (kubeconfig string, remove func()) {
 func TestWhatHelmLeaves(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
-	// What a tool that copies objects, or a person, has taken away; and what another
-	// release has taken over.
+	// A tool or a person has deleted one object, and another release has taken over one.
 	l.patchMeta("serviceaccounts", controllerNamespace, `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`)
 	l.patchMeta("rolebindings", controllerNamespace, `{"metadata":{"annotations":{"meta.helm.sh/release-name":"other"}}}`)
 	kubeconfig, remove := l.uninstaller()

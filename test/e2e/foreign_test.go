@@ -54,7 +54,7 @@ func TestForeignSurvives(t *testing.T) {
 
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
-	if out, code := l.hookjob("run", "--yes"); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Fatalf("run: exit code %d:\n%s", code, out)
 	}
 

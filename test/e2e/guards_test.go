@@ -22,7 +22,7 @@ func TestNotPermitted(t *testing.T) {
 	l.disaster()
 	before := l.everything()
 
-	out, code := l.hookjob("run", "--yes", "--kubeconfig", l.reader())
+	out, code := l.hookjob("run", "--all-namespaces", "--yes", "--kubeconfig", l.reader())
 	if code != 5 {
 		t.Errorf("exit code %d, want 5", code)
 	}
@@ -50,14 +50,13 @@ func TestNotPermitted(t *testing.T) {
 	if err := l.client.CoreV1().ServiceAccounts(controllerNamespace).Delete(l.ctx, "reader", metav1.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("as administrator: exit code %d", code)
 	}
 	l.nothingLeft()
 }
 
-// reader makes a kubeconfig for somebody who may read everything and write
-// nothing.
+// reader returns a kubeconfig of a user who may read everything and write nothing.
 func (l *lab) reader() string {
 	l.Helper()
 	meta := metav1.ObjectMeta{Name: "reader"}

@@ -57,7 +57,7 @@ func TestKilledAtEveryPhase(t *testing.T) {
 		}
 		killed[phase] = true
 	}
-	// Done means that it is over, not that somebody is at it.
+	// Done means that the uninstall is over, not that it is still running.
 	for _, o := range l.left() {
 		t.Errorf("left: %s", o)
 	}
@@ -143,7 +143,7 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	// The garbage collector is slow to come back.
 	l.controllerGone()
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -152,12 +152,12 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 // entry is a line of arc-cleanup's log.
 type entry struct{ Phase, Verdict, Message string }
 
-// follow runs `arc-cleanup run` by hand and shows each line of its log to see,
+// follow runs `arc-cleanup run --all-namespaces` by hand and shows each line of its log to see,
 // which may signal the process. It returns the last line, and the exit code: -1
 // when a signal ended it.
 func (l *lab) follow(see func(*os.Process, entry), args ...string) (entry, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--yes", "--log-format", "json", "--log-level", "debug"}, args...)...)
+	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--all-namespaces", "--yes", "--log-format", "json", "--log-level", "debug"}, args...)...)
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		l.Fatal(err)

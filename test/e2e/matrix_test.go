@@ -118,8 +118,8 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// TestFailure fails an installation and an upgrade which Helm takes back: of the
-// first nothing of ours stays, and what the second comes back to has the hook.
+// TestFailure fails an installation and an upgrade that Helm rolls back. After the failed installation
+// nothing of arc-cleanup is left; after the failed upgrade the old revision has its hook.
 func TestFailure(t *testing.T) {
 	all := newLab(t)
 	for _, w := range all.ways()[:2] {

@@ -31,7 +31,7 @@ func (s step) object() harness.Object {
 
 func (l *lab) plan() plan {
 	l.Helper()
-	out, code := l.hookjob("plan", "--output", "json")
+	out, code := l.hookjob("plan", "--all-namespaces", "--output", "json")
 	var p plan
 	if err := json.Unmarshal([]byte(out), &p); err != nil || code != 7 {
 		l.Fatalf("plan: exit code %d, %v", code, err)

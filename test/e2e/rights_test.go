@@ -74,7 +74,7 @@ func TestRightsAreOneHook(t *testing.T) {
 			if left := l.hookRights(); len(left) > 0 {
 				t.Errorf("at the end there are %v", left)
 			}
-			if out, code := l.hookjob("run", "--yes"); code != 0 { // the set's uninstall had no hook
+			if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 { // the set's uninstall had no hook
 				t.Errorf("run: exit code %d\n%s", code, out)
 			}
 			l.nothingLeft()

@@ -138,7 +138,7 @@ func TestNamespaceOverrideWithoutController(t *testing.T) {
 	l.eventually("nothing is left where the set was", func() bool {
 		return !slices.ContainsFunc(l.added(), func(o harness.Object) bool { return o.Namespace == runnerNamespace })
 	})
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -283,8 +283,8 @@ func TestUnderscore(t *testing.T) {
 	l.nothingLeft()
 }
 
-// TestForeignLabels: the labels by which others know ARC are somebody else's. The
-// controller is known all the same, in the stream and in the cluster.
+// TestForeignLabels: the usual labels of ARC name other software. arc-cleanup recognises the controller all the
+// same, in the stream and in the cluster.
 func TestForeignLabels(t *testing.T) {
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestForeignLabels(t *testing.T) {
 			l.installAs(major, "runners", built.ARCChart(harness.ScaleSetChart), runnerNamespace, append(l.scaleSetValues(""), via(major)...)...)
 			l.awaitRunner(runnerNamespace)
 			if out := l.mustHelm(major, "uninstall", "runners", "--namespace", runnerNamespace); strings.Contains(out, "still registered") || !l.GitHub().Deregistered() {
-				t.Errorf("a live controller was taken for absent:\n%s", out)
+				t.Errorf("a running controller was taken for absent:\n%s", out)
 			}
 			if out := l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "done: nothing of ARC is left") {
 				t.Errorf("no hook, or not all of it:\n%s", out)

@@ -106,10 +106,10 @@ func TestStatus(t *testing.T) {
 			strings.Contains(all, "customresourcedefinitions.apiextensions.k8s.io  no controller looks after it") &&
 			strings.Contains(all, "roles.rbac.authorization.k8s.io arc-runners no controller looks after it")
 	})
-	if out, _ := l.hookjob("status"); !strings.Contains(out, "No Helm release of ARC.") || !strings.Contains(out, "arc-cleanup plan") {
+	if out, _ := l.hookjob("status"); !strings.Contains(out, "No Helm release of ARC.") || !strings.Contains(out, "arc-cleanup plan --all-namespaces") {
 		t.Errorf("the table:\n%s", out)
 	}
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	if s := l.status(); len(s.Stuck) > 0 {

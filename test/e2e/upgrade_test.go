@@ -332,7 +332,7 @@ func TestUpgradeStops(t *testing.T) {
 
 			l.mustHelm(major, "uninstall", "runners", "--namespace", runnerNamespace)
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			if _, code := l.hookjob("run", "--yes"); code != 0 {
+			if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 				t.Errorf("the rest: exit code %d", code)
 			}
 			l.nothingLeft()
@@ -490,8 +490,8 @@ func (l *lab) shell(major int, commands string) {
 
 const tenant = "tenant"
 
-// tenantOf gives somebody the right to create Secrets and ConfigMaps in a namespace of
-// their own, and returns a client with no other right.
+// tenantOf returns a client of a user who may create Secrets and ConfigMaps in one namespace, and has no other
+// right.
 func (l *lab) tenantOf() kubernetes.Interface {
 	l.Helper()
 	if err := l.createNamespace(tenant); err != nil {
@@ -676,7 +676,7 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 		t.Errorf("the dry run: exit code %d", code)
 	}
 	said("the dry run", out)
-	// What is installed can be seen before it is.
+	// The plan shows the charts before they are installed.
 	for _, want := range []string{controller, scaleSet, "sha256:", nextVersion} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the plan does not say %q", want)
@@ -702,7 +702,7 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 	l.isNext(4, before)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 }
@@ -728,9 +728,8 @@ func (l *lab) versionsIn(namespace string) map[string]string {
 	return out
 }
 
-// TestUpgradeStaleState: what somebody has uninstalled since an upgrade was left half
-// done does not come back without a person's yes, and the commands to have it forgotten
-// work.
+// TestUpgradeStaleState: an upgrade was left half done, and a release was uninstalled since. The release does not
+// come back unless a person says yes, and the printed commands that forget the state work.
 func TestUpgradeStaleState(t *testing.T) {
 	l := newLab(t)
 	controller, scaleSet := nextCharts(t)
@@ -768,7 +767,7 @@ func TestUpgradeStaleState(t *testing.T) {
 		t.Errorf("when it is forgotten: exit code %d", code)
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -781,7 +780,7 @@ func TestUpgradePostRenderer(t *testing.T) {
 	controller, scaleSet := nextCharts(t)
 	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
 	theirs := filepath.Join(l.TempDir(), "their renderer")
-	// What their platform wants on every object of a scale set.
+	// Their platform wants this on every object of a scale set.
 	script := "#!/bin/sh\nsed \"s|^    app.kubernetes.io/component: .autoscaling-runner-set.|&\\n    $1|\"\n"
 	if err := os.WriteFile(theirs, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
@@ -816,7 +815,7 @@ func TestUpgradePostRenderer(t *testing.T) {
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -857,7 +856,7 @@ func TestUpgradeWaysOut(t *testing.T) {
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()

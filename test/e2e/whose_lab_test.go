@@ -103,7 +103,7 @@ func (l *lab) controllerEnds() {
 	})
 }
 
-// holds puts somebody else's finalizer on an object, or takes it off.
+// holds adds a finalizer of another tool to an object, or removes it.
 func (l *lab) holds(o harness.Object, on bool) {
 	l.Helper()
 	r := l.metadata.Resource(l.resource(o.Resource)).Namespace(o.Namespace)

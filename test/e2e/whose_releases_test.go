@@ -50,7 +50,7 @@ func TestWhoseBusyRunner(t *testing.T) {
 	})
 	l.GitHub().SetMode(github.OK)
 	told := []string{"uninstall", "runners", "--namespace", runnerNamespace}
-	if out, code := l.console("run", "--yes"); code != 3 || !strings.Contains(out, "    helm "+strings.Join(told, " ")+"\n") {
+	if out, code := l.console("run", "--all-namespaces", "--yes"); code != 3 || !strings.Contains(out, "    helm "+strings.Join(told, " ")+"\n") {
 		t.Errorf("a live set: exit code %d\n%s", code, out)
 	}
 	// The garbage collector does not know kinds which have just been installed, for half
@@ -62,7 +62,7 @@ func TestWhoseBusyRunner(t *testing.T) {
 	if left := l.left(); len(left) > 0 {
 		t.Errorf("left:\n%s", lines(left))
 	}
-	if _, code := l.console("run", "--yes"); code != 0 {
+	if _, code := l.console("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the CRDs: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -170,7 +170,7 @@ func TestWhoseHeld(t *testing.T) {
 	}
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 
-	out, code := l.console("run", "--yes", "--grace", "2s")
+	out, code := l.console("run", "--all-namespaces", "--yes", "--grace", "2s")
 	if code != 4 || strings.Contains(out, "nothing of ARC is left") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
@@ -180,7 +180,7 @@ func TestWhoseHeld(t *testing.T) {
 		}
 		l.holds(o, false)
 	}
-	if _, code := l.console("run", "--yes"); code != 0 {
+	if _, code := l.console("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("held by nobody: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -237,18 +237,18 @@ func TestWhoseCRDs(t *testing.T) {
 	// Anybody who administers a namespace can make what looks like a controller.
 	remove := l.lookalike()
 	weaken := l.empower()
-	out, code = l.console("run", "--yes")
+	out, code = l.console("run", "--all-namespaces", "--yes")
 	kept("a controller", out, code, "the controller arc-runners/lookalike uses them")
 	weaken()
 
 	// A set that nobody's release has, and that no controller finishes.
 	l.made(aScaleSet("loose", ""))
-	out, code = l.console("run", "--yes")
+	out, code = l.console("run", "--all-namespaces", "--yes")
 	if code != 3 {
 		t.Errorf("a live set: exit code %d\n%s", code, out)
 	}
 	l.asTold(4, out)
-	if out, code := l.console("run", "--yes"); code != 0 || len(l.arcCRDNames()) > 0 {
+	if out, code := l.console("run", "--all-namespaces", "--yes"); code != 0 || len(l.arcCRDNames()) > 0 {
 		t.Errorf("what only looks like a controller: exit code %d\n%s", code, out)
 	}
 	remove()

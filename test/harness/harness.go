@@ -1,5 +1,5 @@
-// Package harness builds what is under test and runs it the way a user does:
-// Helm with the post-renderer as an installed plugin, the hook as an image.
+// Package harness builds the programs under test and runs them as a user does: Helm with the
+// post-renderer as an installed plugin, the hook as an image.
 package harness
 
 import (

@@ -6,7 +6,7 @@ ServiceAccount, the program's arguments. */}}
 {{- with index . 0 -}}
 metadata:
   labels:
-    {{- /* A sidecar would keep the Job's Pod from ever finishing. */}}
+    {{- /* With a sidecar, the Job's Pod would never finish. */}}
     {{- $noSidecar := dict "sidecar.istio.io/inject" "false" "kuma.io/sidecar-injection" "disabled" }}
     {{- $labels := include "arc-cleanup.labels" . | fromYaml }}
     {{- toYaml (merge $labels .Values.podLabels $noSidecar) | nindent 4 }}
@@ -51,8 +51,8 @@ spec:
       {{- if or $limited .Values.env }}
       env:
         {{- if $limited }}
-        # Go collects garbage in time to stay below the limit of the container. The
-        # limit's MiB are taken for MB: a twentieth less, since not all memory is Go's.
+        # Go collects garbage in time to stay below the container's limit. The program
+        # reads the limit's MiB as MB, which is 5% less: not all memory is Go's.
         - name: MEMORY_LIMIT
           valueFrom:
             resourceFieldRef:

@@ -20,6 +20,10 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.discover(w, group)
 		return
 	}
+	if r.URL.Path == "/version" {
+		_, _ = w.Write([]byte("{}"))
+		return
+	}
 	q := read(r)
 	code, says := a.told(&q)
 	if q.verb == "WATCH" {

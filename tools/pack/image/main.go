@@ -5,7 +5,7 @@
 //	    linux/amd64=../../dist/arc-hookjob-linux-amd64 linux/arm64=../../dist/arc-hookjob-linux-arm64
 //
 // The image is the Dockerfile's, down to its labels (a test compares the two).
-// What it is made of (CycloneDX) is attested in the index, and written beside the binaries.
+// A bill of materials (CycloneDX) is attested in the index, and written beside the binaries.
 // The same binaries give the same bytes: timestamps come from SOURCE_DATE_EPOCH, else they are 0.
 package main
 

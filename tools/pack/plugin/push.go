@@ -15,7 +15,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 )
 
-// What Helm 4 takes for a plugin (its pkg/registry/plugin.go): an artifact of this
+// These are the media types of a plugin for Helm 4 (its pkg/registry/plugin.go): an artifact of this
 // type, with the tarball and its signature as layers whose titles are the names of
 // the files.
 const (

@@ -1,5 +1,4 @@
-// Command program is a small program with one dependency, for tests of what is
-// said of a binary.
+// Command program is a small program with one dependency, for tests of the bill of materials.
 package main
 
 import (
