@@ -315,14 +315,14 @@ func (d *decider) keep(t thing, why string) {
 
 // remove has a thing deleted, unless something says why not, and waits for the controller once it is.
 func (d *decider) remove(t thing, why, evidence string) {
-	if why == "" {
-		why = d.young(t)
-	}
 	action := plan.Delete
 	switch {
-	case t.Deleting && why == "":
+	case t.Deleting:
 		action, evidence = plan.Await, evidence+"; it is being deleted already, and the controller finishes it"
-	case why != "":
+	case why == "":
+		why = d.young(t)
+	}
+	if why != "" {
 		d.keep(t, why)
 		return
 	}
@@ -330,11 +330,6 @@ func (d *decider) remove(t thing, why, evidence string) {
 }
 
 // free has finalizers removed from a thing that is being deleted.
-func (d *decider) free(t thing, finalizers []string, evidence string) bool {
-	if why := d.young(t); why != "" {
-		d.keep(t, why)
-		return false
-	}
+func (d *decider) free(t thing, finalizers []string, evidence string) {
 	d.Steps = append(d.Steps, Step{Step: plan.Step{Action: plan.Free, Object: t.Object, Why: evidence}, Finalizers: finalizers, version: t.version})
-	return true
 }

@@ -203,8 +203,12 @@ func TestDecide(t *testing.T) {
 			},
 			[]string{"delete autoscalinglisteners/" + before},
 		},
-		"already being deleted": {
-			func(f *facts) { deleting(&stale(f, before).thing) },
+		"just being deleted": {
+			func(f *facts) {
+				l := stale(f, before)
+				deleting(&l.thing)
+				l.deleted = now
+			},
 			[]string{"await autoscalinglisteners/" + before},
 		},
 		"its set is being deleted": {

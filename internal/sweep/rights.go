@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -84,13 +85,14 @@ func (d *decider) unprotect(t thing, inUse string) {
 	}
 	_, why := d.controllerOf(t.Namespace)
 	if why == "" {
-		why = inUse
+		why = cmp.Or(inUse, d.young(t))
 	}
 	if why != "" {
 		d.keep(t, why)
 		return
 	}
-	d.freed[t.UID] = d.free(t, own, "it is being deleted, no scale set of the namespace names it, and no runner needs it: no controller will free it")
+	d.freed[t.UID] = true
+	d.free(t, own, "it is being deleted, no scale set of the namespace names it, and no runner needs it: no controller will free it")
 }
 
 // protections returns the finalizers of the scale-set chart that an object has.

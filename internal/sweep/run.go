@@ -27,16 +27,21 @@ const (
 // Run sweeps: it decides, acts, and waits for the controller, until nothing is to be done or nothing
 // changes any more.
 func Run(ctx context.Context, c *kube.Client, scope Scope) *Report {
-	r := &sweeping{c: c, scope: scope, report: &Report{}, tried: map[string]bool{}}
+	return run(ctx, c, scope, patience)
+}
+
+func run(ctx context.Context, c *kube.Client, scope Scope, patience time.Duration) *Report {
+	r := &sweeping{c: c, scope: scope, patience: patience, report: &Report{}, tried: map[string]bool{}}
 	r.run(ctx)
 	return r.report
 }
 
 // sweeping is a run in progress.
 type sweeping struct {
-	c      *kube.Client
-	scope  Scope
-	report *Report
+	c        *kube.Client
+	scope    Scope
+	patience time.Duration
+	report   *Report
 	// tried holds what was written, to which version of which object: no write is tried twice.
 	tried map[string]bool
 }
@@ -62,7 +67,7 @@ func (r *sweeping) run(ctx context.Context) {
 			before, changed = now, time.Now()
 		}
 		done := len(r.report.Done)
-		if len(d.Steps) == 0 || time.Since(changed) > patience || !r.act(ctx, d.Steps) || done == len(r.report.Done) && r.failed(d.Steps) {
+		if len(d.Steps) == 0 || time.Since(changed) > r.patience || !r.act(ctx, d.Steps) || done == len(r.report.Done) && r.failed(d.Steps) {
 			r.report.leave(d.Steps)
 			return
 		}
@@ -140,7 +145,7 @@ func (r *sweeping) step(ctx context.Context, s Step) (done bool) {
 
 // awaitReplacement waits until the controller has made a listener again, with the image of its own.
 func (r *sweeping) awaitReplacement(ctx context.Context, s Step) bool {
-	end := time.Now().Add(patience)
+	end := time.Now().Add(r.patience)
 	for {
 		u, err := r.c.Get(ctx, s.Object.Resource, s.Object.Namespace, s.Object.Name)
 		if err == nil && u.GetUID() != s.Object.UID {
@@ -154,7 +159,7 @@ func (r *sweeping) awaitReplacement(ctx context.Context, s Step) bool {
 			r.report.Errs = append(r.report.Errs, err)
 			return false
 		case time.Now().After(end):
-			r.report.Errs = append(r.report.Errs, fmt.Errorf("%s: the controller has not made it again within %s; no other listener is replaced", s.Object, patience))
+			r.report.Errs = append(r.report.Errs, fmt.Errorf("%s: the controller has not made it again within %s; no other listener is replaced", s.Object, r.patience))
 			return false
 		}
 		select {

@@ -163,3 +163,64 @@ func TestTheRoleOfARoleBindingCounts(t *testing.T) {
 		}
 	}
 }
+
+// Of two listeners with an old image, the second is not deleted until the first is there again.
+func TestListenersAreReplacedOneByOne(t *testing.T) {
+	t.Parallel()
+	_, first := arc.ListenerNames("runners", "a", "", "https://github.com/acme")
+	_, second := arc.ListenerNames("runners", "b", "", "https://github.com/acme")
+	for name, test := range map[string]struct {
+		image   string // of the new listener; none if it does not come
+		verdict plan.Verdict
+		deleted []string
+	}{
+		"it comes back":              {"arc:0.14.2", plan.Done, []string{"DELETE al systems/" + first, "DELETE al systems/" + second}},
+		"it does not":                {"", plan.Residue, []string{"DELETE al systems/" + first}},
+		"it has the old one's image": {"arc:0.14.1", plan.Residue, []string{"DELETE al systems/" + first}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			items := cluster()[:1] // the controller
+			items = append(items, kubetest.Whole(kubetest.CRDs()...)...)
+			for set, listener := range map[string]string{"a": first, "b": second} {
+				items = append(items, item("ars runners/"+set, "", "", map[string]any{"githubConfigUrl": "https://github.com/acme"}),
+					item("ers runners/"+set+"-1", arc.AutoscalingRunnerSet, "ars runners/"+set, nil))
+				it := listenerItem(listener, set, set+"-1")[0]
+				it.Rest["spec"].(map[string]any)["image"] = "arc:0.14.1"
+				items = append(items, it)
+			}
+			a, c := kubetest.New(t, items...)
+			a.React = func(a *kubetest.Server, request string) {
+				live(a, request)
+				name, is := strings.CutPrefix(request, "DELETE al systems/")
+				if !is || test.image == "" {
+					return
+				}
+				set := map[string]string{first: "a", second: "b"}[name]
+				it := listenerItem(name, set, set+"-1")[0]
+				it.UID, it.Rest["spec"].(map[string]any)["image"] = "new "+it.UID, test.image
+				a.Put(it)
+			}
+			r := run(t.Context(), c, Scope{}, 2*time.Second)
+			if r.Verdict != test.verdict || !slices.Equal(a.Written(), test.deleted) {
+				t.Errorf("%s, wrote %q\n%v %v", r.Verdict, a.Written(), r.Errs, r.Left)
+			}
+			if left := len(r.Left) > 0; left != (test.verdict == plan.Residue) {
+				t.Errorf("left %v", r.Left)
+			}
+		})
+	}
+}
+
+// A controller that does not finish is not waited for without end, and what it has to do is left.
+func TestAControllerThatDoesNothing(t *testing.T) {
+	t.Parallel()
+	a, c := kubetest.New(t, cluster()...)
+	r := run(t.Context(), c, Scope{}, 2*time.Second)
+	if r.Verdict != plan.Residue || len(r.Left) != 1 || r.Left[0].Object.Name != "gone-1-listener" {
+		t.Errorf("%s, left %v", r.Verdict, r.Left)
+	}
+	if !slices.Contains(a.Left(), "role runners/gone-1-listener") {
+		t.Error("the rights of a listener that is there are gone")
+	}
+}
