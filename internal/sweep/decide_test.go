@@ -267,6 +267,14 @@ func TestDecide(t *testing.T) {
 			nil,
 		},
 
+		"an old image, and another name, and a controller whose version is not known": {
+			func(f *facts) {
+				f.controllers[0].version = ""
+				stale(f, before).image = "arc:0.14.1"
+			},
+			[]string{"keep autoscalinglisteners/" + before + ": it or another may be the current listener of the scale set runners/set: the controller's version is not known"},
+		},
+
 		// Runner sets.
 		"an old runner set": {
 			func(f *facts) { old(f, arc.EphemeralRunnerFinalizer) },
@@ -304,6 +312,15 @@ func TestDecide(t *testing.T) {
 		"owned by a set of another namespace": {
 			func(f *facts) { old(f).Namespace = "others" },
 			[]string{"delete ephemeralrunnersets/set-old"}, // as Kubernetes does
+		},
+		"newer, owned by the set, in another namespace": {
+			func(f *facts) {
+				old(f)
+				forged := old(f)
+				at(&forged.thing, 5)
+				forged.Namespace, forged.Name = "others", "forged"
+			},
+			[]string{"delete ephemeralrunnersets/set-old", "delete ephemeralrunnersets/forged"}, // as Kubernetes does
 		},
 		"its set is gone, and its name used again": {
 			func(f *facts) { old(f).Owner = "gone" },
@@ -349,6 +366,29 @@ func TestDecide(t *testing.T) {
 		"of a listener that a set may get again": {
 			func(f *facts) { f.rights = append(f.rights, roleOf(object.Roles, before)) },
 			[]string{"keep roles/" + before + ": a scale set may get a listener called " + before + " again"},
+		},
+		"of a listener that a set of another namespace may get": {
+			func(f *facts) {
+				r := roleOf(object.Roles, before)
+				r.Namespace = "others"
+				f.rights = append(f.rights, r)
+			},
+			[]string{"delete roles/" + before},
+		},
+		"a Role that something owns": {
+			func(f *facts) {
+				r := roleOf(object.Roles, "gone")
+				r.owned = true
+				f.rights = append(f.rights, r)
+			},
+			nil,
+		},
+		"a Role out of scope": {
+			func(f *facts) {
+				f.scope.Namespaces = []string{"others"}
+				f.rights = append(f.rights, roleOf(object.Roles, "gone"))
+			},
+			nil,
 		},
 		"a forged Role": {
 			func(f *facts) {
@@ -403,6 +443,19 @@ func TestDecide(t *testing.T) {
 		"a protected object that no set names": {
 			func(f *facts) { f.others = append(f.others, protectedObject(object.ServiceAccounts, "left")) },
 			[]string{"free serviceaccounts/left"},
+		},
+		"out of the scope of a sweep": {
+			func(f *facts) {
+				f.scope.Namespaces = []string{"others"}
+				f.others = append(f.others, protectedObject(object.ServiceAccounts, "left"))
+			},
+			nil,
+		},
+		"the RoleBinding of an account of the same name elsewhere": {
+			func(f *facts) {
+				f.rights = append(f.rights, rights{thing: protectedObject(object.RoleBindings, "binding"), accounts: []types.NamespacedName{{Namespace: "systems", Name: "account"}}})
+			},
+			[]string{"free rolebindings/binding"},
 		},
 		"that is not being deleted": {
 			func(f *facts) {
@@ -496,6 +549,7 @@ func TestDecide(t *testing.T) {
 			func(f *facts) {
 				stale(f, before)
 				f.unknown = []plan.Unknown{{What: "roles", Err: errors.New("no answer")}}
+				f.controllers = nil
 			},
 			[]string{"failed: could not read roles: no answer"},
 		},

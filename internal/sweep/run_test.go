@@ -224,3 +224,24 @@ func TestAControllerThatDoesNothing(t *testing.T) {
 		t.Error("the rights of a listener that is there are gone")
 	}
 }
+
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	set := metav1.OwnerReference{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, UID: "1"}
+	other, elsewhere := set, set
+	other.Kind, elsewhere.APIVersion = arc.AutoscalingListener, "example.com/v1"
+	for name, test := range map[string]struct {
+		refs []metav1.OwnerReference
+		want types.UID
+	}{
+		"none":                {nil, ""},
+		"a scale set":         {[]metav1.OwnerReference{set}, "1"},
+		"two":                 {[]metav1.OwnerReference{set, set}, ""},
+		"another kind":        {[]metav1.OwnerReference{other}, ""},
+		"a kind of that name": {[]metav1.OwnerReference{elsewhere}, ""},
+	} {
+		if got := owner(test.refs, arc.AutoscalingRunnerSet); got != test.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
