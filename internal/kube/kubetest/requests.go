@@ -52,7 +52,8 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // isAboutServer answers a request that is not about an object.
 func (a *Server) isAboutServer(w http.ResponseWriter, r *http.Request) bool {
-	group, isGroup := strings.CutPrefix(r.URL.Path, "/apis/")
+	// A group, a group and its version, or the version of the group without a name.
+	group, isGroup := strings.CutPrefix(strings.Replace(r.URL.Path, "/api/", "/apis//", 1), "/apis/")
 	switch {
 	case strings.HasSuffix(r.URL.Path, "subjectaccessreviews"):
 		a.review(w, r)
