@@ -30,15 +30,15 @@ func newSweep() *cobra.Command {
 	var f sweepFlags
 	cmd := &cobra.Command{
 		Use:   "sweep",
-		Short: "Remove what a living ARC forgets: stale listeners, old runner sets, finalizers",
-		Long: `Sweep removes what nobody uses and no controller will remove while ARC lives:
-listeners of an old name or image, runner sets that are not their scale set's current
-one, Roles and RoleBindings of listeners that are gone, and finalizers that no
-controller removes. It never touches a scale set, its current runner set, or a runner
-that has a job, and it leaves it to the controller to de-register runners.
+		Short: "Remove what a running ARC leaves behind: stale listeners, old runner sets, finalizers",
+		Long: `Sweep removes objects that are no longer in use and that no controller will remove
+while ARC runs: listeners with an old name or image, runner sets that are not the current
+one of their scale set, Roles and RoleBindings of deleted listeners, and finalizers that
+no controller removes. It never touches a scale set, its current runner set, or a runner
+that has a job. The controller de-registers the runners of old runner sets.
 
-Without --yes it prints what it would do, and why, and writes nothing. What it cannot
-prove, it keeps. Where a read fails or no controller works, it does nothing.
+Without --yes it prints what it would do, and why, and writes nothing. It keeps whatever
+it cannot prove to be unused. It does nothing if a read fails or no controller works.
 
 ` + exitHelp,
 		Example: `  # Look first
@@ -62,7 +62,7 @@ func (f *sweepFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.namespace, "namespace", "n", "", "sweep the scale sets of this namespace")
 	fs.StringSliceVar(&f.scope.Namespaces, "runner-namespace", nil, "namespace of scale sets and their runners, for more than one; repeatable")
 	fs.StringSliceVar(&f.scope.ControllerNamespaces, "controller-namespace", nil, "namespace of a controller, and so of its listeners; repeatable; default all")
-	fs.DurationVar(&f.scope.OlderThan, "older-than", sweep.OlderThan, "leave what is younger; the default is longer than two controllers are at work while a Deployment changes")
+	fs.DurationVar(&f.scope.OlderThan, "older-than", sweep.OlderThan, "keep younger objects; during a rollout of the controller, two controllers can work for most of the default time")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do it; without this, sweep only prints what it would do")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the report", "table", "json")
 }

@@ -58,7 +58,7 @@ func (d *decider) refuse() {
 	}
 	for _, what := range why {
 		d.Refusals = append(d.Refusals, plan.Refusal{
-			Verdict: plan.Refused, Message: what + ", and sweep leaves it to a controller that works to finish what is deleted",
+			Verdict: plan.Refused, Message: what + "; sweep needs a controller that works and finishes the deletions",
 			Do: []string{"arc-cleanup status   # what is there of ARC, and whether its controller works"},
 		})
 	}
@@ -220,7 +220,7 @@ func (d *decider) replace(l listener, s *scaleSet, c controller) {
 		return
 	}
 	before := len(d.Steps)
-	d.remove(l.thing, "", fmt.Sprintf("its image is %s, the controller's is %s; the controller makes it again", l.image, c.image))
+	d.remove(l.thing, "", fmt.Sprintf("its image is %s, the controller's is %s; the controller creates it again", l.image, c.image))
 	if len(d.Steps) > before {
 		d.Steps[before].replaced = c.image
 	}
@@ -232,7 +232,7 @@ func (d *decider) runnerSet(r runnerSet) {
 	if i < 0 {
 		_, why := d.controllerOf(r.Namespace)
 		if r.Owner == "" {
-			why = "no scale set owns it, and nothing says whose it is"
+			why = "no scale set owns it"
 		}
 		d.oldRunnerSet(r, why, "the scale set that owns it is gone", nil)
 		return
@@ -281,7 +281,7 @@ func (d *decider) oldRunnerSet(r runnerSet, why, evidence string, newest *runner
 			d.remove(runner.thing, "", fmt.Sprintf("its runner set %s is being deleted, by a finalizer that the controller does not know; the controller de-registers the runner", r.Name))
 		}
 	default:
-		d.free(r.thing, forgotten, fmt.Sprintf("%s, its runners are gone, and the controller does not put this finalizer on %s", evidence, newest.Name))
+		d.free(r.thing, forgotten, fmt.Sprintf("%s, its runners are gone, and the controller does not use this finalizer on %s", evidence, newest.Name))
 	}
 }
 

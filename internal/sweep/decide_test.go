@@ -174,8 +174,8 @@ func TestDecide(t *testing.T) {
 			func(f *facts) { f.listeners[0].Name = before },
 			[]string{
 				"keep autoscalinglisteners/" + before + ": the scale set runners/set has 0 listeners that may be its current one",
-				"keep roles/" + since + ": a scale set may get a listener called " + since + " again",
-				"keep rolebindings/" + since + ": a scale set may get a listener called " + since + " again",
+				"keep roles/" + since + ": a scale set may again get a listener called " + since,
+				"keep rolebindings/" + since + ": a scale set may again get a listener called " + since,
 			},
 		},
 		"the current listener is going": {
@@ -307,7 +307,7 @@ func TestDecide(t *testing.T) {
 				o := old(f)
 				o.Owner, o.ScaleSet = "", f.sets[0].key()
 			},
-			[]string{"keep ephemeralrunnersets/set-old: no scale set owns it, and nothing says whose it is"},
+			[]string{"keep ephemeralrunnersets/set-old: no scale set owns it"},
 		},
 		"owned by a set of another namespace": {
 			func(f *facts) { old(f).Namespace = "others" },
@@ -365,7 +365,7 @@ func TestDecide(t *testing.T) {
 		},
 		"of a listener that a set may get again": {
 			func(f *facts) { f.rights = append(f.rights, roleOf(object.Roles, before)) },
-			[]string{"keep roles/" + before + ": a scale set may get a listener called " + before + " again"},
+			[]string{"keep roles/" + before + ": a scale set may again get a listener called " + before},
 		},
 		"of a listener that a set of another namespace may get": {
 			func(f *facts) {
@@ -396,7 +396,7 @@ func TestDecide(t *testing.T) {
 				r.asListener = false
 				f.rights = append(f.rights, r)
 			},
-			[]string{"keep roles/gone: it grants something else than ARC grants to a listener"},
+			[]string{"keep roles/gone: it does not grant what ARC grants to a listener"},
 		},
 		"the RoleBinding of a forged Role": {
 			func(f *facts) {
@@ -404,7 +404,7 @@ func TestDecide(t *testing.T) {
 				r.asListener = false
 				f.rights = append(f.rights, r)
 			},
-			[]string{"keep rolebindings/gone: it grants something else than ARC grants to a listener"},
+			[]string{"keep rolebindings/gone: it does not grant what ARC grants to a listener"},
 		},
 		"a forged RoleBinding": {
 			func(f *facts) {
@@ -412,7 +412,7 @@ func TestDecide(t *testing.T) {
 				r.accounts[0].Namespace = "runners"
 				f.rights = append(f.rights, r)
 			},
-			[]string{"keep rolebindings/gone: it binds something else than ARC binds for a listener"},
+			[]string{"keep rolebindings/gone: it does not bind what ARC binds for a listener"},
 		},
 		"of another name than its listener": {
 			func(f *facts) {
@@ -420,7 +420,7 @@ func TestDecide(t *testing.T) {
 				r.listener.Name = "other"
 				f.rights = append(f.rights, r)
 			},
-			[]string{"keep roles/gone: it names the listener other, and has another name"},
+			[]string{"keep roles/gone: its label names the listener other, but its own name differs"},
 		},
 		"of a listener of another controller": {
 			func(f *facts) {
@@ -428,7 +428,7 @@ func TestDecide(t *testing.T) {
 				r.listener.Namespace = "elsewhere"
 				f.rights = append(f.rights, r)
 			},
-			[]string{"keep roles/gone: it names a listener in elsewhere, and the listeners of the controller are in systems"},
+			[]string{"keep roles/gone: its label names a listener in elsewhere, but the controller's listeners are in systems"},
 		},
 		"a young Role": {
 			func(f *facts) {
@@ -564,14 +564,14 @@ func TestDecide(t *testing.T) {
 				stale(f, before)
 				f.controllers = nil
 			},
-			[]string{"refused: no controller of ARC was found, and sweep leaves it to a controller that works to finish what is deleted"},
+			[]string{"refused: no controller of ARC was found; sweep needs a controller that works and finishes the deletions"},
 		},
 		"a controller that does not work": {
 			func(f *facts) {
 				stale(f, before)
 				f.controllers[0].idle = "is being rolled out"
 			},
-			[]string{"refused: the controller systems/arc is being rolled out, and sweep leaves it to a controller that works to finish what is deleted"},
+			[]string{"refused: the controller systems/arc is being rolled out; sweep needs a controller that works and finishes the deletions"},
 		},
 		"one of two controllers works": {
 			func(f *facts) {

@@ -1,4 +1,4 @@
-// Package sweep removes what a living ARC forgets: stale listeners, old runner sets, Roles and
+// Package sweep removes what a running ARC leaves behind: stale listeners, old runner sets, Roles and
 // RoleBindings of listeners that are gone, and finalizers that no controller will remove. Look reads the
 // cluster, Decide is a pure function of what was read, and Run acts on it.
 //

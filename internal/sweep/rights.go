@@ -27,9 +27,9 @@ func (d *decider) listenerRights() {
 			why = d.notOf(r, c)
 		}
 		if why == "" && d.mayReturn(r) {
-			why = fmt.Sprintf("a scale set may get a listener called %s again", r.Name)
+			why = fmt.Sprintf("a scale set may again get a listener called %s", r.Name)
 		}
-		d.remove(r.thing, why, fmt.Sprintf("the listener %s is gone, whose rights these are", r.listener))
+		d.remove(r.thing, why, fmt.Sprintf("its listener %s is gone", r.listener))
 	}
 }
 
@@ -42,13 +42,13 @@ func (f *facts) exists(name types.NamespacedName) bool {
 func (d *decider) notOf(r rights, c controller) string {
 	switch {
 	case r.listener.Namespace != c.Namespace:
-		return fmt.Sprintf("it names a listener in %s, and the listeners of the controller are in %s", r.listener.Namespace, c.Namespace)
+		return fmt.Sprintf("its label names a listener in %s, but the controller's listeners are in %s", r.listener.Namespace, c.Namespace)
 	case r.Name != r.listener.Name:
-		return fmt.Sprintf("it names the listener %s, and has another name", r.listener.Name)
+		return fmt.Sprintf("its label names the listener %s, but its own name differs", r.listener.Name)
 	case !r.asListener:
-		return "it grants something else than ARC grants to a listener"
+		return "it does not grant what ARC grants to a listener"
 	case r.Resource == object.RoleBindings && (r.role != r.Name || !slices.Equal(r.accounts, []types.NamespacedName{r.listener})):
-		return "it binds something else than ARC binds for a listener"
+		return "it does not bind what ARC binds for a listener"
 	}
 	return ""
 }
@@ -92,7 +92,7 @@ func (d *decider) unprotect(t thing, inUse string) {
 		return
 	}
 	d.freed[t.UID] = true
-	d.free(t, own, "it is being deleted, no scale set of the namespace names it, and no runner needs it: no controller will free it")
+	d.free(t, own, "it is being deleted, no scale set in the namespace names it, and no runner needs it: no controller will remove the finalizer")
 }
 
 // protections returns the finalizers of the scale-set chart that an object has.

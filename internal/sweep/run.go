@@ -159,7 +159,7 @@ func (r *sweeping) awaitReplacement(ctx context.Context, s Step) bool {
 			r.report.Errs = append(r.report.Errs, err)
 			return false
 		case time.Now().After(end):
-			r.report.Errs = append(r.report.Errs, fmt.Errorf("%s: the controller has not made it again within %s; no other listener is replaced", s.Object, r.patience))
+			r.report.Errs = append(r.report.Errs, fmt.Errorf("%s: the controller has not created it again within %s; no other listener is replaced", s.Object, r.patience))
 			return false
 		}
 		select {

@@ -53,8 +53,8 @@ func TestSweepOfALivingARC(t *testing.T) {
 		t.Fatalf("exit code %d, changed:\n%s", code, strings.Join(diff, "\n"))
 	}
 	for _, want := range []string{
-		goneListener, "its scale set arc-runners/gone is gone", "has job \"launch\" of acme/rocket", "it grants something else than ARC grants to a listener",
-		"no controller will free it", "it is not in the namespace of the controller", "no scale set owns it",
+		goneListener, "its scale set arc-runners/gone is gone", "has job \"launch\" of acme/rocket", "it does not grant what ARC grants to a listener",
+		"no controller will remove the finalizer", "it is not in the namespace of the controller", "no scale set owns it",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the plan does not say %q", want)
