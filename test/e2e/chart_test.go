@@ -146,7 +146,7 @@ func TestChartPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := string(out)
-	for _, file := range []string{"Chart.yaml", "README.md", "values.yaml", "values.schema.json", "templates/job.yaml", "templates/_rbac.tpl", "templates/NOTES.txt"} {
+	for _, file := range []string{"Chart.yaml", "README.md", "values.yaml", "values.schema.json", "templates/job.yaml", "templates/_rights.tpl", "templates/NOTES.txt"} {
 		if !strings.Contains(list, "arc-cleanup/"+file+"\n") {
 			t.Errorf("%s is not in the package", file)
 		}
