@@ -63,6 +63,7 @@ func TestChartRefusesUnknownValues(t *testing.T) {
 // A pushed chart is what users install: from a registry, by itself and as a
 // dependency, with both Helms.
 func TestChartFromARegistry(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

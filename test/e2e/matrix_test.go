@@ -81,7 +81,7 @@ func TestMatrix(t *testing.T) {
 		for _, f := range w.all() {
 			name := fmt.Sprintf("%s helm%d %s %s", w.name, w.major, strings.Join(f.change, " "), f.driver)
 			t.Run(name, func(t *testing.T) {
-				l := newLab(t)
+				l := newLabOn(t, all.Cluster)
 				l.helmEnv = []string{"HELM_DRIVER=" + f.driver}
 				runs := l.hookRuns()
 
@@ -124,7 +124,7 @@ func TestFailure(t *testing.T) {
 	all := newLab(t)
 	for _, w := range all.ways()[:2] {
 		t.Run(fmt.Sprintf("helm%d", w.major), func(t *testing.T) {
-			l := newLab(t)
+			l := newLabOn(t, all.Cluster)
 			runs := l.hookRuns()
 			command := slices.Concat([]string{"arc", w.chart, "--namespace", controllerNamespace, "--create-namespace"}, w.with)
 			broken := slices.Concat(w.all()[2].change, []string{"--set", "image.repository=registry.invalid/none", "--timeout", "15s"})
