@@ -30,6 +30,9 @@ const (
 	protection     = "actions.github.com/cleanup-protection"
 )
 
+// older makes everything older than a second, in times of whole seconds.
+const older = 2 * time.Second
+
 // TestSweepOfALivingARC: beside a controller that works, exactly what nobody uses goes. The scale set, its
 // listener and its busy runner stay what they are, and so does what a tenant has forged.
 func TestSweepOfALivingARC(t *testing.T) {
@@ -41,6 +44,7 @@ func TestSweepOfALivingARC(t *testing.T) {
 	l.forgedObjects(old)
 	// The set's runner of now is busy, and so is the old runner set's.
 	pod := l.busyPod(old.GetUID())
+	time.Sleep(older)
 	before := l.everything()
 	sweep := func(args ...string) (string, int) {
 		t.Helper()
@@ -104,7 +108,7 @@ func TestSweepReplacesAListener(t *testing.T) {
 		Patch(l.ctx, was.GetName(), types.MergePatchType, []byte(`{"spec":{"image":"older:0.6.0"}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	l.eventually("the listener is old enough", func() bool { return time.Since(was.GetCreationTimestamp().Time) > 2*time.Second })
+	time.Sleep(older)
 	if out, code := l.hookjob("sweep", "--namespace", runnerNamespace, "--older-than", "1s", "--yes"); code != 0 || !strings.Contains(out, "its image is older:0.6.0") {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
@@ -158,7 +162,7 @@ func (l *lab) runCronJob(name string) {
 	job.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: name, UID: cron.UID, Controller: &isController}}
 	container := &job.Spec.Template.Spec.Containers[0]
 	container.Args = append(container.Args, "--older-than=1s")
-	time.Sleep(2 * time.Second) // which everything is old then
+	time.Sleep(older)
 	if _, err := l.client.BatchV1().Jobs(controllerNamespace).Create(l.ctx, job, metav1.CreateOptions{}); err != nil {
 		l.Fatal(err)
 	}
