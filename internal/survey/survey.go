@@ -92,7 +92,7 @@ func (r *reading) scaleSets() {
 // jobs reads which runners have a job.
 func (r *reading) jobs() {
 	r.read("jobs of runners", func(add func(func())) error {
-		jobs, err := busy(r.ctx, r.c, r.o)
+		jobs, err := Busy(r.ctx, r.c, r.o.CoreNamespaces())
 		add(func() { maps.Copy(r.s.Busy, jobs) })
 		return err
 	})
