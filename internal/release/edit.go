@@ -178,18 +178,29 @@ func editable(ctx context.Context, c *kube.Client, namespace, name string) (foun
 
 // setHooks puts hooks into the object that holds the record.
 func (r *Revision) setHooks(hooks []Hook) error {
-	// Field by field, so that fields of a later Helm stay.
-	var record map[string]json.RawMessage
-	if err := json.Unmarshal(r.raw, &record); err != nil {
-		return fmt.Errorf("reading the record of release %s: %w", r.Name, err)
-	}
-	delete(record, "hooks") // as Helm does if there are none
-	if len(hooks) > 0 {
+	return r.edit(func(record map[string]json.RawMessage) error {
+		delete(record, "hooks") // as Helm does if there are none
+		if len(hooks) == 0 {
+			return nil
+		}
 		all, err := json.Marshal(hooks)
 		if err != nil {
 			return fmt.Errorf("writing the hooks of release %s: %w", r.Name, err)
 		}
 		record["hooks"] = all
+		return nil
+	})
+}
+
+// edit changes the record in the object that holds it.
+func (r *Revision) edit(change func(record map[string]json.RawMessage) error) error {
+	// Field by field, so that fields of a later Helm stay.
+	var record map[string]json.RawMessage
+	if err := json.Unmarshal(r.raw, &record); err != nil {
+		return fmt.Errorf("reading the record of release %s: %w", r.Name, err)
+	}
+	if err := change(record); err != nil {
+		return err
 	}
 	raw, err := json.Marshal(record)
 	if err != nil {

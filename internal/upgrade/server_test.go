@@ -60,6 +60,7 @@ var plurals = map[string]string{
 	"Lease":  "apis/coordination.k8s.io/v1/leases",
 	"Secret": "api/v1/secrets", "ConfigMap": "api/v1/configmaps", "Pod": "api/v1/pods", "Namespace": "api/v1/namespaces",
 	"Deployment":               "apis/apps/v1/deployments",
+	"AutoscalingListener":      "apis/actions.github.com/v1alpha1/autoscalinglisteners",
 	"AutoscalingRunnerSet":     "apis/actions.github.com/v1alpha1/autoscalingrunnersets",
 	"CustomResourceDefinition": "apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
@@ -191,6 +192,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.tell("DELETED", r.URL.Path, now)
 			answer(w, http.StatusOK, now)
 		}
+	case http.MethodPatch:
+		a.patch(w, r, body)
 	default:
 		answer(w, http.StatusMethodNotAllowed, nil)
 	}

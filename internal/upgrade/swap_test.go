@@ -1,0 +1,349 @@
+package upgrade
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/release"
+)
+
+// patch merges a body into an object. It makes one of a body that is applied.
+func (a *api) patch(w http.ResponseWriter, r *http.Request, body []byte) {
+	var change kubeObject
+	if yaml.Unmarshal(body, &change) != nil {
+		answer(w, http.StatusBadRequest, nil)
+		return
+	}
+	now := a.objects[r.URL.Path]
+	if uid := metadata(change)["uid"]; now == nil && uid != nil {
+		answer(w, http.StatusNotFound, nil)
+		return
+	} else if now != nil && uid != nil && uid != metadata(now)["uid"] {
+		answer(w, http.StatusConflict, nil)
+		return
+	}
+	o := merge(now, change)
+	a.set(r.URL.Path, o)
+	answer(w, http.StatusOK, o)
+}
+
+func merge(into, change kubeObject) kubeObject {
+	out := kubeObject{}
+	for k, v := range into {
+		out[k] = v
+	}
+	for k, v := range change {
+		before, _ := out[k].(kubeObject)
+		if now, is := v.(kubeObject); is {
+			out[k] = merge(before, now)
+		} else {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func specOf(o kubeObject) kubeObject {
+	spec, _ := o["spec"].(kubeObject)
+	return spec
+}
+
+// frozenARC is a cluster in which everything of a swap is saved, and its state.
+func frozenARC(t *testing.T) (*Upgrade, *api, *fakeHelm, State) {
+	t.Helper()
+	controller := controllerAt("arc-systems", "arc-systems", "arc")
+	metadata(controller)["uid"] = "uid-arc"
+	specOf(controller)["replicas"] = 2
+	set := versioned(setAt("a", "runners", "a", "runners"), "0.13.1")
+	metadata(set)["uid"] = "uid-runners"
+	u, a, helm := upgradingWith(t, append(crdObjects("Established"), controller, set)...)
+	s := inPlaceSituation("0.13.1", "0.14.2")
+	s.Found, s.live = s.Found[:2], s.live[:1]
+	state := savedSwap(s, false)
+	state.Releases[0].Controllers[0].Selector = metav1.LabelSelector{MatchLabels: map[string]string{"app": "arc"}}
+	state.secrets = map[string]secret{}
+	state.Target.Controller.path = "/charts/controller"
+	var err error
+	if state.Swap.crds, err = readCRDs(t.Context(), u.Client); err != nil {
+		t.Fatal(err)
+	}
+	return u, a, helm, *state
+}
+
+func versioned(o kubeObject, version string) kubeObject {
+	metadata(o)["labels"] = kubeObject{arc.LabelVersion: version}
+	return o
+}
+
+// freeze stops the controller, waits for its Pods, and finds a scale set that is new.
+func TestFreeze(t *testing.T) {
+	u, a, _, state := frozenARC(t)
+	if err := u.freeze(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	if replicas := specOf(a.get(controllerAt("arc-systems", "", "")))["replicas"]; fmt.Sprint(replicas) != "0" {
+		t.Errorf("%v replicas", replicas)
+	}
+	a.put(versioned(setAt("b", "new", "b", "new"), "0.13.1"))
+	if err := u.freeze(t.Context(), state); err == nil || !strings.Contains(err.Error(), "scale set new in namespace b was created after the upgrade was planned") {
+		t.Errorf("a new set: %v", err)
+	}
+	state.Releases[0].Controllers[0].Watches = []string{"a"}
+	if err := u.freeze(t.Context(), state); err != nil {
+		t.Errorf("a new set that is not watched: %v", err)
+	}
+	// The set of this name is another one.
+	a.take(pathOf(setAt("a", "runners", "", "")))
+	a.put(versioned(setAt("a", "runners", "a", "runners"), "0.13.1"))
+	if err := u.freeze(t.Context(), state); err == nil || !strings.Contains(err.Error(), "scale set runners in namespace a was created after") {
+		t.Errorf("another set: %v", err)
+	}
+	a.put(kind("Pod", "arc-systems", "old", kubeObject{"labels": kubeObject{"app": "arc"}}))
+	u.Helm.Timeout = 300 * time.Millisecond
+	if err := u.freeze(t.Context(), state); err == nil || !strings.Contains(err.Error(), "waiting until the old controller's Pods are gone") {
+		t.Errorf("a Pod is left: %v", err)
+	}
+}
+
+// Nothing goes forward while the new controller would delete a scale set.
+func TestGoForward(t *testing.T) {
+	for want, change := range map[string]func(*api){
+		"": func(*api) {},
+		"scale set runners in namespace a has the version \"0.13.1\"": func(a *api) {
+			old := versioned(setAt("a", "runners", "a", "runners"), "0.13.1")
+			metadata(old)["uid"] = "uid-runners"
+			a.put(old)
+		},
+		"was created after the upgrade was planned": func(a *api) { a.put(versioned(setAt("b", "new", "b", "new"), "0.14.2")) },
+		"deployment arc-systems/arc has 1 replicas again": func(a *api) {
+			c := controllerAt("arc-systems", "arc-systems", "arc")
+			specOf(c)["replicas"] = 1
+			a.put(c)
+		},
+		"the old controller's Pods": func(a *api) {
+			a.put(kind("Pod", "arc-systems", "old", kubeObject{"labels": kubeObject{"app": "arc"}}))
+		},
+	} {
+		u, a, _, state := frozenARC(t)
+		u.Helm.Timeout = 300 * time.Millisecond
+		controller := controllerAt("arc-systems", "arc-systems", "arc")
+		specOf(controller)["replicas"] = 0
+		a.put(controller)
+		set := versioned(setAt("a", "runners", "a", "runners"), "0.14.2")
+		metadata(set)["uid"] = "uid-runners"
+		a.put(set)
+		change(a)
+		a.writes = nil
+		err := u.goForward(t.Context(), &state)
+		if want == "" {
+			if err != nil || !state.Swap.Forward || len(a.writes) != 2 {
+				t.Errorf("%v, %v", err, a.writes)
+			}
+			s, err := look(t.Context(), u.Client, "arc-systems")
+			if err != nil || !s.Saved.forward() {
+				t.Errorf("not saved: %+v, %v", s.Saved, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || len(a.writes) > 0 || state.Swap.Forward {
+			t.Errorf("%q: %v, wrote %v", want, err, a.writes)
+		}
+	}
+}
+
+// The state of a swap comes back with its CRDs, and one that says too little is refused.
+func TestSwapState(t *testing.T) {
+	u, a, _, state := frozenARC(t)
+	if err := save(t.Context(), u.Client, state); err != nil {
+		t.Fatal(err)
+	}
+	s, err := look(t.Context(), u.Client, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(state.Swap, s.Saved.Swap, cmp.AllowUnexported(Swap{})); diff != "" || s.Saved.Way != BySwap {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	data, err := encode(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data["arc-systems"][stateKey])
+	for want, broken := range map[string]string{
+		"it does not say how far it is":        strings.Replace(text, `"way": "freeze-and-swap"`, `"way": "helm-upgrade"`, 1),
+		"only arc-cleanup/upgrade/v3 is known": strings.Replace(text, inPlaceVersion, stateVersion, 1),
+		"only arc-cleanup/upgrade/v2 is known": strings.Replace(text, `"way": "freeze-and-swap"`, `"way": "?"`, 1),
+	} {
+		if _, err := decode(map[string][]byte{stateKey: []byte(broken)}, "arc-systems"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+	data["arc-systems"][crdsKey] = []byte("x")
+	a.take("/api/v1/namespaces/arc-systems/secrets/" + SecretName)
+	if err := put(t.Context(), u.Client, "arc-systems", data["arc-systems"], map[string]secret{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := look(t.Context(), u.Client, ""); err == nil || !strings.Contains(err.Error(), "its key crds.gz") {
+		t.Errorf("broken CRDs: %v", err)
+	}
+}
+
+// newCRDs are the CRDs of a chart, as helm show prints them.
+func newCRDs(t *testing.T, names ...string) (text string) {
+	t.Helper()
+	for _, name := range names {
+		o := kubeObject{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+			"metadata": kubeObject{"name": name, "annotations": kubeObject{"of": "new"}}, "spec": kubeObject{"group": "new"},
+		}
+		one, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += "---\n" + string(one) + "\n"
+	}
+	return text
+}
+
+// The CRDs become those of the chart, and what they were again.
+func TestCRDsThereAndBack(t *testing.T) {
+	u, a, helm, state := frozenARC(t)
+	crd := crdObjects("Established")[0]
+	metadata(crd)["labels"] = kubeObject{"of": "old"}
+	crd["spec"] = kubeObject{"group": "old", "x": 1}
+	a.put(crd)
+	var err error
+	if state.Swap.crds, err = readCRDs(t.Context(), u.Client); err != nil {
+		t.Fatal(err)
+	}
+	helm.write("crds", newCRDs(t, arc.CRDs()...))
+	if err := u.applyCRDs(t.Context(), state.Target.Controller); err != nil {
+		t.Fatal(err)
+	}
+	if now := a.get(crd); specOf(now)["group"] != "new" || metadata(now)["annotations"] == nil {
+		t.Errorf("applied: %v", now)
+	}
+	if err := u.restoreCRDs(t.Context(), state.Swap.crds.Items); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(kubeObject{"group": "old", "x": 1.0}, specOf(a.get(crd))); diff != "" || metadata(a.get(crd))["annotations"] != nil {
+		t.Errorf("restored (-want +got):\n%s", diff)
+	}
+	a.writes = nil
+	if err := u.restoreCRDs(t.Context(), state.Swap.crds.Items[1:]); err == nil || len(a.writes) > 0 {
+		t.Errorf("three of four: %v", err)
+	}
+	for want, text := range map[string]string{
+		`they are [], and ARC has`:        "",
+		`and ARC has`:                     newCRDs(t, append(arc.CRDs(), "others.example.com")...),
+		`they are ["autoscalinglisteners`: newCRDs(t, arc.CRDs()[1:]...),
+		"a ConfigMap x is among them":     newCRDs(t, arc.CRDs()...) + "---\nkind: ConfigMap\nmetadata: {name: x}\n",
+		"not YAML":                        "{",
+	} {
+		helm.write("crds", text)
+		if err := u.applyCRDs(t.Context(), state.Target.Controller); err == nil || !strings.Contains(err.Error(), want) || len(a.writes) > 0 {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+}
+
+// The old controller starts again only if it deletes nothing.
+func TestThaw(t *testing.T) {
+	u, a, _, state := frozenARC(t)
+	controller := controllerAt("arc-systems", "arc-systems", "arc")
+	metadata(controller)["uid"] = "uid-arc"
+	specOf(controller)["replicas"] = 0
+	a.put(merge(controller, kubeObject{"status": kubeObject{"readyReplicas": 2}}))
+	if err := u.thaw(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	if replicas := specOf(a.get(controller))["replicas"]; fmt.Sprint(replicas) != "2" {
+		t.Errorf("%v replicas", replicas)
+	}
+	u.Helm.Timeout = 300 * time.Millisecond
+	a.put(merge(controller, kubeObject{"status": kubeObject{"readyReplicas": 1}}))
+	if err := u.thaw(t.Context(), state); err == nil || !strings.Contains(err.Error(), "deployment arc-systems/arc is not ready after") {
+		t.Errorf("one of two: %v", err)
+	}
+	a.put(versioned(setAt("b", "new", "b", "new"), "0.14.2"))
+	a.writes = nil
+	if err := u.thaw(t.Context(), state); err == nil || !strings.Contains(err.Error(), `scale set new in namespace b has the version "0.14.2"`) || len(a.writes) > 0 {
+		t.Errorf("a set of the new version: %v", err)
+	}
+}
+
+// A revision at which Helm was stopped is marked as failed, in the record and its label.
+func TestUnlock(t *testing.T) {
+	record := helmRecord{namespace: "a", name: "runners", status: "pending-upgrade", revision: 2, objects: []kubeObject{setAt("", "set", "a", "runners")}}.object(t)
+	u, a, _ := upgradingWith(t, record)
+	state := theState()
+	p := &Plan{State: state, Steps: []Step{{Unlock, state.Releases[1], ""}}}
+	if stopped := u.Run(t.Context(), p); stopped != nil {
+		t.Fatal(stopped)
+	}
+	var is []*release.Revision
+	err := release.Each(t.Context(), u.Client, "a", "runners", func(r *release.Revision, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		is = append(is, r)
+	})
+	if err != nil || len(is) != 1 || is[0].Status != release.Failed || string(is[0].Config) != `{"of":"the user"}` || is[0].Manifest == "" {
+		t.Errorf("%+v, %v", is, err)
+	}
+	if labels := metadata(a.get(record))["labels"].(kubeObject); labels["status"] != "failed" {
+		t.Errorf("labels %v", labels)
+	}
+	a.writes = nil
+	if stopped := u.Run(t.Context(), p); stopped != nil || len(a.writes) > 0 {
+		t.Errorf("once more: %v, %v", stopped, a.writes)
+	}
+}
+
+// The commands of a swap do what its steps do, and a controller that does not come up is explained.
+func TestCommandsOfASwap(t *testing.T) {
+	u, _, _, state := frozenARC(t)
+	u.Helm.Binary = "helm"
+	s := inPlaceSituation("0.13.1", "0.14.2")
+	s.Found, s.live = s.Found[:2], s.live[:1]
+	s.Saved = &state
+	p := newPlan(s)
+	want := []string{
+		"kubectl scale deployment arc --replicas 0 --namespace arc-systems",
+		"kubectl wait --for delete pod --selector app=arc --namespace arc-systems --timeout 2s",
+		"helm show crds /charts/controller | kubectl apply --server-side --force-conflicts --field-manager arc-cleanup-upgrade --filename -",
+		"kubectl wait --for condition=Established --timeout 2s crd/ephemeralrunners.actions.github.com crd/ephemeralrunnersets.actions.github.com " +
+			"crd/autoscalinglisteners.actions.github.com crd/autoscalingrunnersets.actions.github.com",
+		`kubectl get secret arc-cleanup-upgrade --namespace a --output 'jsonpath={.data.values\.runners\.gz}' | base64 -d | gunzip | ` +
+			"helm upgrade runners /charts/scale-set --namespace a --reset-values --values - --server-side=false --timeout 2s",
+	}
+	p.Steps = p.Steps[:3]
+	if diff := cmp.Diff(want, u.Commands(p, 0)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	abort := newAbort(Situation{Saved: &state, Found: []Found{s.Found[0], of(s.Found[1], "0.14.2", release.Deployed)}})
+	want = []string{
+		"helm rollback runners 3 --namespace a --timeout 2s",
+		`kubectl get secret arc-cleanup-upgrade --namespace arc-systems --output 'jsonpath={.data.crds\.gz}' | base64 -d | gunzip | kubectl replace --filename -`,
+		"kubectl scale deployment arc --replicas 2 --namespace arc-systems",
+	}
+	if diff := cmp.Diff(want, u.Commands(abort, 0)[:3]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	stuck := &Plan{State: state, Steps: []Step{{UpgradeRelease, state.Releases[0], ""}, {UpgradeRelease, state.Releases[1], ""}}}
+	if help := strings.Join(u.Help(stuck, 0), "\n"); !strings.Contains(help, "The scale sets are frozen") || !strings.Contains(help, "kubectl logs deployment/arc --namespace arc-systems") {
+		t.Errorf("help: %s", help)
+	}
+	if help := u.Help(stuck, 1); help != nil {
+		t.Errorf("help for a scale set: %v", help)
+	}
+}
