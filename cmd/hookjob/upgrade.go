@@ -254,12 +254,12 @@ func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
 func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	fmt.Fprintf(w, "Way: %s, because %s.\n\n", p.State.Way, shell.Visible(p.Why))
-	if costs := p.Costs(); len(costs) > 0 {
-		table(w, []string{"COST", "HOW MUCH"}, costs, func(c upgrade.Cost) []any { return []any{c.What, c.How} })
+	if charts := p.Charts(); len(charts) > 0 {
+		table(w, []string{"COST", "HOW MUCH"}, p.State.Way.Costs(), func(c upgrade.Cost) []any { return []any{c.What, c.How} })
+		fmt.Fprintln(w)
+		table(w, []string{"CHART", "VERSION", "DIGEST"}, charts, func(c upgrade.Chart) []any { return []any{c.Ref, c.Metadata.Version, c.Digest} })
 		fmt.Fprintln(w)
 	}
-	table(w, []string{"CHART", "VERSION", "DIGEST"}, p.Charts(), func(c upgrade.Chart) []any { return []any{c.Ref, c.Metadata.Version, c.Digest} })
-	fmt.Fprintln(w)
 	for _, c := range p.Confirm {
 		fmt.Fprintf(w, "CONFIRM: %s\n", shell.Visible(c.Message))
 		printCommands(w, c.Do)

@@ -195,14 +195,6 @@ func (u *Upgrade) checkCRDs(ctx context.Context, p *Plan) error {
 	return nil
 }
 
-// Costs says what the plan costs. To take an upgrade back costs nothing more.
-func (p *Plan) Costs() []Cost {
-	if p.Has(Thaw) {
-		return nil
-	}
-	return p.State.Way.Costs()
-}
-
 // controllerVersion returns the version of the controller that a rendered release would run.
 func controllerVersion(stream []byte) string {
 	for d := range controllerDeployments(stream) {

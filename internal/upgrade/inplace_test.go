@@ -278,6 +278,7 @@ func TestPlanInPlace(t *testing.T) {
 func TestPlanOfASwapSaves(t *testing.T) {
 	t.Parallel()
 	s := inPlaceSituation("0.13.1", "0.14.2")
+	s.running = append(s.running, s.running[0], claimant{NamespacedName: types.NamespacedName{Namespace: "c", Name: "other"}})
 	want := &Swap{
 		Sets:        []SavedSet{{"a", "runners", "uid-runners"}, {"b", "more", "uid-more"}},
 		Controllers: []SavedController{{"arc-systems", "arc", "uid-arc", 2}},

@@ -96,8 +96,11 @@ func (p *Plan) Has(kind Kind) bool {
 	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == kind })
 }
 
-// Charts returns the charts that are installed.
+// Charts returns the charts that are installed: none if an upgrade is taken back.
 func (p *Plan) Charts() []Chart {
+	if p.Has(Thaw) {
+		return nil
+	}
 	charts := []Chart{p.State.Target.Controller}
 	if p.State.Target.ScaleSets.Ref != "" {
 		charts = append(charts, p.State.Target.ScaleSets)

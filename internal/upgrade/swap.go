@@ -55,8 +55,9 @@ func (p *planner) newSwap() *Swap {
 	controller := p.State.Releases[0]
 	s := &Swap{}
 	for _, c := range p.s.running {
-		if c.of == controller.key() {
-			s.Controllers = append(s.Controllers, SavedController{c.Namespace, c.Name, c.uid, c.replicas})
+		saved := SavedController{c.Namespace, c.Name, c.uid, c.replicas}
+		if c.of == controller.key() && !slices.Contains(s.Controllers, saved) { // two selectors find it
+			s.Controllers = append(s.Controllers, saved)
 		}
 	}
 	for _, set := range p.s.live {

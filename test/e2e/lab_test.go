@@ -67,6 +67,9 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if images[gateImage], err = buildGate(ctx, dir); err != nil {
+		return 0, err
+	}
 	if shared, err = cluster.Start(ctx, cluster.Options{Images: images, Progress: os.Stderr}); err != nil {
 		return 0, err
 	}
