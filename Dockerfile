@@ -2,7 +2,7 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) -t arc-hookjob .
 #
-# `make image-oci` makes the same image without a container engine; tools/image holds the two together.
+# `make image-oci` makes the same image without a container engine; tools/pack/image holds the two together.
 
 # Override to build from a mirror.
 ARG GO_IMAGE=docker.io/library/golang:1.26.8-alpine

@@ -10,7 +10,7 @@ LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revisio
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 PREFIX   ?= /usr/local
-# What the Helm plugins are built for.
+# The platforms of the Helm plugins.
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 IMAGE    ?= registry.example/arc-hookjob
 # `info`, not `command -v`: a docker client without a daemon builds nothing.
@@ -20,7 +20,7 @@ FUZZTIME ?= 10s
 # Which tests of e2e-node, and how many runners it has cleared within the memory limit.
 RUN      ?=
 RUNNERS  ?= 20000
-# Kubernetes of the test cluster, of those that test/cluster/modules pins: 1.34. The newest without.
+# The version of Kubernetes in the test cluster: 1.34, or empty for the newest one in test/cluster/modules.
 KUBERNETES ?=
 export KUBERNETES
 # Numbers of runners for bench.
@@ -34,7 +34,7 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Install ARC on an embedded cluster, uninstall it, show what is left (KUBE_CONTEXT=... for your own)
+demo: ## Install ARC on an embedded cluster, uninstall it, show what is left (KUBE_CONTEXT=... uses your cluster)
 	@cd test && go run ./demo
 
 .PHONY: picture
@@ -44,7 +44,7 @@ picture: ## Draw docs/demo.svg from a run of the demo
 	cd test && go run ./picture -title "make demo" < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
 
 .PHONY: build
-build: ## Build bin/arc-cleanup, the same as bin/arc-hookjob, and bin/arc-postrender
+build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
 	$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
 	cp bin/arc-cleanup bin/arc-hookjob
 	$(GO_BUILD) -o bin/arc-postrender ./cmd/postrender
@@ -75,7 +75,7 @@ plugin-folders:
 plugin: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 plugin: plugin-folders ## Pack the Helm plugins for all PLATFORMS: dist/*.tgz (PLUGIN_FLAGS="--keyring FILE --key NAME --push oci://REGISTRY/FOLDER")
 	set -e; for plugin in arc-postrender arc-cleanup; do \
-	    go -C tools/plugin run . --output $(CURDIR)/dist --version $(VERSION) --platforms "$(PLATFORMS)" \
+	    go -C tools/pack run ./plugin --output $(CURDIR)/dist --version $(VERSION) --platforms "$(PLATFORMS)" \
 	        $(PLUGIN_FLAGS) $(CURDIR)/dist/plugin/$$plugin; \
 	done
 
@@ -85,12 +85,11 @@ test: test-unit test-chart test-fuzz test-cluster ## Run every test
 .PHONY: test-unit
 test-unit: ## Test without a cluster, in seconds
 	go test ./...
-	go -C tools/image test ./...
-	go -C tools/plugin test ./...
+	go -C tools/pack test ./...
 	go -C tools/goreleaser test ./...
 
 .PHONY: test-chart
-test-chart: ## Test the chart with helm-unittest, and whether its README is that of its values
+test-chart: ## Test the chart with helm-unittest, and that its README matches its values
 	$(TOOL) helm-unittest charts/arc-cleanup
 	@$(HELM_DOCS) --dry-run | diff charts/arc-cleanup/README.md - || { echo "charts/arc-cleanup/README.md is stale: make docs" >&2; exit 1; }
 
@@ -99,26 +98,26 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 	go test ./internal/manifest -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 .PHONY: test-cluster
-test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for that one); the first run builds Kubernetes, a quarter of an hour
+test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); the first run builds Kubernetes, in about 15 minutes
 	cd test && go test -p 1 -count=1 -timeout 75m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
-	cd test/image && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
+	cd test/e2e-node && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
-bench: ## Measure how fast N stuck runners are freed, beside an ideal client and kubectl (N="500 5000 20000")
+bench: ## Measure how fast N stuck runners are freed, compared with an ideal client and kubectl (N="500 5000 20000")
 	cd test && go run ./bench $(N)
 
 .PHONY: bench-postrender
-bench-postrender: ## Measure the post-renderer on streams up to 10 MB, beside kustomize, yq and cat
+bench-postrender: ## Measure the post-renderer on streams up to 10 MB, compared with kustomize, yq and cat
 	cd test && go run ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 .PHONY: docs
-docs: ## Write anew what of the documentation is generated; tests fail while it is stale
+docs: ## Generate the reference pages and the generated tables again; tests fail until you do
 	$(HELM_DOCS)
 	go test ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
 	cd test && go test ./attack -run TestGenerated -update
@@ -127,17 +126,16 @@ docs: ## Write anew what of the documentation is generated; tests fail while it 
 lint: ## Run golangci-lint over every module
 	$(TOOL) golangci-lint run
 	cd test && $(TOOL) golangci-lint run
-	cd tools/image && $(TOOL) golangci-lint run
-	cd tools/plugin && $(TOOL) golangci-lint run
+	cd tools/pack && $(TOOL) golangci-lint run
 
 .PHONY: cluster-up
-cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for another one)
+cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for more than one)
 	@$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
 	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-cleanup
 	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'
 
 .PHONY: cluster-down
-cluster-down: ## Stop that cluster and remove all of it
+cluster-down: ## Stop that cluster and delete all its files
 	@cd test && go run ./cluster/cmd/cluster down --name $(CLUSTER)
 
 # buildah 1.28 (Debian 12) does not set BUILDPLATFORM. IMAGE_FLAGS: --platform, --build-arg GO_IMAGE=...
@@ -154,35 +152,39 @@ $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
 
 .PHONY: image-oci
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-image-oci: $(IMAGE_BINARIES) ## Build the image without an engine: dist/arc-hookjob.oci.tar, amd64 and arm64
-	go -C tools/image run . --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
+image-oci: $(IMAGE_BINARIES) ## Build the image without a container engine: dist/arc-hookjob.oci.tar, amd64 and arm64
+	go -C tools/pack run ./image --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
 	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
 
 CHART_DIR ?= dist/chart
+# A publisher says where the image is: the default name is only for builds that are not pushed.
+PUSHED    = $(if $(filter file,$(origin IMAGE)),,$(IMAGE))
 .PHONY: chart
-chart: ## Write the chart to publish, which pins the image by DIGEST=sha256:..., for `helm package dist/chart/arc-cleanup`
+chart: ## Write the chart to publish into dist/chart, with the image you pushed (IMAGE=REGISTRY/NAME DIGEST=sha256:...)
 	@echo '$(DIGEST)' | grep -Eqx 'sha256:[0-9a-f]{64}' || { echo "make chart needs DIGEST=sha256:..., which make image-oci prints" >&2; exit 2; }
+	@echo '$(PUSHED)' | grep -Eqx '[a-z0-9][a-z0-9._:/-]*' || { echo "make chart needs IMAGE=REGISTRY/NAME without a tag, as you pushed the image" >&2; exit 2; }
 	rm -rf '$(CHART_DIR)/arc-cleanup'
 	install -d '$(CHART_DIR)'
 	cp -R charts/arc-cleanup '$(CHART_DIR)'
-	sed 's|^  digest: ""$$|  digest: $(DIGEST)|' charts/arc-cleanup/values.yaml > '$(CHART_DIR)/arc-cleanup/values.yaml'
-	sed 's|^      image: \(.*\):[^:]*$$|      image: \1@$(DIGEST)|' charts/arc-cleanup/Chart.yaml > '$(CHART_DIR)/arc-cleanup/Chart.yaml'
-	@grep -Fqx '  digest: $(DIGEST)' '$(CHART_DIR)/arc-cleanup/values.yaml' && grep -Fq '@$(DIGEST)' '$(CHART_DIR)/arc-cleanup/Chart.yaml'
+	sed 's|^  digest: ""$$|  digest: $(DIGEST)|; s|^  repository: .*|  repository: $(PUSHED)|' charts/arc-cleanup/values.yaml > '$(CHART_DIR)/arc-cleanup/values.yaml'
+	sed 's|^      image: .*|      image: $(PUSHED)@$(DIGEST)|' charts/arc-cleanup/Chart.yaml > '$(CHART_DIR)/arc-cleanup/Chart.yaml'
+	@grep -Fqx '  digest: $(DIGEST)' '$(CHART_DIR)/arc-cleanup/values.yaml' && grep -Fqx '  repository: $(PUSHED)' '$(CHART_DIR)/arc-cleanup/values.yaml' && \
+	    grep -Fqx '      image: $(PUSHED)@$(DIGEST)' '$(CHART_DIR)/arc-cleanup/Chart.yaml'
 
 .PHONY: image-check
-image-check: image-oci ## Build the image twice, and by its Dockerfile (Linux, root, buildah): each time the same
-	tools/image/reproducible.sh
+image-check: image-oci ## Build the image twice, and with its Dockerfile (Linux, root, buildah), and compare the results
+	tools/pack/image/reproducible.sh
 	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null && command -v busybox >/dev/null; then \
-	    tools/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
+	    tools/pack/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
 	else \
 	    echo "!!! NOT TESTED: the Dockerfile. That needs Linux, root, buildah and busybox-static." >&2; \
 	fi
 
 .PHONY: release-check
-release-check: ## Let GoReleaser check its configuration and build a snapshot (the first time it is built, a quarter of an hour)
+release-check: ## Let GoReleaser check its configuration and build a snapshot (GoReleaser itself is built first, in about 15 minutes)
 	go tool -modfile=tools/goreleaser/go.mod goreleaser check
 	go tool -modfile=tools/goreleaser/go.mod goreleaser release --snapshot --clean --skip=publish
 
 .PHONY: clean
-clean: ## Remove what was built in this folder; the cache of Kubernetes stays
+clean: ## Remove bin and dist; the cache of Kubernetes stays
 	rm -rf bin dist

@@ -50,32 +50,33 @@ func TestDependenciesPointOneWay(t *testing.T) {
 
 		"internal/object":   nil,
 		"internal/identity": {"internal/arc"},
-		"internal/plan":     {"internal/arc", "internal/identity", "internal/object", "internal/shell"},
+		"internal/plan":     {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/object", "internal/shell"},
 
+		"internal/helm":       {"internal/gzip", "internal/object"},
 		"internal/manifest":   nil,
-		"internal/chart":      {"charts"},
-		"internal/anchor":     {"charts", "internal/arc", "internal/chart", "internal/manifest"},
-		"internal/postrender": {"charts", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest"},
-		"cmd/postrender":      {"charts", "internal/anchor", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
+		"internal/chart":      {"charts", "internal/gzip", "internal/helm", "internal/object"},
+		"internal/anchor":     {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/arc", "internal/chart", "internal/manifest"},
+		"internal/postrender": {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest"},
+		"cmd/postrender":      {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/anchor", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
 
-		"internal/release": {"internal/gzip", "internal/kube", "internal/object", "internal/shell"},
-		"internal/enrol":   {"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
-		"internal/survey":  {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
-		"internal/cleanup": {"internal/gzip", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+		"internal/release": {"internal/gzip", "internal/helm", "internal/kube", "internal/object", "internal/shell"},
+		"internal/enrol":   {"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
+		"internal/survey":  {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
+		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
-		// What only tests are built of.
+		// Only tests use these.
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
-		"internal/plan/plantest": {"internal/arc", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
+		"internal/plan/plantest": {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"internal/upgrade": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"cmd/hookjob": {
-			"internal/gzip", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/upgrade", "internal/version",
 		},
 	}
@@ -140,34 +141,36 @@ func TestBinariesAreSmall(t *testing.T) {
 	}
 }
 
-// TestPlanIsPure holds what makes a plan a function of a survey: internal/plan has no
-// client, no context, no clock and no goroutine.
-func TestPlanIsPure(t *testing.T) {
+// TestPure holds what makes a plan a function of a survey, and an edit one of a record: these packages
+// have no client, no context, no clock and no goroutine.
+func TestPure(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"internal/plan").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for dep := range strings.Lines(string(out)) {
-		if dep = strings.TrimSpace(dep); strings.HasPrefix(dep, "k8s.io/client-go") || strings.HasPrefix(dep, "helm.sh/") {
-			t.Errorf("internal/plan depends on %s", dep)
-		}
-	}
-	files, err := filepath.Glob("plan/*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	impure := regexp.MustCompile(`"(context|os|net/http|sync|math/rand|io)"|\btime\.(Now|Since|Until|After|Sleep|Tick|New\w+)\b|(?m)^\s*go func`)
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(file)
+	for _, pkg := range []string{"plan", "helm"} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"internal/"+pkg).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found := impure.FindString(string(text)); found != "" {
-			t.Errorf("%s has %s", file, found)
+		for dep := range strings.Lines(string(out)) {
+			if dep = strings.TrimSpace(dep); strings.HasPrefix(dep, "k8s.io/client-go") || strings.HasPrefix(dep, "helm.sh/") {
+				t.Errorf("internal/%s depends on %s", pkg, dep)
+			}
+		}
+		files, err := filepath.Glob(pkg + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		impure := regexp.MustCompile(`"(context|os|net/http|sync|math/rand|io)"|\btime\.(Now|Since|Until|After|Sleep|Tick|New\w+)\b|(?m)^\s*go func`)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := impure.FindString(string(text)); found != "" {
+				t.Errorf("%s has %s", file, found)
+			}
 		}
 	}
 }

@@ -18,8 +18,7 @@ const (
 	clearLine = "\r\x1b[K"
 )
 
-// bar is a progress bar in the last line of a terminal; what is written goes
-// above it.
+// bar is a progress bar in the last line of a terminal. Other output appears above it.
 type bar struct {
 	out io.Writer
 
@@ -49,11 +48,11 @@ func (b *bar) show(p cleanup.Progress) {
 	b.drawn = time.Now()
 	full := barWidth * min(p.Done, p.Total) / p.Total
 	b.line = fmt.Sprintf("%-10s [%s%s] %d/%d", p.Phase, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.Done, p.Total)
-	// A terminal that cannot be written to shows no bar.
+	// If the terminal cannot be written to, there is no bar.
 	_, _ = io.WriteString(b.out, clearLine+b.line)
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (b *bar) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -67,7 +67,7 @@ func TestRunByHandAsksFirst(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			args := append([]string{"run", "--kubeconfig", test.api.kubeconfig(t)}, test.args...)
+			args := append([]string{"run", "-A", "--kubeconfig", test.api.kubeconfig(t)}, test.args...)
 			got := command(t.Context(), terminal(t, test.typed), args...)
 			if got.code != test.code || strings.Contains(got.stderr, question) != test.asked || !strings.Contains(got.stderr, test.stderr) {
 				t.Errorf("exit code %d, want %d:\n%s", got.code, test.code, got.stderr)
@@ -100,7 +100,7 @@ func TestTheBudgetBeginsWithTheAnswer(t *testing.T) {
 	t.Parallel()
 	a := withCRDs()
 	stderr := &questioned{do: func() { time.Sleep(3 * time.Second) }}
-	code := execute(t.Context(), []string{"run", "--budget", "3s", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
+	code := execute(t.Context(), []string{"run", "-A", "--budget", "3s", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
 	if code != exitDone || len(a.deleted) != 4 {
 		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted, stderr)
 	}

@@ -43,16 +43,16 @@ func newEnrol() *cobra.Command {
 	var f enrolFlags
 	cmd := &cobra.Command{
 		Use:   "enrol RELEASE",
-		Short: "Give the hook to a release that exists, without an upgrade",
-		Long: `Enrol adds the hook to Helm's own record of a release which installs ARC's
-controller or a scale set. From then on "helm get hooks" shows it, and "helm
-uninstall" runs it. Nothing that runs is touched, and nothing else in the record
-is changed. A hook that is there and differs is replaced.
+		Short: "Add the hook to an installed release, without an upgrade",
+		Long: `Enrol adds the hook to Helm's record of a release that installs ARC's controller or
+a scale set. From then on "helm get hooks" shows the hook, and "helm uninstall" runs it.
+Enrol changes nothing else in the record, and nothing that runs. If the release has a
+different arc-cleanup hook, enrol replaces it.
 
-It works for releases of Helm 3 and Helm 4, which keep their records in Secrets
-or ConfigMaps, when Helm is done with them: deployed, or failed. An upgrade without
-the post-renderer makes a revision without the hook: enrol that one again. Flux takes
-an edited record for tampered with: there the chart is a dependency instead.
+It works with Helm 3 and Helm 4, with records in Secrets and in ConfigMaps, for releases
+that are deployed or failed. An upgrade without the post-renderer makes a revision
+without the hook: enrol the release again. With Flux, do not use enrol, because Flux
+rejects an edited record: make the chart arc-cleanup a dependency of your chart instead.
 
 ` + exitHelp,
 		Example: `  arc-cleanup enrol arc -n arc-systems
@@ -66,11 +66,11 @@ an edited record for tampered with: there the chart is a dependency instead.
 	fs.StringArrayVarP(&f.files, "values", "f", nil, "file with values of the chart arc-cleanup (repeatable)")
 	fs.StringArrayVar(&f.set, "set", nil, "value of the chart arc-cleanup, as key=value (repeatable)")
 	fs.StringArrayVar(&f.setString, "set-string", nil, "the same, always a string (repeatable)")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and write nothing")
 	fs.StringVar(&f.hooks, "hooks", "", "file with the hook of another release, as Helm records it, "+
-		"instead of a new hook; - is standard input; a release that has a hook keeps it")
-	fs.StringVar(&f.enroller, "enroller", "", "in the cluster: run as this Deployment, which arc-postrender adds under Helm 3; "+
-		"waits for Helm, enrols, scales itself to zero")
+		"to add instead of a new hook; - is standard input; a release that has a hook keeps its own")
+	fs.StringVar(&f.enroller, "enroller", "", "only in the cluster: name of the Deployment that arc-postrender adds under Helm 3; "+
+		"it waits for Helm, enrols the release, and scales itself to zero")
 	return cmd
 }
 
@@ -78,9 +78,9 @@ func newUnenrol() *cobra.Command {
 	var f enrolFlags
 	cmd := &cobra.Command{
 		Use:   "unenrol RELEASE",
-		Short: "Take the hook out of a release",
-		Long: `Unenrol takes the hook out of Helm's own record of a release. "helm uninstall"
-then leaves of ARC what Helm alone leaves.
+		Short: "Remove the hook from a release",
+		Long: `Unenrol removes the hook from Helm's record of a release. "helm uninstall" then
+leaves behind everything of ARC that Helm alone does not delete.
 
 ` + exitHelp,
 		Example: `  arc-cleanup unenrol arc -n arc-systems`,
@@ -90,7 +90,7 @@ then leaves of ARC what Helm alone leaves.
 	fs := cmd.Flags()
 	f.register(fs)
 	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the release")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and write nothing")
 	return cmd
 }
 
@@ -98,9 +98,11 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	f.namespace = cmp.Or(f.namespace, helmNamespace())
 	switch {
 	case f.namespace == "":
-		return errors.New("--namespace is needed: where the release is")
-	case (len(args) == 1) == (f.enroller != ""):
-		return errors.New("give the RELEASE; in the cluster, --enroller instead")
+		return errors.New("give --namespace, the namespace of the release")
+	case len(args) == 0 && f.enroller == "":
+		return fmt.Errorf("RELEASE is missing: type %s RELEASE", cmd.CommandPath())
+	case len(args) == 1 && f.enroller != "":
+		return errors.New("--enroller does not go with a RELEASE: the enroller's Deployment names it")
 	case f.enroller != "":
 		return f.fromCluster(cmd)
 	}
@@ -112,7 +114,7 @@ func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	// The chart refuses these values whatever the release is.
+	// Check the values before connecting: the chart refuses wrong ones for every release.
 	if _, err := chart.Render(target, values); err != nil {
 		return err
 	}
@@ -147,7 +149,7 @@ func (f *enrolFlags) put(cmd *cobra.Command, target chart.Release) error {
 
 func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 	if f.namespace = cmp.Or(f.namespace, helmNamespace()); f.namespace == "" {
-		return errors.New("--namespace is needed: where the release is")
+		return errors.New("give --namespace, the namespace of the release")
 	}
 	target := chart.Release{Name: name, Namespace: f.namespace}
 	return f.edit(cmd, target, func(ctx context.Context, c *kube.Client) (*enrol.Outcome, error) {
@@ -159,7 +161,7 @@ func (f *enrolFlags) unenrol(cmd *cobra.Command, name string) error {
 func (f *enrolFlags) edit(
 	cmd *cobra.Command, target chart.Release, do func(context.Context, *kube.Client) (*enrol.Outcome, error),
 ) error {
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}
@@ -232,12 +234,9 @@ func (f *enrolFlags) fromCluster(cmd *cobra.Command) error {
 // failed prints an error that the cluster returned, and returns its exit code.
 func failed(cmd *cobra.Command, err error) error {
 	complain(cmd.ErrOrStderr(), err)
-	var (
-		unfit release.Unfit
-		state release.NotEditable
-	)
+	var unfit release.Unfit
 	switch {
-	case errors.As(err, &unfit), errors.As(err, &state), errors.Is(err, release.ErrNotFound):
+	case errors.As(err, &unfit), errors.Is(err, release.ErrNotFound):
 		return exitError(exitRefused)
 	case apierrors.IsForbidden(err):
 		return exitError(exitNotPermitted)

@@ -6,7 +6,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// Exit codes. The chart's podFailurePolicy knows them: a refusal is not retried.
+// Exit codes. The chart's podFailurePolicy uses them: Kubernetes does not retry a refusal.
 const (
 	exitDone         = 0
 	exitFailed       = 1
@@ -20,17 +20,17 @@ const (
 )
 
 const exitHelp = `Exit codes:
-  0    done, nothing is left, or switched off; of plan: there is nothing to do
+  0    done: nothing is left to do, or the hook is switched off
   1    failed: the API server could not be reached or read
   2    wrong usage
-  3    refused by a guard; the reason and what to do are printed
-  4    residue: something is left, and named
-  5    not permitted: a right is missing, and named
+  3    refused; the reason and what to do are printed
+  4    residue: something is left; the report names it
+  5    not permitted: a right is missing; the report names it
   6    the time budget is used up; run it again to go on
-  7    of plan: there is something to do
+  7    from plan only: there is something to do
   130  interrupted; run it again to go on`
 
-// exitError is a result that was already printed; only the code is left to say.
+// exitError is the exit code of a result that is already printed.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }

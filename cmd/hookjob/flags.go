@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,19 +45,21 @@ func (c *cluster) overrides() *clientcmd.ConfigOverrides {
 // target is which cluster, and what of it: the flags that run and plan share.
 type target struct {
 	cluster
-	backup  bool
-	sets    []string
-	options plan.Options
+	everywhere bool
+	backup     bool
+	sets       []string
+	options    plan.Options
 }
 
 func (t *target) register(f *pflag.FlagSet) {
 	o := &t.options
 	t.cluster.register(f)
+	f.BoolVarP(&t.everywhere, "all-namespaces", "A", false, "clean the whole cluster of ARC, or with --scope legacy of legacy ARC")
+	f.StringVarP(&o.Namespace, "namespace", "n", "", "rescue this one namespace, which hangs in Terminating; the CRDs stay")
 	cli.OneOf(f, &o.Scope, "scope", "", plan.ScopeController, "whose uninstall this is; legacy is the controller of actions.summerwind.dev", plan.ScopeController, plan.ScopeScaleSet, plan.ScopeLegacy)
-	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled; by hand none is needed")
+	f.StringVar(&o.Release, "release", "", "Helm release being uninstalled")
 	f.StringVar(&o.ReleaseNamespace, "release-namespace", "", "namespace of the release")
 	f.StringVar(&o.Job, "job", "", "name of the hook's own Job; finds the release whose hook it is, and when the budget began")
-	f.StringVarP(&o.Namespace, "namespace", "n", "", "rescue this one namespace, which hangs in Terminating; the CRDs stay")
 	f.StringVar(&o.StorageNamespace, "storage-namespace", "", "namespace in which Helm's record of the release is stored, as with Flux; default the release's")
 	f.StringSliceVar(&o.WatchNamespaces, "watch-namespace", nil, "namespace that a single-namespace controller of the release watches; repeatable")
 	f.StringSliceVar(&o.ControllerNamespaces, "controller-namespace", nil, "namespace of a controller, and so of its listeners; repeatable; default the release's")
@@ -69,22 +72,22 @@ func (t *target) register(f *pflag.FlagSet) {
 	cli.OneOf(f, &o.BusyRunners, "busy-runners", "", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave",
 		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
 	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets (of legacy ARC, by hand only, what nothing owns) that will be gone into a Secret in the release's namespace, or by hand in the current one")
-	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
+	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
 }
 
 // complete checks what the flags say together. Its errors are wrong usage.
 func (t *target) complete(f *pflag.FlagSet) error {
 	o := &t.options
 	if o.Namespace != "" {
-		if err := onlyNamespace(f); err != nil {
-			return err
+		if other := besideNamespace(f); other != "" {
+			return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
 		}
 		o.Scope = plan.ScopeNamespace
 	}
 	if !f.Changed("require-uninstalling") {
 		o.RequireUninstalling = o.Job != ""
 	}
-	for _, wrong := range t.mistakes() {
+	for _, wrong := range slices.Concat(t.mistakes(), t.selectionMistakes()) {
 		if wrong.is {
 			return errors.New(wrong.say)
 		}
@@ -119,17 +122,30 @@ func (t *target) mistakes() []mistake {
 	}
 }
 
-// onlyNamespace refuses the flags that --namespace leaves no room for.
-func onlyNamespace(f *pflag.FlagSet) error {
+// selectionMistakes are those about what to clean: exactly one thing.
+func (t *target) selectionMistakes() []mistake {
+	o := &t.options
+	rescue, scaleSet := o.Namespace != "", o.Scope == plan.ScopeScaleSet
+	release := o.Job != "" || o.Release != "" || scaleSet
+	return []mistake{
+		{!scaleSet && len(t.sets) > 0, "--scale-set needs --scope scale-set"},
+		{t.everywhere && rescue, "--namespace rescues one namespace, --all-namespaces (-A) cleans the whole cluster; give one"},
+		{t.everywhere && release, "--all-namespaces does not go with --job, --release or --scope scale-set, which say themselves what to clean"},
+		{!t.everywhere && !rescue && !release, "say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"},
+	}
+}
+
+// besideNamespace returns a flag that was given and that --namespace leaves no room for.
+func besideNamespace(f *pflag.FlagSet) string {
 	for _, other := range []string{
 		"scope", "job", "release", "release-namespace", "storage-namespace", "watch-namespace",
 		"controller-namespace", "runner-namespace", "scale-set", "require-uninstalling", "crds",
 	} {
 		if f.Changed(other) {
-			return fmt.Errorf("--namespace rescues a namespace, whatever was installed in it; --%s does not go with it (a release's namespace is --release-namespace)", other)
+			return other
 		}
 	}
-	return nil
+	return ""
 }
 
 // parseSets reads the scale sets: a name alone is in the release's namespace.
@@ -163,13 +179,14 @@ const environment = "ARC_CLEANUP_"
 
 // fromEnvironment sets every flag not given on the command line from the
 // environment: --on-residue from ARC_CLEANUP_ON_RESIDUE. What --set says
-// adds up, and chart.Values reads it.
+// adds up, and chart.Values reads it. Helm keeps a --namespace that was typed, which
+// goes before the environment: under Helm the variable is HELM_NAMESPACE.
 func fromEnvironment(cmd *cobra.Command) error {
 	var bad error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := cli.Variable(environment, f.Name)
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || bad != nil || name == chart.SetVariable {
+		if !set || f.Changed || bad != nil || name == chart.SetVariable || f.Name == "namespace" && underHelm() {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {

@@ -11,8 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 )
 
 // program is what people type. The Helm plugin has the same name.
@@ -97,58 +95,16 @@ func helmNamespace() string {
 	return os.Getenv("HELM_NAMESPACE")
 }
 
-// A namespaceChoice says whether the namespace that Helm hands on is one which the
-// user gave. Helm does not tell: it is taken for given where it is not the one
-// that the kubeconfig has anyway.
-type namespaceChoice int
-
-const (
-	noNamespace namespaceChoice = iota
-	perhapsNamespace
-	givenNamespace
-)
-
-func (c *cluster) chosenNamespace() (string, namespaceChoice, error) {
-	namespace := helmNamespace()
-	if namespace == "" {
-		return "", noNamespace, nil
-	}
-	o := c.overrides()
-	o.Context.Namespace = ""
-	own, err := kube.Namespace(c.kubeconfig, o)
+// takeHelmNamespace gives run and plan the namespace that Helm always hands on: beside a flag
+// that says what to clean it is the release's, else the one to rescue. With --all-namespaces
+// it selects nothing, as for helm list.
+func (t *target) takeHelmNamespace(f *pflag.FlagSet) {
+	o := &t.options
 	switch {
-	case err != nil:
-		return "", noNamespace, err
-	case namespace != own:
-		return namespace, givenNamespace, nil
-	case own == "default":
-		// Which cannot be deleted: nobody would give it to rescue it.
-		return "", noNamespace, nil
+	case t.everywhere || o.Namespace != "":
+	case besideNamespace(f) != "":
+		o.ReleaseNamespace = cmp.Or(o.ReleaseNamespace, helmNamespace())
+	default:
+		o.Namespace = helmNamespace()
 	}
-	return namespace, perhapsNamespace, nil
-}
-
-// takeHelmNamespace makes of Helm's --namespace what run and plan make of their
-// own flags of that name, which Helm does not let through. What it means must not
-// be guessed: one namespace, or the whole cluster.
-func (t *target) takeHelmNamespace(f *pflag.FlagSet) error {
-	if !underHelm() || f.Changed("namespace") {
-		return nil
-	}
-	for _, other := range []string{"scope", "job", "release", "scale-set"} {
-		if f.Changed(other) {
-			t.options.ReleaseNamespace = cmp.Or(t.options.ReleaseNamespace, helmNamespace())
-			return nil
-		}
-	}
-	namespace, choice, err := t.chosenNamespace()
-	switch {
-	case err != nil:
-		return err
-	case choice == perhapsNamespace:
-		return fmt.Errorf("the kubeconfig's context has the namespace %s, and Helm does not tell whether --namespace was given, too: "+
-			"give --scope controller to clean up after a controller, or set ARC_CLEANUP_NAMESPACE=%s to rescue that namespace alone", namespace, namespace)
-	}
-	t.options.Namespace = namespace
-	return nil
 }

@@ -1,8 +1,7 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,23 +9,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// asPlugin is the environment Helm gives its plugin, with a kubeconfig whose
-// context has a namespace.
-func asPlugin(t *testing.T, contextNamespace, namespace string) {
+// asPlugin is the environment Helm gives its plugin.
+func asPlugin(t *testing.T, namespace string) {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "config")
-	text := `{"apiVersion": "v1", "kind": "Config", "current-context": "x",
-"clusters": [{"name": "x", "cluster": {"server": "https://x:6443"}}],
-"contexts": [{"name": "x", "context": {"cluster": "x", "namespace": "` + contextNamespace + `"}}]}`
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("KUBECONFIG", config)
 	t.Setenv("HELM_PLUGIN_NAME", "arc-cleanup")
 	t.Setenv("HELM_BIN", "/opt/helm v4/helm4")
 	t.Setenv("HELM_NAMESPACE", namespace)
@@ -56,7 +47,7 @@ func TestHelpSpeaksOfWhatWasTyped(t *testing.T) {
 			t.Errorf("%q outside Helm:\n%s", args, got.stdout)
 		}
 	}
-	asPlugin(t, "", "default")
+	asPlugin(t, "default")
 	for _, args := range helps {
 		got := command(t.Context(), nil, args...)
 		if missed := bareCommands(newRoot(), got.stdout); !strings.Contains(got.stdout, "helm4 arc-cleanup") || len(missed) > 0 {
@@ -75,16 +66,16 @@ func TestHelpSpeaksOfWhatWasTyped(t *testing.T) {
 
 func TestAdviceSpeaksOfWhatWasTyped(t *testing.T) {
 	kubeconfig := mixed().kubeconfig(t)
-	asPlugin(t, "", "default")
+	asPlugin(t, "default")
 	got := command(t.Context(), nil, "status", "--kubeconfig", kubeconfig)
-	if missed := bareCommands(newRoot(), got.stdout); !strings.Contains(got.stdout, "helm4 arc-cleanup plan") || len(missed) > 0 {
+	if missed := bareCommands(newRoot(), got.stdout); !strings.Contains(got.stdout, "helm4 arc-cleanup plan --all-namespaces") || len(missed) > 0 {
 		t.Errorf("%q\n%s%s", missed, got.stdout, got.stderr)
 	}
 }
 
 // The name is also that of the chart, and part of the names of its objects.
 func TestOnlyCommandsAreCalledAsTyped(t *testing.T) {
-	asPlugin(t, "", "default")
+	asPlugin(t, "default")
 	for _, cmd := range newRoot().Commands() {
 		if got, want := asCalled("arc-cleanup "+cmd.Name()), "helm4 arc-cleanup "+cmd.Name(); got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -110,7 +101,7 @@ func TestOnlyCommandsAreCalledAsTyped(t *testing.T) {
 }
 
 func TestHelmsGlobalFlagsReachThePlugin(t *testing.T) {
-	asPlugin(t, "", "ns")
+	asPlugin(t, "ns")
 	for name, value := range map[string]string{
 		"HELM_KUBECONTEXT": "c", "HELM_KUBEAPISERVER": "https://s", "HELM_KUBECAFILE": "ca", "HELM_KUBETLS_SERVER_NAME": "n",
 		"HELM_KUBEINSECURE_SKIP_TLS_VERIFY": "true", "HELM_KUBETOKEN": "t", "HELM_KUBEASUSER": "u", "HELM_KUBEASGROUPS": "g,h",
@@ -141,59 +132,82 @@ func TestHelmsGlobalFlagsReachThePlugin(t *testing.T) {
 	}
 }
 
-// TestHelmsNamespaceIsNotGuessed: run and plan take --namespace for the one
-// namespace to rescue, and Helm keeps that flag. The whole cluster must not be
-// meant by somebody who gave a namespace.
-func TestHelmsNamespaceIsNotGuessed(t *testing.T) {
+// Helm keeps --namespace, and hands on a namespace always: run and plan take it as helm list does.
+func TestWhatToCleanUnderHelm(t *testing.T) {
+	rescue := func(namespace string) plan.Options {
+		return plan.Options{Scope: plan.ScopeNamespace, Namespace: namespace}
+	}
+	of := func(scope plan.Scope, release, namespace string) plan.Options {
+		return plan.Options{Scope: scope, Release: release, ReleaseNamespace: namespace}
+	}
 	tests := map[string]struct {
-		own, helm string
-		args      []string
-		namespace string
-		release   string
-		err       string
+		args []string
+		env  map[string]string
+		want plan.Options
+		err  string
 	}{
-		"none":                        {helm: "default"},
-		"one was given":               {helm: "runners", namespace: "runners"},
-		"another than the context's":  {own: "platform", helm: "runners", namespace: "runners"},
-		"default, not the context's":  {own: "platform", helm: "default", namespace: "default"},
-		"the context's, given or not": {own: "platform", helm: "platform", err: "ARC_CLEANUP_NAMESPACE=platform"},
-		"the scope is said":           {own: "platform", helm: "platform", args: []string{"--scope", "controller"}, release: "platform"},
-		"the release is said":         {helm: "systems", args: []string{"--release", "arc"}, release: "systems"},
-		"its namespace, too":          {helm: "systems", args: []string{"--release", "arc", "--release-namespace", "other"}, release: "other"},
+		"the namespace":                 {want: rescue("ns")},
+		"one that Helm does not keep":   {args: []string{"-nother"}, want: rescue("other")},
+		"what was typed goes first":     {env: map[string]string{"ARC_CLEANUP_NAMESPACE": "other"}, want: rescue("ns")},
+		"all":                           {args: []string{"-A"}, want: of(plan.ScopeController, "", "")},
+		"all, by the environment":       {env: map[string]string{"ARC_CLEANUP_ALL_NAMESPACES": "true"}, want: of(plan.ScopeController, "", "")},
+		"all of legacy ARC":             {args: []string{"--all-namespaces", "--scope", "legacy"}, want: of(plan.ScopeLegacy, "", "")},
+		"the release's":                 {args: []string{"--release", "arc"}, want: of(plan.ScopeController, "arc", "ns")},
+		"the release's, elsewhere":      {args: []string{"--release", "arc", "--release-namespace", "other"}, want: of(plan.ScopeController, "arc", "other")},
+		"the scale set's release's":     {args: []string{"--scope", "scale-set", "--release", "gpu"}, want: of(plan.ScopeScaleSet, "gpu", "ns")},
+		"a scope is not a namespace":    {args: []string{"--scope", "legacy"}, err: "say what to clean"},
+		"nor are the CRDs that it has":  {args: []string{"--crds", "keep"}, err: "say what to clean"},
+		"Helm has none":                 {env: map[string]string{"HELM_NAMESPACE": ""}, err: "say what to clean"},
+		"a release, by the environment": {env: map[string]string{"ARC_CLEANUP_RELEASE": "arc"}, want: of(plan.ScopeController, "arc", "ns")},
+		"outside Helm, nothing":         {env: map[string]string{"HELM_PLUGIN_NAME": ""}, err: "say what to clean"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			asPlugin(t, test.own, test.helm)
+			asPlugin(t, "ns")
+			for k, v := range test.env {
+				t.Setenv(k, v)
+			}
 			var target target
-			fs := pflag.NewFlagSet("run", pflag.ContinueOnError)
-			target.register(fs)
-			if err := fs.Parse(test.args); err != nil {
+			cmd := &cobra.Command{}
+			target.register(cmd.Flags())
+			if err := errors.Join(cmd.ParseFlags(test.args), fromEnvironment(cmd)); err != nil {
 				t.Fatal(err)
 			}
-			err := target.takeHelmNamespace(fs)
-			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
-				t.Fatalf("error %v, want %q", err, test.err)
+			target.takeHelmNamespace(cmd.Flags())
+			err := target.complete(cmd.Flags())
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("error %v, want %q", err, test.err)
+				}
+				return
 			}
-			if o := target.options; o.Namespace != test.namespace || o.ReleaseNamespace != test.release {
-				t.Errorf("rescues %q, release in %q; want %q, %q", o.Namespace, o.ReleaseNamespace, test.namespace, test.release)
+			o := target.options
+			got := plan.Options{Scope: o.Scope, Namespace: o.Namespace, Release: o.Release, ReleaseNamespace: o.ReleaseNamespace}
+			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
+}
 
-	t.Run("a namespace in the environment is ours", func(t *testing.T) {
-		asPlugin(t, "platform", "platform")
-		t.Setenv("ARC_CLEANUP_NAMESPACE", "runners")
-		t.Setenv("KUBECONFIG", (&api{}).kubeconfig(t))
-		if got := command(t.Context(), nil, "plan"); got.code == exitUsage {
-			t.Errorf("%s%s", got.stdout, got.stderr)
+// The commands take the namespace, each before it connects.
+func TestCommandsTakeHelmsNamespace(t *testing.T) {
+	kubeconfig := withCRDs().with("/api/v1/namespaces/ns", nil).kubeconfig(t)
+	asPlugin(t, "ns")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"plan"}, "namespace ns is not being deleted"},
+		{[]string{"run", "--yes"}, "namespace ns is not being deleted"},
+		{[]string{"plan", "-A"}, "ephemeralrunners.actions.github.com"},
+		{[]string{"run", "-A", "--yes"}, "done: nothing of ARC is left"},
+		{[]string{"status"}, "No Helm release of ARC in namespace ns. For all namespaces: helm4 arc-cleanup status --all-namespaces\n"},
+		{[]string{"status", "-A"}, "No Helm release of ARC.\n"},
+		{[]string{"status", "-nother"}, "No Helm release of ARC in namespace other."},
+	} {
+		if got := command(t.Context(), nil, append(test.args, "--kubeconfig", kubeconfig)...); !strings.Contains(got.stdout+got.stderr, test.want) {
+			t.Errorf("%q: exit code %d, want %q:\n%s%s", test.args, got.code, test.want, got.stdout, got.stderr)
 		}
-	})
-	t.Run("outside Helm it means nothing", func(t *testing.T) {
-		asPlugin(t, "platform", "runners")
-		t.Setenv("HELM_PLUGIN_NAME", "")
-		var target target
-		if err := target.takeHelmNamespace(pflag.NewFlagSet("run", pflag.ContinueOnError)); err != nil || target.options.Namespace != "" {
-			t.Errorf("rescues %q, error %v", target.options.Namespace, err)
-		}
-	})
+	}
 }

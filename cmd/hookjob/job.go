@@ -19,8 +19,7 @@ func readJob(ctx context.Context, c *kube.Client, namespace, name string) (*unst
 	return c.Get(ctx, object.Jobs, namespace, name)
 }
 
-// jobStart is when the Job began. That is the time of its first Pod, not of this one, so that all retries
-// share one budget.
+// jobStart returns when the Job began: the start of its first Pod. All retries share one budget from then on.
 func jobStart(job *unstructured.Unstructured) (time.Time, error) {
 	s, _, err := unstructured.NestedString(job.Object, "status", "startTime")
 	if err != nil {
@@ -73,8 +72,7 @@ func record(c *kube.Client, job *unstructured.Unstructured, r *cleanup.Report, w
 	return nil
 }
 
-// reason is a verdict as Kubernetes writes reasons: out-of-time is
-// CleanupOutOfTime.
+// reason returns a verdict as the reason of an Event: out-of-time becomes CleanupOutOfTime.
 func reason(v plan.Verdict) string {
 	var b strings.Builder
 	b.WriteString("Cleanup")

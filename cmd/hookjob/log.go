@@ -11,7 +11,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 )
 
-// logFlags say what a log has, and in which form.
+// logFlags say how detailed the log is, and in which format.
 type logFlags struct{ format, level string }
 
 func (f *logFlags) register(fs *pflag.FlagSet) {
@@ -36,8 +36,8 @@ func (f *logFlags) logger(w io.Writer, console, colors bool) zerolog.Logger {
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }
 
-// people is a log that Helm prints, all of it in one line in the case of Helm 4: but for
-// debugging it has no times, and names a level only where something is wrong.
+// people returns a writer for a log that Helm prints; Helm 4 prints all of it as one line. Without debugging it
+// has no times, and it names only the levels of warnings and errors.
 func people(w io.Writer, colors bool, level zerolog.Level) io.Writer {
 	c := zerolog.ConsoleWriter{Out: w, NoColor: !colors || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly, FormatPrepare: sentence}
 	if level > zerolog.DebugLevel {

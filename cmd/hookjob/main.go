@@ -1,6 +1,6 @@
-// Command arc-cleanup makes an uninstall of GitHub's Actions Runner Controller
-// complete. The pre-delete hook Job of charts/arc-cleanup runs it, as arc-hookjob; you
-// run it by hand on a cluster that is already stuck.
+// Command arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller leaves behind. The
+// pre-delete hook Job of charts/arc-cleanup runs it as arc-hookjob. You run it by hand on a cluster that is
+// stuck.
 package main
 
 import (
@@ -14,23 +14,20 @@ import (
 	"syscall"
 
 	"github.com/go-logr/logr"
-	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
-	"github.com/arc-cleanup/arc-cleanup/internal/cli"
-	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
-// memory is from when on the garbage collector works harder, by hand as in the hook's
-// Pod: what is read may be large because somebody wants it to be.
+// memory is the limit above which the garbage collector works harder. Tenants may make large objects, so a
+// run by hand has the same limit as the hook's Pod.
 const memory = 64 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memory)
 	}
-	// client-go's own log lines (a watch that has to be renewed) would bury ours.
+	// client-go logs, for example, every watch that it renews; these lines would hide the report.
 	klog.SetLogger(logr.Discard())
 
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -45,7 +42,7 @@ func main() {
 	os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// execute runs one command line and returns its exit code.
+// execute runs a command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -63,48 +60,5 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		complain(stderr, err)
 		fmt.Fprintf(stderr, "Run \"%s --help\" for usage.\n", cmd.CommandPath())
 		return exitUsage
-	}
-}
-
-// complain prints an error as the program which the user typed.
-func complain(stderr io.Writer, err error) {
-	fmt.Fprintf(stderr, "%s: %s\n", called(), asCalled(err.Error()))
-}
-
-func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:   program,
-		Short: "Make an uninstall of GitHub's Actions Runner Controller complete",
-		Long: `arc-cleanup removes what an uninstall of GitHub's Actions Runner Controller (ARC)
-leaves behind: custom resources, their finalizers, and the CRDs.
-
-The chart arc-cleanup runs it as a pre-delete hook. By hand, look first, then act:
-
-  arc-cleanup plan
-  arc-cleanup run
-
-Every flag can be set by an environment variable: --grace is ARC_CLEANUP_GRACE.
-"arc-cleanup completion --help" tells how a shell completes all of this.
-
-` + exitHelp,
-		Version:           version.String(),
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-	}
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
-	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart")
-	nameAsCalled(root)
-	return root
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintln(cmd.OutOrStdout(), version.String())
-		},
 	}
 }

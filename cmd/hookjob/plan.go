@@ -12,6 +12,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -31,28 +32,26 @@ func newPlan() *cobra.Command {
 		Short: "Print what run would do, and write nothing",
 		Long: `Plan makes the same survey and the same plan as run, prints it, and writes nothing.
 
-The digest that it prints is of what would be done, to which objects: run --confirm
-DIGEST does that and nothing else.
+It prints a digest of the actions and the objects. With the same flags and --confirm
+DIGEST, run carries out exactly this plan, or refuses.
 
 ` + exitHelp,
-		Example: `  arc-cleanup plan
+		Example: `  arc-cleanup plan --all-namespaces
 
   # What would the uninstall of the controller do that takes the scale sets along?
-  arc-cleanup plan --scale-sets uninstall
+  arc-cleanup plan --all-namespaces --scale-sets uninstall
 
   # What holds one namespace that hangs in Terminating?
   arc-cleanup plan --namespace arc-runners
 
-  arc-cleanup plan --output json | jq '.phases[].name'`,
+  arc-cleanup plan --all-namespaces --output json | jq '.phases[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := t.takeHelmNamespace(cmd.Flags()); err != nil {
-				return err
-			}
+			t.takeHelmNamespace(cmd.Flags())
 			if err := t.complete(cmd.Flags()); err != nil {
 				return err
 			}
-			client, err := t.connect()
+			client, err := t.reach(cmd)
 			if err != nil {
 				complain(cmd.ErrOrStderr(), err)
 				return exitError(exitFailed)
@@ -83,8 +82,7 @@ DIGEST does that and nothing else.
 	return cmd
 }
 
-// previewTime bounds a survey by hand: an API server that cannot be reached is
-// to be said, not waited for.
+// previewTime limits a survey by hand.
 const previewTime = 30 * time.Second
 
 func preview(ctx context.Context, client *kube.Client, o plan.Options) *plan.Plan {
@@ -98,7 +96,7 @@ func preview(ctx context.Context, client *kube.Client, o plan.Options) *plan.Pla
 func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned *plan.Plan) {
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
-	err := release.Each(ctx, client, cmp.Or(o.StorageNamespace, o.ReleaseNamespace), o.Release, func(r *release.Revision, err error) {
+	err := release.Each(ctx, client, cmp.Or(o.StorageNamespace, o.ReleaseNamespace), o.Release, func(r *helm.Record, err error) {
 		if err != nil || r.Namespace != o.ReleaseNamespace || !r.Status.Installed() {
 			return // the plan says so itself
 		}
@@ -162,7 +160,7 @@ func printPlan(w io.Writer, p *plan.Plan) {
 	}
 }
 
-// printRemains prints what there is of ARC beside.
+// printRemains prints the parts of ARC that this uninstall does not cover.
 func printRemains(w io.Writer, remains []plan.Remain) {
 	for _, r := range remains {
 		fmt.Fprintf(w, "Also there: %s.\n", shell.Visible(r.What))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -163,5 +164,33 @@ func TestTroubleshootingHasTheExitCodes(t *testing.T) {
 	}
 	if diff := cmp.Diff(codes(exitHelp, `(?m)^  (\d+) `), codes(string(page), `(?m)^\| (\d+) \|`)); diff != "" {
 		t.Errorf("exit codes of the help (-) and of docs/troubleshooting.md (+):\n%s", diff)
+	}
+}
+
+// What a text shows for run or plan can be typed: it says what to clean.
+func TestTextsSayWhatToClean(t *testing.T) {
+	shown := regexp.MustCompile("(?m)(?:^ *|[`\"/(]|helm )arc-cleanup (?:run|plan)\\b([^`\"|#\n]*)")
+	what := regexp.MustCompile(` (-A|--all-namespaces|--namespace|--release|--job|--scale-set)\b|^ \[flags\]`)
+	found := 0
+	for _, folder := range []string{"README.md", "cmd", "internal", "docs", "charts", "examples", "plugin"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", folder), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "testdata") || filepath.Base(path) == "performance.md" {
+				return err // performance.md has figures, and nothing to type
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range shown.FindAllStringSubmatch(string(text), -1) {
+				found++
+				if !what.MatchString(m[1]) {
+					t.Errorf("%s: %q", path, m[0])
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found < 30 {
+		t.Errorf("found %d commands: the test does not look where they are", found)
 	}
 }

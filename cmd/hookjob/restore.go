@@ -12,8 +12,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
 
-// restoreTime bounds the writes of as many AutoscalingRunnerSets as fit into a
-// Secret.
+// restoreTime limits the writes of all AutoscalingRunnerSets of a backup. A Secret holds a limited number.
 const restoreTime = 2 * time.Minute
 
 type restoreFlags struct {
@@ -26,16 +25,17 @@ func newRestore() *cobra.Command {
 	var f restoreFlags
 	cmd := &cobra.Command{
 		Use:   "restore --from SECRET",
-		Short: "Bring back the AutoscalingRunnerSets of a backup",
-		Long: `Restore makes the AutoscalingRunnerSets anew which run has backed up in a Secret,
-or the RunnerDeployments, RunnerSets and the like of legacy ARC, which run by hand
-backs up. What exists is left alone. ARC's controller, with its CRDs, has to be
-installed before; Roles and Secrets of the scale sets' Helm releases are not in a backup.
+		Short: "Create the AutoscalingRunnerSets of a backup again",
+		Long: `Restore creates the AutoscalingRunnerSets again that run has saved in a Secret. A run
+by hand for legacy ARC saves its RunnerDeployments, RunnerSets and other objects without
+an owner; restore creates these too. It does not change objects that exist. Install ARC's
+controller with its CRDs first. A backup does not contain the Roles and Secrets of the
+scale sets' Helm releases.
 
-A backup speaks for the namespace that it is in: whoever may write Secrets there
-can have made it. Scale sets of other namespaces need --all-namespaces.
+Everyone who may write Secrets in a namespace can make a backup there. So restore
+creates scale sets in other namespaces than the backup's only with --all-namespaces.
 
-kubectl does the same:
+The same with kubectl:
 
   kubectl get secret SECRET -o jsonpath='{.data.autoscalingrunnersets\.yaml\.gz}' |
     base64 -d | gunzip | kubectl apply -f -
@@ -56,9 +56,9 @@ kubectl does the same:
 
 func (f *restoreFlags) run(cmd *cobra.Command) error {
 	if f.from == "" {
-		return errors.New("--from: the name of a backup's Secret is needed (kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup)")
+		return errors.New("give --from, the name of a backup's Secret; to list them: kubectl get secrets -A -l app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup")
 	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}

@@ -58,28 +58,30 @@ func newRun() *cobra.Command {
 		Use:   "run",
 		Short: "Clean up: what the hook Job does, or by hand on a cluster that is stuck",
 		Long: `Run surveys the cluster, refuses if anything stands in the way, and otherwise
-drains what is left of ARC, removes ARC's finalizers (and nobody else's) and
-deletes the CRDs. It can be stopped and run again at any point.
+drains what is left of ARC, removes ARC's finalizers, and no others, and
+deletes the CRDs. You can stop it and run it again at any point.
 
-By hand it prints the plan and asks first; without a terminal it needs --yes, or
---confirm with the digest of a plan that somebody has looked at. It runs the plan that
-was confirmed. If the plan has changed since, it refuses, and writes nothing.
+By hand you say what to clean: the whole cluster (--all-namespaces), one namespace that
+hangs in Terminating (--namespace), or what a release left (--release, --scope
+scale-set). It prints the plan and asks first; without a terminal it needs --yes, or
+--confirm with the digest of a plan that you have looked at. It runs the plan that was
+confirmed. If the plan has changed since, it refuses, and writes nothing.
 
 ` + exitHelp,
 		Example: `  # A cluster that is stuck: the controller is gone, namespaces hang in Terminating
-  arc-cleanup run
+  arc-cleanup run --all-namespaces
 
-  # One namespace that hangs in Terminating; the rest of ARC lives on
+  # One namespace that hangs in Terminating; nothing else of ARC is touched
   arc-cleanup run --namespace arc-runners
 
-  # An uninstall whose hook could not run: prove it by the release's own record
+  # After an uninstall whose hook could not run; Helm's record of the release must prove it
   arc-cleanup run --release arc --release-namespace arc-systems --require-uninstalling
 
-  # Exactly what somebody has looked at, by the digest that plan has printed
-  arc-cleanup run --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+  # Exactly the plan that you have looked at, by the digest that plan printed
+  arc-cleanup run --all-namespaces --confirm sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
-  # In a script: no question, what was done as a document, a quarter of an hour for it
-  arc-cleanup run --yes --budget 15m --output json`,
+  # In a script: no question, the report as JSON, 15 minutes
+  arc-cleanup run --all-namespaces --yes --budget 15m --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -99,10 +101,9 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 }
 
 // check completes what the flags say. Its errors are wrong usage.
-func (f *runFlags) check(fs *pflag.FlagSet) error {
-	if err := f.takeHelmNamespace(fs); err != nil {
-		return err
-	}
+func (f *runFlags) check(cmd *cobra.Command) error {
+	fs := cmd.Flags()
+	f.takeHelmNamespace(fs)
 	if err := f.complete(fs); err != nil {
 		return err
 	}
@@ -113,12 +114,17 @@ func (f *runFlags) check(fs *pflag.FlagSet) error {
 		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", f.options.Confirmed)
 	case given && f.options.Job != "":
 		return errors.New("--confirm does not go with --job: nobody has seen the plan of a hook")
+	case f.asks() && !isTerminal(cmd.InOrStdin()):
+		return fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
 	}
 	return nil
 }
 
+// asks reports whether a person has to confirm the plan.
+func (f *runFlags) asks() bool { return f.options.Job == "" && f.options.Confirmed == "" && !f.yes }
+
 func (f *runFlags) run(cmd *cobra.Command) error {
-	if err := f.check(cmd.Flags()); err != nil {
+	if err := f.check(cmd); err != nil {
 		return err
 	}
 	console := f.log.console(cmd.ErrOrStderr())
@@ -138,8 +144,11 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		return f.end(cmd, log, console, &cleanup.Report{Verdict: plan.Failed, Errs: []error{err}})
 	}
 	start := time.Now()
+	if unreached := f.reach(cmd.Context(), log, start); unreached != nil {
+		return f.end(cmd, log, console, unreached)
+	}
 	f.backUp(client, start)
-	if f.options.Job == "" && f.options.Confirmed == "" && !f.yes {
+	if f.asks() {
 		proceed, err := confirm(cmd, client, f.options)
 		if err != nil || !proceed {
 			return err
@@ -158,7 +167,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 // beginning reads the hook's Job, and returns when it began: from then on the budget is
 // counted, and so every Pod of the Job means the same backup.
 func (f *runFlags) beginning(ctx context.Context, log zerolog.Logger, now time.Time) time.Time {
-	ctx, cancel := context.WithTimeout(ctx, f.budget)
+	ctx, cancel := context.WithDeadline(ctx, now.Add(f.budget))
 	defer cancel()
 	var err error
 	f.job, err = readJob(ctx, f.client, f.options.ReleaseNamespace, f.options.Job)
@@ -227,7 +236,7 @@ func logReport(log zerolog.Logger, r *cleanup.Report) {
 	some(log, r.Obstacles, func(x plan.Finding) {
 		log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	})
-	some(log, r.Errs, func(err error) { log.Error().Err(err).Msg("error") })
+	some(log, r.Errs, func(err error) { log.Error().Msg(err.Error()) })
 }
 
 func some[T any](log zerolog.Logger, items []T, line func(T)) {
@@ -251,9 +260,6 @@ func (f *runFlags) exitCode(v plan.Verdict) int {
 // to this one plan, as --confirm is: while you read, runners finish their jobs, and the plan becomes another.
 func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (proceed bool, err error) {
 	out := cmd.ErrOrStderr()
-	if !isTerminal(cmd.InOrStdin()) {
-		return false, fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
-	}
 	planned := preview(cmd.Context(), client, o)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	printPlan(out, planned)

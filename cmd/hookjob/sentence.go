@@ -8,11 +8,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
-// sentenceBytes is how long an error or a reason may be in a line for people.
+// sentenceBytes limits an error or a reason in a line for people.
 const sentenceBytes = 1000
 
-// sentence puts the object, the reason and the error of a line at the end of its message,
-// as words. As fields they would be in quotes, and Helm 4 quotes these once more.
+// sentence moves the object, the reason and the error of a line to the end of its message, as words. As fields
+// they would have quotes, and Helm 4 would quote those again.
 func sentence(line map[string]any) error {
 	message, _ := line[zerolog.MessageFieldName].(string)
 	parts := []string{message}

@@ -26,9 +26,9 @@ func TestALineForPeopleNeedsNoQuotes(t *testing.T) {
 		},
 		"an object and why": {
 			func(l zerolog.Logger) {
-				l.Warn().Str("object", "services/s in namespace n").Str("why", "no endpoint is ready").Msg("likely to be in the way")
+				l.Warn().Str("object", "services/s in namespace n").Str("why", "no endpoint is ready").Msg("likely in the way")
 			},
-			"warning: likely to be in the way: services/s in namespace n: no endpoint is ready\n",
+			"warning: likely in the way: services/s in namespace n: no endpoint is ready\n",
 		},
 		"other fields stay": {
 			func(l zerolog.Logger) { l.Error().Err(errors.New("no")).Int("more", 3).Msg("left") },

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
@@ -26,18 +27,19 @@ const statusTime = 2 * time.Minute
 
 type statusFlags struct {
 	cluster
-	namespace string
-	output    string
+	namespace  string
+	everywhere bool
+	output     string
 }
 
 func newStatus() *cobra.Command {
 	var f statusFlags
 	cmd := &cobra.Command{
 		Use:   "status [RELEASE]",
-		Short: "Print ARC's releases, whether they have the hook, and what is stuck",
-		Long: `Status prints the Helm releases which install ARC's controller or a scale set,
-whether they have the hook, what "helm uninstall" would do now, and what of ARC
-is stuck. It writes nothing.
+		Short: "Print ARC's releases, their hooks, and what is stuck",
+		Long: `Status prints the Helm releases that install ARC's controller or a scale set. For
+each it says whether the release has the hook, and what "helm uninstall" would do now.
+Then it prints the objects of ARC that are stuck. It writes nothing.
 
 ` + exitHelp,
 		Example: `  arc-cleanup status
@@ -48,26 +50,24 @@ is stuck. It writes nothing.
 	}
 	fs := cmd.Flags()
 	f.register(fs)
-	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace where Helm keeps the releases; default all")
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace in which Helm stores the releases; default all, under Helm the current one")
+	fs.BoolVarP(&f.everywhere, "all-namespaces", "A", false, "releases in all namespaces")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the status", "table", "json")
 	return cmd
 }
 
 func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
-	q := status.Query{Namespace: f.namespace, Options: optionsOf}
+	if f.everywhere && f.namespace != "" {
+		return errors.New("--namespace and --all-namespaces (-A) both say where the releases are; give one")
+	}
+	q := status.Query{Options: optionsOf}
+	if !f.everywhere {
+		q.Namespace = cmp.Or(f.namespace, helmNamespace())
+	}
 	if len(args) == 1 {
 		q.Release = args[0]
 	}
-	if f.namespace == "" {
-		given, choice, err := f.chosenNamespace()
-		if err != nil {
-			return failed(cmd, err)
-		}
-		if choice == givenNamespace {
-			q.Namespace = given
-		}
-	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}
@@ -79,7 +79,7 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("writing the status: %w", err)
 		}
 	} else {
-		printStatus(cmd.OutOrStdout(), d)
+		printStatus(cmd.OutOrStdout(), d, q.Namespace)
 	}
 	switch {
 	case apierrors.IsForbidden(unread):
@@ -109,11 +109,13 @@ func optionsOf(args []string) (plan.Options, error) {
 	return f.options, nil
 }
 
-// printReleases prints the Helm releases of ARC.
-func printReleases(w io.Writer, d *status.Document) {
+// printReleases prints the Helm releases of ARC that are in a namespace, or with "" in all.
+func printReleases(w io.Writer, d *status.Document, in string) {
 	switch {
 	case len(d.Releases) == 0 && len(d.Unknown) > 0:
 		fmt.Fprintln(w, "No Helm release of ARC is known: not everything could be read, see below.")
+	case len(d.Releases) == 0 && in != "":
+		fmt.Fprintf(w, "No Helm release of ARC in namespace %s. For all namespaces: %s status --all-namespaces\n", in, called())
 	case len(d.Releases) == 0:
 		fmt.Fprintln(w, "No Helm release of ARC.")
 	default:
@@ -129,12 +131,12 @@ func printReleases(w io.Writer, d *status.Document) {
 }
 
 // printStatus prints the status for a person.
-func printStatus(w io.Writer, d *status.Document) {
-	printReleases(w, d)
+func printStatus(w io.Writer, d *status.Document, in string) {
+	printReleases(w, d, in)
 	if len(d.ScaleSets) > 0 {
 		fmt.Fprintln(w)
 		table(w, []string{"SCALE SET", "NAMESPACE", "RELEASE", "RUNNERS", "BUSY", "STATE"}, d.ScaleSets, func(s status.ScaleSet) []any {
-			release, state := "-", "live"
+			release, state := "-", "installed"
 			if s.Release != "" {
 				release = s.ReleaseNamespace + "/" + s.Release
 			}
@@ -146,7 +148,7 @@ func printStatus(w io.Writer, d *status.Document) {
 	}
 	for _, r := range d.Releases {
 		switch {
-		case !release.Status(r.State).Installed():
+		case !helm.Status(r.State).Installed():
 			continue // there is nothing to uninstall
 		case r.Storage != "":
 			fmt.Fprintf(w, "\nrelease %s in namespace %s, recorded in namespace %s\n", r.Name, r.Namespace, r.Storage)
@@ -167,9 +169,9 @@ func printStatus(w io.Writer, d *status.Document) {
 			}
 			return []any{o.Resource + "/" + o.Name, o.Namespace, since, o.Why}
 		})
-		fmt.Fprintf(w, "See what would be done: %s plan\n", called())
+		fmt.Fprintf(w, "See what would be done: %s plan --all-namespaces\n", called())
 		if slices.ContainsFunc(d.Stuck, func(o status.Object) bool { return strings.HasSuffix(o.Resource, "."+arc.LegacyGroup) }) {
-			fmt.Fprintf(w, "Of %s: %s plan --scope legacy\n", arc.LegacyGroup, called())
+			fmt.Fprintf(w, "Of %s: %s plan --scope legacy --all-namespaces\n", arc.LegacyGroup, called())
 		}
 	}
 	printRemains(w, d.Remains)

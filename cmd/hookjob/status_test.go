@@ -11,29 +11,29 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
 func TestPrintStatus(t *testing.T) {
-	chart := status.Chart{Name: "gha-runner-scale-set-controller", Version: "0.6.1", AppVersion: "0.6.1"}
+	chart := helm.Chart{Name: "gha-runner-scale-set-controller", Version: "0.6.1", AppVersion: "0.6.1"}
 	document := &status.Document{
 		Version: status.Version,
 		Releases: []status.Release{
 			{
 				Name: "arc", Namespace: "systems", Revision: 2, State: "deployed", Chart: chart, Installs: "controller",
-				Hook:      status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Hook:      status.HookReport{State: status.Present, Chart: "arc-cleanup-0.1.0"},
 				Uninstall: status.Uninstall{Why: []string{"scale set a is still installed", "scale set b is still installed"}, Do: []string{"helm uninstall a", "helm uninstall a"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 			{
 				Name: "gpu", Namespace: "runners", Revision: 1, State: "deployed", Chart: chart, Installs: "scale-set",
-				Hook:      status.Hook{State: status.Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"},
+				Hook:      status.HookReport{State: status.Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"},
 				Uninstall: status.Uninstall{Why: []string{"without the hook things stay"}, Do: []string{"arc-cleanup enrol gpu"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 			{
 				Name: "cpu", Namespace: "runners", Revision: 1, State: "uninstalling", Chart: chart, Installs: "scale-set",
-				Hook: status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Hook: status.HookReport{State: status.Present, Chart: "arc-cleanup-0.1.0"},
 				Uninstall: status.Uninstall{Ready: true, Why: []string{}, Do: []string{}, Phases: []status.Phase{{Name: plan.PhaseDrain, Steps: 3}, {Name: plan.PhaseCRDs, Steps: 4}}, Kept: 1, Leaves: []status.Object{
 					{Resource: "serviceaccounts", Namespace: "runners", Name: "cpu", Why: "it lacks the label app.kubernetes.io/managed-by: Helm"},
 					{Resource: "clusterroles.rbac.authorization.k8s.io", Name: "a\nb", Why: "you may not"},
@@ -41,17 +41,17 @@ func TestPrintStatus(t *testing.T) {
 			},
 			{
 				Name: "flux", Namespace: "systems", Storage: "flux-system", Revision: 1, State: "deployed", Chart: chart, Installs: "controller",
-				Hook:      status.Hook{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Hook:      status.HookReport{State: status.Present, Chart: "arc-cleanup-0.1.0"},
 				Uninstall: status.Uninstall{Why: []string{"its hook would refuse"}, Do: []string{"set storageNamespace: flux-system"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 			{
 				Name: "old", Namespace: "runners", Revision: 1, State: "uninstalled", Chart: chart, Installs: "scale-set",
-				Hook:      status.Hook{State: status.Absent, Why: "this revision was rendered without it"},
+				Hook:      status.HookReport{State: status.Absent, Why: "this revision was rendered without it"},
 				Uninstall: status.Uninstall{Why: []string{"it is uninstalled, and only its history is kept"}, Do: []string{}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 			{
-				Name: "forged", Namespace: "tenant", Revision: 1, State: "\x1b[2Jdeployed", Chart: status.Chart{Name: "a\nb"}, Installs: "scale-set",
-				Hook:      status.Hook{State: status.Absent, Why: "\x1b]0;x\a"},
+				Name: "forged", Namespace: "tenant", Revision: 1, State: "\x1b[2Jdeployed", Chart: helm.Chart{Name: "a\nb"}, Installs: "scale-set",
+				Hook:      status.HookReport{State: status.Absent, Why: "\x1b]0;x\a"},
 				Uninstall: status.Uninstall{Why: []string{"a\nready: nothing to do"}, Do: []string{"\x1b[2J"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 		},
@@ -64,7 +64,7 @@ func TestPrintStatus(t *testing.T) {
 		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer
-	printStatus(&out, document)
+	printStatus(&out, document, "")
 	golden(t, "status.txt", out.String())
 	data, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
@@ -73,13 +73,13 @@ func TestPrintStatus(t *testing.T) {
 	golden(t, "status.json", string(data)+"\n")
 
 	out.Reset()
-	printStatus(&out, &status.Document{})
+	printStatus(&out, &status.Document{}, "")
 	if diff := cmp.Diff("No Helm release of ARC.\n", out.String()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// What the chart writes into the hook's Job, status understands, to the letter.
+// Status understands every argument that the chart writes into the hook's Job.
 func TestOptionsOfTheHook(t *testing.T) {
 	tests := map[string]struct {
 		values map[string]any
@@ -124,8 +124,8 @@ func TestOptionsOfTheHook(t *testing.T) {
 
 func TestPrintOutcome(t *testing.T) {
 	target := chart.Release{Name: "arc", Namespace: "ns"}
-	job := []release.Hook{{Name: "arc-arc-cleanup", Kind: "Job"}}
-	old := []release.Hook{{Name: "old", Kind: "Job"}}
+	job := []helm.Hook{{Name: "arc-arc-cleanup", Kind: "Job"}}
+	old := []helm.Hook{{Name: "old", Kind: "Job"}}
 	tests := map[string]struct {
 		out    enrol.Outcome
 		dryRun bool

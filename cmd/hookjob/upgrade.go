@@ -71,7 +71,7 @@ never installs charts that only a Secret names unless you have seen them.
   # Only if the scale sets stay
   arc-cleanup upgrade --version 0.14.2 --strategy in-place
 
-  # Charts of a registry of yours, or folders and archives
+  # Charts from your own registry; folders and archives work too
   arc-cleanup upgrade --version 0.12.1 \
     --chart oci://registry.example.com/charts/gha-runner-scale-set-controller \
     --scale-set-chart oci://registry.example.com/charts/gha-runner-scale-set`,
@@ -99,7 +99,7 @@ func (f *upgradeFlags) flags(fs *pflag.FlagSet) {
 	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", plan.WaitForBusy,
 		"what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
 		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
-	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a live controller may show no progress before its finalizers are removed for it")
+	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
 	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "time for draining and uninstalling, jobs of runners included")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm, for example for the new controller")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, and write nothing")
@@ -115,7 +115,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	if err := onlyHelmsContext(); err != nil {
 		return err
 	}
-	client, err := f.connect()
+	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}

@@ -32,25 +32,25 @@ into the release's record, from inside the cluster, as soon as Helm has written 
 
 ` + exitHelp
 
-const examples = `  # The image of the hook, in your registry; a published arc-cleanup does not need this
+const examples = `  # The hook's image in your registry; a published arc-cleanup does not need this
   export ARC_CLEANUP_SET=image.repository=registry.example/arc-hookjob
 
   ARC=oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller
   helm install arc $ARC --namespace arc-systems --create-namespace --post-renderer arc-postrender
 
-  # Another value of the chart arc-cleanup; each word is an argument of its own
+  # Another value of the chart arc-cleanup: give each word as its own argument
   helm upgrade arc $ARC --namespace arc-systems --post-renderer arc-postrender \
     --post-renderer-args=--set --post-renderer-args=policy.grace=2m
 
-  # ARC's objects are in another namespace than the release
+  # ARC's objects are in a different namespace from the release
   helm install arc $ARC --namespace platform --create-namespace --set namespaceOverride=arc-systems \
     --post-renderer arc-postrender --post-renderer-args=--namespace --post-renderer-args=platform
 
-  # Helm 4 says no more than "exited with error": why?
+  # Helm 4 prints only "exited with error". To see the reason:
   export ARC_CLEANUP_LOG_FILE=/tmp/arc-postrender.log
   helm install arc $ARC --namespace arc-systems --post-renderer arc-postrender || cat $ARC_CLEANUP_LOG_FILE
 
-  # What would it do?
+  # Print what it would do
   helm template arc $ARC --namespace arc-systems | arc-postrender --check --namespace arc-systems`
 
 // flags are the values of the command line.
@@ -70,21 +70,23 @@ func newCommand(explanation *string) *cobra.Command {
 		Version:       version.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
-		},
+		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			*explanation, err = f.run(cmd.InOrStdin(), cmd.OutOrStdout())
 			return err
 		},
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	f.define(cmd.Flags())
 	cli.Finish(cmd, "values", logFile)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{cli.FlagError(err)} })
+	check := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
 	return cmd
 }
 

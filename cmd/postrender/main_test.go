@@ -47,15 +47,15 @@ func TestRun(t *testing.T) {
 		"no namespace":                  {stdin: anchor, code: exitTarget, stderr: "give --namespace"},
 		"broken YAML":                   {stdin: anchor + "a: b: c\n", code: exitInput, stderr: "c/templates/deployment.yaml, line 7 of the input"},
 		"told Helm 3":                   {args: []string{"--helm", "3", "-n", "ns"}, stdin: anchor, stdout: []string{anchor + "---\n", "kind: Deployment\nmetadata:\n  name: arc-arc-cleanup-enrol\n"}},
-		"a value the chart refuses":     {args: []string{"-n", "ns", "--set", "x=1"}, stdin: anchor, code: exitValues, stderr: "unexpected additional properties [\"x\"]"},
+		"a value the chart refuses":     {args: []string{"-n", "ns", "--set", "x=1"}, stdin: anchor, code: exitValues, stderr: "it has no value \"x\""},
 		"a release's name that is none": {args: []string{"-n", "ns", "--release", "R_"}, stdin: anchor, code: exitValues, stderr: `release name "R_"`},
 		"no Helm to be told":            {args: []string{"-n", "ns"}, stdin: unmarked, code: exitHelm, stderr: "say --helm 3 or --helm 4"},
 		"broken YAML in a large input":  {args: []string{"-n", "ns"}, stdin: strings.Repeat("a: 1\n---\n", 1<<18) + anchor + "spec: {\n", code: exitInput, stderr: "is not valid YAML"},
 		"a log that cannot be":          {args: []string{"--log-file", filepath.Join(values, "log")}, stdin: anchor, code: exitUsage, stderr: "--log-file (or ARC_CLEANUP_LOG_FILE): open"},
-		"a Helm we do not know":         {args: []string{"--helm", "2"}, code: 2, stderr: `invalid argument "2" for "--helm" flag: must be 3 or 4`},
+		"a Helm we do not know":         {args: []string{"--helm", "2"}, code: 2, stderr: `--helm "2": must be 3 or 4`},
 		"a value that is none":          {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
 		"an unknown flag":               {args: []string{"--nope"}, code: 2, stderr: "unknown flag: --nope"},
-		"an argument":                   {args: []string{"file.yaml"}, code: 2, stderr: `unknown command "file.yaml"`},
+		"an argument":                   {args: []string{"file.yaml"}, code: 2, stderr: `arc-postrender takes no argument, and got "file.yaml": type arc-postrender [flags] < manifests`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

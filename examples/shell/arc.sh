@@ -16,7 +16,7 @@ VALUES=${VALUES:-values.yaml}
 # The hook's image in your registry. A published arc-cleanup does not need it.
 export ARC_CLEANUP_SET=${ARC_CLEANUP_SET:-image.repository=registry.example/arc-hookjob}
 
-# Helm 4 does not show what a post-renderer says.
+# Helm 4 does not print the errors of a post-renderer.
 export ARC_CLEANUP_LOG_FILE=${ARC_CLEANUP_LOG_FILE:-$(mktemp)}
 
 install() {
@@ -39,7 +39,7 @@ upgrade() {
 uninstall() {
   helm uninstall arc-runner-set --namespace arc-runners --ignore-not-found "$@"
   helm uninstall arc --namespace arc-systems --ignore-not-found "$@"
-  arc-cleanup plan # fails when anything of ARC is left
+  arc-cleanup plan --all-namespaces # fails when anything of ARC is left
 }
 
 case ${1:-} in

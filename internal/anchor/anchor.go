@@ -1,5 +1,5 @@
-// Package anchor finds the object of ARC among rendered manifests that tells whose hook is wanted, and
-// reads from it what the hook has to know.
+// Package anchor finds the object of ARC that identifies the release among rendered manifests, and reads from
+// it what the hook needs.
 package anchor
 
 import (

@@ -7,6 +7,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -56,7 +57,7 @@ func Search(stream []byte, limit int) (found *Anchor, hooked bool, err error) {
 			return nil, false, err
 		}
 		for _, o := range root.Items() {
-			// What is written out has fewer nodes than bytes. Aliases let a few kilobytes stand for billions.
+			// Without aliases a document has fewer nodes than bytes. With aliases, a few kilobytes can stand for billions of nodes.
 			if nodes += o.Size(parsed + fewNodes); nodes >= parsed+fewNodes {
 				return nil, false, fmt.Errorf("the document in line %d: its aliases stand for more than the document may have", d.Line())
 			}
@@ -73,7 +74,7 @@ func Search(stream []byte, limit int) (found *Anchor, hooked bool, err error) {
 func mayMatter(d manifest.Document) bool {
 	return d.Contains(arc.AutoscalingRunnerSet, arc.Group+"/") ||
 		d.Contains("RoleBinding", "-manager", arc.CleanupProtectionFinalizer) ||
-		d.Contains("Job", chart.Annotation, chart.Name) ||
+		d.Contains("Job", helm.AnnotationHook, chart.Name) ||
 		d.Contains("Deployment") && (d.Contains("enroller", chart.Name) ||
 			d.Contains("auto-scaling-runner-set-only") || d.Contains(arc.LabelControllerAccount) ||
 			d.Contains("/manager", "actions-runner-controller-"))

@@ -6,6 +6,7 @@
 package arc
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -175,3 +176,15 @@ func IsManager(name string) bool {
 // Since 0.13 the chart accepts names with an underscore: it keeps the underscore in labels and
 // writes a dash in the names of objects (ARC's pull request 3545).
 func ScaleSetName(label string) string { return strings.ReplaceAll(label, "_", "-") }
+
+// runnerName matches the name of an EphemeralRunner: its set's name, up to 0.14 the five characters
+// of its runner set, and its own five (resourcebuilder.go, newEphemeralRunnerSet and
+// newEphemeralRunner).
+var runnerName = regexp.MustCompile(`^(.+?)(-[a-z0-9]{5})?-runner-[a-z0-9]{5}$`)
+
+// NamesRunnerOf reports whether a name is one that ARC gives the runners of a scale set, and with
+// them their Pods and Secrets.
+func NamesRunnerOf(name, set string) bool {
+	m := runnerName.FindStringSubmatch(name)
+	return m != nil && (m[1] == set || m[1]+m[2] == set)
+}

@@ -89,3 +89,26 @@ func TestIsManager(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesRunnerOf(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, set string
+		want      bool
+	}{
+		{"set-8cvvz-runner-t5dfg", "set", true},
+		{"set-runner-t5dfg", "set", true}, // since 0.15 a runner set has its set's name
+		{"my-set-8cvvz-runner-t5dfg", "my-set", true},
+		{"my-set-8cvvz-runner-t5dfg", "set", false},
+		{"my-set-8cvvz-runner-t5dfg", "my", false},
+		{"set-8cvvz", "set", false},
+		{"set-8cvvz-runner-t5dfg-config", "set", false},
+		{"set", "set", false},
+		{"set-8cvvz-runner-t5dfg", "", false},
+	}
+	for _, tt := range tests {
+		if got := NamesRunnerOf(tt.name, tt.set); got != tt.want {
+			t.Errorf("NamesRunnerOf(%q, %q) = %v", tt.name, tt.set, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ func (c *preparedChart) withDefaults(values map[string]any) (map[string]any, err
 		return nil, fmt.Errorf("values of the chart %s: %w", Name, err)
 	}
 	if err := c.schema.Validate(plain); err != nil {
-		return nil, fmt.Errorf("values of the chart %s: %w", Name, readable(err))
+		return nil, fmt.Errorf("chart %s: %w", Name, readable(err))
 	}
 	return all, nil
 }
@@ -43,17 +44,52 @@ func withoutNull(defaults, values map[string]any) map[string]any {
 	return values
 }
 
-// validating is what the schema library writes before an error for each step into the schema. The last
-// step into properties names the value.
+// validating matches what the schema library writes before an error for each step into the schema. The last
+// step into properties names the value, and the last step of all the definition.
 var validating = regexp.MustCompile(`validating (\S+): `)
 
-// readable returns an error that says which value the schema rejects, and why.
+// wordings turn the schema library's errors into what to give. @ stands for the name of the value. The first one
+// is for the definition of a time only: its pattern tells a person little.
+var wordings = []struct {
+	definition string
+	from       *regexp.Regexp
+	to         string
+}{
+	{"duration", regexp.MustCompile(`(?s)^(?:pattern|minLength): (.*) (?:does not match|contains) .*$`), `value $1 of @: must be a time such as 90s, 5m or 1h30m`},
+	{"", regexp.MustCompile(`(?s)^enum: (.*) does not equal any of: \[(?:, )?(.*)\]$`), `value "$1" of @: must be one of $2`},
+	{"", regexp.MustCompile(`(?s)^type: (.*) has type "(.*)", want "(.*)"$`), `value "$1" of @: must be of type $3, and is of type $2`},
+	{"", regexp.MustCompile(`(?s)^pattern: (.*) does not match regular expression "(.*)"$`), `value $1 of @: must match $2`},
+	{"", regexp.MustCompile(`^minimum: ([-\d]+).* is less than (\d+).*$`), `value $1 of @: must be $2 or more`},
+	{"", regexp.MustCompile(`^minLength: .*$`), `@ must not be empty`},
+	{"", regexp.MustCompile(`(?s)^maxLength: (.*) contains .*, more than (\d+)$`), `value $1 of @: must have at most $2 characters`},
+	{"", regexp.MustCompile(`^maxItems: .*$`), `@ must be empty with this scope`},
+	{"", regexp.MustCompile(`^uniqueItems: .*$`), `@ has an item twice`},
+	{"", regexp.MustCompile(`^required: missing properties: \[(.*)\]$`), `@ needs $1`},
+	{"", regexp.MustCompile(`^unexpected additional properties \[(.*)\]$`), `@ has no value $1`},
+}
+
+// anyOf stands between a value and the words that the schema allows.
+const anyOf = " does not equal any of: "
+
+// readable returns an error that says which value the schema rejects, and what to give instead.
 func readable(err error) error {
-	text, value := err.Error(), ""
+	text, value, step := err.Error(), "", ""
 	for _, m := range validating.FindAllStringSubmatch(text, -1) {
-		if _, after, ok := strings.Cut(m[1], "/properties/"); ok {
-			value = strings.ReplaceAll(after, "/properties/", ".") + ": "
+		step = m[1]
+		if _, after, ok := strings.Cut(step, "/properties/"); ok {
+			value = strings.NewReplacer("/properties/", ".", "/items", "").Replace(after)
 		}
 	}
-	return errors.New(value + validating.ReplaceAllString(text, ""))
+	text = validating.ReplaceAllString(text, "")
+	if head, words, ok := strings.Cut(text, anyOf); ok {
+		text = head + anyOf + strings.Join(strings.Fields(words), ", ")
+	}
+	for _, w := range wordings {
+		m := w.from.FindStringSubmatchIndex(text)
+		if m == nil || !strings.HasSuffix(step, w.definition) {
+			continue
+		}
+		return errors.New(string(w.from.ExpandString(nil, strings.ReplaceAll(w.to, "@", cmp.Or(value, "it")), text, m)))
+	}
+	return errors.New(text)
 }

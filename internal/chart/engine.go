@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/arc-cleanup/arc-cleanup/charts"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // The chart is rendered with text/template and Sprig, of which Helm's engine is made, and not with the
@@ -207,7 +208,7 @@ func split(file, text string) (out []Object, err error) {
 		}
 		o := Object{Kind: head.Kind, Name: head.Metadata.Name, Path: file, Manifest: document, annotations: head.Metadata.Annotations}
 		for _, item := range head.Items {
-			o.items = append(o.items, Named{item.Kind, item.Metadata.Name})
+			o.items = append(o.items, helm.Object{Kind: item.Kind, Name: item.Metadata.Name})
 		}
 		out = append(out, o)
 	}

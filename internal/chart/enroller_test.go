@@ -4,11 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 )
 
-func enroller(t *testing.T, values map[string]any) ([]Hook, []Object) {
+func enroller(t *testing.T, values map[string]any) ([]helm.Hook, []Object) {
 	t.Helper()
 	hooks, err := Render(arcRelease, values)
 	if err != nil {
@@ -61,7 +63,7 @@ func TestEnrollerCarriesTheHookAsData(t *testing.T) {
 			data = object.Data[EnrolData]
 		}
 		for line := range strings.Lines(o.Manifest) {
-			if strings.Contains(line, Annotation) && !strings.HasPrefix(line, "  "+EnrolData+`: "[`) {
+			if strings.Contains(line, helm.AnnotationHook) && !strings.HasPrefix(line, "  "+EnrolData+`: "[`) {
 				t.Errorf("%s %s: %s", o.Kind, o.Name, line)
 			}
 		}
@@ -77,7 +79,7 @@ func TestOrdinary(t *testing.T) {
 	if err := ordinary(objects); err != nil {
 		t.Error(err)
 	}
-	job := Object{Kind: "Job", Name: "x", annotations: map[string]string{Annotation: "pre-delete"}}
+	job := Object{Kind: "Job", Name: "x", annotations: map[string]string{helm.AnnotationHook: "pre-delete"}}
 	if err := ordinary(append(objects, job)); err == nil || !strings.Contains(err.Error(), "Job x must not be a hook") {
 		t.Errorf("got %v", err)
 	}

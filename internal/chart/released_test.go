@@ -8,7 +8,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 )
 
-const unreleased = "this chart is not a published one, so no image of it is known"
+const unreleased = "this chart is not a published one, so it has no image"
 
 // An image of the default name is used only by its digest, which a release has.
 func TestImage(t *testing.T) {
@@ -44,27 +44,33 @@ func TestImage(t *testing.T) {
 // by its digest.
 func TestReleasedChart(t *testing.T) {
 	digest, dir := "sha256:"+strings.Repeat("0f", 32), t.TempDir()
+	const image = "registry.example:5000/team/arc-hookjob"
 	want := `image: "ghcr.io/arc-cleanup/arc-hookjob@` + digest + `"`
-	release := func(digest string) (string, error) {
-		out, err := exec.CommandContext(t.Context(), "make", "-C", "../..", "chart", "DIGEST="+digest, "CHART_DIR="+dir).CombinedOutput()
+	release := func(args ...string) (string, error) {
+		out, err := exec.CommandContext(t.Context(), "make", append([]string{"-C", "../..", "chart", "CHART_DIR=" + dir}, args...)...).CombinedOutput()
 		return string(out), err
 	}
 	for _, bad := range []string{"", "latest", "sha256:0f", digest + "0"} {
-		if out, err := release(bad); err == nil || !strings.Contains(out, "make chart needs DIGEST=sha256:") {
+		if out, err := release("DIGEST="+bad, "IMAGE="+image); err == nil || !strings.Contains(out, "make chart needs DIGEST=sha256:") {
 			t.Errorf("DIGEST=%s: %v\n%s", bad, err, out)
 		}
 	}
-	if out, err := release(digest); err != nil {
+	for _, bad := range [][]string{{}, {"IMAGE="}, {"IMAGE=a|b"}} {
+		if out, err := release(append(bad, "DIGEST="+digest)...); err == nil || !strings.Contains(out, "make chart needs IMAGE=REGISTRY/NAME") {
+			t.Errorf("%s: %v\n%s", bad, err, out)
+		}
+	}
+	if out, err := release("DIGEST="+digest, "IMAGE="+image); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	c, err := loader.Load(dir + "/arc-cleanup")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if job := byHelm(t, c, arcRelease, nil)["arc-cleanup/templates/job.yaml"]; !strings.Contains(job, want) {
+	if job := byHelm(t, c, arcRelease, nil)["arc-cleanup/templates/job.yaml"]; !strings.Contains(job, `image: "`+image+"@"+digest+`"`) {
 		t.Errorf("the chart's Job does not take the image by its digest:\n%s", job)
 	}
-	if images := c.Metadata.Annotations["artifacthub.io/images"]; !strings.Contains(images, "image: ghcr.io/arc-cleanup/arc-hookjob@"+digest+"\n") {
+	if images := c.Metadata.Annotations["artifacthub.io/images"]; !strings.Contains(images, "image: "+image+"@"+digest+"\n") {
 		t.Errorf("artifacthub.io/images is %s", images)
 	}
 

@@ -1,3 +1,4 @@
+// Package chart renders the chart arc-cleanup, the only description of the hook, for one release.
 package chart
 
 import (
@@ -7,19 +8,41 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
+
+// Name is the chart's name, and the value of the label LabelName on every object of the hook.
+const (
+	Name      = "arc-cleanup"
+	LabelName = "app.kubernetes.io/name"
+)
+
+const preDelete = "pre-delete"
+
+// Release is the release that the hook is for.
+type Release struct {
+	Name      string
+	Namespace string
+}
+
+// IsOurs reports whether an object with these labels and annotations belongs to a hook of arc-cleanup,
+// whatever its name is and wherever it comes from.
+func IsOurs(labels, annotations map[string]string) bool {
+	return labels[LabelName] == Name && annotations[helm.AnnotationHook] != ""
+}
 
 // Render returns the hooks of a release in the order in which Helm creates them: by weight, then by kind.
 // They have the form that they have in Helm's record of a release. The same input gives the same bytes.
 //
 // The values override the chart's defaults. If the chart's schema or its templates reject a value, the
 // error names it. With enabled=false there is no hook and no error.
-func Render(r Release, values map[string]any) ([]Hook, error) {
+func Render(r Release, values map[string]any) ([]helm.Hook, error) {
 	objects, err := render(r, values, "")
 	if err != nil {
 		return nil, err
 	}
-	var hooks []Hook
+	var hooks []helm.Hook
 	for _, o := range objects {
 		h, err := o.hook()
 		if err != nil {
@@ -28,7 +51,7 @@ func Render(r Release, values map[string]any) ([]Hook, error) {
 		}
 		hooks = append(hooks, h)
 	}
-	slices.SortStableFunc(hooks, func(a, b Hook) int { return cmp.Compare(a.Weight, b.Weight) })
+	slices.SortStableFunc(hooks, func(a, b helm.Hook) int { return cmp.Compare(a.Weight, b.Weight) })
 	return hooks, nil
 }
 
@@ -37,13 +60,13 @@ type Object struct {
 	Kind, Name, Path, Manifest string
 
 	annotations map[string]string
-	items       []Named // of a List
+	items       []helm.Object // of a List
 }
 
 // Enroller returns the objects that put the hooks of Render into a release's record from inside the
 // cluster, in the order in which Helm creates them. None of them is a hook. The same input gives the same
 // bytes.
-func Enroller(r Release, values map[string]any, hooks []Hook) ([]Object, error) {
+func Enroller(r Release, values map[string]any, hooks []helm.Hook) ([]Object, error) {
 	data, err := json.Marshal(hooks)
 	if err != nil {
 		return nil, fmt.Errorf("the hook as JSON: %w", err)
@@ -59,7 +82,7 @@ func Enroller(r Release, values map[string]any, hooks []Hook) ([]Object, error) 
 // ordinary object.
 func ordinary(objects []Object) error {
 	for _, o := range objects {
-		if o.annotations[Annotation] != "" {
+		if o.annotations[helm.AnnotationHook] != "" {
 			return fmt.Errorf("chart %s: %s: %s %s must not be a hook", Name, o.Path, o.Kind, o.Name)
 		}
 	}
@@ -68,19 +91,19 @@ func ordinary(objects []Object) error {
 
 // hook makes a hook of an object as Helm does, from its annotations
 // (helm.sh/helm/v3 pkg/releaseutil/manifest_sorter.go).
-func (o Object) hook() (Hook, error) {
-	weight, err := strconv.Atoi(o.annotations[annotationWeight])
-	if o.annotations[Annotation] != preDelete || err != nil {
-		return Hook{}, fmt.Errorf("%s %s must be a pre-delete hook with a weight", o.Kind, o.Name)
+func (o Object) hook() (helm.Hook, error) {
+	weight, err := strconv.Atoi(o.annotations[helm.AnnotationWeight])
+	if o.annotations[helm.AnnotationHook] != preDelete || err != nil {
+		return helm.Hook{}, fmt.Errorf("%s %s must be a pre-delete hook with a weight", o.Kind, o.Name)
 	}
-	h := Hook{
+	h := helm.Hook{
 		Name: o.Name, Kind: o.Kind, Path: o.Path, Manifest: o.Manifest, Objects: o.items,
 		Events: []string{preDelete}, Weight: weight,
 	}
 	if len(o.items) == 0 {
-		h.Objects = []Named{{o.Kind, o.Name}}
+		h.Objects = []helm.Object{{Kind: o.Kind, Name: o.Name}}
 	}
-	for annotation, policies := range map[string]*[]string{annotationDelete: &h.DeletePolicies, annotationLog: &h.OutputLogPolicies} {
+	for annotation, policies := range map[string]*[]string{helm.AnnotationDelete: &h.DeletePolicies, helm.AnnotationLog: &h.OutputLogPolicies} {
 		if text, ok := o.annotations[annotation]; ok {
 			*policies = strings.Split(text, ",")
 		}

@@ -37,8 +37,8 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		"nothing": {options: plantest.ByHand, want: nothing},
 		"legacy ARC": {
 			items: legacy, options: plantest.ByHand,
-			want: "done, and of ARC there is still legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 objects: deleted 4 custom",
-			say:  "    arc-cleanup plan --scope legacy\n",
+			want: "done; also there: legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 objects: deleted 4 custom",
+			say:  "    arc-cleanup plan --scope legacy --all-namespaces\n",
 		},
 		"legacy ARC, to a hook, which may not read it": {
 			items: legacy, options: plantest.InArgo, fault: func(request string) int {
@@ -47,24 +47,24 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 				}
 				return 0
 			},
-			want: "done, and of ARC there is still legacy ARC, with 5 CRDs of actions.summerwind.dev: deleted 4 custom",
+			want: "done; also there: legacy ARC, with 5 CRDs of actions.summerwind.dev: deleted 4 custom",
 		},
 		"a finalizer of legacy ARC": {
 			items: kubetest.Whole(kubetest.RunnerPod("pod ci/x", "")), options: plantest.ByHand,
-			want: "done, and of ARC there is still 1 Pods with finalizers of legacy ARC, which --scope legacy removes, as pods/x in namespace ci: ",
+			want: "done; also there: 1 Pods with finalizers of legacy ARC, which --scope legacy removes, as pods/x in namespace ci: ",
 		},
 		"a kind that came later": {
 			options: plantest.ByHand, unknown: map[string][]string{arc.Group: {"runnerpools"}},
-			want: "done, and of ARC there is still the CRD runnerpools.actions.github.com, which this version of arc-cleanup does not know: ",
+			want: "done; also there: the CRD runnerpools.actions.github.com, which this version of arc-cleanup does not know: ",
 			say:  "    kubectl get runnerpools.actions.github.com --all-namespaces\n",
 		},
 		"a kind of legacy ARC that came later": {
 			options: plantest.OfLegacy, unknown: map[string][]string{arc.LegacyGroup: {"runnerpools"}},
-			want: "done, and of ARC there is still the CRD runnerpools.actions.summerwind.dev, which ",
+			want: "done; also there: the CRD runnerpools.actions.summerwind.dev, which ",
 		},
 		"a Lease": {
 			items: kubetest.Whole(kubetest.Object("lease systems/arc-gha-rs-controller"), kubetest.Object("lease old/actions-runner-controller"), kubetest.Object("lease kube-system/scheduler")), options: plantest.ByHand,
-			want: "done, and of ARC there is still the Lease actions-runner-controller in namespace old, which has the name of one of ARC's; the Lease arc-gha-rs-controller in namespace systems, ",
+			want: "done; also there: the Lease actions-runner-controller in namespace old, which has the name of one of ARC's; the Lease arc-gha-rs-controller in namespace systems, ",
 			say:  "    kubectl delete lease actions-runner-controller --namespace old\n",
 		},
 		"many Leases": {
@@ -75,12 +75,12 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 				return out
 			}(),
 			options: plantest.ByHand,
-			want:    "done, and of ARC there is still the Lease x-gha-rs-controller in namespace team-00, ",
+			want:    "done; also there: the Lease x-gha-rs-controller in namespace team-00, ",
 			say:     "also there: 7 more Leases with such names\n",
 		},
 		"what is kept, too": {
 			items: append(legacy, leader), options: plantest.ByHand,
-			want: "done, kept 4 objects, and of ARC there is still legacy ARC, with 5 CRDs ",
+			want: "done, kept 4 objects; also there: legacy ARC, with 5 CRDs ",
 		},
 		"only legacy ARC's Lease": {
 			items: kubetest.Whole(kubetest.Object("lease systems/arc-gha-rs-controller")), options: plantest.LegacyByHand,
@@ -88,7 +88,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		},
 		"the Lease of the controller that is uninstalled": {
 			items: []kubetest.Item{leader}, options: plantest.InArgo, fault: kubetest.On(http.StatusForbidden, kubetest.Always, "LIST lease"),
-			want: "done, and of ARC there is still the Lease arc-gha-rs-controller in namespace systems, if it exists: the controller arc elects its leader with it, and Helm does not delete it: ",
+			want: "done; also there: the Lease arc-gha-rs-controller in namespace systems, if it exists: the controller arc elects its leader with it, and Helm does not delete it: ",
 		},
 		"the Lease of a controller that lives": {
 			items: append(kubetest.Whole(kubetest.Object("lease systems/arc-gha-rs-controller")), leader), options: plantest.ByHand,
@@ -100,11 +100,11 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		},
 		"what cannot be read": {
 			options: plantest.ByHand, fault: kubetest.On(http.StatusForbidden, kubetest.Always, "DISCOVER actions.summerwind.dev"),
-			want: "done, and of ARC there is still perhaps more, since this could not be read: asking the API server for /apis/actions.summerwind.dev: ",
+			want: "done; also there: perhaps more, since this could not be read: asking the API server for /apis/actions.summerwind.dev: ",
 		},
 		"Leases that cannot be read": {
 			options: plantest.ByHand, fault: kubetest.On(http.StatusForbidden, kubetest.Always, "LIST lease"),
-			want: "done, and of ARC there is still perhaps more, since this could not be read: listing leases.coordination.k8s.io in all namespaces: ",
+			want: "done; also there: perhaps more, since this could not be read: listing leases.coordination.k8s.io in all namespaces: ",
 		},
 	}
 	for name, test := range tests {

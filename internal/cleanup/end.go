@@ -173,7 +173,7 @@ func (r *run) reportUnread(before, after []plan.Unknown) {
 			all = append(all, u)
 		}
 	}
-	for _, u := range all {
+	for _, u := range plan.MergeUnknown(all) {
 		r.report.Errs = append(r.report.Errs, fmt.Errorf("could not read %s: %w", u.What, u.Err))
 	}
 	r.report.Errs = append(r.report.Errs, unreached(r.options, all)...)

@@ -23,7 +23,7 @@ func (r *run) execute(ctx context.Context, l zerolog.Logger, phase plan.Phase, s
 	l.Debug().Int("objects", len(steps)).Msg(phase.Name.Row().Doing)
 	defer func() {
 		took := time.Since(start)
-		r.report.Phases = append(r.report.Phases, Took{phase.Name, took})
+		r.report.Phases = append(r.report.Phases, Took{phase.Name, took.Seconds()})
 	}()
 
 	var err error

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -61,7 +63,7 @@ func (r *run) unchanged(ctx context.Context, s *plan.Survey) error {
 	switch {
 	case err != nil:
 		return err
-	case !record.Uninstalling():
+	case record.Status != helm.Uninstalling:
 		return fmt.Errorf("%w: release %s in namespace %s is %s", errChanged, record.Name, record.Namespace, record.Status)
 	}
 	return nil

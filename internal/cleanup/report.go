@@ -3,7 +3,6 @@ package cleanup
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -40,30 +39,30 @@ func (r Registration) String() string {
 
 // Took is how long a phase lasted.
 type Took struct {
-	Phase    plan.PhaseName
-	Duration time.Duration
+	Phase   plan.PhaseName `json:"name"`
+	Seconds float64        `json:"seconds"`
 }
 
 // Report says what a run did, and what is left.
 type Report struct {
-	Scope    plan.Scope
-	Verdict  plan.Verdict
-	Refusals []plan.Refusal
+	Scope    plan.Scope              `json:"scope"`
+	Verdict  plan.Verdict            `json:"verdict"`
+	Refusals plan.List[plan.Refusal] `json:"refusals"`
 	// Done lists the writes, without reasons.
-	Done []plan.Step
-	Kept []plan.Finding
+	Done plan.List[plan.Step]    `json:"done"`
+	Kept plan.List[plan.Finding] `json:"kept"`
 	// Left lists what should be gone and is not.
-	Left []plan.Finding
-	// Remains lists, after a success, the parts of ARC that this uninstall does not cover.
-	Remains []plan.Remain
+	Left plan.List[plan.Finding] `json:"left"`
 	// Obstacles lists the likely reasons why something is left.
-	Obstacles []plan.Finding
+	Obstacles plan.List[plan.Finding] `json:"obstacles"`
+	// Remains lists, after a success, the parts of ARC that this uninstall does not cover.
+	Remains plan.List[plan.Remain] `json:"remains"`
 	// Registered lists what is still registered at GitHub. GitHub removes a scale set after seven
 	// days without a connection, and a runner after about one.
-	Registered []Registration
-	Phases     []Took
-	Errs       []error
+	Registered plan.List[Registration] `json:"registered"`
+	Phases     plan.List[Took]         `json:"phases"`
+	Errs       []error                 `json:"-"`
 	// Revoked is the API server's answer that shows that Helm removed the hook's rights during the
 	// run; nil if Helm did not.
-	Revoked error
+	Revoked error `json:"-"`
 }

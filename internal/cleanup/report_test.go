@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -45,7 +44,7 @@ func TestTextEndsWithTheSummary(t *testing.T) {
 		Verdict: plan.Residue,
 		Left:    []plan.Finding{{Object: kubetest.Object("er runners/a"), Why: "why"}, {Object: kubetest.Object("crd c"), Why: "x"}, {Object: kubetest.Object("crd d"), Why: "x"}, {Object: kubetest.Object("crd e"), Why: "x"}},
 		Errs:    []error{errors.New("one"), errors.New("two")},
-		Phases:  []Took{{plan.PhaseDrain, 12340 * time.Millisecond}, {plan.PhaseFree, 50 * time.Millisecond}},
+		Phases:  []Took{{plan.PhaseDrain, 12.34}, {plan.PhaseFree, 0.05}},
 	}
 	want := `left: ephemeralrunners.actions.github.com/a in namespace runners: why
 left: customresourcedefinitions.apiextensions.k8s.io/c: x
@@ -90,7 +89,7 @@ func TestDocumentOfAReport(t *testing.T) {
 		Registered: []Registration{
 			{kubetest.Object("er runners/a"), plan.ScaleSetInfo{}}, {kubetest.Object("ars runners/set"), plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
 		},
-		Phases: []Took{{plan.PhaseDrain, 1500 * time.Millisecond}},
+		Phases: []Took{{plan.PhaseDrain, 1.5}},
 		Errs:   []error{errors.New("one")},
 	}
 	const crd = `"group": "apiextensions.k8s.io", "resource": "customresourcedefinitions", `

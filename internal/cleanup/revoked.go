@@ -74,8 +74,8 @@ func unreached(o plan.Options, unread []plan.Unknown) []error {
 	if o.Job == "" || len(unread) == 0 || slices.ContainsFunc(unread, answered) {
 		return nil
 	}
-	return []error{errUnreached}
+	return []error{ErrUnreached}
 }
 
-// errUnreached names the likely reasons.
-var errUnreached = errors.New("the API server answered none of these requests: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")
+// ErrUnreached names the likely reasons why a hook got no answer.
+var ErrUnreached = errors.New("the API server answered none of these requests: if a NetworkPolicy or a proxy is between it and the hook's Pod, let the Pod through (podLabels gives it labels that a policy can select)")

@@ -198,7 +198,7 @@ func (r *run) logFindings(s *plan.Survey, p *plan.Plan, planned int) {
 		r.log.WithLevel(level).Msg(shell.Visible(note))
 	}
 	for _, x := range p.Obstacles {
-		r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely to be in the way")
+		r.log.Warn().Stringer("object", x.Object).Str("why", x.Why).Msg("likely in the way")
 	}
 	if p.ObstaclesErr != nil {
 		r.log.Warn().Err(p.ObstaclesErr).Msg("could not search for webhooks and APIServices that do not answer")

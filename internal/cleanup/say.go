@@ -5,12 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/rs/zerolog"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// What a run logs. Helm 4 prints the hook's whole log as one line, with \n for every line break. So
+// These times limit what a run logs. Helm 4 prints the hook's whole log as one line, with \n for every line break. So
 // a run of some seconds logs only what it found and how it ended. A wait is logged after quietFor,
 // and then every sayEvery. Everything else is logged for debugging only.
 const (
@@ -57,7 +59,7 @@ func found(s *plan.Survey) string {
 	if len(parts) > 0 {
 		there = "found " + strings.Join(parts, ", ")
 	}
-	if s.Record != nil && s.Record.Uninstalling() {
+	if s.Record != nil && s.Record.Status == helm.Uninstalling {
 		return fmt.Sprintf("Helm is uninstalling release %s in namespace %s (revision %d): %s", s.Record.Name, s.Record.Namespace, s.Record.Revision, there)
 	}
 	return there

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
@@ -43,7 +45,7 @@ func TestFound(t *testing.T) {
 	if got := found(s); got != "found 1 controller, 4 custom resources, 1 object with ARC's finalizers, 4 CRDs" {
 		t.Error(got)
 	}
-	s.Record = &plan.Record{Name: "arc", Namespace: "systems", Revision: 3, Status: "uninstalling"}
+	s.Record = &helm.Record{Name: "arc", Namespace: "systems", Revision: 3, Status: "uninstalling"}
 	if got := found(s); !strings.HasPrefix(got, "Helm is uninstalling release arc in namespace systems (revision 3): found 1 controller, ") {
 		t.Error(got)
 	}

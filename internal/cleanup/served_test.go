@@ -74,8 +74,8 @@ func TestACRDThatIsNotServedIsNamed(t *testing.T) {
 			a.Fault = kubetest.On(http.StatusNotFound, kubetest.Always, "DISCOVER "+group)
 			r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
 			want := map[string]string{
-				arc.LegacyGroup: "of ARC there is still legacy ARC, with 5 CRDs of actions.summerwind.dev",
-				arc.Group:       "of ARC there is still the CRD runnerpools.actions.github.com, which",
+				arc.LegacyGroup: "also there: legacy ARC, with 5 CRDs of actions.summerwind.dev",
+				arc.Group:       "also there: the CRD runnerpools.actions.github.com, which",
 			}[group]
 			if r.Verdict != plan.Done || !strings.Contains(r.Summary(), want) {
 				t.Errorf("want %q\n%s", want, r.Text(20))

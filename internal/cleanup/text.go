@@ -36,9 +36,9 @@ func (r *Report) success(did string) string {
 	kept := fmt.Sprintf("kept %d objects", len(r.Kept))
 	switch {
 	case len(r.Remains) > 0 && len(r.Kept) > 0:
-		return fmt.Sprintf("done, %s, and of ARC there is still %s: %s", kept, remains(r.Remains), did)
+		return fmt.Sprintf("done, %s; also there: %s: %s", kept, remains(r.Remains), did)
 	case len(r.Remains) > 0:
-		return fmt.Sprintf("done, and of ARC there is still %s: %s", remains(r.Remains), did)
+		return fmt.Sprintf("done; also there: %s: %s", remains(r.Remains), did)
 	case len(r.Kept) > 0:
 		return fmt.Sprintf("done, and %s: %s", kept, did)
 	}
@@ -180,7 +180,7 @@ func (r *Report) kept(b *strings.Builder, maxLines int) {
 func (r *Report) Times() string {
 	times := make([]string, len(r.Phases))
 	for i, took := range r.Phases {
-		times[i] = fmt.Sprintf("%s %.1fs", took.Phase, took.Duration.Seconds())
+		times[i] = fmt.Sprintf("%s %.1fs", took.Phase, took.Seconds)
 	}
 	return strings.Join(times, ", ")
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -304,7 +303,7 @@ func TestAMistypedRelease(t *testing.T) {
 	o := plantest.OfRelease
 	o.Release = "acr"
 	p := Preview(t.Context(), c, o)
-	if want := []string{"Helm has no record of release acr in namespace systems"}; !cmp.Equal(p.Notes, want) || len(p.Phases) > 0 {
+	if want := []string{"Helm has no record of release acr in namespace systems"}; !slices.Equal(p.Notes, want) || len(p.Phases) > 0 {
 		t.Errorf("notes %q, plan %q", p.Notes, plantest.Lines(p))
 	}
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "deployed", kubetest.ArcManifest))

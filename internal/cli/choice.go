@@ -1,6 +1,5 @@
-// Package cli is what the two commands have in common on their command lines:
-// flags that take one of some words, completion, and the reference that is made
-// of the commands themselves.
+// Package cli is what both programs share: flags that take one of several words, completion, errors about wrong
+// usage, and the generated reference.
 package cli
 
 import (
@@ -19,8 +18,8 @@ type choice[T ~string] struct {
 	words    []T
 }
 
-// OneOf adds a flag that takes one of some words, or the fallback, which need not
-// be one of them: it is empty where the default depends on something else.
+// OneOf adds a flag that takes one of some words. The fallback may be empty, if the default depends on other
+// flags.
 func OneOf[T ~string](fs *pflag.FlagSet, target *T, name, shorthand string, fallback T, usage string, words ...T) {
 	*target = fallback
 	fs.VarP(&choice[T]{target, fallback, words}, name, shorthand, usage)
@@ -52,12 +51,15 @@ func (c *choice[T]) Words() []string {
 // helpColumns is where the help's lines are wrapped.
 const helpColumns = "100"
 
-// Finish gives a command and those below it a help that fits a terminal, and a
-// shell's completion that offers words where only words will do, and files for
-// the flags that name one.
+// Finish prepares a command and its subcommands for people: a help that fits a terminal, errors that say what to
+// type, and completion. Completion offers the words of a flag, and files only for the flags in fileFlags.
 func Finish(root *cobra.Command, fileFlags ...string) {
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped "+helpColumns+" "))
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return FlagError(err) })
 	each(root, func(cmd *cobra.Command) {
+		if cmd.Args != nil {
+			cmd.Args = arguments(cmd.Args)
+		}
 		if cmd.ValidArgsFunction == nil {
 			cmd.ValidArgsFunction = cobra.NoFileCompletions
 		}

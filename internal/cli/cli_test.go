@@ -18,7 +18,9 @@ func newTree() *cobra.Command {
 		Use: "wall NAME", Short: "Paint a wall", Long: "Wall paints a wall.\n\nExit codes:\n  0  dry", Example: "  paint wall north\n  # again\n  paint wall north",
 		Args: cobra.ExactArgs(1), Run: func(*cobra.Command, []string) {},
 	}
-	hidden := &cobra.Command{Use: "ceiling", Hidden: true, Run: func(*cobra.Command, []string) {}}
+	sub.Flags().Duration("dry", 0, "how long")
+	sub.Flags().Bool("twice", false, "again")
+	hidden := &cobra.Command{Use: "ceiling", Hidden: true, Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {}}
 	root.AddCommand(sub, hidden)
 	OneOf(sub.Flags(), new(colour), "in-colour", "c", "", "which `colour|mix`", "red", "green", "blue")
 	sub.Flags().String("list", "", "file of walls")
@@ -115,10 +117,44 @@ paint wall north
 | flag | default | |
 |---|---|---|
 | ·--coats int·<br>·P_COATS· | ·2· | how many |
+| ·--dry duration·<br>·P_DRY· | ·0s· | how long |
 | ·-c, --in-colour colour\|mix·<br>·P_IN_COLOUR· |  | which colour\|mix |
 | ·--list string·<br>·P_LIST· |  | file of walls |
+| ·--twice·<br>·P_TWICE· | ·false· | again |
 `
 	if diff := cmp.Diff(strings.NewReplacer("~~~", "```", "·", "`").Replace(want), Reference(root, "P_")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"nothing wrong":     {[]string{"wall", "north"}, ""},
+		"no argument":       {[]string{"wall"}, "NAME is missing: type paint wall NAME"},
+		"one too many":      {[]string{"wall", "north", "south"}, `wall takes one argument, and got "south" too: type paint wall NAME`},
+		"none is taken":     {[]string{"ceiling", "low"}, `ceiling takes no argument, and got "low": type paint ceiling`},
+		"a wrong word":      {[]string{"wall", "north", "-c", "pink"}, `--in-colour "pink": must be red, green or blue`},
+		"a wrong time":      {[]string{"wall", "north", "--dry", "soon"}, `--dry "soon": must be a time such as 90s, 5m or 1h30m`},
+		"a wrong switch":    {[]string{"wall", "north", "--twice=often"}, `--twice "often": must be true or false`},
+		"no value":          {[]string{"wall", "north", "--coats"}, "--coats needs a value"},
+		"no value of -c":    {[]string{"wall", "north", "-c"}, "--in-colour needs a value"},
+		"an unknown flag":   {[]string{"wall", "--wet"}, "unknown flag: --wet"},
+		"a command of none": {[]string{"door"}, `unknown command "door" for "paint"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := newTree()
+			root.SilenceErrors, root.SilenceUsage = true, true
+			root.SetArgs(test.args)
+			got := ""
+			if err := root.Execute(); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }

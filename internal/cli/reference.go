@@ -8,9 +8,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Reference is a page of Markdown about a command and those below it, from what
-// they say of themselves. With an environment prefix, the variables that set
-// their flags are in it.
+// Reference returns a page of Markdown about a command and its subcommands, made from their help. With an
+// environment prefix, it names the variables that set their flags.
 func Reference(root *cobra.Command, environment string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<!-- Written by `make docs` from the commands themselves. -->\n\n# %s\n", root.Name())
@@ -23,9 +22,9 @@ func Reference(root *cobra.Command, environment string) string {
 		}
 		text := cmd.Long
 		if cmd != root {
-			text, _, _ = strings.Cut(text, "\n\nExit codes:") // those of the first
+			text, _, _ = strings.Cut(text, "\n\nExit codes:") // the root has them
 		}
-		// As it is: a help is laid out for a terminal.
+		// The text is laid out for a terminal, so it stays as it is.
 		if text != "" {
 			fmt.Fprintf(&b, "\n```text\n%s\n```\n", text)
 		}

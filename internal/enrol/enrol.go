@@ -14,6 +14,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -24,25 +25,24 @@ type Outcome struct {
 	// Changed is false if the record already was as it should be.
 	Changed bool
 	// Before and After are arc-cleanup's hooks in the record.
-	Before, After []release.Hook
+	Before, After []helm.Hook
 }
 
 // Enrol adds the chart's hook to the newest revision of a release. The values go over those that
 // follow from the release's own manifest. It replaces a hook of arc-cleanup that differs. With dryRun
 // it writes nothing.
 //
-// It returns a release.Unfit, a release.NotEditable, a release.ErrNotFound, or an error for values
-// that the chart refuses.
+// It returns a release.Unfit, a release.ErrNotFound, or an error for values that the chart refuses.
 func Enrol(ctx context.Context, c *kube.Client, target chart.Release, values map[string]any, dryRun bool) (*Outcome, error) {
-	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
-		return Render(r, values)
+	return edit(ctx, c, target, dryRun, func(r *helm.Record) ([]helm.Hook, error) {
+		return render(r, values)
 	})
 }
 
 // Put adds a hook that another release or revision had to the newest revision of a release. A revision
 // that already has the hook keeps its own: its chart may bring one.
-func Put(ctx context.Context, c *kube.Client, target chart.Release, hooks []release.Hook, dryRun bool) (*Outcome, error) {
-	return edit(ctx, c, target, dryRun, func(r *release.Revision) ([]release.Hook, error) {
+func Put(ctx context.Context, c *kube.Client, target chart.Release, hooks []helm.Hook, dryRun bool) (*Outcome, error) {
+	return edit(ctx, c, target, dryRun, func(r *helm.Record) ([]helm.Hook, error) {
 		if has := Ours(r.Hooks); len(has) > 0 {
 			return has, nil
 		}
@@ -51,7 +51,7 @@ func Put(ctx context.Context, c *kube.Client, target chart.Release, hooks []rele
 }
 
 // Of returns the hook of a revision: the one in its record, or else the one that its enroller will add.
-func Of(r *release.Revision) ([]release.Hook, error) {
+func Of(r *helm.Record) ([]helm.Hook, error) {
 	if hooks := Ours(r.Hooks); len(hooks) > 0 {
 		return hooks, nil
 	}
@@ -64,21 +64,21 @@ func Of(r *release.Revision) ([]release.Hook, error) {
 
 // Unenrol removes the hook from the newest revision of a release.
 func Unenrol(ctx context.Context, c *kube.Client, target chart.Release, dryRun bool) (*Outcome, error) {
-	return edit(ctx, c, target, dryRun, func(*release.Revision) ([]release.Hook, error) { return nil, nil })
+	return edit(ctx, c, target, dryRun, func(*helm.Record) ([]helm.Hook, error) { return nil, nil })
 }
 
 // Flux names the HelmRelease of Flux that a revision was installed for; "" if there is none. Flux labels
 // every object of a release with that name. Only Flux also compares a digest of the record, hooks
 // included, with the record that it has written
 // (github.com/fluxcd/helm-controller internal/postrender/common_renderer.go, internal/action/verify.go).
-func Flux(r *release.Revision) string { return r.Label("helm.toolkit.fluxcd.io/name") }
+func Flux(r *helm.Record) string { return r.Label("helm.toolkit.fluxcd.io/name") }
 
 // edit replaces arc-cleanup's hooks in a record by those that wanted returns.
 func edit(
-	ctx context.Context, c *kube.Client, target chart.Release, dryRun bool, wanted func(*release.Revision) ([]release.Hook, error),
+	ctx context.Context, c *kube.Client, target chart.Release, dryRun bool, wanted func(*helm.Record) ([]helm.Hook, error),
 ) (*Outcome, error) {
 	var out *Outcome
-	err := release.Edit(ctx, c, target.Namespace, target.Name, func(r *release.Revision) ([]release.Hook, bool, error) {
+	err := release.Edit(ctx, c, target.Namespace, target.Name, func(r *helm.Record) ([]helm.Hook, bool, error) {
 		ours, err := wanted(r)
 		if err != nil {
 			return nil, false, err
@@ -98,9 +98,9 @@ func edit(
 	return out, nil
 }
 
-// Render renders the hook of a release in the form that its record holds. The values go over what ARC's
+// render renders the hook of a release. The values go over what ARC's
 // objects in the manifest say: scope, namespaces, scheduling, pull secrets.
-func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) {
+func render(r *helm.Record, values map[string]any) ([]helm.Hook, error) {
 	a, _, err := anchor.Find([]byte(r.Manifest))
 	if err != nil {
 		return nil, fmt.Errorf("the manifest of release %s: %w", r.Name, err)
@@ -111,34 +111,27 @@ func Render(r *release.Revision, values map[string]any) ([]release.Hook, error) 
 		}
 	}
 	hooks, err := chart.Render(chart.Release{Name: r.Name, Namespace: r.Namespace}, chart.Merge(a.In(r.Namespace), values))
-	if err != nil {
-		return nil, err
+	if err == nil && len(hooks) == 0 {
+		err = release.Unfit{Why: "the hook is switched off (enabled=false)"}
 	}
-	if len(hooks) == 0 {
-		return nil, release.Unfit{Why: "the hook is switched off (enabled=false)"}
-	}
-	data, err := json.Marshal(hooks)
-	if err != nil {
-		return nil, fmt.Errorf("the hook as JSON: %w", err)
-	}
-	return parse(data)
+	return hooks, err
 }
 
 // Parse reads a hook of arc-cleanup in the form in which Helm stores it.
-func Parse(data []byte) ([]release.Hook, error) {
+func Parse(data []byte) ([]helm.Hook, error) {
 	hooks, err := parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if len(hooks) == 0 || slices.ContainsFunc(hooks, func(h release.Hook) bool { return !isOurs(h) }) {
+	if len(hooks) == 0 || slices.ContainsFunc(hooks, func(h helm.Hook) bool { return !isOurs(h) }) {
 		return nil, fmt.Errorf("reading the hook: it is not a hook of %s", chart.Name)
 	}
 	return hooks, nil
 }
 
 // parse reads hooks in the form in which Helm stores them.
-func parse(data []byte) ([]release.Hook, error) {
-	var hooks []release.Hook
+func parse(data []byte) ([]helm.Hook, error) {
+	var hooks []helm.Hook
 	if err := json.Unmarshal(data, &hooks); err != nil {
 		return nil, fmt.Errorf("reading the hook: %w", err)
 	}
@@ -146,45 +139,26 @@ func parse(data []byte) ([]release.Hook, error) {
 }
 
 // Ours returns arc-cleanup's hooks, whoever added them to the record.
-func Ours(hooks []release.Hook) []release.Hook {
-	return slices.DeleteFunc(slices.Clone(hooks), func(h release.Hook) bool { return !isOurs(h) })
+func Ours(hooks []helm.Hook) []helm.Hook {
+	return slices.DeleteFunc(slices.Clone(hooks), func(h helm.Hook) bool { return !isOurs(h) })
 }
 
-func isOurs(h release.Hook) bool {
-	m := Metadata(h)
-	return chart.IsOurs(m.Labels, m.Annotations)
-}
-
-// ObjectMeta is what is read of a hook's object.
-type ObjectMeta struct{ Labels, Annotations map[string]string }
-
-// maxObject bounds the manifests that are parsed: a parser takes a hundred times their size. Those of
-// arc-cleanup have some 20 KB; others may have any size.
-const maxObject = 256 << 10
-
-// Metadata reads the labels and annotations of a hook's object. A manifest that is not YAML has none.
-func Metadata(h release.Hook) ObjectMeta {
-	var object struct{ Metadata ObjectMeta }
-	if len(h.Manifest) <= maxObject {
-		_ = yaml.Unmarshal([]byte(h.Manifest), &object)
-	}
-	return object.Metadata
-}
+func isOurs(h helm.Hook) bool { return chart.IsOurs(h.Metadata()) }
 
 // replace replaces arc-cleanup's hooks by ours. All others keep their content and order.
-func replace(hooks, ours []release.Hook) []release.Hook {
+func replace(hooks, ours []helm.Hook) []helm.Hook {
 	others := slices.DeleteFunc(slices.Clone(hooks), isOurs)
 	return append(others, ours...)
 }
 
 // same reports whether two sets of hooks are the same objects. Helm 4 formats and sorts manifests in
 // its own way, so layout and order do not count. All that Helm reads of a hook is in its annotations.
-func same(a, b []release.Hook) bool {
+func same(a, b []helm.Hook) bool {
 	if len(a) != len(b) {
 		return false
 	}
-	order := func(hooks []release.Hook) []release.Hook {
-		return slices.SortedFunc(slices.Values(hooks), func(a, b release.Hook) int {
+	order := func(hooks []helm.Hook) []helm.Hook {
+		return slices.SortedFunc(slices.Values(hooks), func(a, b helm.Hook) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 		})
 	}

@@ -8,30 +8,32 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/google/go-cmp/cmp"
-	helm "helm.sh/helm/v3/pkg/release"
+	helm3 "helm.sh/helm/v3/pkg/release"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // revision is a release whose manifest is one of the post-renderer's test data.
-func revision(t *testing.T, file string) *release.Revision {
+func revision(t *testing.T, file string) *helm.Record {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "postrender", "testdata", file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &release.Revision{Record: release.Record{Name: "rel", Namespace: "ns"}, Manifest: string(text)}
+	return &helm.Record{Name: "rel", Namespace: "ns", Manifest: string(text)}
 }
 
 // hooks makes hooks of a record of manifests.
-func hooks(t *testing.T, manifests ...string) []release.Hook {
+func hooks(t *testing.T, manifests ...string) []helm.Hook {
 	t.Helper()
-	all := []*helm.Hook{}
+	all := []*helm3.Hook{}
 	for _, m := range manifests {
 		kind, _, _ := strings.Cut(strings.TrimPrefix(m, "kind: "), "\n")
-		all = append(all, &helm.Hook{Name: "job", Kind: kind, Manifest: m})
+		all = append(all, &helm3.Hook{Name: "job", Kind: kind, Manifest: m})
 	}
 	data, err := json.Marshal(all)
 	if err != nil {
@@ -126,11 +128,11 @@ func TestRender(t *testing.T) {
 		},
 		"not ARC":        {"not-arc.yaml", nil, nil, "release rel in namespace ns installs neither ARC's controller nor a scale set; nothing was written"},
 		"switched off":   {"controller.yaml", map[string]any{"enabled": false}, nil, "enabled=false"},
-		"values refused": {"controller.yaml", map[string]any{"x": 1}, nil, "unexpected additional properties [\"x\"]"},
+		"values refused": {"controller.yaml", map[string]any{"x": 1}, nil, "it has no value \"x\""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(revision(t, test.file), chart.Merge(named, test.values))
+			got, err := render(revision(t, test.file), chart.Merge(named, test.values))
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("error %v, want %q in it", err, test.err)
@@ -154,13 +156,13 @@ func TestRender(t *testing.T) {
 			}
 		})
 	}
-	broken := &release.Revision{Manifest: "a: b: c"}
-	if _, err := Render(broken, nil); err == nil || errors.As(err, new(release.Unfit)) {
+	broken := &helm.Record{Manifest: "a: b: c"}
+	if _, err := render(broken, nil); err == nil || errors.As(err, new(release.Unfit)) {
 		t.Errorf("a manifest that is no YAML: %v", err)
 	}
 }
 
-// What the post-renderer packs into the manifest comes out of it again.
+// The hook that the post-renderer packs into the manifest can be read from it again.
 func TestCarried(t *testing.T) {
 	target := chart.Release{Name: "arc", Namespace: "ns"}
 	rendered, err := chart.Render(target, named)
@@ -195,8 +197,8 @@ func TestCarried(t *testing.T) {
 // Large hooks of others in a record are not parsed, whatever their names are.
 func TestLargeIsNotOurs(t *testing.T) {
 	t.Parallel()
-	small := hooks(t, ours+"spec: {a: "+strings.Repeat("x", maxObject-len(ours)-len("spec: {a: }\n"))+"}\n")
-	large := hooks(t, ours+"spec: {a: "+strings.Repeat("x", maxObject-len(ours)-len("spec: {a: }\n")+1)+"}\n")
+	small := hooks(t, ours+"spec: {a: "+strings.Repeat("x", helm.MaxObject-len(ours)-len("spec: {a: }\n"))+"}\n")
+	large := hooks(t, ours+"spec: {a: "+strings.Repeat("x", helm.MaxObject-len(ours)-len("spec: {a: }\n")+1)+"}\n")
 	if len(Ours(small)) != 1 || len(Ours(large)) != 0 {
 		t.Errorf("small: %d, large: %d", len(Ours(small)), len(Ours(large)))
 	}
@@ -205,14 +207,14 @@ func TestLargeIsNotOurs(t *testing.T) {
 		more int
 		want string
 	}{{0, "ns/e"}, {1, "/"}} {
-		text := enroller + ", a: " + strings.Repeat("x", maxObject-len(enroller)-len(", a: }\n")+test.more) + "}\n"
-		got, err := Enroller(&release.Revision{Record: release.Record{Namespace: "ns"}, Manifest: text})
+		text := enroller + ", a: " + strings.Repeat("x", helm.MaxObject-len(enroller)-len(", a: }\n")+test.more) + "}\n"
+		got, err := Enroller(&helm.Record{Namespace: "ns", Manifest: text})
 		if err != nil || got.String() != test.want {
 			t.Errorf("%d more: %q, %v", test.more, got, err)
 		}
 	}
 	elsewhere := strings.Replace(enroller, "name: e,", "name: e, namespace: other,", 1) + "}\n"
-	if got, err := Enroller(&release.Revision{Record: release.Record{Namespace: "ns"}, Manifest: elsewhere}); err != nil || got.String() != "other/e" {
+	if got, err := Enroller(&helm.Record{Namespace: "ns", Manifest: elsewhere}); err != nil || got.String() != "other/e" {
 		t.Errorf("elsewhere: %q, %v", got, err)
 	}
 }
@@ -236,14 +238,14 @@ func TestOf(t *testing.T) {
 		with.WriteString("---\n" + o.Manifest + "\n")
 	}
 	tests := map[string]struct {
-		r    release.Revision
+		r    helm.Record
 		want int
 		err  bool
 	}{
-		"in the record":   {release.Revision{Hooks: hooks(t, theirs, ours), Manifest: with.String()}, 1, false},
-		"by the enroller": {release.Revision{Hooks: hooks(t, theirs), Manifest: with.String()}, len(rendered), false},
-		"none":            {release.Revision{Hooks: hooks(t, theirs), Manifest: "kind: Pod\n"}, 0, false},
-		"unreadable":      {release.Revision{Manifest: unreadable}, 0, true},
+		"in the record":   {helm.Record{Hooks: hooks(t, theirs, ours), Manifest: with.String()}, 1, false},
+		"by the enroller": {helm.Record{Hooks: hooks(t, theirs), Manifest: with.String()}, len(rendered), false},
+		"none":            {helm.Record{Hooks: hooks(t, theirs), Manifest: "kind: Pod\n"}, 0, false},
+		"unreadable":      {helm.Record{Manifest: unreadable}, 0, true},
 	}
 	for name, test := range tests {
 		got, err := Of(&test.r)
@@ -251,7 +253,7 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s: %d, %v", name, len(got), err)
 		}
 	}
-	if _, err := Enroller(&release.Revision{Manifest: unreadable}); err == nil {
+	if _, err := Enroller(&helm.Record{Manifest: unreadable}); err == nil {
 		t.Error("Enroller: no error")
 	}
 }

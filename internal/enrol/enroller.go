@@ -14,6 +14,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -100,7 +101,7 @@ func releaseOf(ctx context.Context, c *kube.Client, namespace, name string) (of 
 type attempt struct {
 	revision int
 	// status is set where it keeps the revision from being edited.
-	status release.Status
+	status helm.Status
 	result string
 }
 
@@ -110,7 +111,7 @@ type attempt struct {
 //
 // It returns an error only for what may pass by itself.
 func enrolOwn(ctx context.Context, c *kube.Client, target chart.Release, configMap string) (a attempt, err error) {
-	err = release.Edit(ctx, c, target.Namespace, target.Name, func(r *release.Revision) ([]release.Hook, bool, error) {
+	err = release.Edit(ctx, c, target.Namespace, target.Name, func(r *helm.Record) ([]helm.Hook, bool, error) {
 		a.revision = r.Revision
 		hooks, err := carried(r.Manifest, configMap)
 		switch {
@@ -127,13 +128,10 @@ func enrolOwn(ctx context.Context, c *kube.Client, target chart.Release, configM
 		a.result = fmt.Sprintf("enrolled: revision %d of release %s has the hook", r.Revision, r.Name)
 		return replace(r.Hooks, hooks), true, nil
 	})
-	var (
-		state release.NotEditable
-		unfit release.Unfit
-	)
+	var unfit release.Unfit
 	switch {
-	case errors.As(err, &state):
-		return attempt{state.Revision, state.Status, err.Error()}, nil
+	case errors.As(err, &unfit) && unfit.Record != nil:
+		return attempt{unfit.Record.Revision, unfit.Record.Status, err.Error()}, nil
 	case errors.As(err, &unfit), errors.Is(err, release.ErrNotFound), errors.Is(err, release.ErrUnreadable):
 		a.result, err = err.Error(), nil
 	}
@@ -153,7 +151,7 @@ type configMap struct {
 // findConfigMap returns the enroller's ConfigMap in a manifest; nil if there is none.
 func findConfigMap(text string) (*configMap, error) {
 	for d := range manifest.Documents([]byte(text)) {
-		if !d.Contains("ConfigMap", chart.Name, chart.EnrolData) || len(d.Bytes()) > maxObject {
+		if !d.Contains("ConfigMap", chart.Name, chart.EnrolData) || len(d.Bytes()) > helm.MaxObject {
 			continue
 		}
 		var o configMap
@@ -169,7 +167,7 @@ func findConfigMap(text string) (*configMap, error) {
 
 // Enroller names the Deployment that, according to the revision's manifest, enrols the release; it is
 // empty if there is none.
-func Enroller(r *release.Revision) (types.NamespacedName, error) {
+func Enroller(r *helm.Record) (types.NamespacedName, error) {
 	o, err := findConfigMap(r.Manifest)
 	if err != nil || o == nil {
 		return types.NamespacedName{}, err
@@ -179,7 +177,7 @@ func Enroller(r *release.Revision) (types.NamespacedName, error) {
 
 // carried returns the hook that a manifest carries for the enroller of that name; none if it has no
 // such enroller.
-func carried(text, name string) ([]release.Hook, error) {
+func carried(text, name string) ([]helm.Hook, error) {
 	o, err := findConfigMap(text)
 	if err != nil || o == nil || o.Metadata.Name != name {
 		return nil, err

@@ -93,8 +93,8 @@ type Controller struct {
 	Leaving bool
 }
 
-// Hook holds the namespaces for which the hook was rendered, or that a run by hand names.
-type Hook struct {
+// Namespaces holds the namespaces for which the hook was rendered, or that a run by hand names.
+type Namespaces struct {
 	// ControllerNamespaces are the namespaces of the release's controllers; empty for the release's
 	// namespace.
 	ControllerNamespaces []string
@@ -103,13 +103,13 @@ type Hook struct {
 }
 
 // Owns reports whether a controller belongs to the release.
-func (r Release) Owns(c Controller, h Hook) bool {
+func (r Release) Owns(c Controller, h Namespaces) bool {
 	switch {
 	case r.Recorded:
 		return c.Release == r.Key() && slices.Contains(r.Deployments, c.NamespacedName)
 	case r.Namespace == "":
 		return false
-	case !slices.Contains(h.Controllers(r), c.Namespace):
+	case !slices.Contains(h.Controllers(r.Namespace), c.Namespace):
 		return false
 	case c.Release.Name != "" && (c.Release.Namespace != r.Namespace || r.Name != "" && c.Release.Name != r.Name):
 		return false
@@ -125,15 +125,15 @@ func (c Controller) Sees(namespace string) bool {
 	return len(c.Watches) == 0 || slices.Contains(c.Watches, namespace)
 }
 
-// Controllers returns the namespaces to search for the release's controllers.
-func (h Hook) Controllers(r Release) []string {
+// Controllers returns the namespaces to search for the controllers of a release in this namespace.
+func (h Namespaces) Controllers(release string) []string {
 	if len(h.ControllerNamespaces) > 0 {
 		return h.ControllerNamespaces
 	}
-	return []string{r.Namespace}
+	return []string{release}
 }
 
 // IsOther reports whether a controller belongs to another release, and may still use ARC's CRDs.
-func (r Release) IsOther(c Controller, h Hook) bool {
+func (r Release) IsOther(c Controller, h Namespaces) bool {
 	return !c.Leaving && !r.Owns(c, h)
 }

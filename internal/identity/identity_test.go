@@ -109,30 +109,30 @@ func TestWhoseAControllerIs(t *testing.T) {
 	tests := map[string]struct {
 		release    Release
 		controller Controller
-		hook       Hook
+		hook       Namespaces
 		want       bool
 	}{
-		"recorded":                               {recorded, of("systems/arc", "systems/arc"), Hook{}, true},
-		"recorded, with namespaceOverride":       {recorded, of("control/arc", "systems/arc"), Hook{}, true},
-		"recorded, watching what it may":         {recorded, of("systems/arc", "systems/arc", "other"), Hook{WatchNamespaces: []string{"runners"}}, true},
-		"says to be, and is not in the record":   {recorded, of("tenant/arc", "systems/arc"), Hook{}, false},
-		"is in the record, and says nothing":     {recorded, of("systems/arc", "/"), Hook{}, false},
-		"a namesake's in its place":              {recorded, of("systems/arc", "tenant/arc"), Hook{}, false},
-		"named by hand":                          {named, of("systems/arc", "systems/arc"), Hook{}, true},
-		"named by hand, of nobody":               {named, of("systems/arc", "/"), Hook{}, true},
-		"named by hand, another release's":       {named, of("systems/arc", "systems/other"), Hook{}, false},
-		"named by hand, elsewhere":               {named, of("tenant/arc", "systems/arc"), Hook{}, false},
-		"named by hand, where it was said to be": {named, of("control/arc", "systems/arc"), Hook{ControllerNamespaces: []string{"control"}}, true},
-		"without a record":                       {rendered, of("systems/arc", "/"), Hook{}, true},
-		"without a record, of Helm all the same": {rendered, of("systems/arc", "systems/x"), Hook{}, true},
-		"without a record, of elsewhere":         {rendered, of("systems/arc", "tenant/x"), Hook{}, false},
-		"without a record, elsewhere":            {rendered, of("tenant/arc", "/"), Hook{}, false},
-		"without a record, watching the hook's":  {rendered, of("systems/arc", "/", "runners"), Hook{WatchNamespaces: []string{"a", "runners"}}, true},
-		"without a record, watching another":     {rendered, of("systems/arc", "/", "team"), Hook{WatchNamespaces: []string{"runners"}}, false},
-		"without a record, watching all":         {rendered, of("systems/arc", "/"), Hook{WatchNamespaces: []string{"runners"}}, true},
-		"without a record, the hook of all":      {rendered, of("systems/arc", "/", "team"), Hook{}, true},
-		"by hand, nothing is named":              {Release{}, of("systems/arc", "systems/arc"), Hook{}, false},
-		"by hand, only where controllers are":    {Release{}, of("control/arc", "/"), Hook{ControllerNamespaces: []string{"control"}}, false},
+		"recorded":                               {recorded, of("systems/arc", "systems/arc"), Namespaces{}, true},
+		"recorded, with namespaceOverride":       {recorded, of("control/arc", "systems/arc"), Namespaces{}, true},
+		"recorded, watching what it may":         {recorded, of("systems/arc", "systems/arc", "other"), Namespaces{WatchNamespaces: []string{"runners"}}, true},
+		"says to be, and is not in the record":   {recorded, of("tenant/arc", "systems/arc"), Namespaces{}, false},
+		"is in the record, and says nothing":     {recorded, of("systems/arc", "/"), Namespaces{}, false},
+		"a namesake's in its place":              {recorded, of("systems/arc", "tenant/arc"), Namespaces{}, false},
+		"named by hand":                          {named, of("systems/arc", "systems/arc"), Namespaces{}, true},
+		"named by hand, of nobody":               {named, of("systems/arc", "/"), Namespaces{}, true},
+		"named by hand, another release's":       {named, of("systems/arc", "systems/other"), Namespaces{}, false},
+		"named by hand, elsewhere":               {named, of("tenant/arc", "systems/arc"), Namespaces{}, false},
+		"named by hand, where it was said to be": {named, of("control/arc", "systems/arc"), Namespaces{ControllerNamespaces: []string{"control"}}, true},
+		"without a record":                       {rendered, of("systems/arc", "/"), Namespaces{}, true},
+		"without a record, of Helm all the same": {rendered, of("systems/arc", "systems/x"), Namespaces{}, true},
+		"without a record, of elsewhere":         {rendered, of("systems/arc", "tenant/x"), Namespaces{}, false},
+		"without a record, elsewhere":            {rendered, of("tenant/arc", "/"), Namespaces{}, false},
+		"without a record, watching the hook's":  {rendered, of("systems/arc", "/", "runners"), Namespaces{WatchNamespaces: []string{"a", "runners"}}, true},
+		"without a record, watching another":     {rendered, of("systems/arc", "/", "team"), Namespaces{WatchNamespaces: []string{"runners"}}, false},
+		"without a record, watching all":         {rendered, of("systems/arc", "/"), Namespaces{WatchNamespaces: []string{"runners"}}, true},
+		"without a record, the hook of all":      {rendered, of("systems/arc", "/", "team"), Namespaces{}, true},
+		"by hand, nothing is named":              {Release{}, of("systems/arc", "systems/arc"), Namespaces{}, false},
+		"by hand, only where controllers are":    {Release{}, of("control/arc", "/"), Namespaces{ControllerNamespaces: []string{"control"}}, false},
 	}
 	for name, test := range tests {
 		if got := test.release.Owns(test.controller, test.hook); got != test.want {

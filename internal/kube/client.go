@@ -6,6 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,6 +50,9 @@ type Client struct {
 	Context, Server string
 	// Namespace is the one that kubectl would take by default.
 	Namespace string
+
+	// kubeconfig names the files that the configuration was read from.
+	kubeconfig string
 }
 
 // load reads the kubeconfig as kubectl does (flag, KUBECONFIG, ~/.kube/config), or else takes the Pod's
@@ -56,21 +63,12 @@ func load(kubeconfig string, overrides *clientcmd.ConfigOverrides) clientcmd.Cli
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 }
 
-// Namespace is the one of the kubeconfig's context, else "default".
-func Namespace(kubeconfig string, overrides *clientcmd.ConfigOverrides) (string, error) {
-	namespace, _, err := load(kubeconfig, overrides).Namespace()
-	if err != nil {
-		return "", fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	return namespace, nil
-}
-
 // Connect returns a Client for the kubeconfig and its overrides.
 func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent string) (*Client, error) {
 	loader := load(kubeconfig, overrides)
 	cfg, err := loader.ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+		return nil, unreadable(loader, overrides, err)
 	}
 	cfg.UserAgent = userAgent
 	contextName := overrides.CurrentContext
@@ -83,11 +81,35 @@ func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent 
 	if err != nil {
 		return nil, err
 	}
-	c.Context = contextName
+	c.Context, c.kubeconfig = contextName, files(loader)
 	if c.Namespace, _, err = loader.Namespace(); err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+		return nil, unreadable(loader, overrides, err)
 	}
 	return c, nil
+}
+
+// files names the files that a kubeconfig is read from.
+func files(loader clientcmd.ClientConfig) string {
+	access := loader.ConfigAccess()
+	if access.IsExplicitFile() {
+		return access.GetExplicitFile()
+	}
+	return strings.Join(access.GetLoadingPrecedence(), string(filepath.ListSeparator))
+}
+
+// unreadable says what is wrong with the kubeconfig, and what to do.
+func unreadable(loader clientcmd.ClientConfig, overrides *clientcmd.ConfigOverrides, err error) error {
+	raw, broken := loader.RawConfig()
+	wanted := overrides.CurrentContext
+	switch {
+	case broken != nil:
+	case clientcmd.IsEmptyConfig(err):
+		return fmt.Errorf("no kubeconfig with a cluster at %s: give --kubeconfig FILE, or set KUBECONFIG", files(loader))
+	case wanted != "" && raw.Contexts[wanted] == nil && len(raw.Contexts) > 0:
+		return fmt.Errorf("the kubeconfig %s has no context %q: give one of %s",
+			files(loader), wanted, strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", "))
+	}
+	return fmt.Errorf("reading the kubeconfig %s: %w", files(loader), err)
 }
 
 // New returns a Client for a configuration. It has no client-side rate limit: API Priority and Fairness on

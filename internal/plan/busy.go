@@ -93,7 +93,7 @@ func busyRefusal(j Job) Refusal {
 }
 
 // leavesToController reports whether a busy runner's scale set is handed over to a controller. It is only if a
-// live controller is there to finish it.
+// running controller is there to finish it.
 func (p *planner) leavesToController(o *object.Object) bool {
 	return p.o.busyRunners() == LeaveBusy && p.hasFinisher(o)
 }

@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
@@ -55,7 +56,7 @@ func (p *planner) isOrphan(o *object.Object) bool {
 	switch {
 	case p.isHandedOver(o):
 		return false
-	case p.history.Dependents[o.UID]:
+	case p.history.Dependents[o.UID], p.isRunnersSecret(o):
 		return true
 	case o.ScaleSet.Name == "" && len(p.others) > 0:
 		return false // it names no scale set, so it may belong to the other controller
@@ -64,6 +65,22 @@ func (p *planner) isOrphan(o *object.Object) bool {
 	// namespace, which holds no other objects of ARC.
 	unlabelled := slices.Contains(p.o.OtherListenerNamespaces(), o.Namespace) && o.ScaleSet.Name == ""
 	return unlabelled || p.outOfScope(o) == ""
+}
+
+// isRunnersSecret reports whether the Secret has the name of a runner of a scale set that is being
+// uninstalled. ARC labels a runner's Pod, but not its Secret, so a run that begins when the runner is
+// gone knows the Secret by its name alone. Whoever forges one loses only what the garbage collector
+// deletes anyway, since its owner is gone.
+func (p *planner) isRunnersSecret(o *object.Object) bool {
+	if o.Resource != object.Secrets || o.ScaleSet.Name != "" {
+		return false
+	}
+	for set := range p.sets {
+		if set.Namespace == o.Namespace && arc.NamesRunnerOf(o.Name, set.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 // OwnerKey identifies an owner. It includes the namespace because a namespaced object can only own

@@ -64,7 +64,7 @@ func write(h hash.Hash, words ...string) {
 	h.Write([]byte{'\n'})
 }
 
-const planAgain = "read the current plan and confirm that one: `arc-cleanup plan`, with the flags of this run"
+const planAgain = "make the plan again with the flags of this run, read it, and confirm its digest"
 
 // Confirmed remembers the objects of the plan that a person has confirmed, and the objects that
 // later rounds derive from them. Only the first plan of a run has to match the confirmed one; later

@@ -3,8 +3,7 @@ package plan_test
 import (
 	"testing"
 
-	"k8s.io/apimachinery/pkg/types"
-
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -23,10 +22,10 @@ func later(t *testing.T, o plan.Options, first, then *plan.Survey, h plan.Histor
 	return p, c.CheckLater(p)
 }
 
-// What a confirmed plan has to leave to a later round is confirmed with it: a run that began must be able to end.
+// Confirming a plan also confirms the steps that it must leave to a later round, so that a run that began can end.
 func TestAConfirmedRunCanEnd(t *testing.T) {
 	record := plantest.RecordOf("systems/arc", "systems/arc")
-	record.Sets = []types.NamespacedName{kubetest.Named("systems/set")}
+	record.Objects = append(record.Objects, plantest.InRecord(arc.AutoscalingRunnerSet, "systems/set"))
 	set := kubetest.Object("ars systems/set", kubetest.Deleting)
 	p, refused := later(t, plantest.AsHook,
 		&plan.Survey{Record: record, CRDs: kubetest.CRDs(), Custom: []*object.Object{set}},
@@ -61,7 +60,7 @@ func TestANewOrphanDoesNotEndAConfirmedRun(t *testing.T) {
 
 	// Without it nothing would be left of this plan but CRDs that wait: that is no success.
 	record := plantest.RecordOf("systems/arc", "systems/arc")
-	record.Sets = []types.NamespacedName{kubetest.Named("systems/set")}
+	record.Objects = append(record.Objects, plantest.InRecord(arc.AutoscalingRunnerSet, "systems/set"))
 	first = &plan.Survey{Record: record, CRDs: kubetest.CRDs(), Custom: []*object.Object{set}}
 	then = &plan.Survey{Record: record, CRDs: kubetest.CRDs(), Dependents: []*object.Object{orphan}}
 	if p, refused := later(t, plantest.AsHook, first, then, plan.NewHistory()); len(refused) == 0 || len(p.Phases) == 0 {

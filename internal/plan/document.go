@@ -19,17 +19,13 @@ func (l List[T]) MarshalJSON() ([]byte, error) { return json.Marshal(append([]T{
 
 // MarshalJSON returns the document that `plan --output json` prints.
 func (p *Plan) MarshalJSON() ([]byte, error) {
+	type fields Plan
 	return json.Marshal(struct {
 		Version string `json:"version"`
 		// Digest is the argument for `run --confirm`. A plan that refuses or does nothing has none.
-		Digest    string        `json:"digest,omitempty"`
-		Refusals  List[Refusal] `json:"refusals"`
-		Phases    List[Phase]   `json:"phases"`
-		Kept      List[Finding] `json:"kept"`
-		Notes     List[string]  `json:"notes"`
-		Obstacles List[Finding] `json:"obstacles"`
-		Remains   List[Remain]  `json:"remains"`
-	}{DocumentVersion, p.Digest(), p.Refusals, p.Phases, p.Kept, p.Notes, p.Obstacles, p.Remains})
+		Digest string `json:"digest,omitempty"`
+		*fields
+	}{DocumentVersion, p.Digest(), (*fields)(p)})
 }
 
 // MarshalJSON implements json.Marshaler. It leaves out the ranks, which readers do not need.

@@ -90,7 +90,7 @@ func refusals(t *testing.T) []string {
 func firstString(e ast.Expr) (out string) {
 	ast.Inspect(e, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && out == "" {
-			// What the parser took for a string is one.
+			// The value is a string for the parser too.
 			out, _ = strconv.Unquote(lit.Value)
 		}
 		return out == ""

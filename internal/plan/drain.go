@@ -39,7 +39,7 @@ func (p *planner) drain(custom []*object.Object) {
 	p.phase(PhaseDrain, steps)
 }
 
-// controllersPart plans what a live controller has to do, and how the run helps it. The run waits
+// controllersPart plans what a running controller has to do, and how the run helps it. The run waits
 // for the controller again only after it has done something for it. After a wake it waits only
 // briefly, and the full grace period only if the wake led to progress.
 func (p *planner) controllersPart(custom []*object.Object) {

@@ -9,7 +9,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// hasFinisher reports whether a live controller will finish the deletion of an object. The
+// hasFinisher reports whether a running controller will finish the deletion of an object. The
 // controller must watch the object's namespace or, for a listener, its scale set's.
 func (p *planner) hasFinisher(o *object.Object) bool {
 	return p.hasFinisherIn(cmp.Or(o.ScaleSet.Namespace, o.Namespace), isLegacy(o))
@@ -21,7 +21,7 @@ func isLegacy(o *object.Object) bool {
 	return o.Resource.Group == arc.LegacyGroup || o.Resource == object.Pods
 }
 
-// hasFinisherIn reports whether a live controller of the given group finishes deletions in a
+// hasFinisherIn reports whether a running controller of the given group finishes deletions in a
 // namespace.
 func (p *planner) hasFinisherIn(namespace string, legacy bool) bool {
 	return slices.ContainsFunc(p.s.Controllers, func(c Controller) bool {

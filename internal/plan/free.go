@@ -11,9 +11,9 @@ import (
 )
 
 // free removes ARC's finalizers from the remaining objects: from children before their owners, and
-// from the controller's own Role and RoleBinding last, because a live controller still needs them.
+// from the controller's own Role and RoleBinding last, because a running controller still needs them.
 func (p *planner) free(custom, protected []*object.Object) {
-	// Delete everything first, owners before children: a live controller replaces a runner until
+	// Delete everything first, owners before children: a running controller replaces a runner until
 	// its set is being deleted, and it restores the finalizer of an object that is not being
 	// deleted.
 	kinds := p.o.Kinds()
@@ -55,7 +55,7 @@ func (p *planner) crdsStay() bool {
 }
 
 // deletes reports whether an object needs a deletion of its own. An object that is removed with its
-// CRD needs none, unless a live controller would restore its finalizers until then.
+// CRD needs none, unless a running controller would restore its finalizers until then.
 func (p *planner) deletes(o *object.Object, crdsStay bool) bool {
 	begun := o.Deleting && (!p.o.Foreground(o) || slices.Contains(o.Finalizers, metav1.FinalizerDeleteDependents))
 	// No owner and no CRD removes a legacy runner's Pod without an owner.

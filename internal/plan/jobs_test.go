@@ -48,7 +48,7 @@ func TestPlanForWhatJobsLeave(t *testing.T) {
 			plan.Survey{OfJobs: linked}, plantest.ByHand, seen, []string{"job-pods: delete pod runners/r-workflow"},
 		},
 		"never by its label alone":        {plan.Survey{OfJobs: linked}, plantest.ByHand, plan.History{}, nil},
-		"not of a set that is not ours":   {plan.Survey{Custom: []*object.Object{er()}, OfJobs: linked}, plantest.OfSet, seen, []string{"refused: no proof that anything is being uninstalled: no release is named", "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"}},
+		"not of a set that is not ours":   {plan.Survey{Custom: []*object.Object{er()}, OfJobs: linked}, plantest.OfSet, seen, []string{"refused: no proof that anything is being uninstalled: no release is named", "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --scope scale-set --release NAME --release-namespace runners`"}},
 		"not of a runner left to its job": {plan.Survey{Custom: []*object.Object{er(), kubetest.Object("ars runners/set", kubetest.Deleting)}, OfJobs: linked, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, Busy: map[types.UID]plan.Job{"er runners/r": {Name: "build", Pod: kubetest.Object("pod runners/r")}}}, plan.Options{Scope: plan.ScopeNamespace, Namespace: "runners", BusyRunners: plan.LeaveBusy, Grace: time.Minute}, seen, []string{"keep: runner r is busy with job \"build\" of  (), after which the controller removes it"}},
 	}
 	for name, test := range tests {

@@ -83,7 +83,7 @@ func isLegacyRoot(o *object.Object) bool {
 	return o.Resource.Group == arc.LegacyGroup && o.Resource.Resource != arc.HorizontalRunnerAutoscalers && o.Owner == ""
 }
 
-// stop has the live controller end its runners. Deleting a RunnerDeployment or a RunnerSet would
+// stop has the running controller end its runners. Deleting a RunnerDeployment or a RunnerSet would
 // remove its runners at once. After scaling it to zero, the controller removes each runner at
 // GitHub, which refuses while the runner has a job, and then deletes it. The owners are deleted
 // only when no runner is left.

@@ -46,7 +46,7 @@ func TestLegacyPlan(t *testing.T) {
 			plantest.AsLegacyHook, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: no Helm release found",
-				"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
+				"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --all-namespaces --scope legacy`",
 			},
 		},
 		"live objects are named, with the command that lets their runners finish": {
@@ -77,7 +77,7 @@ func TestLegacyPlan(t *testing.T) {
 			},
 		},
 
-		"a live controller lets the runners finish before their owners go": {
+		"a running controller lets the runners finish before their owners go": {
 			plan.Survey{Record: plantest.Uninstalling(), Controllers: live, Custom: kubetest.Family(), CRDs: kubetest.LegacyCRDs(), Busy: guess(kubetest.Family()[0])},
 			deletes(plantest.AsLegacyHook), plan.Fresh,
 			append([]string{"stop: delete hra ci/d", "stop: stop rd ci/d", "drain: await pod ci/r, await run ci/r", "busy: await pod ci/r"}, freed...),

@@ -84,7 +84,7 @@ func (p *planner) inTerminating(o *object.Object) bool {
 // objects are in the release's namespace and in the controller's, and a namespace that is being
 // deleted accepts no new objects.
 func (p *planner) cannotRunHooks(o *object.Object) bool {
-	return slices.ContainsFunc(slices.Concat(p.o.hook().Controllers(p.release), []string{o.Release.Namespace}), func(ns string) bool {
+	return slices.ContainsFunc(slices.Concat(p.o.namespaces().Controllers(p.release.Namespace), []string{o.Release.Namespace}), func(ns string) bool {
 		_, terminating := p.s.Terminating[ns]
 		return terminating
 	})

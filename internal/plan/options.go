@@ -108,7 +108,7 @@ type Options struct {
 	// Scope Controller. Without a name there is no backup. cmd/hookjob/flags.go names it after the start.
 	Backup types.NamespacedName
 
-	// Grace is how long a live controller may show no progress before the run removes its
+	// Grace is how long a running controller may show no progress before the run removes its
 	// finalizers.
 	Grace time.Duration
 
@@ -150,10 +150,7 @@ func (o Options) Kinds() []schema.GroupVersionResource {
 
 // ControllersIn returns the namespaces of the release's controllers and listeners.
 func (o Options) ControllersIn() []string {
-	if len(o.ControllerNamespaces) > 0 {
-		return o.ControllerNamespaces
-	}
-	return []string{o.ReleaseNamespace}
+	return o.namespaces().Controllers(o.ReleaseNamespace)
 }
 
 // CustomNamespaces returns the namespaces to search for custom resources of a kind; "" is all of

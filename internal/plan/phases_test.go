@@ -26,7 +26,7 @@ func TestEveryPhaseHasWords(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write docs/uninstall.md anew")
+var update = flag.Bool("update", false, "update docs/uninstall.md")
 
 // TestGeneratedPhases compares the table in docs/uninstall.md with the table of phases.
 func TestGeneratedPhases(t *testing.T) {

@@ -16,34 +16,34 @@ import (
 // nothing.
 type Plan struct {
 	// Off is set if the off switch is on. Then all other fields are empty.
-	Off      bool
-	Refusals []Refusal
+	Off      bool          `json:"-"`
+	Refusals List[Refusal] `json:"refusals"`
+	Phases   List[Phase]   `json:"phases"`
 	// Kept lists the objects that are left alone on purpose.
-	Kept   []Finding
-	Phases []Phase
+	Kept List[Finding] `json:"kept"`
 	// Notes tell a person what to know before the run. They do not prevent it.
-	Notes []string
+	Notes List[string] `json:"notes"`
 	// Obstacles may prevent the phases from finishing. ObstaclesErr says why the survey could not
 	// search for them.
-	Obstacles    []Finding
-	ObstaclesErr error
+	Obstacles    List[Finding] `json:"obstacles"`
+	ObstaclesErr error         `json:"-"`
 	// Remains lists the parts of ARC that this uninstall does not cover and that stay. Only a
 	// preview has it.
-	Remains []Remain
+	Remains List[Remain] `json:"remains"`
 
 	// Backup lists the AutoscalingRunnerSets to back up.
-	Backup []*object.Object
+	Backup []*object.Object `json:"-"`
 	// Jobs are the refusals of a run that has no more time to wait for busy runners.
-	Jobs []Refusal
+	Jobs []Refusal `json:"-"`
 	// Taken lists the CRDs that a later round deletes, and the custom resources that are removed with their CRDs, whether or not they have
 	// steps of their own.
-	Taken []*object.Object
+	Taken []*object.Object `json:"-"`
 	// Owned lists the existing dependents of this uninstall's custom resources.
-	Owned []*object.Object
+	Owned []*object.Object `json:"-"`
 	// Stage is the stage that the plan is for. New skips a stage in which nothing is to be done.
-	Stage Stage
+	Stage Stage `json:"-"`
 	// ToGo is the next value of History.ToGo.
-	ToGo int
+	ToGo int `json:"-"`
 }
 
 // planner holds what the parts of one plan share.
@@ -79,7 +79,7 @@ func New(s *Survey, o Options, h History) *Plan {
 		reinstalled: map[string]bool{}, existing: map[identity.Set]bool{}, handedOver: map[identity.Set]bool{},
 	}
 	for _, c := range s.Controllers {
-		if o.RemovesCRDs() && p.release.IsOther(p.claims(c), o.hook()) {
+		if o.RemovesCRDs() && p.release.IsOther(p.claims(c), o.namespaces()) {
 			p.others = append(p.others, c)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,7 +48,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 	helmed := set(kubetest.By("runners/gpu"))
 	proven := map[types.UID]bool{helmed[0].UID: true}
-	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
+	const noProof = "  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --all-namespaces`"
 	no := apierrors.NewForbidden(object.Secrets.GroupResource(), "", errors.New("User cannot list"))
 
 	tests := map[string]planTest{
@@ -147,7 +149,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --all-namespaces`",
 				"crds: " + allCRDs,
 			},
 		},
@@ -156,7 +158,7 @@ func TestPlanRefuses(t *testing.T) {
 			plantest.InArgo, plan.Fresh,
 			[]string{
 				"refused: no proof that anything is being uninstalled: the Job arc-arc-cleanup was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`",
-				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`",
+				"  if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --all-namespaces`",
 			},
 		},
 		"a Job that cannot be read": {
@@ -279,7 +281,7 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			plan.Fresh,
 			[]string{"keep: the controller systems/b uses them"},
 		},
-		"by hand without a release, a live controller counts as another's": {
+		"by hand without a release, a running controller counts as another's": {
 			plan.Survey{Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "")}, CRDs: kubetest.CRDs()},
 			plantest.ByHand, plan.Fresh,
 			[]string{"keep: the controller systems/arc uses them"},
@@ -458,6 +460,14 @@ func TestPlanCollects(t *testing.T) {
 			plan.Fresh,
 			[]string{"collect: delete secret systems/l-config"},
 		},
+		"a runner's Secret is known by its name, once the runner is gone": {
+			plan.Survey{Record: plantest.Uninstalling(), Dependents: []*object.Object{
+				kubetest.Object("secret runners/set-8cvvz-runner-t5dfg", kubetest.Owned("er runners/set-8cvvz-runner-t5dfg")),
+				kubetest.Object("secret runners/other-8cvvz-runner-t5dfg", kubetest.Owned("er runners/other-8cvvz-runner-t5dfg")),
+				kubetest.Object("secret systems/set-8cvvz-runner-t5dfg", kubetest.Of("runners/other"), kubetest.Owned("er systems/set-8cvvz-runner-t5dfg")),
+				kubetest.Object("sa runners/set-8cvvz-runner-t5dfg", kubetest.Owned("er runners/set-8cvvz-runner-t5dfg")),
+			}}, plantest.WithNames(plantest.OfSet, "set"), plan.Fresh, []string{"collect: delete secret runners/set-8cvvz-runner-t5dfg"},
+		},
 		"but not unlabelled orphans that may be another controller's": {
 			plan.Survey{Record: plantest.Uninstalling(), Controllers: []plan.Controller{plantest.Ctrl("systems/b", "far")}, Dependents: []*object.Object{
 				kubetest.Object("secret systems/l", kubetest.Of("runners/set"), kubetest.Owned("al systems/l")), kubetest.Object("secret systems/l-config", kubetest.Owned("al systems/l")),
@@ -517,7 +527,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 	noRecord.Record, noRecord.ProofErr = nil, plantest.ErrNoRelease
 	left := plan.Survey{Record: mine, Custom: all.Custom[:5], ListenerRBAC: all.ListenerRBAC}
 	known := *mine
-	known.Sets = []types.NamespacedName{kubetest.Named("runners/set")}
+	known.Objects = append(slices.Clone(mine.Objects), plantest.InRecord(arc.AutoscalingRunnerSet, "runners/set"))
 	recorded := left
 	recorded.Record = &known
 	replaced := plan.Survey{Record: &known, Custom: append(slices.Clone(left.Custom), kubetest.Object("ars runners/set", kubetest.By("runners/theirs")))}
@@ -540,7 +550,7 @@ func TestPlanOfAScaleSet(t *testing.T) {
 		},
 		"proof is asked for": {noRecord, plantest.OfSet, plan.Over, []string{
 			"refused: no proof that anything is being uninstalled: no Helm release found",
-			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`",
+			"  this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --scope scale-set --release NAME --release-namespace runners`",
 		}},
 		"the same, by Helm's record": {recorded, plantest.OfSet, plan.Over, []string{
 			"free: delete al systems/mine", "free: free er runners/mine", "free: free al systems/mine",
@@ -582,7 +592,7 @@ func TestARunnersSecretIsRememberedByItsOwner(t *testing.T) {
 
 func TestScaleSetsAreRememberedByName(t *testing.T) {
 	s := &plan.Survey{
-		Record:    &plan.Record{Name: "gpu", Namespace: "runners"},
+		Record:    &helm.Record{Name: "gpu", Namespace: "runners"},
 		Custom:    []*object.Object{kubetest.Object("ars runners/b", kubetest.By("runners/gpu")), kubetest.Object("ars runners/other", kubetest.By("runners/other"))},
 		Protected: []*object.Object{kubetest.Protected("secret runners/s", kubetest.Of("runners/a"), kubetest.By("runners/gpu")), kubetest.Protected("secret runners/t", kubetest.By("runners/gpu"))},
 	}

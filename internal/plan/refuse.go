@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -78,7 +80,7 @@ func (p *planner) refuse() {
 
 // refuseUnknown names every failed read.
 func (p *planner) refuseUnknown() {
-	for _, u := range p.s.Asked() {
+	for _, u := range MergeUnknown(p.s.Asked()) {
 		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
 		if apierrors.IsForbidden(u.Err) {
 			r.Verdict = NotPermitted
@@ -113,7 +115,7 @@ func (p *planner) refuseWithoutProof() {
 			Message: fmt.Sprintf("no proof that anything is being uninstalled: %v", none),
 			Do:      p.elsewhere(),
 		})
-	case r != nil && !r.Uninstalling():
+	case r != nil && r.Status != helm.Uninstalling:
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
 			Message: fmt.Sprintf("release %s in namespace %s is %s: Helm is not uninstalling it", r.Name, r.Namespace, r.Status),
@@ -126,14 +128,14 @@ func (p *planner) refuseWithoutProof() {
 // if neither Argo CD nor Helm runs the Job: any other tool would run the hook as an ordinary Job at
 // the installation.
 func (p *planner) refuseWithoutArgoCD() {
-	uninstalling := p.s.Record != nil && p.s.Record.Uninstalling()
+	uninstalling := p.s.Record != nil && p.s.Record.Status == helm.Uninstalling
 	if p.s.ByArgoCD || uninstalling || len(p.s.Unknown) > 0 {
 		return
 	}
 	p.plan.Refusals = append(p.plan.Refusals, Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("no proof that anything is being uninstalled: the Job %s was made neither by Argo CD, for the deletion of an Application, nor by `helm uninstall`", p.o.Job),
-		Do:      []string{"if neither deletes the release, switch the hook off: enabled: false; by hand, use `arc-cleanup run --yes`"},
+		Do:      []string{"if neither deletes the release, switch the hook off: enabled: false; " + p.byHand()},
 	})
 }
 
@@ -143,7 +145,7 @@ func (p *planner) noteRelease() {
 	switch r := p.s.Record; {
 	case p.s.ProofErr != nil:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Helm has no record of %s", of))
-	case r != nil && !r.Uninstalling():
+	case r != nil && r.Status != helm.Uninstalling:
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("%s is %s: Helm is not uninstalling it", of, r.Status))
 	}
 }
@@ -153,7 +155,7 @@ func (p *planner) noteRelease() {
 func (p *planner) elsewhere() []string {
 	var do []string
 	for _, c := range p.s.Controllers {
-		if !slices.Contains(p.o.hook().Controllers(p.release), c.Namespace) {
+		if !slices.Contains(p.o.namespaces().Controllers(p.release.Namespace), c.Namespace) {
 			continue
 		}
 		if c.Flux != "" && c.Flux != cmp.Or(p.o.StorageNamespace, p.o.ReleaseNamespace) {
@@ -168,7 +170,19 @@ func (p *planner) elsewhere() []string {
 				" && "+shell.Command("helm", "uninstall", c.Release.Name, "--namespace", c.Release.Namespace, "--no-hooks"))
 		}
 	}
-	return append(do, "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`")
+	return append(do, "this runs as a pre-delete hook of `helm uninstall`; "+p.byHand())
+}
+
+// byHand tells the command that does the same without proof. A hook knows its Job's name, and not the release's.
+func (p *planner) byHand() string {
+	of := []string{"--all-namespaces"}
+	switch p.o.Scope {
+	case ScopeLegacy:
+		of = append(of, "--scope", string(ScopeLegacy))
+	case ScopeScaleSet:
+		of = []string{"--scope", string(ScopeScaleSet), "--release", cmp.Or(p.o.Release, "NAME"), "--release-namespace", p.o.ReleaseNamespace}
+	}
+	return "by hand, use `" + shell.Command(slices.Concat([]string{"arc-cleanup", "run"}, of)...) + "`"
 }
 
 // refuseOutOfScope names objects of this uninstall outside the namespaces for which its hook was
@@ -246,7 +260,7 @@ func (p *planner) liveScaleSet(o *object.Object) Refusal {
 }
 
 // deletion returns the command with which a person deletes an object. The command does not wait:
-// without a live controller to remove the finalizers, it would wait forever.
+// without a running controller to remove the finalizers, it would wait forever.
 func deletion(kind, name, namespace string) string {
 	return shell.Command("kubectl", "delete", kind, name, "--namespace", namespace, "--wait=false")
 }

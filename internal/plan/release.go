@@ -19,15 +19,21 @@ func Uninstalled(s *Survey, o Options) identity.Release {
 	if s.Record == nil {
 		return identity.Release{Name: o.Release, Namespace: o.ReleaseNamespace}
 	}
-	return identity.Release{
-		Name: s.Record.Name, Namespace: s.Record.Namespace, Recorded: true,
-		Deployments: s.Record.Deployments, Sets: s.Record.Sets,
+	r := identity.Release{Name: s.Record.Name, Namespace: s.Record.Namespace, Recorded: true}
+	for _, o := range s.Record.Objects {
+		switch name := (types.NamespacedName{Namespace: o.Namespace, Name: o.Name}); {
+		case arc.IsScaleSet(o.APIVersion, o.Kind):
+			r.Sets = append(r.Sets, name)
+		case o.Kind == "Deployment":
+			r.Deployments = append(r.Deployments, name)
+		}
 	}
+	return r
 }
 
-// hook returns the namespaces for which the hook was rendered.
-func (o Options) hook() identity.Hook {
-	return identity.Hook{ControllerNamespaces: o.ControllerNamespaces, WatchNamespaces: o.WatchNamespaces}
+// namespaces returns those for which the hook was rendered.
+func (o Options) namespaces() identity.Namespaces {
+	return identity.Namespaces{ControllerNamespaces: o.ControllerNamespaces, WatchNamespaces: o.WatchNamespaces}
 }
 
 // ScaleSets returns the scale sets of the release and those that the options name. A set of the
@@ -56,7 +62,9 @@ func (p *planner) claims(c Controller) identity.Controller {
 }
 
 // ownsController reports whether a controller belongs to the release.
-func (p *planner) ownsController(c Controller) bool { return p.release.Owns(p.claims(c), p.o.hook()) }
+func (p *planner) ownsController(c Controller) bool {
+	return p.release.Owns(p.claims(c), p.o.namespaces())
+}
 
 // Owns reports whether a controller belongs to the release that is being uninstalled.
 func (s *Survey) Owns(o Options, c Controller) bool {

@@ -14,9 +14,9 @@ const (
 	Delete Action = "delete"
 	// Free removes ARC's finalizers from the object, and no others.
 	Free Action = "free"
-	// Wake has a live controller reconcile the object at once, by a change without a meaning.
+	// Wake has a running controller reconcile the object at once, by a change without a meaning.
 	Wake Action = "wake"
-	// Nudge removes what makes a live controller wait for GitHub: a scale set's ID, or a runner's
+	// Nudge removes what makes a running controller wait for GitHub: a scale set's ID, or a runner's
 	// registration finalizer. The controller then finishes the deletion.
 	Nudge Action = "nudge"
 	// Await waits until ARC's controller or Kubernetes has removed the object.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -111,27 +113,13 @@ type Unknown struct {
 	Err  error
 }
 
-// Record is what Helm's record says about a release.
-type Record struct {
-	Name, Namespace string
-	Revision        int
-	// Status is Helm's word for the status, for example "deployed".
-	Status string
-	// Deployments and Sets are the Deployments and AutoscalingRunnerSets in its manifest.
-	Deployments, Sets []types.NamespacedName
-}
-
-// Uninstalling reports whether Helm is uninstalling the release (helm.sh/helm pkg/release,
-// StatusUninstalling).
-func (r *Record) Uninstalling() bool { return r.Status == "uninstalling" }
-
 // Survey is what was read of the cluster.
 type Survey struct {
 	// Off is set if the off switch is on.
 	Off bool
 	// Record is Helm's record of the release that is being uninstalled; nil if none was searched
 	// for.
-	Record *Record
+	Record *helm.Record
 	// ProofErr says why a search found no Record.
 	ProofErr error
 	// ByArgoCD says that Argo CD created the hook's Job.

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
@@ -20,7 +23,7 @@ import (
 func TestAControllerThatTheHookDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	r := plantest.Uninstalling()
-	r.Deployments = append(r.Deployments, kubetest.Named("systems/b"))
+	r.Objects = append(r.Objects, plantest.InRecord("Deployment", "systems/b"))
 	both := []plan.Controller{plantest.Ctrl("systems/arc", "team-a", kubetest.By("systems/arc")), plantest.Ctrl("systems/b", "team-b", kubetest.By("systems/arc"))}
 	live := []*object.Object{kubetest.Object("ars team-b/set")}
 	watching := func(namespaces ...string) plan.Options {
@@ -102,7 +105,7 @@ func TestANamesakesController(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	account := plantest.Uninstalling()
-	account.Deployments = nil
+	account.Objects[0].Kind = "ServiceAccount"
 	namesake := &plan.Survey{Record: account, Controllers: []plan.Controller{plantest.Ctrl("systems/arc", "", kubetest.By("systems/arc"))}, CRDs: kubetest.CRDs()}
 	if got := plantest.Lines(plan.New(namesake, plantest.AsHook, plan.History{})); !slices.Contains(got, "keep: the controller systems/arc uses them") {
 		t.Errorf("the record has another object of that name, and no Deployment: %q", got)
@@ -129,9 +132,9 @@ func TestCommandsAreQuoted(t *testing.T) {
 }
 
 // withSets is the record of a release with a controller and a scale set.
-func withSets() *plan.Record {
+func withSets() *helm.Record {
 	r := plantest.Uninstalling()
-	r.Sets = append(r.Sets, kubetest.Named("systems/set"))
+	r.Objects = append(r.Objects, plantest.InRecord(arc.AutoscalingRunnerSet, "systems/set"))
 	return r
 }
 
@@ -209,7 +212,7 @@ func TestNotesAboutANamedRelease(t *testing.T) {
 func TestWhereTheProofMayBe(t *testing.T) {
 	t.Parallel()
 	flux := func(c plan.Controller, namespace string) plan.Controller { c.Flux = namespace; return c }
-	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --yes`"
+	const hint = "this runs as a pre-delete hook of `helm uninstall`; by hand, use `arc-cleanup run --all-namespaces`"
 	const storage = "Flux manages the controller systems/arc, and keeps Helm's record beside its HelmRelease unless told otherwise: set storageNamespace to flux-system"
 	stored := plantest.AsHook
 	stored.StorageNamespace = "flux-system"

@@ -8,14 +8,15 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // explain says what is added to a stream, and why. Under Helm 3 that is the enroller; else it is empty.
 func explain(
-	a *anchor.Anchor, helm Helm, target chart.Release, taken map[string]any, hooks []chart.Hook, enroller []chart.Object,
+	a *anchor.Anchor, reader Helm, target chart.Release, taken map[string]any, hooks []helm.Hook, enroller []chart.Object,
 ) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "Found the %s in line %d of the input. Helm %s reads the output.\n", a, a.Document.Line(), helm)
+	fmt.Fprintf(&out, "Found the %s in line %d of the input. Helm %s reads the output.\n", a, a.Document.Line(), reader)
 	if len(enroller) > 0 {
 		out.WriteString("Helm 3 takes no hook from a post-renderer. These objects are added, " +
 			"and put the hook into the release's record once it is deployed:\n")

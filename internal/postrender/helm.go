@@ -7,6 +7,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -63,7 +64,7 @@ func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
 
 // documents returns the hooks as documents that can follow the stream. Each names its file; without the
 // name, Helm 4 would call it "generated-by-postrender-7.yaml".
-func (h *hookReader) documents(hooks []chart.Hook) (string, error) {
+func (h *hookReader) documents(hooks []helm.Hook) (string, error) {
 	// The line in the chart's own manifests. The annotations of a Pod template are indented deeper.
 	const annotations = "\n  annotations:\n"
 	var out strings.Builder

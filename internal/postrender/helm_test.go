@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	sigsyaml "sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -85,7 +85,7 @@ func noHook(t *testing.T, stream string) {
 		t.Fatal(err)
 	}
 	for _, n := range nodes {
-		if got := n.GetAnnotations()[chart.Annotation]; got != "" {
+		if got := n.GetAnnotations()[helm.AnnotationHook]; got != "" {
 			t.Errorf("%s %s is a hook: %s", n.GetKind(), n.GetName(), got)
 		}
 	}
@@ -94,7 +94,7 @@ func noHook(t *testing.T, stream string) {
 		if err := sigsyaml.Unmarshal([]byte(text), &head); err != nil {
 			t.Errorf("Helm 3 cannot read it: %v\n%s", err, text)
 		}
-		if head.Metadata != nil && head.Metadata.Annotations[chart.Annotation] != "" {
+		if head.Metadata != nil && head.Metadata.Annotations[helm.AnnotationHook] != "" {
 			t.Errorf("Helm 3 takes it for a hook:\n%s", text)
 		}
 	}

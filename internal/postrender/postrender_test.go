@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -97,7 +98,7 @@ func TestInjectAddsHooksOnly(t *testing.T) {
 		t.Fatalf("got %d documents, %v", len(nodes), err)
 	}
 	for _, n := range nodes {
-		if got := n.GetAnnotations()[chart.Annotation]; got != "pre-delete" {
+		if got := n.GetAnnotations()[helm.AnnotationHook]; got != "pre-delete" {
 			t.Errorf("%s: hook %q", n.GetKind(), got)
 		}
 		if got := n.GetAnnotations()[manifest.FilenameAnnotation]; !strings.HasPrefix(got, "arc-cleanup/templates/") {

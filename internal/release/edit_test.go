@@ -4,12 +4,16 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/google/go-cmp/cmp"
-	helm "helm.sh/helm/v3/pkg/release"
+	helm3 "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -18,17 +22,21 @@ import (
 // shelve serves one record in the namespace ns, with this body.
 func shelve(t *testing.T, kind, raw string) (*server, *kube.Client) {
 	t.Helper()
-	return serve(t, store(kind, revision("arc", 3, helm.StatusDeployed), []func(*unstructured.Unstructured){holding(raw)}))
+	return serve(t, store(kind, revision("arc", 3, helm3.StatusDeployed), []func(*unstructured.Unstructured){holding(raw)}))
 }
 
-// revision is what is stored now.
-func (s *server) revision() *Revision {
+// stored is the JSON of the record that is stored now.
+func (s *server) stored() []byte {
 	s.Helper()
-	r, err := decode(s.objects[0])
+	packed, err := base64.StdEncoding.DecodeString(packed(s.objects[0]))
 	if err != nil {
 		s.Fatal(err)
 	}
-	return r
+	raw, err := gzip.Unpack(packed, 1<<20)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return raw
 }
 
 const record = `{"name": "arc", "namespace": "ns", "version": 3, "info": {"status": "deployed", "first_deployed": "2026-01-02T03:04:05.678901234Z"},
@@ -36,9 +44,9 @@ const record = `{"name": "arc", "namespace": "ns", "version": 3, "info": {"statu
 "chart": {"metadata": {"name": "gha-runner-scale-set-controller", "version": "0.6.1", "appVersion": "0.6.1", "icon": "i"}},
 "hooks": [{"name": "test", "kind": "Pod", "manifest": "kind: Pod", "events": ["test"], "later": [1.0]}]}`
 
-func hookOf(t *testing.T, raw string) Hook {
+func hookOf(t *testing.T, raw string) helm.Hook {
 	t.Helper()
-	var h Hook
+	var h helm.Hook
 	if err := json.Unmarshal([]byte(raw), &h); err != nil {
 		t.Fatal(err)
 	}
@@ -48,8 +56,8 @@ func hookOf(t *testing.T, raw string) Hook {
 const job = `{"name":"job","kind":"Job","manifest":"kind: Job\n","events":["pre-delete"],"last_run":{"phase":""},"weight":5}`
 
 // add is a change that adds a hook to whatever there is.
-func add(t *testing.T) func(*Revision) ([]Hook, bool, error) {
-	return func(r *Revision) ([]Hook, bool, error) {
+func add(t *testing.T) func(*helm.Record) ([]helm.Hook, bool, error) {
+	return func(r *helm.Record) ([]helm.Hook, bool, error) {
 		return append(r.Hooks, hookOf(t, job)), true, nil
 	}
 }
@@ -67,7 +75,7 @@ func TestEditKeepsTheRest(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := strings.Replace(record, `"later": [1.0]}]`, `"later": [1.0]}, `+job+`]`, 1)
-			if diff := cmp.Diff(exactly(t, []byte(want)), exactly(t, s.revision().raw)); diff != "" {
+			if diff := cmp.Diff(exactly(t, []byte(want)), exactly(t, s.stored())); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(labels, s.objects[0].GetLabels()); diff != "" {
@@ -78,11 +86,11 @@ func TestEditKeepsTheRest(t *testing.T) {
 			}
 
 			// And out again: without hooks there is no list of them.
-			none := func(*Revision) ([]Hook, bool, error) { return nil, true, nil }
+			none := func(*helm.Record) ([]helm.Hook, bool, error) { return nil, true, nil }
 			if err := Edit(t.Context(), c, "ns", "arc", none); err != nil {
 				t.Fatal(err)
 			}
-			if _, found := exactly(t, s.revision().raw).(map[string]any)["hooks"]; found {
+			if _, found := exactly(t, s.stored()).(map[string]any)["hooks"]; found {
 				t.Error("an empty list of hooks is left")
 			}
 		})
@@ -100,18 +108,18 @@ func exactly(t *testing.T, raw []byte) (out any) {
 	return out
 }
 
-// What we write, Helm's own types read.
+// Helm's own types can read the edited record.
 func TestEditIsReadByHelm(t *testing.T) {
 	t.Parallel()
 	s, c := shelve(t, "Secret", record)
 	if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil {
 		t.Fatal(err)
 	}
-	var r helm.Release
-	if err := json.Unmarshal(s.revision().raw, &r); err != nil {
+	var r helm3.Release
+	if err := json.Unmarshal(s.stored(), &r); err != nil {
 		t.Fatal(err)
 	}
-	if h := r.Hooks[1]; h.Name != "job" || h.Kind != "Job" || h.Weight != 5 || h.Events[0] != helm.HookPreDelete {
+	if h := r.Hooks[1]; h.Name != "job" || h.Kind != "Job" || h.Weight != 5 || h.Events[0] != helm3.HookPreDelete {
 		t.Errorf("Helm reads %+v", h)
 	}
 }
@@ -128,7 +136,7 @@ func TestEditConflict(t *testing.T) {
 	if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(s.revision().raw); !strings.Contains(got, `"faster":true`) || !strings.Contains(got, `"name":"job"`) {
+	if got := string(s.stored()); !strings.Contains(got, `"faster":true`) || !strings.Contains(got, `"name":"job"`) {
 		t.Errorf("the record is %s", got)
 	}
 	if s.writes != 1 {
@@ -143,22 +151,22 @@ func TestEditWritesNothing(t *testing.T) {
 	const pending = " (revision 3): Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, "
 	tests := map[string]struct {
 		raw    string
-		change func(*Revision) ([]Hook, bool, error)
-		want   error  // of this type; nil: any
+		change func(*helm.Record) ([]helm.Hook, bool, error)
+		want   string // unfit, or state: an Unfit with the record
 		err    string // "": none
 	}{
-		"nothing to write":   {record, func(_ *Revision) ([]Hook, bool, error) { return nil, false, nil }, nil, ""},
-		"the change refuses": {record, func(_ *Revision) ([]Hook, bool, error) { return nil, true, refused }, nil, "refused"},
-		"being installed":    {in("pending-install"), add(t), NotEditable{}, "release arc in namespace ns is pending-install" + pending + "`helm uninstall arc --namespace ns` and install it again; nothing was written"},
-		"being upgraded":     {in("pending-upgrade"), add(t), NotEditable{}, "release arc in namespace ns is pending-upgrade" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
-		"being rolled back":  {in("pending-rollback"), add(t), NotEditable{}, "release arc in namespace ns is pending-rollback" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
-		"being uninstalled":  {in("uninstalling"), add(t), NotEditable{}, "is uninstalling (revision 3): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on"},
-		"uninstalled":        {in("uninstalled"), add(t), NotEditable{}, "is uninstalled (revision 3): only its history is kept"},
-		"an unknown state":   {in("paused"), add(t), NotEditable{}, `is in the state "paused" (revision 3), which is not known; nothing was written`},
-		"unreadable":         {"no JSON", add(t), nil, "not in Helm's format"},
-		"too large": {record, func(_ *Revision) ([]Hook, bool, error) {
-			return []Hook{hookOf(t, `{"name": "`+noise(1<<20)+`"}`)}, true, nil
-		}, Unfit{}, "bytes, and Kubernetes stores 1048576; nothing was written"},
+		"nothing to write":   {record, func(_ *helm.Record) ([]helm.Hook, bool, error) { return nil, false, nil }, "", ""},
+		"the change refuses": {record, func(_ *helm.Record) ([]helm.Hook, bool, error) { return nil, true, refused }, "", "refused"},
+		"being installed":    {in("pending-install"), add(t), "state", "release arc in namespace ns is pending-install" + pending + "`helm uninstall arc --namespace ns` and install it again; nothing was written"},
+		"being upgraded":     {in("pending-upgrade"), add(t), "state", "release arc in namespace ns is pending-upgrade" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
+		"being rolled back":  {in("pending-rollback"), add(t), "state", "release arc in namespace ns is pending-rollback" + pending + "`helm rollback arc --namespace ns` ends that; nothing was written"},
+		"being uninstalled":  {in("uninstalling"), add(t), "state", "is uninstalling (revision 3): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on"},
+		"uninstalled":        {in("uninstalled"), add(t), "state", "is uninstalled (revision 3): only its history is kept"},
+		"an unknown state":   {in("paused"), add(t), "state", `is in the state "paused" (revision 3), which is not known; nothing was written`},
+		"unreadable":         {"no JSON", add(t), "", "not in Helm's format"},
+		"too large": {record, func(_ *helm.Record) ([]helm.Hook, bool, error) {
+			return []helm.Hook{hookOf(t, `{"name": "`+noise(1<<20)+`"}`)}, true, nil
+		}, "unfit", "bytes, and Kubernetes stores 1048576; nothing was written"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -166,15 +174,16 @@ func TestEditWritesNothing(t *testing.T) {
 			s, c := shelve(t, "Secret", test.raw)
 			err := Edit(t.Context(), c, "ns", "arc", test.change)
 			check(t, err, test.err)
-			switch any(test.want).(type) {
-			case Unfit:
-				if !errors.As(err, new(Unfit)) {
-					t.Errorf("error %v is no Unfit", err)
-				}
-			case NotEditable:
-				if !errors.As(err, new(NotEditable)) {
-					t.Errorf("error %v is no NotEditable", err)
-				}
+			var unfit Unfit
+			got := ""
+			if errors.As(err, &unfit) {
+				got = "unfit"
+			}
+			if unfit.Record != nil {
+				got = "state"
+			}
+			if got != test.want {
+				t.Errorf("error %v is %q, want %q", err, got, test.want)
 			}
 			if s.writes != 0 {
 				t.Error("something was written")
@@ -199,9 +208,9 @@ func TestEditGivesUp(t *testing.T) {
 	t.Parallel()
 	s, c := shelve(t, "Secret", record)
 	looks := 0
-	err := Edit(t.Context(), c, "ns", "arc", func(r *Revision) ([]Hook, bool, error) {
+	err := Edit(t.Context(), c, "ns", "arc", func(r *helm.Record) ([]helm.Hook, bool, error) {
 		looks++
-		r.object.SetResourceVersion("0")
+		s.objects[0].SetResourceVersion(fmt.Sprint("later", looks))
 		return r.Hooks, true, nil
 	})
 	check(t, err, "updating secrets/sh.helm.release.v1.arc.v3 in namespace ns")
@@ -225,7 +234,7 @@ func TestEditOfNone(t *testing.T) {
 	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "SQL") {
 		t.Errorf("got %v, want one that explains SQL storage", err)
 	}
-	r := revision("arc", 1, helm.StatusDeployed)
+	r := revision("arc", 1, helm3.StatusDeployed)
 	for _, both := range [][]*unstructured.Unstructured{
 		{secret(r), configMap(r)},
 		{configMap(r), secret(r)},

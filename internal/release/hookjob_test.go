@@ -7,43 +7,45 @@ import (
 	"strings"
 	"testing"
 
-	helm "helm.sh/helm/v3/pkg/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
+	helm3 "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func TestByHookJob(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		records []*helm.Release
+		records []*helm3.Release
 		want    string // release and revision
 		err     string
 	}{
-		"the release with the Job": {[]*helm.Release{
-			revision("a", 1, helm.StatusDeployed, "a-hook"), revision("b", 1, helm.StatusUninstalling, "b-hook", "hook"),
+		"the release with the Job": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusDeployed, "a-hook"), revision("b", 1, helm3.StatusUninstalling, "b-hook", "hook"),
 		}, "b 1", ""},
-		"an uninstalling release whose hook Job has another name is no proof": {[]*helm.Release{
-			revision("a", 1, helm.StatusUninstalling, "another"),
+		"an uninstalling release whose hook Job has another name is no proof": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusUninstalling, "another"),
 		}, "", `no Helm release found: none in namespace "ns" has a hook Job "hook"`},
-		"nor beside the one that is meant": {[]*helm.Release{
-			revision("a", 1, helm.StatusUninstalling, "another"), revision("b", 1, helm.StatusDeployed, "hook"), revision("c", 1, helm.StatusUninstalling, "another"),
+		"nor beside the one that is meant": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusUninstalling, "another"), revision("b", 1, helm3.StatusDeployed, "hook"), revision("c", 1, helm3.StatusUninstalling, "another"),
 		}, "b 1", ""},
-		"a rollback copies hooks": {[]*helm.Release{
-			revision("a", 1, helm.StatusSuperseded, "hook"), revision("a", 2, helm.StatusSuperseded), revision("a", 3, helm.StatusUninstalling, "hook"),
+		"a rollback copies hooks": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusSuperseded, "hook"), revision("a", 2, helm3.StatusSuperseded), revision("a", 3, helm3.StatusUninstalling, "hook"),
 		}, "a 3", ""},
-		"only the newest revision counts": {[]*helm.Release{
-			revision("a", 1, helm.StatusUninstalling, "hook"), revision("a", 2, helm.StatusDeployed),
+		"only the newest revision counts": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusUninstalling, "hook"), revision("a", 2, helm3.StatusDeployed),
 		}, "", `no Helm release found: none in namespace "ns" has a hook Job "hook"`},
-		"an uninstalling release wins": {[]*helm.Release{
-			revision("a", 1, helm.StatusDeployed, "hook"), revision("b", 1, helm.StatusUninstalling, "hook"), revision("c", 1, helm.StatusDeployed, "hook"),
+		"an uninstalling release wins": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusDeployed, "hook"), revision("b", 1, helm3.StatusUninstalling, "hook"), revision("c", 1, helm3.StatusDeployed, "hook"),
 		}, "b 1", ""},
-		"of those that are not, the first": {[]*helm.Release{
-			revision("a", 1, helm.StatusDeployed, "hook"), revision("b", 1, helm.StatusFailed, "hook"),
+		"of those that are not, the first": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusDeployed, "hook"), revision("b", 1, helm3.StatusFailed, "hook"),
 		}, "a 1", ""},
-		"two that are being uninstalled": {[]*helm.Release{
-			revision("a", 1, helm.StatusUninstalling, "hook"), revision("b", 1, helm.StatusDeployed, "hook"), revision("c", 4, helm.StatusUninstalling, "hook"),
+		"two that are being uninstalled": {[]*helm3.Release{
+			revision("a", 1, helm3.StatusUninstalling, "hook"), revision("b", 1, helm3.StatusDeployed, "hook"), revision("c", 4, helm3.StatusUninstalling, "hook"),
 		}, "", `more than one Helm release: a (secrets/sh.helm.release.v1.a.v1 in namespace ns) and c (secrets/sh.helm.release.v1.c.v4 in namespace ns) are being uninstalled in namespace "ns", and each has a hook Job "hook"`},
-		"a hook of another kind": {[]*helm.Release{
-			{Name: "a", Namespace: "ns", Version: 1, Info: &helm.Info{Status: helm.StatusUninstalling}, Hooks: []*helm.Hook{{Name: "hook", Kind: "Pod"}}},
+		"a hook of another kind": {[]*helm3.Release{
+			{Name: "a", Namespace: "ns", Version: 1, Info: &helm3.Info{Status: helm3.StatusUninstalling}, Hooks: []*helm3.Hook{{Name: "hook", Kind: "Pod"}}},
 		}, "", "no Helm release found"},
 		"no release": {nil, "", "no Helm release found"},
 	}
@@ -62,6 +64,9 @@ func TestByHookJob(t *testing.T) {
 			}
 			got := ""
 			if r != nil {
+				if r.Manifest != "" || len(r.Hooks) > 0 {
+					t.Error("a record kept beside others keeps its texts")
+				}
 				got = fmt.Sprintf("%s %d", r.Name, r.Revision)
 			}
 			if got != test.want {
@@ -75,15 +80,15 @@ func TestByHookJob(t *testing.T) {
 // the one in question: one that is being uninstalled.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
-	broken := func(status helm.Status) *unstructured.Unstructured {
+	broken := func(status helm3.Status) *unstructured.Unstructured {
 		return secret(revision("broken", 1, status, "hook"), data("!"))
 	}
-	mine := secret(revision("mine", 1, helm.StatusUninstalling, "hook"))
-	_, c := serve(t, broken(helm.StatusDeployed), mine)
+	mine := secret(revision("mine", 1, helm3.StatusUninstalling, "hook"))
+	_, c := serve(t, broken(helm3.StatusDeployed), mine)
 	if r, err := ByHookJob(t.Context(), c, here, "hook"); err != nil || r.Name != "mine" {
 		t.Errorf("got %v, %v", r, err)
 	}
-	_, c = serve(t, broken(helm.StatusUninstalling), mine)
+	_, c = serve(t, broken(helm3.StatusUninstalling), mine)
 	if _, err := ByHookJob(t.Context(), c, here, "hook"); !errors.Is(err, ErrUnreadable) {
 		t.Errorf("got %v", err)
 	}
@@ -91,7 +96,7 @@ func TestUnreadable(t *testing.T) {
 		t.Errorf("Get: %v", err)
 	}
 	n := 0
-	if err := Each(t.Context(), c, "", "", func(r *Revision, err error) {
+	if err := Each(t.Context(), c, "", "", func(r *helm.Record, err error) {
 		if n++; (err != nil) == (r != nil) || err != nil && !errors.Is(err, ErrUnreadable) {
 			t.Errorf("got %v, %v", r, err)
 		}
@@ -100,25 +105,25 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// Which of a release's records tells that it has installed an object is of no account,
-// as long as it is one of Helm's; what may not be read tells nothing.
-func TestInstalls(t *testing.T) {
+// Any of a release's records can prove that it installed an object, as long as Helm wrote the record. A record
+// that may not be read proves nothing.
+func TestInstalling(t *testing.T) {
 	t.Parallel()
-	isSet := func(o Object) bool { return o.Name == "set" }
-	deployed := secret(revision("arc", 1, helm.StatusDeployed))
-	inConfigMap := configMap(revision("arc", 1, helm.StatusDeployed))
+	isSet := func(o helm.Object) bool { return o.Name == "set" }
+	deployed := secret(revision("arc", 1, helm3.StatusDeployed))
+	inConfigMap := configMap(revision("arc", 1, helm3.StatusDeployed))
 	tests := map[string]struct {
 		objects []*unstructured.Unstructured
 		fail    map[string]int
-		is      func(Object) bool
+		is      func(helm.Object) bool
 		want    bool
 	}{
 		"in a Secret":                         {[]*unstructured.Unstructured{deployed}, nil, isSet, true},
 		"in a ConfigMap":                      {[]*unstructured.Unstructured{inConfigMap}, nil, isSet, true},
-		"another object":                      {[]*unstructured.Unstructured{deployed}, nil, func(o Object) bool { return o.Name == "web" }, false},
-		"another release":                     {[]*unstructured.Unstructured{secret(revision("web", 1, helm.StatusDeployed))}, nil, isSet, false},
-		"uninstalled":                         {[]*unstructured.Unstructured{secret(revision("arc", 1, helm.StatusUninstalled))}, nil, isSet, false},
-		"of another namespace":                {[]*unstructured.Unstructured{secret(&helm.Release{Name: "arc", Namespace: "other", Version: 1, Info: &helm.Info{Status: helm.StatusDeployed}, Manifest: manifest}, in("ns"))}, nil, isSet, false},
+		"another object":                      {[]*unstructured.Unstructured{deployed}, nil, func(o helm.Object) bool { return o.Name == "web" }, false},
+		"another release":                     {[]*unstructured.Unstructured{secret(revision("web", 1, helm3.StatusDeployed))}, nil, isSet, false},
+		"uninstalled":                         {[]*unstructured.Unstructured{secret(revision("arc", 1, helm3.StatusUninstalled))}, nil, isSet, false},
+		"of another namespace":                {[]*unstructured.Unstructured{secret(&helm3.Release{Name: "arc", Namespace: "other", Version: 1, Info: &helm3.Info{Status: helm3.StatusDeployed}, Manifest: manifest}, in("ns"))}, nil, isSet, false},
 		"not to be read":                      {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, isSet, false},
 		"Secrets not to be listed":            {[]*unstructured.Unstructured{inConfigMap}, map[string]int{"secrets": http.StatusForbidden}, isSet, true},
 		"Secrets alone, and not to be listed": {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets": http.StatusForbidden}, isSet, false},
@@ -129,7 +134,7 @@ func TestInstalls(t *testing.T) {
 			t.Parallel()
 			s, c := serve(t, test.objects...)
 			s.fail = test.fail
-			if got := Installs(t.Context(), c, here, "arc", test.is); got != test.want {
+			if got := Installing(t.Context(), c, here, "arc", test.is) != nil; got != test.want {
 				t.Errorf("got %t", got)
 			}
 		})

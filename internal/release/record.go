@@ -6,13 +6,14 @@
 // object's name, in its labels and in the record; so does the namespace, unless the caller names another
 // one as the storage. Other objects with Helm's labels are skipped, as if they did not exist.
 //
-// Helm's storage SDK is not used. Its types for one major version drop fields of the other (Helm 4's
-// apply_method), and it links every typed client of Kubernetes, which makes the image 7 MB larger.
+// Helm's storage SDK is not used. It links every typed client of Kubernetes, which makes the image 7 MB
+// larger.
 package release
 
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,48 +22,26 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
-
-// Record is the part of a revision that is worth keeping: all but its texts.
-type Record struct {
-	// Namespace is the release's. StorageNamespace is where Helm keeps the record: the same, except with
-	// Flux and other tools that embed Helm.
-	Name, Namespace, StorageNamespace string
-	Revision                          int
-	Status                            Status
-	Chart                             Chart
-	// HookJobs names the Jobs among the revision's hooks.
-	HookJobs []string
-	// Objects are those of the revision's manifest, without hooks.
-	Objects []Object
-	// Storage are the objects in which Helm keeps the release, one for each revision, the oldest first.
-	Storage []object.Object
-}
-
-// StoredElsewhere reports whether the record is in another namespace than the release. Then it proves
-// nothing, unless the caller knows that namespace.
-func (r *Record) StoredElsewhere() bool { return r.StorageNamespace != r.Namespace }
-
-// Chart is the chart a revision was rendered from.
-type Chart struct{ Name, Version, AppVersion string }
-
-// Object is one object of a manifest. If the manifest names no namespace, it is the release's, as for Helm.
-// For a cluster-scoped object the namespace means nothing.
-type Object struct {
-	APIVersion, Kind, Namespace, Name string
-	// Keep says that the manifest tells Helm not to delete it.
-	Keep bool
-}
 
 // Place is the namespace of a release, and the namespace of its record; "" means the release's.
 type Place struct{ Namespace, Storage string }
 
 func (p Place) storage() string { return cmp.Or(p.Storage, p.Namespace) }
+
+// secretType and namePrefix have the version of the only format
+// (helm.sh/helm pkg/storage/storage.go, pkg/storage/driver/secrets.go).
+const (
+	secretType = "helm.sh/release.v1"
+	namePrefix = "sh.helm.release.v1."
+)
 
 // ErrNotFound is returned if no revision matches.
 var ErrNotFound = errors.New("no Helm release found")
@@ -77,16 +56,16 @@ var ErrUnreadable = errors.New("not in Helm's format")
 // errForeign is an object that is named like a record of one release and holds something else.
 var errForeign = errors.New("not a record of the release it is named after")
 
-// Get returns the newest revision of a release. The error wraps ErrNotFound if neither Secrets nor
+// Get returns the newest revision of a release, without its texts. The error wraps ErrNotFound if neither Secrets nor
 // ConfigMaps hold one.
-func Get(ctx context.Context, c *kube.Client, at Place, name string) (*Record, error) {
-	all, err := histories(ctx, c, at.storage(), name)
+func Get(ctx context.Context, c *kube.Client, at Place, name string) (*helm.Record, error) {
+	all, err := histories(ctx, c, at.storage(), name, storage...)
 	if err != nil {
 		return nil, err
 	}
 	var others []string
 	for _, h := range all {
-		r, err := h.newest(ctx, c)
+		r, _, err := h.newest(ctx, c)
 		switch {
 		case isNone(err):
 		case err != nil:
@@ -94,7 +73,8 @@ func Get(ctx context.Context, c *kube.Client, at Place, name string) (*Record, e
 		case r.Namespace != at.Namespace:
 			others = append(others, r.Namespace)
 		default:
-			return &r.Record, nil
+			r.Shrink()
+			return r, nil
 		}
 	}
 	err = fmt.Errorf("%w: %q in namespace %q", ErrNotFound, name, at.Namespace)
@@ -111,16 +91,16 @@ func Get(ctx context.Context, c *kube.Client, at Place, name string) (*Record, e
 // hooks of an older revision, so neither the release's name nor the revision is known when the hook is
 // rendered, but the Job's own name is. If several releases match, one that is being uninstalled wins. Two
 // that are being uninstalled are ErrAmbiguous. The error wraps ErrNotFound if there is none.
-func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*Record, error) {
+func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*helm.Record, error) {
 	all, err := WithHookJob(ctx, c, at, job)
 	if err != nil {
 		return nil, err
 	}
-	var uninstalling []*Record
+	var uninstalling []*helm.Record
 	var names []string
-	for i, r := range all {
-		if r.Status == Uninstalling {
-			uninstalling = append(uninstalling, &all[i])
+	for _, r := range all {
+		if r.Status == helm.Uninstalling {
+			uninstalling = append(uninstalling, r)
 			names = append(names, fmt.Sprintf("%s (%s)", r.Name, r.Storage[len(r.Storage)-1]))
 		}
 	}
@@ -131,7 +111,7 @@ func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*Reco
 	case len(uninstalling) == 1:
 		return uninstalling[0], nil
 	case len(all) > 0:
-		return &all[0], nil
+		return all[0], nil
 	case at.storage() != at.Namespace:
 		return nil, fmt.Errorf("%w: none in namespace %q, stored in namespace %q, has a hook Job %q",
 			ErrNotFound, at.Namespace, at.storage(), job)
@@ -139,45 +119,40 @@ func ByHookJob(ctx context.Context, c *kube.Client, at Place, job string) (*Reco
 	return nil, fmt.Errorf("%w: none in namespace %q has a hook Job %q", ErrNotFound, at.Namespace, job)
 }
 
-// WithHookJob returns all releases whose newest revision has a hook Job of that name. A record that cannot
+// WithHookJob returns all releases whose newest revision has a hook Job of that name, without texts. A record that cannot
 // be understood is an error if its release is being uninstalled: it may be another match. All other such
 // records are skipped: they must not block an uninstall.
-func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]Record, error) {
-	all, err := histories(ctx, c, at.storage(), "")
+func WithHookJob(ctx context.Context, c *kube.Client, at Place, job string) ([]*helm.Record, error) {
+	all, err := histories(ctx, c, at.storage(), "", storage...)
 	if err != nil {
 		return nil, err
 	}
-	var found []Record
+	var found []*helm.Record
 	for _, h := range all {
-		r, err := h.newest(ctx, c)
+		r, _, err := h.newest(ctx, c)
 		switch {
 		case isNone(err):
-		case errors.Is(err, ErrUnreadable) && h[0].status != Uninstalling:
+		case errors.Is(err, ErrUnreadable) && h[0].status != helm.Uninstalling:
 		case err != nil:
 			return nil, err
 		case r.Namespace == at.Namespace && slices.Contains(r.HookJobs, job):
-			found = append(found, r.Record)
+			r.Shrink()
+			found = append(found, r)
 		}
 	}
 	return found, nil
 }
 
-// Installs reports whether a record of the release has a matching object in its manifest. It is for advice
-// only: a record that cannot be read counts as one without the object.
-func Installs(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) bool {
-	return Installing(ctx, c, at, name, is) != nil
-}
-
 // Installing returns the newest revision of the release if its manifest has a matching object, else nil. It
-// is for advice only, as Installs is.
-func Installing(ctx context.Context, c *kube.Client, at Place, name string, is func(Object) bool) *Revision {
+// is for advice only: a record that cannot be read counts as one without the object.
+func Installing(ctx context.Context, c *kube.Client, at Place, name string, is func(helm.Object) bool) *helm.Record {
 	for _, d := range storage {
-		all, err := historiesIn(ctx, c, []driver{d}, at.storage(), name)
+		all, err := histories(ctx, c, at.storage(), name, d)
 		if err != nil {
 			continue
 		}
 		for _, h := range all {
-			r, err := h.newest(ctx, c)
+			r, _, err := h.newest(ctx, c)
 			if err == nil && r.Namespace == at.Namespace && r.Status.Installed() && slices.ContainsFunc(r.Objects, is) {
 				return r
 			}
@@ -189,14 +164,19 @@ func Installing(ctx context.Context, c *kube.Client, at Place, name string, is f
 // Each calls do for the newest revision of each release that is stored in a namespace ("" means all
 // namespaces), or of the release of that name, one after the other. If a record cannot be read, do gets
 // the error. A record that is gone by then is skipped.
-func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*Revision, error)) error {
-	all, err := histories(ctx, c, namespace, name)
+func Each(ctx context.Context, c *kube.Client, namespace, name string, do func(*helm.Record, error)) error {
+	return each(ctx, c, namespace, name, func(r *helm.Record, _ *unstructured.Unstructured, err error) { do(r, err) })
+}
+
+// each calls do with the object that holds the record, too.
+func each(ctx context.Context, c *kube.Client, namespace, name string, do func(*helm.Record, *unstructured.Unstructured, error)) error {
+	all, err := histories(ctx, c, namespace, name, storage...)
 	if err != nil {
 		return err
 	}
 	for _, h := range all {
-		if r, err := h.newest(ctx, c); !isNone(err) {
-			do(r, err)
+		if r, o, err := h.newest(ctx, c); !isNone(err) {
+			do(r, o, err)
 		}
 	}
 	return nil
@@ -223,16 +203,12 @@ type history []entry
 type entry struct {
 	object.Object
 	revision int
-	status   Status
+	status   helm.Status
 }
 
 // histories finds the releases that are stored in a namespace ("" means all namespaces), or the release of
 // that name, by the names and labels that Helm gives records.
-func histories(ctx context.Context, c *kube.Client, namespace, name string) ([]history, error) {
-	return historiesIn(ctx, c, storage, namespace, name)
-}
-
-func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespace, name string) ([]history, error) {
+func histories(ctx context.Context, c *kube.Client, namespace, name string, in ...driver) ([]history, error) {
 	selector := labels.Set{"owner": "helm"}
 	if name != "" {
 		selector["name"] = name
@@ -240,7 +216,7 @@ func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespac
 	type key struct{ driver, namespace, name string }
 	found := map[key]int{}
 	var out []history
-	for _, s := range storage {
+	for _, s := range in {
 		options := metav1.ListOptions{LabelSelector: selector.String(), FieldSelector: s.fields}
 		err := c.Each(ctx, s.GroupVersionResource, namespace, options, func(o *metav1.PartialObjectMetadata) error {
 			of, revision, ok := outside(o)
@@ -249,7 +225,7 @@ func historiesIn(ctx context.Context, c *kube.Client, storage []driver, namespac
 			}
 			e := entry{
 				object.Object{Resource: s.GroupVersionResource, Namespace: o.Namespace, Name: o.Name, UID: o.UID},
-				revision, Status(o.Labels["status"]),
+				revision, helm.Status(o.Labels["status"]),
 			}
 			k := key{s.Resource, o.Namespace, of}
 			i, seen := found[k]
@@ -283,32 +259,58 @@ func outside(o metav1.Object) (release string, revision int, ok bool) {
 // newest reads the newest revision. It skips objects that turn out not to be Helm's; the error is
 // errForeign if there is nothing else. It may also be ErrUnreadable, or an error of the API server, such as
 // NotFound.
-func (h history) newest(ctx context.Context, c *kube.Client) (*Revision, error) {
+func (h history) newest(ctx context.Context, c *kube.Client) (*helm.Record, *unstructured.Unstructured, error) {
 	for i, e := range h {
-		r, err := e.read(ctx, c)
+		r, o, err := e.read(ctx, c)
 		if errors.Is(err, errForeign) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, e := range slices.Backward(h[i:]) {
 			r.Storage = append(r.Storage, e.Object)
 		}
-		return r, nil
+		return r, o, nil
 	}
-	return nil, errForeign
+	return nil, nil, errForeign
 }
 
-func (e entry) read(ctx context.Context, c *kube.Client) (*Revision, error) {
+func (e entry) read(ctx context.Context, c *kube.Client) (*helm.Record, *unstructured.Unstructured, error) {
 	o, err := c.Get(ctx, e.Resource, e.Namespace, e.Name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r, err := decode(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the Helm record %s/%s: %w: %w", e.Namespace, e.Name, ErrUnreadable, err)
+		err = fmt.Errorf("reading the Helm record %s/%s: %w: %w", e.Namespace, e.Name, ErrUnreadable, err)
 	}
-	r.resource, r.object = e.Resource, o
+	return r, o, err
+}
+
+// decode reads the record in an object. The error is errForeign if the object's name and labels contradict
+// the record.
+func decode(o *unstructured.Unstructured) (*helm.Record, error) {
+	name, revision, ok := outside(o)
+	kind, _, _ := unstructured.NestedString(o.Object, "type")
+	if !ok || o.GetKind() == "Secret" && kind != secretType {
+		return nil, errForeign
+	}
+	text, _, err := unstructured.NestedString(o.Object, "data", "release")
+	data := []byte(text)
+	if err == nil && o.GetKind() == "Secret" {
+		data, err = base64.StdEncoding.DecodeString(text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := helm.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	if r.Name != name || r.Revision != revision {
+		return nil, errForeign
+	}
+	r.StorageNamespace, r.Driver = o.GetNamespace(), strings.ToLower(o.GetKind())
 	return r, nil
 }

@@ -9,9 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	helm "helm.sh/helm/v3/pkg/release"
+	helm3 "helm.sh/helm/v3/pkg/release"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -31,24 +33,27 @@ kind: Secret
 metadata: {name: s}
 `
 
-var installed = []Object{{"actions.github.com/v1alpha1", "AutoscalingRunnerSet", "elsewhere", "set", false}, {"", "Secret", "ns", "s", false}}
+var installed = []helm.Object{
+	{APIVersion: "actions.github.com/v1alpha1", Kind: "AutoscalingRunnerSet", Namespace: "elsewhere", Name: "set"},
+	{Kind: "Secret", Namespace: "ns", Name: "s"},
+}
 
 // revision is a release with hook Jobs of these names, and another hook.
-func revision(name string, version int, status helm.Status, jobs ...string) *helm.Release {
-	r := &helm.Release{Name: name, Namespace: "ns", Version: version, Info: &helm.Info{Status: status}, Manifest: manifest}
-	r.Hooks = append(r.Hooks, &helm.Hook{Name: "account", Kind: "ServiceAccount"})
+func revision(name string, version int, status helm3.Status, jobs ...string) *helm3.Release {
+	r := &helm3.Release{Name: name, Namespace: "ns", Version: version, Info: &helm3.Info{Status: status}, Manifest: manifest}
+	r.Hooks = append(r.Hooks, &helm3.Hook{Name: "account", Kind: "ServiceAccount"})
 	for _, j := range jobs {
-		r.Hooks = append(r.Hooks, &helm.Hook{Name: j, Kind: "Job"})
+		r.Hooks = append(r.Hooks, &helm3.Hook{Name: j, Kind: "Job"})
 	}
 	return r
 }
 
 // all collects what Each gives.
-func all(t *testing.T, c *kube.Client, namespace string) (records []Record, failed error) {
+func all(t *testing.T, c *kube.Client, namespace string) (records []*helm.Record, failed error) {
 	t.Helper()
-	err := Each(t.Context(), c, namespace, "", func(r *Revision, err error) {
+	err := Each(t.Context(), c, namespace, "", func(r *helm.Record, err error) {
 		if failed = errors.Join(failed, err); err == nil {
-			records = append(records, r.Record)
+			records = append(records, r)
 		}
 	})
 	return records, errors.Join(err, failed)
@@ -58,25 +63,25 @@ var here = Place{Namespace: "ns"}
 
 func TestGet(t *testing.T) {
 	t.Parallel()
-	arc := func(version int, status Status, jobs ...string) *Record {
-		return &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: version, Status: status, HookJobs: jobs, Objects: installed}
+	arc := func(version int, status helm.Status, jobs ...string) *helm.Record {
+		return &helm.Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: version, Status: status, HookJobs: jobs, Objects: installed}
 	}
 	type objects = []*unstructured.Unstructured
-	deployed := revision("arc", 1, helm.StatusDeployed)
+	deployed := revision("arc", 1, helm3.StatusDeployed)
 	holds := func(text string) objects { return objects{configMap(deployed, data(text))} }
 	tests := map[string]struct {
 		objects objects
 		fail    map[string]int
-		want    *Record
+		want    *helm.Record
 		err     string
 	}{
-		"in a Secret":    {objects{secret(revision("arc", 1, helm.StatusUninstalling, "hook"))}, nil, arc(1, Uninstalling, "hook"), ""},
-		"in a ConfigMap": {objects{configMap(deployed)}, nil, arc(1, Deployed), ""},
-		"not compressed": {holds(base64.StdEncoding.EncodeToString([]byte(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}}`))), nil, &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: Deployed}, ""},
+		"in a Secret":    {objects{secret(revision("arc", 1, helm3.StatusUninstalling, "hook"))}, nil, arc(1, helm.Uninstalling, "hook"), ""},
+		"in a ConfigMap": {objects{configMap(deployed)}, nil, arc(1, helm.Deployed), ""},
+		"not compressed": {holds(base64.StdEncoding.EncodeToString([]byte(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}}`))), nil, &helm.Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: helm.Deployed}, ""},
 		"the newest is a number's": {objects{
-			secret(revision("arc", 9, helm.StatusSuperseded)), secret(revision("arc", 10, helm.StatusUninstalling)), secret(revision("arc", 2, helm.StatusSuperseded)),
-		}, nil, arc(10, Uninstalling), ""},
-		"another release": {objects{secret(revision("other", 1, helm.StatusUninstalling))}, nil, nil, `no Helm release found: "arc" in namespace "ns"`},
+			secret(revision("arc", 9, helm3.StatusSuperseded)), secret(revision("arc", 10, helm3.StatusUninstalling)), secret(revision("arc", 2, helm3.StatusSuperseded)),
+		}, nil, arc(10, helm.Uninstalling), ""},
+		"another release": {objects{secret(revision("other", 1, helm3.StatusUninstalling))}, nil, nil, `no Helm release found: "arc" in namespace "ns"`},
 		"none":            {nil, nil, nil, "no Helm release found"},
 		"gone between list and read": {
 			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusNotFound}, nil, "no Helm release found",
@@ -92,7 +97,7 @@ func TestGet(t *testing.T) {
 		"not JSON":                   {objects{secret(deployed, holding("kind: x"))}, nil, nil, "invalid character"},
 		"empty":                      {holds(""), nil, nil, "unexpected end of JSON"},
 		"data of the wrong type":     {objects{configMap(deployed, func(o *unstructured.Unstructured) { o.Object["data"] = "x" })}, nil, nil, "accessor error"},
-		"no hooks, said so":          {objects{secret(deployed, holding(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}, "hooks": null}`))}, nil, &Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: Deployed}, ""},
+		"no hooks, said so":          {objects{secret(deployed, holding(`{"name": "arc", "namespace": "ns", "version": 1, "info": {"status": "deployed"}, "hooks": null}`))}, nil, &helm.Record{Name: "arc", Namespace: "ns", StorageNamespace: "ns", Revision: 1, Status: helm.Deployed}, ""},
 		"a status of the wrong type": {objects{secret(deployed, holding(`{"info": {"status": 1}}`))}, nil, nil, "cannot unmarshal"},
 		"hooks that are no list":     {objects{secret(deployed, holding(`{"hooks": {}}`))}, nil, nil, "hooks are {, and not a list"},
 		"a hook of another type":     {objects{secret(deployed, holding(`{"hooks": [1]}`))}, nil, nil, "cannot unmarshal"},
@@ -107,19 +112,19 @@ func TestGet(t *testing.T) {
 			if isNone := strings.HasPrefix(test.err, ErrNotFound.Error()); errors.Is(err, ErrNotFound) != isNone {
 				t.Errorf("error %v: ErrNotFound is %t, want %t", err, !isNone, isNone)
 			}
-			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(Record{}, "Storage")); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(helm.Record{}, "Storage", "Driver", "Manifest", "Hooks", "Config", "raw")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// What is not Helm's, though it has Helm's labels, is nobody's record: it neither
-// speaks for a release nor hinders the others. Helm itself is not disturbed by it.
+// An object with Helm's labels that Helm did not write is not a record. It proves nothing and does not hinder
+// the other records. Helm ignores it too.
 func TestPassedOver(t *testing.T) {
 	t.Parallel()
-	forged := revision("arc", 2, helm.StatusUninstalling, "hook")
-	body := func(change func(*helm.Release)) *helm.Release {
+	forged := revision("arc", 2, helm3.StatusUninstalling, "hook")
+	body := func(change func(*helm3.Release)) *helm3.Release {
 		r := *forged
 		change(&r)
 		return &r
@@ -137,13 +142,13 @@ func TestPassedOver(t *testing.T) {
 		"another format":          secret(forged, named("sh.helm.release.v2.arc.v2")),
 		"a Secret's other type":   secret(forged, typed("Opaque")),
 		"another release's body": secret(forged, func(o *unstructured.Unstructured) {
-			o.Object["data"] = secret(revision("other", 2, helm.StatusUninstalling, "hook")).Object["data"]
+			o.Object["data"] = secret(revision("other", 2, helm3.StatusUninstalling, "hook")).Object["data"]
 		}),
 		"another revision's body": secret(forged, func(o *unstructured.Unstructured) {
-			o.Object["data"] = secret(revision("arc", 3, helm.StatusUninstalling, "hook")).Object["data"]
+			o.Object["data"] = secret(revision("arc", 3, helm3.StatusUninstalling, "hook")).Object["data"]
 		}),
-		"another namespace's body": secret(body(func(r *helm.Release) { r.Namespace = "other" }), in("ns")),
-		"no namespace in the body": secret(body(func(r *helm.Release) { r.Namespace = "" }), in("ns")),
+		"another namespace's body": secret(body(func(r *helm3.Release) { r.Namespace = "other" }), in("ns")),
+		"no namespace in the body": secret(body(func(r *helm3.Release) { r.Namespace = "" }), in("ns")),
 		"in another namespace":     secret(forged, in("other")),
 	}
 	for name, o := range tests {
@@ -163,13 +168,13 @@ func TestPassedOver(t *testing.T) {
 				t.Error("Edit: no error")
 			}
 			records, err := all(t, c, "")
-			if err != nil || slices.ContainsFunc(records, func(r Record) bool { return !r.StoredElsewhere() }) {
+			if err != nil || slices.ContainsFunc(records, func(r *helm.Record) bool { return !r.StoredElsewhere() }) {
 				t.Errorf("Each: got %v, %v", records, err)
 			}
 
 			// Beside a true one, older or younger, it changes nothing.
 			for _, version := range []int{1, 9} {
-				s, c := serve(t, o, secret(revision("arc", version, helm.StatusDeployed)), secret(revision("b", 1, helm.StatusUninstalling, "hook")))
+				s, c := serve(t, o, secret(revision("arc", version, helm3.StatusDeployed)), secret(revision("b", 1, helm3.StatusUninstalling, "hook")))
 				mine := fmt.Sprintf("secrets/sh.helm.release.v1.arc.v%d in namespace ns", version)
 				r, err := Get(t.Context(), c, here, "arc")
 				if name == "another namespace's body" || name == "no namespace in the body" {
@@ -198,8 +203,8 @@ func TestStoredElsewhere(t *testing.T) {
 	t.Parallel()
 	flux := Place{Namespace: "ns", Storage: "flux-system"}
 	_, c := serve(t,
-		secret(revision("arc", 1, helm.StatusUninstalling, "hook"), in("flux-system")),
-		secret(&helm.Release{Name: "own", Namespace: "flux-system", Version: 1, Info: &helm.Info{Status: helm.StatusUninstalling}, Hooks: []*helm.Hook{{Name: "hook", Kind: "Job"}}}),
+		secret(revision("arc", 1, helm3.StatusUninstalling, "hook"), in("flux-system")),
+		secret(&helm3.Release{Name: "own", Namespace: "flux-system", Version: 1, Info: &helm3.Info{Status: helm3.StatusUninstalling}, Hooks: []*helm3.Hook{{Name: "hook", Kind: "Job"}}}),
 	)
 	r, err := Get(t.Context(), c, flux, "arc")
 	if err != nil || r.Namespace != "ns" || r.StorageNamespace != "flux-system" || !r.StoredElsewhere() {
@@ -235,10 +240,10 @@ func TestStoredElsewhere(t *testing.T) {
 	}
 }
 
-// What is said of a record that cannot be had is not that it is not there.
+// The error about a record that cannot be read does not say that the record does not exist.
 func TestNotToBeRead(t *testing.T) {
 	t.Parallel()
-	s, c := serve(t, secret(revision("a", 1, helm.StatusDeployed)), secret(revision("b", 1, helm.StatusUninstalling, "hook")))
+	s, c := serve(t, secret(revision("a", 1, helm3.StatusDeployed)), secret(revision("b", 1, helm3.StatusUninstalling, "hook")))
 	s.fail = map[string]int{"secrets/sh.helm.release.v1.a.v1": http.StatusForbidden}
 	if records, err := all(t, c, "ns"); err == nil || len(records) != 1 {
 		t.Errorf("Each: %v, %v", records, err)
@@ -248,7 +253,7 @@ func TestNotToBeRead(t *testing.T) {
 	}
 	s.fail = map[string]int{"secrets": http.StatusForbidden}
 	for name, err := range map[string]error{
-		"Each":      Each(t.Context(), c, "ns", "", func(*Revision, error) {}),
+		"Each":      Each(t.Context(), c, "ns", "", func(*helm.Record, error) {}),
 		"Edit":      Edit(t.Context(), c, "ns", "a", add(t)),
 		"ByHookJob": func() error { _, err := ByHookJob(t.Context(), c, here, "hook"); return err }(),
 	} {
@@ -272,7 +277,7 @@ func check(t *testing.T, err error, want string) {
 func TestEachKnowsWhereTheReleaseIsKept(t *testing.T) {
 	t.Parallel()
 	_, c := serve(t,
-		secret(revision("a", 10, helm.StatusDeployed)), secret(revision("a", 9, helm.StatusSuperseded)), configMap(revision("b", 1, helm.StatusDeployed)),
+		secret(revision("a", 10, helm3.StatusDeployed)), secret(revision("a", 9, helm3.StatusSuperseded)), configMap(revision("b", 1, helm3.StatusDeployed)),
 	)
 	records, err := all(t, c, "ns")
 	if err != nil {
@@ -299,7 +304,7 @@ func TestListsAreSelected(t *testing.T) {
 	t.Parallel()
 	var objects []*unstructured.Unstructured
 	for i := range 10 {
-		r := revision(fmt.Sprintf("r%d", i), 1, helm.StatusDeployed)
+		r := revision(fmt.Sprintf("r%d", i), 1, helm3.StatusDeployed)
 		objects = append(objects, secret(r), configMap(r))
 	}
 	s, c := serve(t, objects...)
@@ -318,37 +323,12 @@ func TestListsAreSelected(t *testing.T) {
 	if s.reads != 1 {
 		t.Errorf("%d records were read for one release", s.reads)
 	}
-	// Who writes a selector into a name gets no other release.
+	// A selector in a name does not find another release.
 	if r, err := Get(t.Context(), c, here, "r1,team=a"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, %v", r, err)
 	}
 	want = []string{"secrets ns name=r1,owner=helm type=helm.sh/release.v1", "configmaps ns name=r1,owner=helm "}
 	if diff := cmp.Diff(want, s.lists[:2]); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// What Helm does with the newest revision in each state (helm.sh/helm
-// pkg/action/uninstall.go, upgrade.go).
-func TestStatus(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		status                       helm.Status
-		pending, installed, editable bool
-	}{
-		{helm.StatusDeployed, false, true, true},
-		{helm.StatusFailed, false, true, true},
-		{helm.StatusSuperseded, false, true, true},
-		{helm.StatusUninstalling, false, true, false},
-		{helm.StatusUninstalled, false, false, false},
-		{helm.StatusPendingInstall, true, true, false},
-		{helm.StatusPendingUpgrade, true, true, false},
-		{helm.StatusPendingRollback, true, true, false},
-		{"of a later Helm", false, true, false},
-	} {
-		s := Status(test.status)
-		if s.Pending() != test.pending || s.Pending() != test.status.IsPending() || s.Installed() != test.installed || s.Editable() != test.editable {
-			t.Errorf("%s: pending %t, installed %t, editable %t", s, s.Pending(), s.Installed(), s.Editable())
-		}
 	}
 }

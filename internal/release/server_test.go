@@ -14,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	helm "helm.sh/helm/v3/pkg/release"
+	helm3 "helm.sh/helm/v3/pkg/release"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
@@ -154,15 +154,15 @@ func (s *server) list(answer func(int, any), r *http.Request, resource, namespac
 // secret and configMap store a release as Helm does (helm.sh/helm
 // pkg/storage/driver: newSecretsObject, newConfigMapsObject), but for what is
 // changed.
-func secret(r *helm.Release, changes ...func(*unstructured.Unstructured)) *unstructured.Unstructured {
+func secret(r *helm3.Release, changes ...func(*unstructured.Unstructured)) *unstructured.Unstructured {
 	return store("Secret", r, changes)
 }
 
-func configMap(r *helm.Release, changes ...func(*unstructured.Unstructured)) *unstructured.Unstructured {
+func configMap(r *helm3.Release, changes ...func(*unstructured.Unstructured)) *unstructured.Unstructured {
 	return store("ConfigMap", r, changes)
 }
 
-func store(kind string, r *helm.Release, changes []func(*unstructured.Unstructured)) *unstructured.Unstructured {
+func store(kind string, r *helm3.Release, changes []func(*unstructured.Unstructured)) *unstructured.Unstructured {
 	name := fmt.Sprintf("sh.helm.release.v1.%s.v%d", r.Name, r.Version)
 	o := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": kind,

@@ -3,6 +3,7 @@ package status
 import (
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
@@ -26,20 +27,13 @@ type Release struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
 	// Storage is the namespace of Helm's record, if it is not Namespace.
-	Storage   string    `json:"storageNamespace,omitempty"`
-	Revision  int       `json:"revision"`
-	State     string    `json:"state"`
-	Chart     Chart     `json:"chart"`
-	Installs  string    `json:"installs"` // controller or scale-set
-	Hook      Hook      `json:"hook"`
-	Uninstall Uninstall `json:"uninstall"`
-}
-
-// Chart is the chart that a release was rendered from.
-type Chart struct {
-	Name       string `json:"name"`
-	Version    string `json:"version"`
-	AppVersion string `json:"appVersion"`
+	Storage   string     `json:"storageNamespace,omitempty"`
+	Revision  int        `json:"revision"`
+	State     string     `json:"state"`
+	Chart     helm.Chart `json:"chart"`
+	Installs  string     `json:"installs"` // controller or scale-set
+	Hook      HookReport `json:"hook"`
+	Uninstall Uninstall  `json:"uninstall"`
 }
 
 // HookState says whether helm uninstall will run the hook.
@@ -52,8 +46,8 @@ const (
 	Enrolling HookState = "enrolling" // Helm 3's post-renderer has added an enroller
 )
 
-// Hook is the hook of a release.
-type Hook struct {
+// HookReport is the hook of a release.
+type HookReport struct {
 	State HookState `json:"state"`
 	// Chart is the hook's own chart, with its version.
 	Chart string `json:"chart,omitempty"`

@@ -14,10 +14,10 @@ import (
 )
 
 // enrolling reports how far the enroller is that Helm 3's post-renderer has added to a release.
-func (r *reader) enrolling(namespace, name string) Hook {
+func (r *reader) enrolling(namespace, name string) HookReport {
 	u, err := r.client.Get(r.ctx, object.Deployments, namespace, name)
 	if apierrors.IsNotFound(err) {
-		return Hook{State: Absent, Why: fmt.Sprintf("its enroller, Deployment %s, is gone", name)}
+		return HookReport{State: Absent, Why: fmt.Sprintf("its enroller, Deployment %s, is gone", name)}
 	}
 	var d appsv1.Deployment
 	if err == nil {
@@ -27,7 +27,7 @@ func (r *reader) enrolling(namespace, name string) Hook {
 	}
 	if err != nil {
 		r.unknown(err)
-		return Hook{State: Enrolling, Why: "its enroller could not be read"}
+		return HookReport{State: Enrolling, Why: "its enroller could not be read"}
 	}
 	var running []corev1.Pod
 	for _, item := range r.list(object.Pods, namespace, metav1.FormatLabelSelector(d.Spec.Selector)) {
@@ -42,22 +42,22 @@ func (r *reader) enrolling(namespace, name string) Hook {
 }
 
 // explain says why a release has no hook yet. The Deployment and its Pods are the enroller's.
-func explain(name string, d appsv1.Deployment, pods []corev1.Pod) Hook {
+func explain(name string, d appsv1.Deployment, pods []corev1.Pod) HookReport {
 	if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
 		why := fmt.Sprintf("its enroller, Deployment %s, has ended without enrolling it, or the hook was removed since", name)
-		return Hook{State: Absent, Why: why}
+		return HookReport{State: Absent, Why: why}
 	}
 	for _, p := range pods {
 		if why := failure(p); why != "" {
-			return Hook{State: Enrolling, Why: why}
+			return HookReport{State: Enrolling, Why: why}
 		}
 	}
 	for _, c := range d.Status.Conditions {
 		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
-			return Hook{State: Enrolling, Why: fmt.Sprintf("its enroller cannot run: Deployment %s: %s: %s", name, c.Reason, c.Message)}
+			return HookReport{State: Enrolling, Why: fmt.Sprintf("its enroller cannot run: Deployment %s: %s: %s", name, c.Reason, c.Message)}
 		}
 	}
-	return Hook{State: Enrolling, Why: fmt.Sprintf("its enroller, Deployment %s, waits for Helm to finish", name)}
+	return HookReport{State: Enrolling, Why: fmt.Sprintf("its enroller, Deployment %s, waits for Helm to finish", name)}
 }
 
 // failure says why an enroller's Pod does not run; "" if it may.

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 func TestExplain(t *testing.T) {
@@ -31,17 +31,17 @@ func TestExplain(t *testing.T) {
 	tests := map[string]struct {
 		d    appsv1.Deployment
 		pods []corev1.Pod
-		want Hook
+		want HookReport
 	}{
-		"no Pod yet":          {deployment(1), nil, Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
-		"it runs":             {deployment(1), container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
-		"being started":       {deployment(1), container(waiting("ContainerCreating", ""), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
-		"ended":               {deployment(0), nil, Hook{State: Absent, Why: "its enroller, Deployment e, has ended without enrolling it, or the hook was removed since"}},
-		"no image":            {deployment(1), container(waiting("ErrImagePull", "not found"), corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"}},
-		"again and again":     {deployment(1), container(waiting("CrashLoopBackOff", "back-off"), ended), Hook{State: Enrolling, Why: "its enroller cannot run: Pod p: CrashLoopBackOff: back-off (exit code 5: forbidden)"}},
-		"failed just now":     {deployment(1), container(ended, corev1.ContainerState{}), Hook{State: Enrolling, Why: "its enroller failed: Pod p: exit code 5: forbidden"}},
-		"no node":             {deployment(1), pod(corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes"}}}), Hook{State: Enrolling, Why: "its enroller cannot run: Pod p: Unschedulable: 0/1 nodes"}},
-		"Pods are not let in": {deployment(1, appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "quota"}), nil, Hook{State: Enrolling, Why: "its enroller cannot run: Deployment e: FailedCreate: quota"}},
+		"no Pod yet":          {deployment(1), nil, HookReport{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"it runs":             {deployment(1), container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, corev1.ContainerState{}), HookReport{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"being started":       {deployment(1), container(waiting("ContainerCreating", ""), corev1.ContainerState{}), HookReport{State: Enrolling, Why: "its enroller, Deployment e, waits for Helm to finish"}},
+		"ended":               {deployment(0), nil, HookReport{State: Absent, Why: "its enroller, Deployment e, has ended without enrolling it, or the hook was removed since"}},
+		"no image":            {deployment(1), container(waiting("ErrImagePull", "not found"), corev1.ContainerState{}), HookReport{State: Enrolling, Why: "its enroller cannot run: Pod p: ErrImagePull: not found"}},
+		"again and again":     {deployment(1), container(waiting("CrashLoopBackOff", "back-off"), ended), HookReport{State: Enrolling, Why: "its enroller cannot run: Pod p: CrashLoopBackOff: back-off (exit code 5: forbidden)"}},
+		"failed just now":     {deployment(1), container(ended, corev1.ContainerState{}), HookReport{State: Enrolling, Why: "its enroller failed: Pod p: exit code 5: forbidden"}},
+		"no node":             {deployment(1), pod(corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes"}}}), HookReport{State: Enrolling, Why: "its enroller cannot run: Pod p: Unschedulable: 0/1 nodes"}},
+		"Pods are not let in": {deployment(1, appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "quota"}), nil, HookReport{State: Enrolling, Why: "its enroller cannot run: Deployment e: FailedCreate: quota"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -53,14 +53,14 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// What status says of an enroller is what its Deployment and its Pods say.
+// The status of an enroller is read from its Deployment and its Pods.
 func TestEnrolling(t *testing.T) {
 	t.Parallel()
 	const (
 		deployments = "/apis/apps/v1/namespaces/ns/deployments"
 		pods        = "/api/v1/namespaces/ns/pods"
 	)
-	enroller := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set +
+	enroller := record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set +
 		"---\nkind: ConfigMap\nmetadata: {name: e, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'}\n"}
 	object := func(name, field string, value any) map[string]any {
 		version, kind := "v1", "Pod"
@@ -77,34 +77,34 @@ func TestEnrolling(t *testing.T) {
 	tests := map[string]struct {
 		more    map[string][]map[string]any
 		fail    map[string]int
-		want    Hook
+		want    HookReport
 		unknown string
 	}{
-		"it waits":      {map[string][]map[string]any{deployments: {runs}, pods: {}}, nil, Hook{State: Enrolling, Why: waits}, ""},
-		"its Pod fails": {map[string][]map[string]any{deployments: {runs}, pods: {failed}}, nil, Hook{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"}, ""},
-		"it is gone":    {map[string][]map[string]any{deployments: {}}, nil, Hook{State: Absent, Why: "its enroller, Deployment e, is gone"}, ""},
+		"it waits":      {map[string][]map[string]any{deployments: {runs}, pods: {}}, nil, HookReport{State: Enrolling, Why: waits}, ""},
+		"its Pod fails": {map[string][]map[string]any{deployments: {runs}, pods: {failed}}, nil, HookReport{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"}, ""},
+		"it is gone":    {map[string][]map[string]any{deployments: {}}, nil, HookReport{State: Absent, Why: "its enroller, Deployment e, is gone"}, ""},
 		"no right to read it": {
 			nil,
 			map[string]int{deployments + "/e": http.StatusForbidden},
-			Hook{State: Enrolling, Why: "its enroller could not be read"},
+			HookReport{State: Enrolling, Why: "its enroller could not be read"},
 			"reading deployments.apps/e in namespace ns",
 		},
 		"not a Deployment": {
 			map[string][]map[string]any{deployments: {object("e", "spec", "?")}},
 			nil,
-			Hook{State: Enrolling, Why: "its enroller could not be read"},
+			HookReport{State: Enrolling, Why: "its enroller could not be read"},
 			"reading Deployment ns/e",
 		},
 		"no right to read its Pods": {
 			map[string][]map[string]any{deployments: {runs}},
 			map[string]int{pods: http.StatusForbidden},
-			Hook{State: Enrolling, Why: waits},
+			HookReport{State: Enrolling, Why: waits},
 			"listing pods in namespace ns",
 		},
 		"not a Pod": {
 			map[string][]map[string]any{deployments: {runs}, pods: {object("p", "status", "?"), failed}},
 			nil,
-			Hook{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"},
+			HookReport{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"},
 			"reading Pod ns/p",
 		},
 	}

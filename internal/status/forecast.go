@@ -17,10 +17,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // atOnce is how many requests are in flight at once: a record may name any number of objects.
@@ -41,7 +41,7 @@ type Forecast struct {
 
 // NewForecast looks at the objects of a release and at its hook. It leaves out the objects that the
 // hook's plan deletes, since they are gone when Helm looks; plan may be nil.
-func NewForecast(ctx context.Context, c *kube.Client, r *release.Revision, planned *plan.Plan) *Forecast {
+func NewForecast(ctx context.Context, c *kube.Client, r *helm.Record, planned *plan.Plan) *Forecast {
 	f := &Forecast{}
 	deleted := map[string]bool{}
 	if planned != nil && len(planned.Refusals) == 0 {
@@ -81,7 +81,7 @@ func (f *Forecast) unknown(format string, args ...any) {
 
 // ownership checks an object as Helm does before it deletes the object
 // (helm.sh/helm/v4 pkg/action/validate.go, verifyOwnershipBeforeDelete).
-func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *release.Revision, o release.Object, deleted map[string]bool) {
+func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *helm.Record, o helm.Object, deleted map[string]bool) {
 	gvr, namespaced, err := c.ResourceOf(ctx, o.APIVersion, o.Kind)
 	switch {
 	case err != nil:
@@ -117,7 +117,7 @@ func (f *Forecast) ownership(ctx context.Context, c *kube.Client, r *release.Rev
 }
 
 // unowned says which of the release's labels and annotations an object lacks; "" if it has all.
-func unowned(m *metav1.PartialObjectMetadata, r *release.Revision) string {
+func unowned(m *metav1.PartialObjectMetadata, r *helm.Record) string {
 	var lacks []string
 	lack := func(what, key string, has map[string]string, want string) {
 		if has[key] != want {
@@ -143,7 +143,7 @@ var creatable = map[string]string{
 const rbac = "rbac.authorization.k8s.io/v1"
 
 // hookObjects returns the objects that Helm creates for the hook, and the Pod of its Job.
-func hookObjects(r *release.Revision) []*unstructured.Unstructured {
+func hookObjects(r *helm.Record) []*unstructured.Unstructured {
 	var out []*unstructured.Unstructured
 	add := func(o *unstructured.Unstructured) {
 		if creatable[o.GetKind()] == "" || creatable[o.GetKind()] != o.GetAPIVersion() {

@@ -11,10 +11,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // foretelling is an API server that has objects by path and answers what is created by
@@ -87,15 +87,15 @@ func TestWhatHelmLeaves(t *testing.T) {
 		at + "broken": http.StatusBadRequest, at + "kept": metav1.ObjectMeta{}, at + "planned": metav1.ObjectMeta{},
 		"/api/v1/namespaces/x": metav1.ObjectMeta{},
 	}, nil)
-	r := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}}
+	r := &helm.Record{Name: "arc", Namespace: "ns"}
 	for _, name := range []string{"owned", "bare", "moved", "theirs", "hand", "hidden", "broken", "gone", "planned", ""} {
-		r.Objects = append(r.Objects, release.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: name})
+		r.Objects = append(r.Objects, helm.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: name})
 	}
 	r.Objects = append(r.Objects,
-		release.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "kept", Keep: true},
-		release.Object{APIVersion: "v1", Kind: "Namespace", Namespace: "ns", Name: "x"},
-		release.Object{APIVersion: "v1", Kind: "Unknown", Namespace: "ns", Name: "y"},
-		release.Object{APIVersion: "a/b/c", Kind: "Secret", Namespace: "ns", Name: "z"},
+		helm.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "kept", Keep: true},
+		helm.Object{APIVersion: "v1", Kind: "Namespace", Namespace: "ns", Name: "x"},
+		helm.Object{APIVersion: "v1", Kind: "Unknown", Namespace: "ns", Name: "y"},
+		helm.Object{APIVersion: "a/b/c", Kind: "Secret", Namespace: "ns", Name: "z"},
 	)
 	goes := &object.Object{Resource: object.Secrets, Namespace: "ns", Name: "planned"}
 	planned := &plan.Plan{Phases: []plan.Phase{{Ranks: [][]plan.Step{{{Action: plan.Delete, Object: goes}}}}}}
@@ -127,14 +127,14 @@ func TestWhatHelmLeaves(t *testing.T) {
 
 func TestTheHooksObjects(t *testing.T) {
 	t.Parallel()
-	hook := func(kind, rest string) release.Hook {
+	hook := func(kind, rest string) helm.Hook {
 		version := map[string]string{"Job": "batch/v1"}[kind]
 		if version == "" {
 			version = "v1"
 		}
-		return release.Hook{Kind: kind, Manifest: "apiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" + rest}
+		return helm.Hook{Kind: kind, Manifest: "apiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" + rest}
 	}
-	r := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}, Hooks: []release.Hook{
+	r := &helm.Record{Name: "arc", Namespace: "ns", Hooks: []helm.Hook{
 		hook("List", "items:\n- {apiVersion: v1, kind: ServiceAccount, metadata: {name: clean}}\n- {apiVersion: v1, kind: Secret, metadata: {name: clean}}\n- {apiVersion: evil.example/v1, kind: Role, metadata: {name: clean}}\n- {apiVersion: v1, kind: ServiceAccount, metadata: {name: clean, namespace: kube-system}}\n- no object\n"), hook("Job", "spec: {template: {metadata: {labels: {a: b}}, spec: {serviceAccountName: clean, containers: []}}}\n"),
 		hook("Secret", ""), // no object of the hook
 	}}
@@ -167,7 +167,7 @@ func TestTheHooksObjects(t *testing.T) {
 	}
 }
 
-// What Helm would leave, and what admission denies, is part of the report on an uninstall.
+// The report on an uninstall names the objects that Helm would leave, and the writes that admission denies.
 func TestForecastIsReported(t *testing.T) {
 	t.Parallel()
 	denied := metav1.Status{
@@ -177,11 +177,11 @@ func TestForecastIsReported(t *testing.T) {
 	const at = "/api/v1/namespaces/ns/secrets/"
 	c := foretelling(t, map[string]any{at + "b": metav1.ObjectMeta{}, at + "a": metav1.ObjectMeta{}, at + "broken": http.StatusBadRequest},
 		map[string]metav1.Status{"Job": denied})
-	rev := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns", Status: release.Deployed}}
+	rev := &helm.Record{Name: "arc", Namespace: "ns", Status: helm.Deployed}
 	for _, name := range []string{"b", "a", "broken"} {
-		rev.Objects = append(rev.Objects, release.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: name})
+		rev.Objects = append(rev.Objects, helm.Object{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: name})
 	}
-	rev.Hooks = []release.Hook{{Kind: "Job", Manifest: "apiVersion: batch/v1\nkind: Job\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"}}
+	rev.Hooks = []helm.Hook{{Kind: "Job", Manifest: "apiVersion: batch/v1\nkind: Job\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"}}
 	r := newReader(t.Context(), c, Query{})
 	out := Uninstall{Ready: true}
 	r.forecast(rev, nil, &out)
@@ -198,10 +198,10 @@ func TestForecastIsReported(t *testing.T) {
 		t.Error("a forecast takes nothing of the patience")
 	}
 	// There is no forecast for an uninstalled release, and none after the patience has run out.
-	rev.Status = release.Uninstalled
+	rev.Status = helm.Uninstalled
 	out = Uninstall{Ready: true}
 	r.forecast(rev, nil, &out)
-	rev.Status, r.patience = release.Deployed, 0
+	rev.Status, r.patience = helm.Deployed, 0
 	r.forecast(rev, nil, &out)
 	if !out.Ready || len(out.Leaves) > 0 {
 		t.Errorf("%+v", out)
@@ -212,9 +212,9 @@ func TestForecastIsReported(t *testing.T) {
 func TestForecastIsUnknown(t *testing.T) {
 	t.Parallel()
 	c := serve(t, map[string]int{"/apis/batch/v1": http.StatusForbidden, "/api/v1": http.StatusForbidden})
-	rev := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns", Objects: []release.Object{{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "x"}}}}
+	rev := &helm.Record{Name: "arc", Namespace: "ns", Objects: []helm.Object{{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "x"}}}
 	for _, kind := range []string{"batch/v1\nkind: Job", "rbac.authorization.k8s.io/v1\nkind: Role"} {
-		rev.Hooks = append(rev.Hooks, release.Hook{Kind: "x", Manifest: "apiVersion: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"})
+		rev.Hooks = append(rev.Hooks, helm.Hook{Kind: "x", Manifest: "apiVersion: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"})
 	}
 	f := NewForecast(t.Context(), c, rev, nil)
 	want := []string{
@@ -251,7 +251,7 @@ func TestClusterScopedHookObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev := &release.Revision{Record: release.Record{Name: "arc", Namespace: "ns"}, Hooks: []release.Hook{{Kind: "ClusterRole", Manifest: "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"}}}
+	rev := &helm.Record{Name: "arc", Namespace: "ns", Hooks: []helm.Hook{{Kind: "ClusterRole", Manifest: "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"}}}
 	if f := NewForecast(t.Context(), c, rev, nil); len(f.Unknown)+len(f.Refused) > 0 {
 		t.Errorf("%+v", f)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -14,6 +13,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -21,7 +21,7 @@ import (
 // releases finds the releases of ARC by the objects in their manifests: users rename charts, mirror
 // them, and make them part of others.
 func (r *reader) releases() {
-	err := release.Each(r.ctx, r.client, r.query.Namespace, r.query.Release, func(rev *release.Revision, err error) {
+	err := release.Each(r.ctx, r.client, r.query.Namespace, r.query.Release, func(rev *helm.Record, err error) {
 		switch {
 		case errors.Is(err, release.ErrUnreadable):
 			r.note(err)
@@ -48,11 +48,11 @@ func (r *reader) releases() {
 }
 
 // release reports one release of ARC.
-func (r *reader) release(rev *release.Revision, installs string) {
+func (r *reader) release(rev *helm.Record, installs string) {
 	r.record(rev)
 	out := Release{
 		Name: rev.Name, Namespace: rev.Namespace, Revision: rev.Revision, State: string(rev.Status),
-		Chart: Chart(rev.Chart), Installs: installs, Hook: r.hook(rev),
+		Chart: rev.Chart, Installs: installs, Hook: r.hook(rev),
 	}
 	if rev.StoredElsewhere() {
 		out.Storage = rev.StorageNamespace
@@ -66,14 +66,14 @@ func (r *reader) release(rev *release.Revision, installs string) {
 // record notes which scale sets a release installs. Both sides have to say so, since the writer of each
 // can speak only for itself: the set names the release, and the record in the release's own namespace
 // has the set.
-func (r *reader) record(rev *release.Revision) {
+func (r *reader) record(rev *helm.Record) {
 	if rev.StoredElsewhere() || !rev.Status.Installed() {
 		return
 	}
 	for _, o := range rev.Objects {
-		if group, _, _ := strings.Cut(o.APIVersion, "/"); group == arc.Group && o.Kind == arc.AutoscalingRunnerSet {
+		if arc.IsScaleSet(o.APIVersion, o.Kind) {
 			r.recorded[claim{
-				types.NamespacedName{Namespace: cmp.Or(o.Namespace, rev.Namespace), Name: o.Name},
+				types.NamespacedName{Namespace: o.Namespace, Name: o.Name},
 				types.NamespacedName{Namespace: rev.Namespace, Name: rev.Name},
 			}] = true
 		}
@@ -90,12 +90,8 @@ type hookJob struct {
 	}
 }
 
-// outputLog makes Helm print the log of a hook. The chart omits it if it knows that Flux installs the
-// release: with storageNamespace.
-const outputLog = "helm.sh/hook-output-log-policy"
-
 // jobOf returns the hook's Job in a record; nil if there is none.
-func jobOf(rev *release.Revision) *hookJob {
+func jobOf(rev *helm.Record) *hookJob {
 	for _, h := range enrol.Ours(rev.Hooks) {
 		var j hookJob
 		if h.Kind == "Job" && yaml.Unmarshal([]byte(h.Manifest), &j) == nil && len(j.Spec.Template.Spec.Containers) > 0 {
@@ -105,9 +101,9 @@ func jobOf(rev *release.Revision) *hookJob {
 	return nil
 }
 
-func (r *reader) hook(rev *release.Revision) Hook {
+func (r *reader) hook(rev *helm.Record) HookReport {
 	if job := jobOf(rev); job != nil {
-		return Hook{State: Present, Chart: job.Metadata.Labels["helm.sh/chart"]}
+		return HookReport{State: Present, Chart: job.Metadata.Labels["helm.sh/chart"]}
 	}
 	enroller, err := enrol.Enroller(rev)
 	if err != nil {
@@ -115,9 +111,9 @@ func (r *reader) hook(rev *release.Revision) Hook {
 	}
 	switch {
 	case enroller.Name == "":
-		return Hook{State: Absent, Why: "this revision was rendered without it"}
+		return HookReport{State: Absent, Why: "this revision was rendered without it"}
 	case enroller.Namespace != rev.Namespace:
-		return Hook{State: Absent, Why: enrol.Misplaced(chart.Release{Name: rev.Name, Namespace: rev.Namespace}, enroller.Namespace)}
+		return HookReport{State: Absent, Why: enrol.Misplaced(chart.Release{Name: rev.Name, Namespace: rev.Namespace}, enroller.Namespace)}
 	}
 	return r.enrolling(rev.Namespace, enroller.Name)
 }

@@ -15,16 +15,16 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // record is a release as its record holds it.
 type record struct {
 	name, namespace string
 	storage         string // where the record is, if elsewhere
-	status          release.Status
+	status          helm.Status
 	manifest        string
 	hooks           []map[string]string
 	broken          bool // what is stored is no record

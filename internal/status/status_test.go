@@ -7,22 +7,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // An object that a tenant has labelled or broken hides nothing else, and makes nothing else uncertain.
 func TestOneBadRecord(t *testing.T) {
 	t.Parallel()
-	good := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set}
+	good := record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set}
 	tests := map[string]struct {
 		bad  record
 		fail map[string]int
 		want string
 		err  bool
 	}{
-		"unreadable": {record{name: "bad", namespace: "tenant", status: release.Deployed, broken: true}, nil, "not in Helm's format", false},
-		"no YAML":    {record{name: "bad", namespace: "tenant", status: release.Deployed, manifest: set + "---\nkind: [\n"}, nil, "the manifest of release bad in namespace tenant", false},
-		"forbidden":  {record{name: "bad", namespace: "tenant", status: release.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading secrets/sh.helm.release.v1.bad.v1 in namespace tenant", true},
+		"unreadable": {record{name: "bad", namespace: "tenant", status: helm.Deployed, broken: true}, nil, "not in Helm's format", false},
+		"no YAML":    {record{name: "bad", namespace: "tenant", status: helm.Deployed, manifest: set + "---\nkind: [\n"}, nil, "the manifest of release bad in namespace tenant", false},
+		"forbidden":  {record{name: "bad", namespace: "tenant", status: helm.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading secrets/sh.helm.release.v1.bad.v1 in namespace tenant", true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -48,10 +48,10 @@ func TestOneBadRecord(t *testing.T) {
 func TestQuery(t *testing.T) {
 	t.Parallel()
 	c := serve(t, nil,
-		record{name: "b", namespace: "ns", status: release.Deployed, manifest: set},
-		record{name: "a", namespace: "ns", status: release.Deployed, manifest: set},
-		record{name: "a", namespace: "other", status: release.Deployed, manifest: set},
-		record{name: "web", namespace: "other", status: release.Deployed, manifest: "kind: Pod\n"},
+		record{name: "b", namespace: "ns", status: helm.Deployed, manifest: set},
+		record{name: "a", namespace: "ns", status: helm.Deployed, manifest: set},
+		record{name: "a", namespace: "other", status: helm.Deployed, manifest: set},
+		record{name: "web", namespace: "other", status: helm.Deployed, manifest: "kind: Pod\n"},
 	)
 	for q, want := range map[[2]string][]string{
 		{"", ""}:    {"ns/a", "ns/b", "other/a"},
@@ -105,12 +105,12 @@ func TestAReleaseIsNamedWhereItsRecordHasTheSet(t *testing.T) {
 		names("set", "gone", "uninstalled", "gone"),
 		names("set", "mute", "", ""),
 	}},
-		record{name: "rel", namespace: "ns", status: release.Deployed, manifest: set},
-		record{name: "payments", namespace: "payments", storage: "tenant", status: release.Deployed, manifest: elsewhere},
-		record{name: "claims", namespace: "tenant", status: release.Deployed, manifest: elsewhere},
-		record{name: "stored", namespace: "flux", storage: "flux-system", status: release.Deployed, manifest: set},
-		record{name: "uninstalled", namespace: "gone", status: release.Uninstalled, manifest: set},
-		record{name: "mute", namespace: "mute", status: release.Deployed, manifest: set},
+		record{name: "rel", namespace: "ns", status: helm.Deployed, manifest: set},
+		record{name: "payments", namespace: "payments", storage: "tenant", status: helm.Deployed, manifest: elsewhere},
+		record{name: "claims", namespace: "tenant", status: helm.Deployed, manifest: elsewhere},
+		record{name: "stored", namespace: "flux", storage: "flux-system", status: helm.Deployed, manifest: set},
+		record{name: "uninstalled", namespace: "gone", status: helm.Uninstalled, manifest: set},
+		record{name: "mute", namespace: "mute", status: helm.Deployed, manifest: set},
 	)
 	d, err := Read(t.Context(), c, Query{Options: options})
 	if err != nil {

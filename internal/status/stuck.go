@@ -83,7 +83,7 @@ func (r *reader) add(resource string, m *metav1.PartialObjectMetadata, why strin
 }
 
 // orphans adds the objects that no controller looks after, of ARC and of legacy ARC: those that
-// "arc-cleanup run" would remove.
+// "arc-cleanup run --all-namespaces" would remove.
 func (r *reader) orphans() {
 	seen := map[Object]bool{}
 	for _, o := range r.document.Stuck {

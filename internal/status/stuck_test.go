@@ -65,7 +65,7 @@ func TestSetsAndStuck(t *testing.T) {
 	}
 }
 
-// What a run by hand would take away is named as well, each object once.
+// The status also names, once each, the objects that a run by hand would delete.
 func TestOrphans(t *testing.T) {
 	t.Parallel()
 	protected := map[string]any{"name": "manager", "namespace": "ns", "uid": "1", "finalizers": []string{"actions.github.com/cleanup-protection"}}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -19,7 +20,7 @@ func (u *Uninstall) because(format string, args ...any) {
 }
 
 // uninstall reports what "helm uninstall" would do, and returns the hook's plan if there is one.
-func (r *reader) uninstall(rev *release.Revision, h Hook) (Uninstall, *plan.Plan) {
+func (r *reader) uninstall(rev *helm.Record, h HookReport) (Uninstall, *plan.Plan) {
 	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}, Leaves: []Object{}}
 	options, runs := r.options(rev, h, &out)
 	if !runs {
@@ -50,7 +51,7 @@ func (r *reader) uninstall(rev *release.Revision, h Hook) (Uninstall, *plan.Plan
 
 // options returns the options with which the hook would run, or reports why it would not run or would
 // refuse at once.
-func (r *reader) options(rev *release.Revision, h Hook, out *Uninstall) (plan.Options, bool) {
+func (r *reader) options(rev *helm.Record, h HookReport, out *Uninstall) (plan.Options, bool) {
 	var none plan.Options
 	if !rev.Status.Installed() {
 		out.because("it is uninstalled, and only its history is kept")
@@ -78,7 +79,7 @@ func (r *reader) options(rev *release.Revision, h Hook, out *Uninstall) (plan.Op
 	if options.RequireUninstalling && !r.proves(rev, options, out) {
 		return none, false
 	}
-	if of := enrol.Flux(rev); of != "" && job.Metadata.Annotations[outputLog] != "" {
+	if of := enrol.Flux(rev); of != "" && job.Metadata.Annotations[helm.AnnotationLog] != "" {
 		out.because("Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease %q would not end", of)
 		out.Do = append(out.Do, fmt.Sprintf("set storageNamespace: %s among the values of arc-cleanup", rev.StorageNamespace))
 		return none, false
@@ -87,7 +88,7 @@ func (r *reader) options(rev *release.Revision, h Hook, out *Uninstall) (plan.Op
 }
 
 // forecast adds what Helm itself decides.
-func (r *reader) forecast(rev *release.Revision, planned *plan.Plan, out *Uninstall) {
+func (r *reader) forecast(rev *helm.Record, planned *plan.Plan, out *Uninstall) {
 	if !rev.Status.Installed() || r.patience <= 0 {
 		return
 	}
@@ -108,7 +109,7 @@ func (r *reader) forecast(rev *release.Revision, planned *plan.Plan, out *Uninst
 }
 
 // advise says how a revision without the hook, or with a wrong one, gets the right one.
-func (u *Uninstall) advise(rev *release.Revision) {
+func (u *Uninstall) advise(rev *helm.Record) {
 	of := enrol.Flux(rev)
 	switch {
 	case of != "":
@@ -120,13 +121,13 @@ func (u *Uninstall) advise(rev *release.Revision) {
 	case rev.Status.Editable():
 		u.Do = append(u.Do, shell.Command("arc-cleanup", "enrol", rev.Name, "--namespace", rev.Namespace))
 	default:
-		u.Why = append(u.Why, release.NotEditable{Record: rev.Record}.Why())
+		u.Why = append(u.Why, release.WhyNot(rev))
 	}
 }
 
 // proves reports whether the hook would find in Helm's record that the release is being uninstalled. It
 // looks where the hook will look: the arguments of its Job say where.
-func (r *reader) proves(rev *release.Revision, o plan.Options, out *Uninstall) bool {
+func (r *reader) proves(rev *helm.Record, o plan.Options, out *Uninstall) bool {
 	at := release.Place{Namespace: o.ReleaseNamespace, Storage: cmp.Or(o.StorageNamespace, o.ReleaseNamespace)}
 	if at.Storage != rev.StorageNamespace {
 		out.because("its hook looks for Helm's record in namespace %s, and it is in %s: it would refuse", at.Storage, rev.StorageNamespace)
@@ -146,7 +147,7 @@ func (r *reader) proves(rev *release.Revision, o plan.Options, out *Uninstall) b
 			continue
 		}
 		out.because("release %s, which is %s, has a hook Job %q as well", other.Name, other.Status, o.Job)
-		if other.Status == release.Uninstalling {
+		if other.Status == helm.Uninstalling {
 			alone = false
 			if !other.StoredElsewhere() { // where Helm would not find it, and its writer cannot speak for the namespace
 				out.Do = append(out.Do, shell.Command("helm", "uninstall", other.Name, "--namespace", other.Namespace))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
@@ -16,26 +17,26 @@ import (
 func TestUninstall(t *testing.T) {
 	t.Parallel()
 	mine := hooked("--job=hook", "--release-namespace=ns")
-	plain := func(status release.Status) record {
+	plain := func(status helm.Status) record {
 		return record{name: "arc", namespace: "ns", status: status, manifest: set}
 	}
-	with := func(status release.Status, hooks []map[string]string) record {
+	with := func(status helm.Status, hooks []map[string]string) record {
 		r := plain(status)
 		r.hooks = hooks
 		return r
 	}
-	flux := with(release.Deployed, mine)
+	flux := with(helm.Deployed, mine)
 	flux.storage = "flux-system"
 	unhooked := flux
 	unhooked.hooks = nil
-	labelled := plain(release.Deployed)
+	labelled := plain(helm.Deployed)
 	labelled.manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata:\n  name: set\n  labels: {helm.toolkit.fluxcd.io/name: the-set}\n"
-	overridden := plain(release.Deployed)
+	overridden := plain(helm.Deployed)
 	overridden.manifest += "---\nkind: ConfigMap\nmetadata: {name: e, namespace: elsewhere, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'}\n"
-	other := func(status release.Status) record {
+	other := func(status helm.Status) record {
 		return record{name: "other", namespace: "ns", status: status, hooks: mine}
 	}
-	both := func(name string, status release.Status) record {
+	both := func(name string, status helm.Status) record {
 		hooks := hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=tenant")
 		r := record{name: name, namespace: "ns", storage: "tenant", status: status, hooks: hooks}
 		if name == "arc" {
@@ -48,24 +49,24 @@ func TestUninstall(t *testing.T) {
 	const enrol = "arc-cleanup enrol arc --namespace ns"
 	tests := map[string]struct {
 		records []record
-		hook    Hook
+		hook    HookReport
 		ready   bool
 		why, do []string
 	}{
-		"with the hook": {[]record{with(release.Deployed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"failed":        {[]record{with(release.Failed, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"asks no proof": {[]record{with(release.Deployed, hooked("--no-proof", "--release-namespace=ns"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
-		"asks no proof, and speaks for another namespace": {[]record{with(release.Deployed, hooked("--no-proof", "--release-namespace=other"))}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"its hook is for a release in namespace other, and it is in ns"}, []string{enrol}},
-		"deployed":       {[]record{plain(release.Deployed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
-		"upgrade failed": {[]record{plain(release.Failed)}, Hook{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
-		"being upgraded": {[]record{plain(release.PendingUpgrade)}, Hook{State: Absent, Why: rendered}, false, []string{
+		"with the hook": {[]record{with(helm.Deployed, mine)}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"failed":        {[]record{with(helm.Failed, mine)}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof": {[]record{with(helm.Deployed, hooked("--no-proof", "--release-namespace=ns"))}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		"asks no proof, and speaks for another namespace": {[]record{with(helm.Deployed, hooked("--no-proof", "--release-namespace=other"))}, HookReport{State: Present, Chart: "arc-cleanup-1"}, false, []string{"its hook is for a release in namespace other, and it is in ns"}, []string{enrol}},
+		"deployed":       {[]record{plain(helm.Deployed)}, HookReport{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
+		"upgrade failed": {[]record{plain(helm.Failed)}, HookReport{State: Absent, Why: rendered}, false, []string{without}, []string{enrol}},
+		"being upgraded": {[]record{plain(helm.PendingUpgrade)}, HookReport{State: Absent, Why: rendered}, false, []string{
 			without, "release arc in namespace ns is pending-upgrade (revision 1): Helm is at work on it, and would overwrite the edit; try again when Helm has finished; if it was stopped, `helm rollback arc --namespace ns` ends that",
 		}, nil},
-		"being uninstalled": {[]record{plain(release.Uninstalling)}, Hook{State: Absent, Why: rendered}, false, []string{
-			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-cleanup run` removes what it leaves of ARC",
+		"being uninstalled": {[]record{plain(helm.Uninstalling)}, HookReport{State: Absent, Why: rendered}, false, []string{
+			without, "release arc in namespace ns is uninstalling (revision 1): it is being uninstalled with its present hooks; `helm uninstall arc --namespace ns` goes on with that, and `arc-cleanup run --all-namespaces` removes what it leaves of ARC",
 		}, nil},
-		"uninstalled, with its history": {[]record{with(release.Uninstalled, mine)}, Hook{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
-		"of Flux":                       {[]record{labelled}, Hook{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"make arc-cleanup a dependency of its chart"}},
+		"uninstalled, with its history": {[]record{with(helm.Uninstalled, mine)}, HookReport{State: Present, Chart: "arc-cleanup-1"}, false, []string{"it is uninstalled, and only its history is kept"}, nil},
+		"of Flux":                       {[]record{labelled}, HookReport{State: Absent, Why: rendered}, false, []string{without, `Flux's HelmRelease "the-set" would undo an enrolment`}, []string{"make arc-cleanup a dependency of its chart"}},
 		"of Flux, with a log to print": {
 			[]record{func() record {
 				r := labelled
@@ -73,7 +74,7 @@ func TestUninstall(t *testing.T) {
 				r.hooks[0]["manifest"] = strings.Replace(r.hooks[0]["manifest"], "annotations: {", "annotations: {helm.sh/hook-output-log-policy: hook-failed, ", 1)
 				return r
 			}()},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease "the-set" would not end`},
 			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
@@ -84,19 +85,19 @@ func TestUninstall(t *testing.T) {
 				r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=ns")
 				return r
 			}()},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			true, nil, nil,
 		},
 		"of Flux, stored elsewhere": {
 			[]record{flux},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook looks for Helm's record in namespace ns, and it is in flux-system: it would refuse"},
 			[]string{"set storageNamespace: flux-system among the values of arc-cleanup"},
 		},
 		"of Flux, stored elsewhere, without the hook": {
 			[]record{unhooked},
-			Hook{State: Absent, Why: rendered},
+			HookReport{State: Absent, Why: rendered},
 			false,
 			[]string{without, "its record is in namespace flux-system, where it cannot be enrolled"},
 			[]string{"make arc-cleanup a dependency of its chart, with storageNamespace: flux-system"},
@@ -105,53 +106,53 @@ func TestUninstall(t *testing.T) {
 			r := flux
 			r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system")
 			return r
-		}()}, Hook{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
+		}()}, HookReport{State: Present, Chart: "arc-cleanup-1"}, true, nil, nil},
 		"told another storage": {
-			[]record{with(release.Deployed, hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			[]record{with(helm.Deployed, hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=flux-system"))},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook looks for Helm's record in namespace flux-system, and it is in ns: it would refuse"},
 			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
 		},
 		"rendered for another namespace": {
-			[]record{with(release.Deployed, hooked("--job=hook", "--release-namespace=elsewhere"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			[]record{with(helm.Deployed, hooked("--job=hook", "--release-namespace=elsewhere"))},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook is for a release in namespace elsewhere, and it is in ns"},
 			[]string{enrol},
 		},
 		"another Job's hook": {
-			[]record{with(release.Deployed, hooked("--job=another", "--release-namespace=ns"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			[]record{with(helm.Deployed, hooked("--job=another", "--release-namespace=ns"))},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`its hook looks for a release with a hook Job "another", which this one does not have: it would refuse`},
 			[]string{enrol},
 		},
-		"the enroller is elsewhere": {[]record{overridden}, Hook{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-cleanup enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
+		"the enroller is elsewhere": {[]record{overridden}, HookReport{State: Absent, Why: "release arc is in namespace ns, and its enroller in elsewhere (namespaceOverride), where the record is not; add --post-renderer-args=--namespace --post-renderer-args=ns to the command line of Helm, or use `arc-cleanup enrol arc --namespace ns`"}, false, []string{without}, []string{enrol}},
 		"unknown arguments": {
-			[]record{with(release.Deployed, hooked("--what"))},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			[]record{with(helm.Deployed, hooked("--what"))},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{"its hook is not understood: the hook of release arc in namespace ns: unknown: --what"},
 			nil,
 		},
 		"beside a release with the same Job": {
-			[]record{with(release.Deployed, mine), other(release.Deployed)},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			[]record{with(helm.Deployed, mine), other(helm.Deployed)},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			true,
 			[]string{`release other, which is deployed, has a hook Job "hook" as well`},
 			nil,
 		},
 		"beside one that is being uninstalled": {
-			[]record{other(release.Uninstalling), with(release.Deployed, mine)},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			[]record{other(helm.Uninstalling), with(helm.Deployed, mine)},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
 			[]string{"helm uninstall other --namespace ns"},
 		},
 		"beside one that is being uninstalled, says who may write elsewhere": {
-			[]record{both("other", release.Uninstalling), both("arc", release.Deployed)},
-			Hook{State: Present, Chart: "arc-cleanup-1"},
+			[]record{both("other", helm.Uninstalling), both("arc", helm.Deployed)},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
 			false,
 			[]string{`release other, which is uninstalling, has a hook Job "hook" as well`},
 			nil,
@@ -181,7 +182,7 @@ func TestUninstall(t *testing.T) {
 // Status reports an off switch and the hook's refusals, with what to do about them.
 func TestNotReady(t *testing.T) {
 	t.Parallel()
-	mine := record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")}
+	mine := record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")}
 	off := map[string][]map[string]any{"/api/v1/namespaces/ns/configmaps": {{
 		"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": survey.OffSwitch, "namespace": "ns"},
 	}}}
@@ -195,7 +196,7 @@ func TestNotReady(t *testing.T) {
 	}
 
 	// It may be the one that has the same hook Job: the hook would not go on.
-	broken := record{name: "broken", namespace: "ns", status: release.Uninstalling, broken: true}
+	broken := record{name: "broken", namespace: "ns", status: helm.Uninstalling, broken: true}
 	d, err = Read(t.Context(), serve(t, nil, mine, broken), Query{Options: options})
 	if !errors.Is(err, release.ErrUnreadable) || len(d.Releases) != 1 || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) != 1 || len(d.Unknown) != 2 {
 		t.Errorf("beside an unreadable record: %+v, %v", d, err)
@@ -227,7 +228,7 @@ func TestJobOf(t *testing.T) {
 		"of another form": {"name": "hook", "kind": "Job", "manifest": metadata + "spec: {template: {spec: {containers: [{args: 1}]}}}\n"},
 		"another chart's": {"name": "hook", "kind": "Job", "manifest": strings.Replace(runs, "arc-cleanup", "other", 1)},
 	} {
-		d, err := Read(t.Context(), serve(t, nil, record{name: "arc", namespace: "ns", status: release.Deployed, manifest: set, hooks: []map[string]string{hook}}), Query{Options: options})
+		d, err := Read(t.Context(), serve(t, nil, record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set, hooks: []map[string]string{hook}}), Query{Options: options})
 		if err != nil || len(d.Releases) != 1 || d.Releases[0].Hook.State != Absent {
 			t.Errorf("%s: %+v, %v", name, d.Releases, err)
 		}
@@ -239,7 +240,7 @@ func TestJobOf(t *testing.T) {
 func TestPreviewsHaveAnEnd(t *testing.T) {
 	t.Parallel()
 	of := newReader(t.Context(), serve(t, nil,
-		record{name: "a", namespace: "ns", status: release.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")},
+		record{name: "a", namespace: "ns", status: helm.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")},
 	), Query{Options: options})
 	of.patience = 0
 	of.releases()

@@ -74,7 +74,7 @@ func legacyBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.S
 				what = fmt.Sprintf("%s and %d objects", what, n)
 			}
 		}
-		out = append(out, plan.Remain{What: what, Do: []string{"arc-cleanup plan --scope legacy"}})
+		out = append(out, plan.Remain{What: what, Do: []string{"arc-cleanup plan --scope legacy --all-namespaces"}})
 	}
 	if n := len(s.LegacyHeld); n > 0 {
 		first := s.LegacyHeld[0]

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -74,7 +75,7 @@ func isLabelled(gvr schema.GroupVersionResource, l map[string]string) bool {
 // double the size of the image. A release that was uninstalled with its history kept does not
 // count.
 func installed(ctx context.Context, c *kube.Client, namespace string, there inPlace) (found []plan.ScaleSetRelease, failed error) {
-	err := release.Each(ctx, c, namespace, "", func(r *release.Revision, err error) {
+	err := release.Each(ctx, c, namespace, "", func(r *helm.Record, err error) {
 		switch {
 		case errors.Is(err, release.ErrUnreadable):
 			// A Secret that cannot be read as a record is not one of Helm's. The scale sets that
@@ -83,7 +84,7 @@ func installed(ctx context.Context, c *kube.Client, namespace string, there inPl
 			failed = errors.Join(failed, err)
 		case r.StoredElsewhere(), !r.Status.Installed(), !slices.ContainsFunc(r.Objects, isScaleSet):
 		default:
-			found = append(found, newInstalled(r.Record, there))
+			found = append(found, newInstalled(r, there))
 		}
 	})
 	return found, errors.Join(err, failed)
@@ -100,13 +101,13 @@ const (
 // newInstalled sorts the objects of a release: its scale sets; the existing objects that Helm would
 // delete with them and whose annotations name the release (helm.sh/helm
 // pkg/kube/resource_policy.go, pkg/action/validate.go); and objects of other kinds.
-func newInstalled(record release.Record, there inPlace) plan.ScaleSetRelease {
+func newInstalled(record *helm.Record, there inPlace) plan.ScaleSetRelease {
 	i := plan.ScaleSetRelease{Release: identity.Name{Namespace: record.Namespace, Name: record.Name}, Pending: record.Status.Pending()}
 	for _, t := range record.Storage {
 		i.Records = append(i.Records, &t)
 	}
 	others := max(0, len(record.Objects)-mostObjects)
-	other := func(o release.Object) {
+	other := func(o helm.Object) {
 		if len(i.Others) < namedOthers {
 			i.Others = append(i.Others, o.Kind+" "+o.Name)
 		} else {
@@ -131,4 +132,4 @@ func newInstalled(record release.Record, there inPlace) plan.ScaleSetRelease {
 	return i
 }
 
-func isScaleSet(o release.Object) bool { return arc.IsScaleSet(o.APIVersion, o.Kind) }
+func isScaleSet(o helm.Object) bool { return arc.IsScaleSet(o.APIVersion, o.Kind) }

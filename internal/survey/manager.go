@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
@@ -56,6 +57,6 @@ func (r *reading) proveManager(ctx context.Context, o *object.Object, m *plan.Ma
 		return
 	}
 	at := release.Place{Namespace: o.Release.Namespace, Storage: m.Namespace}
-	record := release.Installing(ctx, r.c, at, o.Release.Name, func(in release.Object) bool { return isOf(o, in) })
+	record := release.Installing(ctx, r.c, at, o.Release.Name, func(in helm.Object) bool { return isOf(o, in) })
 	m.Proven = record != nil && record.Label(labelFluxName) == m.Name && record.Label(LabelFluxNamespace) == m.Namespace
 }

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -39,7 +40,8 @@ func (r *reading) prove() {
 		manager := r.s.Managers[o.UID]
 		g.Go(func() error {
 			r.proveManager(ctx, o, manager)
-			if release.Installs(ctx, r.c, release.Place{Namespace: o.Release.Namespace}, o.Release.Name, func(m release.Object) bool { return isOf(o, m) }) {
+			at := release.Place{Namespace: o.Release.Namespace}
+			if release.Installing(ctx, r.c, at, o.Release.Name, func(m helm.Object) bool { return isOf(o, m) }) != nil {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.s.Proven[o.UID] = true
@@ -51,7 +53,7 @@ func (r *reading) prove() {
 }
 
 // isOf reports whether an object of a manifest is this object.
-func isOf(o *object.Object, m release.Object) bool {
+func isOf(o *object.Object, m helm.Object) bool {
 	group, _, _ := strings.Cut(m.APIVersion, "/")
 	return group == o.Resource.Group && strings.ToLower(m.Kind)+"s" == o.Resource.Resource &&
 		cmp.Or(m.Namespace, o.Release.Namespace) == o.Namespace && m.Name == o.Name
@@ -106,36 +108,13 @@ func MadeByArgoCD(ctx context.Context, c *kube.Client, namespace, name string) (
 
 // FindRecord finds Helm's record of the release that the options name: by its name, or by the name of
 // the hook's Job, which is among its hooks. It is nil if they name none.
-func FindRecord(ctx context.Context, c *kube.Client, o plan.Options) (*plan.Record, error) {
+func FindRecord(ctx context.Context, c *kube.Client, o plan.Options) (*helm.Record, error) {
 	at := release.Place{Namespace: o.ReleaseNamespace, Storage: o.StorageNamespace}
-	var found *release.Record
-	var err error
 	switch {
 	case o.Release != "":
-		found, err = release.Get(ctx, c, at, o.Release)
+		return release.Get(ctx, c, at, o.Release)
 	case o.Job != "":
-		found, err = release.ByHookJob(ctx, c, at, o.Job)
+		return release.ByHookJob(ctx, c, at, o.Job)
 	}
-	if err != nil || found == nil {
-		return nil, err
-	}
-	return newRecord(found), nil
-}
-
-// newRecord returns what a plan needs of a record.
-func newRecord(found *release.Record) *plan.Record {
-	r := &plan.Record{
-		Name: found.Name, Namespace: found.Namespace, Revision: found.Revision,
-		Status: string(found.Status),
-	}
-	for _, o := range found.Objects {
-		name := types.NamespacedName{Namespace: cmp.Or(o.Namespace, r.Namespace), Name: o.Name}
-		switch {
-		case isScaleSet(o):
-			r.Sets = append(r.Sets, name)
-		case o.Kind == "Deployment":
-			r.Deployments = append(r.Deployments, name)
-		}
-	}
-	return r
+	return nil, nil
 }

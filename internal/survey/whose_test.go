@@ -9,11 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // Labels that a chart's value overrides say nothing about a controller.
@@ -52,15 +52,15 @@ func TestIsTheObjectOfAManifest(t *testing.T) {
 	t.Parallel()
 	set := kubetest.Object("ars runners/set", kubetest.By("runners/gpu"))
 	for name, test := range map[string]struct {
-		object release.Object
+		object helm.Object
 		want   bool
 	}{
-		"it is":               {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "runners", Name: "set"}, true},
-		"without a namespace": {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, true},
-		"another name":        {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "other"}, false},
-		"another namespace":   {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "team", Name: "set"}, false},
-		"another kind":        {release.Object{APIVersion: "actions.github.com/v1alpha1", Kind: "EphemeralRunner", Name: "set"}, false},
-		"another group":       {release.Object{APIVersion: "example.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, false},
+		"it is":               {helm.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "runners", Name: "set"}, true},
+		"without a namespace": {helm.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, true},
+		"another name":        {helm.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "other"}, false},
+		"another namespace":   {helm.Object{APIVersion: "actions.github.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Namespace: "team", Name: "set"}, false},
+		"another kind":        {helm.Object{APIVersion: "actions.github.com/v1alpha1", Kind: "EphemeralRunner", Name: "set"}, false},
+		"another group":       {helm.Object{APIVersion: "example.com/v1alpha1", Kind: arc.AutoscalingRunnerSet, Name: "set"}, false},
 	} {
 		if got := isOf(set, test.object); got != test.want {
 			t.Errorf("%s: %t", name, got)

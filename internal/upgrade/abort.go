@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // PrepareAbort makes the plan that takes a freeze and swap back. namespace is as in a Request. It writes
@@ -74,12 +74,12 @@ func (p *planner) planAbort() {
 		if r == nil {
 			continue
 		}
-		if r.Controller && (f.Status != release.Deployed || f.Chart != r.Chart) {
+		if r.Controller && (f.Status != helm.Deployed || f.Chart != r.Chart) {
 			p.refuse(fmt.Sprintf("release %s is not %s any more: the new controller may have started", r, version(r.Chart)),
 				"run the upgrade again, which goes on")
 			return
 		}
-		if f.Status == release.Deployed && f.Chart == r.Chart {
+		if f.Status == helm.Deployed && f.Chart == r.Chart {
 			continue
 		}
 		if !upgradable(f.Status) {

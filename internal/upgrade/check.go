@@ -10,8 +10,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
@@ -30,7 +30,7 @@ func (u *Upgrade) check(ctx context.Context, s Situation, p *Plan) error {
 			continue
 		}
 		if f.Controller {
-			running = f.Status == release.Deployed
+			running = f.Status == helm.Deployed
 		}
 		if err := u.Helm.sees(ctx, f.Release, f.Revision); err != nil {
 			return err

@@ -18,8 +18,8 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 const (
@@ -42,7 +42,7 @@ func (u *Upgrade) explain(ctx context.Context, s Situation, p *Plan) {
 	var g errgroup.Group
 	g.SetLimit(renders)
 	for i, f := range s.Found {
-		if f.Status != release.Deployed || f.record == nil {
+		if f.Status != helm.Deployed || f.record == nil {
 			continue
 		}
 		g.Go(func() error {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
@@ -129,7 +129,7 @@ func (p *planner) resumeSwap() {
 func (p *planner) upgrade(r Release) {
 	f := p.found[r.key()]
 	to := p.s.Target.of(r).Metadata
-	current := f.Status == release.Deployed && f.Chart.Version == to.Version
+	current := f.Status == helm.Deployed && f.Chart.Version == to.Version
 	if f.Status.Pending() {
 		p.add(Unlock, r, fmt.Sprintf("ends a broken upgrade, which is %s", printable(string(f.Status))))
 	}

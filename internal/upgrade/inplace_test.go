@@ -7,11 +7,11 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // of changes a release to a version and a state.
-func of(f Found, version string, status release.Status) Found {
+func of(f Found, version string, status helm.Status) Found {
 	f.Chart.Version, f.Chart.AppVersion, f.Status = version, version, status
 	f.Controllers, f.Sets = nil, nil
 	if f.Controller {
@@ -29,8 +29,8 @@ func liveOf(f Found) claimant {
 
 // inPlaceSituation is that of a controller and two scale sets of a version.
 func inPlaceSituation(version, to string) Situation {
-	arc := of(installed("arc-systems", "arc", ""), version, release.Deployed)
-	runners, more := of(installed("a", "runners", ""), version, release.Deployed), of(installed("b", "more", ""), version, release.Deployed)
+	arc := of(installed("arc-systems", "arc", ""), version, helm.Deployed)
+	runners, more := of(installed("a", "runners", ""), version, helm.Deployed), of(installed("b", "more", ""), version, helm.Deployed)
 	return Situation{
 		Found: []Found{arc, hooked(runners), more}, Target: target(to),
 		running: []claimant{{NamespacedName: types.NamespacedName{Namespace: "arc-systems", Name: "arc"}, of: arc.key(), uid: "uid-arc", replicas: 2}},
@@ -57,7 +57,7 @@ func TestPlanInPlace(t *testing.T) {
 		"save arc", "freeze arc", "crds arc", "upgrade runners", "enrol runners", "upgrade more", "forward arc",
 		"upgrade arc", "listeners arc", "forget arc",
 	}
-	found := func(i int, version string, status release.Status) func(*Situation) {
+	found := func(i int, version string, status helm.Status) func(*Situation) {
 		return func(s *Situation) {
 			hooks := s.Found[i].Hooks
 			s.Found[i] = of(s.Found[i], version, status)
@@ -77,7 +77,7 @@ func TestPlanInPlace(t *testing.T) {
 			want: []string{"save arc", "upgrade arc", "upgrade runners", "enrol runners", "upgrade more", "listeners arc", "forget arc"},
 		},
 		"one is behind": {
-			from: "0.14.1", to: "0.14.2", change: found(0, "0.14.2", release.Deployed), way: ByHelm,
+			from: "0.14.1", to: "0.14.2", change: found(0, "0.14.2", helm.Deployed), way: ByHelm,
 			want: []string{"save arc", "upgrade runners", "enrol runners", "upgrade more", "listeners arc", "forget arc"},
 		},
 		"a loose set within a minor": {
@@ -93,8 +93,8 @@ func TestPlanInPlace(t *testing.T) {
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, false)
 				s.Saved.Way, s.Saved.Swap = ByHelm, nil
-				found(0, "0.14.2", release.Deployed)(s)
-				found(1, "0.14.2", release.PendingUpgrade)(s)
+				found(0, "0.14.2", helm.Deployed)(s)
+				found(1, "0.14.2", helm.PendingUpgrade)(s)
 			},
 			want: []string{"save arc", "unlock runners", "upgrade runners", "enrol runners", "upgrade more", "listeners arc", "forget arc"},
 		},
@@ -153,11 +153,11 @@ func TestPlanInPlace(t *testing.T) {
 			change: func(s *Situation) { s.live[0].deleting = true },
 		},
 		"a release that goes": {
-			from: "0.13.1", to: "0.14.2", change: found(1, "0.13.1", release.Uninstalling), way: BySwap,
+			from: "0.13.1", to: "0.14.2", change: found(1, "0.13.1", helm.Uninstalling), way: BySwap,
 			refused: "scale set runners in namespace a is of no release that is upgraded",
 		},
 		"a release that failed": {
-			from: "0.13.1", to: "0.14.2", change: found(1, "0.13.1", release.Failed), way: BySwap, refused: "release runners in namespace a is failed",
+			from: "0.13.1", to: "0.14.2", change: found(1, "0.13.1", helm.Failed), way: BySwap, refused: "release runners in namespace a is failed",
 		},
 		"a set of Flux": {
 			from: "0.14.1", to: "0.14.2", way: ByHelm, refused: `scale set runners in namespace a belongs to Flux's HelmRelease "x", which would take it back`,
@@ -176,7 +176,7 @@ func TestPlanInPlace(t *testing.T) {
 			from: "0.13.1", to: "0.14.2", way: BySwap,
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, false)
-				found(1, "0.14.2", release.PendingUpgrade)(s)
+				found(1, "0.14.2", helm.PendingUpgrade)(s)
 			},
 			want: append([]string{"freeze arc", "crds arc", "unlock runners"}, swap[3:]...),
 		},
@@ -185,7 +185,7 @@ func TestPlanInPlace(t *testing.T) {
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, false)
 				s.Found[1].Hooks = nil
-				found(1, "0.14.2", release.Deployed)(s)
+				found(1, "0.14.2", helm.Deployed)(s)
 			},
 			want: append([]string{"freeze arc", "crds arc"}, swap[4:]...),
 		},
@@ -193,9 +193,9 @@ func TestPlanInPlace(t *testing.T) {
 			from: "0.13.1", to: "0.14.2", way: BySwap,
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, true)
-				found(0, "0.14.2", release.PendingUpgrade)(s)
-				found(1, "0.14.2", release.Deployed)(s)
-				found(2, "0.14.2", release.Deployed)(s)
+				found(0, "0.14.2", helm.PendingUpgrade)(s)
+				found(1, "0.14.2", helm.Deployed)(s)
+				found(2, "0.14.2", helm.Deployed)(s)
 			},
 			want: []string{"unlock arc", "upgrade arc", "listeners arc", "forget arc"},
 		},
@@ -203,9 +203,9 @@ func TestPlanInPlace(t *testing.T) {
 			from: "0.13.1", to: "0.14.2", way: BySwap,
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, true)
-				found(0, "0.14.2", release.Failed)(s)
-				found(1, "0.14.2", release.Deployed)(s)
-				found(2, "0.14.2", release.Deployed)(s)
+				found(0, "0.14.2", helm.Failed)(s)
+				found(1, "0.14.2", helm.Deployed)(s)
+				found(2, "0.14.2", helm.Deployed)(s)
 			},
 			want: []string{"upgrade arc", "listeners arc", "forget arc"},
 		},
@@ -214,7 +214,7 @@ func TestPlanInPlace(t *testing.T) {
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, true)
 				for i := range s.Found {
-					found(i, "0.14.2", release.Deployed)(s)
+					found(i, "0.14.2", helm.Deployed)(s)
 				}
 				s.live = append(s.live, claimant{NamespacedName: types.NamespacedName{Namespace: "c", Name: "new"}})
 			},
@@ -245,7 +245,7 @@ func TestPlanInPlace(t *testing.T) {
 			from: "0.13.1", to: "0.14.2", way: BySwap, refused: "share the CRDs",
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, false)
-				s.Found = append(s.Found, of(installed("arc-systems", "other", ""), "0.13.1", release.Deployed))
+				s.Found = append(s.Found, of(installed("arc-systems", "other", ""), "0.13.1", helm.Deployed))
 			},
 		},
 	}
@@ -296,16 +296,16 @@ func TestPlanAbort(t *testing.T) {
 		refused string
 	}{
 		"nothing is done":   {want: []string{"restore-crds arc", "thaw arc", "forget arc"}},
-		"one set is new":    {change: func(s *Situation) { s.Found[1] = of(s.Found[1], "0.14.2", release.Deployed) }, want: []string{"rollback runners", "restore-crds arc", "thaw arc", "forget arc"}},
-		"one set is broken": {change: func(s *Situation) { s.Found[2] = of(s.Found[2], "0.14.2", release.PendingUpgrade) }, want: []string{"rollback more", "restore-crds arc", "thaw arc", "forget arc"}},
+		"one set is new":    {change: func(s *Situation) { s.Found[1] = of(s.Found[1], "0.14.2", helm.Deployed) }, want: []string{"rollback runners", "restore-crds arc", "thaw arc", "forget arc"}},
+		"one set is broken": {change: func(s *Situation) { s.Found[2] = of(s.Found[2], "0.14.2", helm.PendingUpgrade) }, want: []string{"rollback more", "restore-crds arc", "thaw arc", "forget arc"}},
 		"a set is gone":     {change: func(s *Situation) { s.Found = s.Found[:2] }, want: []string{"restore-crds arc", "thaw arc", "forget arc"}},
-		"a set goes":        {change: func(s *Situation) { s.Found[2] = of(s.Found[2], "0.13.1", release.Uninstalling) }, refused: "release more in namespace b is uninstalling"},
+		"a set goes":        {change: func(s *Situation) { s.Found[2] = of(s.Found[2], "0.13.1", helm.Uninstalling) }, refused: "release more in namespace b is uninstalling"},
 		"nothing is saved":  {change: func(s *Situation) { s.Saved = nil }, refused: "no upgrade is under way"},
 		"another way":       {change: func(s *Situation) { s.Saved.Way = ByHelm }, refused: "cannot be taken back"},
 		"an uninstall":      {change: func(s *Situation) { s.Saved.Way = "" }, refused: "cannot be taken back"},
 		"it is forward":     {change: func(s *Situation) { s.Saved.Swap.Forward = true }, refused: "the old one would delete every scale set"},
-		"by hand, forward":  {change: func(s *Situation) { s.Found[0] = of(s.Found[0], "0.14.2", release.Deployed) }, refused: "release arc in namespace arc-systems is not controller 0.13.1 any more"},
-		"by hand, broken":   {change: func(s *Situation) { s.Found[0] = of(s.Found[0], "0.13.1", release.PendingUpgrade) }, refused: "is not controller 0.13.1 any more"},
+		"by hand, forward":  {change: func(s *Situation) { s.Found[0] = of(s.Found[0], "0.14.2", helm.Deployed) }, refused: "release arc in namespace arc-systems is not controller 0.13.1 any more"},
+		"by hand, broken":   {change: func(s *Situation) { s.Found[0] = of(s.Found[0], "0.13.1", helm.PendingUpgrade) }, refused: "is not controller 0.13.1 any more"},
 	}
 	for name, test := range tests {
 		s := inPlaceSituation("0.13.1", "0.14.2")

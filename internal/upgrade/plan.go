@@ -12,8 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
 // Situation is all that a plan depends on.
@@ -199,7 +199,7 @@ func (p *planner) releases() []Release {
 	var out []Release
 	if p.s.Saved != nil {
 		for _, r := range p.restorable() {
-			if f, there := p.found[r.key()]; !there || f.Status != release.Deployed {
+			if f, there := p.found[r.key()]; !there || f.Status != helm.Deployed {
 				out = append(out, r)
 			}
 		}
@@ -207,7 +207,7 @@ func (p *planner) releases() []Release {
 	for _, f := range p.s.Found {
 		saved, known := p.saved[f.key()]
 		switch {
-		case f.Status == release.Deployed:
+		case f.Status == helm.Deployed:
 			if len(f.Hooks) == 0 {
 				// It was installed again and not enrolled yet.
 				f.Hooks = saved.Hooks
@@ -217,7 +217,7 @@ func (p *planner) releases() []Release {
 			}
 			out = append(out, f.Release)
 		case known:
-		case f.Status == release.Uninstalling && !f.Controller:
+		case f.Status == helm.Uninstalling && !f.Controller:
 			p.note("release %s is being uninstalled, and does not come back", f)
 		default:
 			status := printable(string(f.Status))
@@ -265,7 +265,7 @@ func (p *planner) planAll() {
 func (p *planner) planRest() {
 	for _, r := range p.State.Releases {
 		f, there := p.found[r.key()]
-		deployed := there && f.Status == release.Deployed
+		deployed := there && f.Status == helm.Deployed
 		if there && !deployed {
 			p.add(Remove, r, fmt.Sprintf("removes a broken installation, which is %s", printable(string(f.Status))))
 		}

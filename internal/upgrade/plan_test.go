@@ -12,18 +12,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 func chartOf(name, version string) Chart {
-	return Chart{Ref: "/charts/" + name, Metadata: release.Chart{Name: name, Version: version, AppVersion: version}}
+	return Chart{Ref: "/charts/" + name, Metadata: helm.Chart{Name: name, Version: version, AppVersion: version}}
 }
 
 func target(version string) Target {
 	return Target{chartOf("controller", version), chartOf("scale-set", version)}
 }
 
-func installed(namespace, name string, status release.Status) Found {
+func installed(namespace, name string, status helm.Status) Found {
 	chart := "scale-set"
 	if namespace == "arc-systems" {
 		chart = "controller"
@@ -66,9 +66,9 @@ func steps(p *Plan) []string {
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	const deployed = release.Deployed
+	const deployed = helm.Deployed
 	arc, runners, more := installed("arc-systems", "arc", deployed), installed("a", "runners", deployed), installed("b", "more", deployed)
-	now := func(f Found, version string, status release.Status) Found {
+	now := func(f Found, version string, status helm.Status) Found {
 		f.Chart.Version, f.Chart.AppVersion, f.Status = version, version, status
 		return f
 	}
@@ -213,22 +213,22 @@ func TestPlan(t *testing.T) {
 // A release that cannot be installed again is refused, with the command that helps.
 func TestWayOut(t *testing.T) {
 	t.Parallel()
-	arc, runners := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed)
+	arc, runners := installed("arc-systems", "arc", helm.Deployed), installed("a", "runners", helm.Deployed)
 	for _, test := range []struct {
 		of       Found
-		status   release.Status
+		status   helm.Status
 		revision int
 		driver   string
 		want     string
 	}{
-		{runners, release.Failed, 1, "secret", "helm uninstall runners --namespace a"},
-		{runners, release.Failed, 2, "configmap", "HELM_DRIVER=configmap helm rollback runners --namespace a"},
-		{runners, release.PendingInstall, 1, "secret", "helm uninstall runners --namespace a"},
-		{runners, release.PendingUpgrade, 3, "secret", "helm rollback runners --namespace a"},
-		{runners, release.Superseded, 3, "secret", "helm rollback runners --namespace a"},
+		{runners, helm.Failed, 1, "secret", "helm uninstall runners --namespace a"},
+		{runners, helm.Failed, 2, "configmap", "HELM_DRIVER=configmap helm rollback runners --namespace a"},
+		{runners, helm.PendingInstall, 1, "secret", "helm uninstall runners --namespace a"},
+		{runners, helm.PendingUpgrade, 3, "secret", "helm rollback runners --namespace a"},
+		{runners, helm.Superseded, 3, "secret", "helm rollback runners --namespace a"},
 		{runners, "what\x1b[31m", 3, "secret", "helm rollback runners --namespace a"},
-		{runners, release.Uninstalling, 3, "secret", ""},
-		{arc, release.Uninstalling, 3, "secret", "helm uninstall arc --namespace arc-systems"},
+		{runners, helm.Uninstalling, 3, "secret", ""},
+		{arc, helm.Uninstalling, 3, "secret", "helm uninstall arc --namespace arc-systems"},
 	} {
 		f := test.of
 		f.Status, f.Revision, f.Driver = test.status, test.revision, test.driver
@@ -252,7 +252,7 @@ func TestWayOut(t *testing.T) {
 // The plan names what does not come back.
 func TestPlanNotes(t *testing.T) {
 	t.Parallel()
-	arc, runners := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed)
+	arc, runners := installed("arc-systems", "arc", helm.Deployed), installed("a", "runners", helm.Deployed)
 	arc.OtherHooks = []string{"Job theirs"}
 	runners.OtherHooks = []string{"Job x\x1b[31m", "Pod y"}
 	runners.HookErr = errors.New("no\nYAML")
@@ -273,7 +273,7 @@ func TestPlanNotes(t *testing.T) {
 // The controller's release has to be in the namespace that the user gives.
 func TestPlanHeedsTheNamespace(t *testing.T) {
 	t.Parallel()
-	arc := installed("arc-systems", "arc", release.Deployed)
+	arc := installed("arc-systems", "arc", helm.Deployed)
 	flux := Unmanaged{NamespacedName: types.NamespacedName{Namespace: "a", Name: "set"}, Flux: "x"}
 	for want, s := range map[string]Situation{
 		"": {Namespace: "arc-systems", Found: []Found{arc}},

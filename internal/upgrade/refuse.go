@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
@@ -29,7 +29,7 @@ func (p *planner) resume() {
 	var missing []string
 	for _, r := range s.Releases {
 		f, there := p.found[r.key()]
-		if r.lost != nil && (!there || f.Status != release.Deployed) {
+		if r.lost != nil && (!there || f.Status != helm.Deployed) {
 			p.giveUp(r)
 			continue
 		}
@@ -82,7 +82,7 @@ func (p *planner) confirmMissing(missing []string) {
 // before, or away if there is none.
 func (f Found) wayOut() string {
 	words := []string{"helm", "rollback"}
-	if f.Revision == 1 || f.Status == release.Uninstalling {
+	if f.Revision == 1 || f.Status == helm.Uninstalling {
 		words = []string{"helm", "uninstall"}
 	}
 	command := shell.Command(append(words, f.Name, "--namespace", f.Namespace)...)
@@ -119,7 +119,7 @@ func (p *planner) refuseControllers() {
 	}
 	for _, r := range controllers[1:] {
 		p.refuse(fmt.Sprintf("the controllers of the releases %s and %s share the CRDs: only one can be upgraded",
-			controllers[0], r), Found{Release: r, Status: release.Uninstalling}.wayOut())
+			controllers[0], r), Found{Release: r, Status: helm.Uninstalling}.wayOut())
 	}
 }
 

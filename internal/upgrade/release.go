@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // Release is a Helm release of ARC, with all that is needed to install it again.
@@ -23,8 +23,8 @@ type Release struct {
 	Controllers []Controller           `json:"controllers,omitempty"`
 	Sets        []types.NamespacedName `json:"sets,omitempty"`
 	// Chart is the chart that it was installed from, and Revision is its newest one.
-	Chart    release.Chart `json:"chart"`
-	Revision int           `json:"revision,omitempty"`
+	Chart    helm.Chart `json:"chart"`
+	Revision int        `json:"revision,omitempty"`
 	// Driver is the HELM_DRIVER with which Helm finds it.
 	Driver string `json:"driver"`
 	// ServerSide says that Helm applied it on the server's side.
@@ -34,7 +34,7 @@ type Release struct {
 	// Values are the user's, as JSON, and Hooks are arc-cleanup's in its record. They may be large and hold
 	// secrets, so they are saved apart.
 	Values json.RawMessage `json:"-"`
-	Hooks  []release.Hook  `json:"-"`
+	Hooks  []helm.Hook     `json:"-"`
 
 	lost error // why the saved values cannot be read
 }
@@ -95,13 +95,13 @@ func (r Release) values() json.RawMessage {
 // Found is a release in its present state.
 type Found struct {
 	Release
-	Status release.Status
+	Status helm.Status
 	// Mixed says that it installs the controller and scale sets.
 	Mixed bool
 	// HookErr says why its hook cannot be read.
 	HookErr error
 
-	record *release.Revision
+	record *helm.Record
 }
 
 // Unmanaged is a scale set that no Helm release has installed: an upgrade could not bring it back.
@@ -111,7 +111,7 @@ type Unmanaged struct {
 	Flux string
 }
 
-func version(c release.Chart) string { return printable(c.Name + " " + c.Version) }
+func version(c helm.Chart) string { return printable(c.Name + " " + c.Version) }
 
 // printableRunes bounds how much is printed of a text that a tenant may have written.
 const printableRunes = 300

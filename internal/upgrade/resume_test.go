@@ -8,18 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // Releases are installed with their newest values and their previous hooks, wherever the upgrade was
 // stopped.
 func TestPlanKeeps(t *testing.T) {
 	t.Parallel()
-	before := hooked(installed("arc-systems", "arc", release.Deployed))
-	set := hooked(installed("a", "runners", release.Deployed))
-	changed := installed("arc-systems", "arc", release.Deployed)
+	before := hooked(installed("arc-systems", "arc", helm.Deployed))
+	set := hooked(installed("a", "runners", helm.Deployed))
+	changed := installed("arc-systems", "arc", helm.Deployed)
 	changed.Values = json.RawMessage(`{"of": "later"}`)
-	added := installed("b", "added", release.Deployed)
+	added := installed("b", "added", helm.Deployed)
 
 	// The state is saved; then one release changes, and another is added.
 	p := newPlan(Situation{Saved: saved(false, before, set), Found: []Found{added, changed}, Target: target("2")})
@@ -42,11 +42,11 @@ func TestPlanKeeps(t *testing.T) {
 func TestPlanOfAState(t *testing.T) {
 	t.Parallel()
 	written := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	arc, runners, more := installed("arc-systems", "arc", release.Deployed), installed("a", "runners", release.Deployed), installed("b", "more", release.Deployed)
+	arc, runners, more := installed("arc-systems", "arc", helm.Deployed), installed("a", "runners", helm.Deployed), installed("b", "more", helm.Deployed)
 	renewed := arc
 	renewed.Chart.Version = "2"
 	failed := runners
-	failed.Status = release.Failed
+	failed.Status = helm.Failed
 	lost := func(s *State, i int) *State {
 		s.Releases[i].lost = errors.New("gone\x1b[31m")
 		return s
@@ -92,7 +92,7 @@ func TestPlanOfAState(t *testing.T) {
 		"another chart since": {
 			saved: with(saved(true, arc), func(s *State) { s.Target.Controller.Digest = "sha256:0" }), found: []Found{renewed}, version: "3", steps: 7,
 		},
-		"another controller since": {saved: saved(true, arc), found: []Found{installed("arc-systems", "other", release.Deployed)}, refused: []string{"share the CRDs"}},
+		"another controller since": {saved: saved(true, arc), found: []Found{installed("arc-systems", "other", helm.Deployed)}, refused: []string{"share the CRDs"}},
 		"the chart has changed since": {
 			saved: with(saved(true, arc), func(s *State) { s.Target.Controller.Digest = "sha256:0" }), found: []Found{renewed},
 			notes: []string{"the chart /charts/controller was sha256:0 when the upgrade began"}, steps: 2,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -147,19 +148,19 @@ func TestRun(t *testing.T) {
 			{Remove, arc, ""}, {Install, arc, ""}, {Ready, arc, ""}, {Remove, runners, ""}, {Install, runners, ""}, {Enrol, runners, ""}, {Forget, arc, ""},
 		}}
 	}
-	u, a, helm, p := begin()
+	u, a, fake, p := begin()
 	if stopped := u.Run(t.Context(), p); stopped != nil {
 		t.Fatal(stopped)
 	}
 	want := []string{"uninstall arc", "template arc", "install arc", "uninstall runners", "template runners", "install runners"}
-	if diff := cmp.Diff(want, helm.said()); diff != "" {
+	if diff := cmp.Diff(want, fake.said()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if values := helm.read("stdin.install.runners"); values != `{"of": "1"}` {
+	if values := fake.read("stdin.install.runners"); values != `{"of": "1"}` {
 		t.Errorf("installed with the values %q", values)
 	}
 	revision := 0
-	if err := release.Each(t.Context(), u.Client, "a", "runners", func(r *release.Revision, err error) {
+	if err := release.Each(t.Context(), u.Client, "a", "runners", func(r *helm.Record, err error) {
 		if err != nil || len(r.Hooks) != 1 {
 			t.Errorf("enrolled: %+v, %v", r, err)
 		}
@@ -174,13 +175,13 @@ func TestRun(t *testing.T) {
 	}
 
 	for fail, step := range map[string]int{"uninstall.arc": 0, "template.arc": 1, "install.arc": 1, "uninstall.runners": 3, "template.runners": 4, "install.runners": 4} {
-		u, a, helm, p := begin()
-		helm.write("fail."+fail, "")
+		u, a, fake, p := begin()
+		fake.write("fail."+fail, "")
 		stopped := u.Run(t.Context(), p)
 		if stopped == nil || stopped.Step != step || !strings.Contains(stopped.Error(), "told to fail") || stopped.Report != nil {
 			t.Errorf("%s fails: %+v", fail, stopped)
 		}
-		if said := helm.said(); said[len(said)-1] != strings.ReplaceAll(fail, ".", " ") {
+		if said := fake.said(); said[len(said)-1] != strings.ReplaceAll(fail, ".", " ") {
 			t.Errorf("%s fails, and it went on: %v", fail, said)
 		}
 		if a.get(kind("Secret", "a", SecretName, nil)) == nil {
@@ -189,18 +190,18 @@ func TestRun(t *testing.T) {
 	}
 
 	// A tenant changes the saved values after the check.
-	u, _, helm, p = begin()
-	helm.renders("runners", setAt("kube-system", "set", "a", "runners"))
+	u, _, fake, p = begin()
+	fake.renders("runners", setAt("kube-system", "set", "a", "runners"))
 	stopped := u.Run(t.Context(), p)
 	if stopped == nil || stopped.Step != 4 || !strings.Contains(stopped.Error(), "it would install the AutoscalingRunnerSet set in namespace kube-system, which has none of its scale sets and controllers") {
 		t.Errorf("%v", stopped)
 	}
-	if slices.Contains(helm.said(), "install runners") {
+	if slices.Contains(fake.said(), "install runners") {
 		t.Error("and installed it")
 	}
 
 	// An installation that broke off is freed before Helm uninstalls it.
-	u, _, helm, p = begin()
+	u, _, fake, p = begin()
 	a, u.Client = newAPI(t)
 	a.fault = func(request string) int {
 		if strings.HasSuffix(request, "ephemeralrunners") {
@@ -208,8 +209,8 @@ func TestRun(t *testing.T) {
 		}
 		return 0
 	}
-	if stopped := u.Run(t.Context(), &Plan{State: p.State, Steps: p.Steps[3:]}); stopped == nil || stopped.Report == nil || len(helm.said()) > 0 {
-		t.Errorf("%+v, %v", stopped, helm.said())
+	if stopped := u.Run(t.Context(), &Plan{State: p.State, Steps: p.Steps[3:]}); stopped == nil || stopped.Report == nil || len(fake.said()) > 0 {
+		t.Errorf("%+v, %v", stopped, fake.said())
 	}
 	if stopped := u.Run(t.Context(), &Plan{State: p.State, Steps: []Step{{"?", p.State.Releases[0], ""}}}); stopped == nil || !strings.Contains(stopped.Error(), `no step is called "?"`) {
 		t.Errorf("%v", stopped)

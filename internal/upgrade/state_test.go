@@ -17,7 +17,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 const ourHook = `[{"name":"h","kind":"Job","manifest":"kind: Job\nmetadata:\n  labels: {app.kubernetes.io/name: arc-cleanup}\n  annotations: {helm.sh/hook: pre-delete}\n","events":["pre-delete"],"weight":5,"later":1.0}]`
@@ -106,10 +106,10 @@ func TestStateIsBounded(t *testing.T) {
 	}
 	var found []Found
 	for _, r := range s.Releases {
-		found = append(found, Found{Status: release.Deployed, Release: r})
+		found = append(found, Found{Status: helm.Deployed, Release: r})
 	}
 	found[0].Controller = true
-	p := newPlan(Situation{Found: found, Target: Target{Controller: Chart{Metadata: release.Chart{Version: "2"}}}})
+	p := newPlan(Situation{Found: found, Target: Target{Controller: Chart{Metadata: helm.Chart{Version: "2"}}}})
 	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "the state to save in namespace ns has") {
 		t.Errorf("%+v", p.Refusals)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -295,7 +296,7 @@ func (l *surveyor) read(key types.NamespacedName) error {
 // Secrets and ConfigMaps both hold a release, the Secrets count, as for Helm by default.
 func (l *surveyor) readAll(key types.NamespacedName) error {
 	var failed error
-	err := release.Each(l.ctx, l.client, key.Namespace, key.Name, func(r *release.Revision, err error) {
+	err := release.Each(l.ctx, l.client, key.Namespace, key.Name, func(r *helm.Record, err error) {
 		switch {
 		case errors.Is(err, release.ErrUnreadable):
 			return
@@ -320,20 +321,20 @@ var name = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 func isName(text string) bool { return name.MatchString(text) }
 
 // found returns a release as its record describes it.
-func found(r *release.Revision) *Found {
+func found(r *helm.Record) *Found {
 	f := &Found{Status: r.Status, record: r, Release: Release{
 		Namespace: r.Namespace, Name: r.Name, Revision: r.Revision, Controllers: controllersOf([]byte(r.Manifest), r.Namespace),
 		Chart: r.Chart, Driver: r.Driver, ServerSide: r.ServerSide, Values: r.Config,
 	}}
 	for _, o := range r.Objects {
-		if o.Kind == arc.AutoscalingRunnerSet && strings.HasPrefix(o.APIVersion, arc.Group+"/") {
+		if arc.IsScaleSet(o.APIVersion, o.Kind) {
 			f.Sets = append(f.Sets, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
 		}
 	}
 	f.Hooks, f.HookErr = enrol.Of(r)
 	for _, h := range r.Hooks {
-		m := enrol.Metadata(h)
-		if !chart.IsOurs(m.Labels, m.Annotations) && strings.Contains(m.Annotations[chart.Annotation], "-delete") {
+		labels, annotations := h.Metadata()
+		if !chart.IsOurs(labels, annotations) && strings.Contains(annotations[helm.AnnotationHook], "-delete") {
 			f.OtherHooks = append(f.OtherHooks, h.Kind+" "+h.Name)
 		}
 	}

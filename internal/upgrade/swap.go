@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
@@ -163,8 +164,8 @@ func (u *Upgrade) stepInPlace(ctx context.Context, state *State, s Step) (is boo
 }
 
 // upgradable reports whether `helm upgrade` can go on from a release's state; unlock ends a pending one.
-func upgradable(s release.Status) bool {
-	return s == release.Deployed || s == release.Failed || s == release.PendingUpgrade || s == release.PendingRollback
+func upgradable(s helm.Status) bool {
+	return s == helm.Deployed || s == helm.Failed || s == helm.PendingUpgrade || s == helm.PendingRollback
 }
 
 // Help returns what helps when a step of an upgrade in place fails.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
@@ -290,14 +291,14 @@ func TestUnlock(t *testing.T) {
 	if stopped := u.Run(t.Context(), p); stopped != nil {
 		t.Fatal(stopped)
 	}
-	var is []*release.Revision
-	err := release.Each(t.Context(), u.Client, "a", "runners", func(r *release.Revision, err error) {
+	var is []*helm.Record
+	err := release.Each(t.Context(), u.Client, "a", "runners", func(r *helm.Record, err error) {
 		if err != nil {
 			t.Error(err)
 		}
 		is = append(is, r)
 	})
-	if err != nil || len(is) != 1 || is[0].Status != release.Failed || string(is[0].Config) != `{"of":"the user"}` || is[0].Manifest == "" {
+	if err != nil || len(is) != 1 || is[0].Status != helm.Failed || string(is[0].Config) != `{"of":"the user"}` || is[0].Manifest == "" {
 		t.Errorf("%+v, %v", is, err)
 	}
 	if labels := metadata(a.get(record))["labels"].(kubeObject); labels["status"] != "failed" {
@@ -330,7 +331,7 @@ func TestCommandsOfASwap(t *testing.T) {
 	if diff := cmp.Diff(want, u.Commands(p, 0)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	abort := newAbort(Situation{Saved: &state, Found: []Found{s.Found[0], of(s.Found[1], "0.14.2", release.Deployed)}})
+	abort := newAbort(Situation{Saved: &state, Found: []Found{s.Found[0], of(s.Found[1], "0.14.2", helm.Deployed)}})
 	want = []string{
 		"helm rollback runners 3 --namespace a --timeout 2s",
 		`kubectl get secret arc-cleanup-upgrade --namespace arc-systems --output 'jsonpath={.data.crds\.gz}' | base64 -d | gunzip | kubectl replace --filename -`,

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // Request is what a user asks for. Each chart is a folder, an archive, or an oci:// reference of Version;
@@ -41,7 +41,7 @@ type Chart struct {
 	// Digest is that of its content, see digest.
 	Digest string `json:"digest,omitempty"`
 	// Metadata is what Chart.yaml says.
-	Metadata release.Chart `json:"metadata"`
+	Metadata helm.Chart `json:"metadata"`
 
 	path string // where the fetched chart is
 }

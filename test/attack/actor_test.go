@@ -19,11 +19,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// keep is the label of what stays in the actor's namespace.
+// keep is the label of objects that stay in the actor's namespace between runs.
 const keep = "attack.test/keep"
 
 // An actor is a ServiceAccount with some rights in one namespace. It acts with its own
-// token, so that it is RBAC that decides what it may.
+// token, so RBAC decides what it may do.
 type actor struct {
 	who, rights string // for the table
 	namespace   string
@@ -50,7 +50,7 @@ var (
 	actors = []*actor{admin, podCreator, runnerAdmin}
 )
 
-// settle makes the account.
+// settle creates the account.
 func (a *actor) settle(ctx context.Context, l *lab) error {
 	of := metav1.ObjectMeta{Name: a.account, Namespace: a.namespace, Labels: map[string]string{keep: ""}}
 	_, err := l.client.CoreV1().ServiceAccounts(a.namespace).Create(ctx, &corev1.ServiceAccount{ObjectMeta: of}, metav1.CreateOptions{})
@@ -77,7 +77,7 @@ func (a *actor) settle(ctx context.Context, l *lab) error {
 	return err
 }
 
-// connect is a client with the actor's own token.
+// connect returns a client with the actor's own token.
 func (a *actor) connect(ctx context.Context, l *lab) (dynamic.Interface, error) {
 	token, err := l.client.CoreV1().ServiceAccounts(a.namespace).CreateToken(ctx, a.account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
@@ -90,14 +90,14 @@ func (a *actor) connect(ctx context.Context, l *lab) (dynamic.Interface, error) 
 	return dynamic.NewForConfig(config)
 }
 
-// workers is how many objects are created at a time, where there are many.
+// workers is how many objects are created at the same time.
 const (
 	workers     = 8
 	manyObjects = 50
 )
 
-// create creates the objects of the tries, and fails where RBAC does not decide as a
-// try expects. It returns what is there of them.
+// create creates the objects of the tries. It fails if RBAC does not decide as a try
+// expects. It returns the objects that exist.
 func create(t *testing.T, l *lab, tries []try, of facts) []*unstructured.Unstructured {
 	t.Helper()
 	ctx := t.Context()

@@ -11,15 +11,15 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// What a command may take more with the actor's objects than without: a quarter. Below
-// a floor more is no harm. The hook may have 128 MiB, and of its time is minutes: to read
-// what the actor has made, some of it as large as an API server takes, costs a second
-// or two, and to wait for any of it in vain a minute. Where objects are waited for, it is
-// half a minute more: the garbage collector asks twice a minute which kinds there are, and
-// deletes nothing that objects of another kind owned.
+// With the actor's objects, a command may take a quarter more time and memory than without
+// them. A difference below a floor does no harm. The hook may use 128 MiB and has minutes.
+// Reading the actor's objects, some as large as an API server accepts, costs a second or
+// two; waiting for one of them in vain would cost a minute. Waiting for objects may take
+// half a minute more, because the garbage collector looks for new kinds only twice a minute,
+// and until then does not delete what objects of a new kind owned.
 const (
 	share           = 0.25
 	mostKiB         = 96 << 10
@@ -27,8 +27,8 @@ const (
 	collectorsDelay = 30
 )
 
-// TestHealthy: ARC runs. It is looked at, enrolled, upgraded, and uninstalled with all
-// of its scale sets.
+// TestHealthy: ARC runs. The administrator looks at it, enrols it, upgrades it, and uninstalls it
+// with all its scale sets.
 func TestHealthy(t *testing.T) {
 	against(t, selected(admin, podCreator), func(s *stage) {
 		s.installController(4, s.postRenderer(4, "policy.scaleSets=uninstall")...)
@@ -42,20 +42,20 @@ func TestHealthy(t *testing.T) {
 		s.look()
 		helm := []string{"upgrade", "--helm", s.Helm(s.ctx, 4, "").Path}
 		s.hookjob(2, append(helm, "--dry-run")...) // to which version? The actor would know one.
-		helm = append(helm, "--chart", s.chart(product.ControllerChart), "--scale-set-chart", s.chart(product.ScaleSetChart))
+		helm = append(helm, "--chart", s.chart(harness.ControllerChart), "--scale-set-chart", s.chart(harness.ScaleSetChart))
 		s.hookjob(0, append(helm, "--dry-run")...)
 		s.hookjob(0, append(helm, "--yes")...)
 		s.awaitRunner()
 		s.look()
 		s.helm(4, 0, "uninstall", "arc", "--namespace", controllerNamespace)
 		s.look()
-		s.hookjob(0, "run", "--yes")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 	})
 }
 
-// TestStuck: the controller is down, and both releases are uninstalled with their
-// hooks, which Helm 3's enroller has put there.
+// TestStuck: the controller is down. Both releases are uninstalled with the hooks that Helm 3's
+// enroller has added.
 func TestStuck(t *testing.T) {
 	play := func(s *stage) {
 		s.installController(3, s.postRenderer(3)...)
@@ -65,9 +65,9 @@ func TestStuck(t *testing.T) {
 		s.attack()
 		s.cheap(0, "status")
 		s.hookjob(0, "status", "--output", "json")
-		s.cheap(0, "plan") // the controller's Deployment is there
+		s.cheap(0, "plan", "--all-namespaces") // the controller's Deployment is there
 		s.cheap(3, "plan", "--release", "arc", "--release-namespace", controllerNamespace)
-		s.hookjob(0, "run", "--yes")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 		s.helm(3, 0, "uninstall", "runners", "--namespace", runnerNamespace)
 		s.look()
@@ -85,8 +85,8 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// TestByHand: the controller went first, without a hook. One command frees the
-// cluster, and one brings the scale sets back.
+// TestByHand: the controller was uninstalled first, without a hook. One command frees the
+// cluster, and one creates the scale sets again.
 func TestByHand(t *testing.T) {
 	against(t, selected(admin, podCreator), func(s *stage) {
 		s.installController(4)
@@ -96,8 +96,8 @@ func TestByHand(t *testing.T) {
 		s.noController()
 		s.attack()
 		s.cheap(0, "status")
-		s.cheap(7, "plan")
-		s.hookjob(0, "run", "--yes")
+		s.cheap(7, "plan", "--all-namespaces")
+		s.hookjob(0, "run", "--all-namespaces", "--yes")
 		s.look()
 		s.createCRDs()
 		for _, forged := range []string{"arc-cleanup-backup-20260102-030405", "arc-cleanup-backup-marked", "arc-cleanup-backup-bomb"} {
@@ -109,7 +109,7 @@ func TestByHand(t *testing.T) {
 	})
 }
 
-// against plays without and with the actors, and fails for every difference.
+// against runs the play without and with the actors, and fails for every difference.
 func against(t *testing.T, tries []try, p play) {
 	t.Helper()
 	without := perform(t, start(t), p, nil, nil)
@@ -118,7 +118,7 @@ func against(t *testing.T, tries []try, p play) {
 	}
 }
 
-// compared plays with the actors what was played without, and fails for every
+// compared repeats with the actors a play that ran without them, and fails for every
 // difference.
 func compared(t *testing.T, tries []try, p play, without []step) {
 	t.Helper()
@@ -142,7 +142,7 @@ func compared(t *testing.T, tries []try, p play, without []step) {
 	}
 }
 
-// findings are what of a run is not as without the actor.
+// findings are the differences from the run without the actor.
 func findings(without, with []step) (out []string) {
 	report := func(s step, format string, args ...any) {
 		out = append(out, fmt.Sprintf("%s: ", s.command)+fmt.Sprintf(format, args...))
@@ -158,7 +158,7 @@ func findings(without, with []step) (out []string) {
 		if v, of := verdict(w.output), verdict(a.output); v != of {
 			report(w, "the verdict is %q instead of %q", v, of)
 		}
-		// What Helm itself takes is not ours to bound.
+		// This test does not limit what Helm itself takes.
 		if !strings.HasPrefix(w.command, "helm ") && w.kib > max(int64(float64(a.kib)*(1+share)), mostKiB) {
 			report(w, "it took %d MiB instead of %d", w.kib>>10, a.kib>>10)
 		}
@@ -188,12 +188,12 @@ func findings(without, with []step) (out []string) {
 }
 
 var (
-	// Of the log for machines, also where Helm 4 has put it into a line of its own.
+	// The verdict is in the log for machines, which Helm 4 prints as one line.
 	machines = regexp.MustCompile(`\\?"verdict\\?":\\?"([a-z-]+)\\?"`)
 	people   = regexp.MustCompile(`(?m)(?:^|\\n|msg=")\s*(done|refused|residue|out-of-time|failed|not-permitted|off|interrupted)[:,]`)
 )
 
-// verdict is what a run says at its end; "" is nothing.
+// verdict returns the verdict at the end of a run, or "".
 func verdict(output string) string {
 	for _, form := range []*regexp.Regexp{machines, people} {
 		if m := form.FindAllStringSubmatch(output, -1); m != nil {
@@ -203,7 +203,7 @@ func verdict(output string) string {
 	return ""
 }
 
-// facts are of the cluster as it is.
+// facts returns what an actor can know of the cluster.
 func (s *stage) facts() facts {
 	s.Helper()
 	f := facts{url: s.GitHub().ConfigURL()}

@@ -9,9 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestComparison: two pictures of one cluster are the same, and whatever is done to it
-// between them is seen: to an object of any sort, to what is in it, and to what is
-// compressed in what is in it.
+// TestComparison: two pictures of an unchanged cluster are the same. The comparison sees every
+// change: of an object, of a field, and of text that is compressed in a field.
 func TestComparison(t *testing.T) {
 	l := start(t)
 	ctx := t.Context()
@@ -92,7 +91,7 @@ func TestComparison(t *testing.T) {
 	if d := differences(begin, before); len(d) > 0 {
 		t.Errorf("in the end: %s", strings.Join(d, "\n"))
 	}
-	// What the actor has in its own namespace is not compared.
+	// The comparison leaves out the actor's own namespace.
 	if _, err := l.client.CoreV1().Secrets(tenantNamespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "made"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}

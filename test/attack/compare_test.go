@@ -18,17 +18,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// A picture is the whole cluster but for the actor's namespace: every object, as text
-// in which two runs are the same. Objects with generated names have one name, so that
-// there may be several texts of it.
-type picture map[product.Object][]string
+// A picture is the whole cluster without the actor's namespace: every object as text that is
+// the same in two runs. Generated names become one name, so a name may have several texts.
+type picture map[harness.Object][]string
 
-// look takes the picture; not is what the actor made in namespaces of others.
+// look takes the picture, without the objects in not: those that the actor created in other namespaces.
 func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (picture, error) {
-	kinds, err := product.Kinds(l.Config())
+	kinds, err := harness.Kinds(l.Config())
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +53,7 @@ func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (pictur
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			if o.GetNamespace() == tenantNamespace || product.InEvery(k.Resource, o.GetName()) || slices.ContainsFunc(not, func(n *unstructured.Unstructured) bool {
+			if o.GetNamespace() == tenantNamespace || harness.InEvery(k.Resource, o.GetName()) || slices.ContainsFunc(not, func(n *unstructured.Unstructured) bool {
 				return n.GetKind() == o.GetKind() && n.GetNamespace() == o.GetNamespace() && n.GetName() == o.GetName()
 			}) {
 				continue
@@ -68,7 +67,7 @@ func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (pictur
 			generated[f.o.GetName()] = g
 		}
 	}
-	// What a name is generated from may be a generated name itself.
+	// The prefix of a generated name may itself be a generated name.
 	names := map[string]string{}
 	for _, name := range slices.SortedFunc(maps.Keys(generated), func(a, b string) int { return len(a) - len(b) }) {
 		names[name] = replacer(names).Replace(generated[name]) + "*"
@@ -76,12 +75,12 @@ func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (pictur
 	rename := replacer(names)
 	uids := map[string]string{}
 	for _, f := range all {
-		uids[string(f.o.GetUID())] = "uid of " + product.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: rename.Replace(f.o.GetName())}.String()
+		uids[string(f.o.GetUID())] = "uid of " + harness.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: rename.Replace(f.o.GetName())}.String()
 	}
 	identify := replacer(uids)
 	p := picture{}
 	for _, f := range all {
-		key := product.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: times.Replace(rename.Replace(f.o.GetName()))}
+		key := harness.Object{Resource: f.resource, Namespace: f.o.GetNamespace(), Name: times.Replace(rename.Replace(f.o.GetName()))}
 		normalise(f.resource, f.o)
 		text, err := json.MarshalIndent(readable(f.o.Object, f.resource == "secrets"), "", "  ")
 		if err != nil {
@@ -95,7 +94,7 @@ func look(ctx context.Context, l *lab, not []*unstructured.Unstructured) (pictur
 	return p, nil
 }
 
-// replacer replaces keys by their values, the longest first: one name may begin
+// replacer replaces keys by their values, the longest first, because one name may begin
 // with another.
 func replacer(pairs map[string]string) *strings.Replacer {
 	keys := slices.SortedFunc(maps.Keys(pairs), func(a, b string) int { return len(b) - len(a) })
@@ -106,7 +105,7 @@ func replacer(pairs map[string]string) *strings.Replacer {
 	return strings.NewReplacer(list...)
 }
 
-// varying is what differs between any two runs, and by what it is replaced.
+// varying matches text that differs between any two runs, with its replacement.
 type varying []struct {
 	pattern *regexp.Regexp
 	by      string
@@ -123,12 +122,12 @@ var times = varying{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`\b\d{8}-\d{6}\b`), "TIME"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
-	// The volume of a Pod's token, and what Kubernetes counts up.
+	// The volume of a Pod's token, and counters of Kubernetes.
 	{regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`), "kube-api-access-*"},
 	{regexp.MustCompile(`"(generation|observedGeneration|restartCount)": \d+`), `"$1": N`},
 }
 
-// normalise takes away what says nothing.
+// normalise removes fields that differ in every run.
 func normalise(resource string, o *unstructured.Unstructured) {
 	o.SetManagedFields(nil)
 	o.SetResourceVersion("")
@@ -148,8 +147,7 @@ func normalise(resource string, o *unstructured.Unstructured) {
 	}
 }
 
-// readable decodes what Secrets and ConfigMaps hold compressed, Helm's records among
-// it.
+// readable decodes compressed text in Secrets and ConfigMaps, for example Helm's records.
 func readable(value any, inSecret bool) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -190,8 +188,7 @@ func decodeAll(data any) any {
 	return out
 }
 
-// unpacked is what base64 holds that is compressed, as JSON where it is JSON; anything
-// else is as it was.
+// unpacked decodes base64 with compressed text in it, and returns any other text unchanged.
 func unpacked(text string) any {
 	raw, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
@@ -211,7 +208,7 @@ func unpacked(text string) any {
 	return string(raw)
 }
 
-// differences says how a picture differs from the one without the actor.
+// differences lists how a picture differs from the one without the actor.
 func differences(without, with picture) []string {
 	var out []string
 	for _, o := range sorted(without) {
@@ -227,17 +224,17 @@ func differences(without, with picture) []string {
 	return out
 }
 
-func sorted(p picture) []product.Object {
-	return slices.SortedFunc(maps.Keys(p), func(a, b product.Object) int { return strings.Compare(a.String(), b.String()) })
+func sorted(p picture) []harness.Object {
+	return slices.SortedFunc(maps.Keys(p), func(a, b harness.Object) int { return strings.Compare(a.String(), b.String()) })
 }
 
-// How much of a difference is shown.
+// These limits bound how much of a difference is printed.
 const (
 	differingLines   = 30
 	differingColumns = 300
 )
 
-func difference(o product.Object, without, with []string) string {
+func difference(o harness.Object, without, with []string) string {
 	switch {
 	case len(with) == 0:
 		return fmt.Sprintf("%s is missing", o)

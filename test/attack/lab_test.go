@@ -1,11 +1,11 @@
-// Package attack holds the engine against people who are not administrators. An
-// actor creates all it may that looks like ours, ARC's or Helm's; then an
-// administrator runs every command. Nothing outside the actor's namespace may differ
-// from the same run without the actor, object by object in the whole cluster, nor the
-// verdict, nor what it costs; and what the actor wrote is printed in quotes only.
+// Package attack tests arc-cleanup against people who are not administrators. An actor creates
+// every object it may that looks like one of arc-cleanup, ARC or Helm. Then an administrator
+// runs every command. The tests compare with the same run without the actor: every object
+// outside the actor's namespace, the verdict, and the cost must be the same, and text that the
+// actor wrote is printed in quotes only.
 //
-// One try alone, by a part of its description, and, after a difference, each of them
-// alone:
+// To run one try, give a part of its description; to run each try alone after a difference,
+// give -each:
 //
 //	cd test && go test ./attack -run TestHealthy -v -args -try bomb
 //	cd test && go test ./attack -run TestHealthy -v -timeout 1h -args -each
@@ -34,7 +34,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var (
@@ -46,23 +46,23 @@ var (
 const (
 	controllerNamespace = "arc-systems"
 	runnerNamespace     = "arc-runners"
-	// tenantNamespace is the actor's own, and neighbour that of a team which has
-	// nothing to do with ARC.
+	// tenantNamespace is the actor's own; neighbour belongs to a team that does not use
+	// ARC.
 	tenantNamespace = "tenant"
 	neighbour       = "payments"
 
 	nextVersion = "0.6.2"
 )
 
-// lab is what all tests share: one cluster, with four namespaces and nothing of ARC.
+// lab is the cluster that all tests share, with four namespaces and nothing of ARC.
 type lab struct {
-	*product.Product
+	*harness.Product
 	*cluster.Cluster
 	dir     string
 	client  kubernetes.Interface
 	dynamic dynamic.Interface
-	// before is what is there between two tests.
-	before map[product.Object]bool
+	// before holds the objects that exist between two tests.
+	before map[harness.Object]bool
 }
 
 var shared *lab
@@ -92,13 +92,13 @@ func start(t *testing.T) *lab {
 	return shared
 }
 
-// measured is the command that tells what another took.
+// measured is the command that measures another one.
 func (l *lab) measured() string { return filepath.Join(l.dir, "measure") }
 
-// usage is where it tells, of commands by hand or of hooks.
+// usage is the file for its results, of commands by hand or of hooks.
 func (l *lab) usage(of string) string { return filepath.Join(l.dir, of+".usage") }
 
-// chart is a chart of ARC in the next version: an archive.
+// chart returns the archive of a chart of ARC in the next version.
 func (l *lab) chart(name string) string {
 	return filepath.Join(l.dir, name+"-"+nextVersion+".tgz")
 }
@@ -109,7 +109,7 @@ func newLab(ctx context.Context) (*lab, error) {
 	if l.dir, err = os.MkdirTemp("", "arc-cleanup-attack-"); err != nil {
 		return nil, err
 	}
-	if l.Product, err = product.Build(ctx, l.dir, os.Stderr); err != nil {
+	if l.Product, err = harness.Build(ctx, l.dir, os.Stderr); err != nil {
 		return nil, err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", l.measured(), "./measure")
@@ -117,8 +117,8 @@ func newLab(ctx context.Context) (*lab, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building measure: %w\n%s", err, out)
 	}
-	for _, chart := range []string{product.ControllerChart, product.ScaleSetChart} {
-		// The version only: of another appVersion, ARC's controller deletes every scale set.
+	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
+		// Only the version changes: ARC's controller deletes every scale set of another appVersion.
 		out, err := l.Helm(ctx, 4, "", "package", l.ARCChart(chart), "--version", nextVersion, "--destination", l.dir).CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("helm package: %w\n%s", err, out)
@@ -128,7 +128,7 @@ func newLab(ctx context.Context) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	images[product.HookImage] = cluster.Image{Commands: map[string]cluster.Program{
+	images[harness.HookImage] = cluster.Image{Commands: map[string]cluster.Program{
 		"": {Path: l.measured(), Args: []string{l.usage("hooks"), l.Hookjob}},
 	}}
 	if l.Cluster, err = cluster.Start(ctx, cluster.Options{Images: images, Progress: os.Stderr}); err != nil {
@@ -143,12 +143,12 @@ func newLab(ctx context.Context) (*lab, error) {
 	if err := l.settle(ctx); err != nil {
 		return nil, err
 	}
-	l.before, err = product.Inventory(ctx, l.Config())
+	l.before, err = harness.Inventory(ctx, l.Config())
 	return l, err
 }
 
-// settle makes the namespaces, the neighbour's release, and the accounts of the
-// actors with their rights.
+// settle creates the namespaces, the neighbour's release, and the actors' accounts with their
+// rights.
 func (l *lab) settle(ctx context.Context) error {
 	for _, name := range []string{controllerNamespace, runnerNamespace, tenantNamespace, neighbour} {
 		_, err := l.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
@@ -183,23 +183,23 @@ func (l *lab) settle(ctx context.Context) error {
 	return nil
 }
 
-// clear gives the next run the cluster as it was, whatever this one left.
+// clear restores the cluster for the next run.
 func (l *lab) clear(t *testing.T) {
 	t.Helper()
 	l.GitHub().Reset()
 	l.emptyTenant(t)
-	if err := product.Sweep(context.WithoutCancel(t.Context()), l.Config(), l.before); err != nil {
+	if err := harness.Sweep(context.WithoutCancel(t.Context()), l.Config(), l.before); err != nil {
 		t.Error(err)
 	}
 }
 
-// emptyTenant takes away all that actors made in their own namespace, held by
-// finalizers or not: many at a time, where there is nothing to look at.
+// emptyTenant deletes everything that actors created in their own namespace, also objects with
+// finalizers, many at the same time.
 func (l *lab) emptyTenant(t *testing.T) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	eventually(t, "the actor's namespace is empty", func() (bool, error) {
-		kinds, err := product.Kinds(l.Config())
+		kinds, err := harness.Kinds(l.Config())
 		if err != nil {
 			return false, err
 		}
@@ -217,7 +217,7 @@ func (l *lab) emptyTenant(t *testing.T) {
 			if err != nil {
 				return false, err
 			}
-			list.Items = slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return product.InEvery(k.Resource, o.GetName()) })
+			list.Items = slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool { return harness.InEvery(k.Resource, o.GetName()) })
 			if len(list.Items) == 0 {
 				continue
 			}
@@ -239,7 +239,7 @@ func (l *lab) emptyTenant(t *testing.T) {
 	})
 }
 
-// eventually waits for what a test needs before it can go on.
+// eventually waits until a condition holds that the test needs.
 func eventually(t *testing.T, what string, done func() (bool, error)) {
 	t.Helper()
 	const patience = time.Minute
@@ -256,7 +256,7 @@ func eventually(t *testing.T, what string, done func() (bool, error)) {
 	}
 }
 
-// indented is a text under a line of a message.
+// indented returns a text indented below a line.
 func indented(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestUnquoted: the check itself can fail, and only for what does harm.
+// TestUnquoted: the check itself can fail, and fails only for text that does harm.
 func TestUnquoted(t *testing.T) {
 	t.Parallel()
 	m := mark("one")

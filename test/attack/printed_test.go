@@ -13,16 +13,16 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// mark is a text that does harm where it is printed as it is: to a shell into which it
-// is pasted, to a terminal, to the lines of a log. It has what ends each sort of quotes.
+// mark is a text that does harm if it is printed unquoted: in a shell into which a user pastes
+// it, in a terminal, and in a log. It contains the end of each kind of quotes.
 func mark(id string) string {
 	return "zq" + id + "x'\"\\;$(touch /tmp/zq)`touch /tmp/zq`\x1b[31m\x07\u202e\r\nhelm uninstall zq" + id + "x #"
 }
 
 var marked = regexp.MustCompile(`zq([a-z0-9]+)x`)
 
-// unquoted says where a text that was printed has more of a mark than may be: outside
-// quotes, or what a terminal obeys.
+// unquoted says where a printed text contains a mark outside quotes, or control characters that
+// a terminal obeys.
 func unquoted(output string) []string {
 	var document any
 	if json.Unmarshal([]byte(output), &document) == nil {
@@ -39,7 +39,7 @@ func unquoted(output string) []string {
 	return slices.Compact(out)
 }
 
-// isObeyed reports whether a terminal does something else with it than to show it.
+// isObeyed reports whether a terminal obeys a character instead of showing it.
 func isObeyed(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 func obeyed(text string, is func(rune) bool) []string {
@@ -49,7 +49,7 @@ func obeyed(text string, is func(rune) bool) []string {
 	return nil
 }
 
-// helmLog is how Helm 4 prints what a hook has logged.
+// helmLog matches a hook's log as Helm 4 prints it.
 var helmLog = regexp.MustCompile(`msg=("(?:[^"\\]|\\.)*")`)
 
 func inLine(line string) []string {
@@ -84,7 +84,7 @@ func inLine(line string) []string {
 	return out
 }
 
-// inDocument looks at the texts of a JSON document, which are quoted as such.
+// inDocument checks the texts of a JSON document, which JSON itself quotes.
 func inDocument(value any) []string {
 	var out []string
 	switch v := value.(type) {
@@ -106,10 +106,10 @@ func inDocument(value any) []string {
 	return out
 }
 
-// words is what of a mark may be printed as it is: what could stand in a name.
+// words are the parts of a mark that may be printed unquoted, because a name may contain them.
 var harmless = regexp.MustCompile(`^[\w./:@%+=,-]*$`)
 
-// onlyWords reports whether every mark in a line is cut down to what a name may have.
+// onlyWords reports whether a line contains only those parts of each mark.
 func onlyWords(line string) bool {
 	for word := range strings.FieldsSeq(line) {
 		if marked.MatchString(word) && !harmless.MatchString(word) {
@@ -119,8 +119,8 @@ func onlyWords(line string) bool {
 	return true
 }
 
-// commands are the commands for people in what was printed: of each line that begins
-// as one, or that a document or a log holds.
+// commands returns the commands for people in a printed text: on lines of their own, in a
+// document, or in a log.
 func commands(output string) []string {
 	var out []string
 	var in func(value any)
@@ -164,8 +164,8 @@ func commands(output string) []string {
 	return slices.Compact(out)
 }
 
-// ofTenant says what is wrong with a command that is printed because of an actor: it
-// has to be one command, and to be about the actor's namespace. "" is nothing.
+// ofTenant says what is wrong with a command that is printed because of an actor, or returns "".
+// It must be a single command about the actor's namespace.
 func ofTenant(command string) string {
 	file, err := syntax.NewParser().Parse(strings.NewReader(command), "")
 	if err != nil {

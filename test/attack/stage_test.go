@@ -23,22 +23,22 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// A play is what an administrator does, with the place where actors may act.
+// A play is the list of an administrator's steps, and says after which step the actors act.
 type play func(*stage)
 
-// A step is one command of the administrator, and how it went.
+// A step is one command of the administrator, with its result.
 type step struct {
 	command string
 	output  string
 	code    int
 	varies  bool // the code does not matter
-	// What arc-cleanup took for it: by hand, or as the hook.
+	// The time and memory that arc-cleanup used, by hand or as the hook.
 	kib     int64
 	seconds float64
-	// After it, the cluster; nil where it was not looked at.
+	// The cluster after the step; nil if no picture was taken.
 	picture picture
 }
 
@@ -48,14 +48,14 @@ type stage struct {
 	*lab
 	ctx   context.Context
 	tries []try
-	// without is the run without actors; empty in that run itself.
+	// without is the run without actors; it is empty in that run itself.
 	without []step
 	steps   []step
 	made    []*unstructured.Unstructured // what actors made
 	read    map[string]int               // how much of each file of usages is read
 }
 
-// perform plays on a cluster with nothing of ARC, and clears it away.
+// perform runs the play on a cluster without ARC, and clears the cluster.
 func perform(t *testing.T, l *lab, p play, tries []try, without []step) (steps []step) {
 	t.Helper()
 	begun := time.Now()
@@ -70,7 +70,7 @@ func perform(t *testing.T, l *lab, p play, tries []try, without []step) (steps [
 		t.Logf("%d steps, with %d tries of actors, in %.1fs", len(s.steps), len(tries), time.Since(begun).Seconds())
 	}()
 	defer func() {
-		// Without the actor it would have gone on.
+		// The run without the actor continued here.
 		if r := recover(); r != nil && r != (diverged{}) {
 			panic(r)
 		}
@@ -80,10 +80,10 @@ func perform(t *testing.T, l *lab, p play, tries []try, without []step) (steps [
 	return s.steps
 }
 
-// diverged ends a run which is no longer the one without the actor.
+// diverged ends a run that differs from the one without the actor.
 type diverged struct{}
 
-// attack is where actors act.
+// attack lets the actors act.
 func (s *stage) attack() {
 	s.Helper()
 	if len(s.tries) > 0 {
@@ -91,14 +91,13 @@ func (s *stage) attack() {
 	}
 }
 
-// hookjob runs arc-cleanup by hand, which is to end with that exit code; -1 is any but
-// success.
+// hookjob runs arc-cleanup by hand and expects the exit code; -1 stands for every failure.
 func (s *stage) hookjob(code int, args ...string) {
 	s.Helper()
 	s.byHand(1, code, args)
 }
 
-// cheap runs some times what only reads: what it costs is that of the cheapest.
+// cheap runs a command that only reads several times, and counts the cheapest run.
 func (s *stage) cheap(code int, args ...string) {
 	s.Helper()
 	s.byHand(3, code, args)
@@ -142,7 +141,7 @@ func (s *stage) run(cmd *exec.Cmd, x *step) {
 	x.output, x.code = string(out), cmd.ProcessState.ExitCode()
 }
 
-// done takes the step down, and ends a run that goes another way.
+// done records the step, and ends a run that differs.
 func (s *stage) done(x step, code int) {
 	s.Helper()
 	s.Logf("%s: exit code %d, %.1fs, %d MiB\n%s", x.command, x.code, x.seconds, x.kib>>10, head(x.output))
@@ -160,7 +159,7 @@ func (s *stage) done(x step, code int) {
 	}
 }
 
-// usages are those written since they were read last.
+// usages returns the results that were written since the last call.
 func (s *stage) usages(of string) []struct{ KiB int64 } {
 	s.Helper()
 	file, err := os.Open(s.usage(of))
@@ -184,7 +183,7 @@ func (s *stage) usages(of string) []struct{ KiB int64 } {
 	return out
 }
 
-// must runs what only prepares.
+// must runs a command that only prepares the play.
 func (s *stage) must(cmd *exec.Cmd) {
 	s.Helper()
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -192,8 +191,8 @@ func (s *stage) must(cmd *exec.Cmd) {
 	}
 }
 
-// look takes the picture after the last step: with nobody's doing, once it stays the
-// same; with an actor's, once it is the same as without, or not within patience.
+// look takes the picture after the last step. Without actors, it waits until the cluster stays the
+// same; with actors, until the picture is the same as without them, or until patience ends.
 func (s *stage) look() {
 	s.Helper()
 	const (
@@ -234,7 +233,7 @@ func (s *stage) look() {
 
 var ending = regexp.MustCompile(`"deletionTimestamp": `)
 
-// ending reports whether a Pod is on its way out, which is a matter of a moment.
+// ending reports whether a Pod is being deleted and will be gone in a moment.
 func (p picture) ending() bool {
 	for o, texts := range p {
 		if o.Resource == "pods" && slices.ContainsFunc(texts, ending.MatchString) {
@@ -244,7 +243,7 @@ func (p picture) ending() bool {
 	return false
 }
 
-// postRenderer is how Helm gets the hook, with values.
+// postRenderer returns the arguments with which Helm adds the hook.
 func (s *stage) postRenderer(major int, values ...string) []string {
 	name := "arc-postrender"
 	if major == 3 {
@@ -261,7 +260,7 @@ func (s *stage) postRenderer(major int, values ...string) []string {
 func (s *stage) installController(major int, args ...string) {
 	s.Helper()
 	s.must(s.Helm(s.ctx, major, s.Kubeconfig(), slices.Concat([]string{
-		"install", "arc", s.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m",
+		"install", "arc", s.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m",
 	}, args)...))
 }
 
@@ -273,8 +272,8 @@ func (s *stage) installScaleSet(major int, args ...string) {
 		args = append(args, "--server-side=false")
 	}
 	s.must(s.Helm(s.ctx, major, s.Kubeconfig(), slices.Concat([]string{
-		"install", "runners", s.ARCChart(product.ScaleSetChart), "--namespace", runnerNamespace,
-	}, product.ScaleSetValues("", s.GitHub().ConfigURL(), controllerNamespace), args)...))
+		"install", "runners", s.ARCChart(harness.ScaleSetChart), "--namespace", runnerNamespace,
+	}, harness.ScaleSetValues("", s.GitHub().ConfigURL(), controllerNamespace), args)...))
 	s.awaitRunner()
 }
 
@@ -289,7 +288,7 @@ func (s *stage) awaitRunner() {
 				return false, err
 			}
 		}
-		// The controller has taken it down, so that both runs stop it at the same point.
+		// Both runs stop the controller here, after it has written the status.
 		sets, err := s.dynamic.Resource(schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "ephemeralrunnersets"}).Namespace(runnerNamespace).List(s.ctx, metav1.ListOptions{})
 		return err == nil && slices.ContainsFunc(sets.Items, func(o unstructured.Unstructured) bool {
 			running, _, _ := unstructured.NestedInt64(o.Object, "status", "runningEphemeralRunners")
@@ -298,7 +297,7 @@ func (s *stage) awaitRunner() {
 	})
 }
 
-// stopController leaves the releases as they are, with nobody to do their work.
+// stopController stops the controller and leaves the releases installed.
 func (s *stage) stopController() {
 	s.Helper()
 	deployments := s.client.AppsV1().Deployments(controllerNamespace)
@@ -333,10 +332,9 @@ func (s *stage) awaitHooks() {
 	s.usages("hooks") // theirs
 }
 
-// refusedFor has Helm uninstall what cannot be as long as an actor's objects are
-// there. The refusal changes nothing but what Helm itself keeps of a hook that failed,
-// and its commands are about the actor's namespace alone; then an administrator takes
-// the objects away.
+// refusedFor runs an uninstall that an actor's objects block. The refusal changes nothing except
+// what Helm itself keeps of a failed hook, and its commands are about the actor's namespace
+// alone. Then an administrator deletes the objects.
 func (s *stage) refusedFor(by *actor, major int, args ...string) {
 	s.Helper()
 	if !slices.ContainsFunc(s.tries, func(x try) bool { return x.by == by && x.outcome == blocks }) {
@@ -368,7 +366,7 @@ func (s *stage) refusedFor(by *actor, major int, args ...string) {
 	}
 	before := maps.Clone(s.steps[len(s.steps)-1].picture)
 	for _, o := range sorted(p) {
-		// The record says uninstalling; the Job and its Pod stay, for their log.
+		// The record says uninstalling; the Job and its Pod stay, with their log.
 		if o.Namespace == controllerNamespace && (strings.Contains(o.Name, "arc-cleanup") || strings.HasPrefix(o.Name, "sh.helm.release.")) {
 			delete(p, o)
 			delete(before, o)
@@ -381,10 +379,10 @@ func (s *stage) refusedFor(by *actor, major int, args ...string) {
 	s.usages("hooks") // that of the refusal
 }
 
-// createCRDs creates those of ARC's chart.
+// createCRDs creates the CRDs of ARC's chart.
 func (s *stage) createCRDs() {
 	s.Helper()
-	files, err := filepath.Glob(filepath.Join(s.ARCChart(product.ControllerChart), "crds", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(s.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
 	if err != nil || len(files) != 4 {
 		s.Fatalf("%d CRDs, %v", len(files), err)
 	}
@@ -413,7 +411,7 @@ func (s *stage) createCRDs() {
 	})
 }
 
-// backup is the one Secret with scale sets that was not an actor's.
+// backup returns the only backup that no actor has made.
 func (s *stage) backup() string {
 	s.Helper()
 	list, err := s.client.CoreV1().Secrets(metav1.NamespaceDefault).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=backup"})

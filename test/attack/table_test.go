@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestGeneratedAttacks holds the table of docs/security.md against the suite. That what
-// it says comes true is what the other tests of this package are for.
+// TestGeneratedAttacks compares the table of docs/security.md with the suite. The other tests of
+// this package prove what the table says.
 func TestGeneratedAttacks(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("\n| who | has |\n|---|---|\n")

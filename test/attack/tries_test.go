@@ -14,37 +14,37 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// An outcome is what a try comes to.
+// An outcome is the effect of a try.
 type outcome string
 
 const (
 	nothing   outcome = "nothing differs"
 	forbidden outcome = "RBAC refuses it"
-	// blocks is what anybody may do who may create the kind: the administrator's
-	// uninstall refuses, says which object it is, and goes on when that is gone.
+	// blocks means that the administrator's uninstall refuses, names the object, and continues
+	// when the object is gone. Everyone who may create the kind can do this.
 	blocks outcome = "the controller's uninstall refuses, names it with a command of that namespace, and changes nothing; nothing else differs"
 )
 
-// A try is what an actor tries.
+// A try is one attack by an actor.
 type try struct {
 	what    string
 	by      *actor
 	outcome outcome
-	// clusterScoped says that its objects are in no namespace.
+	// clusterScoped says that its objects have no namespace.
 	clusterScoped bool
 	make          func(facts) []*unstructured.Unstructured
 }
 
-// facts are what of the cluster an actor may have found out.
+// facts are what an actor may know of the cluster.
 type facts struct {
 	url                               string // of GitHub
 	set, runnerSet, runner, crd, role owner
 }
 
-// owner is an object as an owner reference has it.
+// owner returns an object as an owner reference.
 type owner struct{ apiVersion, kind, name, uid string }
 
-// byActor is a label of actors' Pods in the runners' namespace.
+// byActor is the label of actors' Pods in the runners' namespace.
 const byActor = "attack.test/by"
 
 type object = unstructured.Unstructured
@@ -103,7 +103,7 @@ func ownedBy(owners ...owner) with {
 	}
 }
 
-// field sets what is at a path, with dots between its parts.
+// field sets the value at a path, whose parts are separated by dots.
 func field(path string, value any) with {
 	return func(o *object) {
 		parts := strings.Split(path, ".")
@@ -127,7 +127,7 @@ func data(pairs ...string) with {
 	}
 }
 
-// Marks of releases, on all that Helm installs.
+// The labels and annotations of everything that Helm installs.
 func ofRelease(namespace, name string) with {
 	return func(o *object) {
 		labels("app.kubernetes.io/managed-by", "Helm")(o)
@@ -135,16 +135,16 @@ func ofRelease(namespace, name string) with {
 	}
 }
 
-// ofSet are the labels of what belongs to the real scale set.
+// ofSet are the labels of objects of the real scale set.
 var ofSet = labels("actions.github.com/scale-set-name", "runners", "actions.github.com/scale-set-namespace", runnerNamespace,
 	"app.kubernetes.io/part-of", "gha-rs", "app.kubernetes.io/instance", "runners")
 
 var protected = finalizers("actions.github.com/cleanup-protection")
 
-// A record is one of Helm's.
+// A record is a record of Helm.
 type record map[string]any
 
-// release is what a record says of an uninstall, a chart, and more.
+// release returns a record with a status, a chart, and more.
 func release(namespace, name, status, chart, manifest string, more ...any) record {
 	r := record{
 		"name": name, "namespace": namespace, "version": 1, "manifest": manifest,
@@ -169,7 +169,7 @@ func (r record) text() string {
 	return packed(text)
 }
 
-// packed is how Helm writes a record.
+// packed encodes a record as Helm does.
 func packed(text []byte) string {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -178,7 +178,7 @@ func packed(text []byte) string {
 	return base64.StdEncoding.EncodeToString(b.Bytes())
 }
 
-// bomb is some 500 kB that become more than 500 MB, and in base64 what a Secret holds.
+// bomb is about 500 kB that unpack to more than 500 MB, and that fit into a Secret as base64.
 var bomb = sync.OnceValue(func() string {
 	var member bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&member, gzip.BestCompression)
@@ -187,8 +187,8 @@ var bomb = sync.OnceValue(func() string {
 	return strings.Repeat(member.String(), 500<<10/member.Len())
 })
 
-// stored is a record in Helm's form: the object's name, labels and type are those of
-// what it says.
+// stored returns a record as Helm stores it, with the name, labels and type that belong to its
+// content.
 func stored(kind string, r record) *object {
 	name, status := r["name"].(string), r["info"].(map[string]any)["status"].(string)
 	return storedAs(kind, fmt.Sprintf("sh.helm.release.v1.%s.v%v", name, r["version"]), r.text(),
@@ -221,14 +221,14 @@ const (
 	setHook        = "runners-arc-cleanup-scale-set"
 )
 
-// hookJob is a hook of a record, with the name that the real one has.
+// hookJob returns a hook with the name of the real one.
 func hookJob(name string) []any {
 	manifest := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: " + name + ", namespace: kube-system, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n" +
 		"spec: {template: {spec: {containers: [{name: c, image: evil, args: [run, --job=" + name + ", --release-namespace=arc-systems]}]}}}\n"
 	return []any{map[string]any{"name": name, "kind": "Job", "path": "job.yaml", "manifest": manifest, "events": []any{"pre-delete"}}}
 }
 
-// pod is a Pod that runs, if it is to, what the node has as a runner.
+// pod returns a Pod; if it runs, the node runs it as a runner.
 func pod(name string, runs bool, changes ...with) *object {
 	o := thing("v1", "Pod", name, labels(byActor, "actor"), func(o *object) {
 		spec := podSpec()
@@ -252,7 +252,7 @@ func podSpec() map[string]any {
 	}
 }
 
-// deployment is one that runs, or one that never makes a Pod.
+// deployment returns a Deployment that runs, or one that never creates a Pod.
 func deployment(name string, runs bool, args []any, changes ...with) *object {
 	selector := map[string]any{byActor: name}
 	spec := podSpec()
@@ -279,7 +279,7 @@ var controllerLabels = labels("app.kubernetes.io/part-of", "gha-rs-controller", 
 	"actions.github.com/controller-service-account-name", "arc-gha-rs-controller",
 	"actions.github.com/controller-service-account-namespace", controllerNamespace)
 
-// many makes some of a kind.
+// many returns several objects of a kind.
 func many(n int, one func(i int) *object) []*object {
 	var out []*object
 	for i := range n {
@@ -288,7 +288,7 @@ func many(n int, one func(i int) *object) []*object {
 	return out
 }
 
-// large is an annotation of nearly all that an object may have of them.
+// large is an annotation almost as large as the API server allows.
 func large() with { return annotations("attack.test/large", strings.Repeat("x", 250<<10)) }
 
 func role(name string, changes ...with) *object {
@@ -302,7 +302,7 @@ func roleBinding(name, to string, changes ...with) *object {
 	}}, changes...)...)
 }
 
-// both is a record as a Secret and as a ConfigMap.
+// both returns a record as a Secret and as a ConfigMap.
 func both(r record) []*object { return []*object{stored("Secret", r), stored("ConfigMap", r)} }
 
 const (
@@ -310,13 +310,13 @@ const (
 	arcGroup                = "actions.github.com/v1alpha1"
 )
 
-// state is a Secret of an upgrade.
+// state returns the Secret of an upgrade.
 func state(name, document string, more ...string) *object {
 	return thing("v1", "Secret", name, labels(oursName, "arc-cleanup", oursComponent, "upgrade"),
 		data(append([]string{"upgrade.json", document}, more...)...))
 }
 
-// unzipped is a text compressed as our Secrets have it.
+// unzipped compresses a text as arc-cleanup's Secrets hold it.
 func zipped(text string) string {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -352,7 +352,7 @@ func backup(name, content string) *object {
 	return thing("v1", "Secret", name, labels(oursName, "arc-cleanup", oursComponent, "backup"), data("autoscalingrunnersets.yaml.gz", content))
 }
 
-// tries are all, in the order of the table.
+// tries lists all tries, in the order of the table.
 var tries = []try{
 	{what: "Helm records of the controller's and of the scale set's release, in every state, in Secrets and ConfigMaps of another namespace than theirs", by: admin, outcome: nothing, make: func(facts) (out []*object) {
 		for i, status := range []string{"deployed", "uninstalling", "uninstalled", "failed", "pending-upgrade"} {
@@ -640,7 +640,7 @@ func jsonOf(text string) string {
 	return string(b[1 : len(b)-1])
 }
 
-// selected are the tries of some actors that the flags ask for.
+// selected returns the tries of some actors that the flags ask for.
 func selected(by ...*actor) (out []try) {
 	for _, x := range tries {
 		for _, a := range by {

@@ -1,8 +1,7 @@
-// Command bench measures how fast a stuck cluster is freed: so many EphemeralRunners
-// whose controller is gone, from start until the CRDs are gone, beside the same
-// number of bare finalizer patches by an ideal client in the same run, beside what
-// people do by hand (kubectl get | xargs kubectl patch, on a sample), and beside
-// what client-go's default limit of 5 requests per second would take.
+// Command bench measures how fast arc-cleanup frees a stuck cluster: N EphemeralRunners whose
+// controller is gone, from the start until the CRDs are gone. It compares this with the same number of
+// bare finalizer patches by an ideal client, with kubectl get | xargs kubectl patch on a sample, and
+// with client-go's default limit of 5 requests per second.
 package main
 
 import (
@@ -31,7 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -68,7 +67,7 @@ func main() {
 }
 
 type bench struct {
-	product  *product.Product
+	product  *harness.Product
 	kubectl  string
 	cluster  *cluster.Cluster
 	dynamic  dynamic.Interface
@@ -90,7 +89,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	b := &bench{}
-	if b.product, err = product.Build(ctx, dir, os.Stderr); err != nil {
+	if b.product, err = harness.Build(ctx, dir, os.Stderr); err != nil {
 		return err
 	}
 	if b.kubectl, err = cluster.Binary(ctx, "kubectl", os.Stderr); err != nil {
@@ -208,7 +207,7 @@ func each(n int, do func(int) error) error {
 }
 
 func (b *bench) installCRDs(ctx context.Context) error {
-	files, err := filepath.Glob(filepath.Join(b.product.ARCChart(product.ControllerChart), "crds", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(b.product.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
 	if err != nil {
 		return err
 	}
@@ -314,7 +313,7 @@ func (b *bench) withKubectl(ctx context.Context, _ int) error {
 
 // hookjob runs arc-cleanup by hand and returns its peak memory in bytes.
 func (b *bench) hookjob(ctx context.Context) (int64, error) {
-	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--yes", "--log-format", "console")
+	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--all-namespaces", "--yes", "--log-format", "console")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return 0, err

@@ -1,9 +1,8 @@
 // Command demo shows what arc-cleanup does: it installs ARC with the hook,
 // uninstalls it, and counts what exists before and after.
 //
-// It starts a cluster of its own. With KUBE_CONTEXT it uses yours: ARC must not
-// be installed there, and the hook's image has to be one that cluster can pull
-// (IMAGE, default the published one).
+// It starts its own cluster. With KUBE_CONTEXT it uses yours: ARC must not be installed there, and
+// the cluster must be able to pull the hook's image (IMAGE, default the published one).
 package main
 
 import (
@@ -31,7 +30,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -51,14 +50,14 @@ func main() {
 
 // demo is one telling of the story.
 type demo struct {
-	product     *product.Product
+	product     *harness.Product
 	kubeContext string // of the user's own cluster; "" is an embedded one
 	kubeconfig  string
 	config      *rest.Config
 	client      kubernetes.Interface
 	github      string // the stand-in's address; "" where there is none
 	gone        func() bool
-	before      map[product.Object]bool
+	before      map[harness.Object]bool
 }
 
 func run(ctx context.Context) error {
@@ -72,7 +71,7 @@ func run(ctx context.Context) error {
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	started := time.Now()
 	d := &demo{kubeContext: os.Getenv("KUBE_CONTEXT")}
-	if d.product, err = product.Build(ctx, dir, os.Stdout); err != nil {
+	if d.product, err = harness.Build(ctx, dir, os.Stdout); err != nil {
 		return err
 	}
 	if d.kubeContext != "" {
@@ -134,7 +133,7 @@ func (d *demo) theirs() error {
 
 func (d *demo) story(ctx context.Context) error {
 	var err error
-	if d.before, err = product.Inventory(ctx, d.config); err != nil {
+	if d.before, err = harness.Inventory(ctx, d.config); err != nil {
 		return err
 	}
 	for o := range d.before {
@@ -196,7 +195,7 @@ func (d *demo) install(ctx context.Context) error {
 		hook = append(hook, "--post-renderer-args", "--set", "--post-renderer-args", "image.repository="+image)
 	}
 	err := d.helm(ctx, false, append([]string{
-		"install", "arc", d.product.ARCChart(product.ControllerChart),
+		"install", "arc", d.product.ARCChart(harness.ControllerChart),
 		"--namespace", controllers, "--create-namespace", "--wait",
 	}, hook...)...)
 	if err != nil || d.github == "" {
@@ -204,7 +203,7 @@ func (d *demo) install(ctx context.Context) error {
 	}
 	// Helm 4's server-side apply refuses what chart 0.6.1 renders for empty lists.
 	err = d.helm(ctx, false, append([]string{
-		"install", "runners", d.product.ARCChart(product.ScaleSetChart),
+		"install", "runners", d.product.ARCChart(harness.ScaleSetChart),
 		"--namespace", runners, "--create-namespace", "--server-side=false",
 		"--set", "githubConfigUrl=" + d.github, "--set", "githubConfigSecret.github_token=none", "--set", "minRunners=2",
 		"--set", "controllerServiceAccount.name=arc-gha-rs-controller", "--set", "controllerServiceAccount.namespace=" + controllers,
@@ -247,7 +246,7 @@ func (d *demo) helm(ctx context.Context, show bool, args ...string) error {
 // counts tells how many objects of each kind there are that were not there at
 // the beginning; namespaces apart.
 func (d *demo) counts(ctx context.Context) (map[string]int, error) {
-	now, err := product.Inventory(ctx, d.config)
+	now, err := harness.Inventory(ctx, d.config)
 	if err != nil {
 		return nil, err
 	}

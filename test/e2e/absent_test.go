@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestControllerIsNoHelp uninstalls a scale set twice: when its controller lives
@@ -33,7 +33,7 @@ func TestControllerIsNoHelp(t *testing.T) {
 	t.Logf("without rights: %s", time.Since(begun))
 	// In the controller's namespace too, where what a listener owns is left to a
 	// garbage collector that has not learned of its kind yet.
-	if left := slices.DeleteFunc(l.added(), func(o product.Object) bool { return slices.Contains(before, o) }); len(left) > 0 {
+	if left := slices.DeleteFunc(l.added(), func(o harness.Object) bool { return slices.Contains(before, o) }); len(left) > 0 {
 		t.Errorf("left:\n%s", lines(left))
 	}
 
@@ -64,7 +64,7 @@ func TestControllerIsNoHelp(t *testing.T) {
 }
 
 // left lists what is in the runner namespace.
-func (l *lab) left() []product.Object {
+func (l *lab) left() []harness.Object {
 	l.Helper()
-	return slices.DeleteFunc(l.added(), func(o product.Object) bool { return o.Namespace != runnerNamespace })
+	return slices.DeleteFunc(l.added(), func(o harness.Object) bool { return o.Namespace != runnerNamespace })
 }

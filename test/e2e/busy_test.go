@@ -13,10 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var (
-	ephemeralRunners = schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "ephemeralrunners"}
+	ephemeralRunners = harness.EphemeralRunners
 	listeners        = schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "autoscalinglisteners"}
 )
 

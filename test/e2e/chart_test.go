@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // hookChart is the folder of the chart arc-cleanup, with the image named.
@@ -84,7 +84,7 @@ func TestChartFromARegistry(t *testing.T) {
 
 			// As a dependency, ARC's own chart from the registry too.
 			arc := "oci://" + host + "/actions"
-			l.pushChart(major, built.ARCChart(product.ControllerChart), arc)
+			l.pushChart(major, built.ARCChart(harness.ControllerChart), arc)
 			umbrella := l.TempDir()
 			chart := fmt.Sprintf(`apiVersion: v2
 name: arc
@@ -92,7 +92,7 @@ version: 1.0.0
 dependencies:
   - {name: %s, version: 0.6.1, repository: %q}
   - {name: arc-cleanup, version: %s, repository: %q, condition: arc-cleanup.enabled}
-`, product.ControllerChart, arc, version, charts)
+`, harness.ControllerChart, arc, version, charts)
 			if err := os.WriteFile(filepath.Join(umbrella, "Chart.yaml"), []byte(chart), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func TestChartPackage(t *testing.T) {
 
 // TestChartIsValid lets the API server check every object of every variant, with
 // strict validation of fields and without writing. Other versions of Kubernetes:
-// test/kinds.
+// test/schemas.
 func TestChartIsValid(t *testing.T) {
 	l := newLab(t)
 	for _, ns := range []string{"controllers", "flux-system", "records", "runners", "systems-a", "systems-b", "team-a", "team-b"} {

@@ -12,18 +12,18 @@ import (
 // digest is the one that plan prints, as a document and as text.
 func (l *lab) digest() string {
 	l.Helper()
-	out, _ := l.hookjob("plan", "--output", "json")
+	out, _ := l.hookjob("plan", "--all-namespaces", "--output", "json")
 	var document struct{ Digest string }
 	if err := json.Unmarshal([]byte(out), &document); err != nil {
 		l.Fatal(err)
 	}
-	if text, _ := l.hookjob("plan"); document.Digest == "" || !strings.Contains(text, "\nDigest: "+document.Digest+"\n") {
+	if text, _ := l.hookjob("plan", "--all-namespaces"); document.Digest == "" || !strings.Contains(text, "\nDigest: "+document.Digest+"\n") {
 		l.Fatalf("the document has the digest %q, and the text\n%s", document.Digest, text)
 	}
 	return document.Digest
 }
 
-// TestRunOfAConfirmedPlan: what somebody has seen is run, and nothing else.
+// TestRunOfAConfirmedPlan: the run carries out the confirmed plan, and nothing else.
 func TestRunOfAConfirmedPlan(t *testing.T) {
 	l := newLab(t)
 	l.stuck()
@@ -43,7 +43,7 @@ func TestRunOfAConfirmedPlan(t *testing.T) {
 	}}
 	l.create(secret)
 	before := l.everything()
-	out, code := l.hookjob("run", "--confirm", digest)
+	out, code := l.hookjob("run", "--all-namespaces", "--confirm", digest)
 	if code != 3 || !strings.Contains(out, "the plan has changed since it was confirmed") || !strings.Contains(out, "refused: nothing was written") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
@@ -63,10 +63,10 @@ func TestRunOfAConfirmedPlan(t *testing.T) {
 	if err := l.resourceOf(secret).Delete(l.ctx, "unseen", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := l.hookjob("run", "--confirm", digest); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--confirm", digest); code != 0 {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	if out, code := l.hookjob("run", "--confirm", digest); code != 0 || !strings.Contains(out, "there was nothing to do") {
+	if out, code := l.hookjob("run", "--all-namespaces", "--confirm", digest); code != 0 || !strings.Contains(out, "there was nothing to do") {
 		t.Errorf("once more: exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()
@@ -90,7 +90,7 @@ func TestRunOfAConfirmedPlanWithAController(t *testing.T) {
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.controllerGone()
-	if out, code := l.hookjob("run", "--confirm", l.digest()); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--confirm", l.digest()); code != 0 {
 		t.Errorf("the CRDs: exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // A block is a fenced block of a Markdown file.
@@ -39,8 +39,8 @@ func (b block) name() string {
 	return name
 }
 
-// A reader is somebody who reads the documentation and does what it says: with a
-// copy of the repository, an empty home, and programs on PATH.
+// A reader does what the documentation says, with a copy of the repository, an empty home, and
+// programs on PATH.
 type reader struct {
 	*lab
 	blocks   []block
@@ -73,7 +73,7 @@ func newReader(t *testing.T) *reader {
 
 	host := r.lab.registry()
 	r.registry = "oci://" + host
-	for _, chart := range []string{product.ControllerChart, product.ScaleSetChart} {
+	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
 		r.pushChart(4, built.ARCChart(chart), r.registry+"/arc")
 	}
 	r.pushChart(4, hookChart(), r.registry+"/charts")
@@ -192,7 +192,7 @@ func (r *reader) execute(b block, e execution, major int) bool {
 
 		text := r.adapted(b.text)
 		if major == 3 {
-			// What the README says to do instead.
+			// The README says to do this instead.
 			text = regexp.MustCompile(`(?m)^(make plugin|helm plugin).*\n`).ReplaceAllString(text, "")
 			text = "make install PREFIX=" + home + "/local\nPATH=" + home + "/local/bin:$PATH\n" + text
 		}
@@ -202,7 +202,7 @@ func (r *reader) execute(b block, e execution, major int) bool {
 		cmd.Dir = r.clone
 		cmd.Env = append(r.cleanEnvironment(home), "PATH="+bin+":"+os.Getenv("PATH"), "KUBECONFIG="+r.Kubeconfig(),
 			"ARC_CLEANUP_YES=true", // there is nobody to ask
-			product.NameImage)      // README.md#Install
+			harness.NameImage)      // README.md#Install
 		out, err := cmd.CombinedOutput()
 		t.Logf("%s\n%s", text, out)
 		failed, readErr := os.ReadFile(failures)
@@ -229,8 +229,8 @@ func (r *reader) execute(b block, e execution, major int) bool {
 	})
 }
 
-// cleanEnvironment is that of somebody with an empty home; only what Go has
-// fetched and compiled is there.
+// cleanEnvironment returns the environment of a user with an empty home. Only Go's caches are
+// shared.
 func (r *reader) cleanEnvironment(home string) []string {
 	r.Helper()
 	out, err := exec.CommandContext(r.ctx, "go", "env", "GOPATH", "GOMODCACHE", "GOCACHE", "GOPROXY").Output()
@@ -297,7 +297,7 @@ func (r *reader) checkCommands(b block) {
 			return true
 		}
 		for _, a := range call.Assigns {
-			// What cannot be told without executing it stays empty.
+			// Text that only its execution would show stays empty.
 			variables[a.Name.Value], _ = expand.Literal(config, a.Value)
 		}
 		if len(call.Args) == 0 {
@@ -384,7 +384,7 @@ func (r *reader) checkChart(b block, text string, document map[string]any) {
 			return
 		}
 		out, err := built.Helm(r.ctx, major, "", "template", "arc", dir, "--namespace", controllerNamespace, "--kube-version", "1.37",
-			"--set", "arc-cleanup.image.repository="+product.HookImage).Output()
+			"--set", "arc-cleanup.image.repository="+harness.HookImage).Output()
 		if err != nil || !bytes.Contains(out, []byte("kind: Job")) || !bytes.Contains(out, []byte("kind: Deployment")) {
 			r.Errorf("%s:%d: helm %d does not render ARC and the hook: %v", b.file, b.line, major, err)
 		}

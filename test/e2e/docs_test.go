@@ -8,7 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // notRun are blocks of commands that are not executed, by name, or all of a file,
@@ -65,7 +65,7 @@ func (r *reader) executions() []execution {
 			l.awaitEnrolled("arc", controllerNamespace)
 			l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 		}},
-		{block: "README.md#Rescue a stuck cluster", before: disaster, exits: somethingToDo()},
+		{block: "README.md#Rescue a stuck cluster", before: disaster, exits: somethingToDo("--all-namespaces")},
 
 		{block: "docs/uninstall.md#How an uninstall works", before: func() {
 			l.installController(viaPostRenderer...)
@@ -76,17 +76,17 @@ func (r *reader) executions() []execution {
 				l.Errorf("the hook is not off:\n%s", out)
 			}
 			l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace, "--no-hooks")
-			l.hookjob("run", "--yes")
-			// Who made it takes it away.
+			l.hookjob("run", "--all-namespaces", "--yes")
+			// The user who created it deletes it.
 			if err := l.client.CoreV1().ConfigMaps(controllerNamespace).Delete(l.ctx, "arc-cleanup-off", metav1.DeleteOptions{}); err != nil {
 				l.Error(err)
 			}
 		}},
 
-		{block: "docs/troubleshooting.md#A cluster that is stuck today", before: disaster, exits: somethingToDo()},
+		{block: "docs/troubleshooting.md#A cluster that is stuck today", before: disaster, exits: somethingToDo("--all-namespaces")},
 		{block: "docs/troubleshooting.md#A cluster that is stuck today/2", before: func() {
 			l.disaster()
-			// What makes the namespace hang; nobody waits for it here.
+			// This makes the namespace hang; the test does not wait for it.
 			if err := l.client.CoreV1().Namespaces().Delete(l.ctx, runnerNamespace, metav1.DeleteOptions{}); err != nil {
 				l.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func (r *reader) executions() []execution {
 			if !l.namespaceGone(runnerNamespace) {
 				l.Error("the namespace is still there")
 			}
-			l.hookjob("run", "--yes") // the rest
+			l.hookjob("run", "--all-namespaces", "--yes") // the rest
 		}},
 		{block: "docs/troubleshooting.md#The release's namespace is Terminating", before: func() { l.installController() }},
 		{block: "docs/troubleshooting.md#The release's namespace is Terminating/2", before: func() {
@@ -102,7 +102,7 @@ func (r *reader) executions() []execution {
 			if err := l.client.CoreV1().Namespaces().Delete(l.ctx, controllerNamespace, metav1.DeleteOptions{}); err != nil {
 				l.Fatal(err)
 			}
-			l.hookjob("run", "--yes")
+			l.hookjob("run", "--all-namespaces", "--yes")
 			l.eventually("the namespace is gone", func() bool { return l.namespaceGone(controllerNamespace) })
 		}},
 		{block: "docs/troubleshooting.md#The image cannot be pulled", before: func() { r.installWithoutImage() }},
@@ -125,7 +125,7 @@ func (r *reader) installWithoutImage() {
 func (r *reader) installRunnerSet(args ...string) {
 	r.Helper()
 	r.mustHelm(4, slices.Concat([]string{
-		"install", "arc-runner-set", built.ARCChart(product.ScaleSetChart),
+		"install", "arc-runner-set", built.ARCChart(harness.ScaleSetChart),
 		"--namespace", runnerNamespace, "--create-namespace", "--server-side=false",
 	}, r.scaleSetValues(""), args)...)
 	r.awaitRunner(runnerNamespace)

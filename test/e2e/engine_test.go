@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var (
@@ -77,10 +77,10 @@ func TestRescueOfANamespace(t *testing.T) {
 	if !l.namespaceGone(runnerNamespace) {
 		t.Error("the namespace still hangs, though the rescue says that it is done")
 	}
-	if !l.everything()[product.Object{Resource: "customresourcedefinitions", Name: ephemeralCRD}] {
+	if !l.everything()[harness.Object{Resource: "customresourcedefinitions", Name: ephemeralCRD}] {
 		t.Error("the CRDs are gone")
 	}
-	l.hookjob("run", "--yes")
+	l.hookjob("run", "--all-namespaces", "--yes")
 	l.nothingLeft()
 }
 
@@ -104,7 +104,7 @@ func TestASchemaThatRefusesIsRelaxed(t *testing.T) {
 			[]byte(`{"metadata": {"labels": {"any": "thing"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		return err != nil && strings.Contains(err.Error(), "nothing may change")
 	})
-	out, code := l.hookjob("run", "--yes")
+	out, code := l.hookjob("run", "--all-namespaces", "--yes")
 	if code != 0 || !strings.Contains(out, "relaxed the schema of 1 customresourcedefinitions") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
@@ -133,10 +133,10 @@ func TestAWebhookThatNobodyAnswers(t *testing.T) {
 	}
 	time.Sleep(2 * time.Second) // until the API server calls it
 	const named = "the Service nowhere/nobody does not exist"
-	if out, code := l.hookjob("plan"); code != 3 || !strings.Contains(out, named) {
+	if out, code := l.hookjob("plan", "--all-namespaces"); code != 3 || !strings.Contains(out, named) {
 		t.Errorf("plan: exit code %d\n%s", code, out)
 	}
-	out, code := l.hookjob("run", "--yes", "--log-format", "console", "--budget", "20s")
+	out, code := l.hookjob("run", "--all-namespaces", "--yes", "--log-format", "console", "--budget", "20s")
 	if code != 3 || !strings.Contains(out, "the admission webhook dead.example.com, which must answer, does not") || !strings.Contains(out, "refused, nothing was written: ") || !strings.Contains(out, "likely in the way: validatingwebhookconfigurations.admissionregistration.k8s.io/dead: its webhook dead.example.com would refuse writes: "+named) {
 		t.Errorf("run: exit code %d\n%s", code, out)
 	}
@@ -144,7 +144,7 @@ func TestAWebhookThatNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(2 * time.Second)
-	if out, code := l.hookjob("run", "--yes"); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("without it: exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()
@@ -158,7 +158,7 @@ func TestABackupIsRestored(t *testing.T) {
 	before := l.runnerSet()
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
-	out, code := l.hookjob("run", "--yes", "--output", "json")
+	out, code := l.hookjob("run", "--all-namespaces", "--yes", "--output", "json")
 	var report struct {
 		Version, Verdict string
 		Done             []struct{ Action, Resource, Namespace, Name string }
@@ -190,7 +190,7 @@ func TestABackupIsRestored(t *testing.T) {
 		t.Errorf("it still has the id %s, which is not its any more", id)
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.hookjob("run", "--yes", "--scale-sets", "delete")
+	l.hookjob("run", "--all-namespaces", "--yes", "--scale-sets", "delete")
 	l.nothingLeft()
 }
 

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestEnrolByHand gives the hook to releases that were installed without it, by
@@ -53,7 +53,7 @@ func TestEnrolByHand(t *testing.T) {
 func (l *lab) install(major int, args ...string) {
 	l.Helper()
 	l.mustHelm(major, slices.Concat([]string{
-		"install", "arc", built.ARCChart(product.ControllerChart),
+		"install", "arc", built.ARCChart(harness.ControllerChart),
 		"--namespace", controllerNamespace, "--create-namespace",
 	}, args)...)
 	l.awaitController()
@@ -135,7 +135,7 @@ func TestEnrolInEveryState(t *testing.T) {
 		t.Run(fmt.Sprintf("helm%d: an upgrade that failed", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
-			if _, err := l.helm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace,
+			if _, err := l.helm(major, "upgrade", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace,
 				"--set", "image.repository=registry.invalid/none", "--wait", "--timeout", "5s"); err == nil {
 				t.Fatal("the upgrade did not fail")
 			}
@@ -149,7 +149,7 @@ func TestEnrolInEveryState(t *testing.T) {
 		t.Run(fmt.Sprintf("helm%d: superseded, since the newest record is lost", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
-			l.mustHelm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace)
+			l.mustHelm(major, "upgrade", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace)
 			if err := l.client.CoreV1().Secrets(controllerNamespace).Delete(l.ctx, "sh.helm.release.v1.arc.v2", metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +162,7 @@ func TestEnrolInEveryState(t *testing.T) {
 		t.Run(fmt.Sprintf("helm%d: stopped in the middle of an upgrade", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
-			l.mustHelm(major, "upgrade", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace)
+			l.mustHelm(major, "upgrade", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace)
 			l.setStatus("sh.helm.release.v1.arc.v2", "pending-upgrade")
 			l.asPrinted(major, l.refusedWith("enrol", "is pending-upgrade (revision 2): Helm is at work on it", "helm rollback arc --namespace arc-systems"))
 			l.hookjob("enrol", "arc", "--namespace", controllerNamespace)
@@ -174,16 +174,17 @@ func TestEnrolInEveryState(t *testing.T) {
 			l.setStatus("sh.helm.release.v1.arc.v1", "pending-install")
 			l.refusedWith("enrol", "is pending-install (revision 1): Helm is at work on it", "helm uninstall arc --namespace arc-systems")
 			l.setStatus("sh.helm.release.v1.arc.v1", "uninstalling")
+			run := l.refusedWith("enrol", "is uninstalling (revision 1)", "arc-cleanup run --all-namespaces")
 			l.asPrinted(major, l.refusedWith("enrol", "is uninstalling (revision 1): it is being uninstalled", "helm uninstall arc --namespace arc-systems"))
-			l.asPrinted(major, "arc-cleanup run --yes") // "arc-cleanup run", and the yes
+			l.asPrinted(major, run+" --yes")
 			l.nothingLeft()
 		})
 		t.Run(fmt.Sprintf("helm%d: uninstalled, with its history", major), func(t *testing.T) {
 			l := newLab(t)
 			l.install(major)
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace, "--keep-history")
-			l.refusedWith("enrol", "is uninstalled (revision 1): only its history is kept", "arc-cleanup plan")
-			l.refusedWith("unenrol", "is uninstalled (revision 1)", "arc-cleanup plan")
+			l.refusedWith("enrol", "is uninstalled (revision 1): only its history is kept", "arc-cleanup plan --all-namespaces")
+			l.refusedWith("unenrol", "is uninstalled (revision 1)", "arc-cleanup plan --all-namespaces")
 			if out, _ := l.hookjob("status"); strings.Contains(out, "helm uninstall") || strings.Contains(out, "ready") {
 				t.Errorf("status has it as one to uninstall:\n%s", out)
 			}
@@ -191,7 +192,7 @@ func TestEnrolInEveryState(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			l.asPrinted(major, "arc-cleanup run --yes")
+			l.asPrinted(major, "arc-cleanup run --all-namespaces --yes")
 			l.nothingLeft()
 		})
 	}
@@ -213,7 +214,7 @@ func TestEnrolUnderFlux(t *testing.T) {
 		t.Errorf("status: %+v", u)
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.asPrinted(4, "arc-cleanup run --yes")
+	l.asPrinted(4, "arc-cleanup run --all-namespaces --yes")
 	l.nothingLeft()
 }
 

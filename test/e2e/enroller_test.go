@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestHelm3UninstallAtOnce uninstalls a release which may not be enrolled yet:
@@ -23,13 +23,13 @@ import (
 func TestHelm3UninstallAtOnce(t *testing.T) {
 	l := newLab(t)
 	runs := l.hookRuns()
-	l.mustHelm(3, slices.Concat([]string{"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())...)
+	l.mustHelm(3, slices.Concat([]string{"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())...)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.enrollerGone()
 	if got := runs(); got["arc-arc-cleanup"] > 1 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -39,7 +39,7 @@ func TestHelm3UninstallAtOnce(t *testing.T) {
 // post-renderer the newest revision gets the hook; without, it never does.
 func TestHelm3UpgradeAtOnce(t *testing.T) {
 	l := newLab(t)
-	arguments := []string{"arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}
+	arguments := []string{"arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}
 	l.mustHelm(3, slices.Concat([]string{"install"}, arguments, viaHelm3())...)
 	upgrade := slices.Concat([]string{"upgrade", "--install"}, arguments)
 	for range 5 {
@@ -56,11 +56,11 @@ func TestHelm3UpgradeAtOnce(t *testing.T) {
 	}
 }
 
-// enrollerGone waits until nothing of ours is in the controller's namespace.
+// enrollerGone waits until nothing of arc-cleanup is in the controller's namespace.
 func (l *lab) enrollerGone() {
 	l.Helper()
 	l.eventually("the enroller is gone", func() bool {
-		return !slices.ContainsFunc(l.added(), func(o product.Object) bool {
+		return !slices.ContainsFunc(l.added(), func(o harness.Object) bool {
 			return o.Namespace == controllerNamespace && strings.Contains(o.Name, "arc-cleanup")
 		})
 	})
@@ -91,7 +91,7 @@ func TestHelm3NoImage(t *testing.T) {
 // without, the enroller ends and says which flag it is, and status says the same.
 func TestHelm3Overridden(t *testing.T) {
 	overridden := func(l *lab) []string {
-		return []string{l.overridable(product.ControllerChart), "--namespace", controllerNamespace, "--set", "namespaceOverride=" + runnerNamespace}
+		return []string{l.overridable(harness.ControllerChart), "--namespace", controllerNamespace, "--set", "namespaceOverride=" + runnerNamespace}
 	}
 	t.Run("told", func(t *testing.T) {
 		l := newLab(t)
@@ -149,17 +149,17 @@ func (l *lab) overridable(chart string) string {
 	return dir
 }
 
-// TestHelm3AppliedByHand applies what helm template prints of ours: there is no
-// release, so nothing is enrolled, nothing is run, and nothing runs on.
+// TestHelm3AppliedByHand applies the enroller's manifests from helm template. There is no release, so the
+// enroller enrols nothing, runs no hook, and ends.
 func TestHelm3AppliedByHand(t *testing.T) {
 	l := newLab(t)
 	runs := l.hookRuns()
-	rendered, err := built.Helm(l.ctx, 3, l.Kubeconfig(), "template", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace).Output()
+	rendered, err := built.Helm(l.ctx, 3, l.Kubeconfig(), "template", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(l.ctx, built.Postrender)
-	cmd.Env = append(os.Environ(), product.NameImage)
+	cmd.Env = append(os.Environ(), harness.NameImage)
 	cmd.Stdin = bytes.NewReader(rendered)
 	out, err := cmd.Output()
 	if err != nil || !bytes.HasPrefix(out, rendered) {

@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -104,7 +104,7 @@ func newFlux(t *testing.T) *flux {
 			t.Fatal(err)
 		}
 		// It stays for the next test, since a namespace takes long to go.
-		empty[product.Object{Resource: "namespaces", Name: namespace}] = true
+		empty[harness.Object{Resource: "namespaces", Name: namespace}] = true
 	}
 	for _, text := range append(crds, documents([]byte(fluxManifests))...) {
 		o := &unstructured.Unstructured{}
@@ -341,7 +341,7 @@ func TestFlux(t *testing.T) {
 		if len(r) != 1 || r[0].StorageNamespace != namespace || r[0].Hook.State != "present" || !r[0].Uninstall.Ready && name != "arc" {
 			t.Errorf("status of %s: %+v", name, r)
 		}
-		// What ARC does to its objects is no drift to Flux.
+		// Flux does not treat ARC's changes to its objects as drift.
 		f.look(name)
 		if drifted, reason, message := f.condition(name, "Drifted"); f.revision(name) != 1 || drifted != "False" {
 			t.Errorf("%s: revision %d, drifted: %s %s %s", name, f.revision(name), drifted, reason, message)

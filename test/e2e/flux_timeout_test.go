@@ -36,7 +36,7 @@ func TestFluxTimeout(t *testing.T) {
 		return reason == "UninstallFailed"
 	})
 	t.Logf("Flux says: %s", message)
-	// What Flux says depends on where the time has caught it: between two looks at the Job, or within one.
+	// The message of Flux depends on when its time ends: between two reads of the Job, or within one.
 	if !strings.Contains(message, "timeout waiting for: [Job/arc-runners/arc-runner-set-arc-cleanup-scale-set") && !strings.Contains(message, "context deadline") {
 		t.Errorf("the uninstall did not fail for its time: %s", message)
 	}

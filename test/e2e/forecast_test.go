@@ -11,11 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// uninstaller makes a kubeconfig for somebody who may do everything but read
-// ClusterRoleBindings one by one, and what takes that somebody away.
+// uninstaller returns a kubeconfig of a user who may do everything except read single
+// ClusterRoleBindings, and a function that deletes the user.
 func (l *lab) uninstaller() (kubeconfig string, remove func()) {
 	l.Helper()
 	const name, namespace = "uninstaller", "default"
@@ -57,8 +57,7 @@ func (l *lab) uninstaller() (kubeconfig string, remove func()) {
 func TestWhatHelmLeaves(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
-	// What a tool that copies objects, or a person, has taken away; and what another
-	// release has taken over.
+	// A tool or a person has deleted one object, and another release has taken over one.
 	l.patchMeta("serviceaccounts", controllerNamespace, `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`)
 	l.patchMeta("rolebindings", controllerNamespace, `{"metadata":{"annotations":{"meta.helm.sh/release-name":"other"}}}`)
 	kubeconfig, remove := l.uninstaller()
@@ -76,12 +75,12 @@ func TestWhatHelmLeaves(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &document); err != nil || code != 0 || len(document.Releases) != 1 {
 		t.Fatalf("status: exit code %d, %v", code, err)
 	}
-	var forecast []product.Object
+	var forecast []harness.Object
 	bound := false
 	for _, o := range document.Releases[0].Uninstall.Leaves {
 		kind, _, _ := strings.Cut(o.Resource, ".")
 		bound = bound || kind == "clusterrolebindings"
-		forecast = append(forecast, product.Object{Resource: kind, Namespace: o.Namespace, Name: o.Name})
+		forecast = append(forecast, harness.Object{Resource: kind, Namespace: o.Namespace, Name: o.Name})
 	}
 	if !document.Releases[0].Uninstall.Ready || len(forecast) < 3 || !bound {
 		t.Errorf("forecast: %+v", document.Releases[0].Uninstall)

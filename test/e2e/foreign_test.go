@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const foreignFinalizer = "example.com/keep"
@@ -54,7 +54,7 @@ func TestForeignSurvives(t *testing.T) {
 
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
-	if out, code := l.hookjob("run", "--yes"); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Fatalf("run: exit code %d:\n%s", code, out)
 	}
 
@@ -73,12 +73,12 @@ func TestForeignSurvives(t *testing.T) {
 		t.Errorf("the foreign object: finalizers %v, deletion %v", w.GetFinalizers(), w.GetDeletionTimestamp())
 	}
 	l.nothingLeft(
-		product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager2-manager"},
-		product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-0a1b2c3d-listener"},
-		product.Object{Resource: "configmaps", Namespace: runnerNamespace, Name: "theirs"},
-		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "both"},
-		product.Object{Resource: "widgets", Namespace: runnerNamespace, Name: "w"},
-		product.Object{Resource: "customresourcedefinitions", Name: "widgets.actions.example.com"},
+		harness.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager2-manager"},
+		harness.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-0a1b2c3d-listener"},
+		harness.Object{Resource: "configmaps", Namespace: runnerNamespace, Name: "theirs"},
+		harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "both"},
+		harness.Object{Resource: "widgets", Namespace: runnerNamespace, Name: "w"},
+		harness.Object{Resource: "customresourcedefinitions", Name: "widgets.actions.example.com"},
 	)
 }
 

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestNotPermitted: whoever may only read is told every right that is missing,
@@ -22,7 +22,7 @@ func TestNotPermitted(t *testing.T) {
 	l.disaster()
 	before := l.everything()
 
-	out, code := l.hookjob("run", "--yes", "--kubeconfig", l.reader())
+	out, code := l.hookjob("run", "--all-namespaces", "--yes", "--kubeconfig", l.reader())
 	if code != 5 {
 		t.Errorf("exit code %d, want 5", code)
 	}
@@ -50,14 +50,13 @@ func TestNotPermitted(t *testing.T) {
 	if err := l.client.CoreV1().ServiceAccounts(controllerNamespace).Delete(l.ctx, "reader", metav1.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("as administrator: exit code %d", code)
 	}
 	l.nothingLeft()
 }
 
-// reader makes a kubeconfig for somebody who may read everything and write
-// nothing.
+// reader returns a kubeconfig of a user who may read everything and write nothing.
 func (l *lab) reader() string {
 	l.Helper()
 	meta := metav1.ObjectMeta{Name: "reader"}
@@ -109,7 +108,7 @@ func TestOffSwitch(t *testing.T) {
 		t.Errorf("helm uninstall: %v\n%s", r.err, r.out)
 	}
 	// ARC's finalizers are where they were: nothing was forced.
-	role := product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"}
+	role := harness.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"}
 	if !slices.Contains(l.added(), role) {
 		t.Errorf("%s is gone, though the hook was switched off", role)
 	}

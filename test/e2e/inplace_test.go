@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var autoscalingListeners = schema.GroupVersionResource{Group: "actions.github.com", Version: "v1alpha1", Resource: "autoscalinglisteners"}
@@ -61,13 +61,13 @@ func gateCharts(t *testing.T, version string) (controller, scaleSet string) {
 			t.Fatal(err)
 		}
 	}
-	for _, chart := range []string{product.ControllerChart, product.ScaleSetChart} {
+	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
 		if err := os.CopyFS(filepath.Join(dir, chart), os.DirFS(built.ARCChart(chart))); err != nil {
 			t.Fatal(err)
 		}
 		edit(filepath.Join(dir, chart, "Chart.yaml"), `^(version|appVersion): .*$`, "$1: \""+version+"\"")
 	}
-	controller, scaleSet = filepath.Join(dir, product.ControllerChart), filepath.Join(dir, product.ScaleSetChart)
+	controller, scaleSet = filepath.Join(dir, harness.ControllerChart), filepath.Join(dir, harness.ScaleSetChart)
 	edit(filepath.Join(controller, "values.yaml"), `repository: .*$`, "repository: "+gateImage)
 	crds, err := filepath.Glob(filepath.Join(controller, "crds", "*.yaml"))
 	if err != nil || len(crds) != 4 {
@@ -187,7 +187,7 @@ func (g *gated) is(version string) {
 		g.Errorf("the scale set has the version %s", is)
 	}
 	now := g.arcReleases(g.major)
-	for name, chart := range map[string]string{"arc": product.ControllerChart, "runners": product.ScaleSetChart} {
+	for name, chart := range map[string]string{"arc": harness.ControllerChart, "runners": harness.ScaleSetChart} {
 		if want := chart + "-" + version + " deployed"; now.charts[name] != want {
 			g.Errorf("release %s is of %s, want %s", name, now.charts[name], want)
 		}

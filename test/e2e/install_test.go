@@ -13,7 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestDependency uses the chart as what GitOps tools need: a dependency beside
@@ -54,7 +54,7 @@ version: 1.0.0
 dependencies:
   - {name: %s, version: 0.6.1, repository: "file://%s"}
   - {name: arc-cleanup, version: ">=0.0.0-0", repository: "file://%s"}
-`, product.ControllerChart, built.ARCChart(product.ControllerChart), hookChart())
+`, harness.ControllerChart, built.ARCChart(harness.ControllerChart), hookChart())
 	if err := os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte(chart), 0o600); err != nil {
 		l.Fatal(err)
 	}
@@ -68,7 +68,7 @@ dependencies:
 func TestAlone(t *testing.T) {
 	l := newLab(t)
 	l.installController()
-	crd := product.Object{Resource: "customresourcedefinitions", Name: "ephemeralrunners.actions.github.com"}
+	crd := harness.Object{Resource: "customresourcedefinitions", Name: "ephemeralrunners.actions.github.com"}
 	install := func() {
 		t.Helper()
 		l.mustHelm(4, "install", "cleanup", hookChart(), "--namespace", controllerNamespace)
@@ -94,9 +94,9 @@ func TestHelm4DropsTheError(t *testing.T) {
 	l := newLab(t)
 	log := filepath.Join(t.TempDir(), "a log")
 	l.helmEnv = []string{"ARC_CLEANUP_LOG_FILE=" + log}
-	const reason = `unexpected additional properties ["polcy"]`
+	const reason = `it has no value "polcy"`
 	out, err := l.helm(4, slices.Concat([]string{
-		"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--create-namespace", "--debug",
+		"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--create-namespace", "--debug",
 	}, viaPostRenderer, []string{"--post-renderer-args", "--set", "--post-renderer-args", "polcy.grace=1m"})...)
 	if err == nil || strings.Contains(out, reason) || !strings.Contains(out, "exitCode=6") {
 		t.Errorf("installed, or Helm 4 shows the reason, or not the exit code: %v", err)
@@ -106,7 +106,7 @@ func TestHelm4DropsTheError(t *testing.T) {
 		t.Errorf("the log does not say why: %v\n%s", err, text)
 	}
 	// Helm creates CRDs before it renders, and then knows of no release.
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -117,7 +117,7 @@ func TestHelm4DropsTheError(t *testing.T) {
 func TestByteIdentity(t *testing.T) {
 	l := newLab(t)
 	for _, major := range []int{3, 4} {
-		for chart, values := range map[string][]string{product.ControllerChart: nil, product.ScaleSetChart: l.scaleSetValues("")} {
+		for chart, values := range map[string][]string{harness.ControllerChart: nil, harness.ScaleSetChart: l.scaleSetValues("")} {
 			args := append([]string{"template", "x", built.ARCChart(chart), "--namespace", "ns", "--kube-version", "1.37"}, values...)
 			rendered, err := built.Helm(l.ctx, major, l.Kubeconfig(), args...).Output()
 			if err != nil {
@@ -126,7 +126,7 @@ func TestByteIdentity(t *testing.T) {
 			// Without these comments, which are the marks of Helm 3.
 			stream := regexp.MustCompile(`(?m)^# Source: .*\n`).ReplaceAll(rendered, nil)
 			cmd := exec.CommandContext(l.ctx, built.Postrender, "--helm", "4")
-			cmd.Env = append(os.Environ(), product.NameImage)
+			cmd.Env = append(os.Environ(), harness.NameImage)
 			cmd.Stdin = bytes.NewReader(stream)
 			out, err := cmd.Output()
 			if err != nil {
@@ -147,7 +147,7 @@ func TestHelm3NeverRunsTheHook(t *testing.T) {
 	l := newLab(t)
 	runs := l.hookRuns()
 	install := []string{
-		"install", "arc", built.ARCChart(product.ControllerChart),
+		"install", "arc", built.ARCChart(harness.ControllerChart),
 		"--namespace", controllerNamespace, "--create-namespace", "--post-renderer", built.Postrender,
 	}
 	out, err := l.helm(3, append(install, "--post-renderer-args", "--helm", "--post-renderer-args", "4")...)

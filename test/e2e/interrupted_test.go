@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
+
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // many is how many stuck runners take arc-cleanup long enough to be interrupted.
@@ -57,7 +57,7 @@ func TestKilledAtEveryPhase(t *testing.T) {
 		}
 		killed[phase] = true
 	}
-	// Done means that it is over, not that somebody is at it.
+	// Done means that the uninstall is over, not that it is still running.
 	for _, o := range l.left() {
 		t.Errorf("left: %s", o)
 	}
@@ -143,7 +143,7 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	// The garbage collector is slow to come back.
 	l.controllerGone()
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -152,12 +152,12 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 // entry is a line of arc-cleanup's log.
 type entry struct{ Phase, Verdict, Message string }
 
-// follow runs `arc-cleanup run` by hand and shows each line of its log to see,
+// follow runs `arc-cleanup run --all-namespaces` by hand and shows each line of its log to see,
 // which may signal the process. It returns the last line, and the exit code: -1
 // when a signal ended it.
 func (l *lab) follow(see func(*os.Process, entry), args ...string) (entry, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--yes", "--log-format", "json", "--log-level", "debug"}, args...)...)
+	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--all-namespaces", "--yes", "--log-format", "json", "--log-level", "debug"}, args...)...)
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		l.Fatal(err)
@@ -210,30 +210,7 @@ func (l *lab) stuckRunners(n int) {
 	l.Helper()
 	l.installController()
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	var g errgroup.Group
-	g.SetLimit(32)
-	for i := range n {
-		g.Go(func() error {
-			name := fmt.Sprintf("stuck-runner-%d", i)
-			runner := &unstructured.Unstructured{Object: map[string]any{
-				"apiVersion": "actions.github.com/v1alpha1", "kind": "EphemeralRunner",
-				"metadata": map[string]any{
-					"name":       name,
-					"finalizers": []any{"ephemeralrunner.actions.github.com/finalizer", "ephemeralrunner.actions.github.com/runner-registration-finalizer"},
-				},
-				"spec": map[string]any{
-					"githubConfigUrl": l.GitHub().ConfigURL(), "githubConfigSecret": "s", "runnerScaleSetId": int64(1),
-					"spec": map[string]any{"containers": []any{map[string]any{"name": "runner", "image": "runner"}}},
-				},
-			}}
-			r := l.dynamic.Resource(ephemeralRunners).Namespace(runnerNamespace)
-			if _, err := r.Create(l.ctx, runner, metav1.CreateOptions{}); err != nil {
-				return err
-			}
-			return r.Delete(l.ctx, name, metav1.DeleteOptions{})
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := harness.StuckRunners(l.ctx, l.dynamic, runnerNamespace, l.GitHub().ConfigURL(), n); err != nil {
 		l.Fatal(err)
 	}
 }

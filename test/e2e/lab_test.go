@@ -5,7 +5,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -30,7 +29,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -39,7 +38,7 @@ const (
 )
 
 var (
-	built  *product.Product
+	built  *harness.Product
 	shared *cluster.Cluster
 )
 
@@ -60,7 +59,7 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	if built, err = product.Build(ctx, dir, os.Stderr); err != nil {
+	if built, err = harness.Build(ctx, dir, os.Stderr); err != nil {
 		return 0, err
 	}
 	images, err := built.Images(ctx, os.Stderr)
@@ -85,7 +84,7 @@ type lab struct {
 	client   kubernetes.Interface
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
-	before   map[product.Object]bool
+	before   map[harness.Object]bool
 	helmEnv  []string // further environment of Helm
 }
 
@@ -126,7 +125,7 @@ func newLab(t *testing.T) *lab {
 		if t.Failed() {
 			l.Logf("Pods, and what controllers said:\n%s", l.pods())
 		}
-		if err := product.Sweep(l.ctx, l.Config(), l.before); err != nil {
+		if err := harness.Sweep(l.ctx, l.Config(), l.before); err != nil {
 			t.Error(err)
 		}
 	})
@@ -155,10 +154,7 @@ func (l *lab) pods() string {
 // helm runs Helm of a major version.
 func (l *lab) helm(major int, args ...string) (string, error) {
 	l.Helper()
-	start := time.Now()
-	out, err := l.helmCommand(major, args...).CombinedOutput()
-	l.Logf("helm%d %s (%.1fs)\n%s", major, strings.Join(args, " "), time.Since(start).Seconds(), out)
-	return string(out), err
+	return harness.Run(l, fmt.Sprintf("helm%d", major), l.helmCommand(major, args...))
 }
 
 // helmCommand is Helm as helm runs it, for those who run it otherwise.
@@ -180,14 +176,7 @@ func (l *lab) mustHelm(major int, args ...string) string {
 // hookjob runs arc-cleanup by hand and returns its output and exit code.
 func (l *lab) hookjob(args ...string) (string, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, l.Kubeconfig(), args...)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		l.Fatalf("arc-cleanup: %v", err)
-	}
-	l.Logf("arc-cleanup %s: exit %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
-	return string(out), cmd.ProcessState.ExitCode()
+	return built.RunByHand(l.ctx, l, l.Kubeconfig(), args...)
 }
 
 // viaPostRenderer are the arguments which put the hook into a release.
@@ -197,7 +186,7 @@ var viaPostRenderer = []string{"--post-renderer", "arc-postrender"}
 func (l *lab) installController(args ...string) {
 	l.Helper()
 	l.mustHelm(4, slices.Concat([]string{
-		"install", "arc", built.ARCChart(product.ControllerChart),
+		"install", "arc", built.ARCChart(harness.ControllerChart),
 		"--namespace", controllerNamespace, "--create-namespace",
 	}, args)...)
 	l.eventually("the controller runs", func() bool {
@@ -215,7 +204,7 @@ func (l *lab) installScaleSet(major int, args ...string) {
 		args = append([]string{"--server-side=false"}, args...)
 	}
 	l.mustHelm(major, slices.Concat([]string{
-		"install", "runners", built.ARCChart(product.ScaleSetChart),
+		"install", "runners", built.ARCChart(harness.ScaleSetChart),
 		"--namespace", runnerNamespace, "--create-namespace",
 	}, l.scaleSetValues(""), args)...)
 	l.awaitRunner(runnerNamespace)
@@ -243,7 +232,7 @@ func (l *lab) controllerGone() {
 // scaleSetValues are the values of ARC's scale-set chart; prefix is its name
 // and a dot where it is a dependency.
 func (l *lab) scaleSetValues(prefix string) []string {
-	return product.ScaleSetValues(prefix, l.GitHub().ConfigURL(), controllerNamespace)
+	return harness.ScaleSetValues(prefix, l.GitHub().ConfigURL(), controllerNamespace)
 }
 
 func (l *lab) awaitRunner(namespace string) {
@@ -264,19 +253,13 @@ func (l *lab) awaitRunner(namespace string) {
 
 func (l *lab) eventually(what string, done func() bool) {
 	l.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for !done() {
-		if time.Now().After(deadline) {
-			l.Fatalf("not within two minutes: %s\n%s", what, lines(l.added()))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	harness.Eventually(l, 2*time.Minute, what, done, func() string { return lines(l.added()) })
 }
 
 // everything lists every object of every kind in the cluster.
-func (l *lab) everything() map[product.Object]bool {
+func (l *lab) everything() map[harness.Object]bool {
 	l.Helper()
-	found, err := product.Inventory(l.ctx, l.Config())
+	found, err := harness.Inventory(l.ctx, l.Config())
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -284,22 +267,22 @@ func (l *lab) everything() map[product.Object]bool {
 }
 
 // added lists what is there now and was not when the test began.
-func (l *lab) added() []product.Object {
+func (l *lab) added() []harness.Object {
 	l.Helper()
-	return product.Added(l.before, l.everything())
+	return harness.Added(l.before, l.everything())
 }
 
-func lines(objects []product.Object) string { return product.Lines(objects) }
+func lines(objects []harness.Object) string { return harness.Lines(objects) }
 
 // nothingLeft fails unless the cluster is as it was, but for expected objects and
 // namespaces. What has no object in it cannot hang: that the two go is tried once, in
 // TestMainJob, since a namespace takes Kubernetes up to ten seconds.
-func (l *lab) nothingLeft(expected ...product.Object) {
+func (l *lab) nothingLeft(expected ...harness.Object) {
 	l.Helper()
 	l.removeBackups()
-	var left []product.Object
+	var left []harness.Object
 	for range 50 { // Pods of Deployments that Helm deleted need a moment.
-		left = slices.DeleteFunc(l.added(), func(o product.Object) bool {
+		left = slices.DeleteFunc(l.added(), func(o harness.Object) bool {
 			return o.Resource == "namespaces" || slices.Contains(expected, o)
 		})
 		if len(left) == 0 {
@@ -393,7 +376,7 @@ func (l *lab) create(o *unstructured.Unstructured) {
 // resource finds the group and version of a kind.
 func (l *lab) resource(kind string) schema.GroupVersionResource {
 	l.Helper()
-	kinds, err := product.Kinds(l.Config())
+	kinds, err := harness.Kinds(l.Config())
 	if err != nil {
 		l.Fatalf("discovering the API: %v", err)
 	}

@@ -62,7 +62,7 @@ func TestLegacy(t *testing.T) {
 		t.Fatal(err)
 	}
 	out = l.mustHelm(4, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if !strings.Contains(out, "done, and of ARC there is still the Lease actions-runner-controller in namespace "+controllerNamespace+", if there is one: ") || strings.Contains(out, "registered at GitHub") {
+	if !strings.Contains(out, "done; also there: the Lease actions-runner-controller in namespace "+controllerNamespace+", if it exists: ") || strings.Contains(out, "registered at GitHub") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
 	l.nothingLeft()
@@ -74,10 +74,10 @@ func TestLegacyByHand(t *testing.T) {
 	l.legacyRunners()
 	l.mustHelm(3, "install", "legacy", built.ARCChart(legacyChart), "--namespace", controllerNamespace, "--create-namespace", "--skip-crds", "--set", "certManagerEnabled=false")
 	l.mustHelm(3, "uninstall", "legacy", "--namespace", controllerNamespace)
-	if out, code := l.hookjob("run", "--yes", "--scope", "legacy"); code != 3 || !strings.Contains(out, "kubectl delete runnerdeployment.actions.summerwind.dev d --namespace arc-runners") {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes", "--scope", "legacy"); code != 3 || !strings.Contains(out, "kubectl delete runnerdeployment.actions.summerwind.dev d --namespace arc-runners") {
 		t.Errorf("while runners are installed: exit code %d\n%s", code, out)
 	}
-	out, code := l.hookjob("run", "--yes", "--scope", "legacy", "--scale-sets", "delete", "--busy-runners", "force")
+	out, code := l.hookjob("run", "--all-namespaces", "--yes", "--scope", "legacy", "--scale-sets", "delete", "--busy-runners", "force")
 	if code != 0 || !strings.Contains(lastLine(out), `"verdict":"done"`) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}

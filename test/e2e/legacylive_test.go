@@ -96,7 +96,7 @@ func TestLegacyRunnersAlone(t *testing.T) {
 	if err == nil || !strings.Contains(refused, "runner alone in namespace "+runnerNamespace+" is busy with a job, as far as arc-cleanup can tell") {
 		t.Errorf("the refusal does not name the runner: %v\n%s", err, refused)
 	}
-	if want := "once it has none: kubectl delete runner.actions.summerwind.dev,pod alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {
+	if want := "delete it then: kubectl delete runner.actions.summerwind.dev,pod alone --namespace " + runnerNamespace; !strings.Contains(refused, want) {
 		t.Errorf("the refusal does not say %q", want)
 	}
 	l.stillRuns(pod, "a refused uninstall")

@@ -8,7 +8,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // A way is how a release of ARC's controller gets the hook.
@@ -24,7 +24,7 @@ type way struct {
 
 // ways are all of them, on both Helms.
 func (l *lab) ways() []way {
-	arc, umbrella := built.ARCChart(product.ControllerChart), l.umbrella()
+	arc, umbrella := built.ARCChart(harness.ControllerChart), l.umbrella()
 	const label = "podLabels.team=other"
 	set, subchart := []string{"--set", label}, []string{"--set", "arc-cleanup." + label}
 	rendered := []string{"--post-renderer-args", "--set", "--post-renderer-args", label}
@@ -118,8 +118,8 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// TestFailure fails an installation and an upgrade which Helm takes back: of the
-// first nothing of ours stays, and what the second comes back to has the hook.
+// TestFailure fails an installation and an upgrade that Helm rolls back. After the failed installation
+// nothing of arc-cleanup is left; after the failed upgrade the old revision has its hook.
 func TestFailure(t *testing.T) {
 	all := newLab(t)
 	for _, w := range all.ways()[:2] {

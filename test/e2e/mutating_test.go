@@ -64,7 +64,7 @@ func TestAMutatingPolicyIsAskedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out, code := l.hookjob("run", "--yes")
+	out, code := l.hookjob("run", "--all-namespaces", "--yes")
 	if code != 3 || !strings.Contains(out, "the admission policy sets-labels (binding everywhere) says: ") || !strings.Contains(out, "kubectl get mutatingadmissionpolicy sets-labels") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
@@ -81,7 +81,7 @@ func TestAMutatingPolicyIsAskedFirst(t *testing.T) {
 		}
 	}
 	l.eventually("nobody refuses any more", func() bool { return try() == nil })
-	if out, code := l.hookjob("run", "--yes"); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	l.removeBackups()

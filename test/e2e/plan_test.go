@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // plan is what `arc-cleanup plan --output json` prints.
@@ -25,13 +25,13 @@ type plan struct {
 
 type step struct{ Action, Group, Resource, Namespace, Name string }
 
-func (s step) object() product.Object {
-	return product.Object{Resource: s.Resource, Namespace: s.Namespace, Name: s.Name}
+func (s step) object() harness.Object {
+	return harness.Object{Resource: s.Resource, Namespace: s.Namespace, Name: s.Name}
 }
 
 func (l *lab) plan() plan {
 	l.Helper()
-	out, code := l.hookjob("plan", "--output", "json")
+	out, code := l.hookjob("plan", "--all-namespaces", "--output", "json")
 	var p plan
 	if err := json.Unmarshal([]byte(out), &p); err != nil || code != 7 {
 		l.Fatalf("plan: exit code %d, %v", code, err)
@@ -69,7 +69,7 @@ func TestPlanAndRunAgree(t *testing.T) {
 	}
 	after := l.everything()
 
-	named := map[product.Object]bool{}
+	named := map[harness.Object]bool{}
 	var phases []string
 	for _, phase := range planned.Phases {
 		phases = append(phases, phase.Name)
@@ -95,8 +95,8 @@ func TestPlanAndRunAgree(t *testing.T) {
 		}
 	}
 	l.nothingLeft(
-		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "released"},
-		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "untouched"},
+		harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "released"},
+		harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "untouched"},
 	)
 }
 

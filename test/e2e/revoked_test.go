@@ -69,7 +69,7 @@ func TestTimeoutBelowWhatTheHookNeeds(t *testing.T) {
 				t.Error("still registered at GitHub")
 			}
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			if out, code := l.hookjob("run", "--yes"); code != 0 {
+			if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 				t.Errorf("run: exit code %d\n%s", code, out)
 			}
 			l.nothingLeft()

@@ -8,7 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestRightsAreOneHook: Helm has two hooks, a List and the Job, however it got them;
@@ -34,7 +34,7 @@ func TestRightsAreOneHook(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("helm%d %s", test.major, test.name), func(t *testing.T) {
 			l := newLab(t)
-			chart, args := built.ARCChart(product.ControllerChart), []string(nil)
+			chart, args := built.ARCChart(harness.ControllerChart), []string(nil)
 			if test.via == "dependency" || test.via == "both" {
 				chart = l.umbrella()
 			}
@@ -74,7 +74,7 @@ func TestRightsAreOneHook(t *testing.T) {
 			if left := l.hookRights(); len(left) > 0 {
 				t.Errorf("at the end there are %v", left)
 			}
-			if out, code := l.hookjob("run", "--yes"); code != 0 { // the set's uninstall had no hook
+			if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 { // the set's uninstall had no hook
 				t.Errorf("run: exit code %d\n%s", code, out)
 			}
 			l.nothingLeft()

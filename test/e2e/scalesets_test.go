@@ -3,7 +3,7 @@ package e2e
 import (
 	"testing"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestScaleSetsDelete uninstalls the controller under a live scale set, told to
@@ -19,11 +19,11 @@ func TestScaleSetsDelete(t *testing.T) {
 		t.Errorf("still registered at GitHub: scale sets %v, runners %v", l.GitHub().ScaleSets(), l.GitHub().Runners())
 	}
 	l.nothingLeft(
-		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "sh.helm.release.v1.runners.v1"},
-		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "runners-gha-rs-github-secret"},
-		product.Object{Resource: "serviceaccounts", Namespace: runnerNamespace, Name: "runners-gha-rs-no-permission"},
-		product.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"},
-		product.Object{Resource: "rolebindings", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"},
+		harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "sh.helm.release.v1.runners.v1"},
+		harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "runners-gha-rs-github-secret"},
+		harness.Object{Resource: "serviceaccounts", Namespace: runnerNamespace, Name: "runners-gha-rs-no-permission"},
+		harness.Object{Resource: "roles", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"},
+		harness.Object{Resource: "rolebindings", Namespace: runnerNamespace, Name: "runners-gha-rs-manager"},
 	)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.nothingLeft()

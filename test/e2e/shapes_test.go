@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // The shapes in which releases of ARC are found in the field: each is installed and
@@ -24,7 +24,7 @@ import (
 func (l *lab) laterCharts() (controller, scaleSet string) {
 	l.Helper()
 	dir := l.TempDir()
-	for _, chart := range []string{product.ControllerChart, product.ScaleSetChart} {
+	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
 		source := os.DirFS(built.ARCChart(chart))
 		err := fs.WalkDir(source, ".", func(path string, e fs.DirEntry, err error) error {
 			to := filepath.Join(dir, chart, path)
@@ -49,7 +49,7 @@ func (l *lab) laterCharts() (controller, scaleSet string) {
 			l.Fatal(err)
 		}
 	}
-	return filepath.Join(dir, product.ControllerChart), filepath.Join(dir, product.ScaleSetChart)
+	return filepath.Join(dir, harness.ControllerChart), filepath.Join(dir, harness.ScaleSetChart)
 }
 
 // via are the arguments which put the hook into a release, with arguments of the
@@ -136,9 +136,9 @@ func TestNamespaceOverrideWithoutController(t *testing.T) {
 	})
 	l.mustHelm(4, "uninstall", "runners", "--namespace", "platform")
 	l.eventually("nothing is left where the set was", func() bool {
-		return !slices.ContainsFunc(l.added(), func(o product.Object) bool { return o.Namespace == runnerNamespace })
+		return !slices.ContainsFunc(l.added(), func(o harness.Object) bool { return o.Namespace == runnerNamespace })
 	})
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -155,7 +155,7 @@ version: 1.0.0
 dependencies:
   - {name: %[1]s, alias: a, version: 0.6.1, repository: "file://%[2]s"}
   - {name: %[1]s, alias: b, version: 0.6.1, repository: "file://%[2]s"}
-`, product.ControllerChart, built.ARCChart(product.ControllerChart))
+`, harness.ControllerChart, built.ARCChart(harness.ControllerChart))
 	if err := os.WriteFile(filepath.Join(umbrella, "Chart.yaml"), []byte(chart), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ dependencies:
 	}
 	l.installAs(4, "arc", umbrella, controllerNamespace, args...)
 	for team, controller := range map[string]string{"team-a": "for-a", "team-b": "for-b"} {
-		l.installAs(4, "runners", built.ARCChart(product.ScaleSetChart), team, append(l.scaleSetValues(""),
+		l.installAs(4, "runners", built.ARCChart(harness.ScaleSetChart), team, append(l.scaleSetValues(""),
 			"--set", "controllerServiceAccount.name="+controller, "--set", "runnerScaleSetName="+team)...)
 		l.awaitRunner(team)
 	}
@@ -283,19 +283,19 @@ func TestUnderscore(t *testing.T) {
 	l.nothingLeft()
 }
 
-// TestForeignLabels: the labels by which others know ARC are somebody else's. The
-// controller is known all the same, in the stream and in the cluster.
+// TestForeignLabels: the usual labels of ARC name other software. arc-cleanup recognises the controller all the
+// same, in the stream and in the cluster.
 func TestForeignLabels(t *testing.T) {
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)
 			labels := []string{"--set", `labels.app\.kubernetes\.io/part-of=build-platform`}
-			l.installAs(major, "arc", built.ARCChart(product.ControllerChart), controllerNamespace, append(via(major), labels...)...)
+			l.installAs(major, "arc", built.ARCChart(harness.ControllerChart), controllerNamespace, append(via(major), labels...)...)
 			l.awaitController()
-			l.installAs(major, "runners", built.ARCChart(product.ScaleSetChart), runnerNamespace, append(l.scaleSetValues(""), via(major)...)...)
+			l.installAs(major, "runners", built.ARCChart(harness.ScaleSetChart), runnerNamespace, append(l.scaleSetValues(""), via(major)...)...)
 			l.awaitRunner(runnerNamespace)
 			if out := l.mustHelm(major, "uninstall", "runners", "--namespace", runnerNamespace); strings.Contains(out, "still registered") || !l.GitHub().Deregistered() {
-				t.Errorf("a live controller was taken for absent:\n%s", out)
+				t.Errorf("a running controller was taken for absent:\n%s", out)
 			}
 			if out := l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "done: nothing of ARC is left") {
 				t.Errorf("no hook, or not all of it:\n%s", out)
@@ -313,10 +313,10 @@ func TestReleaseNames(t *testing.T) {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)
 			runs := l.hookRuns()
-			l.installAs(major, dots, built.ARCChart(product.ControllerChart), controllerNamespace, append(via(major), "--set", "fullnameOverride=arc-gha-rs-controller")...)
+			l.installAs(major, dots, built.ARCChart(harness.ControllerChart), controllerNamespace, append(via(major), "--set", "fullnameOverride=arc-gha-rs-controller")...)
 			l.awaitController()
 			// A scale set with the name that the controller's release has to the hook.
-			l.installAs(major, "ci", built.ARCChart(product.ScaleSetChart), controllerNamespace, slices.Concat(l.scaleSetValues(""), via(major), []string{"--set", "runnerScaleSetName=ci-runners"})...)
+			l.installAs(major, "ci", built.ARCChart(harness.ScaleSetChart), controllerNamespace, slices.Concat(l.scaleSetValues(""), via(major), []string{"--set", "runnerScaleSetName=ci-runners"})...)
 			l.awaitRunner(controllerNamespace)
 			l.mustHelm(major, "uninstall", "ci", "--namespace", controllerNamespace)
 			l.mustHelm(major, "uninstall", dots, "--namespace", controllerNamespace)

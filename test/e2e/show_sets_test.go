@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestWhatHelmShowsOfScaleSets holds all that a terminal has of a refusal, with a live
@@ -30,7 +30,7 @@ func TestWhatHelmShowsOfScaleSets(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)
-			l.mustHelm(major, "install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m")
+			l.mustHelm(major, "install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m")
 			l.hookjob("enrol", "arc", "--namespace", controllerNamespace)
 			l.installScaleSet(major)
 			l.hookjob("enrol", "runners", "--namespace", runnerNamespace)

@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestWhatHelmShows holds what a terminal has of a good uninstall: what is proved, and
@@ -19,7 +19,7 @@ func TestWhatHelmShows(t *testing.T) {
 		3: `(?m)^` + proved + "\n" + done + "\n" + `release "arc" uninstalled` + "\n$",
 		4: `^level=INFO msg="` + proved + `\\n` + done + `"` + "\n" + `release "arc" uninstalled` + "\n$",
 	} {
-		l.mustHelm(major, "install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m")
+		l.mustHelm(major, "install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m")
 		l.hookjob("enrol", "arc", "--namespace", controllerNamespace)
 		if out := l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace); !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("Helm %d, want %s:\n%s", major, want, out)

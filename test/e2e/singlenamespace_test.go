@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestTwoSingleNamespaceControllers: two controllers share a namespace and the
@@ -57,11 +57,11 @@ func (l *lab) installPair(release, namespace string) {
 		l.Fatal(err)
 	}
 	l.mustHelm(4, append([]string{
-		"install", release, built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace,
+		"install", release, built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace,
 		"--set", "flags.watchSingleNamespace=" + namespace,
 	}, viaPostRenderer...)...)
 	l.mustHelm(4, slices.Concat([]string{
-		"install", "runners", built.ARCChart(product.ScaleSetChart), "--namespace", namespace, "--server-side=false",
+		"install", "runners", built.ARCChart(harness.ScaleSetChart), "--namespace", namespace, "--server-side=false",
 	}, l.scaleSetValues(""), []string{
 		"--set", "controllerServiceAccount.name=" + release + "-gha-rs-controller",
 		// At GitHub its name is its identity.

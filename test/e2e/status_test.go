@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // status is what is read of the document.
@@ -106,10 +106,10 @@ func TestStatus(t *testing.T) {
 			strings.Contains(all, "customresourcedefinitions.apiextensions.k8s.io  no controller looks after it") &&
 			strings.Contains(all, "roles.rbac.authorization.k8s.io arc-runners no controller looks after it")
 	})
-	if out, _ := l.hookjob("status"); !strings.Contains(out, "No Helm release of ARC.") || !strings.Contains(out, "arc-cleanup plan") {
+	if out, _ := l.hookjob("status"); !strings.Contains(out, "No Helm release of ARC.") || !strings.Contains(out, "arc-cleanup plan --all-namespaces") {
 		t.Errorf("the table:\n%s", out)
 	}
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("by hand: exit code %d", code)
 	}
 	if s := l.status(); len(s.Stuck) > 0 {
@@ -161,7 +161,7 @@ func TestForeignRecords(t *testing.T) {
 		}
 		return out
 	}
-	var foreign []product.Object
+	var foreign []harness.Object
 	for _, s := range []*corev1.Secret{
 		{ObjectMeta: metav1.ObjectMeta{Name: "team-secret", Labels: labels()}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.web.v1", Labels: labels("name", "web", "version", "1", "status", "uninstalling")}, Data: own.Data},
@@ -174,7 +174,7 @@ func TestForeignRecords(t *testing.T) {
 		t.Cleanup(func() {
 			_ = l.client.CoreV1().Secrets(controllerNamespace).Delete(context.WithoutCancel(l.ctx), s.Name, metav1.DeleteOptions{})
 		})
-		foreign = append(foreign, product.Object{Resource: "secrets", Namespace: controllerNamespace, Name: s.Name})
+		foreign = append(foreign, harness.Object{Resource: "secrets", Namespace: controllerNamespace, Name: s.Name})
 	}
 	out, code := l.hookjob("status")
 	if code != 0 || !strings.Contains(out, "helm uninstall arc --namespace arc-systems\n    ready") || !strings.Contains(out, "UNKNOWN: reading the Helm record arc-systems/sh.helm.release.v1.broken.v1") {

@@ -78,7 +78,7 @@ func TestStrictAdmission(t *testing.T) {
 			for _, o := range rules {
 				l.create(o)
 			}
-			l.eventually("a Pod of ours is admitted", func() bool { return l.admits(major) == nil })
+			l.eventually("the hook's Pod is admitted", func() bool { return l.admits(major) == nil })
 			for set, reason := range map[string]string{
 				"podSecurityContext.runAsUser=65532":             "must be in the ranges",
 				"securityContext.runAsUser=65532":                "must be in the ranges",

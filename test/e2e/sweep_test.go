@@ -16,7 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestSweepOfFaults has what can fail of a request fail on the real API server, at a list,
@@ -77,7 +77,7 @@ func TestSweepOfFaults(t *testing.T) {
 				}
 				behind.ServeHTTP(w, r)
 			})
-			out, code := l.hookjob("run", "--yes", "--budget", "1500ms", "--backup=false", "--log-format", "console", "--kubeconfig", path)
+			out, code := l.hookjob("run", "--all-namespaces", "--yes", "--budget", "1500ms", "--backup=false", "--log-format", "console", "--kubeconfig", path)
 			switch {
 			case !met.Load():
 				t.Errorf("%s of %s: never asked", name, request)
@@ -88,7 +88,7 @@ func TestSweepOfFaults(t *testing.T) {
 			}
 		}
 	}
-	// A watch that is closed at once is begun anew.
+	// A watch that is closed at once begins again.
 	path := l.front(func(w http.ResponseWriter, r *http.Request, behind http.Handler) {
 		if r.URL.Query().Get("watch") != "" {
 			w.Header().Set("Content-Type", "application/json")
@@ -96,12 +96,12 @@ func TestSweepOfFaults(t *testing.T) {
 		}
 		behind.ServeHTTP(w, r)
 	})
-	out, code := l.hookjob("run", "--yes", "--grace", "5s", "--log-format", "console", "--kubeconfig", path)
+	out, code := l.hookjob("run", "--all-namespaces", "--yes", "--grace", "5s", "--log-format", "console", "--kubeconfig", path)
 	if code != 0 && !strings.Contains(out, "watching ") {
 		t.Errorf("the watch is not named: exit code %d\n%s", code, out)
 	}
 	t.Logf("the sweep took %s", time.Since(began).Round(time.Second))
-	if out, code := l.hookjob("run", "--yes"); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("without a fault: exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()
@@ -124,23 +124,23 @@ func TestBothGroups(t *testing.T) {
 	if out, _ := l.hookjob("status"); !strings.Contains(out, "runners.actions.summerwind.dev/stuck") || !strings.Contains(out, "is Terminating, and has 1 of ARC's custom resources") {
 		t.Errorf("status:\n%s", out)
 	}
-	if out, _ := l.hookjob("plan"); !strings.Contains(out, "Also there: "+beside) || !strings.Contains(out, "plan --scope legacy") || strings.Contains(out, "Nothing to do.\n") {
+	if out, _ := l.hookjob("plan", "--all-namespaces"); !strings.Contains(out, "Also there: "+beside) || !strings.Contains(out, "plan --scope legacy --all-namespaces") || strings.Contains(out, "Nothing to do.\n") {
 		t.Errorf("plan:\n%s", out)
 	}
-	out, code := l.console("run", "--yes")
-	if code != 0 || strings.Contains(out, "nothing of ARC is left") || !strings.Contains(out, "and of ARC there is still "+beside+"; the Lease old-gha-rs-controller in namespace "+controllerNamespace) {
+	out, code := l.console("run", "--all-namespaces", "--yes")
+	if code != 0 || strings.Contains(out, "nothing of ARC is left") || !strings.Contains(out, "; also there: "+beside+"; the Lease old-gha-rs-controller in namespace "+controllerNamespace) {
 		t.Errorf("run: exit code %d\n%s", code, out)
 	}
 	if out, code := l.console("run", "--yes", "--namespace", runnerNamespace); code != 0 || !l.namespaceGone(runnerNamespace) {
 		t.Errorf("run --namespace: exit code %d\n%s", code, out)
 	}
-	if out, code := l.console("run", "--yes", "--scope", "legacy"); code != 0 || !strings.Contains(out, "done: nothing of legacy ARC is left") {
+	if out, code := l.console("run", "--all-namespaces", "--yes", "--scope", "legacy"); code != 0 || !strings.Contains(out, "done: nothing of legacy ARC is left") {
 		t.Errorf("run --scope legacy: exit code %d\n%s", code, out)
 	}
 	if err := l.client.CoordinationV1().Leases(controllerNamespace).Delete(l.ctx, "old-gha-rs-controller", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := l.console("run", "--yes"); code != 0 || !strings.Contains(out, "done: nothing of ARC is left") {
+	if out, code := l.console("run", "--all-namespaces", "--yes"); code != 0 || !strings.Contains(out, "done: nothing of ARC is left") {
 		t.Errorf("run: exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()
@@ -165,11 +165,11 @@ func TestWhatJobsLeave(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, code := l.console("run", "--yes"); code != 0 || !strings.Contains(out, "done: nothing of ARC is left") {
+	if out, code := l.console("run", "--all-namespaces", "--yes"); code != 0 || !strings.Contains(out, "done: nothing of ARC is left") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	l.nothingLeft(
-		product.Object{Resource: "pods", Namespace: runnerNamespace, Name: "theirs"},
-		product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "theirs"},
+		harness.Object{Resource: "pods", Namespace: runnerNamespace, Name: "theirs"},
+		harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "theirs"},
 	)
 }

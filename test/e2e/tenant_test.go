@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // tenantRights are those of examples/tenant.
@@ -24,9 +24,8 @@ func tenantRights(t *testing.T) []*unstructured.Unstructured {
 	return parseObjects(t, text)
 }
 
-// TestTenant installs and uninstalls a scale set as somebody who administers the
-// namespace of the runners only: with the hook, for which examples/tenant gives what
-// else it takes, and without it.
+// TestTenant installs and uninstalls a scale set as a user who administers only the runners' namespace: with
+// the hook, for which examples/tenant grants the missing rights, and without it.
 func TestTenant(t *testing.T) {
 	for _, major := range []int{3, 4} {
 		for _, hooked := range []bool{true, false} {
@@ -45,7 +44,7 @@ func TestTenant(t *testing.T) {
 					}
 				}
 				as := []string{"--kube-as-user", "jane", "--kube-as-group", "system:authenticated", "--namespace", runnerNamespace}
-				install := slices.Concat([]string{"install", "arc-runner-set", built.ARCChart(product.ScaleSetChart)}, as, l.scaleSetValues(""))
+				install := slices.Concat([]string{"install", "arc-runner-set", built.ARCChart(harness.ScaleSetChart)}, as, l.scaleSetValues(""))
 				if major == 4 {
 					install = append(install, "--server-side=false")
 				}
@@ -88,7 +87,7 @@ func TestTenant(t *testing.T) {
 					}
 				}
 				l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-				if out, code := l.hookjob("run", "--yes"); code != 0 {
+				if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 					t.Errorf("run: exit code %d\n%s", code, out)
 				}
 				l.nothingLeft()

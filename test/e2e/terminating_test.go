@@ -14,7 +14,7 @@ import (
 // podsFirst is what Kubernetes does with a namespace, and does not say.
 const podsFirst = "still Terminating: Kubernetes deletes nothing else before its Pods are gone: "
 
-// holdPod has a finalizer of somebody else's hold a Pod, or ends that.
+// holdPod adds a finalizer of another tool to a Pod, or removes it.
 func (l *lab) holdPod(namespace, name string, hold bool) {
 	l.Helper()
 	finalizers := []string{}
@@ -30,7 +30,7 @@ func (l *lab) holdPod(namespace, name string, hold bool) {
 	}
 }
 
-// isHeld fails unless the Pod is there with somebody else's finalizer.
+// isHeld fails unless the Pod exists with that finalizer.
 func (l *lab) isHeld(namespace, name string) {
 	l.Helper()
 	pod, err := l.client.CoreV1().Pods(namespace).Get(l.ctx, name, metav1.GetOptions{})
@@ -122,7 +122,7 @@ func TestNamespaceHeldByAPodWithoutController(t *testing.T) {
 	if _, code := l.hookjob("run", "--yes", "--namespace", runnerNamespace); code != 0 || !l.namespaceGone(runnerNamespace) {
 		t.Errorf("held by nobody: exit code %d", code)
 	}
-	l.hookjob("run", "--yes")
+	l.hookjob("run", "--all-namespaces", "--yes")
 	l.nothingLeft()
 }
 

@@ -101,7 +101,7 @@ func TestDisaster(t *testing.T) {
 		t.Fatal("the disaster did not happen: the namespace is gone by itself")
 	}
 
-	out, code := l.hookjob("plan")
+	out, code := l.hookjob("plan", "--all-namespaces")
 	if code != 7 {
 		t.Errorf("plan: exit code %d, want 7 (there is something to do)", code)
 	}
@@ -110,10 +110,10 @@ func TestDisaster(t *testing.T) {
 			t.Errorf("the plan does not name %s:\n%s", want, out)
 		}
 	}
-	if out, code := l.hookjob("run"); code != 2 || !strings.Contains(out, "--yes") {
+	if out, code := l.hookjob("run", "--all-namespaces"); code != 2 || !strings.Contains(out, "--yes") {
 		t.Errorf("run without a terminal and without --yes: exit code %d:\n%s", code, out)
 	}
-	out, code = l.hookjob("run", "--yes")
+	out, code = l.hookjob("run", "--all-namespaces", "--yes")
 	if code != 0 || !strings.Contains(lastLine(out), `"verdict":"done"`) {
 		t.Errorf("run: exit code %d, last line: %s", code, lastLine(out))
 	}
@@ -124,10 +124,10 @@ func TestDisaster(t *testing.T) {
 	if sets := l.GitHub().ScaleSets(); len(sets) != 1 {
 		t.Errorf("registered at GitHub: %v", sets)
 	}
-	if out, code := l.hookjob("plan"); code != 0 || !strings.Contains(out, "Nothing to do.") {
+	if out, code := l.hookjob("plan", "--all-namespaces"); code != 0 || !strings.Contains(out, "Nothing to do.") {
 		t.Errorf("plan afterwards: exit code %d:\n%s", code, out)
 	}
-	if out, code := l.hookjob("run", "--yes"); code != 0 || !strings.Contains(out, "there was nothing to do") {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 || !strings.Contains(out, "there was nothing to do") {
 		t.Errorf("run again: exit code %d:\n%s", code, out)
 	}
 	l.nothingLeft()
@@ -149,13 +149,12 @@ func TestTerminatingNamespace(t *testing.T) {
 		t.Errorf("helm uninstall worked in a Terminating namespace:\n%s", out)
 	}
 
-	// Of what is in the namespace only that is left which somebody holds, so that
-	// nobody can uninstall the release any more.
+	// In the namespace only the held objects are left, so the release cannot be uninstalled any more.
 	l.eventually("Helm's record goes with the namespace", func() bool {
 		_, err := l.client.CoreV1().Secrets(controllerNamespace).Get(l.ctx, "sh.helm.release.v1.arc.v1", metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
-	if out, code := l.hookjob("run", "--yes"); code != 0 {
+	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Fatalf("run: exit code %d:\n%s", code, out)
 	}
 	l.shell(4, "kubectl delete clusterrole,clusterrolebinding arc-gha-rs-controller")

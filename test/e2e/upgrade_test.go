@@ -35,7 +35,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 var (
@@ -75,7 +75,7 @@ func nextCharts(t *testing.T) (controller, scaleSet string) {
 			}
 		}
 	}
-	for _, chart := range []string{product.ControllerChart, product.ScaleSetChart} {
+	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
 		// The module's own files are read-only.
 		err := filepath.WalkDir(built.ARCChart(chart), func(path string, e os.DirEntry, err error) error {
 			if err != nil {
@@ -96,8 +96,8 @@ func nextCharts(t *testing.T) (controller, scaleSet string) {
 		}
 	}
 	edit("*/Chart.yaml", "\nversion: 0.6.1\n", "\nversion: "+nextVersion+"\n")
-	edit(product.ControllerChart+"/crds/*.yaml", "\n  annotations:\n", "\n  annotations:\n    "+next+": changed\n")
-	return filepath.Join(dir, product.ControllerChart), filepath.Join(dir, product.ScaleSetChart)
+	edit(harness.ControllerChart+"/crds/*.yaml", "\n  annotations:\n", "\n  annotations:\n    "+next+": changed\n")
+	return filepath.Join(dir, harness.ControllerChart), filepath.Join(dir, harness.ScaleSetChart)
 }
 
 // upgraded runs `arc-cleanup upgrade` by hand, shows each step of its log to see,
@@ -165,7 +165,7 @@ func (l *lab) arcReleases(major int) arcReleases {
 func (l *lab) isNext(major int, before arcReleases) {
 	l.Helper()
 	now := l.arcReleases(major)
-	for name, chart := range map[string]string{"arc": product.ControllerChart, "runners": product.ScaleSetChart} {
+	for name, chart := range map[string]string{"arc": harness.ControllerChart, "runners": harness.ScaleSetChart} {
 		if want := chart + "-" + nextVersion + " deployed"; now.charts[name] != want {
 			l.Errorf("release %s is of %s, want %s", name, now.charts[name], want)
 		}
@@ -332,7 +332,7 @@ func TestUpgradeStops(t *testing.T) {
 
 			l.mustHelm(major, "uninstall", "runners", "--namespace", runnerNamespace)
 			l.mustHelm(major, "uninstall", "arc", "--namespace", controllerNamespace)
-			if _, code := l.hookjob("run", "--yes"); code != 0 {
+			if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 				t.Errorf("the rest: exit code %d", code)
 			}
 			l.nothingLeft()
@@ -357,7 +357,7 @@ func (l *lab) published(controller, scaleSet string) []string {
 		l.mustHelm(4, "package", chart, "--destination", dir)
 		l.mustHelm(4, "push", filepath.Join(dir, filepath.Base(chart)+"-"+nextVersion+".tgz"), charts)
 	}
-	return []string{"--version", nextVersion, "--chart", charts + "/" + product.ControllerChart, "--scale-set-chart", charts + "/" + product.ScaleSetChart}
+	return []string{"--version", nextVersion, "--chart", charts + "/" + harness.ControllerChart, "--scale-set-chart", charts + "/" + harness.ScaleSetChart}
 }
 
 // upgradeRefused tries what cannot work.
@@ -490,8 +490,8 @@ func (l *lab) shell(major int, commands string) {
 
 const tenant = "tenant"
 
-// tenantOf gives somebody the right to create Secrets and ConfigMaps in a namespace of
-// their own, and returns a client with no other right.
+// tenantOf returns a client of a user who may create Secrets and ConfigMaps in one namespace, and has no other
+// right.
 func (l *lab) tenantOf() kubernetes.Interface {
 	l.Helper()
 	if err := l.createNamespace(tenant); err != nil {
@@ -563,7 +563,7 @@ func (l *lab) evilChart(name string) string {
 
 // upgradeState is a state as an upgrade saves it.
 func upgradeState(namespace, name string, controller, scaleSet chartRef, written time.Time, releases ...map[string]any) *corev1.Secret {
-	list := []map[string]any{{"namespace": namespace, "name": "arc", "controller": true, "chart": map[string]any{"Name": product.ControllerChart, "Version": "0.6.1"}, "driver": "secret"}}
+	list := []map[string]any{{"namespace": namespace, "name": "arc", "controller": true, "chart": map[string]any{"Name": harness.ControllerChart, "Version": "0.6.1"}, "driver": "secret"}}
 	text, err := json.Marshal(map[string]any{
 		"version": "arc-cleanup/upgrade/v2", "uninstalled": true, "written": written.UTC().Format(time.RFC3339),
 		"target":   map[string]any{"controller": controller, "scaleSets": scaleSet},
@@ -604,7 +604,7 @@ func gzipped(text string) []byte {
 func forgedRecord(namespace, name, manifest string) map[string]string {
 	text, err := json.Marshal(map[string]any{
 		"name": name, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"}, "manifest": manifest,
-		"chart":  map[string]any{"metadata": map[string]any{"name": product.ScaleSetChart, "version": "0.6.1", "apiVersion": "v2"}},
+		"chart":  map[string]any{"metadata": map[string]any{"name": harness.ScaleSetChart, "version": "0.6.1", "apiVersion": "v2"}},
 		"config": map[string]any{"template": map[string]any{"spec": map[string]any{"hostPID": true}}},
 	})
 	if err != nil {
@@ -625,15 +625,15 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 	before := l.arcReleases(4)
 
 	dev := l.tenantOf()
-	evil := l.evilChart(product.ControllerChart)
+	evil := l.evilChart(harness.ControllerChart)
 	bait := "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata: {name: bait}\n"
 	deployment := "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: arc, labels: {actions.github.com/controller-service-account-name: arc}}\n"
 	ofHelm := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Name: "sh.helm.release.v1." + name + ".v1", Labels: map[string]string{"owner": "helm", "name": name, "version": "1", "status": "deployed"}}
 	}
 	for _, o := range []*corev1.Secret{
-		upgradeState(tenant, "arc-cleanup-upgrade", refOf(evil, product.ControllerChart), chartRef{}, time.Now()),
-		upgradeState(tenant, "whatever", refOf(evil, product.ControllerChart), chartRef{}, time.Now()),
+		upgradeState(tenant, "arc-cleanup-upgrade", refOf(evil, harness.ControllerChart), chartRef{}, time.Now()),
+		upgradeState(tenant, "whatever", refOf(evil, harness.ControllerChart), chartRef{}, time.Now()),
 	} {
 		if _, err := dev.CoreV1().Secrets(tenant).Create(l.ctx, o, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -676,7 +676,7 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 		t.Errorf("the dry run: exit code %d", code)
 	}
 	said("the dry run", out)
-	// What is installed can be seen before it is.
+	// The plan shows the charts before they are installed.
 	for _, want := range []string{controller, scaleSet, "sha256:", nextVersion} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the plan does not say %q", want)
@@ -702,7 +702,7 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 	l.isNext(4, before)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 }
@@ -728,16 +728,15 @@ func (l *lab) versionsIn(namespace string) map[string]string {
 	return out
 }
 
-// TestUpgradeStaleState: what somebody has uninstalled since an upgrade was left half
-// done does not come back without a person's yes, and the commands to have it forgotten
-// work.
+// TestUpgradeStaleState: an upgrade was left half done, and a release was uninstalled since. The release does not
+// come back unless a person says yes, and the printed commands that forget the state work.
 func TestUpgradeStaleState(t *testing.T) {
 	l := newLab(t)
 	controller, scaleSet := nextCharts(t)
 	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
 	l.install(4)
-	state := upgradeState(controllerNamespace, "arc-cleanup-upgrade", refOf(controller, product.ControllerChart), refOf(scaleSet, product.ScaleSetChart), time.Now().Add(-48*time.Hour),
-		map[string]any{"namespace": runnerNamespace, "name": "gone", "chart": map[string]any{"Name": product.ScaleSetChart, "Version": "0.6.1"}, "driver": "secret"})
+	state := upgradeState(controllerNamespace, "arc-cleanup-upgrade", refOf(controller, harness.ControllerChart), refOf(scaleSet, harness.ScaleSetChart), time.Now().Add(-48*time.Hour),
+		map[string]any{"namespace": runnerNamespace, "name": "gone", "chart": map[string]any{"Name": harness.ScaleSetChart, "Version": "0.6.1"}, "driver": "secret"})
 	values := state.DeepCopy()
 	values.Namespace = runnerNamespace
 	for _, s := range []*corev1.Secret{state, values} {
@@ -768,7 +767,7 @@ func TestUpgradeStaleState(t *testing.T) {
 		t.Errorf("when it is forgotten: exit code %d", code)
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -781,7 +780,7 @@ func TestUpgradePostRenderer(t *testing.T) {
 	controller, scaleSet := nextCharts(t)
 	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
 	theirs := filepath.Join(l.TempDir(), "their renderer")
-	// What their platform wants on every object of a scale set.
+	// Their platform wants this on every object of a scale set.
 	script := "#!/bin/sh\nsed \"s|^    app.kubernetes.io/component: .autoscaling-runner-set.|&\\n    $1|\"\n"
 	if err := os.WriteFile(theirs, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
@@ -816,7 +815,7 @@ func TestUpgradePostRenderer(t *testing.T) {
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -833,7 +832,7 @@ func TestUpgradeWaysOut(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\ncat\nprintf -- '---\\napiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: NO_NAME}\\n'\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.helm(3, "upgrade", "runners", built.ARCChart(product.ScaleSetChart), "--namespace", runnerNamespace, "--reuse-values", "--post-renderer", broken); err == nil {
+	if _, err := l.helm(3, "upgrade", "runners", built.ARCChart(harness.ScaleSetChart), "--namespace", runnerNamespace, "--reuse-values", "--post-renderer", broken); err == nil {
 		t.Fatal("the upgrade was to fail")
 	}
 	theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "arc-cleanup-upgrade"}, StringData: map[string]string{"password": "x"}}
@@ -857,7 +856,7 @@ func TestUpgradeWaysOut(t *testing.T) {
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()

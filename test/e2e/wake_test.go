@@ -8,7 +8,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
 )
 
-// TestWake: GitHub is in a live controller's way until its grace is over, and is well
+// TestWake: GitHub is in a running controller's way until its grace is over, and is well
 // then. The controller would try again only later; woken, it de-registers everything,
 // and nothing is skipped.
 func TestWake(t *testing.T) {
@@ -49,7 +49,7 @@ func TestWake(t *testing.T) {
 	}
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.controllerGone()
-	if _, code := l.hookjob("run", "--yes"); code != 0 {
+	if _, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the rest: exit code %d", code)
 	}
 	l.nothingLeft()

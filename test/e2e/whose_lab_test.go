@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // noImage are values of a controller that is installed and never runs.
@@ -59,7 +59,7 @@ func (l *lab) deletes(o *unstructured.Unstructured) {
 // arcCRDs creates those of ARC's chart as change has them.
 func (l *lab) arcCRDs(change func(crd *unstructured.Unstructured)) {
 	l.Helper()
-	files, err := filepath.Glob(filepath.Join(built.ARCChart(product.ControllerChart), "crds", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(built.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
 	if err != nil || len(files) != 4 {
 		l.Fatalf("CRDs: %q, %v", files, err)
 	}
@@ -103,8 +103,8 @@ func (l *lab) controllerEnds() {
 	})
 }
 
-// holds puts somebody else's finalizer on an object, or takes it off.
-func (l *lab) holds(o product.Object, on bool) {
+// holds adds a finalizer of another tool to an object, or removes it.
+func (l *lab) holds(o harness.Object, on bool) {
 	l.Helper()
 	r := l.metadata.Resource(l.resource(o.Resource)).Namespace(o.Namespace)
 	m, err := r.Get(l.ctx, o.Name, metav1.GetOptions{})

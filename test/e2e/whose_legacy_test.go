@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestWhoseLegacy: of two legacy releases in a namespace only the webhooks of the one
@@ -45,7 +45,7 @@ func TestWhoseLegacy(t *testing.T) {
 		pod, err := l.client.CoreV1().Pods(runnerNamespace).Get(l.ctx, "alone", metav1.GetOptions{})
 		return err == nil && pod.Status.Phase == corev1.PodRunning
 	})
-	webhooks := func(release string) product.Object {
+	webhooks := func(release string) harness.Object {
 		l.made(fmt.Sprintf(`
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration
@@ -58,7 +58,7 @@ webhooks:
   clientConfig: {service: {namespace: %[2]s, name: nobody, path: /mutate}}
   rules: [{apiGroups: [actions.summerwind.dev], apiVersions: [v1alpha1], operations: [CREATE, UPDATE], resources: [runners]}]
 `, release, controllerNamespace))
-		return product.Object{Resource: "mutatingwebhookconfigurations", Name: release}
+		return harness.Object{Resource: "mutatingwebhookconfigurations", Name: release}
 	}
 	ours, theirs := webhooks("ours"), webhooks("theirs")
 	legacy := func(args ...string) (string, int) {

@@ -14,15 +14,15 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// TestWhoseLastLook: right before the CRDs go it shows that the uninstall was taken
-// back, or that somebody else has come: they stay.
+// TestWhoseLastLook: right before the deletion of the CRDs, the uninstall was taken back, or another
+// controller has come. The CRDs stay.
 func TestWhoseLastLook(t *testing.T) {
 	const recorded = "sh.helm.release.v1.arc.v1"
 	l := newLab(t)
-	l.mustHelm(4, append([]string{"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace}, noImage...)...)
+	l.mustHelm(4, append([]string{"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace}, noImage...)...)
 	run := func(change func()) (string, int) {
 		t.Helper()
 		l.setStatus(recorded, "uninstalling")
@@ -116,7 +116,7 @@ func TestWhoseOrphan(t *testing.T) {
 	if out, code := l.console("run", "--yes", "--kubeconfig", gateway, "--scope", "scale-set", "--release", "gpu", "--release-namespace", runnerNamespace); code != 0 || !started {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	if out, code := l.console("run", "--yes"); code != 0 {
+	if out, code := l.console("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("what is left: exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()
@@ -166,7 +166,7 @@ func TestWhoseAddress(t *testing.T) {
 	}
 	nobody := l.kubeconfigOf("http://127.0.0.1:" + port)
 	var runs sync.WaitGroup
-	for _, args := range [][]string{{"--yes"}, {"--job", "arc-arc-cleanup", "--release-namespace", controllerNamespace}} {
+	for _, args := range [][]string{{"--all-namespaces", "--yes"}, {"--job", "arc-arc-cleanup", "--release-namespace", controllerNamespace}} {
 		runs.Go(func() {
 			out, code := l.hookjob(append([]string{"run", "--kubeconfig", nobody, "--budget", "3s"}, args...)...)
 			if code != 1 || !strings.Contains(lastLine(out), `"verdict":"failed"`) || !strings.Contains(out, `"level":"error","error":"could not read `) || !strings.Contains(out, "connection refused") {

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 // TestWhoseBusyRunner: a set with a job is left to its controller, and there is none.
@@ -50,7 +50,7 @@ func TestWhoseBusyRunner(t *testing.T) {
 	})
 	l.GitHub().SetMode(github.OK)
 	told := []string{"uninstall", "runners", "--namespace", runnerNamespace}
-	if out, code := l.console("run", "--yes"); code != 3 || !strings.Contains(out, "    helm "+strings.Join(told, " ")+"\n") {
+	if out, code := l.console("run", "--all-namespaces", "--yes"); code != 3 || !strings.Contains(out, "    helm "+strings.Join(told, " ")+"\n") {
 		t.Errorf("a live set: exit code %d\n%s", code, out)
 	}
 	// The garbage collector does not know kinds which have just been installed, for half
@@ -62,7 +62,7 @@ func TestWhoseBusyRunner(t *testing.T) {
 	if left := l.left(); len(left) > 0 {
 		t.Errorf("left:\n%s", lines(left))
 	}
-	if _, code := l.console("run", "--yes"); code != 0 {
+	if _, code := l.console("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("the CRDs: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -78,12 +78,12 @@ func (l *lab) mixed() (chart string, values []string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	text = fmt.Appendf(text, "  - {name: %s, version: 0.6.1, repository: \"file://%s\"}\n", product.ScaleSetChart, built.ARCChart(product.ScaleSetChart))
+	text = fmt.Appendf(text, "  - {name: %s, version: 0.6.1, repository: \"file://%s\"}\n", harness.ScaleSetChart, built.ARCChart(harness.ScaleSetChart))
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		l.Fatal(err)
 	}
 	l.mustHelm(4, "dependency", "update", chart)
-	return chart, append(l.scaleSetValues(product.ScaleSetChart+"."), "--set", product.ControllerChart+".image.repository=registry.invalid/none", "--set", "arc-cleanup.policy.grace=1s", "--set", "arc-cleanup.backoffLimit=0")
+	return chart, append(l.scaleSetValues(harness.ScaleSetChart+"."), "--set", harness.ControllerChart+".image.repository=registry.invalid/none", "--set", "arc-cleanup.policy.grace=1s", "--set", "arc-cleanup.backoffLimit=0")
 }
 
 // TestWhoseMixedRelease: a release that holds the controller and a scale set ends in
@@ -104,7 +104,7 @@ func TestWhoseMixedRelease(t *testing.T) {
 
 			// Somebody holds what belongs to the set.
 			install()
-			held := product.Object{Resource: "roles", Namespace: controllerNamespace, Name: "held"}
+			held := harness.Object{Resource: "roles", Namespace: controllerNamespace, Name: "held"}
 			l.deletes(l.made(`
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -159,7 +159,7 @@ func TestWhoseHeld(t *testing.T) {
 	if err != nil || len(roles.Items) != 1 {
 		t.Fatalf("%d listeners' Roles, %v", len(roles.Items), err)
 	}
-	held := []product.Object{
+	held := []harness.Object{
 		{Resource: "roles", Namespace: runnerNamespace, Name: roles.Items[0].Name},
 		{Resource: "secrets", Namespace: runnerNamespace, Name: "runners-gha-rs-github-secret"},
 	}
@@ -170,7 +170,7 @@ func TestWhoseHeld(t *testing.T) {
 	}
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 
-	out, code := l.console("run", "--yes", "--grace", "2s")
+	out, code := l.console("run", "--all-namespaces", "--yes", "--grace", "2s")
 	if code != 4 || strings.Contains(out, "nothing of ARC is left") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
@@ -180,7 +180,7 @@ func TestWhoseHeld(t *testing.T) {
 		}
 		l.holds(o, false)
 	}
-	if _, code := l.console("run", "--yes"); code != 0 {
+	if _, code := l.console("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("held by nobody: exit code %d", code)
 	}
 	l.nothingLeft()
@@ -190,7 +190,7 @@ func TestWhoseHeld(t *testing.T) {
 // else.
 func TestWhoseCRDs(t *testing.T) {
 	l := newLab(t)
-	l.mustHelm(4, slices.Concat([]string{"install", "arc", built.ARCChart(product.ControllerChart), "--namespace", controllerNamespace}, via(4, "--set", "policy.crds=keep"), noImage)...)
+	l.mustHelm(4, slices.Concat([]string{"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace}, via(4, "--set", "policy.crds=keep"), noImage)...)
 	kept := func(what, out string, code int, says ...string) {
 		t.Helper()
 		if code != 0 {
@@ -237,18 +237,18 @@ func TestWhoseCRDs(t *testing.T) {
 	// Anybody who administers a namespace can make what looks like a controller.
 	remove := l.lookalike()
 	weaken := l.empower()
-	out, code = l.console("run", "--yes")
+	out, code = l.console("run", "--all-namespaces", "--yes")
 	kept("a controller", out, code, "the controller arc-runners/lookalike uses them")
 	weaken()
 
 	// A set that nobody's release has, and that no controller finishes.
 	l.made(aScaleSet("loose", ""))
-	out, code = l.console("run", "--yes")
+	out, code = l.console("run", "--all-namespaces", "--yes")
 	if code != 3 {
 		t.Errorf("a live set: exit code %d\n%s", code, out)
 	}
 	l.asTold(4, out)
-	if out, code := l.console("run", "--yes"); code != 0 || len(l.arcCRDNames()) > 0 {
+	if out, code := l.console("run", "--all-namespaces", "--yes"); code != 0 || len(l.arcCRDNames()) > 0 {
 		t.Errorf("what only looks like a controller: exit code %d\n%s", code, out)
 	}
 	remove()
@@ -265,7 +265,7 @@ func TestWhoseSetsReleases(t *testing.T) {
 
 	chart := t.TempDir()
 	for file, text := range map[string]string{
-		"Chart.yaml": fmt.Sprintf("apiVersion: v2\nname: kube\nversion: 1.0.0\ndependencies:\n  - {name: %s, version: 0.6.1, repository: \"file://%s\"}\n", product.ScaleSetChart, built.ARCChart(product.ScaleSetChart)),
+		"Chart.yaml": fmt.Sprintf("apiVersion: v2\nname: kube\nversion: 1.0.0\ndependencies:\n  - {name: %s, version: 0.6.1, repository: \"file://%s\"}\n", harness.ScaleSetChart, built.ARCChart(harness.ScaleSetChart)),
 		"templates/hook_extension.yaml": "apiVersion: v1\nkind: ConfigMap\n" +
 			"metadata: {name: kube-hook-extension, labels: {actions.github.com/scale-set-name: kube, actions.github.com/scale-set-namespace: {{ .Release.Namespace }}}}\n",
 	} {
@@ -277,12 +277,12 @@ func TestWhoseSetsReleases(t *testing.T) {
 		}
 	}
 	l.mustHelm(3, "dependency", "update", chart)
-	l.installAs(3, "kube", chart, runnerNamespace, l.scaleSetValues(product.ScaleSetChart+".")...)
+	l.installAs(3, "kube", chart, runnerNamespace, l.scaleSetValues(harness.ScaleSetChart+".")...)
 
 	if out := l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "1 configmaps") {
 		t.Errorf("the ConfigMap is not named:\n%s", out)
 	}
-	l.nothingLeft(product.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "sh.helm.release.v1.runners.v1"})
+	l.nothingLeft(harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "sh.helm.release.v1.runners.v1"})
 }
 
 // TestWhoseHookIsElsewhere: the objects of the release are not in its namespace, and

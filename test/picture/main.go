@@ -1,5 +1,5 @@
-// Command picture draws what a terminal shows: text with colours on standard
-// input becomes an SVG on standard output.
+// Command picture draws a terminal: it reads text with colours from standard input and writes an
+// SVG to standard output.
 package main
 
 import (

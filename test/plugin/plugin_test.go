@@ -378,14 +378,33 @@ func TestStuck(t *testing.T) {
 			}
 			u.mustHelm(major, "uninstall", "arc", "--namespace", "arc-systems")
 
+			// Helm keeps --namespace, and leaves the rest to the plugin.
+			for command, want := range map[string]string{
+				"plan":                         "namespace default is not being deleted",
+				"plan -n arc-systems":          "namespace arc-systems is not being deleted",
+				"--namespace=arc-systems plan": "namespace arc-systems is not being deleted",
+				"plan -narc-systems":           "namespace arc-systems is not being deleted",
+				"run --yes -n arc-systems":     "namespace arc-systems is not being deleted",
+				"run --yes --scope legacy":     "say what to clean",
+				"status":                       "No Helm release of ARC in namespace default",
+				"status -A":                    "No Helm release of ARC.",
+				"plan -A":                      "ephemeralrunners.actions.github.com",
+				"plan -A -n arc-systems":       "ephemeralrunners.actions.github.com",
+				"plan -A --scope legacy":       "Nothing to do.",
+			} {
+				if out, _ := u.helm(major, append([]string{byHand}, strings.Fields(command)...)...); !strings.Contains(out, want) {
+					t.Errorf("%s %s: want %q:\n%s", byHand, command, want, out)
+				}
+			}
+
 			var exit *exec.ExitError
-			if out, err := u.helm(major, byHand, "plan"); !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "ephemeralrunners.actions.github.com") {
+			if out, err := u.helm(major, byHand, "plan", "--all-namespaces"); !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(out, "ephemeralrunners.actions.github.com") {
 				t.Errorf("error %v, want exit code 7 and the CRDs:\n%s", err, out)
 			}
-			if out := u.mustHelm(major, byHand, "run", "--yes"); !strings.Contains(out, "done: nothing of ARC is left") {
+			if out := u.mustHelm(major, byHand, "run", "--all-namespaces", "--yes"); !strings.Contains(out, "done: nothing of ARC is left") {
 				t.Errorf("it does not say that it is done:\n%s", out)
 			}
-			u.mustHelm(major, byHand, "plan")
+			u.mustHelm(major, byHand, "plan", "--all-namespaces")
 		})
 	}
 }

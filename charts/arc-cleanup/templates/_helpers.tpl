@@ -1,8 +1,7 @@
-{{/* Name of the Job, the ServiceAccount and everything else in the release's
-namespace, of up to 63 characters. No two releases of a namespace share one, nor
-a release and another one's scale sets: the scope is at the end, where no release's
-name is. A dot becomes a dash, since wherever the name is cut or goes on a dot may
-not stand beside one. A name that is changed or cut has a hash of all of it. */}}
+{{/* The name of the Job, the ServiceAccount and all other objects in the release's
+namespace. It has up to 63 characters. It differs for each release and scope in the
+namespace, because the scope is at the end. A dot becomes a dash, because a name must not
+have a dot beside a dash. A name that is changed or cut ends with a hash of the whole name. */}}
 {{- define "arc-cleanup.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
@@ -21,15 +20,15 @@ not stand beside one. A name that is changed or cut has a hash of all of it. */}
 {{- end -}}
 {{- end -}}
 
-{{/* Name of RBAC objects outside the release's namespace. It has the namespace
-in it, or two releases of the same name would share it. The colon, allowed in
-RBAC names only, keeps namespace "a", name "b-c" apart from "a-b", "c". */}}
+{{/* The name of RBAC objects outside the release's namespace. It contains the namespace,
+because two releases may have the same name. The colon, which only RBAC names may have,
+separates namespace "a" with name "b-c" from namespace "a-b" with name "c". */}}
 {{- define "arc-cleanup.outerName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "arc-cleanup.fullname" .) -}}
 {{- end -}}
 
-{{/* The name label is fixed: by it and the hook annotation a hook of ours is
-recognised, whatever it is called. */}}
+{{/* The name label never changes: arc-cleanup recognises its hooks by this label and the hook
+annotation, whatever they are called. */}}
 {{- define "arc-cleanup.labels" -}}
 app.kubernetes.io/name: arc-cleanup
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -38,15 +37,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "arc-cleanup-%s" .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Argument: the weight. before-hook-creation is always needed: Helm fails on
-what an interrupted uninstall left behind. */}}
+{{/* The argument is the weight. before-hook-creation is always needed: without it, Helm fails
+if an interrupted uninstall has left the object behind. */}}
 {{- define "arc-cleanup.hookAnnotations" -}}
 helm.sh/hook: pre-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
-{{/* Of the ServiceAccount, of the List of rights and of each item: a weight, and the context. */}}
+{{/* Metadata of the ServiceAccount, of the List of rights and of each item. The arguments are the
+weight and the context. */}}
 {{- define "arc-cleanup.rightsMetadata" -}}
 labels:
   {{- include "arc-cleanup.labels" (index . 1) | nindent 2 }}
@@ -54,7 +54,7 @@ annotations:
   {{- include "arc-cleanup.hookAnnotations" (index . 0) | nindent 2 }}
 {{- end -}}
 
-{{/* Seconds of a duration such as 1h2m3s; the schema checks the form. */}}
+{{/* The seconds of a duration such as 1h2m3s. The schema checks the form. */}}
 {{- define "arc-cleanup.seconds" -}}
 {{- $h := regexFind "[0-9]+h" . | trimSuffix "h" | int -}}
 {{- $m := regexFind "[0-9]+m" . | trimSuffix "m" | int -}}
@@ -62,8 +62,8 @@ annotations:
 {{- add (mul $h 3600) (mul $m 60) $s -}}
 {{- end -}}
 
-{{/* Each wait ends before the one around it, or the hook is cut off without a
-word: grace < budget < Job's deadline < Helm's timeout. */}}
+{{/* Each wait must end before the one around it, so that the hook can report:
+grace < budget < the Job's deadline < Helm's timeout. */}}
 {{- define "arc-cleanup.checkTimes" -}}
 {{- $grace := include "arc-cleanup.seconds" .Values.policy.grace | int -}}
 {{- $budget := include "arc-cleanup.seconds" .Values.policy.budget | int -}}
@@ -81,16 +81,16 @@ word: grace < budget < Job's deadline < Helm's timeout. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* How long the hook's Pod may take to end after the signal. The hook needs less than
-10 s. Since Kubernetes 1.31 a Job fails only when its Pods have ended. */}}
+{{/* How many seconds the hook's Pod may take to end after the signal. The hook needs less than
+10 s. Since Kubernetes 1.31 a Job fails only after its Pods have ended. */}}
 {{- define "arc-cleanup.terminationSeconds" -}}15{{- end -}}
 
-{{/* Of a chart that was not published nobody knows who owns the image of the default
-name, now or later; it would run with the hook's rights. */}}
+{{/* A chart that was not published must not use the image of the default name: anyone may own that
+name later, and the image would run with the hook's rights. */}}
 {{- define "arc-cleanup.image" -}}
 {{- with .Values.image -}}
 {{- if not (or .digest (ne .repository "ghcr.io/arc-cleanup/arc-hookjob")) -}}
-{{- fail "this chart is not a published one, so no image of it is known: build one (make image, make image-oci), push it to your registry, and set the value image.repository to its name (for the post-renderer and enrol: export ARC_CLEANUP_SET=image.repository=NAME)" -}}
+{{- fail "this chart is not a published one, so it has no image: build one (make image, make image-oci), push it to your registry, and set the value image.repository to its name (for the post-renderer and enrol: export ARC_CLEANUP_SET=image.repository=NAME)" -}}
 {{- end -}}
 {{- if .digest -}}
 {{- printf "%s@%s" .repository .digest -}}
@@ -100,7 +100,7 @@ name, now or later; it would run with the hook's rights. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* The memory limit that Go is told of; nothing if there is none, or if env tells Go itself. */}}
+{{/* The memory limit for Go; empty if the container has none, or if env sets it. */}}
 {{- define "arc-cleanup.memoryLimit" -}}
 {{- $limit := "" -}}
 {{- with .Values.resources -}}

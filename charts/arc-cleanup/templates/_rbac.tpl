@@ -1,6 +1,7 @@
 {{/*
-Who may do what, as one table: a namespace, or none for the whole cluster, and the
-rule sets below that are granted there. A grant is as narrow as the scope allows.
+The table of all grants. Each row has the rule sets that the hook gets, and the
+namespace in which it gets them; a row without a namespace is for the whole cluster.
+Each grant is as narrow as the scope allows.
 */}}
 {{- define "arc-cleanup.table" -}}
 {{- $own := .Release.Namespace -}}
@@ -44,8 +45,8 @@ rule sets below that are granted there. A grant is as narrow as the scope allows
 {{- end }}
 {{- end -}}
 
-{{/* The table's grants, one for each place: it becomes a Role and its RoleBinding in
-its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
+{{/* The rows of the table, merged into one grant for each namespace. rights.yaml makes a Role and
+a RoleBinding of a grant, or a ClusterRole and a ClusterRoleBinding if it has no namespace. */}}
 {{- define "arc-cleanup.grants" -}}
 {{- $places := dict -}}
 {{- range include "arc-cleanup.table" . | fromYamlArray -}}
@@ -61,9 +62,9 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
 {{- end }}
 {{- end -}}
 
-{{/* self: the hook's own standing, in the release's namespace. */}}
+{{/* self: what the hook needs for itself, in the release's namespace. */}}
 {{- define "arc-cleanup.rules.self" }}
-# The Job's start, from which the budget is counted across its Pods.
+# The Job: the budget of all its Pods is counted from its start.
 - apiGroups: [batch]
   resources: [jobs]
   resourceNames: [{{ include "arc-cleanup.fullname" . | quote }}]
@@ -79,10 +80,10 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
   verbs: [create]
 {{- end -}}
 
-{{/* records: Helm's, where it stores them. */}}
+{{/* records: Helm's records, in the namespace where Helm stores them. */}}
 {{- define "arc-cleanup.rules.records" }}
-# The record of the release: the proof that an uninstall is going on. The revision
-# is part of its name, so that the right cannot be given by name.
+# The record of the release proves that Helm is uninstalling it. The right is not
+# limited to one name, because the name contains the revision.
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [get, list]
@@ -90,8 +91,8 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
 
 {{/* backup: only with policy.backup. */}}
 {{- define "arc-cleanup.rules.backup" }}
-# The Secret that holds the AutoscalingRunnerSets which will be gone, and that of a
-# try before.
+# The Secret for the backup of the AutoscalingRunnerSets. A retried Job reads the one
+# that it wrote before.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create]
@@ -99,38 +100,37 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
 
 {{/* objects: what ARC leaves behind. */}}
 {{- define "arc-cleanup.rules.objects" }}
-# ARC's custom resources: deleted, waited for, and freed of ARC's finalizers.
+# ARC's custom resources: the hook deletes them, waits for them, and removes ARC's finalizers.
 - apiGroups: [actions.github.com]
   resources: [autoscalingrunnersets, autoscalinglisteners, ephemeralrunnersets, ephemeralrunners]
   verbs: [get, list, watch, patch, delete]
-# Roles and RoleBindings which ARC protects with a finalizer; those of the
-# listeners have no owner, and only a controller would delete them.
+# Roles and RoleBindings that ARC protects with a finalizer. Those of listeners
+# have no owner, so without a controller only the hook can delete them.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, list, patch, delete]
-# ServiceAccounts and Secrets which ARC protects with a finalizer. Those of
-# runners and listeners, and their Pods, are deleted when all their owners are
-# gone and the garbage collector never learned of these.
+# ServiceAccounts and Secrets that ARC protects with a finalizer. The hook deletes
+# those of runners and listeners, and their Pods, if all their owners are gone and the
+# garbage collector does not know these owners.
 - apiGroups: [""]
   resources: [serviceaccounts, secrets]
   verbs: [get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, delete]
-# May ARC's controller still work in the namespace, or would it be waited for in
-# vain?
+# May ARC's controller still work in the namespace? If not, the hook does not wait for it.
 - apiGroups: [authorization.k8s.io]
   resources: [localsubjectaccessreviews]
   verbs: [create]
 {{- end -}}
 
-{{/* listeners: what a scale set has in the controller's namespace. */}}
+{{/* listeners: the objects of a scale set in the controller's namespace. */}}
 {{- define "arc-cleanup.rules.listeners" }}
 # ARC's listeners run beside the controller.
 - apiGroups: [actions.github.com]
   resources: [autoscalinglisteners]
   verbs: [get, list, watch, patch, delete]
-# Is a controller there that will finish by itself, or does it crash?
+# Does a controller run there that will finish the deletion, or does it crash?
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list]
@@ -139,10 +139,10 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
   verbs: [list]
 {{- end -}}
 
-{{/* listenersLeftovers: beside listeners, where objects are in some namespaces only. */}}
+{{/* listenersLeftovers: added to listeners if the rule set objects is granted in some namespaces only. */}}
 {{- define "arc-cleanup.rules.listenersLeftovers" }}
-# Listeners' Secrets, ServiceAccounts and Pods, which are deleted when all their
-# owners are gone and the garbage collector never learned of these.
+# Listeners' Secrets, ServiceAccounts and Pods. The hook deletes them if all their
+# owners are gone and the garbage collector does not know these owners.
 - apiGroups: [""]
   resources: [secrets, serviceaccounts, pods]
   verbs: [list, watch, delete]
@@ -150,25 +150,25 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
 
 {{/* releases: only with policy.scaleSets=uninstall. */}}
 {{- define "arc-cleanup.rules.releases" }}
-# Helm's records of the scale sets' releases, in Secrets (see above) or
-# ConfigMaps: read to know what a release installed, and deleted with it.
+# Helm's records of the scale sets' releases, in ConfigMaps or in Secrets (see above).
+# The hook reads what a release installed, and deletes the record with it.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, delete]
-# What Helm 3's post-renderer has put beside the scale sets to enrol their hook.
+# The enroller, which the post-renderer adds to a scale set's release under Helm 3.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, delete]
 {{- end -}}
 
-{{/* others: who else is here, read only. */}}
+{{/* others: who else uses ARC in this cluster, read only. */}}
 {{- define "arc-cleanup.rules.others" }}
-# Does somebody else in this cluster use ARC's CRDs?
+# Does another installation in this cluster use ARC's CRDs?
 - apiGroups: [actions.github.com]
   resources: [autoscalingrunnersets, autoscalinglisteners, ephemeralrunnersets, ephemeralrunners]
   verbs: [list]
-# Which Deployments are controllers of ARC? The containers tell, and whether they
-# have a controller's rights.
+# Which Deployments are controllers of ARC? The hook looks at their containers and at
+# their rights.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list]
@@ -180,13 +180,13 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
 
 {{/* surroundings: what else may be in the way, read only. */}}
 {{- define "arc-cleanup.rules.surroundings" }}
-# A controller in a namespace that is being deleted uses nothing any more; and
-# such a namespace, when ARC's objects held it, is waited for.
+# A controller in a namespace that is being deleted no longer counts. The hook waits
+# for such a namespace if ARC's objects held it.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]
-# Webhooks and APIServices that nobody answers would refuse the hook's writes, or
-# keep a namespace: they are named.
+# Webhooks and APIServices without a server block the hook's writes, or the deletion of
+# a namespace. The hook names them.
 - apiGroups: [admissionregistration.k8s.io]
   resources: [validatingwebhookconfigurations, mutatingwebhookconfigurations]
   verbs: [list]
@@ -201,11 +201,11 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
   verbs: [list]
 {{- end -}}
 
-{{/* crds: the cluster's part of ARC. */}}
+{{/* crds: ARC's CRDs. */}}
 {{- define "arc-cleanup.rules.crds" }}
-# ARC's four CRDs. List and watch go by name too, with a field selector on
-# metadata.name. A schema that refuses the removal of a finalizer is patched.
-# With policy.crds=keep there is neither patch nor delete.
+# ARC's four CRDs. List and watch can be granted by name, because the hook selects
+# metadata.name. It patches a schema that refuses the removal of a finalizer.
+# With policy.crds=keep it may neither patch nor delete.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames:
@@ -218,21 +218,20 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
 
 {{/* legacyObjects: what the legacy controller leaves behind. */}}
 {{- define "arc-cleanup.rules.legacyObjects" }}
-# Its custom resources: scaled to zero, deleted, waited for, and freed of ARC's
-# finalizer.
+# Its custom resources: the hook scales them to zero, deletes them, waits for them,
+# and removes ARC's finalizer.
 - apiGroups: [actions.summerwind.dev]
   resources: [horizontalrunnerautoscalers, runnerdeployments, runnerreplicasets, runnersets, runners]
   verbs: [get, list, watch, patch, delete]
-# Runners' Pods, which have two of ARC's finalizers; those whose owner is gone are
-# deleted.
+# Runners' Pods have two of ARC's finalizers. The hook deletes those whose owner is gone.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch, delete]
-# Of jobs in Pods of their own, Secrets that nothing owns.
+# Secrets of jobs that run in Pods of their own: they have no owner.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [list, delete]
-# What else runners own, for the same reason as their Pods.
+# The runners' other dependents, for the same reason as their Pods.
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [list, watch, delete]
@@ -244,7 +243,7 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
   verbs: [list, watch, delete]
 {{- end -}}
 
-{{/* legacyPods: where there is no right to all Pods. */}}
+{{/* legacyPods: added if the hook has no right to the Pods of all namespaces. */}}
 {{- define "arc-cleanup.rules.legacyPods" }}
 # Does the controller crash?
 - apiGroups: [""]
@@ -252,23 +251,23 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
   verbs: [list]
 {{- end -}}
 
-{{/* legacyWebhooks: beyond the right to list them, which surroundings gives. */}}
+{{/* legacyWebhooks: the right to delete them; surroundings grants the right to list them. */}}
 {{- define "arc-cleanup.rules.legacyWebhooks" }}
-# The release's own, which refuse the removal of a finalizer once nobody answers.
-# Their names depend on the legacy chart's values.
+# The release's own webhooks. Once their controller is gone, they block the removal of
+# finalizers. Their names depend on the legacy chart's values.
 - apiGroups: [admissionregistration.k8s.io]
   resources: [validatingwebhookconfigurations, mutatingwebhookconfigurations]
   verbs: [delete]
 {{- end -}}
 
-{{/* legacyOthers: who else is here, read only. */}}
+{{/* legacyOthers: who else uses legacy ARC in this cluster, read only. */}}
 {{- define "arc-cleanup.rules.legacyOthers" }}
-# Does somebody else in this cluster use the legacy CRDs?
+# Does another installation in this cluster use the legacy CRDs?
 - apiGroups: [actions.summerwind.dev]
   resources: [horizontalrunnerautoscalers, runnerdeployments, runnerreplicasets, runnersets, runners]
   verbs: [list]
-# Which Deployments are legacy controllers? The containers tell, and whether they
-# have a controller's rights.
+# Which Deployments are legacy controllers? The hook looks at their containers and at
+# their rights.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list]
@@ -278,9 +277,9 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
 {{- include "arc-cleanup.rules.surroundings" . }}
 {{- end -}}
 
-{{/* legacyCRDs: the cluster's part of legacy ARC. */}}
+{{/* legacyCRDs: the CRDs of legacy ARC. */}}
 {{- define "arc-cleanup.rules.legacyCRDs" }}
-# As ARC's four CRDs.
+# The same rights as for ARC's four CRDs.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames:
@@ -292,7 +291,7 @@ its namespace, or a ClusterRole and its ClusterRoleBinding if it has none. */}}
   verbs: {{ include "arc-cleanup.crdVerbs" . }}
 {{- end -}}
 
-{{/* What is done to the CRDs. */}}
+{{/* The verbs for CRDs. */}}
 {{- define "arc-cleanup.crdVerbs" -}}
 [get, list, watch{{ if eq .Values.policy.crds "delete" }}, patch, delete{{ end }}]
 {{- end -}}

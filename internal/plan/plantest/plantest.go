@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -29,7 +31,7 @@ func Leaving(o plan.Options) plan.Options {
 	return o
 }
 
-// BusySet is a scale set with a busy runner and a live controller.
+// BusySet is a scale set with a busy runner and a running controller.
 func BusySet(set ...kubetest.Change) plan.Survey {
 	pod := kubetest.Object("pod runners/r", kubetest.Owned("er runners/r"))
 	return plan.Survey{
@@ -80,7 +82,7 @@ func Dead(c plan.Controller) plan.Controller {
 	return c
 }
 
-func Uninstalling() *plan.Record {
+func Uninstalling() *helm.Record {
 	return RecordOf("systems/arc", "systems/arc")
 }
 
@@ -88,13 +90,19 @@ func Uninstalling() *plan.Record {
 var ErrNoRelease = errors.New("no Helm release found")
 
 // RecordOf returns the record of a release that is being uninstalled.
-func RecordOf(name string, deployments ...string) *plan.Record {
+func RecordOf(name string, deployments ...string) *helm.Record {
 	n := kubetest.Named(name)
-	r := &plan.Record{Name: n.Name, Namespace: n.Namespace, Revision: 1, Status: "uninstalling"}
+	r := &helm.Record{Name: n.Name, Namespace: n.Namespace, Revision: 1, Status: "uninstalling"}
 	for _, d := range deployments {
-		r.Deployments = append(r.Deployments, kubetest.Named(d))
+		r.Objects = append(r.Objects, InRecord("Deployment", d))
 	}
 	return r
+}
+
+// InRecord is an object of a record: a Deployment or an AutoscalingRunnerSet.
+func InRecord(kind, name string) helm.Object {
+	n := kubetest.Named(name)
+	return helm.Object{APIVersion: map[string]string{arc.AutoscalingRunnerSet: arc.Group + "/v1alpha1"}[kind], Kind: kind, Namespace: n.Namespace, Name: n.Name}
 }
 
 // Lines writes a plan in short lines: its refusals, the ranks of its phases, and why objects are

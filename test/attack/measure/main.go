@@ -1,7 +1,6 @@
-// Command measure runs a command, as itself to whoever started it, and appends to a
-// file how much memory and time it took. It is small on purpose: Linux counts for a
-// process what its parent had when it was started, so that a test cannot measure
-// what it starts itself.
+// Command measure runs a command in its own place, and appends the memory and time that the
+// command used to a file. It is small on purpose: Linux also counts the memory that the parent had
+// at the start, so a test cannot measure a command that it starts itself.
 package main
 
 import (

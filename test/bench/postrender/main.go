@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/product"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -55,7 +55,7 @@ func run(ctx context.Context, runs int) error {
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	p, err := product.Build(ctx, dir, os.Stderr)
+	p, err := harness.Build(ctx, dir, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ type tool struct {
 const kustomizeScript = `cat > all.yaml && exec "$0" build .`
 
 // tools returns arc-postrender, kustomize, yq and cat.
-func tools(ctx context.Context, p *product.Product, dir string) ([]tool, error) {
+func tools(ctx context.Context, p *harness.Product, dir string) ([]tool, error) {
 	kustomize, err := cluster.Binary(ctx, "kustomize", os.Stderr)
 	if err != nil {
 		return nil, err
@@ -157,13 +157,13 @@ const (
 
 // streams renders ARC's charts with Helm 4: the controller's alone, and behind as many scale sets as a
 // size takes.
-func streams(ctx context.Context, p *product.Product, dir string) ([]stream, error) {
+func streams(ctx context.Context, p *harness.Product, dir string) ([]stream, error) {
 	const set = "arc-runner-set"
-	controller, err := render(ctx, p, "arc", product.ControllerChart)
+	controller, err := render(ctx, p, "arc", harness.ControllerChart)
 	if err != nil {
 		return nil, err
 	}
-	scaleSet, err := render(ctx, p, set, product.ScaleSetChart,
+	scaleSet, err := render(ctx, p, set, harness.ScaleSetChart,
 		"githubConfigUrl=https://github.com/acme", "githubConfigSecret.github_token=not-a-token",
 		"controllerServiceAccount.name=arc-gha-rs-controller", "controllerServiceAccount.namespace=arc-systems")
 	if err != nil {
@@ -196,7 +196,7 @@ var sourceComment = regexp.MustCompile(`(?m)^# Source: .*\n`)
 
 // render renders a chart without the comments of helm template, which Helm 4 does not give to a
 // post-renderer.
-func render(ctx context.Context, p *product.Product, release, chart string, values ...string) ([]byte, error) {
+func render(ctx context.Context, p *harness.Product, release, chart string, values ...string) ([]byte, error) {
 	args := []string{"template", release, p.ARCChart(chart), "--namespace", "arc-systems"}
 	for _, v := range values {
 		args = append(args, "--set", v)

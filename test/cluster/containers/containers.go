@@ -1,6 +1,5 @@
-// Package containers is what a node with real containers needs of the machine:
-// namespaces of its own, which take everything away with them, the configuration
-// of containerd and the kubelet, and a registry to pull images from.
+// Package containers sets up a node with real containers: Linux namespaces, whose end removes
+// everything in them, the configuration of containerd and the kubelet, and a registry.
 package containers
 
 import (

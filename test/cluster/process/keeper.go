@@ -1,6 +1,5 @@
-// Package process starts programs in process groups of their own, and sees to
-// it that none of them, nor a folder, is left behind, whichever way the
-// program that started them ends.
+// Package process starts programs in process groups of their own. However the calling program
+// ends, no process and no folder is left behind.
 package process
 
 import (

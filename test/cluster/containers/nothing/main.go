@@ -1,5 +1,5 @@
-// Command nothing ends at once. A hook of it takes what Helm and Kubernetes take for
-// any.
+// Command nothing ends at once. A hook that runs it shows how long Helm and Kubernetes need for
+// every hook.
 package main
 
 func main() {}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// FlagError words pflag's errors as arc-cleanup's own: the flag, what was typed, and what to type.
+func FlagError(err error) error {
+	var (
+		invalid *pflag.InvalidValueError
+		missing *pflag.ValueRequiredError
+	)
+	switch {
+	case errors.As(err, &missing):
+		return fmt.Errorf("--%s needs a value", missing.GetFlag().Name)
+	case errors.As(err, &invalid):
+		return fmt.Errorf("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), wanted(invalid))
+	}
+	return err
+}
+
+// wanted says what a flag takes.
+func wanted(invalid *pflag.InvalidValueError) error {
+	switch invalid.GetFlag().Value.Type() {
+	case "duration":
+		return errors.New("must be a time such as 90s, 5m or 1h30m")
+	case "bool":
+		return errors.New("must be true or false")
+	}
+	return invalid.Unwrap()
+}
+
+// argument matches the name of an argument in a usage line.
+var argument = regexp.MustCompile(`^\[?[A-Z]+\]?$`)
+
+// arguments returns a check that says what to type. The commands take one argument at most, which the usage
+// line names after the command.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if check(cmd, args) == nil {
+			return nil
+		}
+		words := strings.Fields(cmd.Use)
+		line := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+		switch {
+		case len(words) < 2 || !argument.MatchString(words[1]):
+			return fmt.Errorf("%s takes no argument, and got %q: type %s", words[0], args[0], line)
+		case len(args) == 0:
+			return fmt.Errorf("%s is missing: type %s", words[1], line)
+		}
+		return fmt.Errorf("%s takes one argument, and got %q too: type %s", words[0], args[1], line)
+	}
+}

@@ -1,0 +1,72 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// noticeAfter is how long Reach waits for an answer before it says so.
+var noticeAfter = 3 * time.Second
+
+// Reach waits until the API server answers, or until ctx ends. Every answer counts, even "forbidden"; only
+// "unauthorized" is an error, because it is the answer to every later request too. If there is no answer
+// after some seconds, Reach calls waiting once, with the last error.
+func (c *Client) Reach(ctx context.Context, waiting func(error)) error {
+	var last atomic.Pointer[error]
+	seen := func() error {
+		if err := last.Load(); err != nil {
+			return *err
+		}
+		return errors.New("no answer")
+	}
+	notice := time.AfterFunc(noticeAfter, func() { waiting(c.unreached(seen())) })
+	defer notice.Stop()
+	err := Retry(ctx, func(ctx context.Context) error {
+		_, err := c.discovery.Get().AbsPath("/version").Do(ctx).Raw()
+		if err != nil && ctx.Err() == nil {
+			failed := withoutRequest(err)
+			last.Store(&failed)
+		}
+		var answer apierrors.APIStatus
+		if errors.As(err, &answer) && !Transient(err) && !apierrors.IsUnauthorized(err) {
+			return nil
+		}
+		return err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("%s does not accept your credentials: %w", c.describe(), err)
+	}
+	return c.unreached(seen())
+}
+
+func (c *Client) unreached(err error) error {
+	return fmt.Errorf("could not reach %s: %w", c.describe(), err)
+}
+
+// describe names the API server, and where its address is from.
+func (c *Client) describe() string {
+	from := "from the Pod's service account"
+	if c.Context != "" {
+		from = fmt.Sprintf("context %q of %s", c.Context, cmp.Or(c.kubeconfig, "the kubeconfig"))
+	}
+	return fmt.Sprintf("the API server %s (%s)", c.Server, from)
+}
+
+// withoutRequest returns the error of a connection without the request that met it.
+func withoutRequest(err error) error {
+	var request *url.Error
+	if errors.As(err, &request) {
+		return request.Err
+	}
+	return err
+}
