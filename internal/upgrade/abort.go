@@ -26,20 +26,7 @@ func (u *Upgrade) PrepareAbort(ctx context.Context, namespace string) (*Plan, er
 		return nil, err
 	}
 	p := newAbort(s)
-	for _, step := range p.Steps {
-		if step.Kind != Rollback {
-			continue
-		}
-		for _, f := range s.Found {
-			if f.key() != step.Release.key() {
-				continue
-			}
-			if err := u.Helm.sees(ctx, f.Release, f.Revision); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return p, nil
+	return p, u.checkRollbacks(ctx, s, p)
 }
 
 // newAbort decides how to take an upgrade back. It is a pure function.
@@ -69,6 +56,7 @@ func newAbort(s Situation) *Plan {
 // planAbort plans the way back: releases, CRDs, controller.
 func (p *planner) planAbort() {
 	controller := p.State.Releases[0]
+	p.refuseStopped(controller)
 	for _, f := range p.s.Found {
 		r := p.State.release(f.key())
 		if r == nil {

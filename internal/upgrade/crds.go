@@ -141,6 +141,11 @@ func onlyARCs(crds []unstructured.Unstructured) error {
 		if crd.GetKind() != "CustomResourceDefinition" || crd.GetAPIVersion() != "apiextensions.k8s.io/v1" {
 			return fmt.Errorf("a %s %s is among them", printable(crd.GetKind()), printable(crd.GetName()))
 		}
+		group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
+		conversion, _, _ := unstructured.NestedString(crd.Object, "spec", "conversion", "strategy")
+		if group != arc.Group || conversion != "" && conversion != "None" {
+			return fmt.Errorf("the CRD %s is of the group %q and has the conversion %q", printable(crd.GetName()), printable(group), printable(conversion))
+		}
 		names = append(names, crd.GetName())
 	}
 	want := arc.CRDs()

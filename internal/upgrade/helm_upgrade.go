@@ -24,9 +24,10 @@ func (h *Helm) upgradeArgs(r Release, chart []string) []string {
 	return slices.Concat(args, h.postRenderer(), []string{"--timeout", h.Timeout.String()})
 }
 
-// rollbackArgs returns Helm's arguments to take a release back to the revision that was saved.
+// rollbackArgs returns Helm's arguments to take a release back to the revision that was saved. Hooks of a
+// record do not run: whoever may write Secrets in the namespace can write one.
 func (h *Helm) rollbackArgs(r Release) []string {
-	return []string{"rollback", r.Name, strconv.Itoa(r.Revision), "--namespace", r.Namespace, "--timeout", h.Timeout.String()}
+	return []string{"rollback", r.Name, strconv.Itoa(r.Revision), "--namespace", r.Namespace, "--no-hooks", "--timeout", h.Timeout.String()}
 }
 
 func (h *Helm) upgrade(ctx context.Context, r Release, c Chart) error {

@@ -36,6 +36,7 @@ func (p *planner) refuseInPlace() {
 		if f, there := p.found[r.key()]; there && !upgradable(f.Status) {
 			p.refuse(fmt.Sprintf("release %s is %s", r, printable(string(f.Status))), f.wayOut())
 		}
+		p.refuseForeign(r, p.found[r.key()].record)
 	}
 	for _, c := range p.s.running {
 		p.refuseGitOps("deployment", "controller", c)
@@ -119,6 +120,7 @@ func (p *planner) resumeSwap() {
 	p.State.Target, p.State.PostRenderer = p.s.Target, p.s.PostRenderer
 	p.refuseControllers()
 	if len(p.Refusals) == 0 {
+		p.refuseStopped(p.State.Releases[0])
 		p.refuseInPlace()
 		p.refuseState()
 		p.planSwap()

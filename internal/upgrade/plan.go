@@ -143,6 +143,7 @@ func newPlan(s Situation) *Plan {
 	default:
 		p.planNew()
 	}
+	p.State.dropped = p.dropped
 	if len(p.Refusals) > 0 {
 		p.Steps = nil
 	}
@@ -154,6 +155,8 @@ type planner struct {
 	s     Situation
 	found map[types.NamespacedName]Found
 	saved map[types.NamespacedName]Release // the saved releases that can be installed again
+
+	dropped []string // the namespaces of saved releases that are gone
 }
 
 // planNew plans an upgrade that is not half done.

@@ -35,6 +35,7 @@ func (p *planner) resume() {
 		}
 		if !there && s.Way.inPlace() {
 			p.note("release %s has been uninstalled since, and does not come back", r)
+			p.dropped = append(p.dropped, r.Namespace)
 			continue
 		}
 		p.saved[r.key()] = r

@@ -34,7 +34,7 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			out = append(out, u.saved(r, hooksKey(r))+" | "+
 				shell.Command(slices.Concat([]string{"arc-cleanup", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
-			for _, namespace := range p.State.namespaces() {
+			for _, namespace := range p.State.forgotten() {
 				out = append(out, u.kubectl("delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace))
 			}
 		default:

@@ -65,6 +65,7 @@ type State struct {
 	Swap *Swap `json:"swap,omitempty"`
 
 	secrets map[string]secret // the Secrets in the cluster, by namespace
+	dropped []string          // namespaces whose Secrets are forgotten besides
 }
 
 // release returns the release of that name; nil if the state, which may be nil, has none.
@@ -103,6 +104,12 @@ func (s State) namespaces() []string {
 	}
 	delete(all, s.namespace())
 	return append(slices.Sorted(maps.Keys(all)), s.namespace())
+}
+
+// forgotten returns the namespaces whose Secrets go at the end, the controller's last.
+func (s State) forgotten() []string {
+	own := s.namespaces()
+	return append(slices.DeleteFunc(slices.Clone(s.dropped), func(n string) bool { return slices.Contains(own, n) }), own...)
 }
 
 // valuesKey and hooksKey are the keys of the Secret in a release's namespace that hold its values and hooks,
@@ -373,7 +380,7 @@ func put(ctx context.Context, c *kube.Client, namespace string, data map[string]
 
 // forget deletes the Secrets.
 func forget(ctx context.Context, c *kube.Client, s State) error {
-	for _, namespace := range s.namespaces() {
+	for _, namespace := range s.forgotten() {
 		at, there := s.secrets[namespace]
 		if !there || at.foreign {
 			continue

@@ -198,13 +198,35 @@ func TestSwapState(t *testing.T) {
 	}
 }
 
+// What was saved of a release that is gone is forgotten with the rest.
+func TestForgetsReleasesThatAreGone(t *testing.T) {
+	u, a, _, state := frozenARC(t)
+	if err := save(t.Context(), u.Client, state); err != nil {
+		t.Fatal(err)
+	}
+	s := inPlaceSituation("0.13.1", "0.14.2")
+	s.Found, s.live, s.Saved, s.secrets = s.Found[:1], nil, &state, state.secrets
+	p := newPlan(s)
+	if last := p.Steps[len(p.Steps)-1]; last.Kind != Forget || len(p.State.Releases) != 1 {
+		t.Fatalf("steps %v", steps(p))
+	}
+	if err := forget(t.Context(), u.Client, p.State); err != nil {
+		t.Fatal(err)
+	}
+	for _, namespace := range []string{"a", "arc-systems"} {
+		if a.get(kind("Secret", namespace, SecretName, nil)) != nil {
+			t.Errorf("the Secret in %s is left", namespace)
+		}
+	}
+}
+
 // newCRDs are the CRDs of a chart, as helm show prints them.
 func newCRDs(t *testing.T, names ...string) (text string) {
 	t.Helper()
 	for _, name := range names {
 		o := kubeObject{
 			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-			"metadata": kubeObject{"name": name, "annotations": kubeObject{"of": "new"}}, "spec": kubeObject{"group": "new"},
+			"metadata": kubeObject{"name": name, "annotations": kubeObject{"of": "new"}}, "spec": kubeObject{"group": arc.Group, "of": "new"},
 		}
 		one, err := json.Marshal(o)
 		if err != nil {
@@ -218,10 +240,12 @@ func newCRDs(t *testing.T, names ...string) (text string) {
 // The CRDs become those of the chart, and what they were again.
 func TestCRDsThereAndBack(t *testing.T) {
 	u, a, helm, state := frozenARC(t)
+	for _, crd := range crdObjects("Established") {
+		metadata(crd)["labels"] = kubeObject{"of": "old"}
+		crd["spec"] = kubeObject{"group": arc.Group, "of": "old", "x": 1}
+		a.put(crd)
+	}
 	crd := crdObjects("Established")[0]
-	metadata(crd)["labels"] = kubeObject{"of": "old"}
-	crd["spec"] = kubeObject{"group": "old", "x": 1}
-	a.put(crd)
 	var err error
 	if state.Swap.crds, err = readCRDs(t.Context(), u.Client); err != nil {
 		t.Fatal(err)
@@ -230,22 +254,31 @@ func TestCRDsThereAndBack(t *testing.T) {
 	if err := u.applyCRDs(t.Context(), state.Target.Controller); err != nil {
 		t.Fatal(err)
 	}
-	if now := a.get(crd); specOf(now)["group"] != "new" || metadata(now)["annotations"] == nil {
+	if now := a.get(crd); specOf(now)["of"] != "new" || metadata(now)["annotations"] == nil {
 		t.Errorf("applied: %v", now)
 	}
 	if err := u.restoreCRDs(t.Context(), state.Swap.crds.Items); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(kubeObject{"group": "old", "x": 1.0}, specOf(a.get(crd))); diff != "" || metadata(a.get(crd))["annotations"] != nil {
+	if diff := cmp.Diff(kubeObject{"group": arc.Group, "of": "old", "x": 1.0}, specOf(a.get(crd))); diff != "" || metadata(a.get(crd))["annotations"] != nil {
 		t.Errorf("restored (-want +got):\n%s", diff)
 	}
 	a.writes = nil
 	if err := u.restoreCRDs(t.Context(), state.Swap.crds.Items[1:]); err == nil || len(a.writes) > 0 {
 		t.Errorf("three of four: %v", err)
 	}
+	// Whoever may write Secrets beside the controller can write this one, too.
+	for _, forged := range []kubeObject{{"group": "example.com"}, {"group": arc.Group, "conversion": kubeObject{"strategy": "Webhook"}}} {
+		crds := state.Swap.crds.DeepCopy()
+		crds.Items[2].Object["spec"] = forged
+		if err := u.restoreCRDs(t.Context(), crds.Items); err == nil || !strings.Contains(err.Error(), "is of the group") || len(a.writes) > 0 {
+			t.Errorf("forged: %v", err)
+		}
+	}
 	for want, text := range map[string]string{
 		`they are [], and ARC has`:        "",
 		`and ARC has`:                     newCRDs(t, append(arc.CRDs(), "others.example.com")...),
+		"a Namespace x is among them":     "kind: Namespace\nmetadata: {name: x}\n",
 		`they are ["autoscalinglisteners`: newCRDs(t, arc.CRDs()[1:]...),
 		"a ConfigMap x is among them":     newCRDs(t, arc.CRDs()...) + "---\nkind: ConfigMap\nmetadata: {name: x}\n",
 		"not YAML":                        "{",
@@ -331,9 +364,9 @@ func TestCommandsOfASwap(t *testing.T) {
 	if diff := cmp.Diff(want, u.Commands(p, 0)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	abort := newAbort(Situation{Saved: &state, Found: []Found{s.Found[0], of(s.Found[1], "0.14.2", helm.Deployed)}})
+	abort := newAbort(Situation{Saved: &state, running: s.running, Found: []Found{s.Found[0], of(s.Found[1], "0.14.2", helm.Deployed)}})
 	want = []string{
-		"helm rollback runners 3 --namespace a --timeout 2s",
+		"helm rollback runners 3 --namespace a --no-hooks --timeout 2s",
 		`kubectl get secret arc-cleanup-upgrade --namespace arc-systems --output 'jsonpath={.data.crds\.gz}' | base64 -d | gunzip | kubectl replace --filename -`,
 		"kubectl scale deployment arc --replicas 2 --namespace arc-systems",
 	}
