@@ -84,7 +84,7 @@ test: test-unit test-chart test-fuzz test-cluster ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Test without a cluster, in seconds
-	go test ./...
+	go test -parallel 8 ./... # most tests of internal/cleanup wait, for retries and for what makes no progress
 	go -C tools/pack test ./...
 	go -C tools/goreleaser test ./...
 
@@ -108,11 +108,11 @@ e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as
 	cd test/e2e-node && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
-bench: ## Measure how fast N stuck runners are freed, compared with an ideal client and kubectl (N="500 5000 20000")
+bench: ## Measure how fast N stuck runners are freed, for docs/performance.md (N="500 5000 20000")
 	cd test && go run ./bench $(N)
 
 .PHONY: bench-postrender
-bench-postrender: ## Measure the post-renderer on streams up to 10 MB, compared with kustomize, yq and cat
+bench-postrender: ## Measure the post-renderer on streams up to 10 MB, for docs/performance.md
 	cd test && go run ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning

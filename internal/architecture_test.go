@@ -55,12 +55,12 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/helm":       {"internal/gzip", "internal/object"},
 		"internal/manifest":   nil,
 		"internal/chart":      {"charts", "internal/gzip", "internal/helm", "internal/object"},
-		"internal/anchor":     {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/arc", "internal/chart", "internal/manifest"},
-		"internal/postrender": {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/anchor", "internal/arc", "internal/chart", "internal/manifest"},
-		"cmd/postrender":      {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/anchor", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
+		"internal/detect":     {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/arc", "internal/chart", "internal/manifest"},
+		"internal/postrender": {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/detect", "internal/arc", "internal/chart", "internal/manifest"},
+		"cmd/postrender":      {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/detect", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
 
 		"internal/release": {"internal/gzip", "internal/helm", "internal/kube", "internal/object", "internal/shell"},
-		"internal/enrol":   {"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
+		"internal/enrol":   {"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
 		"internal/survey":  {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
 		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
@@ -68,15 +68,15 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
 		"internal/plan/plantest": {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
-			"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"internal/upgrade": {
-			"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"cmd/hookjob": {
-			"internal/gzip", "internal/helm", "charts", "internal/anchor", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/upgrade", "internal/version",
 		},
 	}

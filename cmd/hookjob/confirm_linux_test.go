@@ -61,8 +61,8 @@ func TestRunByHandAsksFirst(t *testing.T) {
 		"not with --yes":       {withCRDs(), "n\n", []string{"--yes"}, exitDone, false, 4, "done"},
 		"not with nothing":     {&api{}, "n\n", nil, exitDone, false, 0, "Nothing to do."},
 		"not when it refuses":  {mixed(), "y\n", nil, exitRefused, false, 0, "REFUSED: scale set live"},
-		"nor without a right":  {&api{fail: map[string]int{"/api/v1/pods": http.StatusForbidden}}, "y\n", nil, exitNotPermitted, false, 0, "NOT PERMITTED"},
-		"nor what is not read": {&api{fail: map[string]int{"/api/v1/pods": http.StatusConflict}}, "y\n", nil, exitFailed, false, 0, "FAILED"},
+		"nor without a right":  {&api{fail: map[string]int{"LIST pod": http.StatusForbidden}}, "y\n", nil, exitNotPermitted, false, 0, "NOT PERMITTED"},
+		"nor what is not read": {&api{fail: map[string]int{"LIST pod": http.StatusConflict}}, "y\n", nil, exitFailed, false, 0, "FAILED"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestRunByHandAsksFirst(t *testing.T) {
 			if !test.asked && test.args == nil && strings.Contains(got.stderr, "arc-cleanup begins") {
 				t.Errorf("went on without asking:\n%s", got.stderr)
 			}
-			if len(test.api.deleted) != test.deleted {
-				t.Errorf("deleted %q", test.api.deleted)
+			if len(test.api.deleted()) != test.deleted {
+				t.Errorf("deleted %q", test.api.deleted())
 			}
 		})
 	}
@@ -101,7 +101,7 @@ func TestTheBudgetBeginsWithTheAnswer(t *testing.T) {
 	a := withCRDs()
 	stderr := &questioned{do: func() { time.Sleep(3 * time.Second) }}
 	code := execute(t.Context(), []string{"run", "-A", "--budget", "3s", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
-	if code != exitDone || len(a.deleted) != 4 {
-		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted, stderr)
+	if code != exitDone || len(a.deleted()) != 4 {
+		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted(), stderr)
 	}
 }

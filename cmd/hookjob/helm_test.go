@@ -192,7 +192,7 @@ func TestWhatToCleanUnderHelm(t *testing.T) {
 
 // The commands take the namespace, each before it connects.
 func TestCommandsTakeHelmsNamespace(t *testing.T) {
-	kubeconfig := withCRDs().with("/api/v1/namespaces/ns", nil).kubeconfig(t)
+	kubeconfig := withCRDs().with("ns ns", nil).kubeconfig(t)
 	asPlugin(t, "ns")
 	for _, test := range []struct {
 		args []string

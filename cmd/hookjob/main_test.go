@@ -239,8 +239,8 @@ func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
 // mixed is a cluster with something of every sort for a plan.
 func mixed() *api {
 	return withCRDs().
-		with(runners+"ephemeralrunners/r", nil).
-		with(runners+"autoscalingrunnersets/live", map[string]any{"status": map[string]any{"currentRunners": 2, "runningEphemeralRunners": 1}}, "gpu", "runners")
+		with("er runners/r", nil).
+		with("ars runners/live", map[string]any{"status": map[string]any{"currentRunners": 2, "runningEphemeralRunners": 1}}, "gpu", "runners")
 }
 
 func TestPlanIsPrinted(t *testing.T) {
@@ -289,7 +289,7 @@ func TestNamesInAPlanAreVisible(t *testing.T) {
 
 func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
 	t.Parallel()
-	const pods = "/api/v1/pods"
+	const pods = "LIST pod"
 	tests := map[string]struct {
 		api  *api
 		code int
@@ -315,7 +315,7 @@ func TestPlanSaysByItsExitCodeWhatThereIsToDo(t *testing.T) {
 // A failed read is unknown, not absent, in both outputs of status and in its exit code.
 func TestStatusSaysWhatItCouldNotRead(t *testing.T) {
 	t.Parallel()
-	const secrets = "/api/v1/secrets"
+	const secrets = "LIST secret"
 	tests := map[string]struct {
 		api    *api
 		output string
@@ -328,7 +328,7 @@ func TestStatusSaysWhatItCouldNotRead(t *testing.T) {
 		"not permitted, JSON": {&api{fail: map[string]int{secrets: http.StatusForbidden}}, "json", exitNotPermitted, `"unknown": [
     "listing secrets`},
 		"unreadable":            {&api{fail: map[string]int{secrets: http.StatusConflict}}, "table", exitFailed, "\nUNKNOWN: listing secrets"},
-		"unreadable namespaces": {&api{fail: map[string]int{"/api/v1/namespaces": http.StatusConflict}}, "table", exitFailed, "\nUNKNOWN: listing namespaces"},
+		"unreadable namespaces": {&api{fail: map[string]int{"LIST ns": http.StatusConflict}}, "table", exitFailed, "\nUNKNOWN: listing namespaces"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -345,7 +345,7 @@ func TestStatusSaysWhatItCouldNotRead(t *testing.T) {
 // may not be read is told apart from it.
 func TestEnrolSaysWhyNot(t *testing.T) {
 	t.Parallel()
-	const secrets = "/api/v1/namespaces/ns/secrets"
+	const secrets = "LIST secret ns"
 	tests := map[string]struct {
 		api  *api
 		code int
@@ -499,7 +499,7 @@ func argoJob(start any) map[string]any {
 
 func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 	t.Parallel()
-	job := func(start any) *api { return withCRDs().with(jobs+"hook", argoJob(start)) }
+	job := func(start any) *api { return withCRDs().with("job systems/hook", argoJob(start)) }
 	long := time.Now().Add(-time.Hour).Format(time.RFC3339)
 	tests := map[string]struct {
 		api  *api
@@ -510,7 +510,7 @@ func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 		"an hour ago":       {job(long), exitOutOfTime, false},
 		"not known":         {withCRDs(), exitRefused, true},
 		"not yet":           {job(""), exitDone, true},
-		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{jobs + "hook": 403}; return a }(), exitNotPermitted, true},
+		"not to be read":    {func() *api { a := job(long); a.fail = map[string]int{"GET job systems/hook": 403}; return a }(), exitNotPermitted, true},
 		"of the wrong type": {job(1), exitDone, true},
 	}
 	for name, test := range tests {
@@ -520,8 +520,8 @@ func TestTheBudgetCountsFromTheJobsStart(t *testing.T) {
 			if got.code != test.code || strings.Contains(got.stderr, "the Job's start is unknown") != test.warn {
 				t.Errorf("exit code %d, want %d:\n%s", got.code, test.code, got.stderr)
 			}
-			if test.code == exitOutOfTime && len(test.api.deleted) > 0 {
-				t.Errorf("deleted %q", test.api.deleted)
+			if test.code == exitOutOfTime && len(test.api.deleted()) > 0 {
+				t.Errorf("deleted %q", test.api.deleted())
 			}
 		})
 	}
@@ -531,8 +531,8 @@ func TestAJobNeedsProof(t *testing.T) {
 	t.Parallel()
 	a := withCRDs()
 	got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--kubeconfig", a.kubeconfig(t))
-	if got.code != exitRefused || !strings.Contains(got.stderr, "no proof that anything is being uninstalled") || len(a.deleted) > 0 {
-		t.Errorf("exit code %d, deleted %q:\n%s", got.code, a.deleted, got.stderr)
+	if got.code != exitRefused || !strings.Contains(got.stderr, "no proof that anything is being uninstalled") || len(a.deleted()) > 0 {
+		t.Errorf("exit code %d, deleted %q:\n%s", got.code, a.deleted(), got.stderr)
 	}
 }
 
@@ -548,12 +548,12 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test.api.with(jobs+"hook", argoJob(time.Now().Format(time.RFC3339)))
+			test.api.with("job systems/hook", argoJob(time.Now().Format(time.RFC3339)))
 			got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--kubeconfig", test.api.kubeconfig(t))
-			if len(test.api.events) != 1 {
-				t.Fatalf("%d events:\n%s", len(test.api.events), got.stderr)
+			if len(test.api.events()) != 1 {
+				t.Fatalf("%d events:\n%s", len(test.api.events()), got.stderr)
 			}
-			e := test.api.events[0]
+			e := test.api.events()[0]
 			of, _ := e["involvedObject"].(map[string]any)
 			if e["type"] != test.kind || e["reason"] != test.reason || !strings.Contains(e["message"].(string), test.inText) || of["uid"] != "uid-hook" {
 				t.Errorf("event %v", e)

@@ -12,7 +12,6 @@ import (
 // A backup that holds scale sets of other namespaces is believed only when told to.
 func TestRestoreSaysWhoseABackupIs(t *testing.T) {
 	t.Parallel()
-	const secret = "/api/v1/namespaces/tenant/secrets/backup"
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write([]byte(`{"apiVersion": "v1", "kind": "List", "items": [
@@ -31,14 +30,15 @@ func TestRestoreSaysWhoseABackupIs(t *testing.T) {
 		"not trusted": {nil, nil, exitRefused, 0, "If you trust it, add --all-namespaces. Nothing was written.\n"},
 		"trusted":     {[]string{"--all-namespaces"}, nil, exitDone, 1, "autoscalingrunnerset.actions.github.com/set in namespace runners: restored\n"},
 		"not to be read": {
-			nil, map[string]int{secret: http.StatusForbidden}, exitNotPermitted, 0, "reading secrets/backup in namespace tenant",
+			nil, map[string]int{"GET secret tenant/backup": http.StatusForbidden}, exitNotPermitted, 0, "reading secrets/backup in namespace tenant",
 		},
 	}
 	for name, test := range tests {
-		a := (&api{fail: test.fail}).with(secret, backup)
+		a := withCRDs().with("secret tenant/backup", backup)
+		a.fail = test.fail
 		got := command(t.Context(), nil, append([]string{"restore", "--from", "backup", "--namespace", "tenant", "--kubeconfig", a.kubeconfig(t)}, test.args...)...)
-		if got.code != test.code || len(a.made) != test.made || !strings.Contains(got.stdout+got.stderr, test.want) {
-			t.Errorf("%s: exit code %d, made %q\n%s%s", name, got.code, a.made, got.stdout, got.stderr)
+		if got.code != test.code || len(a.made()) != test.made || !strings.Contains(got.stdout+got.stderr, test.want) {
+			t.Errorf("%s: exit code %d, made %q\n%s%s", name, got.code, a.made(), got.stdout, got.stderr)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func withState(t *testing.T, ago time.Duration) (a *api, chart string) {
 	state := fmt.Sprintf(`{"version": "arc-cleanup/upgrade/v2", "uninstalled": true, "written": %q,
 "target": {"controller": {"ref": %q, "metadata": {"Name": "gha-runner-scale-set-controller", "Version": "2", "AppVersion": "2"}}, "scaleSets": {"ref": "", "metadata": {}}},
 "releases": [{"namespace": "systems", "name": "arc", "controller": true, "driver": "secret"}]}`, time.Now().Add(-ago).UTC().Format(time.RFC3339), chart)
-	return (&api{}).with("/api/v1/namespaces/systems/secrets/arc-cleanup-upgrade", map[string]any{
+	return (&api{}).with("secret systems/arc-cleanup-upgrade", map[string]any{
 		"apiVersion": "v1", "kind": "Secret",
 		"metadata": map[string]any{
 			"name": "arc-cleanup-upgrade", "namespace": "systems", "uid": "u", "resourceVersion": "1",
@@ -92,8 +92,8 @@ func TestUpgradeOfAState(t *testing.T) {
 					t.Errorf("it says %q:\n%s", not, out)
 				}
 			}
-			if len(a.deleted) > 0 {
-				t.Errorf("deleted %v", a.deleted)
+			if len(a.deleted()) > 0 {
+				t.Errorf("deleted %v", a.deleted())
 			}
 		})
 	}

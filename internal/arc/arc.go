@@ -19,7 +19,8 @@ const (
 	Version = "v1alpha1"
 )
 
-// The four kinds of the group. They are the same since chart 0.2.0.
+// The four kinds of the group. They are the same since chart 0.2.0. CONTRIBUTING.md, "A new kind of
+// ARC", lists what to change for another one.
 const (
 	AutoscalingRunnerSet = "AutoscalingRunnerSet"
 	AutoscalingListener  = "AutoscalingListener"
@@ -36,8 +37,7 @@ const (
 )
 
 // Resources lists the group's resources, children before parents. Removing finalizers in this order
-// never leaves an owner waiting for a child. What else a new kind needs is in CONTRIBUTING.md, "A new
-// kind of ARC".
+// never leaves an owner waiting for a child.
 func Resources() []schema.GroupVersionResource {
 	var out []schema.GroupVersionResource
 	for _, r := range []string{EphemeralRunners, EphemeralRunnerSets, AutoscalingListeners, AutoscalingRunnerSets} {

@@ -39,11 +39,11 @@ type ruleSet struct {
 // ruleRow is the rules under one comment, which is their reason.
 type ruleRow struct{ reason, rules string }
 
-// ruleSets reads templates/_rbac.tpl, where each set is defined under a comment
+// ruleSets reads templates/_rights.tpl, where each set is defined under a comment
 // that says what it is, and each rule stands under its reason.
 func ruleSets(t *testing.T) []ruleSet {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(chartDir, "templates", "_rbac.tpl"))
+	text, err := os.ReadFile(filepath.Join(chartDir, "templates", "_rights.tpl"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -507,6 +508,20 @@ func TestAFailedReadIsReportedOnce(t *testing.T) {
 	r.reportUnread(unread("pods"), unread("pods", "secrets", "secrets"))
 	if len(r.report.Errs) != 2 {
 		t.Errorf("%v", r.report.Errs)
+	}
+}
+
+// A hook whose time ends in a later survey has had answers: no NetworkPolicy is in its way.
+func TestOnlyARunWithoutAnswersBlamesTheNetwork(t *testing.T) {
+	t.Parallel()
+	cut := []plan.Unknown{{What: "pods", Err: context.DeadlineExceeded}}
+	r := &run{options: plantest.AsHook, report: &Report{}}
+	if r.reportUnread(cut, nil); !slices.Contains(r.report.Errs, ErrUnreached) {
+		t.Errorf("without a plan: %v", r.report.Errs)
+	}
+	r = &run{options: plantest.AsHook, report: &Report{}, planned: map[types.UID]bool{"seen": true}}
+	if r.reportUnread(cut, nil); slices.Contains(r.report.Errs, ErrUnreached) {
+		t.Errorf("after a plan: %v", r.report.Errs)
 	}
 }
 

@@ -336,7 +336,7 @@ func oneOfEach(requests []string) (out []string) {
 			out = append(out, request)
 			continue
 		}
-		kind, _, name := kubetest.Parse(path)
+		kind, _, name, _ := kubetest.Parse(path)
 		if key := fmt.Sprint(verb, kind, name != "", strings.Split(selector, ".")[0], kind == ""); kind == "" || !seen[key] {
 			seen[key] = true
 			out = append(out, request)
@@ -376,7 +376,7 @@ func mentions(text, request string) bool {
 	if isDiscovery(path) {
 		return strings.Contains(text, path)
 	}
-	s, _, name := kubetest.Parse(path)
+	s, _, name, _ := kubetest.Parse(path)
 	text = strings.ToLower(text)
 	if name != "" && strings.Contains(text, strings.ToLower(name)) || strings.HasPrefix(name, "sh.helm.") && strings.Contains(text, "helm release") {
 		return true

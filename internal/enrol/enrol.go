@@ -12,8 +12,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/detect"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
@@ -101,7 +101,7 @@ func edit(
 // render renders the hook of a release. The values go over what ARC's
 // objects in the manifest say: scope, namespaces, scheduling, pull secrets.
 func render(r *helm.Record, values map[string]any) ([]helm.Hook, error) {
-	a, _, err := anchor.Find([]byte(r.Manifest))
+	a, _, err := detect.Find([]byte(r.Manifest))
 	if err != nil {
 		return nil, fmt.Errorf("the manifest of release %s: %w", r.Name, err)
 	}

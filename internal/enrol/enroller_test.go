@@ -9,9 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -19,17 +17,19 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 )
 
-const deploymentPath = "/apis/apps/v1/namespaces/ns/deployments/arc-arc-cleanup-enrol"
+const (
+	enroller   = "arc-arc-cleanup-enrol"
+	deployment = "deploy ns/" + enroller
+)
 
-// cluster is an API server with one release and its enroller.
+// cluster is a cluster with one release and its enroller, which start starts.
 type cluster struct {
 	mu        sync.Mutex
 	release   string // the annotation on the Deployment
@@ -39,53 +39,72 @@ type cluster struct {
 	revision  int
 	manifest  string
 	hooks     string // JSON
-	forbidden string // path that is refused
+	forbidden string // the request that is refused
 	// onZero is called when the Deployment is scaled to zero.
 	onZero func(*cluster)
 
-	scaled  []string
-	written string // the hooks' JSON of the last write
+	server *kubetest.Server
+	looks  int // at the record
+	scaled []string
 }
 
-func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *cluster) start(t *testing.T) *kube.Client {
+	t.Helper()
+	a, client := kubetest.New(t)
+	c.server, a.Fault, a.React = a, c.fault, c.react
+	if !c.gone {
+		a.Put(kubetest.Stored(map[string]any{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": map[string]any{
+			"name": enroller, "namespace": "ns",
+			"annotations": map[string]string{"meta.helm.sh/release-name": c.release, "meta.helm.sh/release-namespace": c.of},
+		}})[0])
+	}
+	c.store()
+	return client
+}
+
+// store is what Helm does: it stores the revision.
+func (c *cluster) store() {
+	if c.revision > 0 {
+		c.server.Put(kubetest.Stored(c.secret())[0])
+	}
+}
+
+func (c *cluster) fault(request string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	answer := func(code int, body any) {
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(body)
+	if request == c.forbidden {
+		return http.StatusForbidden
 	}
-	fail := func(code int, reason metav1.StatusReason) {
-		answer(code, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason})
-	}
-	body, _ := io.ReadAll(r.Body)
-	switch path := r.URL.Path; {
-	case path == c.forbidden:
-		fail(http.StatusForbidden, metav1.StatusReasonForbidden)
-	case c.gone && strings.HasPrefix(path, deploymentPath):
-		fail(http.StatusNotFound, metav1.StatusReasonNotFound)
-	case path == deploymentPath:
-		m := map[string]any{"name": "arc-arc-cleanup-enrol", "annotations": map[string]string{"meta.helm.sh/release-name": c.release, "meta.helm.sh/release-namespace": c.of}}
-		answer(http.StatusOK, map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": m})
-	case path == deploymentPath+"/scale":
-		c.scaled = append(c.scaled, strings.NewReplacer(`{"spec": {"replicas": `, "", "}}", "").Replace(string(body)))
-		if c.onZero != nil && strings.Contains(string(body), "0") {
-			c.onZero(c)
-		}
-		answer(http.StatusOK, map[string]any{"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": map[string]any{}})
-	case r.Method == http.MethodPut:
-		c.written = written(body)
-		answer(http.StatusOK, json.RawMessage(body))
-	case strings.HasSuffix(path, "/secrets") && c.revision > 0:
-		answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": []any{c.secret()}})
-	case strings.Contains(path, "/secrets/"):
-		answer(http.StatusOK, c.secret())
-		if len(c.status) > 1 {
+	if strings.HasPrefix(request, "GET secret ") {
+		if c.looks++; c.looks > 1 && len(c.status) > 1 {
 			c.status = c.status[1:] // Helm goes on
+			c.store()
 		}
-	default:
-		answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": []any{}})
 	}
+	return 0
+}
+
+func (c *cluster) react(a *kubetest.Server, request string) {
+	if request != "PATCH "+deployment+"/scale" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	spec, _ := a.Get(deployment)["spec"].(map[string]any)
+	c.scaled = append(c.scaled, fmt.Sprint(spec["replicas"]))
+	if c.onZero != nil && spec["replicas"] == 0.0 {
+		c.onZero(c)
+	}
+}
+
+// written returns the hooks of the record that was written; "" if none was.
+func (c *cluster) written() string {
+	for _, w := range c.server.Written() {
+		if ref, is := strings.CutPrefix(w, "PUT "); is {
+			return hooksIn(c.server.Get(ref))
+		}
+	}
+	return ""
 }
 
 func (c *cluster) secret() map[string]any {
@@ -105,13 +124,14 @@ func (c *cluster) secret() map[string]any {
 	}
 }
 
-// written returns the hooks in a Secret that was written.
-func written(body []byte) string {
-	var o struct{ Data struct{ Release []byte } }
-	if err := json.Unmarshal(body, &o); err != nil {
+// hooksIn returns the hooks of the record in a Secret.
+func hooksIn(secret map[string]any) string {
+	stored, _ := secret["data"].(map[string]any)["release"].(string)
+	packed, err := base64.StdEncoding.DecodeString(stored)
+	if err != nil {
 		return err.Error()
 	}
-	data, _ := base64.StdEncoding.DecodeString(string(o.Data.Release))
+	data, _ := base64.StdEncoding.DecodeString(string(packed))
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return err.Error()
@@ -132,19 +152,14 @@ func TestDryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &cluster{revision: 3, status: []string{"deployed"}, manifest: string(text)}
-	server := httptest.NewServer(c)
-	t.Cleanup(server.Close)
-	client, err := kube.New(&rest.Config{Host: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := c.start(t)
 	for _, dry := range []bool{true, false} {
 		out, err := Enrol(t.Context(), client, chart.Release{Name: "arc", Namespace: "ns"}, named, dry)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !out.Changed || out.Revision != 3 || len(out.Before) > 0 || len(out.After) == 0 || (c.written == "") != dry {
-			t.Errorf("dry run %t: %+v, written %q", dry, out, c.written)
+		if !out.Changed || out.Revision != 3 || len(out.Before) > 0 || len(out.After) == 0 || (c.written() == "") != dry {
+			t.Errorf("dry run %t: %+v, written %q", dry, out, c.written())
 		}
 	}
 }
@@ -169,12 +184,7 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 		flux := name == "a block" || name == "on one line"
 		more := "\n---\nkind: ConfigMap\napiVersion: v1\nmetadata:\n  name: more" + strings.ReplaceAll(labels, "\n", "\n  ") + "\ndata: {}\n"
 		c := &cluster{revision: 3, status: []string{"deployed"}, manifest: string(text) + more, hooks: ours}
-		server := httptest.NewServer(c)
-		t.Cleanup(server.Close)
-		client, err := kube.New(&rest.Config{Host: server.URL})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := c.start(t)
 		for what, do := range []func() (*Outcome, error){
 			func() (*Outcome, error) { return Enrol(t.Context(), client, target, named, true) },
 			func() (*Outcome, error) { return Unenrol(t.Context(), client, target, false) },
@@ -189,8 +199,8 @@ func TestFluxKeepsItsRecord(t *testing.T) {
 		if out, err := Put(t.Context(), client, target, nil, false); err != nil || out.Changed {
 			t.Errorf("%s: %+v, %v", name, out, err)
 		}
-		if (c.written == "") != flux {
-			t.Errorf("%s: written %q", name, c.written)
+		if (c.written() == "") != flux {
+			t.Errorf("%s: written %q", name, c.written())
 		}
 	}
 }
@@ -210,18 +220,13 @@ func TestPut(t *testing.T) {
 		"another": {mine, false},
 	} {
 		c := &cluster{revision: 3, status: []string{"deployed"}, manifest: "kind: Pod\n", hooks: test.hooks}
-		server := httptest.NewServer(c)
-		t.Cleanup(server.Close)
-		client, err := kube.New(&rest.Config{Host: server.URL})
-		if err != nil {
-			t.Fatal(err)
+		client := c.start(t)
+		if out, err := Put(t.Context(), client, target, hooks(t, newer), false); err != nil || out.Changed != test.changed || (c.written() != "") != test.changed {
+			t.Errorf("%s: %+v, %v, written %q", name, out, err, c.written())
 		}
-		if out, err := Put(t.Context(), client, target, hooks(t, newer), false); err != nil || out.Changed != test.changed || (c.written != "") != test.changed {
-			t.Errorf("%s: %+v, %v, written %q", name, out, err, c.written)
-		}
-		c.written = ""
-		if out, err := Enrol(t.Context(), client, target, nil, false); !errors.As(err, new(release.Unfit)) || c.written != "" {
-			t.Errorf("%s: %+v, %v, written %q", name, out, err, c.written)
+		c.server.Writes = nil
+		if out, err := Enrol(t.Context(), client, target, nil, false); !errors.As(err, new(release.Unfit)) || c.written() != "" {
+			t.Errorf("%s: %+v, %v, written %q", name, out, err, c.written())
 		}
 	}
 }
@@ -303,29 +308,25 @@ func TestFromCluster(t *testing.T) {
 		"upgraded at the end": {
 			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), onZero: func(c *cluster) {
 				c.revision, c.status = 2, []string{"pending-upgrade"}
+				c.store()
 			}},
 			hooks: 3, scaled: []string{"0", "1"}, say: []string{"enrolled: revision 1"},
 		},
 		// Whether Helm has begun another revision is not known then.
 		"a right is taken away": {
 			c: &cluster{release: "arc", revision: 1, status: []string{"deployed"}, manifest: with.String(), onZero: func(c *cluster) {
-				c.forbidden = "/api/v1/namespaces/ns/secrets"
+				c.forbidden = "LIST secret ns"
 			}},
 			hooks: 3, scaled: []string{"0"}, say: []string{"enrolled: revision 1"}, err: "listing secrets in namespace ns",
 		},
-		"a right is missing":       {c: &cluster{release: "arc", forbidden: "/api/v1/namespaces/ns/secrets"}, err: "listing secrets in namespace ns"},
-		"not allowed to end":       {c: &cluster{release: "arc", forbidden: deploymentPath + "/scale"}, say: []string{"HELM_DRIVER"}, err: "scaling Deployment ns/arc-arc-cleanup-enrol to 0"},
-		"not allowed to know whom": {c: &cluster{forbidden: deploymentPath}, err: "reading deployments.apps/arc-arc-cleanup-enrol in namespace ns"},
+		"a right is missing":       {c: &cluster{release: "arc", forbidden: "LIST secret ns"}, err: "listing secrets in namespace ns"},
+		"not allowed to end":       {c: &cluster{release: "arc", forbidden: "PATCH " + deployment + "/scale"}, say: []string{"HELM_DRIVER"}, err: "scaling Deployment ns/arc-arc-cleanup-enrol to 0"},
+		"not allowed to know whom": {c: &cluster{forbidden: "GET " + deployment}, err: "reading deployments.apps/arc-arc-cleanup-enrol in namespace ns"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(test.c)
-			t.Cleanup(server.Close)
-			client, err := kube.New(&rest.Config{Host: server.URL})
-			if err != nil {
-				t.Fatal(err)
-			}
+			client := test.c.start(t)
 			var said []string
 			err = FromCluster(t.Context(), client, "ns", "arc-arc-cleanup-enrol", gocmp.Or(test.patience, time.Minute), func(text string) { said = append(said, text) })
 			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
@@ -343,8 +344,8 @@ func TestFromCluster(t *testing.T) {
 				}
 			}
 			var hooks []any
-			if test.c.written != "" {
-				if err := json.Unmarshal([]byte(test.c.written), &hooks); err != nil {
+			if test.c.written() != "" {
+				if err := json.Unmarshal([]byte(test.c.written()), &hooks); err != nil {
 					t.Error(err)
 				}
 			}
@@ -357,12 +358,7 @@ func TestFromCluster(t *testing.T) {
 	t.Run("told to stop", func(t *testing.T) {
 		t.Parallel()
 		c := &cluster{release: "arc", revision: 1, status: []string{"pending-install"}}
-		server := httptest.NewServer(c)
-		t.Cleanup(server.Close)
-		client, err := kube.New(&rest.Config{Host: server.URL})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := c.start(t)
 		stop := fmt.Errorf("told to stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		err = FromCluster(ctx, client, "ns", "arc-arc-cleanup-enrol", time.Minute, func(string) { cancel(stop) })

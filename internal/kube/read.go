@@ -40,17 +40,34 @@ func (c *Client) List(
 	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string,
 ) ([]unstructured.Unstructured, error) {
 	var all []unstructured.Unstructured
-	options := metav1.ListOptions{LabelSelector: selector, Limit: wholeLimit}
+	err := c.EachPage(ctx, gvr, namespace, selector, wholeLimit, func(page []unstructured.Unstructured) error {
+		all = append(all, page...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// EachPage calls do for the objects that List returns, and keeps at most limit of them in memory.
+func (c *Client) EachPage(
+	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string, limit int64,
+	do func([]unstructured.Unstructured) error,
+) error {
+	options := metav1.ListOptions{LabelSelector: selector, Limit: limit}
 	for {
 		page, err := retried(ctx, "listing "+where(gvr, namespace), func(ctx context.Context) (*unstructured.UnstructuredList, error) {
 			return c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, page.Items...)
+		if err := do(page.Items); err != nil {
+			return err
+		}
 		if options.Continue = page.GetContinue(); options.Continue == "" {
-			return all, nil
+			return nil
 		}
 	}
 }

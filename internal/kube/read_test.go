@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"testing"
@@ -139,6 +140,28 @@ func TestListReadsAllPages(t *testing.T) {
 	c, _ = script(t, wholePage("x", "a"), forbidden)
 	if all, err := c.List(t.Context(), things, "ns", ""); all != nil || !apierrors.IsForbidden(err) {
 		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// EachPage asks for no more objects than the caller can keep, and stops at the caller's error.
+func TestPagesAreBounded(t *testing.T) {
+	t.Parallel()
+	c, s := script(t, wholePage("x", "a", "b"), wholePage("y", "c"), wholePage("", "d"))
+	stop := errors.New("enough")
+	sizes := []int{}
+	err := c.EachPage(t.Context(), things, "ns", "app=arc", 2, func(page []unstructured.Unstructured) error {
+		if sizes = append(sizes, len(page)); len(sizes) == 2 {
+			return stop
+		}
+		return nil
+	})
+	if diff := cmp.Diff([]int{2, 1}, sizes); diff != "" || !errors.Is(err, stop) || len(s.requests) != 2 {
+		t.Errorf("%v, after %d requests (-want +got):\n%s", err, len(s.requests), diff)
+	}
+	for _, r := range s.requests {
+		if q, err := url.ParseQuery(r.Query); err != nil || q.Get("limit") != "2" {
+			t.Errorf("asked for %s, %v", r.Query, err)
+		}
 	}
 }
 

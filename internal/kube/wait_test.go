@@ -1,162 +1,80 @@
-package kube
+package kube_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
-
-// watchable is an API server with one resource that can be listed and watched.
-// It does not know the streaming of lists, like API servers before 1.32.
-type watchable struct {
-	mu      sync.Mutex
-	objects []metav1.PartialObjectMetadata
-	version int
-	failure *reply // answers everything, when set
-	streams []chan event
-	queries []string
-}
-
-type event struct {
-	Type   string                       `json:"type"`
-	Object metav1.PartialObjectMetadata `json:"object"`
-}
-
-func (s *watchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.queries = append(s.queries, r.URL.RawQuery)
-	failing, q := s.failure, r.URL.Query()
-	if failing != nil {
-		s.mu.Unlock()
-		respond(w, *failing)
-		return
-	}
-	if q.Get("watch") == "" {
-		l := page("")
-		items := l.body.(metav1.PartialObjectMetadataList)
-		items.Items, items.ResourceVersion = slices.Clone(s.objects), fmt.Sprint(s.version)
-		s.mu.Unlock()
-		respond(w, reply{code: http.StatusOK, body: items})
-		return
-	}
-	if q.Get("sendInitialEvents") != "" {
-		s.mu.Unlock()
-		respond(w, invalid)
-		return
-	}
-	stream := make(chan event, 10)
-	s.streams = append(s.streams, stream)
-	s.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusOK)
-	_ = http.NewResponseController(w).Flush()
-	for {
-		select {
-		case <-r.Context().Done():
-			return
-		case e, ok := <-stream:
-			if !ok {
-				return
-			}
-			_ = json.NewEncoder(w).Encode(e)
-			_ = http.NewResponseController(w).Flush()
-		}
-	}
-}
-
-// set puts an object into the place of the one with its name; gone takes it away.
-func (s *watchable) set(o metav1.PartialObjectMetadata, gone bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.version++
-	o.ResourceVersion = fmt.Sprint(s.version)
-	s.objects = slices.DeleteFunc(s.objects, func(x metav1.PartialObjectMetadata) bool { return x.Name == o.Name })
-	kind := "DELETED"
-	if !gone {
-		s.objects = append(s.objects, o)
-		kind = "MODIFIED"
-	}
-	for _, stream := range s.streams {
-		stream <- event{kind, o}
-	}
-}
-
-// breakWatches ends every watch; clients have to begin new ones.
-func (s *watchable) breakWatches() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, stream := range s.streams {
-		close(stream)
-	}
-	s.streams = nil
-}
-
-func (s *watchable) fail(r reply) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.failure = &r
-}
 
 const (
 	patience = time.Second
 	long     = 20 * time.Second
 )
 
-func selection() []Selection { return []Selection{{Resource: things, Namespace: "ns"}} }
+// pod returns a Pod, perhaps with finalizers.
+func pod(name string, finalizers ...string) kubetest.Item {
+	return kubetest.Whole(kubetest.Object("pod ns/"+name, kubetest.Finalizers(finalizers...)))[0]
+}
+
+// refuse lets the server answer everything with a code; 0: as always.
+func refuse(a *kubetest.Server, code int) {
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	a.Fault = func(string) int { return code }
+}
+
+func selection() []kube.Selection { return []kube.Selection{{Resource: object.Pods, Namespace: "ns"}} }
 
 func silent(int, []string) {}
 
 // Of the last few objects the end is seen at once: the hook waits for four CRDs.
 func TestWaitGoneIsQuickAboutAFew(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1"), false)
-	c := connect(t, s)
+	a, c := kubetest.New(t, pod("a"))
 	gone := make(chan time.Time, 1)
-	time.AfterFunc(5*progressInterval/2, func() {
+	time.AfterFunc(5*kube.ProgressInterval/2, func() {
 		gone <- time.Now()
-		s.set(partial("a", "1"), true)
+		a.Take("pod ns/a")
 	})
 	if err := c.WaitGone(t.Context(), selection(), long, silent); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(<-gone); took > progressInterval/2 {
+	if took := time.Since(<-gone); took > kube.ProgressInterval/2 {
 		t.Errorf("seen %s after it went", took)
 	}
-	if pause(4) > 10*time.Millisecond || pause(20_000) != progressInterval || pause(0) <= 0 {
-		t.Errorf("it pauses for %s with 4 objects, %s with 20,000, %s with none", pause(4), pause(20_000), pause(0))
+	if kube.Pause(4) > 10*time.Millisecond || kube.Pause(20_000) != kube.ProgressInterval || kube.Pause(0) <= 0 {
+		t.Errorf("it pauses for %s with 4 objects, %s with 20,000, %s with none", kube.Pause(4), kube.Pause(20_000), kube.Pause(0))
 	}
 }
 
 func TestWaitGoneReturnsWhenTheLastObjectGoes(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
+	a, c := kubetest.New(t)
 	for _, name := range []string{"a", "b", "c", "d"} {
-		s.set(partial(name, "1"), false)
+		a.Put(pod(name))
 	}
-	c := connect(t, s)
 	var counts []int
 	err := c.WaitGone(t.Context(), selection(), long, func(left int, names []string) {
 		counts = append(counts, left)
-		if left > 0 && len(names) != min(left, examples) {
+		if left > 0 && len(names) != min(left, kube.Examples) {
 			t.Errorf("%d left: names %q", left, names)
 		}
 		if left == 4 {
 			go func() {
 				for _, name := range []string{"a", "b", "c", "d"} {
-					s.set(partial(name, "1"), true)
+					a.Take("pod ns/" + name)
 				}
 			}()
 		}
@@ -171,21 +89,22 @@ func TestWaitGoneReturnsWhenTheLastObjectGoes(t *testing.T) {
 
 func TestWaitGoneLooksOnlyAtWhatIsSelected(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("other", "2"), false)
-	c := connect(t, s)
-	err := c.WaitGone(t.Context(), []Selection{{
-		Resource: things, Namespace: "ns", Fields: "metadata.name=a",
+	a, c := kubetest.New(t, pod("other"))
+	err := c.WaitGone(t.Context(), []kube.Selection{{
+		Resource: object.Pods, Namespace: "ns", Fields: "metadata.name=a",
 		Match: func(m *metav1.PartialObjectMetadata) bool { return m.UID == "1" },
 	}}, long, silent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, q := range s.queries {
-		if values, err := url.ParseQuery(q); err != nil || values.Get("fieldSelector") != "metadata.name=a" {
-			t.Errorf("no field selector in %s", q)
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	if len(a.Reads) == 0 {
+		t.Error("nothing was read")
+	}
+	for _, read := range a.Reads {
+		if !strings.HasSuffix(read, " metadata.name=a") {
+			t.Errorf("no field selector in %q", read)
 		}
 	}
 }
@@ -193,7 +112,8 @@ func TestWaitGoneLooksOnlyAtWhatIsSelected(t *testing.T) {
 func TestWaitGoneOfNothing(t *testing.T) {
 	t.Parallel()
 	var counts []int
-	err := connect(t, &watchable{}).WaitGone(t.Context(), nil, patience, func(left int, _ []string) { counts = append(counts, left) })
+	_, c := kubetest.New(t)
+	err := c.WaitGone(t.Context(), nil, patience, func(left int, _ []string) { counts = append(counts, left) })
 	if diff := cmp.Diff([]int{0}, counts); err != nil || diff != "" {
 		t.Errorf("error %v, reports %s", err, diff)
 	}
@@ -201,14 +121,15 @@ func TestWaitGoneOfNothing(t *testing.T) {
 
 func TestWaitGoneGivesUpWhenNothingMoves(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1", "example.com/f"), false)
+	_, c := kubetest.New(t, pod("a", "example.com/f"))
 	start := time.Now()
-	err := connect(t, s).WaitGone(t.Context(), selection(), patience, silent)
-	if !errors.Is(err, ErrStagnant) {
+	err := c.WaitGone(t.Context(), selection(), patience, silent)
+	if !errors.Is(err, kube.ErrStagnant) {
 		t.Fatalf("error %v", err)
 	}
-	check(t, err, "no progress for 1s: 1 objects left")
+	if !strings.Contains(err.Error(), "no progress for 1s: 1 objects left") {
+		t.Errorf("error %v", err)
+	}
 	if took := time.Since(start); took < patience || took > 10*patience {
 		t.Errorf("took %s", took)
 	}
@@ -218,26 +139,25 @@ func TestWaitGoneGivesUpWhenNothingMoves(t *testing.T) {
 // each step within the patience, all of them together not.
 func TestEveryStepTowardsTheEndIsProgress(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1", "f/1", "f/2"), false)
+	a, c := kubetest.New(t, pod("a", "f/1", "f/2"))
 	now := metav1.Now()
-	deleting := partial("a", "1", "f/1", "f/2")
-	deleting.DeletionTimestamp = &now
-	freed := partial("a", "1", "f/2")
-	freed.DeletionTimestamp = &now
+	deleting := pod("a", "f/1", "f/2")
+	deleting.Deleted = &now
+	freed := pod("a", "f/2")
+	freed.Deleted = &now
 	start := time.Now()
-	err := connect(t, s).WaitGone(t.Context(), selection(), patience, func(left int, _ []string) {
+	err := c.WaitGone(t.Context(), selection(), patience, func(left int, _ []string) {
 		if left == 0 {
 			return
 		}
 		go func() {
 			const pause = 3 * patience / 5
 			time.Sleep(pause)
-			s.set(deleting, false)
+			a.Put(deleting)
 			time.Sleep(pause)
-			s.set(freed, false)
+			a.Put(freed)
 			time.Sleep(pause)
-			s.set(freed, true)
+			a.Take("pod ns/a")
 		}()
 	})
 	if err != nil {
@@ -250,34 +170,32 @@ func TestEveryStepTowardsTheEndIsProgress(t *testing.T) {
 
 func TestAnObjectThatOnlyChangesIsNoProgress(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1", "f/1"), false)
+	a, c := kubetest.New(t, pod("a", "f/1"))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	err := connect(t, s).WaitGone(ctx, selection(), patience, func(int, []string) {
+	err := c.WaitGone(ctx, selection(), patience, func(int, []string) {
 		go func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				o := partial("a", "1", "f/1")
+				o := pod("a", "f/1")
 				o.Labels = map[string]string{"n": fmt.Sprint(i)}
-				s.set(o, false)
+				a.Put(o)
 				time.Sleep(patience / 6)
 			}
 		}()
 	})
-	if !errors.Is(err, ErrStagnant) {
+	if !errors.Is(err, kube.ErrStagnant) {
 		t.Fatalf("error %v", err)
 	}
 }
 
 func TestAResourceThatVanishesIsGone(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1"), false)
-	err := connect(t, s).WaitGone(t.Context(), selection(), long, func(left int, _ []string) {
+	a, c := kubetest.New(t, pod("a"))
+	err := c.WaitGone(t.Context(), selection(), long, func(left int, _ []string) {
 		if left == 1 {
 			// As when its CRD goes: the watch ends, and there is nothing to list.
-			s.fail(notFound)
-			s.breakWatches()
+			refuse(a, http.StatusNotFound)
+			a.EndWatches()
 		}
 	})
 	if err != nil {
@@ -287,20 +205,20 @@ func TestAResourceThatVanishesIsGone(t *testing.T) {
 
 func TestAResourceThatNeverWasIsGone(t *testing.T) {
 	t.Parallel()
-	s := &watchable{failure: &notFound}
-	if err := connect(t, s).WaitGone(t.Context(), selection(), long, silent); err != nil {
+	a, c := kubetest.New(t)
+	refuse(a, http.StatusNotFound)
+	if err := c.WaitGone(t.Context(), selection(), long, silent); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestAWatchThatEndsIsBegunAnew(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1"), false)
-	err := connect(t, s).WaitGone(t.Context(), selection(), long, func(left int, _ []string) {
+	a, c := kubetest.New(t, pod("a"))
+	err := c.WaitGone(t.Context(), selection(), long, func(left int, _ []string) {
 		if left == 1 {
-			s.breakWatches()
-			s.set(partial("a", "1"), true)
+			a.EndWatches()
+			a.Take("pod ns/a")
 		}
 	})
 	if err != nil {
@@ -313,11 +231,15 @@ func TestAWatchThatEndsIsBegunAnew(t *testing.T) {
 func TestWhatMayNotBeWatchedIsNoStagnation(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	err := connect(t, &watchable{failure: &forbidden}).WaitGone(t.Context(), selection(), long, silent)
-	if !apierrors.IsForbidden(err) || errors.Is(err, ErrStagnant) {
+	a, c := kubetest.New(t)
+	refuse(a, http.StatusForbidden)
+	err := c.WaitGone(t.Context(), selection(), long, silent)
+	if !apierrors.IsForbidden(err) || errors.Is(err, kube.ErrStagnant) {
 		t.Errorf("error %v", err)
 	}
-	check(t, err, "watching things.example.com in namespace ns: ")
+	if !strings.Contains(err.Error(), "watching pods in namespace ns: ") {
+		t.Errorf("error %v", err)
+	}
 	if took := time.Since(start); took > long/2 {
 		t.Errorf("took %s, want it said at once", took)
 	}
@@ -325,9 +247,10 @@ func TestWhatMayNotBeWatchedIsNoStagnation(t *testing.T) {
 
 func TestWhatCannotBeReadIsNoStagnation(t *testing.T) {
 	t.Parallel()
-	gone := failure(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed)
-	err := connect(t, &watchable{failure: &gone}).WaitGone(t.Context(), selection(), patience, silent)
-	if !apierrors.IsMethodNotSupported(err) || errors.Is(err, ErrStagnant) {
+	a, c := kubetest.New(t)
+	refuse(a, http.StatusMethodNotAllowed)
+	err := c.WaitGone(t.Context(), selection(), patience, silent)
+	if !apierrors.IsMethodNotSupported(err) || errors.Is(err, kube.ErrStagnant) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -336,19 +259,15 @@ func TestWhatCannotBeReadIsNoStagnation(t *testing.T) {
 // on, so its patience does not run.
 func TestAnOutageIsNoStagnation(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1"), false)
-	away := failure(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable)
-	err := connect(t, s).WaitGone(t.Context(), selection(), patience, func(left int, _ []string) {
+	a, c := kubetest.New(t, pod("a"))
+	err := c.WaitGone(t.Context(), selection(), patience, func(left int, _ []string) {
 		if left == 0 {
 			return
 		}
-		s.fail(away)
+		refuse(a, http.StatusServiceUnavailable)
 		time.AfterFunc(2*patience, func() {
-			s.mu.Lock()
-			s.failure = nil
-			s.mu.Unlock()
-			s.set(partial("a", "1"), true)
+			refuse(a, 0)
+			a.Take("pod ns/a")
 		})
 	})
 	if err != nil {
@@ -358,44 +277,11 @@ func TestAnOutageIsNoStagnation(t *testing.T) {
 
 func TestWaitGoneReturnsTheCauseOfTheContext(t *testing.T) {
 	t.Parallel()
-	s := &watchable{version: 1}
-	s.set(partial("a", "1"), false)
+	_, c := kubetest.New(t, pod("a"))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	budget := errors.New("the budget")
-	err := connect(t, s).WaitGone(ctx, selection(), long, func(int, []string) { cancel(budget) })
+	err := c.WaitGone(ctx, selection(), long, func(int, []string) { cancel(budget) })
 	if !errors.Is(err, budget) {
 		t.Errorf("error %v", err)
-	}
-}
-
-// TestWaitGoneSaysAtWhatItStood: what was not seen when the time was over is why it was
-// waited for, whether there was an error or no answer at all.
-func TestWaitGoneSaysAtWhatItStood(t *testing.T) {
-	t.Parallel()
-	silence := make(chan struct{})
-	t.Cleanup(func() { close(silence) })
-	for name, test := range map[string]struct {
-		server http.Handler
-		want   string
-	}{
-		"an error": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			respond(w, reply{code: http.StatusInternalServerError, body: metav1.Status{Status: metav1.StatusFailure, Code: 500, Reason: metav1.StatusReasonInternalError, Message: "etcd"}})
-		}), "watching things.example.com in namespace ns: failed to list"},
-		"no answer": {http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			select {
-			case <-silence:
-			case <-r.Context().Done():
-			}
-		}), "watching things.example.com in namespace ns: no answer yet"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			budget := errors.New("the budget")
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, budget)
-			defer cancel()
-			err := connect(t, test.server).WaitGone(ctx, selection(), long, silent)
-			if !errors.Is(err, budget) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %v, want the budget and %q", err, test.want)
-			}
-		})
 	}
 }

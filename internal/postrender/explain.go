@@ -6,14 +6,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/detect"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // explain says what is added to a stream, and why. Under Helm 3 that is the enroller; else it is empty.
 func explain(
-	a *anchor.Anchor, reader Helm, target chart.Release, taken map[string]any, hooks []helm.Hook, enroller []chart.Object,
+	a *detect.Anchor, reader Helm, target chart.Release, taken map[string]any, hooks []helm.Hook, enroller []chart.Object,
 ) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "Found the %s in line %d of the input. Helm %s reads the output.\n", a, a.Document.Line(), reader)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/detect"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
@@ -41,7 +41,7 @@ type hookReader struct{ helm Helm }
 // proveHookReader looks for the marks that Helm 4 and Helm 3 leave on every document. It returns errHelm3
 // if Helm 3 reads the output. What the user says decides if the anchor has no mark. The user may say Helm 3
 // of any input, but never Helm 4 of an input with the marks of Helm 3, unless nothing is written.
-func proveHookReader(a *anchor.Anchor, o Options) (*hookReader, error) {
+func proveHookReader(a *detect.Anchor, o Options) (*hookReader, error) {
 	told := o.Helm
 	switch told {
 	case HelmUnknown, Helm3, Helm4:

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/detect"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -116,7 +116,7 @@ func Copy(out io.Writer, in io.Reader, o Options) (explanation string, err error
 // Whatever is wrong with the input is an *Error, with a *manifest.SyntaxError in it if the YAML is not
 // valid. With an error there is no output.
 func Inject(stream []byte, o Options) (Result, error) {
-	a, hooked, err := anchor.Search(stream, len(stream)) // no limit: the user has rendered it
+	a, hooked, err := detect.Search(stream, len(stream)) // no limit: the user has rendered it
 	if err != nil {
 		return Result{}, &Error{BadInput, err}
 	}
@@ -148,7 +148,7 @@ func Inject(stream []byte, o Options) (Result, error) {
 }
 
 // addition returns the documents that an anchor calls for, and the explanation.
-func addition(a *anchor.Anchor, o Options) (added, explanation string, err error) {
+func addition(a *detect.Anchor, o Options) (added, explanation string, err error) {
 	reader, err := proveHookReader(a, o)
 	helm3 := errors.Is(err, errHelm3)
 	if err != nil && !helm3 {
@@ -183,7 +183,7 @@ func addition(a *anchor.Anchor, o Options) (added, explanation string, err error
 // targetOf returns the release that the hook is for. ARC's objects may be in another namespace than their
 // release (namespaceOverride of ARC's charts). If the namespaces that the objects and Helm name differ, the
 // user has to give the release's namespace: in another namespace the hook would never find its release.
-func targetOf(a *anchor.Anchor, o Options) (chart.Release, error) {
+func targetOf(a *detect.Anchor, o Options) (chart.Release, error) {
 	target := chart.Release{Name: cmp.Or(o.Release, a.Release), Namespace: o.Namespace}
 	switch {
 	case target.Name == "":

@@ -40,7 +40,7 @@ func testdata(t *testing.T, name string) []byte {
 	return data
 }
 
-// largeSize is above the size below which anchor.Find parses every document.
+// largeSize is above the size below which detect.Find parses every document.
 const largeSize = 1 << 20
 
 // large puts documents before a stream, so that only some of it is parsed.

@@ -124,16 +124,16 @@ func TestInstalling(t *testing.T) {
 		"another release":                     {[]*unstructured.Unstructured{secret(revision("web", 1, helm3.StatusDeployed))}, nil, isSet, false},
 		"uninstalled":                         {[]*unstructured.Unstructured{secret(revision("arc", 1, helm3.StatusUninstalled))}, nil, isSet, false},
 		"of another namespace":                {[]*unstructured.Unstructured{secret(&helm3.Release{Name: "arc", Namespace: "other", Version: 1, Info: &helm3.Info{Status: helm3.StatusDeployed}, Manifest: manifest}, in("ns"))}, nil, isSet, false},
-		"not to be read":                      {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, isSet, false},
-		"Secrets not to be listed":            {[]*unstructured.Unstructured{inConfigMap}, map[string]int{"secrets": http.StatusForbidden}, isSet, true},
-		"Secrets alone, and not to be listed": {[]*unstructured.Unstructured{deployed}, map[string]int{"secrets": http.StatusForbidden}, isSet, false},
+		"not to be read":                      {[]*unstructured.Unstructured{deployed}, map[string]int{"GET secret ns/sh.helm.release.v1.arc.v1": http.StatusForbidden}, isSet, false},
+		"Secrets not to be listed":            {[]*unstructured.Unstructured{inConfigMap}, map[string]int{"LIST secret ns": http.StatusForbidden}, isSet, true},
+		"Secrets alone, and not to be listed": {[]*unstructured.Unstructured{deployed}, map[string]int{"LIST secret ns": http.StatusForbidden}, isSet, false},
 		"none":                                {nil, nil, isSet, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, c := serve(t, test.objects...)
-			s.fail = test.fail
+			s.fail(test.fail)
 			if got := Installing(t.Context(), c, here, "arc", test.is) != nil; got != test.want {
 				t.Errorf("got %t", got)
 			}

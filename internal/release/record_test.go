@@ -84,12 +84,12 @@ func TestGet(t *testing.T) {
 		"another release": {objects{secret(revision("other", 1, helm3.StatusUninstalling))}, nil, nil, `no Helm release found: "arc" in namespace "ns"`},
 		"none":            {nil, nil, nil, "no Helm release found"},
 		"gone between list and read": {
-			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusNotFound}, nil, "no Helm release found",
+			objects{secret(deployed)}, map[string]int{"GET secret ns/sh.helm.release.v1.arc.v1": http.StatusNotFound}, nil, "no Helm release found",
 		},
 		"not to be read": {
-			objects{secret(deployed)}, map[string]int{"secrets/sh.helm.release.v1.arc.v1": http.StatusForbidden}, nil, "reading secrets/sh.helm.release.v1.arc.v1 in namespace ns",
+			objects{secret(deployed)}, map[string]int{"GET secret ns/sh.helm.release.v1.arc.v1": http.StatusForbidden}, nil, "reading secrets/sh.helm.release.v1.arc.v1 in namespace ns",
 		},
-		"not to be listed":           {nil, map[string]int{"configmaps": http.StatusForbidden}, nil, "listing configmaps in namespace ns"},
+		"not to be listed":           {nil, map[string]int{"LIST configmap ns": http.StatusForbidden}, nil, "listing configmaps in namespace ns"},
 		"a Secret not in base64":     {objects{secret(deployed, func(o *unstructured.Unstructured) { set(o, "!", "data", "release") })}, nil, nil, "illegal base64"},
 		"not in base64":              {holds("!"), nil, nil, "illegal base64"},
 		"not gzip":                   {holds(base64.StdEncoding.EncodeToString([]byte{0x1f, 0x8b, 0x08, 1})), nil, nil, "not in Helm's format"},
@@ -106,7 +106,7 @@ func TestGet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, c := serve(t, test.objects...)
-			s.fail = test.fail
+			s.fail(test.fail)
 			got, err := Get(t.Context(), c, here, "arc")
 			check(t, err, test.err)
 			if isNone := strings.HasPrefix(test.err, ErrNotFound.Error()); errors.Is(err, ErrNotFound) != isNone {
@@ -158,8 +158,8 @@ func TestPassedOver(t *testing.T) {
 			if r, err := Get(t.Context(), c, here, "arc"); !errors.Is(err, ErrNotFound) {
 				t.Errorf("Get: got %v, %v", r, err)
 			}
-			if inside := strings.HasSuffix(name, "body"); s.reads > 0 != inside {
-				t.Errorf("%d were read, though the outside says enough", s.reads)
+			if inside := strings.HasSuffix(name, "body"); len(s.read("GET")) > 0 != inside {
+				t.Errorf("%q were read, though the outside says enough", s.read("GET"))
 			}
 			if r, err := ByHookJob(t.Context(), c, here, "hook"); !errors.Is(err, ErrNotFound) {
 				t.Errorf("ByHookJob: got %v, %v", r, err)
@@ -189,8 +189,8 @@ func TestPassedOver(t *testing.T) {
 				if r, err := ByHookJob(t.Context(), c, here, "hook"); err != nil || r.Name != "b" {
 					t.Errorf("ByHookJob: got %v, %v", r, err)
 				}
-				if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil || s.writes != 1 {
-					t.Errorf("Edit: %v, writes: %d", err, s.writes)
+				if err := Edit(t.Context(), c, "ns", "arc", add(t)); err != nil || len(s.Written()) != 1 {
+					t.Errorf("Edit: %v, writes: %q", err, s.Written())
 				}
 			}
 		})
@@ -244,14 +244,14 @@ func TestStoredElsewhere(t *testing.T) {
 func TestNotToBeRead(t *testing.T) {
 	t.Parallel()
 	s, c := serve(t, secret(revision("a", 1, helm3.StatusDeployed)), secret(revision("b", 1, helm3.StatusUninstalling, "hook")))
-	s.fail = map[string]int{"secrets/sh.helm.release.v1.a.v1": http.StatusForbidden}
+	s.fail(map[string]int{"GET secret ns/sh.helm.release.v1.a.v1": http.StatusForbidden})
 	if records, err := all(t, c, "ns"); err == nil || len(records) != 1 {
 		t.Errorf("Each: %v, %v", records, err)
 	}
 	if _, err := ByHookJob(t.Context(), c, here, "hook"); err == nil || errors.Is(err, ErrNotFound) {
 		t.Errorf("ByHookJob: %v", err)
 	}
-	s.fail = map[string]int{"secrets": http.StatusForbidden}
+	s.fail(map[string]int{"LIST secret ns": http.StatusForbidden})
 	for name, err := range map[string]error{
 		"Each":      Each(t.Context(), c, "ns", "", func(*helm.Record, error) {}),
 		"Edit":      Edit(t.Context(), c, "ns", "a", add(t)),
@@ -312,23 +312,27 @@ func TestListsAreSelected(t *testing.T) {
 	if err != nil || len(records) != 20 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
-	want := []string{"secrets  owner=helm type=helm.sh/release.v1", "configmaps  owner=helm "}
-	if diff := cmp.Diff(want, slices.Compact(s.lists)); diff != "" || len(s.lists) != 8 {
-		t.Errorf("%d lists: %s", len(s.lists), diff)
+	want := []string{"secret owner=helm type=helm.sh/release.v1", "configmap owner=helm"}
+	lists := s.read("LIST")
+	if len(lists) != 8 {
+		t.Errorf("%d lists", len(lists))
 	}
-	s.lists, s.reads = nil, 0
+	if diff := cmp.Diff(want, slices.Compact(lists)); diff != "" {
+		t.Error(diff)
+	}
+	s.Reads = nil
 	if _, err := Get(t.Context(), c, here, "r1"); err != nil {
 		t.Error(err)
 	}
-	if s.reads != 1 {
-		t.Errorf("%d records were read for one release", s.reads)
+	if read := s.read("GET"); len(read) != 1 {
+		t.Errorf("%q were read for one release", read)
 	}
 	// A selector in a name does not find another release.
 	if r, err := Get(t.Context(), c, here, "r1,team=a"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, %v", r, err)
 	}
-	want = []string{"secrets ns name=r1,owner=helm type=helm.sh/release.v1", "configmaps ns name=r1,owner=helm "}
-	if diff := cmp.Diff(want, s.lists[:2]); diff != "" {
+	want = []string{"secret ns name=r1,owner=helm type=helm.sh/release.v1", "configmap ns name=r1,owner=helm"}
+	if diff := cmp.Diff(want, s.read("LIST")[:2]); diff != "" {
 		t.Error(diff)
 	}
 }

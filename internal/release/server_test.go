@@ -6,149 +6,63 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	helm3 "helm.sh/helm/v3/pkg/release"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/rest"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 )
 
-// server is an API server that holds Secrets and ConfigMaps. It selects, pages and
-// refuses stale writes as the real one does.
+// server is an API server that holds Secrets and ConfigMaps, in lists of few a page.
 type server struct {
 	*testing.T
-	mu      sync.Mutex
-	objects []*unstructured.Unstructured
-	// fail answers requests for these paths ("secrets", "secrets/NAME") with a code.
-	fail map[string]int
-	// before runs once, before a write: another writer was faster.
-	before func(*server)
-	// page is how many objects a list holds at most, whatever is asked for.
-	page   int
-	reads  int // of single objects
-	writes int
-	lists  []string // the queries of lists
+	*kubetest.Server
 }
 
 func serve(t *testing.T, objects ...*unstructured.Unstructured) (*server, *kube.Client) {
 	t.Helper()
-	s := &server{T: t, objects: objects, page: 3}
-	http := httptest.NewServer(s)
-	t.Cleanup(http.Close)
-	c, err := kube.New(&rest.Config{Host: http.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a, c := kubetest.New(t)
+	a.PageSize = 3
+	s := &server{t, a}
+	s.put(objects...)
 	return s, c
 }
 
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	answer := func(code int, body any) {
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(body)
-	}
-	fail := func(code int) {
-		reason := map[int]metav1.StatusReason{403: metav1.StatusReasonForbidden, 404: metav1.StatusReasonNotFound, 409: metav1.StatusReasonConflict}[code]
-		answer(code, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason})
-	}
-	path, namespace := strings.TrimPrefix(r.URL.Path, "/api/v1/"), ""
-	if rest, ok := strings.CutPrefix(path, "namespaces/"); ok {
-		namespace, path, _ = strings.Cut(rest, "/")
-	}
-	if code := s.fail[path]; code != 0 {
-		fail(code)
-		return
-	}
-	resource, name, one := strings.Cut(path, "/")
-	if !one {
-		s.list(answer, r, resource, namespace)
-		return
-	}
-	if r.Method == http.MethodPut && s.before != nil {
-		before := s.before
-		s.before = nil
-		before(s)
-	}
-	i := slices.IndexFunc(s.objects, func(o *unstructured.Unstructured) bool {
-		return resource == resourceOf(o) && o.GetNamespace() == namespace && o.GetName() == name
-	})
-	switch {
-	case i < 0:
-		fail(http.StatusNotFound)
-	case r.Method == http.MethodGet:
-		s.reads++
-		answer(http.StatusOK, s.objects[i])
-	case r.Method == http.MethodPut:
-		o := &unstructured.Unstructured{}
-		if err := json.NewDecoder(r.Body).Decode(o); err != nil {
-			s.Errorf("a write that is no JSON: %v", err)
-		}
-		if o.GetResourceVersion() != s.objects[i].GetResourceVersion() {
-			fail(http.StatusConflict)
-			return
-		}
-		o.SetResourceVersion(o.GetResourceVersion() + "1")
-		s.objects[i] = o
-		s.writes++
-		answer(http.StatusOK, o)
-	default:
-		s.Errorf("%s %s", r.Method, r.URL)
+func (s *server) put(objects ...*unstructured.Unstructured) {
+	for _, o := range objects {
+		s.Put(kubetest.Stored(o.Object)[0])
 	}
 }
 
-func resourceOf(o *unstructured.Unstructured) string { return strings.ToLower(o.GetKind()) + "s" }
+// fail lets requests ("GET secret ns/a") fail with a code.
+func (s *server) fail(codes map[string]int) {
+	s.Fault = func(request string) int { return codes[request] }
+}
 
-// list answers with the metadata alone, as it is asked for.
-func (s *server) list(answer func(int, any), r *http.Request, resource, namespace string) {
-	query := r.URL.Query()
-	s.lists = append(s.lists, resource+" "+namespace+" "+query.Get("labelSelector")+" "+query.Get("fieldSelector"))
-	byLabels, err := labels.Parse(query.Get("labelSelector"))
-	if err != nil {
-		s.Errorf("%s: %v", r.URL, err)
-		return
+// only is the only object that is stored.
+func (s *server) only() *unstructured.Unstructured {
+	s.Helper()
+	refs := s.Left()
+	if len(refs) != 1 {
+		s.Fatalf("%q are stored", refs)
 	}
-	byFields, err := fields.ParseSelector(query.Get("fieldSelector"))
-	if err != nil {
-		s.Errorf("%s: %v", r.URL, err)
-		return
-	}
-	limit, _ := strconv.Atoi(query.Get("limit"))
-	if limit == 0 {
-		s.Errorf("%s: a list without a limit", r.URL)
-	}
-	first, _ := strconv.Atoi(query.Get("continue"))
-	var items []any
-	more := ""
-	for i, o := range s.objects {
-		kind, _, _ := unstructured.NestedString(o.Object, "type")
-		if i < first || resource != resourceOf(o) || namespace != "" && namespace != o.GetNamespace() ||
-			!byLabels.Matches(labels.Set(o.GetLabels())) || !byFields.Matches(fields.Set{"type": kind}) {
-			continue
+	return &unstructured.Unstructured{Object: s.Get(refs[0])}
+}
+
+// read returns the reads of single objects ("GET") or of lists ("LIST") so far.
+func (s *server) read(verb string) (out []string) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	for _, r := range s.Reads {
+		if rest, is := strings.CutPrefix(r, verb+" "); is {
+			out = append(out, rest)
 		}
-		if len(items) == min(limit, s.page) {
-			more = strconv.Itoa(i)
-			break
-		}
-		items = append(items, map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": o.Object["metadata"]})
 	}
-	answer(http.StatusOK, map[string]any{
-		"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-		"metadata": map[string]any{"continue": more}, "items": items,
-	})
+	return out
 }
 
 // secret and configMap store a release as Helm does (helm.sh/helm

@@ -56,10 +56,6 @@ func TestExplain(t *testing.T) {
 // The status of an enroller is read from its Deployment and its Pods.
 func TestEnrolling(t *testing.T) {
 	t.Parallel()
-	const (
-		deployments = "/apis/apps/v1/namespaces/ns/deployments"
-		pods        = "/api/v1/namespaces/ns/pods"
-	)
 	enroller := record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set +
 		"---\nkind: ConfigMap\nmetadata: {name: e, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'}\n"}
 	object := func(name, field string, value any) map[string]any {
@@ -67,7 +63,7 @@ func TestEnrolling(t *testing.T) {
 		if field == "spec" {
 			version, kind = "apps/v1", "Deployment"
 		}
-		return map[string]any{"apiVersion": version, "kind": kind, "metadata": map[string]any{"name": name, "namespace": "ns"}, field: value}
+		return map[string]any{"apiVersion": version, "kind": kind, "metadata": map[string]any{"name": name, "namespace": "ns", "labels": map[string]string{"app": "e"}}, field: value}
 	}
 	runs := object("e", "spec", map[string]any{"replicas": 1, "selector": map[string]any{"matchLabels": map[string]any{"app": "e"}}})
 	failed := object("p", "status", map[string]any{"containerStatuses": []any{map[string]any{
@@ -75,37 +71,37 @@ func TestEnrolling(t *testing.T) {
 	}}})
 	const waits = "its enroller, Deployment e, waits for Helm to finish"
 	tests := map[string]struct {
-		more    map[string][]map[string]any
+		more    []map[string]any
 		fail    map[string]int
 		want    HookReport
 		unknown string
 	}{
-		"it waits":      {map[string][]map[string]any{deployments: {runs}, pods: {}}, nil, HookReport{State: Enrolling, Why: waits}, ""},
-		"its Pod fails": {map[string][]map[string]any{deployments: {runs}, pods: {failed}}, nil, HookReport{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"}, ""},
-		"it is gone":    {map[string][]map[string]any{deployments: {}}, nil, HookReport{State: Absent, Why: "its enroller, Deployment e, is gone"}, ""},
+		"it waits":      {[]map[string]any{runs}, nil, HookReport{State: Enrolling, Why: waits}, ""},
+		"its Pod fails": {[]map[string]any{runs, failed}, nil, HookReport{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"}, ""},
+		"it is gone":    {[]map[string]any{}, nil, HookReport{State: Absent, Why: "its enroller, Deployment e, is gone"}, ""},
 		"no right to read it": {
 			nil,
-			map[string]int{deployments + "/e": http.StatusForbidden},
+			map[string]int{"GET deploy ns/e": http.StatusForbidden},
 			HookReport{State: Enrolling, Why: "its enroller could not be read"},
 			"reading deployments.apps/e in namespace ns",
 		},
 		"not a Deployment": {
-			map[string][]map[string]any{deployments: {object("e", "spec", "?")}},
+			[]map[string]any{object("e", "spec", "?")},
 			nil,
 			HookReport{State: Enrolling, Why: "its enroller could not be read"},
 			"reading Deployment ns/e",
 		},
 		"no right to read its Pods": {
-			map[string][]map[string]any{deployments: {runs}},
-			map[string]int{pods: http.StatusForbidden},
+			[]map[string]any{runs},
+			map[string]int{"LIST pod ns": http.StatusForbidden},
 			HookReport{State: Enrolling, Why: waits},
 			"listing pods in namespace ns",
 		},
 		"not a Pod": {
-			map[string][]map[string]any{deployments: {runs}, pods: {object("p", "status", "?"), failed}},
+			[]map[string]any{runs, object("broken", "status", "?"), failed},
 			nil,
 			HookReport{State: Enrolling, Why: "its enroller failed: Pod p: exit code 6: no right"},
-			"reading Pod ns/p",
+			"reading Pod ns/broken",
 		},
 	}
 	for name, test := range tests {

@@ -17,8 +17,8 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
-// foretelling is an API server that has objects by path and answers what is created by
-// its kind; writes that are not dry fail the test.
+// foretelling starts a server of its own kind: discovery has to name kinds, and admission answers what is
+// created with a Status by its kind. Writes that are not dry fail the test.
 func foretelling(t *testing.T, objects map[string]any, creations map[string]metav1.Status) *kube.Client {
 	t.Helper()
 	lists := map[string]metav1.APIResourceList{
@@ -211,7 +211,7 @@ func TestForecastIsReported(t *testing.T) {
 // A request that fails makes its answer unknown, not good.
 func TestForecastIsUnknown(t *testing.T) {
 	t.Parallel()
-	c := serve(t, map[string]int{"/apis/batch/v1": http.StatusForbidden, "/api/v1": http.StatusForbidden})
+	c := serve(t, map[string]int{"DISCOVER batch/v1": http.StatusForbidden, "DISCOVER /v1": http.StatusForbidden})
 	rev := &helm.Record{Name: "arc", Namespace: "ns", Objects: []helm.Object{{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "x"}}}
 	for _, kind := range []string{"batch/v1\nkind: Job", "rbac.authorization.k8s.io/v1\nkind: Role"} {
 		rev.Hooks = append(rev.Hooks, helm.Hook{Kind: "x", Manifest: "apiVersion: " + kind + "\nmetadata: {name: clean, labels: {app.kubernetes.io/name: arc-cleanup}, annotations: {helm.sh/hook: pre-delete}}\n"})

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
+	"github.com/arc-cleanup/arc-cleanup/internal/detect"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -30,7 +30,7 @@ func (r *reader) releases() {
 			r.unknown(err)
 			return
 		}
-		a, _, err := anchor.Find([]byte(rev.Manifest))
+		a, _, err := detect.Find([]byte(rev.Manifest))
 		if err != nil {
 			r.note(fmt.Errorf("the manifest of release %s in namespace %s: %w", rev.Name, rev.Namespace, err))
 			return

@@ -5,18 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/rest"
-
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
@@ -55,81 +50,32 @@ func (r record) object() map[string]any {
 	}
 }
 
-// serve is an API server with these records, and nothing else.
+// serve starts an API server with these records and without ARC's CRDs. Requests ("LIST secret") fail
+// with the given codes.
 func serve(t *testing.T, fail map[string]int, records ...record) *kube.Client {
 	t.Helper()
 	return serveMore(t, fail, nil, records...)
 }
 
-// serveMore has further objects, by the path of their list.
-func serveMore(t *testing.T, fail map[string]int, more map[string][]map[string]any, records ...record) *kube.Client {
+// serveMore has further objects, and ARC's CRDs if there is one of ARC's.
+func serveMore(t *testing.T, fail map[string]int, more []map[string]any, records ...record) *kube.Client {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		answer := func(code int, body any) {
-			w.WriteHeader(code)
-			_ = json.NewEncoder(w).Encode(body)
+	items := kubetest.Stored(more...)
+	for _, it := range items {
+		if group := it.Resource.Group; group == arc.Group || group == arc.LegacyGroup {
+			items = append(items, kubetest.Whole(kubetest.Object("crd "+it.Resource.GroupResource().String()))...)
 		}
-		parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/"), "/")
-		namespace := ""
-		if parts[0] == "namespaces" && len(parts) > 1 {
-			namespace, parts = parts[1], parts[2:]
-		}
-		if code := max(fail[strings.Join(parts, "/")], fail[r.URL.Path]); code != 0 {
-			answer(code, metav1.Status{Status: metav1.StatusFailure, Code: int32(code), Reason: metav1.StatusReasonForbidden})
-			return
-		}
-		for list, objects := range more {
-			if r.URL.Path == list {
-				answer(http.StatusOK, map[string]any{"kind": "List", "apiVersion": "v1", "items": objects})
-				return
-			}
-			for _, o := range objects {
-				if m := o["metadata"].(map[string]any); r.URL.Path == list+"/"+m["name"].(string) {
-					answer(http.StatusOK, o)
-					return
-				}
-			}
-			if strings.HasPrefix(r.URL.Path, list+"/") {
-				answer(http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
-				return
-			}
-		}
-		if r.URL.Query().Get("dryRun") != "" {
-			answer(http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": map[string]any{}})
-			return
-		}
-		byLabels, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
-		byFields, _ := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
-		items := []any{}
-		for _, record := range records {
-			o := record.object()
-			m := o["metadata"].(map[string]any)
-			if parts[0] != "secrets" || namespace != "" && m["namespace"] != namespace {
-				continue
-			}
-			if len(parts) == 2 && parts[1] == m["name"] {
-				answer(http.StatusOK, o)
-				return
-			}
-			if byLabels.Matches(labels.Set(m["labels"].(map[string]string))) && byFields.Matches(fields.Set{"type": "helm.sh/release.v1"}) {
-				items = append(items, map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": m})
-			}
-		}
-		switch {
-		case r.Method == http.MethodPost:
-			answer(http.StatusOK, map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "status": map[string]any{"allowed": true}})
-		case len(parts) == 2, strings.HasPrefix(r.URL.Path, "/apis/actions.github.com"), strings.HasPrefix(r.URL.Path, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"):
-			answer(http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound})
-		default:
-			answer(http.StatusOK, map[string]any{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "items": items})
-		}
-	}))
-	t.Cleanup(server.Close)
-	c, err := kube.New(&rest.Config{Host: server.URL})
-	if err != nil {
-		t.Fatal(err)
 	}
+	for _, r := range records {
+		items = append(items, kubetest.Stored(r.object())...)
+	}
+	a, c := kubetest.New(t, items...)
+	a.Fault = func(request string) int { return fail[request] }
+	t.Cleanup(func() {
+		if written := a.Written(); len(written) > 0 {
+			t.Errorf("it wrote %q", written)
+		}
+	})
 	return c
 }
 

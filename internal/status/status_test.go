@@ -22,7 +22,7 @@ func TestOneBadRecord(t *testing.T) {
 	}{
 		"unreadable": {record{name: "bad", namespace: "tenant", status: helm.Deployed, broken: true}, nil, "not in Helm's format", false},
 		"no YAML":    {record{name: "bad", namespace: "tenant", status: helm.Deployed, manifest: set + "---\nkind: [\n"}, nil, "the manifest of release bad in namespace tenant", false},
-		"forbidden":  {record{name: "bad", namespace: "tenant", status: helm.Deployed}, map[string]int{"secrets/sh.helm.release.v1.bad.v1": 403}, "reading secrets/sh.helm.release.v1.bad.v1 in namespace tenant", true},
+		"forbidden":  {record{name: "bad", namespace: "tenant", status: helm.Deployed}, map[string]int{"GET secret tenant/sh.helm.release.v1.bad.v1": 403}, "reading secrets/sh.helm.release.v1.bad.v1 in namespace tenant", true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestOneBadRecord(t *testing.T) {
 	}
 	t.Run("not to be listed", func(t *testing.T) {
 		t.Parallel()
-		d, err := Read(t.Context(), serve(t, map[string]int{"secrets": 403}, good), Query{Options: options})
+		d, err := Read(t.Context(), serve(t, map[string]int{"LIST secret": 403}, good), Query{Options: options})
 		if err == nil || len(d.Releases) != 0 || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, "listing secrets in all namespaces") }) {
 			t.Errorf("%+v, %v", d, err)
 		}
@@ -73,15 +73,15 @@ func TestQuery(t *testing.T) {
 // A kind that cannot be listed does not count as absent.
 func TestNotToBeListed(t *testing.T) {
 	t.Parallel()
-	for path, want := range map[string]string{
-		"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": "listing autoscalingrunnersets.actions.github.com in all namespaces: ",
-		"/apis/actions.github.com/v1alpha1/ephemeralrunners":      "listing ephemeralrunners.actions.github.com in all namespaces",
-		"/api/v1/namespaces":                       "listing namespaces",
-		"/apis/rbac.authorization.k8s.io/v1/roles": "could not read roles.rbac.authorization.k8s.io",
+	for request, want := range map[string]string{
+		"LIST ars":  "listing autoscalingrunnersets.actions.github.com in all namespaces: ",
+		"LIST er":   "listing ephemeralrunners.actions.github.com in all namespaces",
+		"LIST ns":   "listing namespaces",
+		"LIST role": "could not read roles.rbac.authorization.k8s.io",
 	} {
-		d, err := Read(t.Context(), serve(t, map[string]int{path: 403}), Query{Options: options})
+		d, err := Read(t.Context(), serve(t, map[string]int{request: 403}), Query{Options: options})
 		if err == nil || !slices.ContainsFunc(d.Unknown, func(u string) bool { return strings.HasPrefix(u, want) }) {
-			t.Errorf("%s: %v, %v", path, d.Unknown, err)
+			t.Errorf("%s: %v, %v", request, d.Unknown, err)
 		}
 	}
 }
@@ -97,14 +97,14 @@ func TestAReleaseIsNamedWhereItsRecordHasTheSet(t *testing.T) {
 		}}
 	}
 	elsewhere := strings.Replace(set, "name: set", "name: set, namespace: tenant", 1)
-	c := serveMore(t, nil, map[string][]map[string]any{"/apis/actions.github.com/v1alpha1/autoscalingrunnersets": {
+	c := serveMore(t, nil, []map[string]any{
 		names("set", "ns", "rel", "ns"),
 		names("set", "tenant", "payments", "payments"), // no record of payments has it
 		names("old", "tenant", "rel", "ns"),            // nor has the one of rel
 		names("set", "flux", "stored", "flux"),         // anybody might store one anywhere
 		names("set", "gone", "uninstalled", "gone"),
 		names("set", "mute", "", ""),
-	}},
+	},
 		record{name: "rel", namespace: "ns", status: helm.Deployed, manifest: set},
 		record{name: "payments", namespace: "payments", storage: "tenant", status: helm.Deployed, manifest: elsewhere},
 		record{name: "claims", namespace: "tenant", status: helm.Deployed, manifest: elsewhere},

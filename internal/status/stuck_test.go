@@ -17,8 +17,7 @@ import (
 func TestSetsAndStuck(t *testing.T) {
 	t.Parallel()
 	const deleted = "2026-01-02T03:04:05Z"
-	arc := "/apis/actions.github.com/v1alpha1/"
-	runners := []map[string]any{{
+	objects := []map[string]any{{
 		"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1",
 		"metadata": map[string]any{
 			"name": "live", "namespace": "ns", "uid": "1",
@@ -32,15 +31,11 @@ func TestSetsAndStuck(t *testing.T) {
 		"kind": "AutoscalingRunnerSet", "apiVersion": "actions.github.com/v1alpha1",
 		"metadata": map[string]any{"name": "later", "namespace": "waits", "uid": "3"},
 	}}
-	c := serveMore(t, nil, map[string][]map[string]any{
-		arc + "autoscalingrunnersets": runners,
-		"/api/v1/namespaces": {
-			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ns"}},
-			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "old", "deletionTimestamp": deleted}},
-			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "slow", "deletionTimestamp": deleted}},
-			{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "waits", "deletionTimestamp": deleted}},
-		},
-	})
+	for name, metadata := range map[string]map[string]any{"ns": {}, "old": {"deletionTimestamp": deleted}, "slow": {"deletionTimestamp": deleted}, "waits": {"deletionTimestamp": deleted}} {
+		metadata["name"] = name
+		objects = append(objects, map[string]any{"kind": "Namespace", "apiVersion": "v1", "metadata": metadata})
+	}
+	c := serveMore(t, nil, objects)
 	d, err := Read(t.Context(), c, Query{Options: options})
 	if err != nil || len(d.Unknown) > 0 {
 		t.Errorf("what refuses is no unknown: %v, %v", d.Unknown, err)
@@ -57,6 +52,7 @@ func TestSetsAndStuck(t *testing.T) {
 		stuck = append(stuck, fmt.Sprintf("%s %s/%s %t: %s", o.Resource, o.Namespace, o.Name, o.Since != nil, o.Why))
 	}
 	if diff := cmp.Diff([]string{
+		"customresourcedefinitions.apiextensions.k8s.io /autoscalingrunnersets.actions.github.com false: no controller looks after it",
 		"namespaces /old true: is Terminating, and held by 1 of ARC's custom resources",
 		"namespaces /waits true: is Terminating, and has 1 of ARC's custom resources, which Kubernetes deletes after the namespace's Pods",
 		"autoscalingrunnersets.actions.github.com old/stuck true: is being deleted, and held by autoscalingrunnerset.actions.github.com/finalizer, c/d",
@@ -69,9 +65,7 @@ func TestSetsAndStuck(t *testing.T) {
 func TestOrphans(t *testing.T) {
 	t.Parallel()
 	protected := map[string]any{"name": "manager", "namespace": "ns", "uid": "1", "finalizers": []string{"actions.github.com/cleanup-protection"}}
-	c := serveMore(t, nil, map[string][]map[string]any{
-		"/apis/rbac.authorization.k8s.io/v1/roles": {{"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": protected}},
-	})
+	c := serveMore(t, nil, []map[string]any{{"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": protected}})
 	d, err := Read(t.Context(), c, Query{Options: options})
 	want := []Object{{Resource: "roles.rbac.authorization.k8s.io", Namespace: "ns", Name: "manager", Why: "no controller looks after it"}}
 	if diff := cmp.Diff(want, d.Stuck); diff != "" || err != nil {
@@ -82,14 +76,14 @@ func TestOrphans(t *testing.T) {
 // TestStuckLegacy: of what hangs it does not matter which ARC it is of.
 func TestStuckLegacy(t *testing.T) {
 	t.Parallel()
-	const deleted, group = "2026-01-02T03:04:05Z", "/apis/actions.summerwind.dev"
-	c := serveMore(t, nil, map[string][]map[string]any{
-		group + "/v1alpha1/runners": {{
+	const deleted = "2026-01-02T03:04:05Z"
+	c := serveMore(t, nil, []map[string]any{
+		{
 			"kind": "Runner", "apiVersion": "actions.summerwind.dev/v1alpha1",
 			"metadata": map[string]any{"name": "r", "namespace": "ci", "uid": "1", "deletionTimestamp": deleted, "finalizers": []string{"runner.actions.summerwind.dev"}},
-		}},
-		"/api/v1/namespaces":                  {{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ci", "deletionTimestamp": deleted}}},
-		"/apis/coordination.k8s.io/v1/leases": {{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": map[string]any{"name": "actions-runner-controller", "namespace": "ci"}}},
+		},
+		{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ci", "deletionTimestamp": deleted}},
+		{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": map[string]any{"name": "actions-runner-controller", "namespace": "ci"}},
 	})
 	d, err := Read(t.Context(), c, Query{Options: options})
 	if err != nil || len(d.Unknown) > 0 {
@@ -100,12 +94,13 @@ func TestStuckLegacy(t *testing.T) {
 		stuck = append(stuck, fmt.Sprintf("%s %s/%s: %s", o.Resource, o.Namespace, o.Name, o.Why))
 	}
 	if diff := cmp.Diff([]string{
+		"customresourcedefinitions.apiextensions.k8s.io /runners.actions.summerwind.dev: no controller looks after it",
 		"namespaces /ci: is Terminating, and held by 1 of ARC's custom resources",
 		"runners.actions.summerwind.dev ci/r: is being deleted, and held by runner.actions.summerwind.dev",
 	}, stuck); diff != "" {
 		t.Error(diff)
 	}
-	if len(d.Remains) != 1 || !strings.HasPrefix(d.Remains[0].What, "the Lease actions-runner-controller in namespace ci") {
+	if len(d.Remains) != 2 || !strings.HasPrefix(d.Remains[1].What, "the Lease actions-runner-controller in namespace ci") {
 		t.Errorf("beside: %v", d.Remains)
 	}
 }
@@ -114,16 +109,15 @@ func TestStuckLegacy(t *testing.T) {
 // them, and is not told otherwise.
 func TestStatusWithoutRightsOnLegacyARC(t *testing.T) {
 	t.Parallel()
-	const group = "/apis/actions.summerwind.dev"
 	fail := map[string]int{}
-	for _, gvr := range arc.LegacyResources() {
-		fail[group+"/"+gvr.Version+"/"+gvr.Resource] = http.StatusForbidden
+	for _, kind := range []string{"run", "rrs", "rset", "rd", "hra"} {
+		fail["LIST "+kind] = http.StatusForbidden
 	}
 	d, err := Read(t.Context(), serveMore(t, fail, nil), Query{Options: options})
 	if err != nil || len(d.Unknown) > 0 {
 		t.Errorf("there is none: %q, %v", d.Unknown, err)
 	}
-	fail[group] = http.StatusInternalServerError
+	fail["DISCOVER "+arc.LegacyGroup] = http.StatusInternalServerError
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if d, err = Read(ctx, serveMore(t, fail, nil), Query{Options: options}); err == nil || len(d.Unknown) == 0 {

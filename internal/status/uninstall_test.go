@@ -183,14 +183,12 @@ func TestUninstall(t *testing.T) {
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	mine := record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")}
-	off := map[string][]map[string]any{"/api/v1/namespaces/ns/configmaps": {{
-		"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": survey.OffSwitch, "namespace": "ns"},
-	}}}
+	off := []map[string]any{{"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": survey.OffSwitch, "namespace": "ns"}}}
 	d, err := Read(t.Context(), serveMore(t, nil, off, mine), Query{Options: options})
 	if err != nil || d.Releases[0].Uninstall.Ready || !slices.Contains(d.Releases[0].Uninstall.Why, "the hook is switched off by the ConfigMap "+survey.OffSwitch) {
 		t.Errorf("off: %+v, %v", d.Releases, err)
 	}
-	d, err = Read(t.Context(), serve(t, map[string]int{"/apis/rbac.authorization.k8s.io/v1/namespaces/ns/roles": 403}, mine), Query{Options: options})
+	d, err = Read(t.Context(), serve(t, map[string]int{"LIST role ns": 403}, mine), Query{Options: options})
 	if err != nil || d.Releases[0].Uninstall.Ready || len(d.Releases[0].Uninstall.Why) == 0 || len(d.Releases[0].Uninstall.Do) == 0 {
 		t.Errorf("refused: %+v, %v", d.Releases, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,57 +38,49 @@ const (
 )
 
 // Controllers finds ARC's controllers in namespaces ("" is all of them). It reads only those
-// Deployments in full that may be one.
+// Deployments that may be one.
 func Controllers(ctx context.Context, c *kube.Client, namespaces []string) ([]plan.Controller, error) {
-	var candidates []types.NamespacedName
+	s := newSearch(c, arc.Controller, arc.Resource(arc.AutoscalingRunnerSets))
+	seen := map[types.UID]bool{} // both selectors may find a Deployment
 	for _, namespace := range namespaces {
 		for _, selector := range arc.ControllerSelectors() {
-			err := c.Each(ctx, object.Deployments, namespace, metav1.ListOptions{LabelSelector: selector}, func(m *metav1.PartialObjectMetadata) error {
-				candidates = append(candidates, types.NamespacedName{Namespace: m.Namespace, Name: m.Name})
-				return nil
+			err := c.EachPage(ctx, object.Deployments, namespace, selector, readers, func(page []unstructured.Unstructured) error {
+				var g errgroup.Group
+				for _, d := range page {
+					if !seen[d.GetUID()] {
+						seen[d.GetUID()] = true
+						g.Go(func() error { return s.look(ctx, d) })
+					}
+				}
+				return g.Wait()
 			})
 			if err != nil {
 				return nil, err
 			}
 		}
 	}
-	return readControllers(ctx, c, candidates, arc.Controller, arc.Resource(arc.AutoscalingRunnerSets))
+	return s.found, nil
 }
 
-// readControllers reads the Deployments that may be controllers, and returns those that are: their
-// command and their rights to list custom resources decide.
-func readControllers(ctx context.Context, c *kube.Client, candidates []types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) ([]plan.Controller, error) {
-	slices.SortFunc(candidates, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
-	var (
-		g     errgroup.Group
-		mu    sync.Mutex
-		found []plan.Controller
-	)
-	g.SetLimit(readers)
-	for _, name := range slices.Compact(candidates) {
-		g.Go(func() error {
-			a, err := readController(ctx, c, name, is, made)
-			if err == nil && a != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				found = append(found, *a)
-			}
-			return err
-		})
-	}
-	err := g.Wait() // before found is read: Go does not define the order in which results are evaluated
-	return found, err
+// search finds the controllers among Deployments: their command and their rights to list custom
+// resources decide.
+type search struct {
+	c  *kube.Client
+	is func(map[string]string, []arc.Container) ([]string, bool)
+	// rights are those to list the custom resources of made, for all Deployments of this search.
+	rights *rights
+	made   schema.GroupVersionResource
+
+	mu    sync.Mutex
+	found []plan.Controller
 }
 
-// readController reads a Deployment. It returns nil if it is not a controller's.
-func readController(ctx context.Context, c *kube.Client, name types.NamespacedName, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) (*plan.Controller, error) {
-	d, err := c.Get(ctx, object.Deployments, name.Namespace, name.Name)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
+func newSearch(c *kube.Client, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) *search {
+	return &search{c: c, is: is, made: made, rights: newRights(c, made)}
+}
+
+// look adds the controller of a Deployment, if it is one.
+func (s *search) look(ctx context.Context, d unstructured.Unstructured) error {
 	var read struct {
 		Spec struct {
 			Template struct {
@@ -101,21 +92,27 @@ func readController(ctx context.Context, c *kube.Client, name types.NamespacedNa
 		} `json:"spec"`
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(d.Object, &read); err != nil {
-		return nil, fmt.Errorf("reading the Deployment %s: %w", name, err)
+		return fmt.Errorf("reading the Deployment %s/%s: %w", d.GetNamespace(), d.GetName(), err)
 	}
 	pod := read.Spec.Template.Spec
-	watches, controls := is(d.GetLabels(), pod.Containers)
-	account := types.NamespacedName{Namespace: name.Namespace, Name: cmp.Or(pod.ServiceAccountName, "default")} // the default that Kubernetes sets
+	watches, controls := s.is(d.GetLabels(), pod.Containers)
+	account := types.NamespacedName{Namespace: d.GetNamespace(), Name: cmp.Or(pod.ServiceAccountName, "default")} // the default that Kubernetes sets
 	if !controls {
-		return nil, nil
+		return nil
 	}
-	watches, controls = watched(ctx, c, account, watches, made)
+	watches, controls = s.rights.watched(ctx, account, watches)
 	if !controls {
-		return nil, nil
+		return nil
 	}
-	a, err := controller(ctx, c, *d)
-	a.Watches, a.Account, a.Legacy, a.Lease = watches, account, made.Group == arc.LegacyGroup, arc.Lease(pod.Containers)
-	return &a, err
+	a, err := controller(ctx, s.c, d)
+	if err != nil {
+		return err
+	}
+	a.Watches, a.Account, a.Legacy, a.Lease = watches, account, s.made.Group == arc.LegacyGroup, arc.Lease(pod.Containers)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found = append(s.found, a)
+	return nil
 }
 
 // controller converts a controller's Deployment, and finds out whether the controller works.

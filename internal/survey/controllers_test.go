@@ -2,6 +2,7 @@ package survey
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 )
 
@@ -134,7 +136,7 @@ func TestWhatIsAskedAboutAController(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := kubetest.Named("systems/arc")
-	if watches, controls := watched(t.Context(), c, a, []string{"runners"}, arc.Resource(arc.AutoscalingRunnerSets)); !controls || !slices.Equal(watches, []string{"runners"}) {
+	if watches, controls := newRights(c, arc.Resource(arc.AutoscalingRunnerSets)).watched(t.Context(), a, []string{"runners"}); !controls || !slices.Equal(watches, []string{"runners"}) {
 		t.Errorf("without an answer it watches %q, %t", watches, controls)
 	}
 	if allowed, err := mayDeletePods(t.Context(), c, a, "runners"); err == nil {
@@ -167,6 +169,39 @@ func TestWhatIsWatchedIsAskedOnce(t *testing.T) {
 		says = append(says, "a", "c")
 	}
 	_, c := kubetest.New(t)
-	watches, _ := watched(t.Context(), c, kubetest.Named("systems/arc"), append(says, "b"), arc.Resource(arc.AutoscalingRunnerSets))
+	watches, _ := newRights(c, arc.Resource(arc.AutoscalingRunnerSets)).watched(t.Context(), kubetest.Named("systems/arc"), append(says, "b"))
 	kubetest.ExpectStrings(t, "watches", watches, "a", "b", "c")
+}
+
+// Anyone can create many Deployments that look like controllers. They cost no request each, but for
+// one question about each ServiceAccount and namespace.
+func TestManyThatLookLikeControllers(t *testing.T) {
+	t.Parallel()
+	const many, asksAll, asksOne = 100, "system:serviceaccount:team:web list autoscalingrunnersets in ", "system:serviceaccount:team:web list autoscalingrunnersets in runners"
+	items := []kubetest.Item{kubetest.Deployment("systems/arc", "")}
+	for i := range many {
+		it := kubetest.Deployment(fmt.Sprintf("team/web-%d", i), []string{"", "runners"}[i%2])
+		_ = unstructured.SetNestedField(it.Rest, "web", "spec", "template", "spec", "serviceAccountName")
+		items = append(items, it)
+	}
+	a, c := kubetest.New(t, items...)
+	a.DeniedRights = map[string]bool{asksAll: true, asksOne: true}
+	var mu sync.Mutex
+	requests := map[string]int{}
+	a.Fault = func(request string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		requests[request]++
+		return 0
+	}
+	found, err := Controllers(t.Context(), c, plan.AllNamespaces)
+	if err != nil || len(found) != 1 || found[0].Name != "arc" {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	if requests["REVIEW "+asksAll] != 1 || requests["REVIEW "+asksOne] != 1 {
+		t.Errorf("asked that often: %v", requests)
+	}
+	if len(requests) > 5 {
+		t.Errorf("%d kinds of requests: %v", len(requests), requests)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -257,7 +259,23 @@ func LegacyControllers(ctx context.Context, c *kube.Client) ([]plan.Controller, 
 		}
 		return watches, is
 	}
-	return readControllers(ctx, c, candidates, is, arc.LegacyResource(arc.Runners))
+	s := newSearch(c, is, arc.LegacyResource(arc.Runners))
+	var g errgroup.Group
+	g.SetLimit(readers)
+	for _, name := range candidates {
+		g.Go(func() error {
+			d, err := c.Get(ctx, object.Deployments, name.Namespace, name.Name)
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return s.look(ctx, *d)
+		})
+	}
+	err = g.Wait() // before found is read: Go does not define the order in which results are evaluated
+	return s.found, err
 }
 
 // legacyWebhooks finds the configurations of the legacy chart's webhooks. In such a configuration

@@ -134,3 +134,19 @@ func TestWeighPods(t *testing.T) {
 		t.Errorf("busy: %v", s.Busy)
 	}
 }
+
+// A Deployment that is gone by now is no legacy controller. One that may not be read could be one.
+func TestReadingLegacyControllers(t *testing.T) {
+	t.Parallel()
+	for code, test := range map[int]struct {
+		found  int
+		failed bool
+	}{0: {1, false}, http.StatusNotFound: {0, false}, http.StatusForbidden: {0, true}} {
+		a, c := kubetest.New(t, kubetest.LegacyDeployment("systems/arc", "/manager", 1))
+		a.Fault = kubetest.On(code, kubetest.Always, "GET deploy systems/arc")
+		found, err := LegacyControllers(t.Context(), c)
+		if len(found) != test.found || (err != nil) != test.failed {
+			t.Errorf("%d: found %v, %v", code, found, err)
+		}
+	}
+}

@@ -60,7 +60,7 @@ func isOf(o *object.Object, m helm.Object) bool {
 }
 
 // proof reads what decides whether the run may do anything: the off switch, and the proof of an
-// uninstall.
+// uninstall. plan/proof.go decides whether it is one.
 func (r *reading) proof() {
 	if r.o.ReleaseNamespace != "" {
 		r.read(OffSwitchRead, func(add func(func())) error {

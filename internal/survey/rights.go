@@ -17,32 +17,61 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
+// rights asks which ServiceAccounts may list what a controller works on. It asks once for each
+// account and namespace: anyone can create many Deployments that look like controllers.
+type rights struct {
+	c    *kube.Client
+	made schema.GroupVersionResource
+
+	mu    sync.Mutex
+	asked map[question]func() bool
+}
+
+// question is whether a ServiceAccount has the right in a namespace ("" means in all of them).
+type question struct {
+	account   types.NamespacedName
+	namespace string
+}
+
+func newRights(c *kube.Client, made schema.GroupVersionResource) *rights {
+	return &rights{c: c, made: made, asked: map[question]func() bool{}}
+}
+
 // watched returns those of the claimed namespaces in which the ServiceAccount may list what a
 // controller works on; empty for all. Without such a right in any namespace, the Deployment is not
 // a controller. Anyone who administers a namespace can create a Deployment there with a
 // controller's labels and flags, which name any namespaces; these rights can be granted only by
 // those who have them. If a question gets no answer, the claim counts.
-func watched(ctx context.Context, c *kube.Client, account types.NamespacedName, claimed []string, made schema.GroupVersionResource) (watches []string, controls bool) {
+func (r *rights) watched(ctx context.Context, account types.NamespacedName, claimed []string) (watches []string, controls bool) {
 	ctx, cancel := advice(ctx)
 	defer cancel()
-	may := func(namespace string) bool {
-		review := review(account, "SubjectAccessReview", map[string]any{
-			"namespace": namespace, "verb": "list", "group": made.Group, "version": made.Version, "resource": made.Resource,
-		})
-		allowed, err := c.Ask(ctx, object.SubjectAccessReviews, review)
-		return err != nil || allowed
-	}
 	if len(claimed) == 0 {
-		return nil, may("")
+		return nil, r.may(ctx, question{account, ""})
 	}
 	slices.Sort(claimed)
 	claimed = slices.Compact(claimed)
 	for _, namespace := range claimed[:min(len(claimed), MostWatched)] {
-		if may(namespace) {
+		if r.may(ctx, question{account, namespace}) {
 			watches = append(watches, namespace)
 		}
 	}
 	return watches, len(watches) > 0
+}
+
+func (r *rights) may(ctx context.Context, q question) bool {
+	r.mu.Lock()
+	answer, is := r.asked[q]
+	if !is {
+		answer = sync.OnceValue(func() bool {
+			allowed, err := r.c.Ask(ctx, object.SubjectAccessReviews, review(q.account, "SubjectAccessReview", map[string]any{
+				"namespace": q.namespace, "verb": "list", "group": r.made.Group, "version": r.made.Version, "resource": r.made.Resource,
+			}))
+			return err != nil || allowed
+		})
+		r.asked[q] = answer
+	}
+	r.mu.Unlock()
+	return answer()
 }
 
 // review builds the question whether the ServiceAccount has a right.

@@ -18,7 +18,7 @@ import (
 const servedPatience = 5 * time.Second
 
 // servedEvery is how often the survey asks again.
-const servedEvery = 500 * time.Millisecond
+const servedEvery = 100 * time.Millisecond
 
 // checkNotFound checks a NotFound. The API server gives that answer for a resource whose CRD is
 // gone, but also for one that is not served yet or only in another version. It means "absent" only

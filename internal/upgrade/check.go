@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/detect"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -148,9 +148,9 @@ func judge(t Target, releases []Release, results []result) []plan.Refusal {
 	var p Plan
 	for i, r := range releases {
 		chart := t.of(r)
-		want, what := anchor.ScaleSet, "a scale set"
+		want, what := detect.ScaleSet, "a scale set"
 		if r.Controller {
-			want, what = anchor.Controller, "ARC's controller"
+			want, what = detect.Controller, "ARC's controller"
 		}
 		switch got := results[i]; {
 		case got.err != nil:

@@ -130,7 +130,7 @@ func TestCheck(t *testing.T) {
 	}
 	for name, test := range tests {
 		u, a, helm := upgradingWith(t, test.objects...)
-		a.may["team:arc"] = true
+		a.May["team:arc"] = true
 		helm.renders("arc", controllerNow())
 		helm.renders("runners", setNow("a"))
 		if test.change != nil {
@@ -183,8 +183,8 @@ func TestCheck(t *testing.T) {
 		if diff := cmp.Diff(test.rendered, rendered); diff != "" {
 			t.Errorf("%s: rendered (-want +got):\n%s", name, diff)
 		}
-		if len(a.writes) > 0 {
-			t.Errorf("%s: wrote %v", name, a.writes)
+		if len(a.Writes) > 0 {
+			t.Errorf("%s: wrote %v", name, a.Writes)
 		}
 	}
 
@@ -196,8 +196,8 @@ func TestCheck(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("interrupted")
-	a.fault = func(request string) int {
-		if strings.HasSuffix(request, "/ephemeralrunners") {
+	a.Fault = func(request string) int {
+		if request == "LIST er" {
 			cancel(cause)
 		}
 		return 0

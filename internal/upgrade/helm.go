@@ -20,8 +20,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/anchor"
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/detect"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -165,7 +165,7 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 	if err != nil {
 		return rendered{}, err
 	}
-	a, _, err := anchor.Find(out)
+	a, _, err := detect.Find(out)
 	if err != nil {
 		return rendered{}, fmt.Errorf("the rendered chart %s: %w", c.Ref, err)
 	}

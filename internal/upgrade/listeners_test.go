@@ -64,8 +64,8 @@ func TestReplaceListeners(t *testing.T) {
 	state.Way = BySwap
 	a.put(listenerAt("set", "set", old))
 	u.Helm.Timeout = 300 * time.Millisecond
-	if err := u.replaceListeners(t.Context(), state); err == nil || !strings.Contains(err.Error(), "scale set set in namespace a: it has no listener of the image "+current) || len(a.writes) > 0 {
-		t.Errorf("%v, %v", err, a.writes)
+	if err := u.replaceListeners(t.Context(), state); err == nil || !strings.Contains(err.Error(), "scale set set in namespace a: it has no listener of the image "+current) || len(a.Writes) > 0 {
+		t.Errorf("%v, %v", err, a.Writes)
 	}
 
 	// A controller that makes none while there are runners.

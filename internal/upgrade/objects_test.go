@@ -2,19 +2,23 @@ package upgrade
 
 import (
 	"bytes"
+	gocmp "cmp"
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 )
 
+// versions are the API versions of kinds that are not of the core.
+var versions = map[string]string{
+	"Lease": "coordination.k8s.io/v1", "Deployment": "apps/v1", "CustomResourceDefinition": "apiextensions.k8s.io/v1",
+	"AutoscalingRunnerSet": "actions.github.com/v1alpha1", "AutoscalingListener": "actions.github.com/v1alpha1",
+}
+
 // kind makes an object; extra goes over it.
 func kind(kind, namespace, name string, extra kubeObject) kubeObject {
-	plural := plurals[kind]
-	version := plural[strings.Index(plural, "/")+1 : strings.LastIndex(plural, "/")]
-	o := kubeObject{"apiVersion": version, "kind": kind, "metadata": map[string]any{"name": name}}
+	o := kubeObject{"apiVersion": gocmp.Or(versions[kind], "v1"), "kind": kind, "metadata": map[string]any{"name": name}}
 	if namespace != "" {
 		metadata(o)["namespace"] = namespace
 	}

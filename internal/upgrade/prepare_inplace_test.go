@@ -39,12 +39,12 @@ func TestPrepareInPlace(t *testing.T) {
 		},
 		"no CRDs":       {to: "0.14.2", refused: "they are [], and ARC has", change: func(_ *api, h *fakeHelm) { h.write("crds", "") }},
 		"other CRDs":    {to: "0.14.2", refused: "and ARC has", change: func(_ *api, h *fakeHelm) { h.write("crds", newCRDs(t, "x.example.com")) }},
-		"no CRDs there": {to: "0.14.2", err: "reading customresourcedefinitions", change: func(a *api, _ *fakeHelm) { a.take(pathOf(crdObjects("x")[0])) }},
+		"no CRDs there": {to: "0.14.2", err: "reading customresourcedefinitions", change: func(a *api, _ *fakeHelm) { a.take(crdObjects("x")[0]) }},
 		"the CRDs are refused": {
 			to: "0.14.2", refused: "applying customresourcedefinitions.apiextensions.k8s.io/" + arc.CRDs()[0],
 			change: func(a *api, _ *fakeHelm) {
-				a.fault = func(request string) int {
-					if strings.HasPrefix(request, "PATCH") {
+				a.Fault = func(request string) int {
+					if strings.HasPrefix(request, "DRY PATCH crd") {
 						return http.StatusForbidden
 					}
 					return 0
@@ -79,8 +79,8 @@ func TestPrepareInPlace(t *testing.T) {
 			}
 			q := Request{Chart: chartFolder(t, "controller", test.to), ScaleSetChart: chartFolder(t, "scale-set", test.to)}
 			p, err := u.Prepare(t.Context(), q, t.TempDir())
-			if len(a.writes) > 0 {
-				t.Errorf("it wrote %v", a.writes)
+			if len(a.Writes) > 0 {
+				t.Errorf("it wrote %v", a.Writes)
 			}
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {

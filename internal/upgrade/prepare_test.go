@@ -43,10 +43,10 @@ func TestPrepare(t *testing.T) {
 	all := []string{
 		"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "forget arc",
 	}
-	forbidden := func(path string) func(*api, *fakeHelm, *Upgrade) {
+	forbidden := func(read string) func(*api, *fakeHelm, *Upgrade) {
 		return func(a *api, _ *fakeHelm, _ *Upgrade) {
-			a.fault = func(request string) int {
-				if strings.HasSuffix(request, path) {
+			a.Fault = func(request string) int {
+				if request == read {
 					return http.StatusForbidden
 				}
 				return 0
@@ -70,10 +70,10 @@ func TestPrepare(t *testing.T) {
 		"which of scale sets?":  {request: Request{Chart: controller}, err: "the chart of the scale sets is not known", usage: true, said: []string{"version"}},
 		"only where it is":      {request: Request{Namespace: "arc-systems"}, err: "give the version to upgrade to with --version", usage: true},
 		"no Helm":               {request: both, change: func(_ *api, _ *fakeHelm, u *Upgrade) { u.Helm.Binary = "/none" }, err: "install Helm 3 or 4 on PATH", said: []string{}},
-		"the survey fails":      {request: both, change: forbidden("/deployments"), err: "listing deployments.apps in all namespaces", said: []string{"version"}},
+		"the survey fails":      {request: both, change: forbidden("LIST deploy"), err: "listing deployments.apps in all namespaces", said: []string{"version"}},
 		"no such chart":         {request: Request{Chart: controller + "x", ScaleSetChart: sets}, err: "reading the chart", said: []string{"version"}},
 		"Helm sees another one": {request: both, change: func(_ *api, h *fakeHelm, _ *Upgrade) { h.write("fail.history.arc", "") }, err: "told to fail", said: []string{"version", "show", "history"}},
-		"the cleanup refuses":   {request: both, change: forbidden("/ephemeralrunners"), steps: []string{}, refused: []string{"ephemeralrunners"}},
+		"the cleanup refuses":   {request: both, change: forbidden("LIST er"), steps: []string{}, refused: []string{"ephemeralrunners"}},
 		"it does not render": {
 			request: both, change: func(_ *api, h *fakeHelm, _ *Upgrade) { h.write("fail.template.runners", "") },
 			steps: []string{}, refused: []string{"release runners in namespace a does not render from the chart " + sets},
@@ -125,8 +125,8 @@ func TestPrepare(t *testing.T) {
 			if diff := cmp.Diff(test.said, words); test.said != nil && diff != "" {
 				t.Errorf("Helm was told (-want +got):\n%s", diff)
 			}
-			if len(a.writes) > 0 {
-				t.Errorf("it wrote %v", a.writes)
+			if len(a.Writes) > 0 {
+				t.Errorf("it wrote %v", a.Writes)
 			}
 		})
 	}
@@ -145,8 +145,8 @@ func TestPrepareGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"install arc", "ready arc", "forget arc"}, steps(p)); diff != "" || p.Cleanup != nil || len(a.writes) > 0 {
-		t.Errorf("%s, %+v, wrote %v", diff, p.Cleanup, a.writes)
+	if diff := cmp.Diff([]string{"install arc", "ready arc", "forget arc"}, steps(p)); diff != "" || p.Cleanup != nil || len(a.Writes) > 0 {
+		t.Errorf("%s, %+v, wrote %v", diff, p.Cleanup, a.Writes)
 	}
 	if len(p.Confirm) != 1 || !strings.Contains(p.Confirm[0].Message, `began with the post-renderer "x", and goes on with "x y"`) || p.Confirm[0].Verdict != plan.Refused {
 		t.Errorf("%+v", p.Confirm)

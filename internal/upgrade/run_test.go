@@ -58,17 +58,17 @@ func TestMarkUninstalledWaitsForPods(t *testing.T) {
 	for _, left := range []kubeObject{labelled("arc-systems", "arc"), labelled("control", "second")} {
 		u, a, _ := upgradingWith(t, labelled("arc-systems", "another"), labelled("elsewhere", "arc"), left)
 		u.Helm.Timeout = time.Second
-		if err := u.markUninstalled(t.Context(), theState()); err == nil || !strings.Contains(err.Error(), "waiting until the old controller's Pods are gone") || len(a.writes) > 0 {
-			t.Errorf("%v: %v, wrote %v", left["metadata"], err, a.writes)
+		if err := u.markUninstalled(t.Context(), theState()); err == nil || !strings.Contains(err.Error(), "waiting until the old controller's Pods are gone") || len(a.Writes) > 0 {
+			t.Errorf("%v: %v, wrote %v", left["metadata"], err, a.Writes)
 		}
 		u.Helm.Timeout = time.Minute
 		early := make(chan int, 1)
 		go func() {
 			time.Sleep(300 * time.Millisecond)
-			a.mu.Lock()
-			early <- len(a.writes)
-			a.mu.Unlock()
-			a.take(pathOf(left))
+			a.Mu.Lock()
+			early <- len(a.Writes)
+			a.Mu.Unlock()
+			a.take(left)
 		}()
 		if err := u.markUninstalled(t.Context(), theState()); err != nil || <-early > 0 {
 			t.Errorf("%v: %v, or noted too early", left["metadata"], err)
@@ -81,7 +81,7 @@ func TestMarkUninstalledWaitsForPods(t *testing.T) {
 	u, a, _ := upgradingWith(t)
 	bad := theState()
 	bad.Releases[0].Controllers[0].Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "x", Operator: "?"}}
-	if err := u.markUninstalled(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "selector of Deployment arc-systems/arc") || len(a.writes) > 0 {
+	if err := u.markUninstalled(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "selector of Deployment arc-systems/arc") || len(a.Writes) > 0 {
 		t.Errorf("an invalid selector: %v", err)
 	}
 }
@@ -90,7 +90,7 @@ func TestMarkUninstalledWaitsForPods(t *testing.T) {
 func TestEngineStops(t *testing.T) {
 	other := controllerAt("team", "team", "other")
 	u, a, helm := upgradingWith(t, append(crdObjects("Established"), other)...)
-	a.may["team:arc"] = true
+	a.May["team:arc"] = true
 	state := theState()
 	p := &Plan{State: state, Steps: []Step{{Clean, state.Releases[0], ""}, {Uninstall, state.Releases[0], ""}}}
 	stopped := u.Run(t.Context(), p)
@@ -202,9 +202,9 @@ func TestRun(t *testing.T) {
 
 	// An installation that broke off is freed before Helm uninstalls it.
 	u, _, fake, p = begin()
-	a, u.Client = newAPI(t)
-	a.fault = func(request string) int {
-		if strings.HasSuffix(request, "ephemeralrunners") {
+	a, u.Client = newAPI(t, crdObjects("Established")...)
+	a.Fault = func(request string) int {
+		if strings.HasPrefix(request, "LIST er") {
 			return http.StatusForbidden
 		}
 		return 0
@@ -221,19 +221,19 @@ func TestRun(t *testing.T) {
 func TestRunSaves(t *testing.T) {
 	u, a, helm := upgradingWith(t)
 	state := theState()
-	a.fault = func(request string) int {
-		if strings.HasPrefix(request, "POST /api/v1/namespaces/a/secrets") {
+	a.Fault = func(request string) int {
+		if strings.HasPrefix(request, "POST secret a") {
 			return http.StatusForbidden
 		}
 		return 0
 	}
 	p := &Plan{State: state, Steps: []Step{{Save, state.Releases[0], ""}, {Uninstall, state.Releases[0], ""}}}
-	if stopped := u.Run(t.Context(), p); stopped == nil || stopped.Step != 0 || len(u.Commands(p, stopped.Step)) > 0 || len(helm.said()) > 0 || len(a.writes) > 0 {
-		t.Errorf("%v, %v, %v", stopped, helm.said(), a.writes)
+	if stopped := u.Run(t.Context(), p); stopped == nil || stopped.Step != 0 || len(u.Commands(p, stopped.Step)) > 0 || len(helm.said()) > 0 || len(a.Writes) > 0 {
+		t.Errorf("%v, %v, %v", stopped, helm.said(), a.Writes)
 	}
-	a.fault = nil
-	if stopped := u.Run(t.Context(), p); stopped != nil || len(a.writes) != 2 {
-		t.Errorf("%v, %v", stopped, a.writes)
+	a.Fault = nil
+	if stopped := u.Run(t.Context(), p); stopped != nil || len(a.Writes) != 2 {
+		t.Errorf("%v, %v", stopped, a.Writes)
 	}
 	s, err := look(t.Context(), u.Client, "arc-systems")
 	if err != nil || s.Saved == nil || s.Saved.Uninstalled {
@@ -254,7 +254,7 @@ func TestReady(t *testing.T) {
 		if err := u.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "is not served after") {
 			t.Errorf("%s: %v", name, err)
 		}
-		a.fault = func(string) int { return http.StatusForbidden }
+		a.Fault = func(string) int { return http.StatusForbidden }
 		if err := u.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "reading customresourcedefinitions.apiextensions.k8s.io/") {
 			t.Errorf("%s, forbidden: %v", name, err)
 		}

@@ -3,7 +3,6 @@ package upgrade
 import (
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,12 +16,11 @@ func TestSaveAndForget(t *testing.T) {
 	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""), installed("b", "more", ""))
 	state.secrets = map[string]secret{}
 	a, c := newAPI(t)
-	const url = "/api/v1/namespaces/%s/secrets"
 	if err := save(t.Context(), c, *state); err != nil {
 		t.Fatal(err)
 	}
 	// What names the releases comes last.
-	if diff := cmp.Diff([]string{"POST " + fmt.Sprintf(url, "a"), "POST " + fmt.Sprintf(url, "b"), "POST " + fmt.Sprintf(url, "arc-systems")}, a.writes); diff != "" {
+	if diff := cmp.Diff([]string{"POST secret a", "POST secret b", "POST secret arc-systems"}, a.Writes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// It overwrites what it has written itself, as after the first half.
@@ -55,24 +53,24 @@ func TestSaveAndForget(t *testing.T) {
 	if err := put(t.Context(), c, "z", nil, map[string]secret{"z": {uid: "u", resourceVersion: "1"}}); err == nil || !strings.Contains(err.Error(), "does another upgrade run?") {
 		t.Errorf("wrote what is gone: %v", err)
 	}
-	a.writes = nil
+	a.Writes = nil
 	large := *other.Saved
 	noise := make([]byte, 2*stateBytes)
 	_, _ = rand.Read(noise)
 	large.Releases[1].Values, _ = json.Marshal(noise)
-	if err := save(t.Context(), c, large); err == nil || !strings.Contains(err.Error(), "a Secret can hold") || len(a.writes) > 0 {
-		t.Errorf("saved what is too large: %v, %v", err, a.writes)
+	if err := save(t.Context(), c, large); err == nil || !strings.Contains(err.Error(), "a Secret can hold") || len(a.Writes) > 0 {
+		t.Errorf("saved what is too large: %v, %v", err, a.Writes)
 	}
-	a.fault = func(request string) int {
+	a.Fault = func(request string) int {
 		if strings.HasPrefix(request, "DELETE") {
 			return http.StatusForbidden
 		}
 		return 0
 	}
-	if err := forget(t.Context(), c, *other.Saved); err == nil || len(a.writes) > 0 {
+	if err := forget(t.Context(), c, *other.Saved); err == nil || len(a.Writes) > 0 {
 		t.Errorf("forgot what may not be deleted: %v", err)
 	}
-	a.fault = nil
+	a.Fault = nil
 	other.Saved.secrets["b"] = secret{uid: "of another"}
 	if err := forget(t.Context(), c, *other.Saved); err != nil {
 		t.Fatal(err)
@@ -82,7 +80,7 @@ func TestSaveAndForget(t *testing.T) {
 			t.Errorf("the Secret in %s: %t", namespace, is)
 		}
 	}
-	if last := a.writes[len(a.writes)-1]; last != "DELETE "+fmt.Sprintf(url, "arc-systems")+"/"+SecretName {
+	if last := a.Writes[len(a.Writes)-1]; last != "DELETE secret arc-systems/"+SecretName {
 		t.Errorf("deleted last: %s", last)
 	}
 	if err := forget(t.Context(), c, *other.Saved); err != nil { // once more
@@ -105,10 +103,10 @@ func TestForeignSecret(t *testing.T) {
 		p.Refusals[0].Do[0] != "kubectl delete secret arc-cleanup-upgrade --namespace a" {
 		t.Errorf("%+v", p.Refusals)
 	}
-	if err := save(t.Context(), c, p.State); err == nil || !strings.Contains(err.Error(), "is not the state of an upgrade") || len(a.writes) > 0 {
-		t.Errorf("saved: %v, %v", err, a.writes)
+	if err := save(t.Context(), c, p.State); err == nil || !strings.Contains(err.Error(), "is not the state of an upgrade") || len(a.Writes) > 0 {
+		t.Errorf("saved: %v, %v", err, a.Writes)
 	}
-	if err := forget(t.Context(), c, p.State); err != nil || len(a.writes) > 0 {
-		t.Errorf("forgot: %v, %v", err, a.writes)
+	if err := forget(t.Context(), c, p.State); err != nil || len(a.Writes) > 0 {
+		t.Errorf("forgot: %v, %v", err, a.Writes)
 	}
 }

@@ -273,7 +273,7 @@ func TestStateOfTwoControllers(t *testing.T) {
 	other := controllerAt("b", "b", "other")
 	a, c := newAPI(t, join(arcAt(t), []kubeObject{other, helmRecord{namespace: "b", name: "other", objects: []kubeObject{other}}.object(t)},
 		secretsOf(t, saved(false, installed("arc-systems", "arc", ""))))...)
-	a.may["b:arc"] = true
+	a.May["b:arc"] = true
 	for namespace, want := range map[string]bool{"": false, "arc-systems": true, "b": false} {
 		s, err := look(t.Context(), c, namespace)
 		if err != nil || len(s.Found) != 2 || (s.Saved != nil) != want {

@@ -200,7 +200,7 @@ func TestSurvey(t *testing.T) {
 			t.Parallel()
 			a, c := newAPI(t, test.objects...)
 			for _, account := range test.may {
-				a.may[account] = true
+				a.May[account] = true
 			}
 			s, err := look(t.Context(), c, test.namespace)
 			if err != nil {
@@ -209,8 +209,8 @@ func TestSurvey(t *testing.T) {
 			if diff := cmp.Diff(test.want, seen(s)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if len(a.writes) > 0 {
-				t.Errorf("looking wrote %v", a.writes)
+			if len(a.Writes) > 0 {
+				t.Errorf("looking wrote %v", a.Writes)
 			}
 		})
 	}
@@ -220,42 +220,40 @@ func TestSurvey(t *testing.T) {
 func TestSurveyFails(t *testing.T) {
 	t.Parallel()
 	objects := join(arcAt(t), runnersAt(t))
-	for _, path := range []string{
-		"/apis/apps/v1/deployments", "/apis/actions.github.com/v1alpha1/autoscalingrunnersets", "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-		"/api/v1/namespaces/arc-systems/secrets", "/api/v1/namespaces/a/configmaps",
-		"/api/v1/namespaces/arc-systems/secrets/arc-cleanup-upgrade", "/api/v1/namespaces/a/secrets/arc-cleanup-upgrade",
-		"/api/v1/namespaces/a/secrets/sh.helm.release.v1.runners.v1",
+	for _, forbidden := range []string{
+		"LIST deploy", "LIST ars", "REVIEW system:serviceaccount:arc-systems:arc", "LIST secret arc-systems", "LIST configmap a",
+		"GET secret arc-systems/arc-cleanup-upgrade", "GET secret a/arc-cleanup-upgrade", "GET secret a/sh.helm.release.v1.runners.v1",
 	} {
 		a, c := newAPI(t, objects...)
-		a.fault = func(request string) int {
-			if _, p, _ := strings.Cut(request, " "); p == path {
+		a.Fault = func(request string) int {
+			if strings.HasPrefix(request, forbidden) {
 				return http.StatusForbidden
 			}
 			return 0
 		}
 		if s, err := look(t.Context(), c, ""); err == nil {
-			t.Errorf("%s: %v", path, seen(s))
+			t.Errorf("%s: %v", forbidden, seen(s))
 		}
 	}
 	state := saved(false, installed("arc-systems", "arc", ""), installed("a", "runners", ""))
-	for path, objects := range map[string][]kubeObject{
-		"/api/v1/namespaces/arc-systems/configmaps": nil,
-		"/api/v1/namespaces/a/configmaps":           secretsOf(t, state),
-		"/api/v1/secrets/arc-cleanup-upgrade":       nil, // which is never asked for
+	for forbidden, objects := range map[string][]kubeObject{
+		"LIST configmap arc-systems":     nil,
+		"LIST configmap a":               secretsOf(t, state),
+		"GET secret arc-cleanup-upgrade": nil, // which is never asked for
 	} {
 		a, c := newAPI(t, objects...)
-		a.fault = func(request string) int {
-			if strings.HasSuffix(request, " "+path) {
+		a.Fault = func(request string) int {
+			if request == forbidden {
 				return http.StatusForbidden
 			}
 			return 0
 		}
 		namespace := "arc-systems"
-		if path == "/api/v1/secrets/arc-cleanup-upgrade" {
+		if forbidden == "GET secret arc-cleanup-upgrade" {
 			namespace = ""
 		}
 		if _, err := look(t.Context(), c, namespace); (err == nil) != (namespace == "") {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: %v", forbidden, err)
 		}
 	}
 	broken := controllerAt("b", "b", "x")
@@ -265,8 +263,8 @@ func TestSurveyFails(t *testing.T) {
 		t.Errorf("an invalid Deployment: %v", err)
 	}
 	a, c := newAPI(t, objects...)
-	a.fault = func(request string) int {
-		if strings.HasSuffix(request, "/autoscalingrunnersets") {
+	a.Fault = func(request string) int {
+		if request == "LIST ars" {
 			return http.StatusNotFound
 		}
 		return 0
@@ -334,7 +332,7 @@ func TestSurveyAsksOnce(t *testing.T) {
 	second, none := controllerAt("arc-systems", "arc-systems", "arc"), kind("Deployment", "shop", "shop", kubeObject{"labels": map[string]any{"app.kubernetes.io/part-of": "gha-rs-controller"}})
 	metadata(second)["name"] = "second"
 	a, c := newAPI(t, append(arcAt(t), second, none)...)
-	if _, err := look(t.Context(), c, ""); err != nil || a.reviews != 1 {
-		t.Errorf("%d questions, %v", a.reviews, err)
+	if _, err := look(t.Context(), c, ""); err != nil || a.reviews() != 1 {
+		t.Errorf("%d questions, %v", a.reviews(), err)
 	}
 }

@@ -3,40 +3,18 @@ package upgrade
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
-
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// patch merges a body into an object. It makes one of a body that is applied.
-func (a *api) patch(w http.ResponseWriter, r *http.Request, body []byte) {
-	var change kubeObject
-	if yaml.Unmarshal(body, &change) != nil {
-		answer(w, http.StatusBadRequest, nil)
-		return
-	}
-	now := a.objects[r.URL.Path]
-	if uid := metadata(change)["uid"]; now == nil && uid != nil {
-		answer(w, http.StatusNotFound, nil)
-		return
-	} else if now != nil && uid != nil && uid != metadata(now)["uid"] {
-		answer(w, http.StatusConflict, nil)
-		return
-	}
-	o := merge(now, change)
-	a.set(r.URL.Path, o)
-	answer(w, http.StatusOK, o)
-}
-
+// merge returns an object with changes.
 func merge(into, change kubeObject) kubeObject {
 	out := kubeObject{}
 	for k, v := range into {
@@ -103,7 +81,7 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("a new set that is not watched: %v", err)
 	}
 	// The set of this name is another one.
-	a.take(pathOf(setAt("a", "runners", "", "")))
+	a.take(setAt("a", "runners", "", ""))
 	a.put(versioned(setAt("a", "runners", "a", "runners"), "0.13.1"))
 	if err := u.freeze(t.Context(), state); err == nil || !strings.Contains(err.Error(), "scale set runners in namespace a was created after") {
 		t.Errorf("another set: %v", err)
@@ -143,11 +121,11 @@ func TestGoForward(t *testing.T) {
 		metadata(set)["uid"] = "uid-runners"
 		a.put(set)
 		change(a)
-		a.writes = nil
+		a.Writes = nil
 		err := u.goForward(t.Context(), &state)
 		if want == "" {
-			if err != nil || !state.Swap.Forward || len(a.writes) != 2 {
-				t.Errorf("%v, %v", err, a.writes)
+			if err != nil || !state.Swap.Forward || len(a.Writes) != 2 {
+				t.Errorf("%v, %v", err, a.Writes)
 			}
 			s, err := look(t.Context(), u.Client, "arc-systems")
 			if err != nil || !s.Saved.forward() {
@@ -155,8 +133,8 @@ func TestGoForward(t *testing.T) {
 			}
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), want) || len(a.writes) > 0 || state.Swap.Forward {
-			t.Errorf("%q: %v, wrote %v", want, err, a.writes)
+		if err == nil || !strings.Contains(err.Error(), want) || len(a.Writes) > 0 || state.Swap.Forward {
+			t.Errorf("%q: %v, wrote %v", want, err, a.Writes)
 		}
 	}
 }
@@ -189,7 +167,7 @@ func TestSwapState(t *testing.T) {
 		}
 	}
 	data["arc-systems"][crdsKey] = []byte("x")
-	a.take("/api/v1/namespaces/arc-systems/secrets/" + SecretName)
+	a.take(kind("Secret", "arc-systems", SecretName, nil))
 	if err := put(t.Context(), u.Client, "arc-systems", data["arc-systems"], map[string]secret{}); err != nil {
 		t.Fatal(err)
 	}
@@ -263,15 +241,15 @@ func TestCRDsThereAndBack(t *testing.T) {
 	if diff := cmp.Diff(kubeObject{"group": arc.Group, "of": "old", "x": 1.0}, specOf(a.get(crd))); diff != "" || metadata(a.get(crd))["annotations"] != nil {
 		t.Errorf("restored (-want +got):\n%s", diff)
 	}
-	a.writes = nil
-	if err := u.restoreCRDs(t.Context(), state.Swap.crds.Items[1:]); err == nil || len(a.writes) > 0 {
+	a.Writes = nil
+	if err := u.restoreCRDs(t.Context(), state.Swap.crds.Items[1:]); err == nil || len(a.Writes) > 0 {
 		t.Errorf("three of four: %v", err)
 	}
 	// Whoever may write Secrets beside the controller can write this one, too.
 	for _, forged := range []kubeObject{{"group": "example.com"}, {"group": arc.Group, "conversion": kubeObject{"strategy": "Webhook"}}} {
 		crds := state.Swap.crds.DeepCopy()
 		crds.Items[2].Object["spec"] = forged
-		if err := u.restoreCRDs(t.Context(), crds.Items); err == nil || !strings.Contains(err.Error(), "is of the group") || len(a.writes) > 0 {
+		if err := u.restoreCRDs(t.Context(), crds.Items); err == nil || !strings.Contains(err.Error(), "is of the group") || len(a.Writes) > 0 {
 			t.Errorf("forged: %v", err)
 		}
 	}
@@ -284,7 +262,7 @@ func TestCRDsThereAndBack(t *testing.T) {
 		"not YAML":                        "{",
 	} {
 		helm.write("crds", text)
-		if err := u.applyCRDs(t.Context(), state.Target.Controller); err == nil || !strings.Contains(err.Error(), want) || len(a.writes) > 0 {
+		if err := u.applyCRDs(t.Context(), state.Target.Controller); err == nil || !strings.Contains(err.Error(), want) || len(a.Writes) > 0 {
 			t.Errorf("%q: %v", want, err)
 		}
 	}
@@ -309,8 +287,8 @@ func TestThaw(t *testing.T) {
 		t.Errorf("one of two: %v", err)
 	}
 	a.put(versioned(setAt("b", "new", "b", "new"), "0.14.2"))
-	a.writes = nil
-	if err := u.thaw(t.Context(), state); err == nil || !strings.Contains(err.Error(), `scale set new in namespace b has the version "0.14.2"`) || len(a.writes) > 0 {
+	a.Writes = nil
+	if err := u.thaw(t.Context(), state); err == nil || !strings.Contains(err.Error(), `scale set new in namespace b has the version "0.14.2"`) || len(a.Writes) > 0 {
 		t.Errorf("a set of the new version: %v", err)
 	}
 }
@@ -337,9 +315,9 @@ func TestUnlock(t *testing.T) {
 	if labels := metadata(a.get(record))["labels"].(kubeObject); labels["status"] != "failed" {
 		t.Errorf("labels %v", labels)
 	}
-	a.writes = nil
-	if stopped := u.Run(t.Context(), p); stopped != nil || len(a.writes) > 0 {
-		t.Errorf("once more: %v, %v", stopped, a.writes)
+	a.Writes = nil
+	if stopped := u.Run(t.Context(), p); stopped != nil || len(a.Writes) > 0 {
+		t.Errorf("once more: %v, %v", stopped, a.Writes)
 	}
 }
 

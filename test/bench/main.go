@@ -1,11 +1,13 @@
 // Command bench measures how fast arc-cleanup frees a stuck cluster: N EphemeralRunners whose
 // controller is gone, from the start until the CRDs are gone. It compares this with the same number of
 // bare finalizer patches by an ideal client, with kubectl get | xargs kubectl patch on a sample, and
-// with client-go's default limit of 5 requests per second.
+// with client-go's default limit of 5 requests per second. It writes the ratios into
+// docs/performance.md.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -29,6 +31,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/arc-cleanup/arc-cleanup/test/bench/page"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
@@ -117,16 +120,24 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("kubectl: %w", err)
 	}
+	var results []result
 	for _, n := range sizes {
-		if err := b.measure(ctx, n, byHand*time.Duration(n)/sample); err != nil {
+		r := result{runners: n, kubectl: byHand * time.Duration(n) / sample}
+		if err := b.measure(ctx, &r); err != nil {
 			return fmt.Errorf("%d runners: %w", n, err)
 		}
+		results = append(results, r)
 	}
-	return nil
+	apiServer, err := cluster.Binary(ctx, "kube-apiserver", os.Stderr)
+	if err != nil {
+		return err
+	}
+	return page.Write(ctx, b.product.Root, table(results, "Kubernetes "+page.Version(apiServer)))
 }
 
-// measure prints how long n runners take, beside what they take with kubectl.
-func (b *bench) measure(ctx context.Context, n int, byHand time.Duration) error {
+// measure measures how long the runners take, and prints it.
+func (b *bench) measure(ctx context.Context, r *result) error {
+	n := r.runners
 	// Before ours and after it: what slows the API server down for a while should not
 	// count for one side only.
 	bareBefore, err := b.timed(ctx, n, b.bare)
@@ -137,11 +148,7 @@ func (b *bench) measure(ctx context.Context, n int, byHand time.Duration) error 
 	if err != nil {
 		return fmt.Errorf("the ideal client, cheapest patches: %w", err)
 	}
-	var memory int64
-	ours, err := b.timed(ctx, n, func(ctx context.Context, _ int) (err error) {
-		memory, err = b.hookjob(ctx)
-		return err
-	})
+	r.ours, err = b.timed(ctx, n, func(ctx context.Context, _ int) error { return b.hookjob(ctx, r) })
 	if err != nil {
 		return fmt.Errorf("arc-cleanup: %w", err)
 	}
@@ -153,20 +160,20 @@ func (b *bench) measure(ctx context.Context, n int, byHand time.Duration) error 
 	if err != nil {
 		return fmt.Errorf("the ideal client: %w", err)
 	}
-	bare, cheapest := (bareBefore+bareAfter)/2, (cheapestBefore+cheapestAfter)/2
+	r.bare, r.cheapest = (bareBefore+bareAfter)/2, (cheapestBefore+cheapestAfter)/2
 	fmt.Printf("\n%d EphemeralRunners in %d namespaces, %d cores, API server and client on one machine\n\n", n, namespaces, runtime.NumCPU())
 	row := func(what string, took time.Duration) {
-		fmt.Printf("%-64s %9.1f s   %6.2f x\n", what, took.Seconds(), float64(took)/float64(ours))
+		fmt.Printf("%-64s %9.1f s   %6.2f x\n", what, took.Seconds(), float64(took)/float64(r.ours))
 	}
-	row("arc-cleanup run, from start to CRDs gone", ours)
-	row(fmt.Sprintf("ideal client, finalizer patches only (%.1f and %.1f s)", bareBefore.Seconds(), bareAfter.Seconds()), bare)
-	row(fmt.Sprintf("ideal client, the cheapest patches only (%.1f and %.1f s)", cheapestBefore.Seconds(), cheapestAfter.Seconds()), cheapest)
-	row(fmt.Sprintf("kubectl get | xargs kubectl patch, patches only (from %d)", sample), byHand)
-	row("client-go's default limit, patches only (calculated)", time.Duration(n)*time.Second/defaultQPS)
+	row("arc-cleanup run, from start to CRDs gone", r.ours)
+	row(fmt.Sprintf("ideal client, finalizer patches only (%.1f and %.1f s)", bareBefore.Seconds(), bareAfter.Seconds()), r.bare)
+	row(fmt.Sprintf("ideal client, the cheapest patches only (%.1f and %.1f s)", cheapestBefore.Seconds(), cheapestAfter.Seconds()), r.cheapest)
+	row(fmt.Sprintf("kubectl get | xargs kubectl patch, patches only (from %d)", sample), r.kubectl)
+	row("client-go's default limit, patches only (calculated)", atDefaultLimit(n))
 	fmt.Printf("\n%.2f of the ideal client's rate, %.2f with the cheapest patches; memory of arc-cleanup at most %d MiB, beside %d Deployments of others\n",
-		float64(bare)/float64(ours), float64(cheapest)/float64(ours), memory>>20, foreign)
-	if memory > most {
-		return fmt.Errorf("arc-cleanup took %d MiB of memory, and may take %d", memory>>20, most>>20)
+		float64(r.bare)/float64(r.ours), float64(r.cheapest)/float64(r.ours), r.memory>>20, foreign)
+	if r.memory > most {
+		return fmt.Errorf("arc-cleanup took %d MiB of memory, and may take %d", r.memory>>20, most>>20)
 	}
 	return nil
 }
@@ -311,18 +318,33 @@ func (b *bench) withKubectl(ctx context.Context, _ int) error {
 	return err
 }
 
-// hookjob runs arc-cleanup by hand and returns its peak memory in bytes.
-func (b *bench) hookjob(ctx context.Context) (int64, error) {
-	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--all-namespaces", "--yes", "--log-format", "console")
+// hookjob runs arc-cleanup by hand. It adds the parts of its time, and its peak memory.
+func (b *bench) hookjob(ctx context.Context, r *result) error {
+	cmd := b.product.ByHand(ctx, b.cluster.Kubeconfig(), "run", "--all-namespaces", "--yes", "--log-format", "console", "--output", "json")
 	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return 0, err
+	out, err := cmd.Output()
+	if err != nil {
+		return err
+	}
+	var report struct {
+		Phases []struct {
+			Name    string
+			Seconds float64
+		}
+	}
+	if err := json.Unmarshal(out, &report); err != nil {
+		return fmt.Errorf("reading the report: %w", err)
+	}
+	r.phases = map[string]time.Duration{}
+	for _, p := range report.Phases {
+		r.phases[p.Name] += time.Duration(p.Seconds * float64(time.Second))
 	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return 0, errors.New("this system does not say how much memory a process used")
+		return errors.New("this system does not say how much memory a process used")
 	}
-	return usage.Maxrss << 10, nil // Linux counts in KiB
+	r.memory = usage.Maxrss << 10 // Linux counts in KiB
+	return nil
 }
 
 func (b *bench) removeCRDs(ctx context.Context) error {

@@ -63,6 +63,7 @@ func TestChartRefusesUnknownValues(t *testing.T) {
 // A pushed chart is what users install: from a registry, by itself and as a
 // dependency, with both Helms.
 func TestChartFromARegistry(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)
@@ -146,7 +147,7 @@ func TestChartPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := string(out)
-	for _, file := range []string{"Chart.yaml", "README.md", "values.yaml", "values.schema.json", "templates/job.yaml", "templates/_rbac.tpl", "templates/NOTES.txt"} {
+	for _, file := range []string{"Chart.yaml", "README.md", "values.yaml", "values.schema.json", "templates/job.yaml", "templates/_rights.tpl", "templates/NOTES.txt"} {
 		if !strings.Contains(list, "arc-cleanup/"+file+"\n") {
 			t.Errorf("%s is not in the package", file)
 		}

@@ -25,6 +25,7 @@ import (
 // either Helm and in either storage: Helm shows it, runs it once, and nothing is
 // left.
 func TestEnrolByHand(t *testing.T) {
+	t.Parallel()
 	// TestMatrix has each Helm with the other storage.
 	for major, driver := range map[int]string{3: "configmap", 4: "secret"} {
 		t.Run(fmt.Sprintf("helm%d %s", major, driver), func(t *testing.T) {
@@ -131,6 +132,7 @@ func (l *lab) hookRuns() func() map[string]int {
 // Helm writes no more is enrolled, and Helm runs the hook; of the rest each refusal
 // names a command that helps in that state.
 func TestEnrolInEveryState(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d: an upgrade that failed", major), func(t *testing.T) {
 			l := newLab(t)

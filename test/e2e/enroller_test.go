@@ -90,6 +90,7 @@ func TestHelm3NoImage(t *testing.T) {
 // of Helm 3 where the release is. With its --namespace the release is enrolled;
 // without, the enroller ends and says which flag it is, and status says the same.
 func TestHelm3Overridden(t *testing.T) {
+	t.Parallel()
 	overridden := func(l *lab) []string {
 		return []string{l.overridable(harness.ControllerChart), "--namespace", controllerNamespace, "--set", "namespaceOverride=" + runnerNamespace}
 	}

@@ -87,6 +87,7 @@ func (d *desk) must(name string, args ...string) {
 
 // TestExampleShell runs the script for a shell, on both Helms.
 func TestExampleShell(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

@@ -19,6 +19,7 @@ import (
 // TestDependency uses the chart as what GitOps tools need: a dependency beside
 // ARC's own chart, on both Helms.
 func TestDependency(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

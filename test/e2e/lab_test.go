@@ -1,12 +1,14 @@
-// Package e2e runs the real thing: real Helm, ARC's real charts and controller,
-// a real API server. One cluster serves all tests, one after the other; each
-// begins with an empty slate and proves that it leaves one.
+// Package e2e runs the real thing: real Helm, ARC's real charts and controller, a real API server. Two
+// clusters serve all tests: each runs one test after the other. A test begins with an empty slate, and
+// proves that it leaves one.
 package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +41,10 @@ const (
 
 var (
 	built  *harness.Product
-	shared *cluster.Cluster
+	images map[string]cluster.Image
+	// clusters holds the clusters that no test uses: nil for one that has not been started. Most tests
+	// wait for Helm or Kubernetes, so that two of them share two cores well.
+	clusters = make(chan *cluster.Cluster, 2)
 )
 
 func TestMain(m *testing.M) {
@@ -62,21 +67,40 @@ func run(m *testing.M) (int, error) {
 	if built, err = harness.Build(ctx, dir, os.Stderr); err != nil {
 		return 0, err
 	}
-	images, err := built.Images(ctx, os.Stderr)
-	if err != nil {
+	if images, err = built.Images(ctx, os.Stderr); err != nil {
 		return 0, err
 	}
 	if images[gateImage], err = buildGate(ctx, dir); err != nil {
 		return 0, err
 	}
-	if shared, err = cluster.Start(ctx, cluster.Options{Images: images, Progress: os.Stderr}); err != nil {
-		return 0, err
+	for range cap(clusters) {
+		clusters <- nil
 	}
 	code := m.Run()
-	return code, shared.Stop()
+	for range cap(clusters) {
+		if c := <-clusters; c != nil {
+			err = errors.Join(err, c.Stop())
+		}
+	}
+	return code, err
 }
 
-// lab is one test's view of the shared cluster.
+// takeCluster gives a test a cluster, until the test and all its cleanups are over.
+func takeCluster(t *testing.T) (c *cluster.Cluster) {
+	t.Helper()
+	c = <-clusters
+	t.Cleanup(func() { clusters <- c })
+	if c == nil {
+		var err error
+		options := cluster.Options{Images: maps.Clone(images), Progress: os.Stderr}
+		if c, err = cluster.Start(context.WithoutCancel(t.Context()), options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// lab is one test's view of its cluster.
 type lab struct {
 	*testing.T
 	*cluster.Cluster
@@ -88,13 +112,18 @@ type lab struct {
 	helmEnv  []string // further environment of Helm
 }
 
-// newLab gives the test the two namespaces, empty, and afterwards removes by force
-// what a failed test left, so that the next one is not misled.
+// newLab gives the test a cluster with the two namespaces, empty, and afterwards removes by force what a
+// failed test left, so that the next one is not misled. A test runs beside others; its subtests, if they
+// take labs, one after the other.
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	config := shared.Config()
+	if !strings.Contains(t.Name(), "/") {
+		t.Parallel()
+	}
+	c := takeCluster(t)
+	config := c.Config()
 	l := &lab{
-		T: t, Cluster: shared, ctx: t.Context(),
+		T: t, Cluster: c, ctx: t.Context(),
 		client:   kubernetes.NewForConfigOrDie(config),
 		dynamic:  dynamic.NewForConfigOrDie(config),
 		metadata: metadata.NewForConfigOrDie(config),

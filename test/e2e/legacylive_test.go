@@ -66,7 +66,7 @@ func TestLegacyLive(t *testing.T) {
 	if !strings.Contains(out, "done: nothing of legacy ARC is left") {
 		t.Errorf("the terminal does not show the hook's verdict:\n%s", out)
 	}
-	for _, forced := range []string{"removed ARC's finalizers", "registered at GitHub", "webhooks"} {
+	for _, forced := range []string{"removed ARC's finalizers", "registered at GitHub", "webhookconfigurations"} {
 		if strings.Contains(refused+out, forced) {
 			t.Errorf("the controller was not let finish: %q in\n%s\n%s", forced, refused, out)
 		}

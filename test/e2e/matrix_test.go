@@ -76,6 +76,7 @@ func (w way) all() []flags {
 // hook ran once, at the uninstall, and that nothing is left. ARC's controller
 // alone makes it fast; the tests of uninstalls have scale sets.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	all := newLab(t)
 	for _, w := range all.ways() {
 		for _, f := range w.all() {
@@ -121,6 +122,7 @@ func TestMatrix(t *testing.T) {
 // TestFailure fails an installation and an upgrade that Helm rolls back. After the failed installation
 // nothing of arc-cleanup is left; after the failed upgrade the old revision has its hook.
 func TestFailure(t *testing.T) {
+	t.Parallel()
 	all := newLab(t)
 	for _, w := range all.ways()[:2] {
 		t.Run(fmt.Sprintf("helm%d", w.major), func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 // waits. Both Helms take the hook's rights away at once and leave the Job: it says so
 // in one line, and ends with its first Pod. The next uninstall goes on.
 func TestTimeoutBelowWhatTheHookNeeds(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

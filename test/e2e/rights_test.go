@@ -17,6 +17,7 @@ import (
 // the chart is a dependency and there is a post-renderer: then they are hooks of their
 // own, and do the same.
 func TestRightsAreOneHook(t *testing.T) {
+	t.Parallel()
 	apart := []string{"ClusterRole", "ClusterRoleBinding", "Job", "Role", "RoleBinding", "ServiceAccount"}
 	for _, test := range []struct {
 		name  string
@@ -118,6 +119,7 @@ func (l *lab) hookRights() (found []string) {
 // TestRightsWithoutAJob: where Kubernetes refuses the hook's Job, both Helms leave the
 // rights that they had created for it, until the next uninstall.
 func TestRightsWithoutAJob(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

@@ -81,6 +81,7 @@ func (l *lab) installAs(major int, release, chart, namespace string, args ...str
 // TestNamespaceOverride: objects elsewhere than the release. Whoever says where the
 // release is has a hook that works; where what is known differs, it has to be said.
 func TestNamespaceOverride(t *testing.T) {
+	t.Parallel()
 	const platform = "platform"
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
@@ -286,6 +287,7 @@ func TestUnderscore(t *testing.T) {
 // TestForeignLabels: the usual labels of ARC name other software. arc-cleanup recognises the controller all the
 // same, in the stream and in the cluster.
 func TestForeignLabels(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)
@@ -308,6 +310,7 @@ func TestForeignLabels(t *testing.T) {
 // TestReleaseNames: what Helm takes for a release's name gives hooks with valid names,
 // and no two of a namespace the same.
 func TestReleaseNames(t *testing.T) {
+	t.Parallel()
 	const dots = "ci-runners-eu-west-1-production-blue-build-platfor.a1"
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 // TestWhatHelmShowsOfScaleSets holds all that a terminal has of a refusal, with a live
 // scale set in the way, and of that scale set's own uninstall.
 func TestWhatHelmShowsOfScaleSets(t *testing.T) {
+	t.Parallel()
 	const (
 		refused = `refused, nothing was written: scale set runners in namespace arc-runners is still installed \(runners: \d+, busy: 0\), by Helm release runners`
 		command = `    helm uninstall runners --namespace arc-runners`

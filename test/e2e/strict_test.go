@@ -68,6 +68,7 @@ spec:
 // TestStrictAdmission installs and uninstalls where all of it is asked for. What the
 // hook's Pod was before, or may be made by values, is refused, each for its own reason.
 func TestStrictAdmission(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

@@ -27,6 +27,7 @@ func tenantRights(t *testing.T) []*unstructured.Unstructured {
 // TestTenant installs and uninstalls a scale set as a user who administers only the runners' namespace: with
 // the hook, for which examples/tenant grants the missing rights, and without it.
 func TestTenant(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		for _, hooked := range []bool{true, false} {
 			t.Run(fmt.Sprintf("helm%d hooked %t", major, hooked), func(t *testing.T) {

@@ -211,6 +211,7 @@ func (l *lab) upgradeSecrets() []corev1.Secret {
 // step: with Helm 3 as soon as it is begun, with Helm 4 a moment later where Helm
 // installs or uninstalls, in the middle of it.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	controller, scaleSet := nextCharts(t)
 	charts := []string{"--chart", controller, "--scale-set-chart", scaleSet}
 	for _, test := range []struct {
@@ -293,6 +294,7 @@ func TestUpgrade(t *testing.T) {
 // runner is waited for, and a failure in the second half prints commands which
 // finish it.
 func TestUpgradeStops(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

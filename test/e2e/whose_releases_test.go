@@ -90,6 +90,7 @@ func (l *lab) mixed() (chart string, values []string) {
 // no state which Helm cannot uninstall. Each of Helm's processes knows nothing of the
 // one before: what it remembers of kinds, it would not know the next day.
 func TestWhoseMixedRelease(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
 			l := newLab(t)

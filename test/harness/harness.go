@@ -114,7 +114,9 @@ func (p *Product) installPlugin(ctx context.Context, dir string) error {
 
 // Helm is a command line of Helm, of a major version, with folders of its own.
 func (p *Product) Helm(ctx context.Context, major int, kubeconfig string, args ...string) *exec.Cmd {
-	return p.isolate(exec.CommandContext(ctx, p.helm[major], args...), kubeconfig)
+	cmd := p.isolate(exec.CommandContext(ctx, p.helm[major], args...), kubeconfig)
+	cmd.Env = append(cmd.Env, cluster.CollectLess...)
+	return cmd
 }
 
 // ByHand is a command line of arc-cleanup.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -74,20 +76,36 @@ func Inventory(ctx context.Context, config *rest.Config) (map[Object]bool, error
 	if err != nil {
 		return nil, err
 	}
-	found := map[Object]bool{}
+	var (
+		g     errgroup.Group
+		mu    sync.Mutex
+		found = map[Object]bool{}
+	)
+	g.SetLimit(lists)
 	for _, kind := range kinds {
-		objects, err := client.Resource(kind.GroupVersionResource).List(ctx, metav1.ListOptions{})
-		if apierrors.IsNotFound(err) {
-			continue // its CRD went meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("listing %s: %w", kind.Resource, err)
-		}
-		for _, o := range objects.Items {
-			if !InEvery(kind.Resource, o.Name) {
-				found[Object{kind.Resource, o.Namespace, o.Name}] = true
+		g.Go(func() error {
+			objects, err := client.Resource(kind.GroupVersionResource).List(ctx, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) {
+				return nil // its CRD went meanwhile
 			}
-		}
+			if err != nil {
+				return fmt.Errorf("listing %s: %w", kind.Resource, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, o := range objects.Items {
+				if !InEvery(kind.Resource, o.Name) {
+					found[Object{kind.Resource, o.Namespace, o.Name}] = true
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	return found, nil
 }
+
+// lists is how many kinds are listed at the same time.
+const lists = 8

@@ -3,11 +3,14 @@ package kubetest
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -19,7 +22,37 @@ type Item struct {
 	Labels, Annotations map[string]string
 	Owners              []metav1.OwnerReference
 	Rest                map[string]any // spec, status, data
+	Created             metav1.Time
 	Deleted             *metav1.Time
+	version             int
+}
+
+// Stored converts objects as the API has them into objects of the server.
+func Stored(objects ...map[string]any) (out []Item) {
+	for _, o := range objects {
+		out = append(out, stored(o))
+	}
+	return out
+}
+
+func stored(o map[string]any) Item {
+	var whole map[string]any
+	data, err := json.Marshal(o)
+	if err = errors.Join(err, json.Unmarshal(data, &whole)); err != nil {
+		panic(err)
+	}
+	u := unstructured.Unstructured{Object: whole}
+	resource, _ := meta.UnsafeGuessKindToResource(u.GroupVersionKind())
+	it := Item{
+		Object: &object.Object{Resource: resource, Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Finalizers: u.GetFinalizers()},
+		Labels: u.GetLabels(), Annotations: u.GetAnnotations(), Owners: u.GetOwnerReferences(),
+		Created: u.GetCreationTimestamp(), Deleted: u.GetDeletionTimestamp(), Rest: whole,
+	}
+	if it.UID == "" {
+		it.UID = types.UID(Ref(it.Object))
+	}
+	delete(whole, "metadata")
+	return it
 }
 
 // fields returns the fields that a field selector may name.

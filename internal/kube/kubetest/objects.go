@@ -19,7 +19,7 @@ var Short = map[string]schema.GroupVersionResource{
 	"crd": object.CRDs, "deploy": object.Deployments, "ns": object.Namespaces, "pod": object.Pods,
 	"role": object.Roles, "rolebinding": object.RoleBindings, "sa": object.ServiceAccounts, "secret": object.Secrets,
 	"vwc": object.ValidatingWebhooks, "mwc": object.MutatingWebhooks, "apiservice": object.APIServices, "svc": object.Services, "eps": object.EndpointSlices,
-	"configmap": {Version: "v1", Resource: "configmaps"}, "job": object.Jobs, "lease": object.Leases,
+	"configmap": {Version: "v1", Resource: "configmaps"}, "job": object.Jobs, "event": {Version: "v1", Resource: "events"}, "lease": object.Leases,
 }
 
 func shortOf(gvr schema.GroupVersionResource) string {

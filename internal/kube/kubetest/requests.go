@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,13 +17,17 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.review(w, r)
 		return
 	}
-	if group, is := strings.CutPrefix(r.URL.Path, "/apis/"); is && strings.Count(group, "/") < 2 {
+	// A group, a group and its version, or the version of the group without a name.
+	if group, is := strings.CutPrefix(strings.Replace(r.URL.Path, "/api/", "/apis//", 1), "/apis/"); is && strings.Count(group, "/") < 2 {
 		a.discover(w, group)
 		return
 	}
 	q := read(r)
 	code, says := a.told(&q)
 	if q.verb == "WATCH" {
+		a.Mu.Lock()
+		a.Reads = append(a.Reads, q.selecting())
+		a.Mu.Unlock()
 		a.watch(w, r, q.kind, q.namespace, code)
 		return
 	}
@@ -35,6 +40,8 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case done:
 		a.Writes = append(a.Writes, q.String())
+	case code == http.StatusOK && !q.writes():
+		a.Reads = append(a.Reads, q.selecting())
 	case code != http.StatusOK:
 		answer = status(code, q.verb, cmp.Or(says, q.String()+" is refused"))
 	}
@@ -65,14 +72,16 @@ type request struct {
 	verb            string // an HTTP method, LIST or WATCH
 	kind, namespace string // the resource's short name
 	object          string // the reference; of a list only resource and namespace
+	sub             string // the subresource
 	labels, fields  string
+	limit, first    int // of a page of a list
 	body            []byte
 	onlyMetadata    bool
 	dry             bool
 }
 
 func (q *request) writes() bool {
-	return q.verb == http.MethodDelete || q.verb == http.MethodPatch || q.verb == http.MethodPost
+	return q.verb == http.MethodDelete || q.verb == http.MethodPatch || q.verb == http.MethodPost || q.verb == http.MethodPut
 }
 
 // String returns the request as tests name it.
@@ -83,11 +92,16 @@ func (q *request) String() string {
 	return q.verb + " " + q.object
 }
 
+// selecting returns the request with its selectors.
+func (q *request) selecting() string {
+	return strings.TrimSpace(q.String() + " " + strings.TrimSpace(q.labels+" "+q.fields))
+}
+
 func read(r *http.Request) request {
-	kind, namespace, name := Parse(r.URL.Path)
+	kind, namespace, name, sub := Parse(r.URL.Path)
 	values := r.URL.Query()
 	q := request{
-		verb: r.Method, kind: kind, namespace: namespace, labels: values.Get("labelSelector"), fields: values.Get("fieldSelector"),
+		verb: r.Method, kind: kind, namespace: namespace, sub: sub, labels: values.Get("labelSelector"), fields: values.Get("fieldSelector"),
 		onlyMetadata: strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata"),
 	}
 	if r.Method != http.MethodGet {
@@ -97,6 +111,11 @@ func read(r *http.Request) request {
 	if name != "" {
 		q.object = kind + " " + strings.TrimPrefix(namespace+"/"+name, "/")
 	}
+	if sub != "" {
+		q.object += "/" + sub
+	}
+	q.limit, _ = strconv.Atoi(values.Get("limit"))
+	q.first, _ = strconv.Atoi(values.Get("continue"))
 	if values.Get("watch") != "" {
 		q.verb = "WATCH"
 	} else if q.verb == http.MethodGet && name == "" {
@@ -184,6 +203,10 @@ func (a *Server) review(w http.ResponseWriter, r *http.Request) {
 		who = fmt.Sprintf("%s %s in %s", review.Spec.User, who, asked.Namespace)
 	}
 	denied, fault := a.DeniedRights[who], a.Fault
+	if account, is := strings.CutPrefix(review.Spec.User, "system:serviceaccount:"); is && a.May != nil {
+		denied = !a.May[account]
+	}
+	a.Reviews = append(a.Reviews, who)
 	a.Mu.Unlock()
 	if fault != nil {
 		if code := fault("REVIEW " + who); code != 0 {

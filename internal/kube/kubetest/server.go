@@ -26,11 +26,20 @@ type Server struct {
 	Objects map[string]*Item
 	Streams map[chan string]Stream
 	Writes  []string
+	Reads   []string // "GET secret ns/a", "LIST secret ns", "WATCH pod ns", with selectors
+	Reviews []string // the rights that were asked for
+	// URL is where the server listens.
+	URL string
+	// PageSize is the largest number of objects of a page of a list, which then has to be asked for in
+	// pages. Without it, a list is one page.
+	PageSize int
 
 	// Fault may answer a request ("DELETE er runners/a") in place of the server.
 	Fault func(request string) (status int)
 	// DeniedRights holds the writes ("patch secrets") that an access review denies.
 	DeniedRights map[string]bool
+	// May holds the ServiceAccounts ("ns:name") that have every right. Without it, all have.
+	May map[string]bool
 	// Admission holds the messages with which a policy rejects a request ("DELETE er runners/a"),
 	// dry-run or not, or only its dry run ("DRY DELETE er runners/a").
 	Admission map[string]string
@@ -55,6 +64,7 @@ func New(t *testing.T, items ...Item) (*Server, *kube.Client) {
 		server.CloseClientConnections()
 		server.Close()
 	})
+	a.URL = server.URL
 	c, err := kube.New(&rest.Config{Host: server.URL})
 	if err != nil {
 		t.Fatal(err)
@@ -65,8 +75,12 @@ func New(t *testing.T, items ...Item) (*Server, *kube.Client) {
 func (a *Server) Put(it Item) {
 	a.Mu.Lock()
 	defer a.Mu.Unlock()
+	event := "ADDED"
+	if a.Objects[Ref(it.Object)] != nil {
+		event = "MODIFIED"
+	}
 	a.Objects[Ref(it.Object)] = &it
-	a.changed(&it, "ADDED")
+	a.changed(&it, event)
 }
 
 // Take removes objects, as a controller or the garbage collector would.
@@ -89,6 +103,30 @@ func (a *Server) ClaimServed(resources ...string) {
 	for _, r := range resources {
 		a.Claimed[r] = true
 	}
+}
+
+// Get returns an object as the API has it, or nil.
+func (a *Server) Get(ref string) map[string]any {
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	it := a.Objects[ref]
+	if it == nil {
+		return nil
+	}
+	data, _ := json.Marshal(a.json(it, false))
+	var out map[string]any
+	_ = json.Unmarshal(data, &out)
+	return out
+}
+
+// EndWatches ends every watch; clients have to start new ones.
+func (a *Server) EndWatches() {
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	for events := range a.Streams {
+		close(events)
+	}
+	clear(a.Streams)
 }
 
 // Left returns the references of all objects except CRDs.
@@ -171,6 +209,7 @@ func keys(m map[string]*Item) func(func(string) bool) {
 // changed sends an event to the watches. It needs the lock.
 func (a *Server) changed(it *Item, kind string) {
 	a.version++
+	it.version = a.version
 	for c, s := range a.Streams {
 		if Short[s.short] == it.Resource && (s.namespace == "" || s.namespace == it.Namespace) {
 			body, _ := json.Marshal(map[string]any{"type": kind, "object": a.json(it, true)})
@@ -182,7 +221,8 @@ func (a *Server) changed(it *Item, kind string) {
 func (a *Server) json(it *Item, onlyMetadata bool) map[string]any {
 	m := metav1.ObjectMeta{
 		Name: it.Name, Namespace: it.Namespace, UID: it.UID, Labels: it.Labels, Annotations: it.Annotations,
-		OwnerReferences: it.Owners, Finalizers: it.Finalizers, DeletionTimestamp: it.Deleted, ResourceVersion: fmt.Sprint(a.version),
+		OwnerReferences: it.Owners, Finalizers: it.Finalizers, DeletionTimestamp: it.Deleted, ResourceVersion: fmt.Sprint(it.version),
+		CreationTimestamp: it.Created,
 	}
 	if onlyMetadata {
 		return map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": m}
@@ -194,14 +234,17 @@ func (a *Server) json(it *Item, onlyMetadata bool) map[string]any {
 	return out
 }
 
-// Parse parses /apis/GROUP/VERSION/namespaces/NS/RESOURCE/NAME.
-func Parse(path string) (s, namespace, name string) {
+// Parse parses /apis/GROUP/VERSION/namespaces/NS/RESOURCE/NAME/SUBRESOURCE.
+func Parse(path string) (s, namespace, name, sub string) {
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	group := ""
-	if parts[0] == "apis" {
+	switch {
+	case parts[0] == "apis" && len(parts) > 3:
 		group, parts = parts[1], parts[3:]
-	} else {
+	case parts[0] == "api" && len(parts) > 2:
 		parts = parts[2:]
+	default:
+		return "", "", "", ""
 	}
 	if parts[0] == "namespaces" && len(parts) > 2 {
 		namespace, parts = parts[1], parts[2:]
@@ -214,5 +257,8 @@ func Parse(path string) (s, namespace, name string) {
 	if len(parts) > 1 {
 		name = parts[1]
 	}
-	return s, namespace, name
+	if len(parts) > 2 {
+		sub = parts[2]
+	}
+	return s, namespace, name, sub
 }

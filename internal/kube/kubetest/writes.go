@@ -3,11 +3,15 @@ package kubetest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,12 +29,17 @@ func (a *Server) do(q request) (int, any) {
 		return a.list(q)
 	case q.verb == http.MethodPost:
 		return a.create(q.kind, q.namespace, q.body)
+	case q.sub == "scale" && q.verb == http.MethodPatch:
+		return a.scale(strings.TrimSuffix(q.object, "/scale"), q.body)
 	case it == nil:
 		return http.StatusNotFound, nil
 	case q.verb == http.MethodDelete:
 		if code := a.remove(it, q.body); code != http.StatusOK {
 			return code, nil
 		}
+	case q.verb == http.MethodPut:
+		return a.update(it, q.body)
+	case q.verb == http.MethodPatch && a.apply(it, q.body):
 	case q.verb == http.MethodPatch && it.Resource != object.CRDs:
 		if code := a.patch(it, q.body); code != http.StatusOK {
 			return code, nil
@@ -48,19 +57,27 @@ func (a *Server) list(q request) (int, any) {
 	if err != nil {
 		return http.StatusBadRequest, nil
 	}
-	items := []any{}
-	for _, k := range slices.Sorted(keys(a.Objects)) {
+	if a.PageSize > 0 && q.limit == 0 {
+		return http.StatusBadRequest, nil
+	}
+	items, next := []any{}, ""
+	for i, k := range slices.Sorted(keys(a.Objects)) {
 		it := a.Objects[k]
-		in := it.Resource == Short[q.kind] && (q.namespace == "" || it.Namespace == q.namespace)
-		if in && byLabels.Matches(labels.Set(it.Labels)) && byFields.Matches(it.fields()) {
-			items = append(items, a.json(it, q.onlyMetadata))
+		in := i >= q.first && it.Resource == Short[q.kind] && (q.namespace == "" || it.Namespace == q.namespace)
+		if !in || !byLabels.Matches(labels.Set(it.Labels)) || !byFields.Matches(it.fields()) {
+			continue
 		}
+		if a.PageSize > 0 && len(items) == min(q.limit, a.PageSize) {
+			next = strconv.Itoa(i)
+			break
+		}
+		items = append(items, a.json(it, q.onlyMetadata))
 	}
 	kind := map[string]any{"apiVersion": Short[q.kind].GroupVersion().String(), "kind": "KindList"}
 	if q.onlyMetadata {
 		kind = map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList"}
 	}
-	kind["items"], kind["metadata"] = items, map[string]any{"resourceVersion": fmt.Sprint(a.version)}
+	kind["items"], kind["metadata"] = items, map[string]any{"resourceVersion": fmt.Sprint(a.version), "continue": next}
 	return http.StatusOK, kind
 }
 
@@ -70,7 +87,7 @@ func (a *Server) remove(it *Item, body []byte) int {
 	if err := json.Unmarshal(body, &options); err != nil || options.Preconditions == nil || *options.Preconditions.UID != it.UID {
 		return http.StatusConflict
 	}
-	if *options.PropagationPolicy == metav1.DeletePropagationForeground {
+	if options.PropagationPolicy != nil && *options.PropagationPolicy == metav1.DeletePropagationForeground {
 		it.Finalizers = append(slices.Clone(it.Finalizers), metav1.FinalizerDeleteDependents)
 	}
 	a.delete(it)
@@ -100,9 +117,40 @@ func (a *Server) patch(it *Item, body []byte) int {
 		}
 	}
 	if merge.Spec != nil {
-		it.Rest = map[string]any{"spec": merge.Spec}
+		it.mergeSpec(merge.Spec)
 	}
+	a.changed(it, "MODIFIED")
 	return http.StatusOK
+}
+
+// apply applies an object on the server's side, if it is one: patches of other kinds name no kind.
+func (a *Server) apply(it *Item, body []byte) bool {
+	o := unstructured.Unstructured{}
+	if json.Unmarshal(body, &o.Object) != nil || o.GetKind() == "" {
+		return false
+	}
+	it.Labels, it.Annotations = o.GetLabels(), o.GetAnnotations()
+	if spec, is := o.Object["spec"].(map[string]any); is {
+		it.mergeSpec(spec)
+	}
+	a.changed(it, "MODIFIED")
+	return true
+}
+
+// mergeSpec changes fields of the spec. An object that was read before keeps its own.
+func (it *Item) mergeSpec(change map[string]any) {
+	spec, _ := it.Rest["spec"].(map[string]any)
+	merged := maps.Clone(spec)
+	if merged == nil {
+		merged = map[string]any{}
+	}
+	maps.Copy(merged, change)
+	rest := maps.Clone(it.Rest)
+	if rest == nil {
+		rest = map[string]any{}
+	}
+	rest["spec"] = merged
+	it.Rest = rest
 }
 
 func (a *Server) patchFinalizers(it *Item, body []byte) int {
@@ -135,27 +183,56 @@ func (a *Server) patchFinalizers(it *Item, body []byte) int {
 	return http.StatusOK
 }
 
+// update replaces an object, if the request has its UID and its resourceVersion: no write of
+// arc-cleanup may overwrite what it has not read.
+func (a *Server) update(it *Item, body []byte) (int, any) {
+	o := unstructured.Unstructured{}
+	if err := json.Unmarshal(body, &o.Object); err != nil {
+		return http.StatusBadRequest, nil
+	}
+	if o.GetUID() != it.UID || o.GetResourceVersion() != fmt.Sprint(it.version) {
+		return http.StatusConflict, nil
+	}
+	it.Labels, it.Annotations, it.Finalizers, it.Owners = o.GetLabels(), o.GetAnnotations(), o.GetFinalizers(), o.GetOwnerReferences()
+	it.Rest = o.Object
+	delete(it.Rest, "metadata")
+	a.changed(it, "MODIFIED")
+	return http.StatusOK, a.json(it, false)
+}
+
+// scale sets the replicas of an object. It needs the lock.
+func (a *Server) scale(ref string, body []byte) (int, any) {
+	it := a.Objects[ref]
+	if it == nil {
+		return http.StatusNotFound, nil
+	}
+	var scale struct{ Spec map[string]any }
+	if json.Unmarshal(body, &scale) != nil || scale.Spec["replicas"] == nil {
+		return http.StatusBadRequest, nil
+	}
+	it.mergeSpec(map[string]any{"replicas": scale.Spec["replicas"]})
+	a.changed(it, "MODIFIED")
+	return http.StatusOK, map[string]any{"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": map[string]any{"name": it.Name, "namespace": it.Namespace}, "spec": scale.Spec}
+}
+
 // create creates an object. It needs the lock.
 func (a *Server) create(s, namespace string, body []byte) (int, any) {
 	var whole map[string]any
-	_ = json.Unmarshal(body, &whole)
-	m, _ := whole["metadata"].(map[string]any)
-	text := fmt.Sprintf("%s %s/%s", s, namespace, m["name"])
-	if a.Objects[text] != nil {
+	if err := json.Unmarshal(body, &whole); err != nil {
+		return http.StatusBadRequest, nil
+	}
+	if m, is := whole["metadata"].(map[string]any); is && m["name"] == nil && m["generateName"] != nil {
+		m["name"] = fmt.Sprint(m["generateName"], a.version)
+	}
+	it := stored(whole)
+	it.Resource, it.Namespace, it.Deleted = Short[s], namespace, nil
+	it.UID = types.UID(Ref(it.Object))
+	if a.Objects[Ref(it.Object)] != nil {
 		return http.StatusConflict, nil
 	}
-	it := &Item{Object: Object(text, Finalizers()), Labels: map[string]string{}, Annotations: map[string]string{}, Rest: whole}
-	for k, v := range m {
-		if annotations, ok := v.(map[string]any); ok && k == "annotations" {
-			for name, value := range annotations {
-				it.Annotations[name] = fmt.Sprint(value)
-			}
-		}
-	}
-	delete(whole, "metadata")
-	a.Objects[Ref(it.Object)] = it
-	a.changed(it, "ADDED")
-	return http.StatusOK, a.json(it, false)
+	a.Objects[Ref(it.Object)] = &it
+	a.changed(&it, "ADDED")
+	return http.StatusOK, a.json(&it, false)
 }
 
 func (a *Server) watch(w http.ResponseWriter, r *http.Request, s, namespace string, code int) {
@@ -192,7 +269,10 @@ func (a *Server) watch(w http.ResponseWriter, r *http.Request, s, namespace stri
 		select {
 		case <-r.Context().Done():
 			return
-		case e := <-events:
+		case e, open := <-events:
+			if !open {
+				return
+			}
 			_, _ = fmt.Fprintln(w, e)
 			_ = flush.Flush()
 		case <-time.After(time.Minute):

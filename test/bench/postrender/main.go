@@ -1,5 +1,6 @@
 // Command postrender measures arc-postrender on streams of ARC's real charts, from one chart up to 10 MB,
-// beside cat, kustomize and yq as post-renderers, and fails if arc-postrender misses its targets.
+// beside cat, kustomize and yq as post-renderers, and fails if arc-postrender misses its targets. It writes the
+// ratios into docs/performance.md.
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/test/bench/page"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
@@ -71,6 +73,7 @@ func run(ctx context.Context, runs int) error {
 	fmt.Printf("Median of up to %d runs, %d cores. The stream comes through a pipe and goes into one, as under Helm.\n\n", runs, runtime.NumCPU())
 	t := newTable("stream", "", "time", "of kustomize", "memory")
 	var missed []error
+	var all [][]result
 	for _, s := range streams {
 		if err := check(ctx, tools[0], s); err != nil {
 			return fmt.Errorf("arc-postrender, %s: %w", s.name, err)
@@ -83,6 +86,7 @@ func run(ctx context.Context, runs int) error {
 			}
 			results = append(results, r)
 		}
+		all = append(all, results)
 		name := s.name
 		for i, r := range results {
 			t.row(name, tools[i].name, r, results[1])
@@ -91,7 +95,18 @@ func run(ctx context.Context, runs int) error {
 		missed = append(missed, judge(s, results[0], results[1]))
 	}
 	t.print()
-	return errors.Join(missed...)
+	if err := errors.Join(missed...); err != nil {
+		return err
+	}
+	var versions []string
+	for _, name := range []string{"kustomize", "yq"} {
+		path, err := cluster.Binary(ctx, name, os.Stderr)
+		if err != nil {
+			return err
+		}
+		versions = append(versions, name+" "+page.Version(path))
+	}
+	return page.Write(ctx, p.Root, pageTable(tools, streams, all, versions...))
 }
 
 // judge returns which of the targets is missed.

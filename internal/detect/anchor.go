@@ -1,6 +1,4 @@
-// Package anchor finds the object of ARC that identifies the release among rendered manifests, and reads from
-// it what the hook needs.
-package anchor
+package detect
 
 import (
 	"cmp"

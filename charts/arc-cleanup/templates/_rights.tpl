@@ -45,7 +45,7 @@ Each grant is as narrow as the scope allows.
 {{- end }}
 {{- end -}}
 
-{{/* The rows of the table, merged into one grant for each namespace. rights.yaml makes a Role and
+{{/* The rows of the table, merged into one grant for each namespace. roles.yaml makes a Role and
 a RoleBinding of a grant, or a ClusterRole and a ClusterRoleBinding if it has no namespace. */}}
 {{- define "arc-cleanup.grants" -}}
 {{- $places := dict -}}
