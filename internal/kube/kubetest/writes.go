@@ -39,8 +39,7 @@ func (a *Server) do(q request) (int, any) {
 		}
 	case q.verb == http.MethodPut:
 		return a.update(it, q.body)
-	case q.verb == http.MethodPatch && a.apply(it, q.body):
-	case q.verb == http.MethodPatch && it.Resource != object.CRDs:
+	case q.verb == http.MethodPatch:
 		if code := a.patch(it, q.body); code != http.StatusOK {
 			return code, nil
 		}
@@ -94,8 +93,12 @@ func (a *Server) remove(it *Item, body []byte) int {
 	return http.StatusOK
 }
 
-// patch applies the patches that package kube sends, and rejects all others.
+// patch applies the patches that package kube sends, and rejects all others. Of a CRD it takes only what is
+// applied on the server's side.
 func (a *Server) patch(it *Item, body []byte) int {
+	if a.apply(it, body) || it.Resource == object.CRDs {
+		return http.StatusOK
+	}
 	var merge struct {
 		Metadata struct {
 			UID         types.UID
