@@ -110,6 +110,11 @@ func (p *planner) resumeSwap() {
 	p.State = *saved
 	p.State.secrets = p.s.secrets
 	p.State.Releases = p.restorable()
+	for i, r := range p.State.Releases {
+		if f := p.found[r.key()]; r.lost != nil { // it is deployed: only its Secret is gone, as within forget
+			p.State.Releases[i].Values, p.State.Releases[i].Hooks = f.Values, f.Hooks
+		}
+	}
 	if !saved.Target.same(p.s.Target) || p.s.Strategy == Reinstall {
 		do := []string{"go on with it: give the same version or charts, and no --strategy"}
 		if !saved.forward() {

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -271,6 +272,24 @@ func TestPlanInPlace(t *testing.T) {
 				t.Errorf("notes: %s", notes)
 			}
 		})
+	}
+}
+
+// An upgrade that was stopped while it forgot goes on with the values that the releases have.
+func TestResumeWithoutSavedValues(t *testing.T) {
+	t.Parallel()
+	s := inPlaceSituation("0.13.1", "0.14.2")
+	s.Saved = savedSwap(s, true)
+	for i := range s.Found {
+		hooks := s.Found[i].Hooks
+		s.Found[i] = of(s.Found[i], "0.14.2", helm.Deployed)
+		s.Found[i].Hooks = hooks
+	}
+	s.Saved.Releases[1].lost, s.Saved.Releases[1].Values, s.Saved.Releases[1].Hooks = errors.New("gone"), nil, nil
+	p := newPlan(s)
+	if diff := gocmp.Diff([]string{"listeners arc", "forget arc"}, steps(p)); diff != "" || string(p.State.Releases[1].Values) != `{"of": "1"}` ||
+		len(p.State.Releases[1].Hooks) != 1 {
+		t.Errorf("%+v, %s\n%s", p.Refusals, p.State.Releases[1].Values, diff)
 	}
 }
 
