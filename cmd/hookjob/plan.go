@@ -39,7 +39,7 @@ DIGEST, run carries out exactly this plan, or refuses.
 		Example: `  arc-cleanup plan --all-namespaces
 
   # What would the uninstall of the controller do that takes the scale sets along?
-  arc-cleanup plan --all-namespaces --scale-sets uninstall
+  arc-cleanup plan --release arc --release-namespace arc-systems --scale-sets uninstall
 
   # What holds one namespace that hangs in Terminating?
   arc-cleanup plan --namespace arc-runners

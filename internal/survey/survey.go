@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -102,10 +103,13 @@ func (r *reading) controllers() {
 	})
 }
 
-// releases reads the Helm releases of scale sets.
+// releases reads the Helm releases of scale sets, one record at a time as prove does.
 func (r *reading) releases() {
+	var one sync.Mutex
 	for _, namespace := range r.o.CoreNamespaces() {
 		r.read("the Helm releases of scale sets", func(add func(func())) error {
+			one.Lock()
+			defer one.Unlock()
 			found, err := installed(r.ctx, r.c, namespace, r.placed)
 			add(func() { r.s.Installed = append(r.s.Installed, found...) })
 			return err

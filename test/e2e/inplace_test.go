@@ -89,11 +89,10 @@ type gated struct {
 	crds   map[string]any
 }
 
-func newGated(t *testing.T, major int, driver, version string) *gated {
-	t.Helper()
-	l := newLab(t)
+func newGated(l *lab, major int, driver, version string) *gated {
+	l.Helper()
 	l.helmEnv = []string{"HELM_DRIVER=" + driver}
-	controller, scaleSet := gateCharts(t, version)
+	controller, scaleSet := gateCharts(l.T, version)
 	l.mustHelm(major, "install", "arc", controller, "--namespace", controllerNamespace, "--set", "podAnnotations.number=12345678901234567890")
 	l.awaitController()
 	args := slices.Concat([]string{"install", "runners", scaleSet, "--namespace", runnerNamespace}, l.scaleSetValues(""))
@@ -103,7 +102,7 @@ func newGated(t *testing.T, major int, driver, version string) *gated {
 	l.mustHelm(major, args...)
 	for name, namespace := range releaseNamespaces {
 		if _, code := l.hookjob("enrol", name, "--namespace", namespace, "--set", "policy.grace=23s"); code != 0 {
-			t.Fatalf("enrol: exit code %d", code)
+			l.Fatalf("enrol: exit code %d", code)
 		}
 	}
 	g := &gated{lab: l, major: major}
@@ -210,13 +209,15 @@ func (g *gated) is(version string) {
 // TestSwap goes over a minor version, killed in every step: with Helm 3 as soon as it is begun, with Helm 4 a
 // moment later where Helm upgrades the controller, in the middle of it. A runner has a job all the time.
 func TestSwap(t *testing.T) {
+	t.Parallel()
+	c := takeCluster(t)
 	for _, test := range []struct {
 		major        int
 		driver, from string
 		delay        time.Duration
 	}{{3, "configmap", "0.12.1", 0}, {4, "secret", "0.13.1", 700 * time.Millisecond}} {
 		t.Run(fmt.Sprintf("helm%d", test.major), func(t *testing.T) {
-			g := newGated(t, test.major, test.driver, test.from)
+			g := newGated(newLabOn(t, c), test.major, test.driver, test.from)
 			controller, scaleSet := gateCharts(t, "0.14.2")
 			args := []string{"--chart", controller, "--scale-set-chart", scaleSet}
 			pod := g.busyPod()
@@ -282,7 +283,7 @@ func TestSwap(t *testing.T) {
 // TestSwapRefuses: a scale set that the new controller would delete stops the swap, before the first write or,
 // if it is created after the plan, before the new controller starts. The way back leads to where it began.
 func TestSwapRefuses(t *testing.T) {
-	g := newGated(t, 4, "secret", "0.13.1")
+	g := newGated(newLab(t), 4, "secret", "0.13.1")
 	controller, scaleSet := gateCharts(t, "0.14.2")
 	args := []string{"--yes", "--chart", controller, "--scale-set-chart", scaleSet}
 	loose := &unstructured.Unstructured{Object: map[string]any{
@@ -342,9 +343,11 @@ func TestSwapRefuses(t *testing.T) {
 // TestSwapAborts: wherever a swap stops before the new controller starts, --abort takes everything back, and
 // the next try succeeds.
 func TestSwapAborts(t *testing.T) {
+	t.Parallel()
+	c := takeCluster(t)
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
-			g := newGated(t, major, "secret", "0.13.1")
+			g := newGated(newLabOn(t, c), major, "secret", "0.13.1")
 			controller, scaleSet := gateCharts(t, "0.14.2")
 			args := []string{"--yes", "--chart", controller, "--scale-set-chart", scaleSet}
 			pod := g.busyPod()
@@ -387,7 +390,7 @@ func TestSwapAborts(t *testing.T) {
 // TestSwapOfABrokenController: a controller that does not come up leaves the scale sets frozen; the output
 // says what helps, and there is no way back. With its cause removed, the upgrade goes on.
 func TestSwapOfABrokenController(t *testing.T) {
-	g := newGated(t, 4, "secret", "0.13.1")
+	g := newGated(newLab(t), 4, "secret", "0.13.1")
 	controller, scaleSet := gateCharts(t, "0.14.2")
 	args := []string{"--yes", "--timeout", "10s", "--chart", controller, "--scale-set-chart", scaleSet}
 	file := filepath.Join(controller, "templates", "deployment.yaml")
@@ -424,9 +427,11 @@ func TestSwapOfABrokenController(t *testing.T) {
 // TestUpgradeWithinAMinor: nothing is drained and nothing is made anew but the listener, which ARC would keep
 // with its old image.
 func TestUpgradeWithinAMinor(t *testing.T) {
+	t.Parallel()
+	c := takeCluster(t)
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
-			g := newGated(t, major, "secret", "0.14.1")
+			g := newGated(newLabOn(t, c), major, "secret", "0.14.1")
 			controller, scaleSet := gateCharts(t, "0.14.2")
 			args := []string{"--yes", "--chart", controller, "--scale-set-chart", scaleSet}
 			pods, err := g.client.CoreV1().Pods(runnerNamespace).List(g.ctx, metav1.ListOptions{})

@@ -120,7 +120,12 @@ func newLab(t *testing.T) *lab {
 	if !strings.Contains(t.Name(), "/") {
 		t.Parallel()
 	}
-	c := takeCluster(t)
+	return newLabOn(t, takeCluster(t))
+}
+
+// newLabOn gives a subtest the cluster of its test, in the same way.
+func newLabOn(t *testing.T, c *cluster.Cluster) *lab {
+	t.Helper()
 	config := c.Config()
 	l := &lab{
 		T: t, Cluster: c, ctx: t.Context(),

@@ -76,13 +76,12 @@ func (w way) all() []flags {
 // hook ran once, at the uninstall, and that nothing is left. ARC's controller
 // alone makes it fast; the tests of uninstalls have scale sets.
 func TestMatrix(t *testing.T) {
-	t.Parallel()
 	all := newLab(t)
 	for _, w := range all.ways() {
 		for _, f := range w.all() {
 			name := fmt.Sprintf("%s helm%d %s %s", w.name, w.major, strings.Join(f.change, " "), f.driver)
 			t.Run(name, func(t *testing.T) {
-				l := newLab(t)
+				l := newLabOn(t, all.Cluster)
 				l.helmEnv = []string{"HELM_DRIVER=" + f.driver}
 				runs := l.hookRuns()
 
@@ -122,11 +121,10 @@ func TestMatrix(t *testing.T) {
 // TestFailure fails an installation and an upgrade that Helm rolls back. After the failed installation
 // nothing of arc-cleanup is left; after the failed upgrade the old revision has its hook.
 func TestFailure(t *testing.T) {
-	t.Parallel()
 	all := newLab(t)
 	for _, w := range all.ways()[:2] {
 		t.Run(fmt.Sprintf("helm%d", w.major), func(t *testing.T) {
-			l := newLab(t)
+			l := newLabOn(t, all.Cluster)
 			runs := l.hookRuns()
 			command := slices.Concat([]string{"arc", w.chart, "--namespace", controllerNamespace, "--create-namespace"}, w.with)
 			broken := slices.Concat(w.all()[2].change, []string{"--set", "image.repository=registry.invalid/none", "--timeout", "15s"})
