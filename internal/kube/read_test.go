@@ -201,12 +201,17 @@ func TestWritesAreDry(t *testing.T) {
 		if _, err := c.Update(t.Context(), things, whole("a")); err != nil {
 			t.Fatal(err)
 		}
+		if err := c.Apply(t.Context(), things, whole("a"), "me"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got := []string{}
 	for _, r := range s.requests {
 		got = append(got, r.Method+" "+r.Query)
 	}
-	if diff := cmp.Diff([]string{"POST ", "PUT ", "POST dryRun=All", "PUT dryRun=All"}, got); diff != "" {
+	if diff := cmp.Diff([]string{
+		"POST ", "PUT ", "PATCH fieldManager=me&force=true", "POST dryRun=All", "PUT dryRun=All", "PATCH dryRun=All&fieldManager=me&force=true",
+	}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

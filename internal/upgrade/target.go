@@ -23,6 +23,8 @@ type Request struct {
 	Version, Chart, ScaleSetChart string
 	// Namespace is that of the controller's release; "" means that of the controller that runs.
 	Namespace string
+	// Strategy says which ways are allowed; "" is Auto.
+	Strategy Strategy
 }
 
 // UsageError says what a request lacks.
@@ -42,6 +44,14 @@ type Chart struct {
 	Metadata helm.Chart `json:"metadata"`
 
 	path string // where the fetched chart is
+}
+
+// reference returns Helm's arguments that name the chart.
+func (c Chart) reference() []string {
+	if c.Version == "" {
+		return []string{c.Ref}
+	}
+	return []string{c.Ref, "--version", c.Version}
 }
 
 // Target is what to install. Without scale sets there is no chart for them.
