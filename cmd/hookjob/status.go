@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,6 +167,10 @@ func printStatus(w io.Writer, d *status.Document, q status.Query) {
 			fmt.Fprintf(w, "    no hook: %s\n", shell.Visible(asCalled(r.Hook.Why)))
 		}
 		printUninstall(w, r.Uninstall)
+		for _, to := range r.Rollbacks {
+			fmt.Fprintf(w, "    Do not run %s: it has ARC %s, and the controller would delete scale sets\n",
+				shell.Visible(shell.Command("helm", "rollback", r.Name, strconv.Itoa(to.Revision), "--namespace", r.Namespace)), shell.Visible(to.Version))
+		}
 	}
 	if len(d.Stuck) > 0 {
 		fmt.Fprintln(w)
