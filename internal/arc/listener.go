@@ -39,12 +39,13 @@ func ListenerName(version, namespace, set, runnerGroup, configURL string) string
 	return since
 }
 
-// SharesAccount reports whether all listeners of a scale set share one ServiceAccount, which the
-// controller deletes with any of them: before ARC 0.12, or if the version is not known. Since then each
-// listener has one of its own name (controllers/actions.github.com/resourcebuilder.go,
-// newScaleSetListenerServiceAccount).
-func SharesAccount(version string) bool {
-	order, known := compareVersions(version, "0.12.0")
+// ListenersShare reports whether the listeners of a scale set share objects that the controller deletes
+// with any of them, or if the version is not known: the ServiceAccount before ARC 0.12, and the Secret of
+// the proxy before 0.13.1. Since then all of a listener's objects are named after it
+// (controllers/actions.github.com/resourcebuilder.go, newScaleSetListenerServiceAccount,
+// proxyListenerSecretName).
+func ListenersShare(version string) bool {
+	order, known := compareVersions(version, "0.13.1")
 	return !known || order < 0
 }
 

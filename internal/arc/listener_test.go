@@ -26,9 +26,9 @@ func TestListenerName(t *testing.T) {
 			t.Errorf("%q: %q, want %q", version, got, want)
 		}
 	}
-	for version, want := range map[string]bool{"0.6.1": true, "0.11.0": true, "0.12.0": false, "0.14.2": false, "": true, "canary": true} {
-		if got := SharesAccount(version); got != want {
-			t.Errorf("%q: the listeners share their ServiceAccount: %t", version, got)
+	for version, want := range map[string]bool{"0.6.1": true, "0.11.0": true, "0.12.0": true, "0.13.0": true, "0.13.1": false, "0.14.2": false, "": true, "canary": true} {
+		if got := ListenersShare(version); got != want {
+			t.Errorf("%q: the listeners share objects: %t", version, got)
 		}
 	}
 }

@@ -191,8 +191,8 @@ func (d *decider) listener(l listener) {
 		evidence := ""
 		switch {
 		case why != "":
-		case arc.SharesAccount(c.version):
-			why = fmt.Sprintf("the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener %s with it", current.Name)
+		case arc.ListenersShare(c.version):
+			why = fmt.Sprintf("the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener %s with it", current.Name)
 		default:
 			evidence = fmt.Sprintf("the scale set %s has another listener now, %s", l.set, current.Name)
 		}

@@ -140,12 +140,12 @@ func TestDecide(t *testing.T) {
 			func(f *facts) { stale(f, "set-12345678-listener") },
 			[]string{"delete autoscalinglisteners/set-12345678-listener"},
 		},
-		"a rollback to 0.13.0": {
+		"a rollback to 0.13.0, which would delete the proxy's Secret of the current listener": {
 			func(f *facts) {
 				f.controllers[0].version = "0.13.0"
 				stale(f, before)
 			},
-			[]string{"delete autoscalinglisteners/" + since},
+			[]string{"keep autoscalinglisteners/" + since + ": the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener " + before + " with it"},
 		},
 		"of a controller whose version is not known, which may have either": {
 			func(f *facts) {
@@ -159,7 +159,7 @@ func TestDecide(t *testing.T) {
 				f.controllers[0].version = ""
 				stale(f, "set-12345678-listener")
 			},
-			[]string{"keep autoscalinglisteners/set-12345678-listener: the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener " + since + " with it"},
+			[]string{"keep autoscalinglisteners/set-12345678-listener: the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener " + since + " with it"},
 		},
 		"of a controller that would harm the current listener": {
 			func(f *facts) {
@@ -167,7 +167,7 @@ func TestDecide(t *testing.T) {
 				stale(f, since)
 			},
 			[]string{
-				"keep autoscalinglisteners/" + since + ": the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener " + before + " with it",
+				"keep autoscalinglisteners/" + since + ": the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener " + before + " with it",
 			},
 		},
 		"the set has not got its current listener yet": {
