@@ -99,16 +99,21 @@ type ControllerEnvironment struct {
 }
 
 // ListenerImage returns the image that a controller gives to new listeners: that of its own container,
-// which the chart writes into a variable (main.go).
+// which the chart writes into a variable (main.go). It is "" if it is not certain: the chart's value `env`
+// can set the variable a second time, and a value can be read from elsewhere or contain other variables.
 func ListenerImage(containers []ControllerEnvironment) string {
+	var values []string
 	for _, c := range containers {
 		for _, e := range c.Env {
 			if e.Name == "CONTROLLER_MANAGER_CONTAINER_IMAGE" {
-				return e.Value
+				values = append(values, e.Value)
 			}
 		}
 	}
-	return ""
+	if len(values) != 1 || strings.Contains(values[0], "$") {
+		return ""
+	}
+	return values[0]
 }
 
 // UpdatesLate reports whether a controller makes no new listener while runners are busy (the flag

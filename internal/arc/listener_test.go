@@ -93,6 +93,19 @@ func TestControllerEnvironment(t *testing.T) {
 	if image := ListenerImage(containers); image != "arc:1" || !UpdatesLate(containers) {
 		t.Errorf("%q, %t", image, UpdatesLate(containers))
 	}
+	for name, env := range map[string]string{
+		"set twice":               `[{"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "value": "arc:1"}, {"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "value": "mirror/arc:1"}]`,
+		"read from elsewhere":     `[{"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "valueFrom": {}}]`,
+		"made of other variables": `[{"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "value": "$(REGISTRY)/arc:1"}]`,
+	} {
+		uncertain := make([]ControllerEnvironment, 1)
+		if err := json.Unmarshal([]byte(env), &uncertain[0].Env); err != nil {
+			t.Fatal(err)
+		}
+		if image := ListenerImage(uncertain); image != "" {
+			t.Errorf("%s: %q", name, image)
+		}
+	}
 	if ListenerImage(containers[:1]) != "" || UpdatesLate(containers[:1]) {
 		t.Error("a sidecar was taken for the controller")
 	}
