@@ -138,6 +138,27 @@ func ControllerVersion(podLabels map[string]string, image string) string {
 	return version
 }
 
+// PendingAtGitHub says what a controller has to do at GitHub before it looks at a set's listener; "" if
+// nothing (controllers/actions.github.com/autoscalingrunnerset_controller.go, Reconcile). It tries for as
+// long as GitHub refuses, for example a runner group that does not exist.
+func PendingAtGitHub(annotations map[string]string, group, name string) string {
+	const annotationRunnerGroupName = "actions.github.com/runner-group-name"
+	differs := func(annotation, wanted string) bool {
+		is, found := annotations[annotation]
+		return !found || wanted != "" && !strings.EqualFold(is, wanted)
+	}
+	id, err := strconv.Atoi(annotations[AnnotationRunnerScaleSetID])
+	switch {
+	case err != nil || id <= 0:
+		return "it has no ID"
+	case differs(annotationRunnerGroupName, group):
+		return "its runner group differs"
+	case differs(AnnotationRunnerScaleSetName, name):
+		return "its name differs"
+	}
+	return ""
+}
+
 // cleanupAnnotations begins the annotations of an AutoscalingRunnerSet that name what its controller
 // frees of CleanupProtectionFinalizer: these objects, in the set's namespace, and no others
 // (controllers/actions.github.com/autoscalingrunnerset_controller.go,

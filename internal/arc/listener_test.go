@@ -2,6 +2,7 @@ package arc
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
 )
@@ -108,6 +109,33 @@ func TestControllerEnvironment(t *testing.T) {
 	}
 	if ListenerImage(containers[:1]) != "" || UpdatesLate(containers[:1]) {
 		t.Error("a sidecar was taken for the controller")
+	}
+}
+
+func TestPendingAtGitHub(t *testing.T) {
+	t.Parallel()
+	annotations := map[string]string{AnnotationRunnerScaleSetID: "7", "actions.github.com/runner-group-name": "Default", AnnotationRunnerScaleSetName: "set"}
+	for name, test := range map[string]struct {
+		change map[string]string
+		group  string
+		want   string
+	}{
+		"nothing":             {nil, "", ""},
+		"the case differs":    {nil, "DEFAULT", ""},
+		"another group":       {nil, "others", "its runner group differs"},
+		"no ID":               {map[string]string{AnnotationRunnerScaleSetID: ""}, "", "it has no ID"},
+		"an ID that is none":  {map[string]string{AnnotationRunnerScaleSetID: "0"}, "", "it has no ID"},
+		"another name":        {map[string]string{AnnotationRunnerScaleSetName: "old"}, "", "its name differs"},
+		"no annotation of it": {map[string]string{AnnotationRunnerScaleSetName: "-"}, "", "its name differs"},
+	} {
+		with := maps.Clone(annotations)
+		maps.Copy(with, test.change)
+		if with[AnnotationRunnerScaleSetName] == "-" {
+			delete(with, AnnotationRunnerScaleSetName)
+		}
+		if got := PendingAtGitHub(with, test.group, "set"); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
 	}
 }
 

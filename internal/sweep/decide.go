@@ -209,14 +209,17 @@ func (d *decider) replace(l listener, s *scaleSet, c controller) {
 	switch {
 	case c.image == "" || l.Deleting:
 		return
-	case len(d.currents(s, c)) > 0:
+	case d.another(l, s, c):
 		d.keep(l.thing, fmt.Sprintf("it or another may be the current listener of the scale set %s: the controller's version is not known", l.set))
 		return
 	case newest == nil || newest.Deleting || newest.Name != l.runnerSet:
 		d.keep(l.thing, fmt.Sprintf("it has an old image, and does not serve the newest runner set of the scale set %s", l.set))
 		return
-	case c.late && newest.active > 0:
-		d.keep(l.thing, fmt.Sprintf("it has an old image, and the controller, with --update-strategy eventual, would make no other while %d runners are active", newest.active))
+	case c.late:
+		d.keep(l.thing, "it has an old image, and the controller, with --update-strategy eventual, makes no other while a runner is active: delete it when none is")
+		return
+	case s.pending != "":
+		d.keep(l.thing, fmt.Sprintf("it has an old image, and the controller would make no other before it has changed the scale set %s at GitHub: %s", l.set, s.pending))
 		return
 	}
 	before := len(d.Steps)
@@ -224,6 +227,13 @@ func (d *decider) replace(l listener, s *scaleSet, c controller) {
 	if len(d.Steps) > before {
 		d.Steps[before].replaced = c.image
 	}
+}
+
+// another reports whether a set has another listener that may be its current one.
+func (f *facts) another(l listener, s *scaleSet, c controller) bool {
+	return slices.ContainsFunc(f.listeners, func(o listener) bool {
+		return o.UID != l.UID && o.set == s.key() && o.Namespace == c.Namespace && slices.Contains(names(s, c), o.Name)
+	})
 }
 
 // runnerSet decides about one runner set.

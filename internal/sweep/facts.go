@@ -41,6 +41,8 @@ type thing struct {
 type scaleSet struct {
 	thing
 	group, url string
+	// pending says what its controller has to change at GitHub before it makes a listener; "" if nothing.
+	pending string
 	// frees names what its controller frees with it; uses what its runners need.
 	frees, uses []string
 }
@@ -60,8 +62,7 @@ type listener struct {
 // runnerSet is an EphemeralRunnerSet.
 type runnerSet struct {
 	thing
-	active int64 // runners that run or are pending
-	uses   []string
+	uses []string
 }
 
 // runner is an EphemeralRunner.

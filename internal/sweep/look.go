@@ -202,14 +202,10 @@ func (l *looking) readRunnerSets(namespace string) {
 		Spec              struct {
 			Runner needs `json:"ephemeralRunnerSpec"`
 		} `json:"spec"`
-		Status struct {
-			Running int64 `json:"runningEphemeralRunners"`
-			Pending int64 `json:"pendingEphemeralRunners"`
-		} `json:"status"`
 	}
 	list(l, arc.EphemeralRunnerSets, namespace, func(t thing, f fields) {
 		t.Owner = owner(f.OwnerReferences, arc.AutoscalingRunnerSet)
-		l.runnerSets = append(l.runnerSets, runnerSet{thing: t, active: f.Status.Running + f.Status.Pending, uses: f.Spec.Runner.names()})
+		l.runnerSets = append(l.runnerSets, runnerSet{thing: t, uses: f.Spec.Runner.names()})
 	})
 }
 
@@ -237,6 +233,7 @@ func (l *looking) readSets(namespace string) {
 		Spec              struct {
 			URL      string `json:"githubConfigUrl"`
 			Group    string `json:"runnerGroup"`
+			Name     string `json:"runnerScaleSetName"`
 			Secret   string `json:"githubConfigSecret"`
 			Template needs  `json:"template"`
 		} `json:"spec"`
@@ -244,6 +241,7 @@ func (l *looking) readSets(namespace string) {
 	list(l, arc.AutoscalingRunnerSets, namespace, func(t thing, f fields) {
 		l.sets = append(l.sets, scaleSet{
 			thing: t, url: f.Spec.URL, group: f.Spec.Group, frees: arc.Frees(f.Annotations),
+			pending: arc.PendingAtGitHub(f.Annotations, f.Spec.Group, f.Spec.Name),
 			uses: append(f.Spec.Template.names(), f.Spec.Secret),
 		})
 	})

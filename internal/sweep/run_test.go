@@ -26,6 +26,13 @@ func item(text, ownerKind, owner string, spec map[string]any, mods ...kubetest.C
 	return it
 }
 
+// setItem returns a scale set with which its controller has finished.
+func setItem(name string) kubetest.Item {
+	it := item("ars runners/"+name, "", "", map[string]any{"githubConfigUrl": "https://github.com/acme", "githubConfigSecret": "github"})
+	it.Annotations = map[string]string{arc.AnnotationRunnerScaleSetID: "7", "actions.github.com/runner-group-name": "Default", arc.AnnotationRunnerScaleSetName: name}
+	return it
+}
+
 // listenerItem returns the listener of a scale set, with the Role and the RoleBinding that ARC makes for it.
 func listenerItem(name, set, runnerSet string) []kubetest.Item {
 	role := kubetest.Whole(kubetest.Object("role runners/" + name))[0]
@@ -60,7 +67,7 @@ func cluster() []kubetest.Item {
 	})
 	items := []kubetest.Item{
 		controller, current,
-		item("ars runners/set", "", "", map[string]any{"githubConfigUrl": "https://github.com/acme", "githubConfigSecret": "github"}),
+		setItem("set"),
 		item("er runners/busy", arc.EphemeralRunnerSet, "ers runners/set-new", map[string]any{"githubConfigSecret": "github"}),
 		item("sa runners/left", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting),
 		item("secret runners/github", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting),
@@ -183,7 +190,7 @@ func TestListenersAreReplacedOneByOne(t *testing.T) {
 			items := cluster()[:1] // the controller
 			items = append(items, kubetest.Whole(kubetest.CRDs()...)...)
 			for set, listener := range map[string]string{"a": first, "b": second} {
-				items = append(items, item("ars runners/"+set, "", "", map[string]any{"githubConfigUrl": "https://github.com/acme"}),
+				items = append(items, setItem(set),
 					item("ers runners/"+set+"-1", arc.AutoscalingRunnerSet, "ars runners/"+set, nil))
 				it := listenerItem(listener, set, set+"-1")[0]
 				it.Rest["spec"].(map[string]any)["image"] = "arc:0.14.1"
@@ -243,5 +250,26 @@ func TestOwner(t *testing.T) {
 		if got := owner(test.refs, arc.AutoscalingRunnerSet); got != test.want {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// A listener stays if the controller would not make another one: it has to change the scale set at GitHub
+// first, and GitHub may refuse.
+func TestAListenerThatWouldNotComeBack(t *testing.T) {
+	t.Parallel()
+	items := cluster()
+	for i := range items {
+		switch kubetest.Ref(items[i].Object) {
+		case "ars runners/set":
+			items[i].Annotations[arc.AnnotationRunnerScaleSetID] = ""
+		case "al systems/" + since:
+			items[i].Rest["spec"].(map[string]any)["image"] = "arc:0.14.1"
+		}
+	}
+	a, c := kubetest.New(t, items...)
+	a.React = live
+	r := Run(t.Context(), c, Scope{})
+	if !slices.Contains(a.Left(), "al systems/"+since) || r.Verdict != plan.Done {
+		t.Errorf("%s, wrote %q", r.Verdict, a.Written())
 	}
 }
