@@ -287,9 +287,7 @@ func (d *decider) oldRunnerSet(r runnerSet, why, evidence string, newest *runner
 	case !r.Deleting || len(forgotten) == 0:
 		d.remove(r.thing, "", evidence)
 	case len(left) > 0:
-		for _, runner := range left {
-			d.remove(runner.thing, "", fmt.Sprintf("its runner set %s is being deleted, by a finalizer that the controller does not know; the controller de-registers the runner", r.Name))
-		}
+		d.keep(r.thing, fmt.Sprintf("it is being deleted, with a finalizer that the controller does not know, and its runner %s is left; delete the runner when it has no job", left[0].Name))
 	default:
 		d.free(r.thing, forgotten, fmt.Sprintf("%s, its runners are gone, and the controller does not use this finalizer on %s", evidence, newest.Name))
 	}

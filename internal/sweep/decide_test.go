@@ -355,7 +355,7 @@ func TestDecide(t *testing.T) {
 				deleting(&o.thing)
 				f.runners = append(f.runners, runnerOf("idle", *o))
 			},
-			[]string{"delete ephemeralrunners/idle"},
+			[]string{"keep ephemeralrunnersets/set-old: it is being deleted, with a finalizer that the controller does not know, and its runner idle is left; delete the runner when it has no job"},
 		},
 		"of a set with no finalizer on the current runner set": {
 			func(f *facts) {
