@@ -109,6 +109,7 @@ func (s *search) look(ctx context.Context, d unstructured.Unstructured) error {
 		return err
 	}
 	a.Watches, a.Account, a.Legacy, a.Lease = watches, account, s.made.Group == arc.LegacyGroup, arc.Lease(pod.Containers)
+	a.Unproven = s.rights.unproven(account)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.found = append(s.found, a)

@@ -270,6 +270,9 @@ func (l *looking) readControllers(namespaces []string) {
 		} `json:"status"`
 	}
 	for _, known := range found {
+		if !l.read(fmt.Sprintf("the rights of the controller %s/%s", known.Namespace, known.Name), known.Unproven) {
+			continue
+		}
 		_, f, there := whole[fields](l, known.Object)
 		if !there {
 			continue

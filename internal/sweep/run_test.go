@@ -109,6 +109,16 @@ func TestRun(t *testing.T) {
 				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST secret")
 			}, plan.NotPermitted, nil,
 		},
+		"a question about the rights of what looks like a controller that gets no answer": {
+			Scope{}, func(a *kubetest.Server) {
+				a.Fault = func(request string) int {
+					if strings.HasPrefix(request, "REVIEW ") {
+						return http.StatusForbidden
+					}
+					return 0
+				}
+			}, plan.NotPermitted, nil,
+		},
 		"another that fails": {
 			Scope{}, func(a *kubetest.Server) {
 				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "GET rolebinding runners/gone-1-listener")
