@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +35,7 @@ type looking struct {
 // look reads the cluster: what belongs to something before what it belongs to. So the owner of what was
 // read existed before, and one that is missing from the later list is gone.
 func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
-	l := looking{ctx, c, &facts{now: time.Now(), scope: scope, busy: map[types.UID]plan.Job{}}}
+	l := looking{ctx, c, &facts{scope: scope, busy: map[types.UID]plan.Job{}}}
 	namespaces := orAll(scope.Namespaces)
 	for _, namespace := range namespaces {
 		l.core(namespace)
@@ -63,6 +62,7 @@ func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	if jobs, err := survey.Busy(ctx, c, namespaces); l.read("jobs of runners", err) {
 		l.busy = jobs
 	}
+	l.now = c.Now()
 	return l.facts
 }
 
@@ -242,7 +242,7 @@ func (l *looking) readSets(namespace string) {
 		l.sets = append(l.sets, scaleSet{
 			thing: t, url: f.Spec.URL, group: f.Spec.Group, frees: arc.Frees(f.Annotations),
 			pending: arc.PendingAtGitHub(f.Annotations, f.Spec.Group, f.Spec.Name),
-			uses: append(f.Spec.Template.names(), f.Spec.Secret),
+			uses:    append(f.Spec.Template.names(), f.Spec.Secret),
 		})
 	})
 }

@@ -119,6 +119,9 @@ func TestRun(t *testing.T) {
 				}
 			}, plan.NotPermitted, nil,
 		},
+		"a clock of this machine that is an hour fast, so that nothing is old": {
+			Scope{}, func(a *kubetest.Server) { a.Ahead = -time.Hour }, plan.Done, deleted[:3],
+		},
 		"another that fails": {
 			Scope{}, func(a *kubetest.Server) {
 				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "GET rolebinding runners/gone-1-listener")
