@@ -75,14 +75,10 @@ func (f *facts) young(t thing) string {
 	if t.Deleting {
 		since = t.deleted
 	}
-	least := f.scope.OlderThan
-	if least == 0 {
-		least = OlderThan
+	if least := f.scope.least(); f.now.Sub(since) < least {
+		return fmt.Sprintf("younger than %s", least)
 	}
-	if f.now.Sub(since) >= least {
-		return ""
-	}
-	return fmt.Sprintf("younger than %s", least)
+	return ""
 }
 
 // controllerOf returns the one controller that works on a namespace, or says why there is none.

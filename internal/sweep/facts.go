@@ -7,6 +7,7 @@
 package sweep
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +25,9 @@ type Scope struct {
 	// OlderThan is how old a thing must be to go; 0 for OlderThan, the default.
 	OlderThan time.Duration
 }
+
+// least is how old a thing must be.
+func (s Scope) least() time.Duration { return cmp.Or(s.OlderThan, OlderThan) }
 
 // OlderThan is the default of Scope.OlderThan. While a Deployment changes, two controllers may be at work:
 // the old one for the 30 s in which Kubernetes lets a Pod end, and without a word for the 15 s of its Lease

@@ -62,7 +62,6 @@ func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	if jobs, err := survey.Busy(ctx, c, namespaces); l.read("jobs of runners", err) {
 		l.busy = jobs
 	}
-	l.now = c.Now()
 	return l.facts
 }
 
@@ -247,47 +246,66 @@ func (l *looking) readSets(namespace string) {
 	})
 }
 
+// deployment is what of a controller decides about its listeners.
+type deployment struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Replicas *int64 `json:"replicas"`
+		Template struct {
+			metav1.ObjectMeta `json:"metadata"`
+			Spec              struct {
+				Containers []arc.ControllerEnvironment `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+	Status struct {
+		Observed  int64 `json:"observedGeneration"`
+		Replicas  int64 `json:"replicas"`
+		Updated   int64 `json:"updatedReplicas"`
+		Available int64 `json:"availableReplicas"`
+		// Conditions change when a rollout ends, and when replicas become available.
+		Conditions []struct {
+			Changed metav1.Time `json:"lastTransitionTime"`
+			Updated metav1.Time `json:"lastUpdateTime"`
+		} `json:"conditions"`
+	} `json:"status"`
+}
+
+// rollout says that a rollout goes on, or has ended so lately that the old controller may still work; ""
+// if neither.
+func (l *looking) rollout(d deployment) string {
+	status := d.Status
+	if wanted := replicas(d.Spec.Replicas); wanted == 0 || status.Observed < d.Generation ||
+		status.Replicas != wanted || status.Updated != wanted || status.Available != wanted {
+		return "is being rolled out"
+	}
+	for _, c := range status.Conditions {
+		if least := l.scope.least(); l.now.Sub(c.Changed.Time) < least || l.now.Sub(c.Updated.Time) < least {
+			return fmt.Sprintf("was rolled out or became ready less than %s ago", least)
+		}
+	}
+	return ""
+}
+
 // readControllers reads of each controller what decides about its listeners.
 func (l *looking) readControllers(namespaces []string) {
+	l.now = l.c.Now()
 	found, err := survey.Controllers(l.ctx, l.c, namespaces)
 	l.read("ARC controllers", err)
-	type fields struct {
-		metav1.ObjectMeta `json:"metadata"`
-		Spec              struct {
-			Replicas *int64 `json:"replicas"`
-			Template struct {
-				metav1.ObjectMeta `json:"metadata"`
-				Spec              struct {
-					Containers []arc.ControllerEnvironment `json:"containers"`
-				} `json:"spec"`
-			} `json:"template"`
-		} `json:"spec"`
-		Status struct {
-			Observed  int64 `json:"observedGeneration"`
-			Replicas  int64 `json:"replicas"`
-			Updated   int64 `json:"updatedReplicas"`
-			Available int64 `json:"availableReplicas"`
-		} `json:"status"`
-	}
 	for _, known := range found {
 		if !l.read(fmt.Sprintf("the rights of the controller %s/%s", known.Namespace, known.Name), known.Unproven) {
 			continue
 		}
-		_, f, there := whole[fields](l, known.Object)
+		_, d, there := whole[deployment](l, known.Object)
 		if !there {
 			continue
 		}
-		containers := f.Spec.Template.Spec.Containers
+		containers := d.Spec.Template.Spec.Containers
 		c := controller{Controller: known, image: arc.ListenerImage(containers), late: arc.UpdatesLate(containers)}
-		c.version = arc.ControllerVersion(f.Spec.Template.Labels, c.image)
-		status := f.Status
-		switch wanted := replicas(f.Spec.Replicas); {
-		case known.Deleting:
+		c.version = arc.ControllerVersion(d.Spec.Template.Labels, c.image)
+		c.idle = cmp.Or(known.Down, l.rollout(d))
+		if known.Deleting {
 			c.idle = "is being deleted"
-		case known.Down != "":
-			c.idle = known.Down
-		case wanted == 0 || status.Observed < f.Generation || status.Replicas != wanted || status.Updated != wanted || status.Available != wanted:
-			c.idle = "is being rolled out"
 		}
 		l.controllers = append(l.controllers, c)
 	}

@@ -82,6 +82,18 @@ func cluster() []kubetest.Item {
 	return append(items, listenerItem("gone-1-listener", "gone", "gone-new")...)
 }
 
+// rolledOut makes a Deployment's conditions say when its last rollout ended.
+func rolledOut(a *kubetest.Server, ago time.Duration) {
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	status := a.Objects["deploy systems/arc"].Rest["status"].(map[string]any)
+	long, then := time.Now().Add(-24*time.Hour).UTC().Format(time.RFC3339), time.Now().Add(-ago).UTC().Format(time.RFC3339)
+	status["conditions"] = []any{
+		map[string]any{"type": "Available", "lastTransitionTime": long, "lastUpdateTime": long},
+		map[string]any{"type": "Progressing", "lastTransitionTime": long, "lastUpdateTime": then},
+	}
+}
+
 // live finishes the deletion of listeners, as the controller does.
 func live(a *kubetest.Server, request string) {
 	if name, is := strings.CutPrefix(request, "DELETE "); is && strings.HasPrefix(name, "al ") {
@@ -121,6 +133,12 @@ func TestRun(t *testing.T) {
 		},
 		"a clock of this machine that is an hour fast, so that nothing is old": {
 			Scope{}, func(a *kubetest.Server) { a.Ahead = -time.Hour }, plan.Done, deleted[:3],
+		},
+		"a controller that was rolled out a minute ago, while the old one may still end": {
+			Scope{}, func(a *kubetest.Server) { rolledOut(a, time.Minute) }, plan.Refused, nil,
+		},
+		"a controller that was rolled out long ago": {
+			Scope{}, func(a *kubetest.Server) { rolledOut(a, time.Hour) }, plan.Done, deleted,
 		},
 		"another that fails": {
 			Scope{}, func(a *kubetest.Server) {
