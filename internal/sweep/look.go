@@ -65,12 +65,12 @@ func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	return l.facts
 }
 
-// orAll returns the namespaces, or the one that means all.
+// orAll returns the namespaces, each once, or the one that means all.
 func orAll(namespaces []string) []string {
 	if len(namespaces) == 0 {
 		return []string{metav1.NamespaceAll}
 	}
-	return slices.Clone(namespaces)
+	return slices.Compact(slices.Sorted(slices.Values(namespaces)))
 }
 
 // read notes a failed read.
@@ -119,17 +119,20 @@ func (l *looking) core(namespace string) {
 // list reads whole objects of ARC. Each gives a thing and the fields of T.
 func list[T any](l *looking, resource, namespace string, add func(thing, T)) {
 	gvr := arc.Resource(resource)
-	items, err := l.c.List(l.ctx, gvr, namespace, "")
-	if !l.read(gvr.GroupResource().String(), err) {
-		return
-	}
-	for _, u := range items {
-		t, fields, err := convert[T](gvr, &u)
-		if l.read(gvr.GroupResource().String()+" "+u.GetName(), err) {
-			add(t, fields)
+	err := l.c.EachPage(l.ctx, gvr, namespace, "", pageLimit, func(page []unstructured.Unstructured) error {
+		for _, u := range page {
+			t, fields, err := convert[T](gvr, &u)
+			if l.read(gvr.GroupResource().String()+" "+u.GetName(), err) {
+				add(t, fields)
+			}
 		}
-	}
+		return nil
+	})
+	l.read(gvr.GroupResource().String(), err)
 }
+
+// pageLimit is how many whole objects are in memory at once: a tenant may create many large ones.
+const pageLimit = 20
 
 // convert returns the metadata of an object and its fields in T.
 func convert[T any](gvr schema.GroupVersionResource, u *unstructured.Unstructured) (thing, T, error) {

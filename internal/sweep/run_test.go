@@ -304,3 +304,14 @@ func TestAListenerThatWouldNotComeBack(t *testing.T) {
 		t.Errorf("%s, wrote %q", r.Verdict, a.Written())
 	}
 }
+
+// A namespace that is named twice has each object once: a runner set is not its own rival.
+func TestANamespaceNamedTwice(t *testing.T) {
+	t.Parallel()
+	a, c := kubetest.New(t, append(cluster(), listenerItem(before, "set", "set-new")...)...)
+	a.React = live
+	Run(t.Context(), c, Scope{Namespaces: []string{"runners", "runners"}})
+	if slices.Contains(a.Left(), "al systems/"+before) {
+		t.Errorf("wrote %q", a.Written())
+	}
+}
