@@ -59,6 +59,7 @@ func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	}
 	l.readControllers(orAll(scope.ControllerNamespaces))
 	l.readRights()
+	l.readBindings()
 	if jobs, err := survey.Busy(ctx, c, namespaces); l.read("jobs of runners", err) {
 		l.busy = jobs
 	}
@@ -116,9 +117,8 @@ func (l *looking) core(namespace string) {
 	}
 }
 
-// list reads whole objects of ARC. Each gives a thing and the fields of T.
-func list[T any](l *looking, resource, namespace string, add func(thing, T)) {
-	gvr := arc.Resource(resource)
+// list reads whole objects. Each gives a thing and the fields of T.
+func list[T any](l *looking, gvr schema.GroupVersionResource, namespace string, add func(thing, T)) {
 	err := l.c.EachPage(l.ctx, gvr, namespace, "", pageLimit, func(page []unstructured.Unstructured) error {
 		for _, u := range page {
 			t, fields, err := convert[T](gvr, &u)
@@ -205,7 +205,7 @@ func (l *looking) readRunnerSets(namespace string) {
 			Runner needs `json:"ephemeralRunnerSpec"`
 		} `json:"spec"`
 	}
-	list(l, arc.EphemeralRunnerSets, namespace, func(t thing, f fields) {
+	list(l, arc.Resource(arc.EphemeralRunnerSets), namespace, func(t thing, f fields) {
 		t.Owner = owner(f.OwnerReferences, arc.AutoscalingRunnerSet)
 		l.runnerSets = append(l.runnerSets, runnerSet{thing: t, uses: f.Spec.Runner.names()})
 	})
@@ -221,7 +221,7 @@ func (l *looking) readListeners(namespace string) {
 			Secret       string `json:"githubConfigSecret"`
 		} `json:"spec"`
 	}
-	list(l, arc.AutoscalingListeners, namespace, func(t thing, f fields) {
+	list(l, arc.Resource(arc.AutoscalingListeners), namespace, func(t thing, f fields) {
 		l.listeners = append(l.listeners, listener{
 			thing: t, set: types.NamespacedName{Namespace: f.Spec.SetNamespace, Name: f.Spec.SetName},
 			image: f.Spec.Image, runnerSet: f.Spec.RunnerSet, secret: f.Spec.Secret,
@@ -240,7 +240,7 @@ func (l *looking) readSets(namespace string) {
 			Template needs  `json:"template"`
 		} `json:"spec"`
 	}
-	list(l, arc.AutoscalingRunnerSets, namespace, func(t thing, f fields) {
+	list(l, arc.Resource(arc.AutoscalingRunnerSets), namespace, func(t thing, f fields) {
 		l.sets = append(l.sets, scaleSet{
 			thing: t, url: f.Spec.URL, group: f.Spec.Group, frees: arc.Frees(f.Annotations),
 			pending: arc.PendingAtGitHub(f.Annotations, f.Spec.Group, f.Spec.Name),
@@ -323,60 +323,4 @@ func replicas(asked *int64) int64 {
 		return 1
 	}
 	return *asked
-}
-
-// readRights reads in full the Roles and RoleBindings that something may be decided about.
-func (l *looking) readRights() {
-	type fields struct {
-		Rules   []arc.Rule `json:"rules"`
-		RoleRef struct {
-			Kind string `json:"kind"`
-			Name string `json:"name"`
-		} `json:"roleRef"`
-		Subjects []struct {
-			Kind      string `json:"kind"`
-			Namespace string `json:"namespace"`
-			Name      string `json:"name"`
-		} `json:"subjects"`
-	}
-	kept := l.rights[:0]
-	for _, r := range l.rights {
-		if len(protections(r.thing)) == 0 && l.exists(r.listener) {
-			continue // of a listener that lives
-		}
-		t, f, found := whole[fields](l, r.Object)
-		if !found {
-			continue
-		}
-		r.thing, r.asListener = t, arc.IsListenerRole(f.Rules)
-		if f.RoleRef.Kind == "Role" {
-			r.role, r.asListener = f.RoleRef.Name, l.bindsListenerRole(r, f.RoleRef.Name)
-		}
-		for _, s := range f.Subjects {
-			account := types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
-			if s.Kind != "ServiceAccount" {
-				account = types.NamespacedName{Name: fmt.Sprintf("%s %s", s.Kind, s.Name)}
-			}
-			r.accounts = append(r.accounts, account)
-		}
-		kept = append(kept, r)
-	}
-	l.rights = kept
-}
-
-// bindsListenerRole reports whether the Role that a RoleBinding binds grants what a listener needs, or is
-// gone.
-func (l *looking) bindsListenerRole(r rights, role string) bool {
-	at := object.Object{Resource: object.Roles, Namespace: r.Namespace, Name: role}
-	u, err := l.c.Get(l.ctx, at.Resource, at.Namespace, at.Name)
-	if apierrors.IsNotFound(err) {
-		return true
-	}
-	var fields struct {
-		Rules []arc.Rule `json:"rules"`
-	}
-	if err == nil {
-		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &fields)
-	}
-	return l.read(at.String(), err) && arc.IsListenerRole(fields.Rules)
 }

@@ -315,3 +315,24 @@ func TestANamespaceNamedTwice(t *testing.T) {
 		t.Errorf("wrote %q", a.Written())
 	}
 }
+
+// A protected Role stays while any RoleBinding binds it: a user's may have neither a label nor a finalizer
+// of ARC.
+func TestAUsersRoleBindingHoldsARole(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kind string
+		kept bool
+	}{"a Role": {"Role", true}, "a ClusterRole of that name": {"ClusterRole", false}} {
+		role := item("role runners/kube-mode", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting)
+		role.Deleted = &metav1.Time{Time: time.Now().Add(-time.Hour)}
+		binding := item("rolebinding runners/mine", "", "", nil)
+		binding.Rest = map[string]any{"roleRef": map[string]any{"kind": test.kind, "name": "kube-mode"}}
+		a, c := kubetest.New(t, append(cluster(), role, binding)...)
+		a.React = live
+		Run(t.Context(), c, Scope{})
+		if kept := slices.Contains(a.Left(), "role runners/kube-mode"); kept != test.kept {
+			t.Errorf("%s: kept %t, wrote %q", name, kept, a.Written())
+		}
+	}
+}
