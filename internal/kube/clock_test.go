@@ -19,7 +19,7 @@ func TestNow(t *testing.T) {
 			w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 			w.WriteHeader(http.StatusNotFound)
 		}))
-		defer server.Close()
+		t.Cleanup(server.Close)
 		c, err := New(&rest.Config{Host: server.URL})
 		if err != nil {
 			t.Fatal(err)
