@@ -126,13 +126,11 @@ func TestPendingAtGitHub(t *testing.T) {
 		"no ID":               {map[string]string{AnnotationRunnerScaleSetID: ""}, "", "it has no ID"},
 		"an ID that is none":  {map[string]string{AnnotationRunnerScaleSetID: "0"}, "", "it has no ID"},
 		"another name":        {map[string]string{AnnotationRunnerScaleSetName: "old"}, "", "its name differs"},
-		"no annotation of it": {map[string]string{AnnotationRunnerScaleSetName: "-"}, "", "its name differs"},
+		"no annotation of it": {map[string]string{AnnotationRunnerScaleSetName: ""}, "", "its name differs"},
+		"that of 0.6.1":       {map[string]string{AnnotationRunnerScaleSetName: "", "runner-scale-set-name": "set"}, "", ""},
 	} {
 		with := maps.Clone(annotations)
 		maps.Copy(with, test.change)
-		if with[AnnotationRunnerScaleSetName] == "-" {
-			delete(with, AnnotationRunnerScaleSetName)
-		}
 		if got := PendingAtGitHub(with, test.group, "set"); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
