@@ -3,6 +3,9 @@
 package internal
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -160,7 +163,6 @@ func TestPure(t *testing.T) {
 		if err != nil || len(files) == 0 {
 			t.Fatal(files, err)
 		}
-		impure := regexp.MustCompile(`"(context|os|net/http|sync|math/rand|io)"|\btime\.(Now|Since|Until|After|Sleep|Tick|New\w+)\b|(?m)^\s*go func`)
 		for _, file := range files {
 			if strings.HasSuffix(file, "_test.go") {
 				continue
@@ -169,9 +171,64 @@ func TestPure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if found := impure.FindString(string(text)); found != "" {
-				t.Errorf("%s has %s", file, found)
+			if found := impurities(t, string(text)); len(found) > 0 {
+				t.Errorf("%s has %s", file, strings.Join(found, ", "))
 			}
+		}
+	}
+}
+
+var (
+	impureImport = regexp.MustCompile(`^(context|os|net|sync|io|syscall|runtime|math/rand|crypto/rand)(/.*)?$`)
+	clock        = regexp.MustCompile(`^(Now|Since|Until|After|AfterFunc|Sleep|Tick|New.+)$`)
+)
+
+// impurities names what a Go file has of a context, a clock, a goroutine, or the world outside.
+func impurities(t *testing.T, source string) (found []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range file.Imports {
+		path := strings.Trim(i.Path.Value, `"`)
+		if i.Name != nil && path == "time" || impureImport.MatchString(path) && path != "net/url" {
+			found = append(found, i.Path.Value)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			found = append(found, "a goroutine")
+		case *ast.SelectorExpr:
+			if of, is := n.X.(*ast.Ident); is && of.Name == "time" && clock.MatchString(n.Sel.Name) {
+				found = append(found, "time."+n.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// A check of purity that finds nothing would not be noticed.
+func TestImpuritiesAreFound(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`import "context"`:                         `"context"`,
+		`import "sync/atomic"`:                     `"sync/atomic"`,
+		`import "math/rand/v2"`:                    `"math/rand/v2"`,
+		`import "os/exec"`:                         `"os/exec"`,
+		`import "net/http"`:                        `"net/http"`,
+		`import t "time"`:                          `"time"`,
+		"func f() { go f() }":                      "a goroutine",
+		"func f() { go func() {}() }":              "a goroutine",
+		"import \"time\"\nvar now = time.Now":      "time.Now",
+		"import \"time\"\nvar f = time.AfterFunc":  "time.AfterFunc",
+		"import \"time\"\nvar f = time.Time.After": "",
+		"import \"net/url\"\nvar e url.Error":      "",
+	} {
+		if got := strings.Join(impurities(t, "package p\n"+body), ", "); got != want {
+			t.Errorf("%s: found %q, want %q", body, got, want)
 		}
 	}
 }

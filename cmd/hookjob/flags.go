@@ -87,7 +87,7 @@ func (t *target) complete(f *pflag.FlagSet) error {
 	if !f.Changed("require-uninstalling") {
 		o.RequireUninstalling = o.Job != ""
 	}
-	for _, wrong := range slices.Concat(t.mistakes(), t.selectionMistakes()) {
+	for _, wrong := range slices.Concat(t.mistakes(), t.selectionMistakes(besideNamespace(f))) {
 		if wrong.is {
 			return errors.New(wrong.say)
 		}
@@ -122,16 +122,21 @@ func (t *target) mistakes() []mistake {
 	}
 }
 
-// selectionMistakes are those about what to clean: exactly one thing.
-func (t *target) selectionMistakes() []mistake {
+// selectionMistakes are those about what to clean: exactly one thing. beside is a flag that was given and that
+// --namespace leaves no room for.
+func (t *target) selectionMistakes(beside string) []mistake {
 	o := &t.options
+	nothing := "say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"
+	if beside != "" { // under Helm a --namespace may have been typed: it is the release's then
+		nothing += fmt.Sprintf("; --%s goes only with --all-namespaces", beside)
+	}
 	rescue, scaleSet := o.Namespace != "", o.Scope == plan.ScopeScaleSet
 	release := o.Job != "" || o.Release != "" || scaleSet
 	return []mistake{
 		{!scaleSet && len(t.sets) > 0, "--scale-set needs --scope scale-set"},
 		{t.everywhere && rescue, "--namespace rescues one namespace, --all-namespaces (-A) cleans the whole cluster; give one"},
 		{t.everywhere && release, "--all-namespaces does not go with --job, --release or --scope scale-set, which say themselves what to clean"},
-		{!t.everywhere && !rescue && !release, "say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"},
+		{!t.everywhere && !rescue && !release, nothing},
 	}
 }
 
@@ -180,18 +185,21 @@ const environment = "ARC_CLEANUP_"
 // fromEnvironment sets every flag not given on the command line from the
 // environment: --on-residue from ARC_CLEANUP_ON_RESIDUE. What --set says
 // adds up, and chart.Values reads it. Helm keeps a --namespace that was typed, which
-// goes before the environment: under Helm the variable is HELM_NAMESPACE.
+// goes before the environment: under Helm the variable is HELM_NAMESPACE, and none
+// takes all namespaces instead.
 func fromEnvironment(cmd *cobra.Command) error {
 	var bad error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := cli.Variable(environment, f.Name)
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || bad != nil || name == chart.SetVariable || f.Name == "namespace" && underHelm() {
+		if !set || f.Changed || bad != nil || name == chart.SetVariable || saysWhere(f.Name) && underHelm() {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			bad = fmt.Errorf("environment variable %s=%q: %w", name, value, err)
+			bad = fmt.Errorf("environment variable %s: %w", name, cli.FlagError(err))
 		}
 	})
 	return bad
 }
+
+func saysWhere(flag string) bool { return flag == "namespace" || flag == "all-namespaces" }

@@ -146,17 +146,18 @@ func TestWhatToCleanUnderHelm(t *testing.T) {
 		want plan.Options
 		err  string
 	}{
-		"the namespace":                 {want: rescue("ns")},
-		"one that Helm does not keep":   {args: []string{"-nother"}, want: rescue("other")},
-		"what was typed goes first":     {env: map[string]string{"ARC_CLEANUP_NAMESPACE": "other"}, want: rescue("ns")},
-		"all":                           {args: []string{"-A"}, want: of(plan.ScopeController, "", "")},
-		"all, by the environment":       {env: map[string]string{"ARC_CLEANUP_ALL_NAMESPACES": "true"}, want: of(plan.ScopeController, "", "")},
+		"the namespace":               {want: rescue("ns")},
+		"one that Helm does not keep": {args: []string{"-nother"}, want: rescue("other")},
+		"what was typed goes first":   {env: map[string]string{"ARC_CLEANUP_NAMESPACE": "other"}, want: rescue("ns")},
+		"all":                         {args: []string{"-A"}, want: of(plan.ScopeController, "", "")},
+		// The namespace may have been typed. A variable must not make the whole cluster of it.
+		"not all, by the environment":   {env: map[string]string{"ARC_CLEANUP_ALL_NAMESPACES": "true"}, want: rescue("ns")},
 		"all of legacy ARC":             {args: []string{"--all-namespaces", "--scope", "legacy"}, want: of(plan.ScopeLegacy, "", "")},
 		"the release's":                 {args: []string{"--release", "arc"}, want: of(plan.ScopeController, "arc", "ns")},
 		"the release's, elsewhere":      {args: []string{"--release", "arc", "--release-namespace", "other"}, want: of(plan.ScopeController, "arc", "other")},
 		"the scale set's release's":     {args: []string{"--scope", "scale-set", "--release", "gpu"}, want: of(plan.ScopeScaleSet, "gpu", "ns")},
 		"a scope is not a namespace":    {args: []string{"--scope", "legacy"}, err: "say what to clean"},
-		"nor are the CRDs that it has":  {args: []string{"--crds", "keep"}, err: "say what to clean"},
+		"nor are the CRDs that it has":  {args: []string{"--crds", "keep"}, err: "the whole cluster; --crds goes only with --all-namespaces"},
 		"Helm has none":                 {env: map[string]string{"HELM_NAMESPACE": ""}, err: "say what to clean"},
 		"a release, by the environment": {env: map[string]string{"ARC_CLEANUP_RELEASE": "arc"}, want: of(plan.ScopeController, "arc", "ns")},
 		"outside Helm, nothing":         {env: map[string]string{"HELM_PLUGIN_NAME": ""}, err: "say what to clean"},

@@ -49,7 +49,7 @@ func TestWrongUsage(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked the API server: %s", r.URL) }))
 	t.Cleanup(server.Close)
 	kubeconfig := kubeconfigOf(t, server.URL)
-	const sayWhat = "arc-cleanup: say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster\n"
+	const sayWhat = "arc-cleanup: say what to clean: --namespace NS rescues one namespace, --all-namespaces (-A) the whole cluster"
 	tests := map[string]struct {
 		args   []string
 		env    string // NAME=value
@@ -76,16 +76,16 @@ func TestWrongUsage(t *testing.T) {
 		"an unknown flag":               {[]string{"run", "--force"}, "", "unknown flag: --force"},
 		"an unknown command":            {[]string{"destroy"}, "", `unknown command "destroy"`},
 		"a bad value in the environment": {
-			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE="soon"`,
+			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE: --grace "soon": must be a time such as 90s, 5m or 1h30m`,
 		},
 		"a bad choice in the environment":   {[]string{"plan"}, "ARC_CLEANUP_SCALE_SETS=keep", "must be refuse, uninstall or delete"},
 		"a namespace and a release":         {[]string{"plan", "--release", "arc", "-n", "arc-systems"}, "", "a release's namespace is --release-namespace"},
 		"a bad combination by environment":  {[]string{"plan"}, "ARC_CLEANUP_SCOPE=scale-set", "need --release-namespace"},
-		"what to clean":                     {[]string{"plan"}, "", sayWhat},
-		"what to clean, in a script":        {[]string{"run", "--yes"}, "", sayWhat},
-		"what to clean of legacy ARC":       {[]string{"run", "--yes", "--scope", "legacy"}, "", sayWhat},
-		"a namespace that was lost":         {[]string{"run", "--yes", "--namespace", ""}, "", sayWhat},
-		"only where the release is":         {[]string{"run", "--yes", "--release-namespace", "ns"}, "", sayWhat},
+		"what to clean":                     {[]string{"plan"}, "", sayWhat + "\n"},
+		"what to clean, in a script":        {[]string{"run", "--yes"}, "", sayWhat + "\n"},
+		"what to clean of legacy ARC":       {[]string{"run", "--yes", "--scope", "legacy"}, "", sayWhat + "; --scope goes only with --all-namespaces\n"},
+		"a namespace that was lost":         {[]string{"run", "--yes", "--namespace", ""}, "", sayWhat + "\n"},
+		"only where the release is":         {[]string{"run", "--yes", "--release-namespace", "ns"}, "", sayWhat + "; --release-namespace goes only with --all-namespaces\n"},
 		"a namespace and all":               {[]string{"plan", "-A", "-n", "ns"}, "", "--namespace rescues one namespace, --all-namespaces (-A) cleans the whole cluster; give one"},
 		"a namespace and, elsewhere, all":   {[]string{"plan", "-n", "ns"}, "ARC_CLEANUP_ALL_NAMESPACES=true", "give one"},
 		"a hook and all":                    {[]string{"run", "-A", "--job", "j", "--release-namespace", "ns"}, "", "--all-namespaces does not go with --job"},
@@ -112,7 +112,7 @@ func TestWrongUsage(t *testing.T) {
 		"a digest that was lost":            {[]string{"run", "-A", "--yes", "--confirm", ""}, "", `--confirm "": want sha256: and 64 hexadecimal digits`},
 		"a digest that is none":             {[]string{"run", "-A", "--confirm", "sha256:1"}, "", `--confirm "sha256:1": want sha256: and 64 hexadecimal digits`},
 		"a hook that was seen":              {[]string{"run", "--confirm", "sha256:" + strings.Repeat("0", 64), "--job", "j", "--release-namespace", "ns"}, "", "--confirm does not go with --job"},
-		"by hand without a terminal":        {[]string{"run", "-A"}, "", "there is no terminal to ask on: give --yes"},
+		"by hand without a terminal":        {[]string{"run", "-A"}, "", "look at what arc-cleanup plan prints with the same flags, then give --yes"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -639,5 +639,29 @@ func TestVersion(t *testing.T) {
 	}
 	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-cleanup version dev") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Who has read a plan learns what to type next, unless the plan cannot be carried out.
+func TestPlanSaysHowToCarryItOut(t *testing.T) {
+	t.Parallel()
+	const line = "To do this, give arc-cleanup run the same flags: it asks first, or with --confirm DIGEST does exactly this.\n"
+	for name, test := range map[string]struct {
+		api    *api
+		output string
+		want   bool
+	}{
+		"something to do": {withCRDs(), "table", true},
+		"JSON":            {withCRDs(), "json", false},
+		"nothing to do":   {&api{}, "table", false},
+		"refused":         {mixed(), "table", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := command(t.Context(), nil, "plan", "-A", "--output", test.output, "--kubeconfig", test.api.kubeconfig(t))
+			if strings.HasSuffix(got.stdout, line) != test.want {
+				t.Errorf("exit code %d:\n%s", got.code, got.stdout)
+			}
+		})
 	}
 }

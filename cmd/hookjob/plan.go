@@ -39,7 +39,7 @@ DIGEST, run carries out exactly this plan, or refuses.
 		Example: `  arc-cleanup plan --all-namespaces
 
   # What would the uninstall of the controller do that takes the scale sets along?
-  arc-cleanup plan --all-namespaces --scale-sets uninstall
+  arc-cleanup plan --release arc --release-namespace arc-systems --scale-sets uninstall
 
   # What holds one namespace that hangs in Terminating?
   arc-cleanup plan --namespace arc-runners
@@ -67,6 +67,9 @@ DIGEST, run carries out exactly this plan, or refuses.
 				}
 			} else {
 				printPlan(cmd.OutOrStdout(), planned)
+				if len(planned.Refusals) == 0 && len(planned.Phases) > 0 {
+					fmt.Fprintf(cmd.OutOrStdout(), "To do this, give %s run the same flags: it asks first, or with --confirm DIGEST does exactly this.\n", called())
+				}
 			}
 			switch {
 			case len(planned.Refusals) > 0:

@@ -23,22 +23,18 @@ func (c *cluster) reach(cmd *cobra.Command) (*kube.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), reachTime)
-	defer cancel()
-	err = client.Reach(ctx, func(error) {})
+	err = client.Reach(cmd.Context(), reachTime, func(error) {})
 	return client, err
 }
 
 // reach waits until the API server answers, and says so in the log if that takes long. It returns the report of
 // a run that ends here, because there was no answer.
-func (f *runFlags) reach(ctx context.Context, log zerolog.Logger, start time.Time) *cleanup.Report {
+func (f *runFlags) reach(ctx context.Context, log zerolog.Logger) *cleanup.Report {
 	limit := reachTime
 	if f.options.Job != "" {
 		limit = f.budget
 	}
-	within, cancel := context.WithDeadline(ctx, start.Add(limit))
-	defer cancel()
-	err := f.client.Reach(within, func(err error) { log.Warn().Err(err).Msg("waiting for the API server") })
+	err := f.client.Reach(ctx, limit, func(err error) { log.Warn().Err(err).Msg("waiting for the API server") })
 	if err == nil {
 		return nil
 	}

@@ -113,9 +113,10 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 	case given && !plan.IsDigest(f.options.Confirmed): // an empty one, too: a pipeline has lost it
 		return fmt.Errorf("--confirm %q: want sha256: and 64 hexadecimal digits, as plan prints it", f.options.Confirmed)
 	case given && f.options.Job != "":
-		return errors.New("--confirm does not go with --job: nobody has seen the plan of a hook")
+		return errors.New("--confirm does not go with --job: a hook prints no plan")
 	case f.asks() && !isTerminal(cmd.InOrStdin()):
-		return fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: give --yes (and look at `%s plan` first)", called())
+		return fmt.Errorf("by hand, run asks before it writes, and there is no terminal to ask on: "+
+			"look at what %s plan prints with the same flags, then give --yes", called())
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		return f.end(cmd, log, console, &cleanup.Report{Verdict: plan.Failed, Errs: []error{err}})
 	}
 	start := time.Now()
-	if unreached := f.reach(cmd.Context(), log, start); unreached != nil {
+	if unreached := f.reach(cmd.Context(), log); unreached != nil {
 		return f.end(cmd, log, console, unreached)
 	}
 	f.backUp(client, start)

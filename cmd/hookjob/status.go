@@ -79,7 +79,7 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("writing the status: %w", err)
 		}
 	} else {
-		printStatus(cmd.OutOrStdout(), d, q.Namespace)
+		printStatus(cmd.OutOrStdout(), d, q)
 	}
 	switch {
 	case apierrors.IsForbidden(unread):
@@ -109,15 +109,19 @@ func optionsOf(args []string) (plan.Options, error) {
 	return f.options, nil
 }
 
-// printReleases prints the Helm releases of ARC that are in a namespace, or with "" in all.
-func printReleases(w io.Writer, d *status.Document, in string) {
+// printReleases prints the Helm releases of ARC that were asked for.
+func printReleases(w io.Writer, d *status.Document, q status.Query) {
+	none := "No Helm release of ARC"
+	if q.Release != "" {
+		none += fmt.Sprintf(" has the name %q", q.Release)
+	}
 	switch {
 	case len(d.Releases) == 0 && len(d.Unknown) > 0:
 		fmt.Fprintln(w, "No Helm release of ARC is known: not everything could be read, see below.")
-	case len(d.Releases) == 0 && in != "":
-		fmt.Fprintf(w, "No Helm release of ARC in namespace %s. For all namespaces: %s status --all-namespaces\n", in, called())
+	case len(d.Releases) == 0 && q.Namespace != "":
+		fmt.Fprintf(w, "%s in namespace %s. For all namespaces: %s status --all-namespaces\n", none, q.Namespace, called())
 	case len(d.Releases) == 0:
-		fmt.Fprintln(w, "No Helm release of ARC.")
+		fmt.Fprintln(w, none+".")
 	default:
 		heading := []string{"RELEASE", "NAMESPACE", "INSTALLS", "CHART", "APP", "REVISION", "STATE", "HOOK"}
 		table(w, heading, d.Releases, func(r status.Release) []any {
@@ -131,14 +135,17 @@ func printReleases(w io.Writer, d *status.Document, in string) {
 }
 
 // printStatus prints the status for a person.
-func printStatus(w io.Writer, d *status.Document, in string) {
-	printReleases(w, d, in)
+func printStatus(w io.Writer, d *status.Document, q status.Query) {
+	printReleases(w, d, q)
 	if len(d.ScaleSets) > 0 {
 		fmt.Fprintln(w)
 		table(w, []string{"SCALE SET", "NAMESPACE", "RELEASE", "RUNNERS", "BUSY", "STATE"}, d.ScaleSets, func(s status.ScaleSet) []any {
 			release, state := "-", "installed"
-			if s.Release != "" {
+			switch {
+			case s.Release != "":
 				release = s.ReleaseNamespace + "/" + s.Release
+			case q.Namespace != "" || q.Release != "":
+				release = "not read" // it may be one of the releases that were not asked for
 			}
 			if s.Deleting {
 				state = "being deleted"

@@ -64,7 +64,7 @@ func TestPrintStatus(t *testing.T) {
 		Unknown: []string{"listing secrets: forbidden", "a\rb"},
 	}
 	var out bytes.Buffer
-	printStatus(&out, document, "")
+	printStatus(&out, document, status.Query{})
 	golden(t, "status.txt", out.String())
 	data, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
@@ -73,8 +73,20 @@ func TestPrintStatus(t *testing.T) {
 	golden(t, "status.json", string(data)+"\n")
 
 	out.Reset()
-	printStatus(&out, &status.Document{}, "")
+	printStatus(&out, &status.Document{}, status.Query{})
 	if diff := cmp.Diff("No Helm release of ARC.\n", out.String()); diff != "" {
+		t.Error(diff)
+	}
+
+	// What was not asked for was not read: a set is then not called one without a release.
+	out.Reset()
+	sets := []status.ScaleSet{{Namespace: "runners", Name: "a"}}
+	printStatus(&out, &status.Document{ScaleSets: sets}, status.Query{Namespace: "ns", Release: "arc"})
+	if diff := cmp.Diff(`No Helm release of ARC has the name "arc" in namespace ns. For all namespaces: arc-cleanup status --all-namespaces
+
+SCALE SET   NAMESPACE   RELEASE    RUNNERS   BUSY   STATE
+a           runners     not read   0         0      installed
+`, out.String()); diff != "" {
 		t.Error(diff)
 	}
 }

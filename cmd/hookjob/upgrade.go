@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -28,6 +29,7 @@ type upgradeFlags struct {
 	grace        time.Duration
 	budget       time.Duration
 	timeout      time.Duration
+	abort        bool
 	dryRun, yes  bool
 	log          logFlags
 }
@@ -36,17 +38,27 @@ func newUpgrade() *cobra.Command {
 	var f upgradeFlags
 	cmd := &cobra.Command{
 		Use:   "upgrade",
-		Short: "Take ARC to another version: uninstall all of it, and install it again",
+		Short: "Take ARC to another version, in the gentlest way that is proved",
 		Long: `Upgrade takes ARC's controller and all its scale sets to another version of their
-charts, as ARC's documentation asks for: it uninstalls the scale sets, then the
-controller and the CRDs, and installs them again with the same values and hooks.
-A downgrade works in the same way.
+charts, with the same values and hooks. It chooses the gentlest way that is proved
+for these versions, and the plan says which, why and what it costs:
+
+  helm-upgrade     Helm upgrades the controller and the scale sets. Runners keep
+                   running. Within a minor version, from 0.12 on.
+  freeze-and-swap  The controller is stopped; CRDs and scale sets are upgraded; the
+                   new controller is started. Jobs that run go on. From 0.12 and
+                   0.13 to 0.14.
+  reinstall        Everything is uninstalled and installed again, as ARC's
+                   documentation asks for. All other versions, and downgrades.
+
+GitHub supports only the last one.
 
 Before it writes anything, it makes sure that it has the new charts and that they
-render with these values. It saves what the second half needs in a Secret
+render with these values. It saves what it needs to go on in a Secret
 ` + upgrade.SecretName + ` in the namespace of each release. You can stop it at any
 point and run it again: it goes on, on a terminal also without --version. If it
-cannot go on, it prints a command for every step that is left.
+cannot go on, it prints a command for every step that is left. A freeze-and-swap can
+be taken back with --abort, until the new controller starts.
 
 It uses the helm on your PATH, 3 or 4, with your rights. On a terminal it prints the
 plan and asks first. Without a terminal it needs --yes, and --version or --chart: it
@@ -56,6 +68,9 @@ never installs charts that only a Secret names unless you have seen them.
 		Example: `  arc-cleanup upgrade --version 0.12.1 --dry-run
   arc-cleanup upgrade --version 0.12.1
 
+  # Only if the scale sets stay
+  arc-cleanup upgrade --version 0.14.2 --strategy in-place
+
   # Charts from your own registry; folders and archives work too
   arc-cleanup upgrade --version 0.12.1 \
     --chart oci://registry.example.com/charts/gha-runner-scale-set-controller \
@@ -63,13 +78,21 @@ never installs charts that only a Secret names unless you have seen them.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	fs := cmd.Flags()
+	f.flags(cmd.Flags())
+	return cmd
+}
+
+func (f *upgradeFlags) flags(fs *pflag.FlagSet) {
 	f.register(fs)
 	fs.StringVar(&f.request.Version, "version", "", "version of ARC's charts, or of those given as oci:// references")
 	fs.StringVar(&f.request.Chart, "chart", "", "chart of the controller: a folder, an archive, or an oci:// reference; default ARC's own")
 	fs.StringVar(&f.request.ScaleSetChart, "scale-set-chart", "", "chart of the scale sets, in the same way")
 	fs.StringVarP(&f.request.Namespace, "namespace", "n", "", "namespace of the controller's release; needed if its controller is gone, "+
 		"for example to go on with an upgrade")
+	cli.OneOf(fs, &f.request.Strategy, "strategy", "", upgrade.Auto,
+		"auto (the gentlest way that is proved), in-place (the scale sets stay, or it refuses) or reinstall",
+		upgrade.Auto, upgrade.InPlace, upgrade.Reinstall)
+	fs.BoolVar(&f.abort, "abort", false, "take back a freeze-and-swap whose new controller has not started")
 	fs.StringVar(&f.renderer, "post-renderer", "", "a post-renderer for everything that is installed, as Helm's flag of this name")
 	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of the post-renderer; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
@@ -82,7 +105,6 @@ never installs charts that only a Secret names unless you have seen them.
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, and write nothing")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed without a terminal")
 	f.log.register(fs)
-	return cmd
 }
 
 func (f *upgradeFlags) run(cmd *cobra.Command) error {
@@ -120,6 +142,10 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	if stopped := u.Run(cmd.Context(), todo); stopped != nil {
 		return f.stopped(cmd, u, todo, stopped)
 	}
+	if f.abort {
+		u.Log.Info().Str("verdict", string(plan.Done)).Msg("done: the upgrade is taken back; see arc-cleanup status")
+		return nil
+	}
 	is := todo.State.Target.Controller.Metadata
 	u.Log.Info().Str("verdict", string(plan.Done)).
 		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-cleanup status", is.Name, is.Version, len(todo.State.Releases)-1)
@@ -140,14 +166,27 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 	if f.renderer == "" && len(f.rendererArgs) > 0 {
 		return false, errors.New("--post-renderer-args needs --post-renderer")
 	}
-	if f.yes && !f.dryRun && f.request.Version == "" && f.request.Chart == "" {
-		return false, errors.New("--yes needs --version or --chart: a person has to see which charts a saved state names; " +
-			"run it without --yes to be asked")
+	if err := f.completeTarget(); err != nil {
+		return false, err
 	}
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
 		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
 	}
 	return f.log.console(cmd.ErrOrStderr()), nil
+}
+
+// completeTarget checks the flags that say what to install.
+func (f *upgradeFlags) completeTarget() error {
+	q := f.request
+	given := q.Version != "" || q.Chart != ""
+	switch {
+	case f.abort && (given || q.ScaleSetChart != "" || q.Strategy != upgrade.Auto):
+		return errors.New("--abort puts back what was there: leave out --version, the charts and --strategy")
+	case f.yes && !f.dryRun && !f.abort && !given:
+		return errors.New("--yes needs --version or --chart: a person has to see which charts a saved state names; " +
+			"run it without --yes to be asked")
+	}
+	return nil
 }
 
 // plan prepares the plan, prints it, and asks. It returns no plan and no error if there is nothing to do,
@@ -157,7 +196,11 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	if f.dryRun {
 		out = cmd.OutOrStdout()
 	}
-	todo, err := u.Prepare(cmd.Context(), f.request, dir)
+	prepare := func() (*upgrade.Plan, error) { return u.Prepare(cmd.Context(), f.request, dir) }
+	if f.abort {
+		prepare = func() (*upgrade.Plan, error) { return u.PrepareAbort(cmd.Context(), f.request.Namespace) }
+	}
+	todo, err := prepare()
 	var usage upgrade.UsageError
 	switch {
 	case errors.As(err, &usage):
@@ -198,6 +241,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 
 // logUpgrade logs which charts are installed, and what the user should know.
 func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
+	log.Info().Str("way", string(p.State.Way)).Msg(p.Why)
 	for _, c := range p.Charts() {
 		log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("this chart is installed")
 	}
@@ -209,8 +253,13 @@ func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
 // printUpgrade prints the plan for a person, with what the cleanup will do.
 func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
-	table(w, []string{"CHART", "VERSION", "DIGEST"}, p.Charts(), func(c upgrade.Chart) []any { return []any{c.Ref, c.Metadata.Version, c.Digest} })
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "Way: %s, because %s.\n\n", p.State.Way, shell.Visible(p.Why))
+	if charts := p.Charts(); len(charts) > 0 {
+		table(w, []string{"COST", "HOW MUCH"}, p.State.Way.Costs(), func(c upgrade.Cost) []any { return []any{c.What, c.How} })
+		fmt.Fprintln(w)
+		table(w, []string{"CHART", "VERSION", "DIGEST"}, charts, func(c upgrade.Chart) []any { return []any{c.Ref, c.Metadata.Version, c.Digest} })
+		fmt.Fprintln(w)
+	}
 	for _, c := range p.Confirm {
 		fmt.Fprintf(w, "CONFIRM: %s\n", shell.Visible(c.Message))
 		printCommands(w, c.Do)
@@ -244,6 +293,9 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, todo *upg
 	if len(commands) == 0 {
 		fmt.Fprintln(out, "Nothing was changed.")
 		return err
+	}
+	for _, line := range u.Help(todo, s.Step) {
+		fmt.Fprintln(out, asCalled(line))
 	}
 	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or run what is left by hand:\n\n",
 		todo.State.Releases[0].Namespace)

@@ -105,3 +105,37 @@ func LeaseGroup(name string) string {
 	}
 	return ""
 }
+
+// ControllerImage returns the image of the container that runs ARC's program for scale sets, or of the
+// only container; "" if it is not known.
+func ControllerImage(containers []Container) string {
+	for _, c := range containers {
+		if c.scaleSetsOnly() {
+			return c.Image
+		}
+	}
+	if len(containers) == 1 {
+		return containers[0].Image
+	}
+	return ""
+}
+
+// Eventual reports whether the controller makes no new listener while a scale set has runners
+// (controllers/actions.github.com/autoscalingrunnerset_controller.go, drainingJobs).
+func Eventual(containers []Container) bool {
+	for _, c := range containers {
+		if strategy, _ := c.flag("update-strategy"); strategy == "eventual" {
+			return true
+		}
+	}
+	return false
+}
+
+// ImageVersion returns the version in an image's tag, which is the controller's own if the image is ARC's;
+// "" if it has none.
+func ImageVersion(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	name := image[strings.LastIndex(image, "/")+1:]
+	_, tag, _ := strings.Cut(name, ":")
+	return tag
+}

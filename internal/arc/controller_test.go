@@ -96,3 +96,33 @@ func TestScaleSetName(t *testing.T) {
 		}
 	}
 }
+
+func TestImageOfAController(t *testing.T) {
+	manager := Container{Image: "manager", Command: []string{"/manager", "--auto-scaling-runner-set-only", "--update-strategy", "eventual"}}
+	proxy := Container{Image: "proxy", Args: []string{"--update-strategy=immediate"}}
+	for name, test := range map[string]struct {
+		of       []Container
+		image    string
+		eventual bool
+	}{
+		"with a sidecar": {[]Container{proxy, manager}, "manager", true},
+		"in a script":    {[]Container{{Image: "x", Command: []string{"sh"}}}, "x", false},
+		"which?":         {[]Container{proxy, proxy}, "", false},
+		"none":           {nil, "", false},
+	} {
+		if got := ControllerImage(test.of); got != test.image || Eventual(test.of) != test.eventual {
+			t.Errorf("%s: %q, %t", name, got, Eventual(test.of))
+		}
+	}
+	for image, want := range map[string]string{
+		"ghcr.io/actions/gha-runner-scale-set-controller:0.14.2": "0.14.2",
+		"registry:5000/arc:0.14.2@sha256:0":                      "0.14.2",
+		"registry:5000/arc":                                      "",
+		"arc@sha256:0":                                           "",
+		"":                                                       "",
+	} {
+		if got := ImageVersion(image); got != want {
+			t.Errorf("%s: %q", image, got)
+		}
+	}
+}

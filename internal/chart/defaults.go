@@ -48,14 +48,16 @@ func withoutNull(defaults, values map[string]any) map[string]any {
 // step into properties names the value, and the last step of all the definition.
 var validating = regexp.MustCompile(`validating (\S+): `)
 
-// wordings turn the schema library's errors into what to give. @ stands for the name of the value. The first one
-// is for the definition of a time only: its pattern tells a person little.
+// wordings turn the schema library's errors into what to give. @ stands for the name of the value. A
+// definition has a wording of its own where its pattern or type tells a person little.
 var wordings = []struct {
 	definition string
 	from       *regexp.Regexp
 	to         string
 }{
 	{"duration", regexp.MustCompile(`(?s)^(?:pattern|minLength): (.*) (?:does not match|contains) .*$`), `value $1 of @: must be a time such as 90s, 5m or 1h30m`},
+	{"duration", regexp.MustCompile(`(?s)^type: (.*) has type ".*$`), `value "$1" of @: must be a time such as 90s, 5m or 1h30m`},
+	{"repository", regexp.MustCompile(`(?s)^pattern: (.*) does not match .*$`), `value $1 of @: must be the name of an image, without https:// and without a tag, which is image.tag`},
 	{"", regexp.MustCompile(`(?s)^enum: (.*) does not equal any of: \[(?:, )?(.*)\]$`), `value "$1" of @: must be one of $2`},
 	{"", regexp.MustCompile(`(?s)^type: (.*) has type "(.*)", want "(.*)"$`), `value "$1" of @: must be of type $3, and is of type $2`},
 	{"", regexp.MustCompile(`(?s)^pattern: (.*) does not match regular expression "(.*)"$`), `value $1 of @: must match $2`},

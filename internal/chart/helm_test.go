@@ -78,7 +78,7 @@ func TestAsHelmRenders(t *testing.T) {
 	all["numbers"] = map[string]any{"activeDeadlineSeconds": 1100000, "helmTimeoutSeconds": 1200000, "backoffLimit": int64(0)}
 	all["empty"] = map[string]any{"podLabels": map[string]any{"sidecar.istio.io/inject": ""}, "podAnnotations": map[string]any{"sidecar.istio.io/inject": ""}}
 	all["taken"] = map[string]any{"podLabels": map[string]any{"sidecar.istio.io/inject": "true", "app.kubernetes.io/name": "x"}, "podAnnotations": map[string]any{"linkerd.io/inject": "enabled"}}
-	all["quotes"] = map[string]any{"image": map[string]any{"repository": "a\"b\\c\tä"}}
+	all["quotes"] = map[string]any{"image": map[string]any{"repository": "a", "tag": "a\"b\\c\tä"}}
 	all["long name"] = map[string]any{"nameOverride": strings.Repeat("a", 29) + "-b", "scope": "scale-set"}
 	// The name has a dash where it is cut.
 	longRelease := Release{Name: "aa" + strings.Repeat("-a", 25) + "a", Namespace: "n"}

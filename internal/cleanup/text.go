@@ -49,7 +49,7 @@ func (r *Report) success(did string) string {
 	case plan.ScopeScaleSet:
 		gone = "nothing of this release's scale sets is left"
 	case plan.ScopeNamespace:
-		gone = "nothing of ARC is left in the namespace, nor the namespace"
+		gone = "nothing of ARC is left in the namespace, and the namespace is gone"
 	case plan.ScopeController:
 	}
 	if len(r.Done) == 0 {

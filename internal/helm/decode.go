@@ -92,18 +92,45 @@ func unpack(stored []byte) ([]byte, error) {
 
 // Encode returns the record with these hooks, as Helm stores it. It may be larger than MaxSize.
 func (r *Record) Encode(hooks []Hook) ([]byte, error) {
+	return r.encode(func(record map[string]json.RawMessage) error {
+		delete(record, "hooks") // as Helm does if there are none
+		if len(hooks) == 0 {
+			return nil
+		}
+		all, err := json.Marshal(hooks)
+		if err != nil {
+			return fmt.Errorf("writing the hooks of release %s: %w", r.Name, err)
+		}
+		record["hooks"] = all
+		return nil
+	})
+}
+
+// EncodeAs returns the record with this status, as Helm stores it.
+func (r *Record) EncodeAs(status Status) ([]byte, error) {
+	return r.encode(func(record map[string]json.RawMessage) error {
+		var info map[string]json.RawMessage
+		if err := json.Unmarshal(record["info"], &info); err != nil {
+			return fmt.Errorf("reading the status of release %s: %w", r.Name, err)
+		}
+		text, err := json.Marshal(status)
+		if err != nil {
+			return fmt.Errorf("writing the status of release %s: %w", r.Name, err)
+		}
+		info["status"] = text
+		record["info"], err = json.Marshal(info)
+		return err
+	})
+}
+
+func (r *Record) encode(change func(record map[string]json.RawMessage) error) ([]byte, error) {
 	// Field by field, so that fields of a later Helm stay.
 	var record map[string]json.RawMessage
 	if err := json.Unmarshal(r.raw, &record); err != nil {
 		return nil, fmt.Errorf("reading the record of release %s: %w", r.Name, err)
 	}
-	delete(record, "hooks") // as Helm does if there are none
-	if len(hooks) > 0 {
-		all, err := json.Marshal(hooks)
-		if err != nil {
-			return nil, fmt.Errorf("writing the hooks of release %s: %w", r.Name, err)
-		}
-		record["hooks"] = all
+	if err := change(record); err != nil {
+		return nil, err
 	}
 	raw, err := json.Marshal(record)
 	if err != nil {

@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func files(loader clientcmd.ClientConfig) string {
 // unreadable says what is wrong with the kubeconfig, and what to do.
 func unreadable(loader clientcmd.ClientConfig, overrides *clientcmd.ConfigOverrides, err error) error {
 	raw, broken := loader.RawConfig()
-	wanted := overrides.CurrentContext
+	wanted := cmp.Or(overrides.CurrentContext, raw.CurrentContext)
 	switch {
 	case broken != nil:
 	case clientcmd.IsEmptyConfig(err):
@@ -150,14 +151,8 @@ func (c *Client) Each(
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		var page *metav1.PartialObjectMetadataList
 		o.Limit = limit
-		err := Retry(ctx, func(ctx context.Context) (err error) {
+		err := retryPage(ctx, &o, func(ctx context.Context) (err error) {
 			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
-			// The error has the token to go on with (k8s.io/apiserver pkg/storage/etcd3/errors.go).
-			var expired apierrors.APIStatus
-			if o.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &expired) && expired.Status().Continue != "" {
-				o.Continue = expired.Status().Continue
-				page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
-			}
 			return err
 		})
 		if err == nil {
@@ -174,6 +169,20 @@ func (c *Client) Each(
 		return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
 	}
 	return nil
+}
+
+// retryPage reads one page of a list as Retry does. If the continue token has expired, it goes on with the token
+// in the error (k8s.io/apiserver pkg/storage/etcd3/errors.go).
+func retryPage(ctx context.Context, o *metav1.ListOptions, list func(context.Context) error) error {
+	return Retry(ctx, func(ctx context.Context) error {
+		err := list(ctx)
+		var expired apierrors.APIStatus
+		if o.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &expired) && expired.Status().Continue != "" {
+			o.Continue = expired.Status().Continue
+			err = list(ctx)
+		}
+		return err
+	})
 }
 
 // nextPage returns how many objects like these make a page.

@@ -144,12 +144,17 @@ func TestConnectReadsAKubeconfig(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	dangling := filepath.Join(t.TempDir(), "dangling")
+	if err := os.WriteFile(dangling, []byte(strings.Replace(kubeconfig, `"one"`, `"gone"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("KUBERNETES_SERVICE_HOST", "") // this is no Pod
 	tests := map[string]struct{ env, path, context, server, name, want string }{
 		"the current context":     {path: file, server: "https://one:6443", name: "one"},
 		"another context":         {path: file, context: "two", server: "https://two:6443", name: "two"},
 		"the environment":         {env: file, server: "https://one:6443", name: "one"},
 		"no such context":         {path: file, context: "three", want: "the kubeconfig " + file + ` has no context "three": give one of one, two`},
+		"no current context":      {path: dangling, want: "the kubeconfig " + dangling + ` has no context "gone": give one of one, two`},
 		"no such file":            {path: file + "x", want: "reading the kubeconfig " + file + "x: stat " + file + "x: no such file or directory"},
 		"nothing in the file":     {path: empty, want: "no kubeconfig with a cluster at " + empty + ": give --kubeconfig FILE, or set KUBECONFIG"},
 		"no file at all":          {env: file + "x", want: "no kubeconfig with a cluster at " + file + "x: give --kubeconfig FILE, or set KUBECONFIG"},

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,10 +17,15 @@ import (
 // noticeAfter is how long Reach waits for an answer before it says so.
 var noticeAfter = 3 * time.Second
 
-// Reach waits until the API server answers, or until ctx ends. Every answer counts, even "forbidden"; only
+// Reach waits until the API server answers, at most for limit. Every answer counts, even "forbidden"; only
 // "unauthorized" is an error, because it is the answer to every later request too. If there is no answer
 // after some seconds, Reach calls waiting once, with the last error.
-func (c *Client) Reach(ctx context.Context, waiting func(error)) error {
+//
+// The time begins with the first connection. Before it, a program in the kubeconfig may log you in, with a
+// browser and a second factor.
+func (c *Client) Reach(ctx context.Context, limit time.Duration, waiting func(error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var last atomic.Pointer[error]
 	seen := func() error {
 		if err := last.Load(); err != nil {
@@ -26,8 +33,15 @@ func (c *Client) Reach(ctx context.Context, waiting func(error)) error {
 		}
 		return errors.New("no answer")
 	}
-	notice := time.AfterFunc(noticeAfter, func() { waiting(c.unreached(seen())) })
+	notice := stopped(func() { waiting(c.unreached(seen())) })
+	end := stopped(cancel)
 	defer notice.Stop()
+	defer end.Stop()
+	begin := sync.OnceFunc(func() {
+		notice.Reset(noticeAfter)
+		end.Reset(limit)
+	})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) { begin() }})
 	err := Retry(ctx, func(ctx context.Context) error {
 		_, err := c.discovery.Get().AbsPath("/version").Do(ctx).Raw()
 		if err != nil && ctx.Err() == nil {
@@ -47,6 +61,13 @@ func (c *Client) Reach(ctx context.Context, waiting func(error)) error {
 		return fmt.Errorf("%s does not accept your credentials: %w", c.describe(), err)
 	}
 	return c.unreached(seen())
+}
+
+// stopped returns a timer that has not begun.
+func stopped(do func()) *time.Timer {
+	t := time.AfterFunc(time.Hour, do)
+	t.Stop()
+	return t
 }
 
 func (c *Client) unreached(err error) error {

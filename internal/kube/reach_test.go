@@ -1,14 +1,17 @@
 package kube
 
 import (
-	"context"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 func TestReach(t *testing.T) {
@@ -28,7 +31,7 @@ func TestReach(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, s := script(t, test.replies...)
-			check(t, c.Reach(t.Context(), func(err error) { t.Errorf("told to wait: %v", err) }), test.want)
+			check(t, c.Reach(t.Context(), time.Minute, func(err error) { t.Errorf("told to wait: %v", err) }), test.want)
 			if got := len(s.methods()); got != test.requests {
 				t.Errorf("%d requests, want %d", got, test.requests)
 			}
@@ -46,10 +49,8 @@ func TestReachSaysWhatItWaitsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Context, c.kubeconfig = "prod", "/some/file"
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
 	told := make(chan error, 2)
-	err = c.Reach(ctx, func(err error) { told <- err })
+	err = c.Reach(t.Context(), time.Second, func(err error) { told <- err })
 	const want = `could not reach the API server https://127.0.0.1:1 (context "prod" of /some/file): dial tcp 127.0.0.1:1: `
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
@@ -66,7 +67,26 @@ func TestReachSaysWhatItWaitsFor(t *testing.T) {
 func TestReachOfASilentServer(t *testing.T) {
 	t.Parallel()
 	c := connect(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	check(t, c.Reach(ctx, func(error) {}), "could not reach the API server "+c.Server+" (from the Pod's service account): no answer")
+	check(t, c.Reach(t.Context(), 300*time.Millisecond, func(error) {}), "could not reach the API server "+c.Server+" (from the Pod's service account): no answer")
+}
+
+// The program in a kubeconfig that logs you in may open a browser and wait for you: that is not the time of the server.
+func TestReachDoesNotCountTheLogin(t *testing.T) {
+	login := filepath.Join(t.TempDir(), "login")
+	const script = "#!/bin/sh\nsleep 1\n" + `echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}'` + "\n"
+	if err := os.WriteFile(login, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var token string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { token = r.Header.Get("Authorization") }))
+	t.Cleanup(server.Close)
+	c, err := New(&rest.Config{Host: server.URL, ExecProvider: &clientcmdapi.ExecConfig{
+		Command: login, APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Reach(t.Context(), 500*time.Millisecond, func(error) {}); err != nil || token != "Bearer t" {
+		t.Errorf("%q, %v", token, err)
+	}
 }

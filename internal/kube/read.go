@@ -50,18 +50,21 @@ func (c *Client) List(
 	return all, nil
 }
 
-// EachPage calls do for the objects that List returns, and keeps at most limit of them in memory.
+// EachPage calls do for the objects that List returns, and keeps at most limit of them in memory. It goes on
+// after an expired continue token as Each does: the work on small pages may outlast a token.
 func (c *Client) EachPage(
 	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string, limit int64,
 	do func([]unstructured.Unstructured) error,
 ) error {
 	options := metav1.ListOptions{LabelSelector: selector, Limit: limit}
 	for {
-		page, err := retried(ctx, "listing "+where(gvr, namespace), func(ctx context.Context) (*unstructured.UnstructuredList, error) {
-			return c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
+		var page *unstructured.UnstructuredList
+		err := retryPage(ctx, &options, func(ctx context.Context) (err error) {
+			page, err = c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
+			return err
 		})
 		if err != nil {
-			return err
+			return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
 		}
 		if err := do(page.Items); err != nil {
 			return err

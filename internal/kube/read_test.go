@@ -143,6 +143,31 @@ func TestListReadsAllPages(t *testing.T) {
 	}
 }
 
+// A token expires while the objects of a page are looked at: a list of whole objects goes on as one of metadata does.
+func TestAnExpiredTokenDoesNotEndAList(t *testing.T) {
+	t.Parallel()
+	c, s := script(t, wholePage("x", "a"), expired("x2"), wholePage("y", "b"), wholePage("", "c"))
+	all, err := c.List(t.Context(), things, "ns", "")
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%d objects, %v", len(all), err)
+	}
+	tokens := []string{}
+	for _, r := range s.requests {
+		q, err := url.ParseQuery(r.Query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, q.Get("continue"))
+	}
+	if diff := cmp.Diff([]string{"", "x", "x2", "y"}, tokens); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	c, _ = script(t, wholePage("x", "a"), expired(""))
+	if all, err := c.List(t.Context(), things, "ns", ""); all != nil || !apierrors.IsResourceExpired(err) {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
 // EachPage asks for no more objects than the caller can keep, and stops at the caller's error.
 func TestPagesAreBounded(t *testing.T) {
 	t.Parallel()
@@ -176,12 +201,17 @@ func TestWritesAreDry(t *testing.T) {
 		if _, err := c.Update(t.Context(), things, whole("a")); err != nil {
 			t.Fatal(err)
 		}
+		if err := c.Apply(t.Context(), things, whole("a"), "me"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got := []string{}
 	for _, r := range s.requests {
 		got = append(got, r.Method+" "+r.Query)
 	}
-	if diff := cmp.Diff([]string{"POST ", "PUT ", "POST dryRun=All", "PUT dryRun=All"}, got); diff != "" {
+	if diff := cmp.Diff([]string{
+		"POST ", "PUT ", "PATCH fieldManager=me&force=true", "POST dryRun=All", "PUT dryRun=All", "PATCH dryRun=All&fieldManager=me&force=true",
+	}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -39,6 +39,16 @@ func (c *Client) Update(
 	})
 }
 
+// Apply applies an object on the server's side, as a field manager. It takes over fields of other managers.
+func (c *Client) Apply(ctx context.Context, gvr schema.GroupVersionResource, o *unstructured.Unstructured, manager string) error {
+	what := object.Object{Resource: gvr, Namespace: o.GetNamespace(), Name: o.GetName()}.String()
+	_, err := retried(ctx, "applying "+what, func(ctx context.Context) (*unstructured.Unstructured, error) {
+		return c.Dynamic.Resource(gvr).Namespace(o.GetNamespace()).Apply(ctx, o.GetName(), o,
+			metav1.ApplyOptions{FieldManager: manager, Force: true, DryRun: c.dryRun})
+	})
+	return err
+}
+
 // Delete asks for the deletion of exactly this object. It succeeds if the object is gone, or if another
 // object has its name. With foreground propagation, the API server keeps the object until the garbage
 // collector has deleted its dependents, also if its deletion has begun before. Delete retries transient
@@ -137,9 +147,13 @@ func finalizerPatch(t object.Object, keep []string) ([]byte, error) {
 
 // ScaleToZero sets the replicas of exactly this object to 0. It succeeds if the object is gone, or if
 // another object has its name.
-func (c *Client) ScaleToZero(ctx context.Context, t object.Object) error {
-	if err := c.merge(ctx, t, map[string]any{"metadata": map[string]any{"uid": t.UID}, "spec": map[string]any{"replicas": 0}}); err != nil {
-		return fmt.Errorf("scaling %s to zero: %w", t, err)
+func (c *Client) ScaleToZero(ctx context.Context, t object.Object) error { return c.Scale(ctx, t, 0) }
+
+// Scale sets the replicas of exactly this object. It succeeds as ScaleToZero does.
+func (c *Client) Scale(ctx context.Context, t object.Object, replicas int32) error {
+	change := map[string]any{"metadata": map[string]any{"uid": t.UID}, "spec": map[string]any{"replicas": replicas}}
+	if err := c.merge(ctx, t, change); err != nil {
+		return fmt.Errorf("scaling %s to %d: %w", t, replicas, err)
 	}
 	return nil
 }

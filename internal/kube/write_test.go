@@ -235,6 +235,9 @@ func TestMergePatchesNameTheUID(t *testing.T) {
 			`{"metadata":{"annotations":{"a":"b","c":null},"uid":"1"}}`, "annotating",
 		},
 		"replicas": {func(c *Client) error { return c.ScaleToZero(t.Context(), thing) }, `{"metadata":{"uid":"1"},"spec":{"replicas":0}}`, "scaling"},
+		"replicas again": {
+			func(c *Client) error { return c.Scale(t.Context(), thing, 2) }, `{"metadata":{"uid":"1"},"spec":{"replicas":2}}`, "scaling",
+		},
 	}
 	for name, write := range writes {
 		answers := map[string]struct {

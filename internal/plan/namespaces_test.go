@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"maps"
 	"testing"
 
@@ -151,13 +152,33 @@ func TestPlanWaitsForNamespacesItFreed(t *testing.T) {
 			plan.Survey{Live: true},
 			rescue,
 			plan.History{},
-			[]string{"refused: namespace runners is not being deleted: there is nothing to rescue", "  kubectl delete namespace runners --wait=false"},
+			[]string{"refused: namespace runners is not being deleted: there is nothing to rescue", "  arc-cleanup status --all-namespaces"},
 		},
 		"it is gone": {plan.Survey{}, rescue, plan.History{}, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, plantest.Lines(plan.New(&test.survey, test.options, test.history))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A namespace that does not exist may be mistyped: "nothing to do" alone would hide that.
+func TestARescueSaysThatThereIsNoNamespace(t *testing.T) {
+	for name, test := range map[string]struct {
+		survey plan.Survey
+		want   []string
+	}{
+		"there is none":       {plan.Survey{}, []string{"there is no namespace runners"}},
+		"it is being deleted": {plan.Survey{Terminating: plantest.Gone("runners")}, nil},
+		"it lives":            {plan.Survey{Live: true}, nil},
+		"it is not known":     {plan.Survey{Unknown: []plan.Unknown{{What: "namespaces", Err: errors.New("no answer")}}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := plan.New(&test.survey, plan.Options{Scope: plan.ScopeNamespace, Namespace: "runners"}, plan.History{})
+			if diff := cmp.Diff(test.want, []string(p.Notes)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -33,16 +33,20 @@ func (p *planner) liveRunners(o *object.Object) Refusal {
 }
 
 // refuseLiveNamespace refuses to rescue a namespace that is not being deleted: everything that ARC
-// has there is in use.
+// has there is in use. It prints no command that deletes the namespace, which may be the wrong one: under
+// Helm it is the kubeconfig's if none was typed. A namespace that does not exist may be a slip of the pen, too.
 func (p *planner) refuseLiveNamespace() {
-	if !p.s.Live {
-		return
+	_, terminating := p.s.Terminating[p.o.Namespace]
+	switch {
+	case p.s.Live:
+		p.plan.Refusals = append(p.plan.Refusals, Refusal{
+			Verdict: Refused,
+			Message: fmt.Sprintf("namespace %s is not being deleted: there is nothing to rescue", p.o.Namespace),
+			Do:      []string{"arc-cleanup status --all-namespaces"},
+		})
+	case !terminating && len(p.s.Unknown) == 0:
+		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("there is no namespace %s", p.o.Namespace))
 	}
-	p.plan.Refusals = append(p.plan.Refusals, Refusal{
-		Verdict: Refused,
-		Message: fmt.Sprintf("namespace %s is not being deleted: there is nothing to rescue", p.o.Namespace),
-		Do:      []string{"kubectl delete namespace " + p.o.Namespace + " --wait=false"},
-	})
 }
 
 // refuse collects the reasons not to begin. The backup (backup.go) and the person who confirmed a plan

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // MergeUnknown returns failed reads with those in one that have the same cause: after the connection to the
@@ -34,8 +36,13 @@ func MergeUnknown(all []Unknown) []Unknown {
 // shared returns what an error has in common with those of other reads: the broken connection, or no time. It
 // returns nil if the API server has answered, because each answer is about one read.
 func shared(err error) error {
-	var request *url.Error
+	var (
+		request *url.Error
+		answer  apierrors.APIStatus
+	)
 	switch {
+	case errors.As(err, &answer): // perhaps beside a broken connection: one error may be of several reads
+		return nil
 	case errors.Is(err, ErrNotAsked):
 		return ErrNotAsked
 	case errors.As(err, &request):

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 func TestMergeUnknown(t *testing.T) {
@@ -23,6 +25,7 @@ func TestMergeUnknown(t *testing.T) {
 		{"jobs", ErrNotAsked},
 		{"leases", ErrNotAsked},
 		{"rolebindings", errors.New("forbidden")},
+		{"records", errors.Join(request("records", "connection refused"), apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "a", errors.New("no")))},
 	}
 	var got []string
 	for _, u := range MergeUnknown(all) {
@@ -34,6 +37,8 @@ func TestMergeUnknown(t *testing.T) {
 		`crds: listing crds: Get "https://api/crds": connection reset`,
 		"jobs, leases: there was no time left to ask",
 		"rolebindings: forbidden",
+		// One of its reads was denied, which decides the verdict: it is not one of the broken connection.
+		"records: listing records: Get \"https://api/records\": connection refused\nsecrets \"a\" is forbidden: no",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

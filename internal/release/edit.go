@@ -124,6 +124,11 @@ func setHooks(holder *unstructured.Unstructured, r *helm.Record, hooks []helm.Ho
 		return Unfit{Why: fmt.Sprintf("with these hooks the record of release %s in namespace %s would have %d bytes, and Kubernetes stores %d",
 			r.Name, r.Namespace, len(data), helm.MaxSize)}
 	}
+	return putRecord(holder, data)
+}
+
+// putRecord puts a record into the object that holds it.
+func putRecord(holder *unstructured.Unstructured, data []byte) error {
 	text := string(data)
 	if holder.GetKind() == "Secret" {
 		text = base64.StdEncoding.EncodeToString(data)

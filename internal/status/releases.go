@@ -57,9 +57,13 @@ func (r *reader) release(rev *helm.Record, installs string) {
 	if rev.StoredElsewhere() {
 		out.Storage = rev.StorageNamespace
 	}
-	var planned *plan.Plan
-	out.Uninstall, planned = r.uninstall(rev, out.Hook)
-	r.forecast(rev, planned, &out.Uninstall)
+	if r.closed(rev) {
+		out.Uninstall = impossible(rev, installs)
+	} else {
+		var planned *plan.Plan
+		out.Uninstall, planned = r.uninstall(rev, out.Hook)
+		r.forecast(rev, planned, &out.Uninstall)
+	}
 	r.document.Releases = append(r.document.Releases, out)
 }
 

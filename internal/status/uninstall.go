@@ -9,6 +9,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -47,6 +48,30 @@ func (r *reader) uninstall(rev *helm.Record, h HookReport) (Uninstall, *plan.Pla
 	}
 	out.Ready, out.Kept = len(planned.Refusals) == 0 && !planned.Off, len(planned.Kept)
 	return out, planned
+}
+
+// closed reports whether a release's namespace is being deleted: Kubernetes admits no new Pod there. A record in
+// another namespace cannot speak for it. A failed read decides nothing here; the dry runs of the forecast then tell.
+func (r *reader) closed(rev *helm.Record) bool {
+	if !rev.Status.Installed() || rev.StoredElsewhere() {
+		return false
+	}
+	ns, err := r.client.GetMetadata(r.ctx, object.Namespaces, "", rev.Namespace)
+	return err == nil && ns.DeletionTimestamp != nil
+}
+
+// impossible reports that no hook can run, and the way around it (docs/troubleshooting.md).
+func impossible(rev *helm.Record, installs string) Uninstall {
+	out := Uninstall{Why: []string{}, Do: []string{}, Phases: []Phase{}, Leaves: []Object{}}
+	out.because("namespace %s is being deleted: Kubernetes admits no new Pod there, and so no hook", rev.Namespace)
+	if installs == string(plan.ScopeScaleSet) {
+		out.Do = append(out.Do, shell.Command("arc-cleanup", "run", "--namespace", rev.Namespace))
+		return out
+	}
+	out.Do = append(out.Do,
+		shell.Command("arc-cleanup", "run", "--scope", installs, "--release", rev.Name, "--release-namespace", rev.Namespace),
+		shell.Command("helm", "uninstall", rev.Name, "--namespace", rev.Namespace, "--no-hooks"))
+	return out
 }
 
 // options returns the options with which the hook would run, or reports why it would not run or would

@@ -215,6 +215,49 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+// Kubernetes admits no hook into a namespace that is being deleted, so nothing is ready there. A record that is
+// stored elsewhere says nothing about the namespace.
+func TestNoHookRunsInATerminatingNamespace(t *testing.T) {
+	t.Parallel()
+	const why = "namespace ns is being deleted: Kubernetes admits no new Pod there, and so no hook"
+	mine := record{name: "arc", namespace: "ns", status: helm.Deployed, manifest: set, hooks: hooked("--job=hook", "--release-namespace=ns")}
+	controller := mine
+	controller.manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: c, namespace: ns, labels: {app.kubernetes.io/part-of: gha-rs-controller}}\n" +
+		"spec: {template: {spec: {containers: [{name: manager, command: [/manager], args: [--auto-scaling-runner-set-only]}]}}}\n"
+	elsewhere := mine
+	elsewhere.storage = "tenant"
+	gone := mine
+	gone.status = helm.Uninstalled
+	for name, test := range map[string]struct {
+		record record
+		do     []string
+		closed bool
+	}{
+		"a scale set": {mine, []string{"arc-cleanup run --namespace ns"}, true},
+		"a controller": {controller, []string{
+			"arc-cleanup run --scope controller --release arc --release-namespace ns", "helm uninstall arc --namespace ns --no-hooks",
+		}, true},
+		"a record elsewhere": {elsewhere, nil, false},
+		"its history":        {gone, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := map[string]any{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "ns", "deletionTimestamp": "2026-01-02T03:04:05Z"}}
+			d, err := Read(t.Context(), serveMore(t, nil, []map[string]any{namespace}, test.record), Query{Options: options})
+			if err != nil || len(d.Releases) != 1 {
+				t.Fatalf("%+v, %v", d, err)
+			}
+			got := d.Releases[0].Uninstall
+			if got.Ready || len(d.Unknown) > 0 || slices.Contains(got.Why, why) != test.closed {
+				t.Errorf("%+v, unknown: %q", got, d.Unknown)
+			}
+			if test.closed && !slices.Equal(got.Do, test.do) {
+				t.Errorf("do %q, want %q", got.Do, test.do)
+			}
+		})
+	}
+}
+
 // Only arc-cleanup's Job with a container is the hook.
 func TestJobOf(t *testing.T) {
 	t.Parallel()

@@ -98,10 +98,11 @@ func besideController(gvr schema.GroupVersionResource, m *metav1.PartialObjectMe
 // shared returns the one copy of a text that thousands of objects share.
 func shared(text string) string { return unique.Make(text).Value() }
 
-// owner returns the UID of an object's owner if all its owners are in a group.
+// owner returns the UID of an object's owner, if it has one only, in a group. Of several owners one
+// may still exist, and the garbage collector then keeps the object.
 func owner(m *metav1.PartialObjectMetadata, group string) (uid types.UID) {
 	for _, o := range m.OwnerReferences {
-		if !strings.HasPrefix(o.APIVersion, group+"/") {
+		if !strings.HasPrefix(o.APIVersion, group+"/") || uid != "" && uid != o.UID {
 			return ""
 		}
 		uid = types.UID(shared(string(o.UID)))

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -20,13 +19,12 @@ import (
 )
 
 // prove checks in Helm's records whether the installed objects that name a release are part of it.
-// The result is used for advice only, so a failed read only means "not proved".
+// The result is used for advice only, so a failed read only means "not proved". It reads one record at
+// a time: anyone may write one, and each may take most of a hook's memory.
 func (r *reading) prove() {
 	r.s.Proven = map[types.UID]bool{}
 	ctx, cancel := advice(r.ctx)
 	defer cancel()
-	var g errgroup.Group
-	g.SetLimit(readers) // a record may have megabytes, and anyone may write one
 	claims := slices.Clone(r.s.Custom)
 	if r.s.ProofErr != nil {
 		for _, c := range r.s.Controllers {
@@ -37,19 +35,12 @@ func (r *reading) prove() {
 		if o.Deleting || o.Owner != "" || o.Release.Name == "" || !r.o.RemovesCRDs() {
 			continue
 		}
-		manager := r.s.Managers[o.UID]
-		g.Go(func() error {
-			r.proveManager(ctx, o, manager)
-			at := release.Place{Namespace: o.Release.Namespace}
-			if release.Installing(ctx, r.c, at, o.Release.Name, func(m helm.Object) bool { return isOf(o, m) }) != nil {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				r.s.Proven[o.UID] = true
-			}
-			return nil
-		})
+		r.proveManager(ctx, o, r.s.Managers[o.UID])
+		at := release.Place{Namespace: o.Release.Namespace}
+		if release.Installing(ctx, r.c, at, o.Release.Name, func(m helm.Object) bool { return isOf(o, m) }) != nil {
+			r.s.Proven[o.UID] = true
+		}
 	}
-	_ = g.Wait() // failed reads only mean "not proved"
 }
 
 // isOf reports whether an object of a manifest is this object.

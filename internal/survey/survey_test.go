@@ -65,7 +65,10 @@ func TestOwnerIsOfARCOrNobody(t *testing.T) {
 		"another owner":              {[]metav1.OwnerReference{owner("apps/v1", "1")}, ""},
 		"a group that looks like it": {[]metav1.OwnerReference{owner("actions.github.com.example.com/v1", "1")}, ""},
 		"ARC and another owner":      {[]metav1.OwnerReference{owner("actions.github.com/v1alpha1", "1"), owner("batch/v1", "2")}, ""},
-		"another owner and ARC":      {[]metav1.OwnerReference{owner("batch/v1", "2"), owner("actions.github.com/v1alpha1", "1")}, ""},
+		"an object of ARC twice":     {[]metav1.OwnerReference{owner("actions.github.com/v1alpha1", "1"), owner("actions.github.com/v1alpha1", "1")}, "1"},
+		// The garbage collector keeps an object as long as one of its owners exists. ARC gives none two.
+		"two objects of ARC":    {[]metav1.OwnerReference{owner("actions.github.com/v1alpha1", "1"), owner("actions.github.com/v1alpha1", "2")}, ""},
+		"another owner and ARC": {[]metav1.OwnerReference{owner("batch/v1", "2"), owner("actions.github.com/v1alpha1", "1")}, ""},
 	}
 	for name, test := range tests {
 		m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{OwnerReferences: test.owners}}

@@ -26,14 +26,20 @@ func (u *Upgrade) check(ctx context.Context, s Situation, p *Plan) error {
 	controller := p.State.Releases[0]
 	running := false
 	for _, f := range s.Found {
-		if f.key() == controller.key() {
+		if p.State.release(f.key()) == nil || !f.Controller && !p.State.Way.inPlace() {
+			continue
+		}
+		if f.Controller {
 			running = f.Status == helm.Deployed
-			if err := u.Helm.sees(ctx, controller, f.Revision); err != nil {
-				return err
-			}
+		}
+		if err := u.Helm.sees(ctx, f.Release, f.Revision); err != nil {
+			return err
 		}
 	}
-	if !p.Has(Clean) {
+	switch {
+	case p.State.Way.inPlace():
+		return u.checkInPlace(ctx, s, p)
+	case !p.Has(Clean):
 		return nil
 	}
 	within, cancel := context.WithTimeout(ctx, writeTime)

@@ -149,6 +149,8 @@ type rendered struct {
 	scope string // of its anchor
 	// version is ARC's, by the label that ARC's controller compares.
 	version string
+	// controller is the version of the controller by its image.
+	controller string
 	// strays says how the release would reach namespaces that it does not reach now; "" if it would not.
 	strays string
 }
@@ -171,7 +173,7 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 		return rendered{}, nil
 	}
 	strays, err := strays(r, out)
-	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], strays}, err
+	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], controllerVersion(out), strays}, err
 }
 
 // strays says whether a release would put an object into a namespace that has none of its scale sets and

@@ -13,7 +13,7 @@ import (
 // versions are the API versions of kinds that are not of the core.
 var versions = map[string]string{
 	"Lease": "coordination.k8s.io/v1", "Deployment": "apps/v1", "CustomResourceDefinition": "apiextensions.k8s.io/v1",
-	"AutoscalingRunnerSet": "actions.github.com/v1alpha1",
+	"AutoscalingRunnerSet": "actions.github.com/v1alpha1", "AutoscalingListener": "actions.github.com/v1alpha1",
 }
 
 // kind makes an object; extra goes over it.

@@ -1,6 +1,7 @@
-// Package upgrade takes ARC to another version of its charts, as ARC's documentation asks for: it
-// uninstalls everything, the CRDs included, and installs it again with the same values. It first saves
-// in Secrets what the second half needs, so that you can stop it at any point and run it again.
+// Package upgrade takes ARC to another version of its charts, in the gentlest way that is proved: by Helm
+// alone, by a swap under a stopped controller, or, as ARC's documentation asks for, by uninstalling
+// everything, the CRDs included, and installing it again with the same values. It first saves in Secrets
+// what it needs to go on, so that you can stop it at any point and run it again.
 package upgrade
 
 import (
@@ -31,8 +32,12 @@ type Situation struct {
 	Target Target
 	// PostRenderer is the user's, with its arguments.
 	PostRenderer []string
+	// Strategy is what the user asks for; "" is Auto.
+	Strategy Strategy
 
-	secrets map[string]secret
+	// running are the controllers that run, and live are the scale sets in the cluster.
+	running, live []claimant
+	secrets       map[string]secret
 }
 
 // Kind says what a step does.
@@ -49,6 +54,19 @@ const (
 	Ready           Kind = "ready"            // waits until the API server serves the new CRDs
 	Enrol           Kind = "enrol"            // puts the same hook into the new release's record
 	Forget          Kind = "forget"           // deletes the Secrets
+
+	// Of an upgrade in place.
+	Freeze         Kind = "freeze"    // stops the controller
+	CRDs           Kind = "crds"      // changes the CRDs to those of the new chart
+	Unlock         Kind = "unlock"    // ends an upgrade that Helm was stopped at
+	UpgradeRelease Kind = "upgrade"   // upgrades a release, by Helm
+	Forward        Kind = "forward"   // records that the new controller may start
+	Listeners      Kind = "listeners" // replaces listeners of an old image
+
+	// Of taking a swap back.
+	Rollback    Kind = "rollback"     // takes a release back, by Helm
+	RestoreCRDs Kind = "restore-crds" // puts the CRDs back
+	Thaw        Kind = "thaw"         // starts the old controller
 )
 
 // Step is one step of an upgrade. It is about one release.
@@ -60,8 +78,9 @@ type Step struct {
 
 // Plan lists what will be done, in order.
 type Plan struct {
-	// State is what the first step saves.
+	// State is what the first step saves. Why says why it is done in its way.
 	State State
+	Why   string
 	// Refusals say why nothing is done.
 	Refusals []plan.Refusal
 	// Confirm is what the user has to agree to, and Notes is what the user should know.
@@ -77,8 +96,11 @@ func (p *Plan) Has(kind Kind) bool {
 	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == kind })
 }
 
-// Charts returns the charts that are installed.
+// Charts returns the charts that are installed: none if an upgrade is taken back.
 func (p *Plan) Charts() []Chart {
+	if p.Has(Thaw) {
+		return nil
+	}
 	charts := []Chart{p.State.Target.Controller}
 	if p.State.Target.ScaleSets.Ref != "" {
 		charts = append(charts, p.State.Target.ScaleSets)
@@ -110,18 +132,18 @@ func newPlan(s Situation) *Plan {
 	if s.Saved != nil {
 		p.resume()
 	}
-	if s.Saved != nil && s.Saved.Uninstalled && s.Saved.Target.same(s.Target) {
+	switch {
+	case s.Saved != nil && s.Saved.Way == BySwap:
+		p.resumeSwap()
+	case s.Saved != nil && s.Saved.Uninstalled && s.Saved.Target.same(s.Target):
+		p.State.Way, p.Why = ByReinstall, "an upgrade has begun that uninstalls everything"
 		p.State.Releases = p.restorable()
 		p.refuseControllers()
 		p.planRest()
-	} else {
-		p.State.Releases = p.releases()
-		p.refuseControllers()
-		p.refuseReleases()
-		p.refuseScaleSets()
-		p.refuseState()
-		p.planAll()
+	default:
+		p.planNew()
 	}
+	p.State.dropped = p.dropped
 	if len(p.Refusals) > 0 {
 		p.Steps = nil
 	}
@@ -133,6 +155,35 @@ type planner struct {
 	s     Situation
 	found map[types.NamespacedName]Found
 	saved map[types.NamespacedName]Release // the saved releases that can be installed again
+
+	dropped []string // the namespaces of saved releases that are gone
+}
+
+// planNew plans an upgrade that is not half done.
+func (p *planner) planNew() {
+	p.State.Releases = p.releases()
+	p.State.Way = ByReinstall
+	current := p.current() || len(p.State.Releases) == 0
+	if !current {
+		p.chooseWay()
+	}
+	p.refuseControllers()
+	p.refuseReleases()
+	if p.State.Way.inPlace() {
+		p.refuseInPlace()
+	} else {
+		p.refuseScaleSets()
+	}
+	p.refuseState()
+	switch {
+	case current:
+	case p.State.Way == ByHelm:
+		p.planByHelm()
+	case p.State.Way == BySwap:
+		p.planSwap()
+	default:
+		p.planAll()
+	}
 }
 
 // restorable returns the saved releases that can be installed again, in their order.
@@ -196,9 +247,6 @@ func (p *planner) current() bool {
 // planAll plans both halves.
 func (p *planner) planAll() {
 	releases := p.State.Releases
-	if p.current() || len(releases) == 0 {
-		return
-	}
 	controller := releases[0]
 	p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases in %s and in their own namespaces",
 		len(releases), secretOf(p.State)))

@@ -25,16 +25,17 @@ func (p *planner) resume() {
 			p.note("the chart %s was %s when the upgrade began", now.Ref, chart.Digest)
 		}
 	}
-	if !slices.Equal(s.PostRenderer, p.s.PostRenderer) {
-		p.confirm(fmt.Sprintf("the upgrade began with the post-renderer %q, and goes on with %q",
-			shell.Command(s.PostRenderer...), shell.Command(p.s.PostRenderer...)),
-			"give the same --post-renderer and --post-renderer-args")
-	}
+	p.confirmPostRenderer()
 	var missing []string
 	for _, r := range s.Releases {
 		f, there := p.found[r.key()]
 		if r.lost != nil && (!there || f.Status != helm.Deployed) {
 			p.giveUp(r)
+			continue
+		}
+		if !there && s.Way.inPlace() {
+			p.note("release %s has been uninstalled since, and does not come back", r)
+			p.dropped = append(p.dropped, r.Namespace)
 			continue
 		}
 		p.saved[r.key()] = r
@@ -47,10 +48,19 @@ func (p *planner) resume() {
 	}
 }
 
+// confirmPostRenderer asks about another post-renderer than that with which the upgrade began.
+func (p *planner) confirmPostRenderer() {
+	if s := p.s.Saved; !slices.Equal(s.PostRenderer, p.s.PostRenderer) {
+		p.confirm(fmt.Sprintf("the upgrade began with the post-renderer %q, and goes on with %q",
+			shell.Command(s.PostRenderer...), shell.Command(p.s.PostRenderer...)),
+			"give the same --post-renderer and --post-renderer-args")
+	}
+}
+
 // giveUp handles a release whose saved values cannot be read.
 func (p *planner) giveUp(r Release) {
 	why := printable(r.lost.Error())
-	if r.Controller {
+	if r.Controller || p.s.Saved.Way.inPlace() {
 		p.refuse(fmt.Sprintf("what was saved of release %s cannot be read: %s", r, why))
 	} else {
 		p.note("release %s does not come back: what was saved of it cannot be read: %s", r, why)
@@ -109,7 +119,7 @@ func (p *planner) refuseControllers() {
 		return
 	}
 	for _, r := range controllers[1:] {
-		p.refuse(fmt.Sprintf("the controllers of the releases %s and %s share the CRDs, which have to be deleted: only one can be upgraded",
+		p.refuse(fmt.Sprintf("the controllers of the releases %s and %s share the CRDs: only one can be upgraded",
 			controllers[0], r), Found{Release: r, Status: helm.Uninstalling}.wayOut())
 	}
 }
@@ -121,14 +131,18 @@ func (p *planner) refuseReleases() {
 			p.refuse(fmt.Sprintf("release %s was installed from the chart %q, and would be from the chart %q: its values would mean something else",
 				r, r.Chart.Name, chart.Name), "give its chart with --chart or --scale-set-chart")
 		}
-		if !r.Controller && len(r.OtherHooks) > 0 {
+		if !r.Controller && len(r.OtherHooks) > 0 && !p.State.Way.inPlace() {
 			p.note("release %s has deletion hooks of its own, which are not run: %q", r, r.OtherHooks)
 		}
 	}
 	for _, f := range p.s.Found {
 		if f.Mixed {
 			// helm.sh/helm pkg/action/uninstall.go, deleteRelease
-			p.refuse(fmt.Sprintf("release %s installs the controller and scale sets: Helm could not uninstall it after their CRD is gone", f),
+			why := "Helm could not uninstall it after their CRD is gone"
+			if p.State.Way.inPlace() {
+				why = "Helm could not upgrade one after the other"
+			}
+			p.refuse(fmt.Sprintf("release %s installs the controller and scale sets: %s", f, why),
 				"install the scale sets as releases of their own")
 		}
 	}

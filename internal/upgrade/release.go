@@ -22,8 +22,9 @@ type Release struct {
 	// Controllers and Sets are what it installs, in any namespace.
 	Controllers []Controller           `json:"controllers,omitempty"`
 	Sets        []types.NamespacedName `json:"sets,omitempty"`
-	// Chart is the chart that it was installed from.
-	Chart helm.Chart `json:"chart"`
+	// Chart is the chart that it was installed from, and Revision is its newest one.
+	Chart    helm.Chart `json:"chart"`
+	Revision int        `json:"revision,omitempty"`
 	// Driver is the HELM_DRIVER with which Helm finds it.
 	Driver string `json:"driver"`
 	// ServerSide says that Helm applied it on the server's side.
@@ -94,8 +95,7 @@ func (r Release) values() json.RawMessage {
 // Found is a release in its present state.
 type Found struct {
 	Release
-	Status   helm.Status
-	Revision int
+	Status helm.Status
 	// Mixed says that it installs the controller and scale sets.
 	Mixed bool
 	// HookErr says why its hook cannot be read.

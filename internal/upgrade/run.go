@@ -55,7 +55,7 @@ func (s *Stopped) Unwrap() error { return s.Err }
 func (u *Upgrade) Run(ctx context.Context, p *Plan) *Stopped {
 	for i, s := range p.Steps {
 		u.Log.Info().Str("step", string(s.Kind)).Str("release", s.Release.key().String()).Msg(s.What)
-		report, err := u.step(ctx, p.State, s)
+		report, err := u.step(ctx, &p.State, s)
 		if err != nil {
 			return &Stopped{i, fmt.Errorf("%s of release %s: %w", s.Kind, s.Release, err), report}
 		}
@@ -64,32 +64,35 @@ func (u *Upgrade) Run(ctx context.Context, p *Plan) *Stopped {
 }
 
 // step carries out one step. It may have been done before.
-func (u *Upgrade) step(ctx context.Context, state State, s Step) (*cleanup.Report, error) {
+func (u *Upgrade) step(ctx context.Context, state *State, s Step) (*cleanup.Report, error) {
 	r := s.Release
 	switch s.Kind {
 	case Clean:
 		return u.cleanup(ctx, u.clean(r))
 	case Remove:
-		return u.removeBroken(ctx, r, state)
+		return u.removeBroken(ctx, r, *state)
 	case Uninstall:
 		return nil, u.Helm.uninstall(ctx, r)
 	case MarkUninstalled:
-		return nil, u.markUninstalled(ctx, state)
+		return nil, u.markUninstalled(ctx, *state)
 	case Install:
-		return nil, u.install(ctx, r, state.Target.of(r))
+		return nil, u.install(ctx, r, state.Target.of(r), u.Helm.install)
 	case Ready:
 		return nil, u.ready(ctx)
+	}
+	if done, err := u.stepInPlace(ctx, state, s); done {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	switch s.Kind {
 	case Save:
-		return nil, save(ctx, u.Client, state)
+		return nil, save(ctx, u.Client, *state)
 	case Enrol:
 		_, err := enrol.Put(ctx, u.Client, chart.Release{Name: r.Name, Namespace: r.Namespace}, r.Hooks, false)
 		return nil, err
 	case Forget:
-		return nil, forget(ctx, u.Client, state)
+		return nil, forget(ctx, u.Client, *state)
 	}
 	return nil, fmt.Errorf("no step is called %q", s.Kind)
 }
@@ -181,9 +184,9 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 	return nil
 }
 
-// install installs a release. It checks once more how the release renders: the saved values may have
-// changed since the first check.
-func (u *Upgrade) install(ctx context.Context, r Release, c Chart) error {
+// install installs a release, or upgrades it. It checks once more how the release renders: the saved
+// values may have changed since the first check.
+func (u *Upgrade) install(ctx context.Context, r Release, c Chart, do func(context.Context, Release, Chart) error) error {
 	now, err := u.Helm.render(ctx, r, c)
 	if err != nil {
 		return err
@@ -191,7 +194,7 @@ func (u *Upgrade) install(ctx context.Context, r Release, c Chart) error {
 	if now.strays != "" {
 		return fmt.Errorf("it %s", now.strays)
 	}
-	return u.Helm.install(ctx, r, c)
+	return do(ctx, r, c)
 }
 
 // ready waits until the API server serves the CRDs. Helm has already waited for the controller.

@@ -27,28 +27,29 @@ func (u *Upgrade) Commands(p *Plan, stopped int) []string {
 			if i == 0 {
 				out = append(out, u.removal(r, p.State)...)
 			}
-			chart := p.State.Target.of(r)
-			ref := []string{chart.Ref}
-			if chart.Version != "" {
-				ref = append(ref, "--version", chart.Version)
-			}
-			out = append(out, u.saved(r, valuesKey(r))+" | "+u.helm(r, u.Helm.installArgs(r, ref)))
+			out = append(out, u.saved(r, valuesKey(r))+" | "+u.helm(r, u.Helm.installArgs(r, p.State.Target.of(r).reference())))
 		case Ready:
-			wait := []string{"wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
-			for _, name := range arc.CRDs() {
-				wait = append(wait, "crd/"+name)
-			}
-			out = append(out, u.kubectl(wait...))
+			out = append(out, u.waitForCRDs())
 		case Enrol:
 			out = append(out, u.saved(r, hooksKey(r))+" | "+
 				shell.Command(slices.Concat([]string{"arc-cleanup", "enrol", r.Name, "--namespace", r.Namespace, "--hooks", "-"}, u.cluster())...))
 		case Forget:
-			for _, namespace := range p.State.namespaces() {
+			for _, namespace := range p.State.forgotten() {
 				out = append(out, u.kubectl("delete", "secret", SecretName, "--ignore-not-found", "--namespace", namespace))
 			}
+		default:
+			out = append(out, u.commandsInPlace(p.State, s)...)
 		}
 	}
 	return out
+}
+
+func (u *Upgrade) waitForCRDs() string {
+	wait := []string{"wait", "--for", "condition=Established", "--timeout", u.Helm.Timeout.String()}
+	for _, name := range arc.CRDs() {
+		wait = append(wait, "crd/"+name)
+	}
+	return u.kubectl(wait...)
 }
 
 // removal returns the commands that remove what a broken installation has left.

@@ -33,8 +33,12 @@ const SecretName = "arc-cleanup-upgrade"
 const (
 	// stateKey holds the State as JSON, without values and hooks.
 	stateKey = "upgrade.json"
-	// stateVersion is the version of the Secrets' keys and of the JSON.
-	stateVersion = "arc-cleanup/upgrade/v2"
+	// crdsKey holds the CRDs as they were before a swap, compressed JSON.
+	crdsKey = "crds.gz"
+	// stateVersion is the version of the Secrets' keys and of the JSON. inPlaceVersion is that of an upgrade
+	// in place, which an older arc-cleanup would take for the other one and uninstall.
+	stateVersion   = "arc-cleanup/upgrade/v2"
+	inPlaceVersion = "arc-cleanup/upgrade/v3"
 	// stateBytes is a little less than a Secret can hold (k8s.io/api/core/v1, MaxSecretSize), counted
 	// before base64.
 	stateBytes = 1000 * 1024
@@ -55,8 +59,13 @@ type State struct {
 	PostRenderer []string `json:"postRenderer,omitempty"`
 	// Releases are those to install, the controller's first.
 	Releases []Release `json:"releases"`
+	// Way is how; none is ByReinstall.
+	Way Way `json:"way,omitempty"`
+	// Swap is what BySwap saves besides.
+	Swap *Swap `json:"swap,omitempty"`
 
 	secrets map[string]secret // the Secrets in the cluster, by namespace
+	dropped []string          // namespaces whose Secrets are forgotten besides
 }
 
 // release returns the release of that name; nil if the state, which may be nil, has none.
@@ -97,10 +106,23 @@ func (s State) namespaces() []string {
 	return append(slices.Sorted(maps.Keys(all)), s.namespace())
 }
 
+// forgotten returns the namespaces whose Secrets go at the end, the controller's last.
+func (s State) forgotten() []string {
+	own := s.namespaces()
+	return append(slices.DeleteFunc(slices.Clone(s.dropped), func(n string) bool { return slices.Contains(own, n) }), own...)
+}
+
 // valuesKey and hooksKey are the keys of the Secret in a release's namespace that hold its values and hooks,
 // compressed.
 func valuesKey(r Release) string { return "values." + r.Name + ".gz" }
 func hooksKey(r Release) string  { return "hooks." + r.Name + ".gz" }
+
+func (s State) version() string {
+	if s.Way.inPlace() {
+		return inPlaceVersion
+	}
+	return stateVersion
+}
 
 // document is the State as it is saved.
 type document struct {
@@ -110,11 +132,16 @@ type document struct {
 
 // encode returns the data of the Secrets, by namespace.
 func encode(s State) (map[string]map[string][]byte, error) {
-	text, err := json.MarshalIndent(document{stateVersion, s}, "", "  ")
+	text, err := json.MarshalIndent(document{s.version(), s}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("the state of the upgrade as JSON: %w", err)
 	}
 	data := map[string]map[string][]byte{s.namespace(): {stateKey: text}}
+	if s.Swap != nil {
+		if data[s.namespace()][crdsKey], err = s.Swap.packCRDs(); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range s.Releases {
 		in := data[r.Namespace]
 		if in == nil {
@@ -158,8 +185,11 @@ func decode(data map[string][]byte, namespace string) (*State, error) {
 	if err := json.Unmarshal(data[stateKey], &d); err != nil {
 		return nil, fmt.Errorf("its key %s: %w", stateKey, err)
 	}
-	if d.Version != stateVersion {
-		return nil, fmt.Errorf("it has the version %q, and only %s is known", d.Version, stateVersion)
+	if want := d.version(); d.Version != want {
+		return nil, fmt.Errorf("it has the version %q, and only %s is known", d.Version, want)
+	}
+	if (d.Way == BySwap) != (d.Swap != nil) {
+		return nil, errors.New("it does not say how far it is")
 	}
 	if len(d.Releases) == 0 {
 		return nil, errors.New("it names no releases")
@@ -254,6 +284,11 @@ func (l *surveyor) values() error {
 		if err != nil {
 			return err
 		}
+		if s := l.s.Saved; s != nil && s.Swap != nil && s.namespace() == namespace {
+			if err := s.Swap.unpackCRDs(data); err != nil {
+				return fmt.Errorf("secret %s/%s: %w", namespace, SecretName, err)
+			}
+		}
 		for _, r := range saved[namespace] {
 			if err := r.restore(data); err != nil {
 				r.lost = fmt.Errorf("secret %s/%s: %w", namespace, SecretName, err)
@@ -345,7 +380,7 @@ func put(ctx context.Context, c *kube.Client, namespace string, data map[string]
 
 // forget deletes the Secrets.
 func forget(ctx context.Context, c *kube.Client, s State) error {
-	for _, namespace := range s.namespaces() {
+	for _, namespace := range s.forgotten() {
 		at, there := s.secrets[namespace]
 		if !there || at.foreign {
 			continue

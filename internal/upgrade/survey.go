@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,8 +53,6 @@ type surveyor struct {
 	client *kube.Client
 	s      Situation
 
-	// running are the controllers that run, and live are the scale sets in the cluster.
-	running, live []claimant
 	// records are the releases that were looked for; nil for one without a record.
 	records map[types.NamespacedName]*Found
 }
@@ -62,14 +61,13 @@ type surveyor struct {
 type claimant struct {
 	types.NamespacedName
 	of       types.NamespacedName
+	uid      types.UID
+	gitops   gitops
 	watches  []string // of a controller
+	replicas int32    // of a controller
+	version  string   // of a scale set: ARC's, which the controller compares
 	deleting bool
-	flux     string // the HelmRelease that installed it
 }
-
-// labelFlux is the label that Flux puts on the objects of a HelmRelease
-// (fluxcd/helm-controller internal/postrender/origin_labels.go).
-const labelFlux = "helm.toolkit.fluxcd.io/name"
 
 func releaseOf(annotations map[string]string) types.NamespacedName {
 	return types.NamespacedName{Namespace: annotations[arc.AnnotationReleaseNamespace], Name: annotations[arc.AnnotationReleaseName]}
@@ -80,6 +78,7 @@ type deployment struct {
 	Kind     string            `json:"kind"`
 	Metadata metav1.ObjectMeta `json:"metadata"`
 	Spec     struct {
+		Replicas *int32               `json:"replicas"`
 		Selector metav1.LabelSelector `json:"selector"`
 		Template struct {
 			Spec struct {
@@ -131,9 +130,14 @@ func (l *surveyor) controller(item unstructured.Unstructured, asked map[string]b
 		asked[question] = may
 	}
 	if may {
-		l.running = append(l.running, claimant{
+		replicas := int32(1) // the API server's default
+		if d.Spec.Replicas != nil {
+			replicas = *d.Spec.Replicas
+		}
+		l.s.running = append(l.s.running, claimant{
 			NamespacedName: types.NamespacedName{Namespace: namespace, Name: d.Metadata.Name},
-			of:             releaseOf(d.Metadata.Annotations), watches: watches,
+			of:             releaseOf(d.Metadata.Annotations), uid: d.Metadata.UID, watches: watches, replicas: replicas,
+			gitops: gitopsOf(d.Metadata.Labels, d.Metadata.Annotations),
 		})
 	}
 	return nil
@@ -170,9 +174,10 @@ func (l *surveyor) mayControl(namespace, user string, watches []string) (bool, e
 func (l *surveyor) scaleSets() error {
 	sets := arc.Resource(arc.AutoscalingRunnerSets)
 	err := l.client.Each(l.ctx, sets, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		l.live = append(l.live, claimant{
+		l.s.live = append(l.s.live, claimant{
 			NamespacedName: types.NamespacedName{Namespace: m.Namespace, Name: m.Name}, of: releaseOf(m.Annotations),
-			deleting: m.DeletionTimestamp != nil, flux: m.Labels[labelFlux],
+			uid: m.UID, version: m.Labels[arc.LabelVersion], deleting: m.DeletionTimestamp != nil,
+			gitops: gitopsOf(m.Labels, m.Annotations),
 		})
 		return nil
 	})
@@ -186,7 +191,7 @@ func (l *surveyor) scaleSets() error {
 // controllers run.
 func (l *surveyor) state() error {
 	home := l.s.Namespace
-	for _, o := range l.running {
+	for _, o := range l.s.running {
 		switch {
 		case l.s.Namespace != "", home == o.of.Namespace:
 		case home == "":
@@ -211,7 +216,7 @@ func (l *surveyor) releases() error {
 			return err
 		}
 	}
-	for _, o := range slices.Concat(l.running, l.live) {
+	for _, o := range slices.Concat(l.s.running, l.s.live) {
 		if err := l.read(o.of); err != nil {
 			return err
 		}
@@ -231,9 +236,9 @@ func (l *surveyor) releases() error {
 	slices.SortFunc(l.s.Found, func(a, b Found) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	for _, set := range l.live {
+	for _, set := range l.s.live {
 		if f := l.records[set.of]; !set.deleting && (f == nil || !slices.Contains(f.Sets, set.NamespacedName)) {
-			l.s.Unmanaged = append(l.s.Unmanaged, Unmanaged{set.NamespacedName, set.flux})
+			l.s.Unmanaged = append(l.s.Unmanaged, Unmanaged{set.NamespacedName, set.gitops.flux()})
 		}
 	}
 	return nil
@@ -245,7 +250,7 @@ func (l *surveyor) releases() error {
 func (l *surveyor) counts(f *Found) bool {
 	f.Mixed = len(f.Sets) > 0
 	f.Sets = slices.DeleteFunc(f.Sets, func(set types.NamespacedName) bool {
-		return !slices.ContainsFunc(l.live, func(o claimant) bool { return o.of == f.key() && o.NamespacedName == set })
+		return !slices.ContainsFunc(l.s.live, func(o claimant) bool { return o.of == f.key() && o.NamespacedName == set })
 	})
 	f.Controllers = l.proven(f)
 	f.Controller = len(f.Controllers) > 0
@@ -266,9 +271,9 @@ func (l *surveyor) counts(f *Found) bool {
 // named its namespace.
 func (l *surveyor) proven(f *Found) (out []Controller) {
 	for _, c := range f.Controllers {
-		i := slices.IndexFunc(l.running, func(o claimant) bool { return o.of == f.key() && o.NamespacedName == c.key() })
+		i := slices.IndexFunc(l.s.running, func(o claimant) bool { return o.of == f.key() && o.NamespacedName == c.key() })
 		if i >= 0 {
-			c.Watches = l.running[i].watches
+			c.Watches = l.s.running[i].watches
 		}
 		if i >= 0 || f.Namespace == l.s.Namespace {
 			out = append(out, c)
@@ -317,8 +322,8 @@ func isName(text string) bool { return name.MatchString(text) }
 
 // found returns a release as its record describes it.
 func found(r *helm.Record) *Found {
-	f := &Found{Status: r.Status, Revision: r.Revision, record: r, Release: Release{
-		Namespace: r.Namespace, Name: r.Name, Controllers: controllersOf([]byte(r.Manifest), r.Namespace),
+	f := &Found{Status: r.Status, record: r, Release: Release{
+		Namespace: r.Namespace, Name: r.Name, Revision: r.Revision, Controllers: controllersOf([]byte(r.Manifest), r.Namespace),
 		Chart: r.Chart, Driver: r.Driver, ServerSide: r.ServerSide, Values: r.Config,
 	}}
 	for _, o := range r.Objects {
@@ -336,23 +341,32 @@ func found(r *helm.Record) *Found {
 	return f
 }
 
-// controllersOf returns the controllers among the Deployments of a manifest. It skips a document that
-// cannot be read: Helm has applied it, and no controller is written like that.
+// controllersOf returns the controllers among the Deployments of a manifest.
 func controllersOf(stream []byte, namespace string) (out []Controller) {
-	for d := range manifest.Documents(stream) {
-		if !d.Contains("Deployment") {
-			continue
-		}
-		var o deployment
-		if yaml.Unmarshal(d.Bytes(), &o) != nil || o.Kind != "Deployment" {
-			continue
-		}
-		if watches, is := arc.Controller(o.Metadata.Labels, o.Spec.Template.Spec.Containers); is {
-			out = append(out, Controller{
-				Namespace: cmp.Or(o.Metadata.Namespace, namespace), Name: o.Metadata.Name,
-				Watches: watches, Selector: o.Spec.Selector,
-			})
-		}
+	for d, watches := range controllerDeployments(stream) {
+		out = append(out, Controller{
+			Namespace: cmp.Or(d.Metadata.Namespace, namespace), Name: d.Metadata.Name, Watches: watches, Selector: d.Spec.Selector,
+		})
 	}
 	return out
+}
+
+// controllerDeployments yields the Deployments of controllers in a manifest, with the namespaces that they
+// watch. It skips a document that cannot be read: Helm has applied it, and no controller is written like
+// that.
+func controllerDeployments(stream []byte) iter.Seq2[deployment, []string] {
+	return func(yield func(deployment, []string) bool) {
+		for d := range manifest.Documents(stream) {
+			if !d.Contains("Deployment") {
+				continue
+			}
+			var o deployment
+			if yaml.Unmarshal(d.Bytes(), &o) != nil || o.Kind != "Deployment" {
+				continue
+			}
+			if watches, is := arc.Controller(o.Metadata.Labels, o.Spec.Template.Spec.Containers); is && !yield(o, watches) {
+				return
+			}
+		}
+	}
 }

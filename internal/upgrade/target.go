@@ -23,6 +23,8 @@ type Request struct {
 	Version, Chart, ScaleSetChart string
 	// Namespace is that of the controller's release; "" means that of the controller that runs.
 	Namespace string
+	// Strategy says which ways are allowed; "" is Auto.
+	Strategy Strategy
 }
 
 // UsageError says what a request lacks.
@@ -42,6 +44,14 @@ type Chart struct {
 	Metadata helm.Chart `json:"metadata"`
 
 	path string // where the fetched chart is
+}
+
+// reference returns Helm's arguments that name the chart.
+func (c Chart) reference() []string {
+	if c.Version == "" {
+		return []string{c.Ref}
+	}
+	return []string{c.Ref, "--version", c.Version}
 }
 
 // Target is what to install. Without scale sets there is no chart for them.
@@ -106,6 +116,17 @@ func (q Request) chart(given, own string) (Chart, error) {
 	// The next run may start in another folder.
 	path, err := filepath.Abs(given)
 	return Chart{Ref: path}, err
+}
+
+// contradicts returns an error if a folder or an archive has another version than the one that was asked for.
+// A registry has been asked for that version, or for a range of versions.
+func (q Request) contradicts(t Target) error {
+	for _, c := range []Chart{t.Controller, t.ScaleSets} {
+		if q.Version != "" && c.path == c.Ref && c.Ref != "" && c.Metadata.Version != q.Version {
+			return UsageError{fmt.Sprintf("--version %s: the chart %s has version %s", q.Version, c.Ref, c.Metadata.Version)}
+		}
+	}
+	return nil
 }
 
 // fetch fetches the charts of a target, below dir.

@@ -70,6 +70,9 @@ func run(m *testing.M) (int, error) {
 	if images, err = built.Images(ctx, os.Stderr); err != nil {
 		return 0, err
 	}
+	if images[gateImage], err = buildGate(ctx, dir); err != nil {
+		return 0, err
+	}
 	for range cap(clusters) {
 		clusters <- nil
 	}

@@ -39,7 +39,7 @@ func (a *Server) do(q request) (int, any) {
 		}
 	case q.verb == http.MethodPut:
 		return a.update(it, q.body)
-	case q.verb == http.MethodPatch && it.Resource != object.CRDs:
+	case q.verb == http.MethodPatch:
 		if code := a.patch(it, q.body); code != http.StatusOK {
 			return code, nil
 		}
@@ -96,8 +96,12 @@ func (a *Server) remove(it *Item, body []byte) int {
 	return http.StatusOK
 }
 
-// patch applies the patches that package kube sends, and rejects all others.
+// patch applies the patches that package kube sends, and rejects all others. Of a CRD it takes only what is
+// applied on the server's side.
 func (a *Server) patch(it *Item, body []byte) int {
+	if a.apply(it, body) || it.Resource == object.CRDs {
+		return http.StatusOK
+	}
 	var merge struct {
 		Metadata struct {
 			UID         types.UID
@@ -119,10 +123,40 @@ func (a *Server) patch(it *Item, body []byte) int {
 		}
 	}
 	if merge.Spec != nil {
-		it.Rest = map[string]any{"spec": merge.Spec}
+		it.mergeSpec(merge.Spec)
 	}
 	a.changed(it, "MODIFIED")
 	return http.StatusOK
+}
+
+// apply applies an object on the server's side, if it is one: patches of other kinds name no kind.
+func (a *Server) apply(it *Item, body []byte) bool {
+	o := unstructured.Unstructured{}
+	if json.Unmarshal(body, &o.Object) != nil || o.GetKind() == "" {
+		return false
+	}
+	it.Labels, it.Annotations = o.GetLabels(), o.GetAnnotations()
+	if spec, is := o.Object["spec"].(map[string]any); is {
+		it.mergeSpec(spec)
+	}
+	a.changed(it, "MODIFIED")
+	return true
+}
+
+// mergeSpec changes fields of the spec. An object that was read before keeps its own.
+func (it *Item) mergeSpec(change map[string]any) {
+	spec, _ := it.Rest["spec"].(map[string]any)
+	merged := maps.Clone(spec)
+	if merged == nil {
+		merged = map[string]any{}
+	}
+	maps.Copy(merged, change)
+	rest := maps.Clone(it.Rest)
+	if rest == nil {
+		rest = map[string]any{}
+	}
+	rest["spec"] = merged
+	it.Rest = rest
 }
 
 func (a *Server) patchFinalizers(it *Item, body []byte) int {
@@ -182,17 +216,7 @@ func (a *Server) scale(ref string, body []byte) (int, any) {
 	if json.Unmarshal(body, &scale) != nil || scale.Spec["replicas"] == nil {
 		return http.StatusBadRequest, nil
 	}
-	spec, _ := it.Rest["spec"].(map[string]any)
-	spec = maps.Clone(spec)
-	if spec == nil {
-		spec = map[string]any{}
-	}
-	spec["replicas"] = scale.Spec["replicas"]
-	it.Rest = maps.Clone(it.Rest)
-	if it.Rest == nil {
-		it.Rest = map[string]any{}
-	}
-	it.Rest["spec"] = spec
+	it.mergeSpec(map[string]any{"replicas": scale.Spec["replicas"]})
 	a.changed(it, "MODIFIED")
 	return http.StatusOK, map[string]any{"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": map[string]any{"name": it.Name, "namespace": it.Namespace}, "spec": scale.Spec}
 }

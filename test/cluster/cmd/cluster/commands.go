@@ -138,14 +138,16 @@ func serve(ctx context.Context, s state, own images) error {
 		return err
 	}
 	maps.Copy(all, own)
+	charts, err := cluster.ARCCharts(ctx)
+	if err != nil {
+		return err
+	}
 	c, err := cluster.Start(ctx, cluster.Options{Dir: s.dir, Images: all, Progress: os.Stderr})
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("export KUBECONFIG=%s\n# GitHub stand-in: helm install ... --set githubConfigUrl=%s --set githubConfigSecret.github_token=any\n",
-		c.Kubeconfig(), c.GitHub().ConfigURL())
 	unfinished := s.ready() + ".new"
-	err = os.WriteFile(unfinished, []byte(text), 0o600)
+	err = os.WriteFile(unfinished, []byte(howToUse(c, charts)), 0o600)
 	if err == nil {
 		err = os.Rename(unfinished, s.ready())
 	}
@@ -154,6 +156,20 @@ func serve(ctx context.Context, s state, own images) error {
 	}
 	<-ctx.Done()
 	return c.Stop()
+}
+
+// howToUse is what a shell needs, and how to install ARC in the version whose programs the cluster runs.
+func howToUse(c *cluster.Cluster, charts string) string {
+	return fmt.Sprintf(`export KUBECONFIG=%[1]s
+
+# ARC's controller, and a scale set that is registered at a stand-in for GitHub (Helm 3: without --server-side):
+#   helm install arc %[2]s/gha-runner-scale-set-controller --namespace arc-systems --create-namespace
+#   helm install arc-runner-set %[2]s/gha-runner-scale-set --namespace arc-runners --create-namespace \
+#     --server-side=false --set githubConfigUrl=%[3]s --set githubConfigSecret.github_token=any --set minRunners=1 \
+#     --set controllerServiceAccount.name=arc-gha-rs-controller --set controllerServiceAccount.namespace=arc-systems
+# To give them the hook, add --post-renderer arc-postrender.
+
+`, c.Kubeconfig(), charts, c.GitHub().ConfigURL())
 }
 
 func down(ctx context.Context, s state) error {
