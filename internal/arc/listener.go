@@ -1,6 +1,7 @@
 package arc
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -39,12 +40,13 @@ func ListenerName(version, namespace, set, runnerGroup, configURL string) string
 	return since
 }
 
-// SharesAccount reports whether all listeners of a scale set share one ServiceAccount, which the
-// controller deletes with any of them: before ARC 0.12, or if the version is not known. Since then each
-// listener has one of its own name (controllers/actions.github.com/resourcebuilder.go,
-// newScaleSetListenerServiceAccount).
-func SharesAccount(version string) bool {
-	order, known := compareVersions(version, "0.12.0")
+// ListenersShare reports whether the listeners of a scale set share objects that the controller deletes
+// with any of them, or if the version is not known: the ServiceAccount before ARC 0.12, and the Secret of
+// the proxy before 0.13.1. Since then all of a listener's objects are named after it
+// (controllers/actions.github.com/resourcebuilder.go, newScaleSetListenerServiceAccount,
+// proxyListenerSecretName).
+func ListenersShare(version string) bool {
+	order, known := compareVersions(version, "0.13.1")
 	return !known || order < 0
 }
 
@@ -98,16 +100,21 @@ type ControllerEnvironment struct {
 }
 
 // ListenerImage returns the image that a controller gives to new listeners: that of its own container,
-// which the chart writes into a variable (main.go).
+// which the chart writes into a variable (main.go). It is "" if it is not certain: the chart's value `env`
+// can set the variable a second time, and a value can be read from elsewhere or contain other variables.
 func ListenerImage(containers []ControllerEnvironment) string {
+	var values []string
 	for _, c := range containers {
 		for _, e := range c.Env {
 			if e.Name == "CONTROLLER_MANAGER_CONTAINER_IMAGE" {
-				return e.Value
+				values = append(values, e.Value)
 			}
 		}
 	}
-	return ""
+	if len(values) != 1 || strings.Contains(values[0], "$") {
+		return ""
+	}
+	return values[0]
 }
 
 // UpdatesLate reports whether a controller makes no new listener while runners are busy (the flag
@@ -130,6 +137,28 @@ func ControllerVersion(podLabels map[string]string, image string) string {
 		return ""
 	}
 	return version
+}
+
+// PendingAtGitHub says what a controller has to do at GitHub before it looks at a set's listener; "" if
+// nothing (controllers/actions.github.com/autoscalingrunnerset_controller.go, Reconcile). It tries for as
+// long as GitHub refuses, for example a runner group that does not exist.
+func PendingAtGitHub(annotations map[string]string, group, name string) string {
+	const (
+		annotationRunnerGroupName = "actions.github.com/runner-group-name"
+		// annotationOldName is what 0.6.1 has in place of AnnotationRunnerScaleSetName.
+		annotationOldName = "runner-scale-set-name"
+	)
+	differs := func(is, wanted string) bool { return is == "" || wanted != "" && !strings.EqualFold(is, wanted) }
+	id, err := strconv.Atoi(annotations[AnnotationRunnerScaleSetID])
+	switch {
+	case err != nil || id <= 0:
+		return "it has no ID"
+	case differs(annotations[annotationRunnerGroupName], group):
+		return "its runner group differs"
+	case differs(cmp.Or(annotations[AnnotationRunnerScaleSetName], annotations[annotationOldName]), name):
+		return "its name differs"
+	}
+	return ""
 }
 
 // cleanupAnnotations begins the annotations of an AutoscalingRunnerSet that name what its controller

@@ -2,6 +2,7 @@ package arc
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
 )
@@ -26,9 +27,9 @@ func TestListenerName(t *testing.T) {
 			t.Errorf("%q: %q, want %q", version, got, want)
 		}
 	}
-	for version, want := range map[string]bool{"0.6.1": true, "0.11.0": true, "0.12.0": false, "0.14.2": false, "": true, "canary": true} {
-		if got := SharesAccount(version); got != want {
-			t.Errorf("%q: the listeners share their ServiceAccount: %t", version, got)
+	for version, want := range map[string]bool{"0.6.1": true, "0.11.0": true, "0.12.0": true, "0.13.0": true, "0.13.1": false, "0.14.2": false, "": true, "canary": true} {
+		if got := ListenersShare(version); got != want {
+			t.Errorf("%q: the listeners share objects: %t", version, got)
 		}
 	}
 }
@@ -93,8 +94,46 @@ func TestControllerEnvironment(t *testing.T) {
 	if image := ListenerImage(containers); image != "arc:1" || !UpdatesLate(containers) {
 		t.Errorf("%q, %t", image, UpdatesLate(containers))
 	}
+	for name, env := range map[string]string{
+		"set twice":               `[{"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "value": "arc:1"}, {"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "value": "mirror/arc:1"}]`,
+		"read from elsewhere":     `[{"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "valueFrom": {}}]`,
+		"made of other variables": `[{"name": "CONTROLLER_MANAGER_CONTAINER_IMAGE", "value": "$(REGISTRY)/arc:1"}]`,
+	} {
+		uncertain := make([]ControllerEnvironment, 1)
+		if err := json.Unmarshal([]byte(env), &uncertain[0].Env); err != nil {
+			t.Fatal(err)
+		}
+		if image := ListenerImage(uncertain); image != "" {
+			t.Errorf("%s: %q", name, image)
+		}
+	}
 	if ListenerImage(containers[:1]) != "" || UpdatesLate(containers[:1]) {
 		t.Error("a sidecar was taken for the controller")
+	}
+}
+
+func TestPendingAtGitHub(t *testing.T) {
+	t.Parallel()
+	annotations := map[string]string{AnnotationRunnerScaleSetID: "7", "actions.github.com/runner-group-name": "Default", AnnotationRunnerScaleSetName: "set"}
+	for name, test := range map[string]struct {
+		change map[string]string
+		group  string
+		want   string
+	}{
+		"nothing":             {nil, "", ""},
+		"the case differs":    {nil, "DEFAULT", ""},
+		"another group":       {nil, "others", "its runner group differs"},
+		"no ID":               {map[string]string{AnnotationRunnerScaleSetID: ""}, "", "it has no ID"},
+		"an ID that is none":  {map[string]string{AnnotationRunnerScaleSetID: "0"}, "", "it has no ID"},
+		"another name":        {map[string]string{AnnotationRunnerScaleSetName: "old"}, "", "its name differs"},
+		"no annotation of it": {map[string]string{AnnotationRunnerScaleSetName: ""}, "", "its name differs"},
+		"that of 0.6.1":       {map[string]string{AnnotationRunnerScaleSetName: "", "runner-scale-set-name": "set"}, "", ""},
+	} {
+		with := maps.Clone(annotations)
+		maps.Copy(with, test.change)
+		if got := PendingAtGitHub(with, test.group, "set"); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,6 +45,7 @@ type Client struct {
 	Dynamic  dynamic.Interface
 
 	discovery rest.Interface
+	ahead     *atomic.Int64 // see Now
 
 	// dryRun is an option of every write, see DryRun.
 	dryRun []string
@@ -120,6 +123,8 @@ func New(cfg *rest.Config) (*Client, error) {
 	cfg.QPS = -1
 	// The API server warns of deprecated things in headers. As log lines they would only bury the verdict.
 	cfg.WarningHandler = rest.NoWarnings{}
+	ahead := new(atomic.Int64)
+	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return clock{rt, ahead} })
 	m, err := metadata.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
@@ -132,7 +137,7 @@ func New(cfg *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
 	}
-	return &Client{Metadata: m, Dynamic: d, discovery: disco, Server: cfg.Host}, nil
+	return &Client{Metadata: m, Dynamic: d, discovery: disco, ahead: ahead, Server: cfg.Host}, nil
 }
 
 // Each calls do for the metadata of every object of a resource in a namespace ("" means all namespaces). It

@@ -60,6 +60,8 @@ type Controller struct {
 	Lease string
 	// Account is its ServiceAccount.
 	Account types.NamespacedName
+	// Unproven says why its rights are only claimed: a question about them got no answer.
+	Unproven error
 }
 
 // ScaleSetRelease is a Helm release that installed scale sets, for scaleSets=uninstall.

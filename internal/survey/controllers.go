@@ -144,6 +144,7 @@ func (s *search) ask(ctx context.Context, a plan.Controller, claimed []string, p
 	if a.Watches, controls = s.rights.watched(ctx, a.Account, claimed); !controls {
 		return nil
 	}
+	a.Unproven = s.rights.unproven(a.Account)
 	if a.Down == "" && pods != noLabels {
 		crashes, err := crashes(ctx, s.c, a.Namespace, pods)
 		if err != nil {

@@ -23,8 +23,9 @@ type rights struct {
 	c    *kube.Client
 	made schema.GroupVersionResource
 
-	mu    sync.Mutex
-	asked map[question]func() bool
+	mu         sync.Mutex
+	asked      map[question]func() bool
+	unanswered map[types.NamespacedName]error // by ServiceAccount
 }
 
 // question is whether a ServiceAccount has the right in a namespace ("" means in all of them).
@@ -34,7 +35,7 @@ type question struct {
 }
 
 func newRights(c *kube.Client, made schema.GroupVersionResource) *rights {
-	return &rights{c: c, made: made, asked: map[question]func() bool{}}
+	return &rights{c: c, made: made, asked: map[question]func() bool{}, unanswered: map[types.NamespacedName]error{}}
 }
 
 // watched returns those of the claimed namespaces in which the ServiceAccount may list what a
@@ -71,12 +72,24 @@ func (r *rights) may(ctx context.Context, q question) bool {
 			allowed, err := r.c.Ask(ctx, object.SubjectAccessReviews, review(q.account, "SubjectAccessReview", map[string]any{
 				"namespace": q.namespace, "verb": "list", "group": r.made.Group, "version": r.made.Version, "resource": r.made.Resource,
 			}))
+			if err != nil {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.unanswered[q.account] = err
+			}
 			return err != nil || allowed
 		})
 		r.asked[q] = answer
 	}
 	r.mu.Unlock()
 	return answer()
+}
+
+// unproven returns why a question about a ServiceAccount got no answer; nil if each got one.
+func (r *rights) unproven(account types.NamespacedName) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unanswered[account]
 }
 
 // review builds the question whether the ServiceAccount has a right.

@@ -75,14 +75,10 @@ func (f *facts) young(t thing) string {
 	if t.Deleting {
 		since = t.deleted
 	}
-	least := f.scope.OlderThan
-	if least == 0 {
-		least = OlderThan
+	if least := f.scope.least(); f.now.Sub(since) < least {
+		return fmt.Sprintf("younger than %s", least)
 	}
-	if f.now.Sub(since) >= least {
-		return ""
-	}
-	return fmt.Sprintf("younger than %s", least)
+	return ""
 }
 
 // controllerOf returns the one controller that works on a namespace, or says why there is none.
@@ -191,8 +187,8 @@ func (d *decider) listener(l listener) {
 		evidence := ""
 		switch {
 		case why != "":
-		case arc.SharesAccount(c.version):
-			why = fmt.Sprintf("the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener %s with it", current.Name)
+		case arc.ListenersShare(c.version):
+			why = fmt.Sprintf("the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener %s with it", current.Name)
 		default:
 			evidence = fmt.Sprintf("the scale set %s has another listener now, %s", l.set, current.Name)
 		}
@@ -209,14 +205,17 @@ func (d *decider) replace(l listener, s *scaleSet, c controller) {
 	switch {
 	case c.image == "" || l.Deleting:
 		return
-	case len(d.currents(s, c)) > 0:
+	case d.another(l, s, c):
 		d.keep(l.thing, fmt.Sprintf("it or another may be the current listener of the scale set %s: the controller's version is not known", l.set))
 		return
 	case newest == nil || newest.Deleting || newest.Name != l.runnerSet:
 		d.keep(l.thing, fmt.Sprintf("it has an old image, and does not serve the newest runner set of the scale set %s", l.set))
 		return
-	case c.late && newest.active > 0:
-		d.keep(l.thing, fmt.Sprintf("it has an old image, and the controller, with --update-strategy eventual, would make no other while %d runners are active", newest.active))
+	case c.late:
+		d.keep(l.thing, "it has an old image, and the controller, with --update-strategy eventual, makes no other while a runner is active: delete it when none is")
+		return
+	case s.pending != "":
+		d.keep(l.thing, fmt.Sprintf("it has an old image, and the controller would make no other before it has changed the scale set %s at GitHub: %s", l.set, s.pending))
 		return
 	}
 	before := len(d.Steps)
@@ -224,6 +223,13 @@ func (d *decider) replace(l listener, s *scaleSet, c controller) {
 	if len(d.Steps) > before {
 		d.Steps[before].replaced = c.image
 	}
+}
+
+// another reports whether a set has another listener that may be its current one.
+func (f *facts) another(l listener, s *scaleSet, c controller) bool {
+	return slices.ContainsFunc(f.listeners, func(o listener) bool {
+		return o.UID != l.UID && o.set == s.key() && o.Namespace == c.Namespace && slices.Contains(names(s, c), o.Name)
+	})
 }
 
 // runnerSet decides about one runner set.
@@ -277,9 +283,7 @@ func (d *decider) oldRunnerSet(r runnerSet, why, evidence string, newest *runner
 	case !r.Deleting || len(forgotten) == 0:
 		d.remove(r.thing, "", evidence)
 	case len(left) > 0:
-		for _, runner := range left {
-			d.remove(runner.thing, "", fmt.Sprintf("its runner set %s is being deleted, by a finalizer that the controller does not know; the controller de-registers the runner", r.Name))
-		}
+		d.keep(r.thing, fmt.Sprintf("it is being deleted, with a finalizer that the controller does not know, and its runner %s is left; delete the runner when it has no job", left[0].Name))
 	default:
 		d.free(r.thing, forgotten, fmt.Sprintf("%s, its runners are gone, and the controller does not use this finalizer on %s", evidence, newest.Name))
 	}

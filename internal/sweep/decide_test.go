@@ -140,12 +140,12 @@ func TestDecide(t *testing.T) {
 			func(f *facts) { stale(f, "set-12345678-listener") },
 			[]string{"delete autoscalinglisteners/set-12345678-listener"},
 		},
-		"a rollback to 0.13.0": {
+		"a rollback to 0.13.0, which would delete the proxy's Secret of the current listener": {
 			func(f *facts) {
 				f.controllers[0].version = "0.13.0"
 				stale(f, before)
 			},
-			[]string{"delete autoscalinglisteners/" + since},
+			[]string{"keep autoscalinglisteners/" + since + ": the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener " + before + " with it"},
 		},
 		"of a controller whose version is not known, which may have either": {
 			func(f *facts) {
@@ -159,7 +159,7 @@ func TestDecide(t *testing.T) {
 				f.controllers[0].version = ""
 				stale(f, "set-12345678-listener")
 			},
-			[]string{"keep autoscalinglisteners/set-12345678-listener: the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener " + since + " with it"},
+			[]string{"keep autoscalinglisteners/set-12345678-listener: the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener " + since + " with it"},
 		},
 		"of a controller that would harm the current listener": {
 			func(f *facts) {
@@ -167,7 +167,7 @@ func TestDecide(t *testing.T) {
 				stale(f, since)
 			},
 			[]string{
-				"keep autoscalinglisteners/" + since + ": the controller, before 0.12 or of an unknown version, would delete the ServiceAccount of the current listener " + before + " with it",
+				"keep autoscalinglisteners/" + since + ": the controller, before 0.13.1 or of an unknown version, would delete objects of the current listener " + before + " with it",
 			},
 		},
 		"the set has not got its current listener yet": {
@@ -248,15 +248,24 @@ func TestDecide(t *testing.T) {
 			func(f *facts) { f.listeners[0].image = "arc:0.14.1" },
 			[]string{"delete autoscalinglisteners/" + since},
 		},
-		"an old image, with jobs, and a controller that updates late": {
-			func(f *facts) {
-				f.listeners[0].image, f.controllers[0].late, f.runnerSets[0].active = "arc:0.14.1", true, 2
-			},
-			[]string{"keep autoscalinglisteners/" + since + ": it has an old image, and the controller, with --update-strategy eventual, would make no other while 2 runners are active"},
-		},
-		"an old image, without jobs, and a controller that updates late": {
+		"an old image, and a controller that updates late": {
 			func(f *facts) { f.listeners[0].image, f.controllers[0].late = "arc:0.14.1", true },
-			[]string{"delete autoscalinglisteners/" + since},
+			[]string{"keep autoscalinglisteners/" + since + ": it has an old image, and the controller, with --update-strategy eventual, makes no other while a runner is active: delete it when none is"},
+		},
+		"an old image, of a set that the controller has to change at GitHub first": {
+			func(f *facts) { f.listeners[0].image, f.sets[0].pending = "arc:0.14.1", "its runner group differs" },
+			[]string{"keep autoscalinglisteners/" + since + ": it has an old image, and the controller would make no other before it has changed the scale set runners/set at GitHub: its runner group differs"},
+		},
+		"two of old images, of a controller whose version is not known": {
+			func(f *facts) {
+				f.controllers[0].version = ""
+				f.listeners[0].image = "arc:0.14.1"
+				stale(f, before).image = "arc:0.14.1"
+			},
+			[]string{
+				"keep autoscalinglisteners/" + since + ": it or another may be the current listener of the scale set runners/set: the controller's version is not known",
+				"keep autoscalinglisteners/" + before + ": it or another may be the current listener of the scale set runners/set: the controller's version is not known",
+			},
 		},
 		"an old image, while a runner set is being replaced": {
 			func(f *facts) { f.listeners[0].image, f.listeners[0].runnerSet = "arc:0.14.1", "set-old" },
@@ -346,7 +355,7 @@ func TestDecide(t *testing.T) {
 				deleting(&o.thing)
 				f.runners = append(f.runners, runnerOf("idle", *o))
 			},
-			[]string{"delete ephemeralrunners/idle"},
+			[]string{"keep ephemeralrunnersets/set-old: it is being deleted, with a finalizer that the controller does not know, and its runner idle is left; delete the runner when it has no job"},
 		},
 		"of a set with no finalizer on the current runner set": {
 			func(f *facts) {

@@ -7,6 +7,7 @@
 package sweep
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -25,6 +26,9 @@ type Scope struct {
 	OlderThan time.Duration
 }
 
+// least is how old a thing must be.
+func (s Scope) least() time.Duration { return cmp.Or(s.OlderThan, OlderThan) }
+
 // OlderThan is the default of Scope.OlderThan. While a Deployment changes, two controllers may be at work:
 // the old one for the 30 s in which Kubernetes lets a Pod end, and without a word for the 15 s of its Lease
 // (controller-runtime pkg/manager, defaultLeaseDuration). This is more than twice that.
@@ -41,6 +45,8 @@ type thing struct {
 type scaleSet struct {
 	thing
 	group, url string
+	// pending says what its controller has to change at GitHub before it makes a listener; "" if nothing.
+	pending string
 	// frees names what its controller frees with it; uses what its runners need.
 	frees, uses []string
 }
@@ -60,8 +66,7 @@ type listener struct {
 // runnerSet is an EphemeralRunnerSet.
 type runnerSet struct {
 	thing
-	active int64 // runners that run or are pending
-	uses   []string
+	uses []string
 }
 
 // runner is an EphemeralRunner.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +35,7 @@ type looking struct {
 // look reads the cluster: what belongs to something before what it belongs to. So the owner of what was
 // read existed before, and one that is missing from the later list is gone.
 func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
-	l := looking{ctx, c, &facts{now: time.Now(), scope: scope, busy: map[types.UID]plan.Job{}}}
+	l := looking{ctx, c, &facts{scope: scope, busy: map[types.UID]plan.Job{}}}
 	namespaces := orAll(scope.Namespaces)
 	for _, namespace := range namespaces {
 		l.core(namespace)
@@ -60,18 +59,19 @@ func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	}
 	l.readControllers(orAll(scope.ControllerNamespaces))
 	l.readRights()
+	l.readBindings()
 	if jobs, err := survey.Busy(ctx, c, namespaces); l.read("jobs of runners", err) {
 		l.busy = jobs
 	}
 	return l.facts
 }
 
-// orAll returns the namespaces, or the one that means all.
+// orAll returns the namespaces, each once, or the one that means all.
 func orAll(namespaces []string) []string {
 	if len(namespaces) == 0 {
 		return []string{metav1.NamespaceAll}
 	}
-	return slices.Clone(namespaces)
+	return slices.Compact(slices.Sorted(slices.Values(namespaces)))
 }
 
 // read notes a failed read.
@@ -117,20 +117,22 @@ func (l *looking) core(namespace string) {
 	}
 }
 
-// list reads whole objects of ARC. Each gives a thing and the fields of T.
-func list[T any](l *looking, resource, namespace string, add func(thing, T)) {
-	gvr := arc.Resource(resource)
-	items, err := l.c.List(l.ctx, gvr, namespace, "")
-	if !l.read(gvr.GroupResource().String(), err) {
-		return
-	}
-	for _, u := range items {
-		t, fields, err := convert[T](gvr, &u)
-		if l.read(gvr.GroupResource().String()+" "+u.GetName(), err) {
-			add(t, fields)
+// list reads whole objects. Each gives a thing and the fields of T.
+func list[T any](l *looking, gvr schema.GroupVersionResource, namespace string, add func(thing, T)) {
+	err := l.c.EachPage(l.ctx, gvr, namespace, "", pageLimit, func(page []unstructured.Unstructured) error {
+		for _, u := range page {
+			t, fields, err := convert[T](gvr, &u)
+			if l.read(gvr.GroupResource().String()+" "+u.GetName(), err) {
+				add(t, fields)
+			}
 		}
-	}
+		return nil
+	})
+	l.read(gvr.GroupResource().String(), err)
 }
+
+// pageLimit is how many whole objects are in memory at once: a tenant may create many large ones.
+const pageLimit = 20
 
 // convert returns the metadata of an object and its fields in T.
 func convert[T any](gvr schema.GroupVersionResource, u *unstructured.Unstructured) (thing, T, error) {
@@ -202,14 +204,10 @@ func (l *looking) readRunnerSets(namespace string) {
 		Spec              struct {
 			Runner needs `json:"ephemeralRunnerSpec"`
 		} `json:"spec"`
-		Status struct {
-			Running int64 `json:"runningEphemeralRunners"`
-			Pending int64 `json:"pendingEphemeralRunners"`
-		} `json:"status"`
 	}
-	list(l, arc.EphemeralRunnerSets, namespace, func(t thing, f fields) {
+	list(l, arc.Resource(arc.EphemeralRunnerSets), namespace, func(t thing, f fields) {
 		t.Owner = owner(f.OwnerReferences, arc.AutoscalingRunnerSet)
-		l.runnerSets = append(l.runnerSets, runnerSet{thing: t, active: f.Status.Running + f.Status.Pending, uses: f.Spec.Runner.names()})
+		l.runnerSets = append(l.runnerSets, runnerSet{thing: t, uses: f.Spec.Runner.names()})
 	})
 }
 
@@ -223,7 +221,7 @@ func (l *looking) readListeners(namespace string) {
 			Secret       string `json:"githubConfigSecret"`
 		} `json:"spec"`
 	}
-	list(l, arc.AutoscalingListeners, namespace, func(t thing, f fields) {
+	list(l, arc.Resource(arc.AutoscalingListeners), namespace, func(t thing, f fields) {
 		l.listeners = append(l.listeners, listener{
 			thing: t, set: types.NamespacedName{Namespace: f.Spec.SetNamespace, Name: f.Spec.SetName},
 			image: f.Spec.Image, runnerSet: f.Spec.RunnerSet, secret: f.Spec.Secret,
@@ -237,56 +235,80 @@ func (l *looking) readSets(namespace string) {
 		Spec              struct {
 			URL      string `json:"githubConfigUrl"`
 			Group    string `json:"runnerGroup"`
+			Name     string `json:"runnerScaleSetName"`
 			Secret   string `json:"githubConfigSecret"`
 			Template needs  `json:"template"`
 		} `json:"spec"`
 	}
-	list(l, arc.AutoscalingRunnerSets, namespace, func(t thing, f fields) {
+	list(l, arc.Resource(arc.AutoscalingRunnerSets), namespace, func(t thing, f fields) {
 		l.sets = append(l.sets, scaleSet{
 			thing: t, url: f.Spec.URL, group: f.Spec.Group, frees: arc.Frees(f.Annotations),
-			uses: append(f.Spec.Template.names(), f.Spec.Secret),
+			pending: arc.PendingAtGitHub(f.Annotations, f.Spec.Group, f.Spec.Name),
+			uses:    append(f.Spec.Template.names(), f.Spec.Secret),
 		})
 	})
 }
 
+// deployment is what of a controller decides about its listeners.
+type deployment struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Replicas *int64 `json:"replicas"`
+		Template struct {
+			metav1.ObjectMeta `json:"metadata"`
+			Spec              struct {
+				Containers []arc.ControllerEnvironment `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+	Status struct {
+		Observed  int64 `json:"observedGeneration"`
+		Replicas  int64 `json:"replicas"`
+		Updated   int64 `json:"updatedReplicas"`
+		Available int64 `json:"availableReplicas"`
+		// Conditions change when a rollout ends, and when replicas become available.
+		Conditions []struct {
+			Changed metav1.Time `json:"lastTransitionTime"`
+			Updated metav1.Time `json:"lastUpdateTime"`
+		} `json:"conditions"`
+	} `json:"status"`
+}
+
+// rollout says that a rollout goes on, or has ended so lately that the old controller may still work; ""
+// if neither.
+func (l *looking) rollout(d deployment) string {
+	status := d.Status
+	if wanted := replicas(d.Spec.Replicas); wanted == 0 || status.Observed < d.Generation ||
+		status.Replicas != wanted || status.Updated != wanted || status.Available != wanted {
+		return "is being rolled out"
+	}
+	for _, c := range status.Conditions {
+		if least := l.scope.least(); l.now.Sub(c.Changed.Time) < least || l.now.Sub(c.Updated.Time) < least {
+			return fmt.Sprintf("was rolled out or became ready less than %s ago", least)
+		}
+	}
+	return ""
+}
+
 // readControllers reads of each controller what decides about its listeners.
 func (l *looking) readControllers(namespaces []string) {
+	l.now = l.c.Now()
 	found, err := survey.Controllers(l.ctx, l.c, namespaces)
 	l.read("ARC controllers", err)
-	type fields struct {
-		metav1.ObjectMeta `json:"metadata"`
-		Spec              struct {
-			Replicas *int64 `json:"replicas"`
-			Template struct {
-				metav1.ObjectMeta `json:"metadata"`
-				Spec              struct {
-					Containers []arc.ControllerEnvironment `json:"containers"`
-				} `json:"spec"`
-			} `json:"template"`
-		} `json:"spec"`
-		Status struct {
-			Observed  int64 `json:"observedGeneration"`
-			Replicas  int64 `json:"replicas"`
-			Updated   int64 `json:"updatedReplicas"`
-			Available int64 `json:"availableReplicas"`
-		} `json:"status"`
-	}
 	for _, known := range found {
-		_, f, there := whole[fields](l, known.Object)
+		if !l.read(fmt.Sprintf("the rights of the controller %s/%s", known.Namespace, known.Name), known.Unproven) {
+			continue
+		}
+		_, d, there := whole[deployment](l, known.Object)
 		if !there {
 			continue
 		}
-		containers := f.Spec.Template.Spec.Containers
+		containers := d.Spec.Template.Spec.Containers
 		c := controller{Controller: known, image: arc.ListenerImage(containers), late: arc.UpdatesLate(containers)}
-		c.version = arc.ControllerVersion(f.Spec.Template.Labels, c.image)
-		status := f.Status
-		switch wanted := replicas(f.Spec.Replicas); {
-		case known.Deleting:
+		c.version = arc.ControllerVersion(d.Spec.Template.Labels, c.image)
+		c.idle = cmp.Or(known.Down, l.rollout(d))
+		if known.Deleting {
 			c.idle = "is being deleted"
-		case known.Down != "":
-			c.idle = known.Down
-		case wanted == 0 || status.Observed < f.Generation || status.Replicas != wanted || status.Updated != wanted || status.Available != wanted:
-			c.idle = "is being rolled out"
 		}
 		l.controllers = append(l.controllers, c)
 	}
@@ -301,60 +323,4 @@ func replicas(asked *int64) int64 {
 		return 1
 	}
 	return *asked
-}
-
-// readRights reads in full the Roles and RoleBindings that something may be decided about.
-func (l *looking) readRights() {
-	type fields struct {
-		Rules   []arc.Rule `json:"rules"`
-		RoleRef struct {
-			Kind string `json:"kind"`
-			Name string `json:"name"`
-		} `json:"roleRef"`
-		Subjects []struct {
-			Kind      string `json:"kind"`
-			Namespace string `json:"namespace"`
-			Name      string `json:"name"`
-		} `json:"subjects"`
-	}
-	kept := l.rights[:0]
-	for _, r := range l.rights {
-		if len(protections(r.thing)) == 0 && l.exists(r.listener) {
-			continue // of a listener that lives
-		}
-		t, f, found := whole[fields](l, r.Object)
-		if !found {
-			continue
-		}
-		r.thing, r.asListener = t, arc.IsListenerRole(f.Rules)
-		if f.RoleRef.Kind == "Role" {
-			r.role, r.asListener = f.RoleRef.Name, l.bindsListenerRole(r, f.RoleRef.Name)
-		}
-		for _, s := range f.Subjects {
-			account := types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
-			if s.Kind != "ServiceAccount" {
-				account = types.NamespacedName{Name: fmt.Sprintf("%s %s", s.Kind, s.Name)}
-			}
-			r.accounts = append(r.accounts, account)
-		}
-		kept = append(kept, r)
-	}
-	l.rights = kept
-}
-
-// bindsListenerRole reports whether the Role that a RoleBinding binds grants what a listener needs, or is
-// gone.
-func (l *looking) bindsListenerRole(r rights, role string) bool {
-	at := object.Object{Resource: object.Roles, Namespace: r.Namespace, Name: role}
-	u, err := l.c.Get(l.ctx, at.Resource, at.Namespace, at.Name)
-	if apierrors.IsNotFound(err) {
-		return true
-	}
-	var fields struct {
-		Rules []arc.Rule `json:"rules"`
-	}
-	if err == nil {
-		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &fields)
-	}
-	return l.read(at.String(), err) && arc.IsListenerRole(fields.Rules)
 }

@@ -26,6 +26,13 @@ func item(text, ownerKind, owner string, spec map[string]any, mods ...kubetest.C
 	return it
 }
 
+// setItem returns a scale set with which its controller has finished.
+func setItem(name string) kubetest.Item {
+	it := item("ars runners/"+name, "", "", map[string]any{"githubConfigUrl": "https://github.com/acme", "githubConfigSecret": "github"})
+	it.Annotations = map[string]string{arc.AnnotationRunnerScaleSetID: "7", "actions.github.com/runner-group-name": "Default", arc.AnnotationRunnerScaleSetName: name}
+	return it
+}
+
 // listenerItem returns the listener of a scale set, with the Role and the RoleBinding that ARC makes for it.
 func listenerItem(name, set, runnerSet string) []kubetest.Item {
 	role := kubetest.Whole(kubetest.Object("role runners/" + name))[0]
@@ -60,7 +67,7 @@ func cluster() []kubetest.Item {
 	})
 	items := []kubetest.Item{
 		controller, current,
-		item("ars runners/set", "", "", map[string]any{"githubConfigUrl": "https://github.com/acme", "githubConfigSecret": "github"}),
+		setItem("set"),
 		item("er runners/busy", arc.EphemeralRunnerSet, "ers runners/set-new", map[string]any{"githubConfigSecret": "github"}),
 		item("sa runners/left", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting),
 		item("secret runners/github", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting),
@@ -73,6 +80,18 @@ func cluster() []kubetest.Item {
 	items = append(items, kubetest.Whole(kubetest.CRDs()...)...)
 	items = append(items, listenerItem(since, "set", "set-new")...)
 	return append(items, listenerItem("gone-1-listener", "gone", "gone-new")...)
+}
+
+// rolledOut makes a Deployment's conditions say when its last rollout ended.
+func rolledOut(a *kubetest.Server, ago time.Duration) {
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	status := a.Objects["deploy systems/arc"].Rest["status"].(map[string]any)
+	long, then := time.Now().Add(-24*time.Hour).UTC().Format(time.RFC3339), time.Now().Add(-ago).UTC().Format(time.RFC3339)
+	status["conditions"] = []any{
+		map[string]any{"type": "Available", "lastTransitionTime": long, "lastUpdateTime": long},
+		map[string]any{"type": "Progressing", "lastTransitionTime": long, "lastUpdateTime": then},
+	}
 }
 
 // live finishes the deletion of listeners, as the controller does.
@@ -101,6 +120,25 @@ func TestRun(t *testing.T) {
 			Scope{}, func(a *kubetest.Server) {
 				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST secret")
 			}, plan.NotPermitted, nil,
+		},
+		"a question about the rights of what looks like a controller that gets no answer": {
+			Scope{}, func(a *kubetest.Server) {
+				a.Fault = func(request string) int {
+					if strings.HasPrefix(request, "REVIEW ") {
+						return http.StatusForbidden
+					}
+					return 0
+				}
+			}, plan.NotPermitted, nil,
+		},
+		"a clock of this machine that is an hour fast, so that nothing is old": {
+			Scope{}, func(a *kubetest.Server) { a.Ahead = -time.Hour }, plan.Done, deleted[:3],
+		},
+		"a controller that was rolled out a minute ago, while the old one may still end": {
+			Scope{}, func(a *kubetest.Server) { rolledOut(a, time.Minute) }, plan.Refused, nil,
+		},
+		"a controller that was rolled out long ago": {
+			Scope{}, func(a *kubetest.Server) { rolledOut(a, time.Hour) }, plan.Done, deleted,
 		},
 		"another that fails": {
 			Scope{}, func(a *kubetest.Server) {
@@ -183,7 +221,7 @@ func TestListenersAreReplacedOneByOne(t *testing.T) {
 			items := cluster()[:1] // the controller
 			items = append(items, kubetest.Whole(kubetest.CRDs()...)...)
 			for set, listener := range map[string]string{"a": first, "b": second} {
-				items = append(items, item("ars runners/"+set, "", "", map[string]any{"githubConfigUrl": "https://github.com/acme"}),
+				items = append(items, setItem(set),
 					item("ers runners/"+set+"-1", arc.AutoscalingRunnerSet, "ars runners/"+set, nil))
 				it := listenerItem(listener, set, set+"-1")[0]
 				it.Rest["spec"].(map[string]any)["image"] = "arc:0.14.1"
@@ -242,6 +280,59 @@ func TestOwner(t *testing.T) {
 	} {
 		if got := owner(test.refs, arc.AutoscalingRunnerSet); got != test.want {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// A listener stays if the controller would not make another one: it has to change the scale set at GitHub
+// first, and GitHub may refuse.
+func TestAListenerThatWouldNotComeBack(t *testing.T) {
+	t.Parallel()
+	items := cluster()
+	for i := range items {
+		switch kubetest.Ref(items[i].Object) {
+		case "ars runners/set":
+			items[i].Annotations[arc.AnnotationRunnerScaleSetID] = ""
+		case "al systems/" + since:
+			items[i].Rest["spec"].(map[string]any)["image"] = "arc:0.14.1"
+		}
+	}
+	a, c := kubetest.New(t, items...)
+	a.React = live
+	r := Run(t.Context(), c, Scope{})
+	if !slices.Contains(a.Left(), "al systems/"+since) || r.Verdict != plan.Done {
+		t.Errorf("%s, wrote %q", r.Verdict, a.Written())
+	}
+}
+
+// A namespace that is named twice has each object once: a runner set is not its own rival.
+func TestANamespaceNamedTwice(t *testing.T) {
+	t.Parallel()
+	a, c := kubetest.New(t, append(cluster(), listenerItem(before, "set", "set-new")...)...)
+	a.React = live
+	Run(t.Context(), c, Scope{Namespaces: []string{"runners", "runners"}})
+	if slices.Contains(a.Left(), "al systems/"+before) {
+		t.Errorf("wrote %q", a.Written())
+	}
+}
+
+// A protected Role stays while any RoleBinding binds it: a user's may have neither a label nor a finalizer
+// of ARC.
+func TestAUsersRoleBindingHoldsARole(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kind string
+		kept bool
+	}{"a Role": {"Role", true}, "a ClusterRole of that name": {"ClusterRole", false}} {
+		role := item("role runners/kube-mode", "", "", nil, kubetest.Finalizers(arc.CleanupProtectionFinalizer), kubetest.Deleting)
+		role.Deleted = &metav1.Time{Time: time.Now().Add(-time.Hour)}
+		binding := item("rolebinding runners/mine", "", "", nil)
+		binding.Rest = map[string]any{"roleRef": map[string]any{"kind": test.kind, "name": "kube-mode"}}
+		a, c := kubetest.New(t, append(cluster(), role, binding)...)
+		a.React = live
+		Run(t.Context(), c, Scope{})
+		if kept := slices.Contains(a.Left(), "role runners/kube-mode"); kept != test.kept {
+			t.Errorf("%s: kept %t, wrote %q", name, kept, a.Written())
 		}
 	}
 }

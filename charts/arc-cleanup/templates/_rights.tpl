@@ -270,13 +270,13 @@ namespace "a" with name "b-c" from namespace "a-b" with name "c". */}}
 - apiGroups: [actions.github.com]
   resources: [autoscalingrunnersets, autoscalinglisteners]
   verbs: [list]
-# Runner sets that are not their scale set's current one, and runners of those.
+# Runner sets that are not their scale set's current one, if no runner of them has a job.
 - apiGroups: [actions.github.com]
   resources: [ephemeralrunnersets]
   verbs: [get, list, patch, delete]
 - apiGroups: [actions.github.com]
   resources: [ephemeralrunners]
-  verbs: [get, list, delete]
+  verbs: [get, list]
 # Those of listeners that are gone, and those with a finalizer that no controller
 # removes.
 - apiGroups: [rbac.authorization.k8s.io]

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -33,6 +34,9 @@ type Server struct {
 	// PageSize is the largest number of objects of a page of a list, which then has to be asked for in
 	// pages. Without it, a list is one page.
 	PageSize int
+
+	// Ahead is how far the server's clock is ahead of the client's.
+	Ahead time.Duration
 
 	// Fault may answer a request ("DELETE er runners/a") in place of the server.
 	Fault func(request string) (status int)
