@@ -41,21 +41,8 @@ func (p *planner) refuseInPlace() {
 	for _, c := range p.s.running {
 		p.refuseGitOps("deployment", "controller", c)
 	}
-	for _, set := range p.s.live {
-		p.refuseGitOps("autoscalingrunnerset", "scale set", set)
-		switch {
-		case p.State.release(set.of) != nil && !set.deleting:
-		case p.State.Way == ByHelm:
-			p.note("scale set %s in namespace %s stays as it is: no release that is upgraded has it", set.Name, set.Namespace)
-		case p.s.Saved.forward() || !watched(p.State.Releases[0], set.Namespace):
-		case set.deleting:
-			p.refuse(fmt.Sprintf("scale set %s in namespace %s is being deleted", set.Name, set.Namespace), "wait until it is gone")
-		default:
-			p.refuse(fmt.Sprintf("scale set %s in namespace %s is of no release that is upgraded: the new controller would delete it",
-				set.Name, set.Namespace), "install it with Helm, or delete it:",
-				shell.Command("kubectl", "delete", "autoscalingrunnerset", set.Name, "--namespace", set.Namespace))
-		}
-	}
+	p.refuseOtherControllers()
+	p.refuseSets()
 }
 
 // refuseGitOps refuses an object that a GitOps tool would take back to the old version. The new controller
@@ -136,7 +123,8 @@ func (p *planner) resumeSwap() {
 func (p *planner) upgrade(r Release) {
 	f := p.found[r.key()]
 	to := p.s.Target.of(r).Metadata
-	current := f.Status == helm.Deployed && f.Chart.Version == to.Version
+	// A chart of the same version may install another version of ARC.
+	current := f.Status == helm.Deployed && f.Chart == to
 	if f.Status.Pending() {
 		p.add(Unlock, r, fmt.Sprintf("ends a broken upgrade, which is %s", printable(string(f.Status))))
 	}

@@ -1,0 +1,91 @@
+package upgrade
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+)
+
+// Whatever would delete a scale set, or leave the controller stopped, is found before the first write.
+func TestPlanInPlaceGuards(t *testing.T) {
+	t.Parallel()
+	resumed := func(s *Situation) { s.Saved = savedSwap(*s, false) }
+	other := func(c claimant) func(*Situation) {
+		return func(s *Situation) { s.running = append(s.running, c) }
+	}
+	elsewhere := claimant{NamespacedName: types.NamespacedName{Namespace: "c", Name: "other"}}
+	beside := claimant{NamespacedName: types.NamespacedName{Namespace: "arc-systems", Name: "old"}, of: types.NamespacedName{Namespace: "arc-systems", Name: "arc"}}
+	const is = "is not in the record of release arc in namespace arc-systems: it would go on, and delete scale sets of another version"
+	tests := map[string]struct {
+		from    string
+		changes []func(*Situation)
+		refused string
+		want    string
+	}{
+		"a controller that no Helm release has":     {from: "0.13.1", changes: []func(*Situation){other(elsewhere)}, refused: "controller other in namespace c " + is},
+		"the same, in a minor":                      {from: "0.14.1", changes: []func(*Situation){other(elsewhere)}, refused: "controller other in namespace c " + is},
+		"the same, when frozen":                     {from: "0.13.1", changes: []func(*Situation){resumed, other(elsewhere)}, refused: "controller other in namespace c " + is},
+		"a controller that only claims the release": {from: "0.13.1", changes: []func(*Situation){other(beside)}, refused: "controller old in namespace arc-systems " + is},
+		"a copied scale set, which names the release": {
+			from: "0.13.1", refused: "scale set copy in namespace a is of no release that is upgraded",
+			changes: []func(*Situation){func(s *Situation) {
+				set := s.live[0]
+				set.Name, set.uid = "copy", "uid-copy"
+				s.live = append(s.live, set)
+			}},
+		},
+		"a scale set of another version than its record": {
+			from: "0.14.1", refused: `scale set runners in namespace a has the version "0.13.1", and a controller 0.14.2 would delete it`,
+			changes: []func(*Situation){func(s *Situation) { s.live[0].version = "0.13.1" }},
+		},
+		"a loose scale set of another version": {
+			from: "0.14.1", refused: `scale set loose in namespace c has the version "", and a controller 0.14.2 would delete it`,
+			changes: []func(*Situation){func(s *Situation) {
+				s.live = append(s.live, claimant{NamespacedName: types.NamespacedName{Namespace: "c", Name: "loose"}})
+			}},
+		},
+		// No controller runs that could finish the deletion: to wait for it would be for ever.
+		"a scale set is deleted while the controller is stopped": {
+			from: "0.13.1", changes: []func(*Situation){resumed, func(s *Situation) { s.live[0].deleting = true }},
+			want: "freeze arc, crds arc, upgrade runners, enrol runners, upgrade more, forward arc, upgrade arc, listeners arc, forget arc",
+		},
+		"the chart's version is the same, ARC's is not": {
+			from: "0.13.1", changes: []func(*Situation){func(s *Situation) { s.Target.Controller.Metadata.Version = "0.13.1" }},
+			want: "save arc, freeze arc, crds arc, upgrade runners, enrol runners, upgrade more, forward arc, upgrade arc, listeners arc, forget arc",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := inPlaceSituation(test.from, "0.14.2")
+			for _, change := range test.changes {
+				change(&s)
+			}
+			p := newPlan(s)
+			if test.refused != "" {
+				if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, test.refused) || len(p.Steps) > 0 || len(p.Refusals[0].Do) == 0 {
+					t.Errorf("refused %+v, steps %v", p.Refusals, steps(p))
+				}
+			} else if got := strings.Join(steps(p), ", "); got != test.want || len(p.Refusals) > 0 {
+				t.Errorf("refused %+v, steps %s", p.Refusals, got)
+			}
+		})
+	}
+}
+
+// While the sets may still have the old version, nothing that is printed installs the new controller.
+func TestAbortOfAnotherDeployment(t *testing.T) {
+	t.Parallel()
+	s := inPlaceSituation("0.13.1", "0.14.2")
+	s.Saved = savedSwap(s, false)
+	s.Found[1] = of(s.Found[1], "0.14.2", helm.Deployed)
+	s.running[0].uid = "uid-of-another"
+	for name, p := range map[string]*Plan{"abort": newAbort(s), "resume": newPlan(s)} {
+		if len(p.Refusals) == 0 || !strings.Contains(strings.Join(p.Refusals[0].Do, " "), "start no controller by hand") {
+			t.Errorf("%s: %+v", name, p.Refusals)
+		}
+	}
+}
