@@ -1,10 +1,16 @@
 package upgrade
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
@@ -48,4 +54,86 @@ func (p *planner) refuseSets() {
 				shell.Command("kubectl", "delete", "autoscalingrunnerset", set.Name, "--namespace", set.Namespace))
 		}
 	}
+}
+
+// stopped fails unless the old controller is stopped and none of its Pods is left. It waits for the
+// Deployment's own count, too: before the Deployment's controller has seen that it is scaled, there may be
+// no Pod and a new one in the next moment.
+func (u *Upgrade) stopped(ctx context.Context, state State) error {
+	for _, c := range state.Swap.Controllers {
+		if err := u.scaledDown(ctx, c); err != nil {
+			return err
+		}
+	}
+	return u.podsGone(ctx, state.Releases[0])
+}
+
+// scaledDown waits until a Deployment that is scaled to 0 has no replicas.
+func (u *Upgrade) scaledDown(ctx context.Context, c SavedController) error {
+	ctx, cancel := context.WithTimeout(ctx, u.Helm.Timeout)
+	defer cancel()
+	for {
+		o, err := u.Client.Get(ctx, object.Deployments, c.Namespace, c.Name)
+		if err != nil {
+			return err
+		}
+		number := func(fields ...string) (n int64) {
+			n, _, _ = unstructured.NestedInt64(o.Object, fields...)
+			return n
+		}
+		if r := number("spec", "replicas"); r != 0 {
+			return fmt.Errorf("deployment %s/%s has %d replicas again: find out what scales it, and run this command again", c.Namespace, c.Name, r)
+		}
+		if number("status", "observedGeneration") >= o.GetGeneration() && number("status", "replicas") == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("deployment %s/%s is not scaled to 0 after %s", c.Namespace, c.Name, u.Helm.Timeout)
+		case <-time.After(listenerPoll):
+		}
+	}
+}
+
+// tolerated fails if a controller of a version would delete a scale set that it watches. It finishes the
+// deletion of any that is being deleted, whatever its version is.
+func tolerated(sets []metav1.PartialObjectMetadata, version string) error {
+	for _, set := range sets {
+		if is := set.Labels[arc.LabelVersion]; set.DeletionTimestamp == nil && !sameMinor(is, version) {
+			return fmt.Errorf("scale set %s in namespace %s has the version %q, and a controller %s would delete it",
+				set.Name, set.Namespace, printable(is), printable(version))
+		}
+	}
+	return nil
+}
+
+// watchedSets lists the scale sets that a release's controllers watch.
+func (u *Upgrade) watchedSets(ctx context.Context, controller Release) (sets []metav1.PartialObjectMetadata, err error) {
+	err = u.Client.Each(ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		if watched(controller, m.Namespace) {
+			sets = append(sets, *m)
+		}
+		return nil
+	})
+	return sets, err
+}
+
+// upgradeRelease upgrades a release, after it has made sure once more that no controller will delete a scale
+// set: an autoscaler or a GitOps tool may have started the old one, and a tenant may have made another set.
+func (u *Upgrade) upgradeRelease(ctx context.Context, state State, r Release) error {
+	switch {
+	case r.Controller:
+		sets, err := u.watchedSets(ctx, r)
+		if err != nil {
+			return err
+		}
+		if err := tolerated(sets, state.Target.Controller.Metadata.AppVersion); err != nil {
+			return err
+		}
+	case state.Way == BySwap && !state.Swap.Forward:
+		if err := u.stopped(ctx, state); err != nil {
+			return err
+		}
+	}
+	return u.install(ctx, r, state.Target.of(r), u.Helm.upgrade)
 }

@@ -1,8 +1,11 @@
 package upgrade
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -87,5 +90,77 @@ func TestAbortOfAnotherDeployment(t *testing.T) {
 		if len(p.Refusals) == 0 || !strings.Contains(strings.Join(p.Refusals[0].Do, " "), "start no controller by hand") {
 			t.Errorf("%s: %+v", name, p.Refusals)
 		}
+	}
+}
+
+// Before each write that a running controller would answer with the deletion of scale sets, it looks again.
+func TestUpgradesNothingThatWouldBeDeleted(t *testing.T) {
+	for name, test := range map[string]struct {
+		release int
+		change  func(*api)
+		want    string
+	}{
+		"the old controller is started again": {1, func(a *api) {
+			c := controllerAt("arc-systems", "arc-systems", "arc")
+			specOf(c)["replicas"] = 1
+			a.put(c)
+		}, "deployment arc-systems/arc has 1 replicas again"},
+		"its Pod is there": {1, func(a *api) {
+			a.put(kind("Pod", "arc-systems", "old", kubeObject{"labels": kubeObject{"app": "arc"}}))
+		}, "the old controller's Pods"},
+		"it is not counted yet": {1, func(a *api) {
+			c := controllerAt("arc-systems", "arc-systems", "arc")
+			specOf(c)["replicas"] = 0
+			a.put(merge(c, kubeObject{"status": kubeObject{"replicas": 1}}))
+		}, "deployment arc-systems/arc is not scaled to 0 after"},
+		"a set was made since": {
+			0, func(a *api) { a.put(versioned(setAt("b", "new", "b", "new"), "0.13.1")) },
+			`scale set new in namespace b has the version "0.13.1", and a controller 0.14.2 would delete it`,
+		},
+	} {
+		u, a, helm, state := frozenARC(t)
+		u.Helm.Timeout = 300 * time.Millisecond
+		c := controllerAt("arc-systems", "arc-systems", "arc")
+		specOf(c)["replicas"] = 0
+		a.put(c)
+		state.Swap.Forward = test.release == 0
+		if state.Swap.Forward {
+			a.put(versioned(setAt("a", "runners", "a", "runners"), "0.14.2"))
+		}
+		helm.renders("arc", controllerAt("arc-systems", "arc-systems", "arc"))
+		helm.renders("runners", versioned(setAt("a", "runners", "a", "runners"), "0.14.2"))
+		p := &Plan{State: state, Steps: []Step{{UpgradeRelease, state.Releases[test.release], ""}}}
+		if stopped := u.Run(t.Context(), p); stopped != nil {
+			t.Errorf("%s: it stops even without: %v", name, stopped)
+		}
+		_ = os.Remove(filepath.Join(helm.dir, "log"))
+		test.change(a)
+		stopped := u.Run(t.Context(), p)
+		if stopped == nil || !strings.Contains(stopped.Error(), test.want) || len(helm.said()) > 0 {
+			t.Errorf("%s: %v, told Helm %v", name, stopped, helm.said())
+		}
+	}
+}
+
+// A set that is being deleted goes with any controller: it keeps neither the new one nor the old one stopped.
+func TestDeletedSetHoldsNoController(t *testing.T) {
+	u, a, _, state := frozenARC(t)
+	c := controllerAt("arc-systems", "arc-systems", "arc")
+	metadata(c)["uid"] = "uid-arc"
+	specOf(c)["replicas"] = 0
+	a.put(merge(c, kubeObject{"status": kubeObject{"readyReplicas": 0}}))
+	going := func(version string) {
+		set := versioned(setAt("a", "runners", "a", "runners"), version)
+		metadata(set)["deletionTimestamp"], metadata(set)["finalizers"] = "2026-01-01T00:00:00Z", []any{"x/y"}
+		a.put(set)
+	}
+	going("0.14.2")
+	state.Swap.Controllers[0].Replicas = 0
+	if err := u.thaw(t.Context(), state); err != nil {
+		t.Errorf("thaw: %v", err)
+	}
+	going("0.13.1")
+	if err := u.goForward(t.Context(), &state); err != nil {
+		t.Errorf("forward: %v", err)
 	}
 }
