@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,8 +9,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -136,4 +139,73 @@ func (u *Upgrade) upgradeRelease(ctx context.Context, state State, r Release) er
 		}
 	}
 	return u.install(ctx, r, state.Target.of(r), u.Helm.upgrade)
+}
+
+// installs are the scale sets and controllers of a rendered release, the former with the version that a
+// controller compares.
+type installs struct {
+	sets        map[types.NamespacedName]string
+	controllers []Controller
+}
+
+func installsOf(r Release, stream []byte) (installs, error) {
+	out := installs{map[types.NamespacedName]string{}, controllersOf(stream, r.Namespace)}
+	for d := range manifest.Documents(stream) {
+		root, err := d.Parse()
+		if err != nil {
+			return out, fmt.Errorf("the rendered release %s: %w", r, err)
+		}
+		for _, o := range root.Items() {
+			if arc.IsScaleSet(o.APIVersion(), o.Kind()) {
+				out.sets[types.NamespacedName{Namespace: cmp.Or(o.Namespace(), r.Namespace), Name: o.Name()}] = o.Labels()[arc.LabelVersion]
+			}
+		}
+	}
+	return out, nil
+}
+
+// refuseLosses refuses a new chart that would make Helm delete a scale set or a controller, because it gives
+// it another name, or that would make the new controller, of a version, delete a scale set.
+func (p *Plan) refuseLosses(r Release, new installs, version string) {
+	const do = "give --strategy reinstall, which installs them anew"
+	for _, set := range r.Sets {
+		if _, stays := new.sets[set]; !stays {
+			p.refuse(fmt.Sprintf("release %s would not have the scale set %s in namespace %s any more: Helm would delete it", r, set.Name, set.Namespace), do)
+		}
+	}
+	for set, is := range new.sets {
+		if !sameMinor(is, version) {
+			p.refuse(fmt.Sprintf("release %s would give the scale set %s the version %q, and a controller %s would delete it",
+				r, printable(set.Name), printable(is), printable(version)), do)
+		}
+	}
+	for _, c := range r.Controllers {
+		if !slices.ContainsFunc(new.controllers, func(n Controller) bool { return n.key() == c.key() }) {
+			p.refuse(fmt.Sprintf("release %s would not have the controller %s in namespace %s any more: two would run, or none", r, c.Name, c.Namespace), do)
+		}
+	}
+}
+
+// refuseCRDs refuses CRDs that would not stay changed, or could not be put back.
+func (u *Upgrade) refuseCRDs(ctx context.Context, p *Plan) error {
+	for _, name := range arc.CRDs() {
+		crd, err := u.Client.Get(ctx, object.CRDs, "", name)
+		if err != nil {
+			return err
+		}
+		if of := gitopsOf(crd.GetLabels(), crd.GetAnnotations()); of.key != "" {
+			p.refuse(fmt.Sprintf("the CRD %s belongs to %s, which would take it back to the old version", name, of),
+				"suspend "+of.kind+" until it has the CRDs of the new version, and remove its mark:",
+				shell.Command("kubectl", of.verb, "crd", name, of.key+"-"))
+		}
+		if crd.GetDeletionTimestamp() != nil {
+			p.refuse(fmt.Sprintf("the CRD %s is being deleted, and all scale sets with it", name), "see what holds it:",
+				shell.Command("kubectl", "get", "crd", name, "--output", "yaml"))
+		}
+		if how, _, _ := unstructured.NestedString(crd.Object, "spec", "conversion", "strategy"); how != "" && how != "None" {
+			p.refuse(fmt.Sprintf("the CRD %s has the conversion %q, which ARC's have not: --abort could not put it back", name, printable(how)),
+				"give --strategy reinstall")
+		}
+	}
+	return nil
 }

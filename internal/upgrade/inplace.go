@@ -149,6 +149,11 @@ func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error 
 			p.State.Releases[0], printable(is), to),
 			"take image.tag out of its values, or give --strategy reinstall")
 	}
+	for i, r := range p.State.Releases {
+		if results[i].err == nil && results[i].scope != "" {
+			p.refuseLosses(r, results[i].installs, p.State.Target.Controller.Metadata.AppVersion)
+		}
+	}
 	u.explain(ctx, s, p)
 	if p.Has(CRDs) {
 		if err := u.checkCRDs(ctx, p); err != nil {
@@ -180,6 +185,9 @@ func (u *Upgrade) checkCRDs(ctx context.Context, p *Plan) error {
 	}
 	if !p.Has(Save) {
 		return nil
+	}
+	if err := u.refuseCRDs(ctx, p); err != nil {
+		return err
 	}
 	if p.State.Swap.crds, err = readCRDs(ctx, u.Client); err != nil {
 		return err
