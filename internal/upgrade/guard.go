@@ -166,21 +166,21 @@ func installsOf(r Release, stream []byte) (installs, error) {
 
 // refuseLosses refuses a new chart that would make Helm delete a scale set or a controller, because it gives
 // it another name, or that would make the new controller, of a version, delete a scale set.
-func (p *Plan) refuseLosses(r Release, new installs, version string) {
+func (p *Plan) refuseLosses(r Release, then installs, version string) {
 	const do = "give --strategy reinstall, which installs them anew"
 	for _, set := range r.Sets {
-		if _, stays := new.sets[set]; !stays {
+		if _, stays := then.sets[set]; !stays {
 			p.refuse(fmt.Sprintf("release %s would not have the scale set %s in namespace %s any more: Helm would delete it", r, set.Name, set.Namespace), do)
 		}
 	}
-	for set, is := range new.sets {
+	for set, is := range then.sets {
 		if !sameMinor(is, version) {
 			p.refuse(fmt.Sprintf("release %s would give the scale set %s the version %q, and a controller %s would delete it",
 				r, printable(set.Name), printable(is), printable(version)), do)
 		}
 	}
 	for _, c := range r.Controllers {
-		if !slices.ContainsFunc(new.controllers, func(n Controller) bool { return n.key() == c.key() }) {
+		if !slices.ContainsFunc(then.controllers, func(n Controller) bool { return n.key() == c.key() }) {
 			p.refuse(fmt.Sprintf("release %s would not have the controller %s in namespace %s any more: two would run, or none", r, c.Name, c.Namespace), do)
 		}
 	}
