@@ -66,6 +66,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/enrol":   {"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
 		"internal/survey":  {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
 		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+		"internal/sweep":   {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
 		// Only tests use these.
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
@@ -80,7 +81,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		},
 		"cmd/hookjob": {
 			"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
-			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/upgrade", "internal/version",
+			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/sweep", "internal/upgrade", "internal/version",
 		},
 	}
 	for pkg, allowed := range tests {

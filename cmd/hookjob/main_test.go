@@ -641,3 +641,27 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// Who has read a plan learns what to type next, unless the plan cannot be carried out.
+func TestPlanSaysHowToCarryItOut(t *testing.T) {
+	t.Parallel()
+	const line = "To do this, give arc-cleanup run the same flags: it asks first, or with --confirm DIGEST does exactly this.\n"
+	for name, test := range map[string]struct {
+		api    *api
+		output string
+		want   bool
+	}{
+		"something to do": {withCRDs(), "table", true},
+		"JSON":            {withCRDs(), "json", false},
+		"nothing to do":   {&api{}, "table", false},
+		"refused":         {mixed(), "table", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := command(t.Context(), nil, "plan", "-A", "--output", test.output, "--kubeconfig", test.api.kubeconfig(t))
+			if strings.HasSuffix(got.stdout, line) != test.want {
+				t.Errorf("exit code %d:\n%s", got.code, got.stdout)
+			}
+		})
+	}
+}

@@ -67,6 +67,9 @@ DIGEST, run carries out exactly this plan, or refuses.
 				}
 			} else {
 				printPlan(cmd.OutOrStdout(), planned)
+				if len(planned.Refusals) == 0 && len(planned.Phases) > 0 {
+					fmt.Fprintf(cmd.OutOrStdout(), "To do this, give %s run the same flags: it asks first, or with --confirm DIGEST does exactly this.\n", called())
+				}
 			}
 			switch {
 			case len(planned.Refusals) > 0:
@@ -116,11 +119,7 @@ func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned 
 
 // printPlan prints the plan for a person.
 func printPlan(w io.Writer, p *plan.Plan) {
-	for _, r := range p.Refusals {
-		label := strings.ToUpper(strings.ReplaceAll(string(r.Verdict), "-", " ")) // what could not be read is no refusal
-		fmt.Fprintf(w, "%s: %s\n", label, shell.Visible(r.Message))
-		printCommands(w, r.Do)
-	}
+	printRefusals(w, p.Refusals)
 	for _, note := range p.Notes {
 		fmt.Fprintf(w, "Note: %s.\n", shell.Visible(note))
 	}
@@ -157,6 +156,15 @@ func printPlan(w io.Writer, p *plan.Plan) {
 		fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
 	default:
 		fmt.Fprintln(w, "Nothing to do.")
+	}
+}
+
+// printRefusals prints why nothing begins.
+func printRefusals(w io.Writer, refusals []plan.Refusal) {
+	for _, r := range refusals {
+		label := strings.ToUpper(strings.ReplaceAll(string(r.Verdict), "-", " ")) // what could not be read is no refusal
+		fmt.Fprintf(w, "%s: %s\n", label, shell.Visible(r.Message))
+		printCommands(w, r.Do)
 	}
 }
 

@@ -29,6 +29,13 @@ func TestRestoreSaysWhoseABackupIs(t *testing.T) {
 	}{
 		"not trusted": {nil, nil, exitRefused, 0, "If you trust it, add --all-namespaces. Nothing was written.\n"},
 		"trusted":     {[]string{"--all-namespaces"}, nil, exitDone, 1, "autoscalingrunnerset.actions.github.com/set in namespace runners: restored\n"},
+		"without CRDs": {
+			[]string{"--all-namespaces"},
+			map[string]int{"POST ars runners": http.StatusNotFound},
+			exitFailed,
+			0,
+			"; ARC's CRDs and namespace runners have to exist first\n",
+		},
 		"not to be read": {
 			nil, map[string]int{"GET secret tenant/backup": http.StatusForbidden}, exitNotPermitted, 0, "reading secrets/backup in namespace tenant",
 		},

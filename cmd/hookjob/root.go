@@ -31,7 +31,7 @@ You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grac
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 	}
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newVersion())
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newSweep(), newVersion())
 	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart")
 	nameAsCalled(root)
 	return root

@@ -140,7 +140,7 @@ var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9](
 // installOrder lists the kinds of the chart in the order in which Helm creates them
 // (helm.sh/helm/v3 pkg/releaseutil/kind_sorter.go).
 var installOrder = []string{
-	"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job", "List",
+	"ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Job", "CronJob", "List",
 }
 
 // parse parses the templates. As for Helm, a file whose name begins with an underscore renders no objects;

@@ -3,6 +3,7 @@ package chart
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,8 +59,29 @@ func documents(t *testing.T, values map[string]any) string {
 	return out.String()
 }
 
-// variants returns the values in the chart's folder ci, by file name.
+// variants returns the values in the chart's folder ci, by file name, but for those with the sweep, which
+// only Helm itself can install.
 func variants(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	return maps.Collect(func(yield func(string, map[string]any) bool) {
+		for name, values := range allVariants(t) {
+			if !strings.HasPrefix(name, "sweep") && !yield(name, values) {
+				return
+			}
+		}
+	})
+}
+
+// TestTheSweepIsNoHook: neither the post-renderer nor an enrolment can add it.
+func TestTheSweepIsNoHook(t *testing.T) {
+	for _, name := range []string{"sweep", "sweep-watch"} {
+		if _, err := Render(arcRelease, allVariants(t)[name]); err == nil || !strings.Contains(err.Error(), "the post-renderer and enrol add hooks only") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func allVariants(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	const suffix = "-values.yaml"
 	files, err := filepath.Glob(filepath.Join(chartDir, "ci", "*"+suffix))

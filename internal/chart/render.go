@@ -44,6 +44,10 @@ func Render(r Release, values map[string]any) ([]helm.Hook, error) {
 	}
 	var hooks []helm.Hook
 	for _, o := range objects {
+		if o.annotations[helm.AnnotationHook] == "" {
+			return nil, fmt.Errorf("chart %s: %s: %s %s is no hook: the post-renderer and enrol add hooks only; "+
+				"for sweep.enabled install the chart, as a dependency or as a release of its own", Name, o.Path, o.Kind, o.Name)
+		}
 		h, err := o.hook()
 		if err != nil {
 			// Helm would create it during the installation, as an ordinary object.

@@ -99,11 +99,11 @@ func (r ruleRow) cell(t *testing.T) string {
 }
 
 // grants returns which sets of rules a variant gets, and where, as the chart says.
-func grants(t *testing.T, values map[string]any) string {
+func grants(t *testing.T, of string, values map[string]any) string {
 	t.Helper()
 	c := load(t)
 	const name = "templates/grants.txt"
-	c.Templates = append(c.Templates, &chart.File{Name: name, Data: []byte(`{{ include "arc-cleanup.grants" . }}`)})
+	c.Templates = append(c.Templates, &chart.File{Name: name, Data: []byte(`{{ include "arc-cleanup.` + of + `" . }}`)})
 	files := byHelm(t, c, Release{Name: "RELEASE", Namespace: "its own"}, values)
 	var granted []struct {
 		Namespace *string
@@ -130,7 +130,7 @@ func grants(t *testing.T, values map[string]any) string {
 func TestGeneratedRights(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("\n| values | rights |\n|---|---|\n")
-	all := variants(t)
+	all := allVariants(t)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if slices.Contains([]string{"disabled", "every-value", "without-a-record", "keep-crds"}, name) {
 			continue // no rights, or those of another
@@ -140,7 +140,11 @@ func TestGeneratedRights(t *testing.T) {
 			t.Fatal(err)
 		}
 		words := strings.Split(strings.TrimSpace(string(text)), "\n")
-		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.Join(words, "`<br>`"), grants(t, all[name]))
+		granted := grants(t, "grants", all[name])
+		if strings.HasPrefix(name, "sweep") {
+			granted = "beside those of the hook: " + grants(t, "sweepGrants", all[name])
+		}
+		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.Join(words, "`<br>`"), granted)
 	}
 	for _, set := range ruleSets(t) {
 		fmt.Fprintf(&b, "\n**%s**: %s.\n\n| rule | why |\n|---|---|\n", set.name, set.about)

@@ -211,9 +211,12 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 	for _, u := range items {
 		gvr, _ := restorableKind(u) // it was checked above
 		_, err := c.Create(ctx, gvr, &u)
-		if err == nil || apierrors.IsAlreadyExists(err) {
+		switch {
+		case err == nil || apierrors.IsAlreadyExists(err):
 			restored = append(restored, Restored{strings.ToLower(u.GetKind()) + "." + gvr.Group, u.GetNamespace(), u.GetName(), err != nil})
-		} else {
+		case apierrors.IsNotFound(err):
+			errs = append(errs, fmt.Errorf("%w; ARC's CRDs and namespace %s have to exist first", err, u.GetNamespace()))
+		default:
 			errs = append(errs, err)
 		}
 	}

@@ -68,6 +68,24 @@ func (c *Client) Delete(ctx context.Context, t object.Object, propagation metav1
 	return nil
 }
 
+// DeleteUnchanged asks for the deletion of exactly this object as it was read: its resourceVersion says
+// when. It reports whether the API server took the request; it did not if the object is gone, has changed,
+// or if another object has its name.
+func (c *Client) DeleteUnchanged(ctx context.Context, t object.Object, resourceVersion string) (bool, error) {
+	background := metav1.DeletePropagationBackground
+	err := Retry(ctx, func(ctx context.Context) error {
+		return c.Metadata.Resource(t.Resource).Namespace(t.Namespace).Delete(ctx, t.Name, metav1.DeleteOptions{
+			Preconditions:     &metav1.Preconditions{UID: &t.UID, ResourceVersion: &resourceVersion},
+			PropagationPolicy: &background,
+			DryRun:            c.dryRun,
+		})
+	})
+	if err != nil && !passed(err) {
+		return false, fmt.Errorf("deleting %s: %w", t, err)
+	}
+	return err == nil, nil
+}
+
 // turns bounds how often an object that keeps changing is read again.
 const turns = 10
 

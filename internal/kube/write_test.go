@@ -65,6 +65,40 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// An object that has changed since it was read is not deleted, and that is no error: who asked decides
+// again.
+func TestDeleteUnchanged(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reply reply
+		done  bool
+		want  string // in the error
+	}{
+		"deleted":                         {success, true, ""},
+		"already gone":                    {notFound, false, ""},
+		"changed, or another of its name": {conflict, false, ""},
+		"forbidden":                       {forbidden, false, "deleting things.example.com/a in namespace ns: told to fail"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := script(t, test.reply)
+			done, err := c.DeleteUnchanged(t.Context(), thing, "7")
+			if check(t, err, test.want); done != test.done {
+				t.Errorf("deleted: %t", done)
+			}
+			var options metav1.DeleteOptions
+			if err := json.Unmarshal([]byte(s.requests[0].Body), &options); err != nil {
+				t.Fatal(err)
+			}
+			p := options.Preconditions
+			if p == nil || p.UID == nil || *p.UID != "1" || p.ResourceVersion == nil || *p.ResourceVersion != "7" || *options.PropagationPolicy != metav1.DeletePropagationBackground {
+				t.Errorf("the preconditions are not in %s", s.requests[0].Body)
+			}
+		})
+	}
+}
+
 func TestRemoveFinalizers(t *testing.T) {
 	t.Parallel()
 	const theirs, ours, more = "example.com/theirs", "own/a", "own/b"

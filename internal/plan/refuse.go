@@ -83,13 +83,18 @@ func (p *planner) refuse() {
 // refuseUnknown names every failed read.
 func (p *planner) refuseUnknown() {
 	for _, u := range MergeUnknown(p.s.Asked()) {
-		r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
-		if apierrors.IsForbidden(u.Err) {
-			r.Verdict = NotPermitted
-			r.Do = []string{"grant the right named above; a failed read never means that there is nothing"}
-		}
-		p.plan.Refusals = append(p.plan.Refusals, r)
+		p.plan.Refusals = append(p.plan.Refusals, u.Refusal())
 	}
+}
+
+// Refusal refuses to begin because of a failed read.
+func (u Unknown) Refusal() Refusal {
+	r := Refusal{Verdict: Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)}
+	if apierrors.IsForbidden(u.Err) {
+		r.Verdict = NotPermitted
+		r.Do = []string{"grant the right named above; a failed read never means that there is nothing"}
+	}
+	return r
 }
 
 // refuseLiveSets names the scale sets and legacy runners that are still installed.

@@ -19,13 +19,13 @@ import (
 // Unfinished selects the Pods whose containers run or may still run.
 const Unfinished = "status.phase!=Succeeded,status.phase!=Failed"
 
-// busy finds the runners that have a job, by the UID of the EphemeralRunner. A runner is busy while
+// Busy finds the runners of namespaces ("" is all of them) that have a job, by the UID of the EphemeralRunner. A runner is busy while
 // its Pod runs and its status names a job. It reads only runners with such a Pod in full: stuck
 // runners, of which there may be thousands, have none.
-func busy(ctx context.Context, c *kube.Client, o plan.Options) (map[types.UID]plan.Job, error) {
+func Busy(ctx context.Context, c *kube.Client, namespaces []string) (map[types.UID]plan.Job, error) {
 	// The key is the Pod, not the owner, because a Pod elsewhere may name the same owner.
 	pods := map[*object.Object]types.UID{}
-	for _, namespace := range o.CoreNamespaces() {
+	for _, namespace := range namespaces {
 		err := c.Each(ctx, object.Pods, namespace, metav1.ListOptions{FieldSelector: Unfinished}, func(m *metav1.PartialObjectMetadata) error {
 			for _, owner := range m.OwnerReferences {
 				if owner.Kind == arc.EphemeralRunner {

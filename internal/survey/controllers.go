@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,9 +27,12 @@ import (
 // one, and anyone can add containers to a Deployment that only looks like a controller.
 const MostWatched = 16
 
-// readers limits how many whole Deployments are in memory at once: anyone may create many large
-// ones that look like controllers.
-const readers = 8
+// whole limits how many whole Deployments are in memory at once. Anyone may create many that look like
+// controllers, and one of 1 MiB takes 30 MiB in Go's maps; a hook has 128.
+const whole = 1
+
+// askers limits how many Deployments are asked about at once.
+const askers = 8
 
 // A controller that has restarted this often, and has run for less than this time, is
 // crash-looping. Between two crashes its Deployment looks ready.
@@ -42,24 +46,26 @@ const (
 func Controllers(ctx context.Context, c *kube.Client, namespaces []string) ([]plan.Controller, error) {
 	s := newSearch(c, arc.Controller, arc.Resource(arc.AutoscalingRunnerSets))
 	seen := map[types.UID]bool{} // both selectors may find a Deployment
+	look := func(page []unstructured.Unstructured) error {
+		for _, d := range page {
+			if seen[d.GetUID()] {
+				continue
+			}
+			seen[d.GetUID()] = true
+			if err := s.look(ctx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for _, namespace := range namespaces {
 		for _, selector := range arc.ControllerSelectors() {
-			err := c.EachPage(ctx, object.Deployments, namespace, selector, readers, func(page []unstructured.Unstructured) error {
-				var g errgroup.Group
-				for _, d := range page {
-					if !seen[d.GetUID()] {
-						seen[d.GetUID()] = true
-						g.Go(func() error { return s.look(ctx, d) })
-					}
-				}
-				return g.Wait()
-			})
-			if err != nil {
-				return nil, err
+			if err := c.EachPage(ctx, object.Deployments, namespace, selector, whole, look); err != nil {
+				return s.end(err)
 			}
 		}
 	}
-	return s.found, nil
+	return s.end(nil)
 }
 
 // search finds the controllers among Deployments: their command and their rights to list custom
@@ -71,18 +77,31 @@ type search struct {
 	rights *rights
 	made   schema.GroupVersionResource
 
-	mu    sync.Mutex
-	found []plan.Controller
+	asking errgroup.Group
+	mu     sync.Mutex
+	found  []plan.Controller
 }
 
 func newSearch(c *kube.Client, is func(map[string]string, []arc.Container) ([]string, bool), made schema.GroupVersionResource) *search {
-	return &search{c: c, is: is, made: made, rights: newRights(c, made)}
+	s := &search{c: c, is: is, made: made, rights: newRights(c, made)}
+	s.asking.SetLimit(askers)
+	return s
 }
 
-// look adds the controller of a Deployment, if it is one.
+// end returns what the search has found, unless it has failed.
+func (s *search) end(failed error) ([]plan.Controller, error) {
+	if err := cmp.Or(failed, s.asking.Wait()); err != nil {
+		return nil, err
+	}
+	return s.found, nil
+}
+
+// look asks about a Deployment if it looks like a controller. It returns before the answer, and keeps
+// of the Deployment only what the answer needs.
 func (s *search) look(ctx context.Context, d unstructured.Unstructured) error {
 	var read struct {
 		Spec struct {
+			Selector metav1.LabelSelector `json:"selector"`
 			Template struct {
 				Spec struct {
 					ServiceAccountName string          `json:"serviceAccountName"`
@@ -90,57 +109,67 @@ func (s *search) look(ctx context.Context, d unstructured.Unstructured) error {
 				} `json:"spec"`
 			} `json:"template"`
 		} `json:"spec"`
+		Status struct {
+			ReadyReplicas int64 `json:"readyReplicas"`
+		} `json:"status"`
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(d.Object, &read); err != nil {
 		return fmt.Errorf("reading the Deployment %s/%s: %w", d.GetNamespace(), d.GetName(), err)
 	}
 	pod := read.Spec.Template.Spec
 	watches, controls := s.is(d.GetLabels(), pod.Containers)
-	account := types.NamespacedName{Namespace: d.GetNamespace(), Name: cmp.Or(pod.ServiceAccountName, "default")} // the default that Kubernetes sets
 	if !controls {
 		return nil
 	}
-	watches, controls = s.rights.watched(ctx, account, watches)
-	if !controls {
+	m := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
+		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
+	}}
+	a := plan.Controller{
+		Object: FromMetadata(object.Deployments, &m), Flux: d.GetLabels()[LabelFluxNamespace],
+		Account: types.NamespacedName{Namespace: d.GetNamespace(), Name: cmp.Or(pod.ServiceAccountName, "default")}, // the default that Kubernetes sets
+		Legacy:  s.made.Group == arc.LegacyGroup, Lease: arc.Lease(pod.Containers),
+	}
+	if read.Status.ReadyReplicas == 0 {
+		a.Down = "has no ready replica"
+	}
+	claimed, pods := claims(watches), labels.FormatLabels(read.Spec.Selector.MatchLabels)
+	s.asking.Go(func() error { return s.ask(ctx, a, claimed, pods) })
+	return nil
+}
+
+// ask adds a controller, if its rights say that it is one. pods selects its Pods.
+func (s *search) ask(ctx context.Context, a plan.Controller, claimed []string, pods string) error {
+	var controls bool
+	if a.Watches, controls = s.rights.watched(ctx, a.Account, claimed); !controls {
 		return nil
 	}
-	a, err := controller(ctx, s.c, d)
-	if err != nil {
-		return err
+	if a.Down == "" && pods != noLabels {
+		crashes, err := crashes(ctx, s.c, a.Namespace, pods)
+		if err != nil {
+			return err
+		}
+		if crashes {
+			a.Down = "is crash-looping"
+		}
 	}
-	a.Watches, a.Account, a.Legacy, a.Lease = watches, account, s.made.Group == arc.LegacyGroup, arc.Lease(pod.Containers)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.found = append(s.found, a)
 	return nil
 }
 
-// controller converts a controller's Deployment, and finds out whether the controller works.
-func controller(ctx context.Context, c *kube.Client, d unstructured.Unstructured) (plan.Controller, error) {
-	m := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: d.GetNamespace(), Name: d.GetName(), UID: d.GetUID(), Finalizers: d.GetFinalizers(),
-		DeletionTimestamp: d.GetDeletionTimestamp(), Labels: d.GetLabels(), Annotations: d.GetAnnotations(),
-	}}
-	a := plan.Controller{Object: FromMetadata(object.Deployments, &m), Flux: d.GetLabels()[LabelFluxNamespace]}
-	if ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas"); ready == 0 {
-		a.Down = "has no ready replica"
-		return a, nil
-	}
-	selector, _, _ := unstructured.NestedStringMap(d.Object, "spec", "selector", "matchLabels")
-	if len(selector) == 0 {
-		return a, nil
-	}
-	pods, err := c.List(ctx, object.Pods, d.GetNamespace(), labels.FormatLabels(selector))
+// noLabels is what labels.FormatLabels returns for none.
+const noLabels = "<none>"
+
+// crashes reports whether one of the Pods that a selector finds is crash-looping. The hook of a
+// single-namespace controller may not read the Pods of other controllers: then none is known to.
+func crashes(ctx context.Context, c *kube.Client, namespace, selector string) (bool, error) {
+	pods, err := c.List(ctx, object.Pods, namespace, selector)
 	if apierrors.IsForbidden(err) {
-		// The hook of a single-namespace controller may not read the Pods of other controllers.
-		return a, nil
+		return false, nil
 	}
-	for _, pod := range pods {
-		if crashLooping(pod, time.Now()) {
-			a.Down = "is crash-looping"
-		}
-	}
-	return a, err
+	return slices.ContainsFunc(pods, func(pod unstructured.Unstructured) bool { return crashLooping(pod, time.Now()) }), err
 }
 
 // crashLooping reports whether, according to a Pod's status, a container has restarted many times

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -260,22 +259,19 @@ func LegacyControllers(ctx context.Context, c *kube.Client) ([]plan.Controller, 
 		return watches, is
 	}
 	s := newSearch(c, is, arc.LegacyResource(arc.Runners))
-	var g errgroup.Group
-	g.SetLimit(readers)
 	for _, name := range candidates {
-		g.Go(func() error {
-			d, err := c.Get(ctx, object.Deployments, name.Namespace, name.Name)
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			return s.look(ctx, *d)
-		})
+		d, err := c.Get(ctx, object.Deployments, name.Namespace, name.Name)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err == nil {
+			err = s.look(ctx, *d)
+		}
+		if err != nil {
+			return s.end(err)
+		}
 	}
-	err = g.Wait() // before found is read: Go does not define the order in which results are evaluated
-	return s.found, err
+	return s.end(nil)
 }
 
 // legacyWebhooks finds the configurations of the legacy chart's webhooks. In such a configuration

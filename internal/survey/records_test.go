@@ -1,12 +1,16 @@
 package survey
 
 import (
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -46,5 +50,43 @@ func TestRecordsAreReadOneAtATime(t *testing.T) {
 	}
 	if most.Load() != 1 {
 		t.Errorf("%d records were read at once", most.Load())
+	}
+}
+
+// Nor does the survey keep whole AutoscalingRunnerSets, which a team may make as large.
+func TestWholeScaleSetsAreReadInSmallPages(t *testing.T) {
+	t.Parallel()
+	var items []kubetest.Item
+	for _, crd := range arc.CRDs() {
+		items = append(items, kubetest.Whole(kubetest.Object("crd "+crd))...)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		set := kubetest.Whole(kubetest.Object("ars team/" + name))[0]
+		set.Rest = map[string]any{"spec": map[string]any{"githubConfigUrl": "https://github.com/" + name}}
+		items = append(items, set)
+	}
+	a, _ := kubetest.New(t, items...)
+	a.PageSize = 100
+	var asked atomic.Int32
+	c, err := kube.New(&rest.Config{Host: a.URL, WrapTransport: func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/autoscalingrunnersets") && !strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadata") {
+				if asked.Add(1); r.URL.Query().Get("limit") != "2" {
+					t.Errorf("asked for %s", r.URL)
+				}
+			}
+			return next.RoundTrip(r)
+		})
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Read(t.Context(), c, plan.Options{Scope: plan.ScopeController, Grace: time.Minute})
+	urls := map[string]bool{}
+	for _, info := range s.Sets {
+		urls[info.URL] = true
+	}
+	if len(s.Unknown) > 0 || len(urls) != 3 || asked.Load() != 2 {
+		t.Errorf("unknown %v, sets %v, %d pages", s.Unknown, urls, asked.Load())
 	}
 }

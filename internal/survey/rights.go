@@ -48,14 +48,19 @@ func (r *rights) watched(ctx context.Context, account types.NamespacedName, clai
 	if len(claimed) == 0 {
 		return nil, r.may(ctx, question{account, ""})
 	}
-	slices.Sort(claimed)
-	claimed = slices.Compact(claimed)
-	for _, namespace := range claimed[:min(len(claimed), MostWatched)] {
+	for _, namespace := range claims(claimed) {
 		if r.may(ctx, question{account, namespace}) {
 			watches = append(watches, namespace)
 		}
 	}
 	return watches, len(watches) > 0
+}
+
+// claims returns those of the claimed namespaces that are asked about.
+func claims(claimed []string) []string {
+	slices.Sort(claimed)
+	claimed = slices.Compact(claimed)
+	return slices.Clone(claimed[:min(len(claimed), MostWatched)])
 }
 
 func (r *rights) may(ctx context.Context, q question) bool {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
@@ -68,16 +69,22 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	return s
 }
 
+// wholeSets limits how many whole AutoscalingRunnerSets are in memory at once. One of 1 MiB, which a team that
+// installs its own scale set can make, takes a third of a hook's memory.
+const wholeSets = 2
+
 // scaleSets reads what only whole AutoscalingRunnerSets contain.
 func (r *reading) scaleSets() {
 	sets := arc.Resource(arc.AutoscalingRunnerSets)
 	for _, namespace := range r.o.CustomNamespaces(sets.Resource) {
 		r.read(sets.GroupResource().String(), func(add func(func())) error {
-			items, err := r.c.List(r.ctx, sets, namespace, "")
-			for _, u := range items {
-				add(func() { r.s.Sets[u.GetUID()] = scaleSetInfo(u) })
-			}
-			return err
+			return r.c.EachPage(r.ctx, sets, namespace, "", wholeSets, func(page []unstructured.Unstructured) error {
+				for _, u := range page {
+					uid, info := u.GetUID(), scaleSetInfo(u)
+					add(func() { r.s.Sets[uid] = info })
+				}
+				return nil
+			})
 		})
 	}
 }
@@ -85,7 +92,7 @@ func (r *reading) scaleSets() {
 // jobs reads which runners have a job.
 func (r *reading) jobs() {
 	r.read("jobs of runners", func(add func(func())) error {
-		jobs, err := busy(r.ctx, r.c, r.o)
+		jobs, err := Busy(r.ctx, r.c, r.o.CoreNamespaces())
 		add(func() { maps.Copy(r.s.Busy, jobs) })
 		return err
 	})

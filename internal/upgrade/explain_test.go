@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
 // What a release has and its chart does not render is noticed, and nothing else.
@@ -363,5 +365,34 @@ func TestRender(t *testing.T) {
 	h = &Helm{Binary: script(t, `echo "$HELM_NAMESPACE,$HELM_DRIVER"`)}
 	if out, err := h.run(t.Context(), helmTime, nil, "configmap", "x"); err != nil || string(out) != ",configmap\n" {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// A folder has one version: another --version is a mistake, and not "nothing to do". A range is for a registry.
+func TestAVersionThatAFolderDoesNotHave(t *testing.T) {
+	of := func(ref, path, version string) Chart {
+		return Chart{Ref: ref, path: path, Metadata: helm.Chart{Version: version}}
+	}
+	for name, test := range map[string]struct {
+		version string
+		target  Target
+		want    string
+	}{
+		"the same":         {"2", Target{of("/c", "/c", "2"), of("/s", "/s", "2")}, ""},
+		"another":          {"3", Target{of("/c", "/c", "3"), of("/s", "/s", "2")}, "--version 3: the chart /s has version 2"},
+		"none was given":   {"", Target{of("/c", "/c", "2"), Chart{}}, ""},
+		"no scale sets":    {"2", Target{of("/c", "/c", "2"), Chart{}}, ""},
+		"from a registry":  {"~2", Target{of("oci://r/c", "/tmp/c", "2.1.0"), of("oci://r/s", "/tmp/s", "2.1.0")}, ""},
+		"from both places": {"3", Target{of("oci://r/c", "/tmp/c", "3"), of("/s", "/s", "2")}, "--version 3: the chart /s has version 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if err := (Request{Version: test.version}).contradicts(test.target); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }

@@ -28,6 +28,9 @@ func (u *Upgrade) Prepare(ctx context.Context, q Request, dir string) (*Plan, er
 	if s.Target, err = u.Helm.fetch(ctx, target, dir); err != nil {
 		return nil, err
 	}
+	if err := q.contradicts(s.Target); err != nil {
+		return nil, err
+	}
 	s.PostRenderer, s.Strategy = u.Helm.postRendererCommand(), q.Strategy
 	p := newPlan(s)
 	if len(p.Steps) == 0 {

@@ -118,6 +118,17 @@ func (q Request) chart(given, own string) (Chart, error) {
 	return Chart{Ref: path}, err
 }
 
+// contradicts returns an error if a folder or an archive has another version than the one that was asked for.
+// A registry has been asked for that version, or for a range of versions.
+func (q Request) contradicts(t Target) error {
+	for _, c := range []Chart{t.Controller, t.ScaleSets} {
+		if q.Version != "" && c.path == c.Ref && c.Ref != "" && c.Metadata.Version != q.Version {
+			return UsageError{fmt.Sprintf("--version %s: the chart %s has version %s", q.Version, c.Ref, c.Metadata.Version)}
+		}
+	}
+	return nil
+}
+
 // fetch fetches the charts of a target, below dir.
 func (h *Helm) fetch(ctx context.Context, t Target, dir string) (Target, error) {
 	var err error

@@ -40,6 +40,8 @@ func TestHealthy(t *testing.T) {
 		s.cheap(7, "plan", "--release", "arc", "--release-namespace", controllerNamespace, "--scale-sets", "uninstall")
 		s.hookjob(0, "enrol", "runners", "--namespace", runnerNamespace)
 		s.look()
+		s.hookjob(0, "sweep", "--all-namespaces", "--older-than", "1s", "--yes")
+		s.look()
 		helm := []string{"upgrade", "--helm", s.Helm(s.ctx, 4, "").Path}
 		s.hookjob(2, append(helm, "--dry-run")...) // to which version? The actor would know one.
 		helm = append(helm, "--chart", s.chart(harness.ControllerChart), "--scale-set-chart", s.chart(harness.ScaleSetChart))

@@ -188,7 +188,7 @@ func (l *lab) clear(t *testing.T) {
 	t.Helper()
 	l.GitHub().Reset()
 	l.emptyTenant(t)
-	if err := harness.Sweep(context.WithoutCancel(t.Context()), l.Config(), l.before); err != nil {
+	if err := harness.Clear(context.WithoutCancel(t.Context()), l.Config(), l.before); err != nil {
 		t.Error(err)
 	}
 }

@@ -45,7 +45,7 @@ func TestKilledAtEveryPhase(t *testing.T) {
 				phase = e.Phase
 				l.signal(hookjob, syscall.SIGKILL)
 			}
-		})
+		}, "--all-namespaces")
 		if phase == "" {
 			if code != 0 || last.Verdict != "done" {
 				t.Errorf("the last run: exit code %d, %+v", code, last)
@@ -83,7 +83,7 @@ func TestStoppedAndGoesOn(t *testing.T) {
 			l.someRunnersGone()
 			l.signal(hookjob, syscall.SIGTERM)
 		}
-	})
+	}, "--all-namespaces")
 	if code != 130 || last.Verdict != "interrupted" || !strings.HasPrefix(last.Message, "interrupted: run it again to go on") {
 		t.Errorf("exit code %d, last line %+v", code, last)
 	}
@@ -106,7 +106,7 @@ func TestStoppedAndGoesOn(t *testing.T) {
 			l.someRunnersGone()
 			l.restartAPIServer()
 		}
-	})
+	}, "--all-namespaces")
 	if code != 0 || last.Verdict != "done" || !restarted {
 		t.Errorf("the next run: exit code %d, %+v", code, last)
 	}
@@ -152,12 +152,12 @@ func TestAPIServerRestartsDuringDrain(t *testing.T) {
 // entry is a line of arc-cleanup's log.
 type entry struct{ Phase, Verdict, Message string }
 
-// follow runs `arc-cleanup run --all-namespaces` by hand and shows each line of its log to see,
+// follow runs `arc-cleanup run` by hand and shows each line of its log to see,
 // which may signal the process. It returns the last line, and the exit code: -1
 // when a signal ended it.
 func (l *lab) follow(see func(*os.Process, entry), args ...string) (entry, int) {
 	l.Helper()
-	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--all-namespaces", "--yes", "--log-format", "json", "--log-level", "debug"}, args...)...)
+	cmd := built.ByHand(l.ctx, l.Kubeconfig(), append([]string{"run", "--yes", "--log-format", "json", "--log-level", "debug"}, args...)...)
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		l.Fatal(err)

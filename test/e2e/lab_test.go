@@ -159,7 +159,7 @@ func newLabOn(t *testing.T, c *cluster.Cluster) *lab {
 		if t.Failed() {
 			l.Logf("Pods, and what controllers said:\n%s", l.pods())
 		}
-		if err := harness.Sweep(l.ctx, l.Config(), l.before); err != nil {
+		if err := harness.Clear(l.ctx, l.Config(), l.before); err != nil {
 			t.Error(err)
 		}
 	})

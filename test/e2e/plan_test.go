@@ -63,7 +63,7 @@ func TestPlanAndRunAgree(t *testing.T) {
 		if e.Phase != "" && !slices.Contains(ran, e.Phase) {
 			ran = append(ran, e.Phase)
 		}
-	})
+	}, "--all-namespaces")
 	if code != 0 {
 		t.Fatalf("run: exit code %d", code)
 	}

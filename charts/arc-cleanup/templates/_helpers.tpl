@@ -20,11 +20,13 @@ have a dot beside a dash. A name that is changed or cut ends with a hash of the 
 {{- end -}}
 {{- end -}}
 
-{{/* The name of RBAC objects outside the release's namespace. It contains the namespace,
-because two releases may have the same name. The colon, which only RBAC names may have,
-separates namespace "a" with name "b-c" from namespace "a-b" with name "c". */}}
-{{- define "arc-cleanup.outerName" -}}
-{{- printf "%s:%s" .Release.Namespace (include "arc-cleanup.fullname" .) -}}
+{{/* Name of the sweep's objects. A CronJob's name has up to 52 characters. */}}
+{{- define "arc-cleanup.sweepName" -}}
+{{- $name := include "arc-cleanup.fullname" . -}}
+{{- if gt (len $name) 46 -}}
+{{- $name = printf "%s-%s" ($name | trunc 37 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- printf "%s-sweep" $name -}}
 {{- end -}}
 
 {{/* The name label never changes: arc-cleanup recognises its hooks by this label and the hook

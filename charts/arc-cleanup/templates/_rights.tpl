@@ -45,16 +45,56 @@ Each grant is as narrow as the scope allows.
 {{- end }}
 {{- end -}}
 
-{{/* The rows of the table, merged into one grant for each namespace. roles.yaml makes a Role and
-a RoleBinding of a grant, or a ClusterRole and a ClusterRoleBinding if it has no namespace. */}}
+{{/* The same for the sweep. Which namespaces of scale sets: none for all. */}}
+{{- define "arc-cleanup.sweepNamespaces" -}}
+{{- $own := ternary (list .Release.Namespace) .Values.watchNamespaces (eq .Values.scope "scale-set") -}}
+{{- .Values.runnerNamespaces | default $own | default list | toJson -}}
+{{- end -}}
+
+{{/* And of controllers: none for all. */}}
+{{- define "arc-cleanup.sweepControllers" -}}
+{{- if include "arc-cleanup.sweepNamespaces" . | fromYamlArray -}}
+{{- .Values.controllerNamespaces | default (list .Release.Namespace) | toJson -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+
+{{- define "arc-cleanup.sweepTable" -}}
+- {rules: [sweepAsks]}
+{{- range include "arc-cleanup.sweepNamespaces" . | fromYamlArray }}
+- {in: {{ . | quote }}, rules: [sweepRunners]}
+{{- else }}
+- {rules: [sweepRunners]}
+{{- end }}
+{{- range include "arc-cleanup.sweepControllers" . | fromYamlArray }}
+- {in: {{ . | quote }}, rules: [sweepListeners]}
+{{- else }}
+- {rules: [sweepListeners]}
+{{- end }}
+{{- end -}}
+
+{{/* The rows of a table, merged into one grant for each namespace. The templates make a Role and
+a RoleBinding of a grant, or a ClusterRole and a ClusterRoleBinding if it has no namespace.
+Outside the release's namespace the name of a grant contains that namespace, because two
+releases may have the same name. The colon, which only RBAC names may have, separates
+namespace "a" with name "b-c" from namespace "a-b" with name "c". */}}
 {{- define "arc-cleanup.grants" -}}
+{{- include "arc-cleanup.grantsOf" (list . "arc-cleanup.table" (include "arc-cleanup.fullname" .)) -}}
+{{- end -}}
+{{- define "arc-cleanup.sweepGrants" -}}
+{{- include "arc-cleanup.grantsOf" (list . "arc-cleanup.sweepTable" (include "arc-cleanup.sweepName" .)) -}}
+{{- end -}}
+{{- define "arc-cleanup.grantsOf" -}}
+{{- $name := index . 2 -}}
 {{- $places := dict -}}
-{{- range include "arc-cleanup.table" . | fromYamlArray -}}
+{{- $own := (index . 0).Release.Namespace -}}
+{{- range include (index . 1) (index . 0) | fromYamlArray -}}
 {{- $place := index . "in" | default "" -}}
 {{- $_ := set $places $place (concat (index $places $place | default list) .rules) -}}
 {{- end -}}
 {{- range $place, $rules := $places }}
-- name: {{ ternary (include "arc-cleanup.fullname" $) (include "arc-cleanup.outerName" $) (eq $place $.Release.Namespace) | quote }}
+- name: {{ ternary $name (printf "%s:%s" $own $name) (eq $place $own) | quote }}
   {{- with $place }}
   namespace: {{ . | quote }}
   {{- end }}
@@ -214,6 +254,56 @@ a RoleBinding of a grant, or a ClusterRole and a ClusterRoleBinding if it has no
     - ephemeralrunnersets.actions.github.com
     - ephemeralrunners.actions.github.com
   verbs: {{ include "arc-cleanup.crdVerbs" . }}
+{{- end -}}
+
+{{/* sweepAsks: only with sweep.enabled, for as long as the release is installed. */}}
+{{- define "arc-cleanup.rules.sweepAsks" }}
+# Has a Deployment that looks like ARC's controller a controller's rights?
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end -}}
+
+{{/* sweepRunners: only with sweep.enabled, where scale sets are. */}}
+{{- define "arc-cleanup.rules.sweepRunners" }}
+# What is current, and what is not; a tenant's listeners are named.
+- apiGroups: [actions.github.com]
+  resources: [autoscalingrunnersets, autoscalinglisteners]
+  verbs: [list]
+# Runner sets that are not their scale set's current one, and runners of those.
+- apiGroups: [actions.github.com]
+  resources: [ephemeralrunnersets]
+  verbs: [get, list, patch, delete]
+- apiGroups: [actions.github.com]
+  resources: [ephemeralrunners]
+  verbs: [get, list, delete]
+# Those of listeners that are gone, and those with a finalizer that no controller
+# removes.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, patch, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts, secrets]
+  verbs: [get, list, patch]
+# Which runners have a job?
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+{{- end -}}
+
+{{/* sweepListeners: only with sweep.enabled, where controllers are. */}}
+{{- define "arc-cleanup.rules.sweepListeners" }}
+# Listeners that are not their scale set's current one.
+- apiGroups: [actions.github.com]
+  resources: [autoscalinglisteners]
+  verbs: [get, list, delete]
+# Does a controller work that will finish what is deleted?
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
 {{- end -}}
 
 {{/* legacyObjects: what the legacy controller leaves behind. */}}

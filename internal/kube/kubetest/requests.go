@@ -13,13 +13,7 @@ import (
 )
 
 func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.URL.Path, "subjectaccessreviews") {
-		a.review(w, r)
-		return
-	}
-	// A group, a group and its version, or the version of the group without a name.
-	if group, is := strings.CutPrefix(strings.Replace(r.URL.Path, "/api/", "/apis//", 1), "/apis/"); is && strings.Count(group, "/") < 2 {
-		a.discover(w, group)
+	if a.isAboutServer(w, r) {
 		return
 	}
 	q := read(r)
@@ -54,6 +48,23 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_, _ = w.Write(text)
+}
+
+// isAboutServer answers a request that is not about an object.
+func (a *Server) isAboutServer(w http.ResponseWriter, r *http.Request) bool {
+	// A group, a group and its version, or the version of the group without a name.
+	group, isGroup := strings.CutPrefix(strings.Replace(r.URL.Path, "/api/", "/apis//", 1), "/apis/")
+	switch {
+	case strings.HasSuffix(r.URL.Path, "subjectaccessreviews"):
+		a.review(w, r)
+	case r.URL.Path == "/version":
+		_, _ = w.Write([]byte("{}"))
+	case isGroup && strings.Count(group, "/") < 2:
+		a.discover(w, group)
+	default:
+		return false
+	}
+	return true
 }
 
 // answer executes a request, unless it is a dry run. It needs the lock.

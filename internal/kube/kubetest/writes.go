@@ -80,10 +80,13 @@ func (a *Server) list(q request) (int, any) {
 	return http.StatusOK, kind
 }
 
-// remove deletes the object if its UID fits.
+// remove deletes the object if its UID fits, and its resourceVersion if the request has one.
 func (a *Server) remove(it *Item, body []byte) int {
 	var options metav1.DeleteOptions
 	if err := json.Unmarshal(body, &options); err != nil || options.Preconditions == nil || *options.Preconditions.UID != it.UID {
+		return http.StatusConflict
+	}
+	if version := options.Preconditions.ResourceVersion; version != nil && *version != fmt.Sprint(it.version) {
 		return http.StatusConflict
 	}
 	if options.PropagationPolicy != nil && *options.PropagationPolicy == metav1.DeletePropagationForeground {

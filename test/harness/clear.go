@@ -14,13 +14,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// sweepTime bounds a sweep.
-const sweepTime = time.Minute
+// clearTime bounds Clear.
+const clearTime = time.Minute
 
-// Sweep is the brute force that the product must not be: whatever was not there
+// Clear is the brute force that the product must not be: whatever was not there
 // before goes, finalizers or not, so that tests do not depend on each other.
-func Sweep(ctx context.Context, config *rest.Config, before map[Object]bool) error {
-	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+func Clear(ctx context.Context, config *rest.Config, before map[Object]bool) error {
+	ctx, cancel := context.WithTimeout(ctx, clearTime)
 	defer cancel()
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
@@ -30,18 +30,18 @@ func Sweep(ctx context.Context, config *rest.Config, before map[Object]bool) err
 	for {
 		now, err := Inventory(ctx, config)
 		if err != nil {
-			return fmt.Errorf("sweeping: %w", err)
+			return fmt.Errorf("clearing: %w", err)
 		}
 		added := Added(before, now)
 		if len(added) == 0 {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("could not sweep away:\n%s(%w)", Lines(added), failed)
+			return fmt.Errorf("could not clear away:\n%s(%w)", Lines(added), failed)
 		}
 		kinds, err := Kinds(config)
 		if err != nil {
-			return fmt.Errorf("sweeping: %w", err)
+			return fmt.Errorf("clearing: %w", err)
 		}
 		for _, o := range added {
 			i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Resource == o.Resource })
@@ -49,7 +49,7 @@ func Sweep(ctx context.Context, config *rest.Config, before map[Object]bool) err
 				continue // its CRD has gone, and it with it
 			}
 			if err := remove(ctx, client.Resource(kinds[i].GroupVersionResource).Namespace(o.Namespace), o); err != nil {
-				failed = fmt.Errorf("sweeping %s away: %w", o, err)
+				failed = fmt.Errorf("clearing %s away: %w", o, err)
 			}
 		}
 		time.Sleep(200 * time.Millisecond)

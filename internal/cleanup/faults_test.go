@@ -169,8 +169,8 @@ func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// sweep is an uninstall in which every request fails in every way.
-type sweep struct {
+// scenario is an uninstall in which every request fails in every way.
+type scenario struct {
 	options plan.Options
 	items   func() []kubetest.Item
 	react   func(a *kubetest.Server, request string)
@@ -178,7 +178,7 @@ type sweep struct {
 
 // play runs the uninstall with some requests failing, and returns how it ended, what was left, and
 // what was requested.
-func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, left, asked []string) {
+func (s scenario) play(t *testing.T, on string, f fault, times int) (r *Report, left, asked []string) {
 	t.Helper()
 	network := newPipes(t.Context())
 	a := &kubetest.Server{Objects: map[string]*kubetest.Item{}, Streams: map[chan string]kubetest.Stream{}}
@@ -194,7 +194,7 @@ func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, lef
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), sweepBudget, ErrBudget)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), faultBudget, ErrBudget)
 	r = Run(ctx, c, s.options, quiet, nil)
 	cancel()
 	transport.CloseIdleConnections()
@@ -210,15 +210,15 @@ func (s sweep) play(t *testing.T, on string, f fault, times int) (r *Report, lef
 	return r, left, slices.Sorted(maps.Keys(front.seen))
 }
 
-const sweepBudget = 3 * time.Minute
+const faultBudget = 3 * time.Minute
 
-// sweeps are uninstalls of each scope. Their clusters need everything that the engine does.
-func sweeps() map[string]sweep {
+// scenarios are uninstalls of each scope. Their clusters need everything that the engine does.
+func scenarios() map[string]scenario {
 	hook := plantest.AsHook
 	hook.Backup, hook.ScaleSets = kubetest.Named("systems/backup"), plan.DeleteScaleSets
 	rescue := plan.Options{Scope: plan.ScopeNamespace, Namespace: "ci"}
 	ofJobs := []kubetest.Item{ofJob("pod runners/r-workflow", "r"), ofJob("secret runners/r-job", "r")}
-	return map[string]sweep{
+	return map[string]scenario{
 		"by hand": {options: plantest.ByHand, items: func() []kubetest.Item { return kubetest.Stuck(ofJobs...) }},
 		"controller": {
 			options: hook,
@@ -286,11 +286,11 @@ func sweeps() map[string]sweep {
 	}
 }
 
-// TestSweep makes every request of every kind of uninstall fail in every way, once and forever. A
+// TestFaults makes every request of every kind of uninstall fail in every way, once and forever. A
 // run that says "done" must have left nothing, and any other must name the failed request.
-func TestSweep(t *testing.T) {
+func TestFaults(t *testing.T) {
 	t.Parallel()
-	for name, s := range sweeps() {
+	for name, s := range scenarios() {
 		s.options.Grace = 10 * time.Second
 		var want, asked []string
 		synctest.Test(t, func(t *testing.T) {
@@ -346,7 +346,7 @@ func oneOfEach(requests []string) (out []string) {
 }
 
 // try runs the uninstall with a fault, and returns what is wrong about its end.
-func (s sweep) try(t *testing.T, request string, f fault, times int, want []string) (wrong string) {
+func (s scenario) try(t *testing.T, request string, f fault, times int, want []string) (wrong string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r, left, _ := s.play(t, request, f, times)

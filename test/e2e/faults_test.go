@@ -19,10 +19,10 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
-// TestSweepOfFaults has what can fail of a request fail on the real API server, at a list,
-// a write and a watch: nothing is called done, and the request is named. The sweep over
-// every request is a unit test of the engine.
-func TestSweepOfFaults(t *testing.T) {
+// TestFaults has what can fail of a request fail on the real API server, at a list,
+// a write and a watch: nothing is called done, and the request is named. That every
+// request fails is a unit test of the engine.
+func TestFaults(t *testing.T) {
 	l := newLab(t)
 	l.disaster()
 	status := func(code int, reason metav1.StatusReason) func(http.ResponseWriter, *http.Request, http.Handler) {
@@ -100,7 +100,7 @@ func TestSweepOfFaults(t *testing.T) {
 	if code != 0 && !strings.Contains(out, "watching ") {
 		t.Errorf("the watch is not named: exit code %d\n%s", code, out)
 	}
-	t.Logf("the sweep took %s", time.Since(began).Round(time.Second))
+	t.Logf("the faults took %s", time.Since(began).Round(time.Second))
 	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Errorf("without a fault: exit code %d\n%s", code, out)
 	}
