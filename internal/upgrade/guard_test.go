@@ -129,15 +129,15 @@ func TestUpgradesNothingThatWouldBeDeleted(t *testing.T) {
 		}
 		helm.renders("arc", controllerAt("arc-systems", "arc-systems", "arc"))
 		helm.renders("runners", versioned(setAt("a", "runners", "a", "runners"), "0.14.2"))
-		p := &Plan{State: state, Steps: []Step{{UpgradeRelease, state.Releases[test.release], ""}}}
-		if stopped := u.Run(t.Context(), p); stopped != nil {
-			t.Errorf("%s: it stops even without: %v", name, stopped)
+		step := Step{UpgradeRelease, state.Releases[test.release], ""}
+		if _, err := u.step(t.Context(), &state, step); err != nil {
+			t.Errorf("%s: it stops even without: %v", name, err)
 		}
 		_ = os.Remove(filepath.Join(helm.dir, "log"))
 		test.change(a)
-		stopped := u.Run(t.Context(), p)
-		if stopped == nil || !strings.Contains(stopped.Error(), test.want) || len(helm.said()) > 0 {
-			t.Errorf("%s: %v, told Helm %v", name, stopped, helm.said())
+		_, err := u.step(t.Context(), &state, step)
+		if err == nil || !strings.Contains(err.Error(), test.want) || len(helm.said()) > 0 {
+			t.Errorf("%s: %v, told Helm %v", name, err, helm.said())
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Swap is what a freeze and swap saves besides the releases.
@@ -152,6 +153,13 @@ func upgradable(s helm.Status) bool {
 // Help returns what helps when a step of an upgrade in place fails.
 func (u *Upgrade) Help(p *Plan, stopped int) []string {
 	step := p.Steps[stopped]
+	if p.State.Way == BySwap && slices.ContainsFunc(p.Steps[stopped:], func(s Step) bool { return s.Kind == Forward }) {
+		return []string{
+			"No scale set is deleted, and running jobs go on. The controller may be stopped, and is not started by itself.",
+			"To take everything back:",
+			"    " + shell.Command(slices.Concat([]string{"arc-cleanup", "upgrade", "--abort", "--namespace", p.State.namespace()}, u.cluster())...),
+		}
+	}
 	if p.State.Way != BySwap || step.Kind != UpgradeRelease || !step.Release.Controller {
 		return nil
 	}
