@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +55,16 @@ func TestPlanInPlaceGuards(t *testing.T) {
 		"a scale set is deleted while the controller is stopped": {
 			from: "0.13.1", changes: []func(*Situation){resumed, func(s *Situation) { s.live[0].deleting = true }},
 			want: "freeze arc, crds arc, upgrade runners, enrol runners, upgrade more, forward arc, upgrade arc, listeners arc, forget arc",
+		},
+		"a tenant breaks a release after the step forward": {
+			from: "0.13.1", want: "upgrade arc, listeners arc, forget arc",
+			changes: []func(*Situation){func(s *Situation) {
+				s.Saved = savedSwap(*s, true)
+				s.Saved.Releases[1].lost = errors.New("its key values.runners.gz: broken")
+				s.Found[1] = of(s.Found[1], "0.14.2", helm.PendingInstall)
+				s.Found[2] = of(s.Found[2], "0.14.2", helm.Deployed)
+				s.Found[2].record = &helm.Record{Objects: []helm.Object{{APIVersion: "v1", Kind: "Namespace", Name: "x"}}}
+			}},
 		},
 		"the chart's version is the same, ARC's is not": {
 			from: "0.13.1", changes: []func(*Situation){func(s *Situation) { s.Target.Controller.Metadata.Version = "0.13.1" }},

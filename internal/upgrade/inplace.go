@@ -32,7 +32,7 @@ func (p *planner) chooseWay() {
 
 // refuseInPlace refuses what an upgrade in place cannot do, or would lose.
 func (p *planner) refuseInPlace() {
-	for _, r := range p.State.Releases {
+	for _, r := range p.State.toUpgrade() {
 		if f, there := p.found[r.key()]; there && !upgradable(f.Status) {
 			p.refuse(fmt.Sprintf("release %s is %s", r, printable(string(f.Status))), f.wayOut())
 		}
@@ -79,7 +79,7 @@ func (p *planner) planSwap() {
 		p.add(Freeze, controller, "stops the controller; running jobs go on")
 		p.add(CRDs, controller, "changes the CRDs to those of the new chart")
 	}
-	for _, r := range p.State.Releases[1:] {
+	for _, r := range p.State.toUpgrade()[1:] {
 		p.upgrade(r)
 	}
 	if !forward {
@@ -138,8 +138,9 @@ func (p *planner) upgrade(r Release) {
 
 // checkInPlace tries all of an upgrade in place that can be tried before the first write.
 func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error {
-	results := u.render(ctx, p.State.Target, p.State.Releases)
-	refusals := judge(p.State.Target, p.State.Releases, results)
+	releases := p.State.toUpgrade()
+	results := u.render(ctx, p.State.Target, releases)
+	refusals := judge(p.State.Target, releases, results)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -149,12 +150,14 @@ func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error 
 			p.State.Releases[0], printable(is), to),
 			"take image.tag out of its values, or give --strategy reinstall")
 	}
-	for i, r := range p.State.Releases {
+	for i, r := range releases {
 		if results[i].err == nil && results[i].scope != "" {
 			p.refuseLosses(r, results[i].installs, p.State.Target.Controller.Metadata.AppVersion)
 		}
 	}
-	u.explain(ctx, s, p)
+	if !p.State.forward() {
+		u.explain(ctx, s, p)
+	}
 	if p.Has(CRDs) {
 		if err := u.checkCRDs(ctx, p); err != nil {
 			return err

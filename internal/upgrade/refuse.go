@@ -29,7 +29,7 @@ func (p *planner) resume() {
 	var missing []string
 	for _, r := range s.Releases {
 		f, there := p.found[r.key()]
-		if r.lost != nil && (!there || f.Status != helm.Deployed) {
+		if r.lost != nil && (!there || f.Status != helm.Deployed) && (r.Controller || !s.forward()) {
 			p.giveUp(r)
 			continue
 		}

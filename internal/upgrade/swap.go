@@ -51,6 +51,16 @@ func (c SavedController) object() object.Object {
 // forward reports whether the state, which may be nil, is of a swap that cannot be taken back.
 func (s *State) forward() bool { return s != nil && s.Swap != nil && s.Swap.Forward }
 
+// toUpgrade returns the releases that may have to be upgraded, the controller's first. Once a swap is forward,
+// those of scale sets have their version. Whatever a tenant does with one of them, or with what was saved of
+// it, does not keep the controller stopped.
+func (s *State) toUpgrade() []Release {
+	if s.forward() {
+		return s.Releases[:1]
+	}
+	return s.Releases
+}
+
 // newSwap returns what to save of the controllers and scale sets that are there.
 func (p *planner) newSwap() *Swap {
 	controller := p.State.Releases[0]
