@@ -32,6 +32,22 @@ func (p *planner) refuseOtherControllers() {
 	}
 }
 
+// refuseLiars refuses a record that names another version than its scale sets have. Whoever may write Secrets
+// in the namespace can write a record, and it would make everything be uninstalled.
+func (p *planner) refuseLiars() {
+	for _, set := range p.s.live {
+		r := p.State.release(set.of)
+		if r == nil || set.deleting || set.version == "" || !slices.Contains(r.Sets, set.NamespacedName) {
+			continue
+		}
+		if is := r.Chart.AppVersion; set.version != is && !sameMinor(set.version, is) {
+			p.refuse(fmt.Sprintf("the record of release %s names the version %q, and its scale set %s has %q", r, printable(is), set.Name, printable(set.version)),
+				"see who has changed it; --strategy reinstall does not care, and uninstalls everything:",
+				shell.Command("helm", "history", r.Name, "--namespace", r.Namespace))
+		}
+	}
+}
+
 // refuseSets refuses scale sets that the new controller would delete.
 func (p *planner) refuseSets() {
 	to := p.s.Target.Controller.Metadata.AppVersion
