@@ -32,6 +32,17 @@ func (p *planner) refuseOtherControllers() {
 	}
 }
 
+// refuseUnstoppable refuses a controller in the record that was not found running with a controller's rights:
+// a swap could not stop it.
+func (p *planner) refuseUnstoppable() {
+	for _, c := range p.State.Releases[0].Controllers {
+		if !slices.ContainsFunc(p.s.running, func(is claimant) bool { return is.NamespacedName == c.key() }) {
+			p.refuse(fmt.Sprintf("controller %s in namespace %s does not exist, or has no controller's labels and rights: it could not be stopped", c.Name, c.Namespace),
+				"give --strategy reinstall, or see what is there:", shell.Command("kubectl", "get", "deployments", "--namespace", c.Namespace))
+		}
+	}
+}
+
 // refuseLiars refuses a record that names another version than its scale sets have. Whoever may write Secrets
 // in the namespace can write a record, and it would make everything be uninstalled.
 func (p *planner) refuseLiars() {

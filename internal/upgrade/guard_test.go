@@ -33,6 +33,10 @@ func TestPlanInPlaceGuards(t *testing.T) {
 		"the same, in a minor":                      {from: "0.14.1", changes: []func(*Situation){other(elsewhere)}, refused: "controller other in namespace c " + is},
 		"the same, when frozen":                     {from: "0.13.1", changes: []func(*Situation){resumed, other(elsewhere)}, refused: "controller other in namespace c " + is},
 		"a controller that only claims the release": {from: "0.13.1", changes: []func(*Situation){other(beside)}, refused: "controller old in namespace arc-systems " + is},
+		"a controller that cannot be stopped": {
+			from: "0.13.1", refused: "controller arc in namespace arc-systems does not exist, or has no controller's labels and rights",
+			changes: []func(*Situation){func(s *Situation) { s.running = nil }},
+		},
 		"a copied scale set, which names the release": {
 			from: "0.13.1", refused: "scale set copy in namespace a is of no release that is upgraded",
 			changes: []func(*Situation){func(s *Situation) {

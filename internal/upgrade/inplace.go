@@ -73,6 +73,7 @@ func (p *planner) planByHelm() {
 func (p *planner) planSwap() {
 	controller := p.State.Releases[0]
 	if p.State.Swap == nil {
+		p.refuseUnstoppable()
 		p.State.Swap = p.newSwap()
 		p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases, and the CRDs, in %s and in their own namespaces",
 			len(p.State.Releases), secretOf(p.State)))
