@@ -213,26 +213,39 @@ func (p *Plan) refuseLosses(r Release, then installs, version string) {
 	}
 }
 
-// refuseCRDs refuses CRDs that would not stay changed, or could not be put back.
+// gitopsManagers are the field managers of Argo CD and Flux. An object keeps them when the tool is gone, and
+// Argo CD may mark objects with a label that Helm sets, too: so they are only worth a note.
+var gitopsManagers = []string{"argocd-controller", "argocd-application-controller", "kustomize-controller", "helm-controller"}
+
+// refuseCRDs reads ARC's CRDs, and refuses those that would not stay changed, or could not be put back.
 func (u *Upgrade) refuseCRDs(ctx context.Context, p *Plan) error {
 	for _, name := range arc.CRDs() {
 		crd, err := u.Client.Get(ctx, object.CRDs, "", name)
 		if err != nil {
 			return err
 		}
-		if of := gitopsOf(crd.GetLabels(), crd.GetAnnotations()); of.key != "" {
-			p.refuse(fmt.Sprintf("the CRD %s belongs to %s, which would take it back to the old version", name, of),
-				"suspend "+of.kind+" until it has the CRDs of the new version, and remove its mark:",
-				shell.Command("kubectl", of.verb, "crd", name, of.key+"-"))
-		}
-		if crd.GetDeletionTimestamp() != nil {
-			p.refuse(fmt.Sprintf("the CRD %s is being deleted, and all scale sets with it", name), "see what holds it:",
-				shell.Command("kubectl", "get", "crd", name, "--output", "yaml"))
-		}
-		if how, _, _ := unstructured.NestedString(crd.Object, "spec", "conversion", "strategy"); how != "" && how != "None" {
-			p.refuse(fmt.Sprintf("the CRD %s has the conversion %q, which ARC's have not: --abort could not put it back", name, printable(how)),
-				"give --strategy reinstall")
-		}
+		p.refuseCRD(name, crd)
 	}
 	return nil
+}
+
+func (p *Plan) refuseCRD(name string, crd *unstructured.Unstructured) {
+	if of := gitopsOf(crd.GetLabels(), crd.GetAnnotations()); of.key != "" {
+		p.refuse(fmt.Sprintf("the CRD %s belongs to %s, which would take it back to the old version", name, of),
+			"suspend "+of.kind+" until it has the CRDs of the new version, and remove its mark:",
+			shell.Command("kubectl", of.verb, "crd", name, of.key+"-"))
+	}
+	for _, by := range crd.GetManagedFields() {
+		if slices.Contains(gitopsManagers, by.Manager) {
+			p.note("%s has applied the CRD %s: if it still does, it takes the CRD back to the old version; suspend it first", by.Manager, name)
+		}
+	}
+	if crd.GetDeletionTimestamp() != nil {
+		p.refuse(fmt.Sprintf("the CRD %s is being deleted, and all scale sets with it", name), "see what holds it:",
+			shell.Command("kubectl", "get", "crd", name, "--output", "yaml"))
+	}
+	if how, _, _ := unstructured.NestedString(crd.Object, "spec", "conversion", "strategy"); how != "" && how != "None" {
+		p.refuse(fmt.Sprintf("the CRD %s has the conversion %q, which ARC's have not: --abort could not put it back", name, printable(how)),
+			"give --strategy reinstall")
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
@@ -185,5 +186,17 @@ func TestDeletedSetHoldsNoController(t *testing.T) {
 	going("0.13.1")
 	if err := u.goForward(t.Context(), &state); err != nil {
 		t.Errorf("forward: %v", err)
+	}
+}
+
+// A field manager is no proof that its tool still runs: the user is told.
+func TestCRDsOfAFieldManager(t *testing.T) {
+	t.Parallel()
+	for manager, want := range map[string]int{"argocd-controller": 1, "kustomize-controller": 1, "helm": 0, fieldManager: 0} {
+		crd := &unstructured.Unstructured{Object: kubeObject{"metadata": kubeObject{"managedFields": []any{kubeObject{"manager": manager}}}}}
+		p := &Plan{}
+		if p.refuseCRD("x", crd); len(p.Notes) != want || len(p.Refusals) > 0 {
+			t.Errorf("%s: notes %q, refused %+v", manager, p.Notes, p.Refusals)
+		}
 	}
 }
