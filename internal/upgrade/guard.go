@@ -43,9 +43,9 @@ func (p *planner) refuseUnstoppable() {
 	}
 }
 
-// refuseLiars refuses a record that names another version than its scale sets have. Whoever may write Secrets
+// refuseFalseRecords refuses a record that names another version than its scale sets have. Whoever may write Secrets
 // in the namespace can write a record, and it would make everything be uninstalled.
-func (p *planner) refuseLiars() {
+func (p *planner) refuseFalseRecords() {
 	for _, set := range p.s.live {
 		r := p.State.release(set.of)
 		if r == nil || set.deleting || set.version == "" || !slices.Contains(r.Sets, set.NamespacedName) {
@@ -53,7 +53,7 @@ func (p *planner) refuseLiars() {
 		}
 		if is := r.Chart.AppVersion; set.version != is && !sameMinor(set.version, is) {
 			p.refuse(fmt.Sprintf("the record of release %s names the version %q, and its scale set %s has %q", r, printable(is), set.Name, printable(set.version)),
-				"see who has changed it; --strategy reinstall does not care, and uninstalls everything:",
+				"find out who has written the record, or give --strategy reinstall, which uninstalls everything:",
 				shell.Command("helm", "history", r.Name, "--namespace", r.Namespace))
 		}
 	}
@@ -245,7 +245,7 @@ func (p *Plan) refuseCRD(name string, crd *unstructured.Unstructured) {
 			shell.Command("kubectl", "get", "crd", name, "--output", "yaml"))
 	}
 	if how, _, _ := unstructured.NestedString(crd.Object, "spec", "conversion", "strategy"); how != "" && how != "None" {
-		p.refuse(fmt.Sprintf("the CRD %s has the conversion %q, which ARC's have not: --abort could not put it back", name, printable(how)),
+		p.refuse(fmt.Sprintf("the CRD %s has the conversion %q, and ARC's CRDs have none: --abort could not put it back", name, printable(how)),
 			"give --strategy reinstall")
 	}
 }

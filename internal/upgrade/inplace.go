@@ -26,7 +26,7 @@ func (p *planner) chooseWay() {
 	d, refused := choose(p.s.Strategy, from, p.s.Target.Controller.Metadata.AppVersion)
 	p.State.Way, p.Why = d.way, d.why
 	if p.s.Saved == nil && p.s.Strategy != Reinstall {
-		p.refuseLiars()
+		p.refuseFalseRecords()
 	}
 	if refused != "" {
 		p.refuse(refused, "leave --strategy out: it then uninstalls everything, and installs it again")
