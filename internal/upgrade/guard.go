@@ -130,7 +130,8 @@ func (u *Upgrade) scaledDown(ctx context.Context, c SavedController) error {
 func tolerated(sets []metav1.PartialObjectMetadata, version string) error {
 	for _, set := range sets {
 		if is := set.Labels[arc.LabelVersion]; set.DeletionTimestamp == nil && !sameMinor(is, version) {
-			return fmt.Errorf("scale set %s in namespace %s has the version %q, and a controller %s would delete it",
+			return fmt.Errorf("scale set %s in namespace %s has the version %q, and a controller %s would delete it: "+
+				"take its release to that version with Helm, or delete the scale set, and run this command again",
 				set.Name, set.Namespace, printable(is), printable(version))
 		}
 	}
