@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,6 +167,7 @@ func printStatus(w io.Writer, d *status.Document, q status.Query) {
 			fmt.Fprintf(w, "    no hook: %s\n", shell.Visible(asCalled(r.Hook.Why)))
 		}
 		printUninstall(w, r.Uninstall)
+		printRollbacks(w, r)
 	}
 	if len(d.Stuck) > 0 {
 		fmt.Fprintln(w)
@@ -184,6 +186,14 @@ func printStatus(w io.Writer, d *status.Document, q status.Query) {
 	printRemains(w, d.Remains)
 	for _, u := range d.Unknown {
 		fmt.Fprintf(w, "\nUNKNOWN: %s\n", shell.Visible(u))
+	}
+}
+
+// printRollbacks warns of the revisions with another version of ARC.
+func printRollbacks(w io.Writer, r status.Release) {
+	for _, to := range r.Rollbacks {
+		command := shell.Command("helm", "rollback", r.Name, strconv.Itoa(to.Revision), "--namespace", r.Namespace)
+		fmt.Fprintf(w, "    Do not run %s: it has ARC %s, and the controller would delete scale sets\n", shell.Visible(command), shell.Visible(to.Version))
 	}
 }
 

@@ -33,7 +33,8 @@ func TestPrintStatus(t *testing.T) {
 			},
 			{
 				Name: "cpu", Namespace: "runners", Revision: 1, State: "uninstalling", Chart: chart, Installs: "scale-set",
-				Hook: status.HookReport{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Hook:      status.HookReport{State: status.Present, Chart: "arc-cleanup-0.1.0"},
+				Rollbacks: []status.Revision{{Revision: 2, Version: "0.13.1"}},
 				Uninstall: status.Uninstall{Ready: true, Why: []string{}, Do: []string{}, Phases: []status.Phase{{Name: plan.PhaseDrain, Steps: 3}, {Name: plan.PhaseCRDs, Steps: 4}}, Kept: 1, Leaves: []status.Object{
 					{Resource: "serviceaccounts", Namespace: "runners", Name: "cpu", Why: "it lacks the label app.kubernetes.io/managed-by: Helm"},
 					{Resource: "clusterroles.rbac.authorization.k8s.io", Name: "a\nb", Why: "you may not"},

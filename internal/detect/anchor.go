@@ -28,6 +28,7 @@ type Anchor struct {
 	Namespace string // "" if the object has none
 	Scope     string
 	Release   string // "" if the object does not name it
+	Version   string // of ARC, by the object's label; "" if it has none
 
 	pod         map[string]any // the values that follow from the Pod template
 	deployments places         // the namespaces of the controllers of Scope
@@ -59,7 +60,7 @@ func (p places) in(namespace string) (out places) {
 func newAnchor(d manifest.Document, root, o manifest.Object, scope string) (*Anchor, error) {
 	a := &Anchor{
 		Document: d, Root: root, Scope: scope,
-		Kind: o.Kind(), Name: o.Name(), Namespace: o.Namespace(),
+		Kind: o.Kind(), Name: o.Name(), Namespace: o.Namespace(), Version: o.Labels()[arc.LabelVersion],
 	}
 	var spec podSpec
 	var err error

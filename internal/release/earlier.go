@@ -17,6 +17,11 @@ func Earlier(ctx context.Context, c *kube.Client, newest *helm.Record, revision 
 	if i < 0 {
 		return nil, fmt.Errorf("%w: revision %d of release %s in namespace %s", ErrNotFound, revision, newest.Name, newest.Namespace)
 	}
-	r, _, err := entry{Object: newest.Storage[i]}.read(ctx, c)
+	return At(ctx, c, newest.Storage[i])
+}
+
+// At reads the revision that an object holds.
+func At(ctx context.Context, c *kube.Client, o object.Object) (*helm.Record, error) {
+	r, _, err := entry{Object: o}.read(ctx, c)
 	return r, err
 }

@@ -34,6 +34,15 @@ type Release struct {
 	Installs  string     `json:"installs"` // controller or scale-set
 	Hook      HookReport `json:"hook"`
 	Uninstall Uninstall  `json:"uninstall"`
+	// Rollbacks are earlier revisions with another version of ARC. After a rollback to one of them, the
+	// controller would delete scale sets.
+	Rollbacks []Revision `json:"rollbacks,omitempty"`
+}
+
+// Revision is an earlier revision of a release.
+type Revision struct {
+	Revision int    `json:"revision"`
+	Version  string `json:"version"` // of ARC
 }
 
 // HookState says whether helm uninstall will run the hook.

@@ -36,7 +36,7 @@ func (r *reader) releases() {
 			return
 		}
 		if a != nil {
-			r.release(rev, a.Scope)
+			r.release(rev, a)
 		}
 	})
 	if err != nil {
@@ -48,17 +48,17 @@ func (r *reader) releases() {
 }
 
 // release reports one release of ARC.
-func (r *reader) release(rev *helm.Record, installs string) {
+func (r *reader) release(rev *helm.Record, a *detect.Anchor) {
 	r.record(rev)
 	out := Release{
 		Name: rev.Name, Namespace: rev.Namespace, Revision: rev.Revision, State: string(rev.Status),
-		Chart: rev.Chart, Installs: installs, Hook: r.hook(rev),
+		Chart: rev.Chart, Installs: a.Scope, Hook: r.hook(rev), Rollbacks: r.rollbacks(rev, a),
 	}
 	if rev.StoredElsewhere() {
 		out.Storage = rev.StorageNamespace
 	}
 	if r.closed(rev) {
-		out.Uninstall = impossible(rev, installs)
+		out.Uninstall = impossible(rev, a.Scope)
 	} else {
 		var planned *plan.Plan
 		out.Uninstall, planned = r.uninstall(rev, out.Hook)

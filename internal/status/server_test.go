@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 type record struct {
 	name, namespace string
 	storage         string // where the record is, if elsewhere
+	revision        int    // 1 if it is 0
 	status          helm.Status
 	manifest        string
 	hooks           []map[string]string
@@ -26,8 +28,9 @@ type record struct {
 }
 
 func (r record) object() map[string]any {
+	revision := strconv.Itoa(max(1, r.revision))
 	body, err := json.Marshal(map[string]any{
-		"name": r.name, "namespace": r.namespace, "version": 1, "info": map[string]any{"status": r.status}, "manifest": r.manifest, "hooks": r.hooks,
+		"name": r.name, "namespace": r.namespace, "version": max(1, r.revision), "info": map[string]any{"status": r.status}, "manifest": r.manifest, "hooks": r.hooks,
 	})
 	if err != nil {
 		panic(err)
@@ -43,8 +46,8 @@ func (r record) object() map[string]any {
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
 		"metadata": map[string]any{
-			"name": "sh.helm.release.v1." + r.name + ".v1", "namespace": storage,
-			"labels": map[string]string{"owner": "helm", "name": r.name, "version": "1", "status": string(r.status)},
+			"name": "sh.helm.release.v1." + r.name + ".v" + revision, "namespace": storage,
+			"labels": map[string]string{"owner": "helm", "name": r.name, "version": revision, "status": string(r.status)},
 		},
 		"data": map[string]any{"release": base64.StdEncoding.EncodeToString([]byte(data))},
 	}

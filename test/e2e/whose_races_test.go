@@ -169,7 +169,7 @@ func TestWhoseAddress(t *testing.T) {
 	for _, args := range [][]string{{"--all-namespaces", "--yes"}, {"--job", "arc-arc-cleanup", "--release-namespace", controllerNamespace}} {
 		runs.Go(func() {
 			out, code := l.hookjob(append([]string{"run", "--kubeconfig", nobody, "--budget", "3s"}, args...)...)
-			if code != 1 || !strings.Contains(lastLine(out), `"verdict":"failed"`) || !strings.Contains(out, `"level":"error","error":"could not read `) || !strings.Contains(out, "connection refused") {
+			if code != 1 || !strings.Contains(lastLine(out), `"verdict":"failed"`) || !strings.Contains(out, `"message":"could not reach the API server http://127.0.0.1:`+port) || !strings.Contains(out, "connection refused") {
 				t.Errorf("%v: exit code %d\n%s", args, code, out)
 			}
 		})
