@@ -26,8 +26,8 @@ func (p *planner) refuseOtherControllers() {
 		if c.of == release.key() && slices.ContainsFunc(release.Controllers, own) {
 			continue
 		}
-		p.refuse(fmt.Sprintf("controller %s in namespace %s is not in the record of release %s: it would go on, and delete scale sets of another version",
-			c.Name, c.Namespace, release), "delete it, if no scale set needs it:",
+		p.refuse(fmt.Sprintf("controller %s in namespace %s is not in the record of release %s: "+
+			"it would go on, and delete scale sets of another version", c.Name, c.Namespace, release), "delete it, if no scale set needs it:",
 			shell.Command("kubectl", "delete", "deployment", c.Name, "--namespace", c.Namespace))
 	}
 }
@@ -37,7 +37,8 @@ func (p *planner) refuseOtherControllers() {
 func (p *planner) refuseUnstoppable() {
 	for _, c := range p.State.Releases[0].Controllers {
 		if !slices.ContainsFunc(p.s.running, func(is claimant) bool { return is.NamespacedName == c.key() }) {
-			p.refuse(fmt.Sprintf("controller %s in namespace %s does not exist, or has no controller's labels and rights: it could not be stopped", c.Name, c.Namespace),
+			p.refuse(fmt.Sprintf("controller %s in namespace %s does not exist, or has no controller's labels and rights: it could not be stopped",
+				c.Name, c.Namespace),
 				"give --strategy reinstall, or see what is there:", shell.Command("kubectl", "get", "deployments", "--namespace", c.Namespace))
 		}
 	}
@@ -52,7 +53,8 @@ func (p *planner) refuseFalseRecords() {
 			continue
 		}
 		if is := r.Chart.AppVersion; set.version != is && !sameMinor(set.version, is) {
-			p.refuse(fmt.Sprintf("the record of release %s names the version %q, and its scale set %s has %q", r, printable(is), set.Name, printable(set.version)),
+			p.refuse(fmt.Sprintf("the record of release %s names the version %q, and its scale set %s has %q",
+				r, printable(is), set.Name, printable(set.version)),
 				"find out who has written the record, or give --strategy reinstall, which uninstalls everything:",
 				shell.Command("helm", "history", r.Name, "--namespace", r.Namespace))
 		}
@@ -198,7 +200,8 @@ func (p *Plan) refuseLosses(r Release, then installs, version string) {
 	const do = "give --strategy reinstall, which installs them anew"
 	for _, set := range r.Sets {
 		if _, stays := then.sets[set]; !stays {
-			p.refuse(fmt.Sprintf("release %s would not have the scale set %s in namespace %s any more: Helm would delete it", r, set.Name, set.Namespace), do)
+			p.refuse(fmt.Sprintf("release %s would not have the scale set %s in namespace %s any more: Helm would delete it",
+				r, set.Name, set.Namespace), do)
 		}
 	}
 	for set, is := range then.sets {
@@ -209,7 +212,8 @@ func (p *Plan) refuseLosses(r Release, then installs, version string) {
 	}
 	for _, c := range r.Controllers {
 		if !slices.ContainsFunc(then.controllers, func(n Controller) bool { return n.key() == c.key() }) {
-			p.refuse(fmt.Sprintf("release %s would not have the controller %s in namespace %s any more: two would run, or none", r, c.Name, c.Namespace), do)
+			p.refuse(fmt.Sprintf("release %s would not have the controller %s in namespace %s any more: two would run, or none",
+				r, c.Name, c.Namespace), do)
 		}
 	}
 }
