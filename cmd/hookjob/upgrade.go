@@ -289,6 +289,10 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, todo *upg
 	if s.Report != nil && s.Report.Verdict != plan.Done {
 		err = exitError(exitCode(s.Report.Verdict))
 	}
+	if s.Taken {
+		fmt.Fprintln(out, "This run stops here. Make sure that no other one runs before you start it again.")
+		return err
+	}
 	commands := u.Commands(todo, s.Step)
 	if len(commands) == 0 {
 		fmt.Fprintln(out, "Nothing was changed.")

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
@@ -84,18 +82,11 @@ func (p *planner) planAbort() {
 // thaw starts the old controller, after it has made sure that it will delete nothing.
 func (u *Upgrade) thaw(ctx context.Context, state State) error {
 	controller := state.Releases[0]
-	var wrong error
-	err := u.Client.Each(ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		if is := m.Labels[arc.LabelVersion]; watched(controller, m.Namespace) && !sameMinor(is, controller.Chart.AppVersion) {
-			wrong = fmt.Errorf("scale set %s in namespace %s has the version %q, and a controller %s would delete it",
-				m.Name, m.Namespace, printable(is), controller.Chart.AppVersion)
-		}
-		return nil
-	})
-	if err == nil {
-		err = wrong
-	}
+	sets, err := u.watchedSets(ctx, controller)
 	if err != nil {
+		return err
+	}
+	if err := tolerated(sets, controller.Chart.AppVersion); err != nil {
 		return err
 	}
 	for _, c := range state.Swap.Controllers {

@@ -26,7 +26,7 @@ func (u *Upgrade) check(ctx context.Context, s Situation, p *Plan) error {
 	controller := p.State.Releases[0]
 	running := false
 	for _, f := range s.Found {
-		if p.State.release(f.key()) == nil || !f.Controller && !p.State.Way.inPlace() {
+		if p.State.release(f.key()) == nil || !f.Controller && (!p.State.Way.inPlace() || p.State.forward()) {
 			continue
 		}
 		if f.Controller {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -350,7 +351,7 @@ func TestFetchBoth(t *testing.T) {
 func TestRender(t *testing.T) {
 	r := installed("a", "runners", "").Release
 	h := &Helm{Binary: script(t, "echo 'kind: Pod'")}
-	if got, err := h.render(t.Context(), r, Chart{}); err != nil || got != (rendered{}) {
+	if got, err := h.render(t.Context(), r, Chart{}); err != nil || !reflect.DeepEqual(got, rendered{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	h = &Helm{Binary: script(t, "echo 'kind: ['")}

@@ -153,6 +153,7 @@ type rendered struct {
 	controller string
 	// strays says how the release would reach namespaces that it does not reach now; "" if it would not.
 	strays string
+	installs
 }
 
 // render renders a release as it will be installed. Templates can look objects up in the cluster, as
@@ -173,7 +174,11 @@ func (h *Helm) render(ctx context.Context, r Release, c Chart) (rendered, error)
 		return rendered{}, nil
 	}
 	strays, err := strays(r, out)
-	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], controllerVersion(out), strays}, err
+	if err != nil {
+		return rendered{}, err
+	}
+	installs, err := installsOf(r, out)
+	return rendered{a.Scope, a.Root.Labels()[arc.LabelVersion], controllerVersion(out), strays, installs}, err
 }
 
 // strays says whether a release would put an object into a namespace that has none of its scale sets and

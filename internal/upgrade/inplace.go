@@ -25,6 +25,9 @@ func (p *planner) chooseWay() {
 	}
 	d, refused := choose(p.s.Strategy, from, p.s.Target.Controller.Metadata.AppVersion)
 	p.State.Way, p.Why = d.way, d.why
+	if p.s.Saved == nil && p.s.Strategy != Reinstall {
+		p.refuseFalseRecords()
+	}
 	if refused != "" {
 		p.refuse(refused, "leave --strategy out: it then uninstalls everything, and installs it again")
 	}
@@ -32,7 +35,7 @@ func (p *planner) chooseWay() {
 
 // refuseInPlace refuses what an upgrade in place cannot do, or would lose.
 func (p *planner) refuseInPlace() {
-	for _, r := range p.State.Releases {
+	for _, r := range p.State.toUpgrade() {
 		if f, there := p.found[r.key()]; there && !upgradable(f.Status) {
 			p.refuse(fmt.Sprintf("release %s is %s", r, printable(string(f.Status))), f.wayOut())
 		}
@@ -41,21 +44,8 @@ func (p *planner) refuseInPlace() {
 	for _, c := range p.s.running {
 		p.refuseGitOps("deployment", "controller", c)
 	}
-	for _, set := range p.s.live {
-		p.refuseGitOps("autoscalingrunnerset", "scale set", set)
-		switch {
-		case p.State.release(set.of) != nil && !set.deleting:
-		case p.State.Way == ByHelm:
-			p.note("scale set %s in namespace %s stays as it is: no release that is upgraded has it", set.Name, set.Namespace)
-		case p.s.Saved.forward() || !watched(p.State.Releases[0], set.Namespace):
-		case set.deleting:
-			p.refuse(fmt.Sprintf("scale set %s in namespace %s is being deleted", set.Name, set.Namespace), "wait until it is gone")
-		default:
-			p.refuse(fmt.Sprintf("scale set %s in namespace %s is of no release that is upgraded: the new controller would delete it",
-				set.Name, set.Namespace), "install it with Helm, or delete it:",
-				shell.Command("kubectl", "delete", "autoscalingrunnerset", set.Name, "--namespace", set.Namespace))
-		}
-	}
+	p.refuseOtherControllers()
+	p.refuseSets()
 }
 
 // refuseGitOps refuses an object that a GitOps tool would take back to the old version. The new controller
@@ -83,6 +73,7 @@ func (p *planner) planByHelm() {
 func (p *planner) planSwap() {
 	controller := p.State.Releases[0]
 	if p.State.Swap == nil {
+		p.refuseUnstoppable()
 		p.State.Swap = p.newSwap()
 		p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases, and the CRDs, in %s and in their own namespaces",
 			len(p.State.Releases), secretOf(p.State)))
@@ -92,7 +83,7 @@ func (p *planner) planSwap() {
 		p.add(Freeze, controller, "stops the controller; running jobs go on")
 		p.add(CRDs, controller, "changes the CRDs to those of the new chart")
 	}
-	for _, r := range p.State.Releases[1:] {
+	for _, r := range p.State.toUpgrade()[1:] {
 		p.upgrade(r)
 	}
 	if !forward {
@@ -136,7 +127,8 @@ func (p *planner) resumeSwap() {
 func (p *planner) upgrade(r Release) {
 	f := p.found[r.key()]
 	to := p.s.Target.of(r).Metadata
-	current := f.Status == helm.Deployed && f.Chart.Version == to.Version
+	// A chart of the same version may install another version of ARC.
+	current := f.Status == helm.Deployed && f.Chart == to
 	if f.Status.Pending() {
 		p.add(Unlock, r, fmt.Sprintf("ends a broken upgrade, which is %s", printable(string(f.Status))))
 	}
@@ -150,8 +142,9 @@ func (p *planner) upgrade(r Release) {
 
 // checkInPlace tries all of an upgrade in place that can be tried before the first write.
 func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error {
-	results := u.render(ctx, p.State.Target, p.State.Releases)
-	refusals := judge(p.State.Target, p.State.Releases, results)
+	releases := p.State.toUpgrade()
+	results := u.render(ctx, p.State.Target, releases)
+	refusals := judge(p.State.Target, releases, results)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -161,7 +154,14 @@ func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error 
 			p.State.Releases[0], printable(is), to),
 			"take image.tag out of its values, or give --strategy reinstall")
 	}
-	u.explain(ctx, s, p)
+	for i, r := range releases {
+		if results[i].err == nil && results[i].scope != "" {
+			p.refuseLosses(r, results[i].installs, p.State.Target.Controller.Metadata.AppVersion)
+		}
+	}
+	if !p.State.forward() {
+		u.explain(ctx, s, p)
+	}
 	if p.Has(CRDs) {
 		if err := u.checkCRDs(ctx, p); err != nil {
 			return err
@@ -192,6 +192,9 @@ func (u *Upgrade) checkCRDs(ctx context.Context, p *Plan) error {
 	}
 	if !p.Has(Save) {
 		return nil
+	}
+	if err := u.refuseCRDs(ctx, p); err != nil {
+		return err
 	}
 	if p.State.Swap.crds, err = readCRDs(ctx, u.Client); err != nil {
 		return err

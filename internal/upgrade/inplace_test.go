@@ -84,7 +84,7 @@ func TestPlanInPlace(t *testing.T) {
 		"a loose set within a minor": {
 			from: "0.14.1", to: "0.14.2", way: ByHelm,
 			change: func(s *Situation) {
-				s.live = append(s.live, claimant{NamespacedName: types.NamespacedName{Namespace: "c", Name: "loose"}})
+				s.live = append(s.live, claimant{NamespacedName: types.NamespacedName{Namespace: "c", Name: "loose"}, version: "0.14.0"})
 			},
 			want: []string{"save arc", "upgrade arc", "upgrade runners", "enrol runners", "upgrade more", "listeners arc", "forget arc"},
 			note: "scale set loose in namespace c stays as it is",

@@ -51,6 +51,59 @@ func TestPrepareInPlace(t *testing.T) {
 				}
 			},
 		},
+		"the CRDs are Argo CD's": {
+			to: "0.14.2", refused: `belongs to Argo CD's application "crds:x", which would take it back to the old version`,
+			change: func(a *api, _ *fakeHelm) {
+				crd := crdObjects("Established")[1]
+				metadata(crd)["annotations"] = kubeObject{"argocd.argoproj.io/tracking-id": "crds:x"}
+				a.put(crd)
+			},
+		},
+		"the CRDs go": {
+			to: "0.14.2", refused: "is being deleted, and all scale sets with it",
+			change: func(a *api, _ *fakeHelm) {
+				crd := crdObjects("Established")[1]
+				metadata(crd)["deletionTimestamp"], metadata(crd)["finalizers"] = "2026-01-01T00:00:00Z", []any{"x/y"}
+				a.put(crd)
+			},
+		},
+		"the CRDs have a conversion": {
+			to: "0.14.2", refused: `has the conversion "Webhook"`,
+			change: func(a *api, _ *fakeHelm) {
+				crd := crdObjects("Established")[1]
+				crd["spec"] = kubeObject{"conversion": kubeObject{"strategy": "Webhook"}}
+				a.put(crd)
+			},
+		},
+		"the set gets another name": {
+			to: "0.13.2", refused: "release runners in namespace a would not have the scale set set in namespace a any more: Helm would delete it",
+			change: func(_ *api, h *fakeHelm) {
+				h.renders("runners", versioned(setAt("a", "renamed", "a", "runners"), "0.13.2"))
+			},
+		},
+		"a second set has another version": {
+			to: "0.13.2", refused: `would give the scale set second the version "0.14.2", and a controller 0.13.2 would delete it`,
+			change: func(_ *api, h *fakeHelm) {
+				h.renders("runners", versioned(setAt("a", "set", "a", "runners"), "0.13.2"), versioned(setAt("a", "second", "a", "runners"), "0.14.2"))
+			},
+		},
+		"all labels have another version": {
+			to: "0.13.2", refused: `would give the scale set set the version "1.0.0", and a controller 0.13.2 would delete it`,
+			change: func(_ *api, h *fakeHelm) {
+				c := image(controllerAt("arc-systems", "arc-systems", "arc"), "0.13.2")
+				metadata(c)["labels"].(kubeObject)[arc.LabelVersion] = "1.0.0"
+				h.renders("arc", c)
+				h.renders("runners", versioned(setAt("a", "set", "a", "runners"), "1.0.0"))
+			},
+		},
+		"the controller gets another name": {
+			to: "0.13.2", refused: "would not have the controller arc in namespace arc-systems any more",
+			change: func(_ *api, h *fakeHelm) {
+				c := image(controllerAt("arc-systems", "arc-systems", "arc"), "0.13.2")
+				metadata(c)["name"] = "renamed"
+				h.renders("arc", c)
+			},
+		},
 		"it does not render": {to: "0.14.2", refused: "release runners in namespace a does not render", change: func(_ *api, h *fakeHelm) { h.write("fail.template.runners", "") }},
 		"sets of another version": {
 			to: "0.14.2", refused: "the controller would be ARC 0.14.2, which deletes scale sets of another version",

@@ -28,8 +28,8 @@ func (p *planner) resume() {
 	p.confirmPostRenderer()
 	var missing []string
 	for _, r := range s.Releases {
-		f, there := p.found[r.key()]
-		if r.lost != nil && (!there || f.Status != helm.Deployed) {
+		_, there := p.found[r.key()]
+		if p.needs(r) && r.lost != nil {
 			p.giveUp(r)
 			continue
 		}
@@ -46,6 +46,13 @@ func (p *planner) resume() {
 	if len(missing) > 0 && p.s.Now.Sub(s.Written) > fresh {
 		p.confirmMissing(missing)
 	}
+}
+
+// needs reports whether a release needs what was saved of it. One of scale sets has its version once a swap
+// is forward.
+func (p *planner) needs(r Release) bool {
+	f, there := p.found[r.key()]
+	return (!there || f.Status != helm.Deployed) && (r.Controller || !p.s.Saved.forward())
 }
 
 // confirmPostRenderer asks about another post-renderer than that with which the upgrade began.

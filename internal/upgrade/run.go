@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -45,6 +46,8 @@ type Stopped struct {
 	Err  error
 	// Report is set if the cleanup did not finish.
 	Report *cleanup.Report
+	// Taken says that the upgrade is, or may be, another run's now: nothing of it is to be done by hand.
+	Taken bool
 }
 
 func (s *Stopped) Error() string { return s.Err.Error() }
@@ -53,11 +56,17 @@ func (s *Stopped) Unwrap() error { return s.Err }
 
 // Run carries out a plan. It stops at the first step that fails.
 func (u *Upgrade) Run(ctx context.Context, p *Plan) *Stopped {
+	if err := u.claim(ctx, p); err != nil {
+		return &Stopped{Err: err, Taken: true}
+	}
 	for i, s := range p.Steps {
+		if err := u.claimed(ctx, p.State, s.Kind); err != nil {
+			return &Stopped{Step: i, Err: err, Taken: errors.Is(err, errTaken)}
+		}
 		u.Log.Info().Str("step", string(s.Kind)).Str("release", s.Release.key().String()).Msg(s.What)
 		report, err := u.step(ctx, &p.State, s)
 		if err != nil {
-			return &Stopped{i, fmt.Errorf("%s of release %s: %w", s.Kind, s.Release, err), report}
+			return &Stopped{Step: i, Err: fmt.Errorf("%s of release %s: %w", s.Kind, s.Release, err), Report: report}
 		}
 	}
 	return nil

@@ -64,6 +64,7 @@ type State struct {
 	// Swap is what BySwap saves besides.
 	Swap *Swap `json:"swap,omitempty"`
 
+	run     string            // which run goes on with it, see claim
 	secrets map[string]secret // the Secrets in the cluster, by namespace
 	dropped []string          // namespaces whose Secrets are forgotten besides
 }
@@ -141,6 +142,7 @@ func encode(s State) (map[string]map[string][]byte, error) {
 		if data[s.namespace()][crdsKey], err = s.Swap.packCRDs(); err != nil {
 			return nil, err
 		}
+		data[s.namespace()][runKey] = []byte(s.run)
 	}
 	for _, r := range s.Releases {
 		in := data[r.Namespace]

@@ -10,10 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Swap is what a freeze and swap saves besides the releases.
@@ -51,6 +51,16 @@ func (c SavedController) object() object.Object {
 // forward reports whether the state, which may be nil, is of a swap that cannot be taken back.
 func (s *State) forward() bool { return s != nil && s.Swap != nil && s.Swap.Forward }
 
+// toUpgrade returns the releases that may have to be upgraded, the controller's first. Once a swap is forward,
+// those of scale sets have their version. Whatever a tenant does with one of them, or with what was saved of
+// it, does not keep the controller stopped.
+func (s *State) toUpgrade() []Release {
+	if s.forward() {
+		return s.Releases[:1]
+	}
+	return s.Releases
+}
+
 // newSwap returns what to save of the controllers and scale sets that are there.
 func (p *planner) newSwap() *Swap {
 	controller := p.State.Releases[0]
@@ -82,7 +92,7 @@ func (u *Upgrade) freeze(ctx context.Context, state State) error {
 			return err
 		}
 	}
-	if err := u.podsGone(ctx, state.Releases[0]); err != nil {
+	if err := u.stopped(ctx, state); err != nil {
 		return err
 	}
 	_, err := u.sameSets(ctx, state)
@@ -92,46 +102,28 @@ func (u *Upgrade) freeze(ctx context.Context, state State) error {
 // sameSets lists the scale sets that the controller watches, and fails if one of them was not there when
 // the upgrade was planned.
 func (u *Upgrade) sameSets(ctx context.Context, state State) ([]metav1.PartialObjectMetadata, error) {
-	var sets []metav1.PartialObjectMetadata
+	sets, err := u.watchedSets(ctx, state.Releases[0])
 	var added []error
-	err := u.Client.Each(ctx, arc.Resource(arc.AutoscalingRunnerSets), "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
-		if !watched(state.Releases[0], m.Namespace) {
-			return nil
-		}
-		sets = append(sets, *m)
-		if !slices.Contains(state.Swap.Sets, SavedSet{m.Namespace, m.Name, m.UID}) {
+	for _, m := range sets {
+		if m.DeletionTimestamp == nil && !slices.Contains(state.Swap.Sets, SavedSet{m.Namespace, m.Name, m.UID}) {
 			added = append(added, fmt.Errorf("scale set %s in namespace %s was created after the upgrade was planned, "+
 				"and the new controller would delete it: run `arc-cleanup upgrade --abort`, and upgrade again", m.Name, m.Namespace))
 		}
-		return nil
-	})
+	}
 	return sets, errors.Join(err, errors.Join(added...))
 }
 
 // goForward makes sure that the new controller will delete nothing, and records that it may start.
 func (u *Upgrade) goForward(ctx context.Context, state *State) error {
-	for _, c := range state.Swap.Controllers {
-		o, err := u.Client.Get(ctx, object.Deployments, c.Namespace, c.Name)
-		if err != nil {
-			return err
-		}
-		if r, _, _ := unstructured.NestedInt64(o.Object, "spec", "replicas"); r != 0 {
-			return fmt.Errorf("deployment %s/%s has %d replicas again: find out what scales it, and run this command again", c.Namespace, c.Name, r)
-		}
-	}
-	if err := u.podsGone(ctx, state.Releases[0]); err != nil {
+	if err := u.stopped(ctx, *state); err != nil {
 		return err
 	}
 	sets, err := u.sameSets(ctx, *state)
 	if err != nil {
 		return err
 	}
-	to := state.Target.Controller.Metadata.AppVersion
-	for _, set := range sets {
-		if is := set.Labels[arc.LabelVersion]; !sameMinor(is, to) {
-			return fmt.Errorf("scale set %s in namespace %s has the version %q, and a controller %s would delete it",
-				set.Name, set.Namespace, printable(is), to)
-		}
+	if err := tolerated(sets, state.Target.Controller.Metadata.AppVersion); err != nil {
+		return err
 	}
 	state.Swap.Forward = true
 	return save(ctx, u.Client, *state)
@@ -148,7 +140,7 @@ func (u *Upgrade) stepInPlace(ctx context.Context, state *State, s Step) (is boo
 	case Unlock:
 		return true, release.Fail(ctx, u.Client, r.Namespace, r.Name)
 	case UpgradeRelease:
-		return true, u.install(ctx, r, state.Target.of(r), u.Helm.upgrade)
+		return true, u.upgradeRelease(ctx, *state, r)
 	case Forward:
 		return true, u.goForward(ctx, state)
 	case Listeners:
@@ -171,6 +163,13 @@ func upgradable(s helm.Status) bool {
 // Help returns what helps when a step of an upgrade in place fails.
 func (u *Upgrade) Help(p *Plan, stopped int) []string {
 	step := p.Steps[stopped]
+	if p.State.Way == BySwap && slices.ContainsFunc(p.Steps[stopped:], func(s Step) bool { return s.Kind == Forward }) {
+		return []string{
+			"No scale set is deleted, and running jobs go on. The controller may be stopped, and is not started by itself.",
+			"To take everything back:",
+			"    " + shell.Command(slices.Concat([]string{"arc-cleanup", "upgrade", "--abort", "--namespace", p.State.namespace()}, u.cluster())...),
+		}
+	}
 	if p.State.Way != BySwap || step.Kind != UpgradeRelease || !step.Release.Controller {
 		return nil
 	}

@@ -356,6 +356,12 @@ func TestCommandsOfASwap(t *testing.T) {
 	if help := strings.Join(u.Help(stuck, 0), "\n"); !strings.Contains(help, "The scale sets are frozen") || !strings.Contains(help, "kubectl logs deployment/arc --namespace arc-systems") {
 		t.Errorf("help: %s", help)
 	}
+	frozen := &Plan{State: state, Steps: []Step{{CRDs, state.Releases[0], ""}, {Forward, state.Releases[0], ""}}}
+	for step := range frozen.Steps {
+		if help := strings.Join(u.Help(frozen, step), "\n"); !strings.Contains(help, "arc-cleanup upgrade --abort --namespace arc-systems") {
+			t.Errorf("help before it is forward: %s", help)
+		}
+	}
 	if help := u.Help(stuck, 1); help != nil {
 		t.Errorf("help for a scale set: %v", help)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/release"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // ofScaleSets are the kinds that a release of scale sets installs, all of them in namespaces
@@ -51,7 +52,8 @@ func (p *planner) refuseStopped(controller Release) {
 		}) {
 			p.refuse(fmt.Sprintf("%s names the Deployment %s in namespace %s, which is no controller of release %s",
 				secretOf(p.State), printable(saved.Name), printable(saved.Namespace), controller),
-				"if its controller was deleted or created anew since, install the controller's new chart by hand")
+				"start no controller by hand: it deletes every scale set of another minor version; these are their versions:",
+				shell.Command("kubectl", "get", arc.AutoscalingRunnerSets, "--all-namespaces", "--label-columns", arc.LabelVersion))
 		}
 	}
 }
