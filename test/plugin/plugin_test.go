@@ -184,7 +184,7 @@ func pack(t *testing.T, name, version string, flags ...string) (tarball, out str
 	}
 	output := filepath.Join(t.TempDir(), "the dist")
 	args := append([]string{
-		"-C", filepath.Join(root, "tools", "plugin"), "run", ".",
+		"-C", filepath.Join(root, "tools", "pack"), "run", "./plugin",
 		"--output", output, "--version", version, "--platforms", runtime.GOOS + "/" + runtime.GOARCH,
 	}, flags...)
 	cmd := exec.CommandContext(t.Context(), "go", append(args, dir)...)
@@ -348,8 +348,8 @@ func TestByHand(t *testing.T) {
 			}
 			out, err := u.helm(major, byHand, "enrol", "arc", "-n", "arc-systems", "--kubeconfig", config, "--kube-context", "y")
 			var exit *exec.ExitError
-			if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, "127.0.0.1:1") || !strings.Contains(out, "arc-systems") {
-				t.Errorf("error %v, want exit code 1 and an error about 127.0.0.1:1 and arc-systems:\n%s", err, out)
+			if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, "could not reach the API server http://127.0.0.1:1 (context \"y\" of "+config+")") {
+				t.Errorf("error %v, want exit code 1 and an error about 127.0.0.1:1:\n%s", err, out)
 			}
 			u.mustHelm(major, "plugin", "uninstall", byHand)
 		})
