@@ -104,7 +104,8 @@ func TestWrongUsage(t *testing.T) {
 		"a status that is none":             {[]string{"status", "-o", "yaml"}, "", `--output "yaml": must be table or json`},
 		"an enrolled hook with values":      {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-", "--set", "x=1"}, "", "--hooks is a hook with its values"},
 		"an enrolled hook that is none":     {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-"}, "", "--hooks -: reading the hook"},
-		"an upgrade without a terminal":     {[]string{"upgrade", "--version", "2"}, "", "there is no terminal to ask on: give --yes"},
+		"an upgrade without a terminal":     {[]string{"upgrade", "--version", "2"}, "", "there is no terminal to ask on: give --yes, and --version or --chart (and"},
+		"an abort without a terminal":       {[]string{"upgrade", "--abort"}, "", "there is no terminal to ask on: give --yes (and"},
 		"an upgrade that leaves runners":    {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: these runners would keep the CRDs"},
 		"an upgrade with a bad policy":      {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `--busy-runners "kill": must be wait, leave, refuse or force`},
 		"an upgrade without time":           {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
@@ -215,7 +216,7 @@ func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
 			t.Errorf("%s: the help does not say %d %s", verdict, code, meaning)
 		}
 	}
-	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "from plan only: there is something to do"} {
+	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "from plan, or sweep without --yes: there is something to do"} {
 		if !regexp.MustCompile(`(?m)^  ` + strconv.Itoa(code) + ` +` + meaning).MatchString(exitHelp) {
 			t.Errorf("the help does not say %d %s", code, meaning)
 		}

@@ -62,7 +62,7 @@ func (f *sweepFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.namespace, "namespace", "n", "", "sweep the scale sets of this namespace")
 	fs.StringSliceVar(&f.scope.Namespaces, "runner-namespace", nil, "namespace of scale sets and their runners, for more than one; repeatable")
 	fs.StringSliceVar(&f.scope.ControllerNamespaces, "controller-namespace", nil, "namespace of a controller, and so of its listeners; repeatable; default all")
-	fs.DurationVar(&f.scope.OlderThan, "older-than", sweep.OlderThan, "keep younger objects; during a rollout of the controller, two controllers can work for most of the default time")
+	fs.DurationVar(&f.scope.OlderThan, "older-than", sweep.OlderThan, "keep younger objects, and do nothing for this time after a rollout of the controller; a shorter time than the default is not safe: the old controller may still work")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do it; without this, sweep only prints what it would do")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the report", "table", "json")
 }
@@ -80,9 +80,9 @@ func (f *sweepFlags) complete() error {
 	}
 	switch {
 	case chosen > 1:
-		return errors.New("--namespace and --runner-namespace sweep the scale sets of these namespaces, --all-namespaces (-A) of all; give one")
+		return errors.New("--namespace, --runner-namespace (repeatable) and --all-namespaces (-A) all say what to sweep; give one")
 	case chosen == 0:
-		return errors.New("say what to sweep: --namespace NS the scale sets of one namespace, --all-namespaces (-A) of all")
+		return errors.New("say what to sweep: --namespace NS for the scale sets of one namespace, --all-namespaces (-A) for all of them")
 	case slices.Contains(f.scope.Namespaces, "") || slices.Contains(f.scope.ControllerNamespaces, ""):
 		return errors.New("a namespace has a name")
 	case f.scope.OlderThan < time.Second:

@@ -97,10 +97,10 @@ func (f *upgradeFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of the post-renderer; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
 	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", plan.WaitForBusy,
-		"what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
+		"for a reinstall, what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
 		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
-	fs.DurationVar(&f.grace, "grace", time.Minute, "how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
-	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "time for draining and uninstalling, jobs of runners included")
+	fs.DurationVar(&f.grace, "grace", time.Minute, "for a reinstall, how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
+	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "for a reinstall, time for draining and uninstalling, jobs of runners included")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm, for example for the new controller")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, and write nothing")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask; needed without a terminal")
@@ -170,7 +170,11 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 		return false, err
 	}
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
-		return false, errors.New("upgrade asks before it writes, and there is no terminal to ask on: give --yes (and look at --dry-run first)")
+		needs := "--yes, and --version or --chart"
+		if f.abort {
+			needs = "--yes"
+		}
+		return false, fmt.Errorf("upgrade asks before it writes, and there is no terminal to ask on: give %s (and look at --dry-run first)", needs)
 	}
 	return f.log.console(cmd.ErrOrStderr()), nil
 }
