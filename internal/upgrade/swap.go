@@ -174,7 +174,7 @@ func (u *Upgrade) Help(p *Plan, stopped int) []string {
 		return nil
 	}
 	lines := []string{
-		"The scale sets are frozen: none is deleted, and running jobs go on. Do not run `helm rollback`: the old controller would delete them.",
+		"No scale set is deleted, and running jobs go on. Do not run `helm rollback`: the old controller would delete them.",
 		"See why the new controller does not come up:",
 	}
 	for _, c := range step.Release.Controllers {

@@ -353,7 +353,7 @@ func TestCommandsOfASwap(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	stuck := &Plan{State: state, Steps: []Step{{UpgradeRelease, state.Releases[0], ""}, {UpgradeRelease, state.Releases[1], ""}}}
-	if help := strings.Join(u.Help(stuck, 0), "\n"); !strings.Contains(help, "The scale sets are frozen") || !strings.Contains(help, "kubectl logs deployment/arc --namespace arc-systems") {
+	if help := strings.Join(u.Help(stuck, 0), "\n"); !strings.Contains(help, "No scale set is deleted, and running jobs go on. Do not run `helm rollback`") || !strings.Contains(help, "kubectl logs deployment/arc --namespace arc-systems") {
 		t.Errorf("help: %s", help)
 	}
 	frozen := &Plan{State: state, Steps: []Step{{CRDs, state.Releases[0], ""}, {Forward, state.Releases[0], ""}}}

@@ -387,7 +387,7 @@ func TestSwapAborts(t *testing.T) {
 	}
 }
 
-// TestSwapOfABrokenController: a controller that does not come up leaves the scale sets frozen; the output
+// TestSwapOfABrokenController: a controller that does not come up deletes no scale set; the output
 // says what helps, and there is no way back. With its cause removed, the upgrade goes on.
 func TestSwapOfABrokenController(t *testing.T) {
 	g := newGated(newLab(t), 4, "secret", "0.13.1")
@@ -403,7 +403,7 @@ func TestSwapOfABrokenController(t *testing.T) {
 	}
 	out, code := g.upgraded(4, nil, args...)
 	for _, want := range []string{
-		"The scale sets are frozen: none is deleted", "kubectl logs deployment/arc-gha-rs-controller --namespace arc-systems", "Do not run `helm rollback`",
+		"No scale set is deleted", "kubectl logs deployment/arc-gha-rs-controller --namespace arc-systems", "Do not run `helm rollback`",
 	} {
 		if code != 1 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, want the words %q", code, want)
