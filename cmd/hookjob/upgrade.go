@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -208,6 +209,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	var usage upgrade.UsageError
 	switch {
 	case errors.As(err, &usage):
+		f.hint(cmd.ErrOrStderr())
 		return nil, usage
 	case err != nil:
 		return nil, failed(cmd, err)
@@ -223,6 +225,9 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	case len(refusals) > 0:
 		refused := &plan.Plan{Refusals: refusals}
 		printPlan(out, refused)
+		if !slices.ContainsFunc(todo.State.Releases, func(r upgrade.Release) bool { return r.Controller }) {
+			f.hint(out)
+		}
 		return nil, exitError(exitCode(refused.Verdict()))
 	case len(todo.Steps) == 0:
 		fmt.Fprintf(out, "Nothing to do: every release has version %s.\n", todo.State.Target.Controller.Metadata.Version)
@@ -241,6 +246,14 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 		}
 	}
 	return todo, nil
+}
+
+// hint says how to give a namespace where Helm keeps --namespace. Helm always hands one on, and does not say
+// whether a person has typed it: upgrade cannot take it, because a tenant of that namespace may have saved a state there.
+func (f *upgradeFlags) hint(w io.Writer) {
+	if underHelm() && f.request.Namespace == "" {
+		fmt.Fprintln(w, "Helm keeps --namespace for itself. To say where the controller's release is, type -nNAMESPACE, without a space.")
+	}
 }
 
 // logUpgrade logs which charts are installed, and what the user should know.
@@ -305,8 +318,12 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, todo *upg
 	for _, line := range u.Help(todo, s.Step) {
 		fmt.Fprintln(out, asCalled(line))
 	}
-	fmt.Fprintf(out, "\nTo go on, run the same command again, with --namespace %s; or run what is left by hand:\n\n",
-		todo.State.Releases[0].Namespace)
+	flag := "--namespace "
+	if underHelm() {
+		flag = "-n" // Helm keeps the other one
+	}
+	fmt.Fprintf(out, "\nTo go on, run the same command again, with %s%s; or run what is left by hand:\n\n",
+		flag, todo.State.Releases[0].Namespace)
 	for _, c := range commands {
 		fmt.Fprintf(out, "    %s\n", asCalled(c))
 	}

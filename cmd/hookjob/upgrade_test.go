@@ -98,3 +98,30 @@ func TestUpgradeOfAState(t *testing.T) {
 		})
 	}
 }
+
+// Helm keeps --namespace for itself, but hands on -nNAMESPACE.
+func TestUpgradeUnderHelm(t *testing.T) {
+	a, chart := withState(t, time.Minute)
+	asPlugin(t, "systems")
+	upgrade := func(args ...string) result {
+		args = append([]string{"upgrade", "--kubeconfig", a.kubeconfig(t), "--helm", helmFor(t)}, args...)
+		return command(t.Context(), strings.NewReader(""), args...)
+	}
+	const hint = "type -nNAMESPACE"
+	for _, test := range []struct {
+		got  result
+		code int
+		want string
+	}{
+		{upgrade("--dry-run"), exitUsage, hint},
+		{upgrade("--dry-run", "--chart", chart), exitRefused, hint},
+		{upgrade("--yes", "--chart", chart, "-nsystems"), exitFailed, "run the same command again, with -nsystems;"},
+	} {
+		if out := test.got.stdout + test.got.stderr; test.got.code != test.code || !strings.Contains(out, test.want) {
+			t.Errorf("exit code %d, want %d and %q:\n%s", test.got.code, test.code, test.want, out)
+		}
+	}
+	if got := upgrade("--dry-run", "-nsystems"); got.code != exitDone || strings.Contains(got.stdout+got.stderr, hint) {
+		t.Errorf("exit code %d:\n%s", got.code, got.stdout+got.stderr)
+	}
+}
