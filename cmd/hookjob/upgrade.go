@@ -209,7 +209,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	var usage upgrade.UsageError
 	switch {
 	case errors.As(err, &usage):
-		f.hint(cmd.ErrOrStderr())
+		f.hint(cmd.ErrOrStderr(), nil)
 		return nil, usage
 	case err != nil:
 		return nil, failed(cmd, err)
@@ -225,9 +225,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	case len(refusals) > 0:
 		refused := &plan.Plan{Refusals: refusals}
 		printPlan(out, refused)
-		if !slices.ContainsFunc(todo.State.Releases, func(r upgrade.Release) bool { return r.Controller }) {
-			f.hint(out)
-		}
+		f.hint(out, todo.State.Releases)
 		return nil, exitError(exitCode(refused.Verdict()))
 	case len(todo.Steps) == 0:
 		fmt.Fprintf(out, "Nothing to do: every release has version %s.\n", todo.State.Target.Controller.Metadata.Version)
@@ -248,10 +246,11 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	return todo, nil
 }
 
-// hint says how to give a namespace where Helm keeps --namespace. Helm always hands one on, and does not say
+// hint says how to give the namespace of a controller's release that was not found, where Helm keeps --namespace. Helm always hands one on, and does not say
 // whether a person has typed it: upgrade cannot take it, because a tenant of that namespace may have saved a state there.
-func (f *upgradeFlags) hint(w io.Writer) {
-	if underHelm() && f.request.Namespace == "" {
+func (f *upgradeFlags) hint(w io.Writer, found []upgrade.Release) {
+	known := slices.ContainsFunc(found, func(r upgrade.Release) bool { return r.Controller })
+	if underHelm() && f.request.Namespace == "" && !known {
 		fmt.Fprintln(w, "Helm keeps --namespace for itself. To say where the controller's release is, type -nNAMESPACE, without a space.")
 	}
 }
