@@ -66,14 +66,14 @@ plan and asks first. Without a terminal it needs --yes, and --version or --chart
 never installs charts that only a Secret names unless you have seen them.
 
 ` + exitHelp,
-		Example: `  arc-cleanup upgrade --version 0.12.1 --dry-run
-  arc-cleanup upgrade --version 0.12.1
+		Example: `  arc-cleanup upgrade --version 0.14.2 --dry-run
+  arc-cleanup upgrade --version 0.14.2
 
   # Only if the scale sets stay
   arc-cleanup upgrade --version 0.14.2 --strategy in-place
 
   # Charts from your own registry; folders and archives work too
-  arc-cleanup upgrade --version 0.12.1 \
+  arc-cleanup upgrade --version 0.14.2 \
     --chart oci://registry.example.com/charts/gha-runner-scale-set-controller \
     --scale-set-chart oci://registry.example.com/charts/gha-runner-scale-set`,
 		Args: cobra.NoArgs,
