@@ -332,7 +332,7 @@ func TestFetchBoth(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for text, want := range map[string]string{
-		`[ "$1" != pull ]`: "helm pull oci://r/c: exit status 1",
+		`[ "$1" != pull ]`: "fetching the chart oci://r/c --version 2: helm pull oci://r/c: exit status 1",
 		`case "$1" in pull) : > "$4/x.tgz" ;; *) exit 1 ;; esac`:                                                     "helm show chart: exit status 1",
 		`case "$1" in pull) : > "$4/x.tgz" ;; show) echo ': [' ;; esac`:                                              "reading the metadata of the chart oci://r/c",
 		`case "$1$2" in pulloci://r/c) : > "$4/x.tgz" ;; show*) echo 'version: "2"' ;; *) echo "$2"; exit 1 ;; esac`: "helm pull oci://r/s",

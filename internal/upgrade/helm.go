@@ -131,7 +131,7 @@ func (h *Helm) pull(ctx context.Context, c Chart, dir string) (path, digest stri
 	}
 	out, said, err := h.runBoth(ctx, helmTime, nil, "", args...)
 	if err != nil {
-		return "", "", err
+		return "", "", fmt.Errorf("fetching the chart %s: %w", strings.Join(c.reference(), " "), err)
 	}
 	// Some versions of Helm print the digest to stdout, and some to stderr.
 	if found := pulled.FindSubmatch(append(out, said...)); found != nil {
