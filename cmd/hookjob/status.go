@@ -21,6 +21,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
+	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
 )
 
 // statusTime bounds the time for a cluster with many releases.
@@ -30,6 +31,7 @@ type statusFlags struct {
 	cluster
 	namespace  string
 	everywhere bool
+	upgradeTo  string
 	output     string
 }
 
@@ -45,6 +47,7 @@ Then it prints the objects of ARC that are stuck. It writes nothing.
 ` + exitHelp,
 		Example: `  arc-cleanup status
   arc-cleanup status arc -n arc-systems
+  arc-cleanup status --upgrade-to 0.14.2
   arc-cleanup status --output json | jq '.releases[] | select(.hook.state != "present")'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: f.run,
@@ -53,6 +56,7 @@ Then it prints the objects of ARC that are stuck. It writes nothing.
 	f.register(fs)
 	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace in which Helm stores the releases; default all, under Helm the current one")
 	fs.BoolVarP(&f.everywhere, "all-namespaces", "A", false, "releases in all namespaces")
+	fs.StringVar(&f.upgradeTo, "upgrade-to", "", "version of ARC; says how upgrade would get there, and what that would cost")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the status", "table", "json")
 	return cmd
 }
@@ -75,12 +79,17 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), statusTime)
 	defer cancel()
 	d, unread := status.Read(ctx, client, q)
+	forecast := f.forecast(d)
 	if f.output == "json" {
-		if err := printJSON(cmd.OutOrStdout(), d); err != nil {
+		if err := printJSON(cmd.OutOrStdout(), struct {
+			*status.Document
+			Upgrade *upgrade.Forecast `json:"upgrade,omitempty"`
+		}{d, forecast}); err != nil {
 			return fmt.Errorf("writing the status: %w", err)
 		}
 	} else {
 		printStatus(cmd.OutOrStdout(), d, q)
+		printForecast(cmd.OutOrStdout(), forecast)
 	}
 	switch {
 	case apierrors.IsForbidden(unread):
@@ -89,6 +98,30 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 		return exitError(exitFailed)
 	}
 	return nil
+}
+
+// forecast tells how an upgrade of the releases would go; nil if you did not ask, or there are none.
+func (f *statusFlags) forecast(d *status.Document) *upgrade.Forecast {
+	var from []string
+	for _, r := range d.Releases {
+		if r.Installs != string(plan.ScopeLegacy) && helm.Status(r.State).Installed() {
+			from = append(from, r.Chart.AppVersion)
+		}
+	}
+	if f.upgradeTo == "" || len(from) == 0 {
+		return nil
+	}
+	return upgrade.NewForecast(from, f.upgradeTo)
+}
+
+func printForecast(w io.Writer, f *upgrade.Forecast) {
+	if f == nil {
+		return
+	}
+	command := shell.Command("arc-cleanup", "upgrade", "--version", f.Version)
+	fmt.Fprintf(w, "\n%s\n    Way: %s, because %s. With --dry-run it looks whether anything stands in the way.\n\n",
+		shell.Visible(asCalled(command)), f.Way, shell.Visible(f.Why))
+	printCosts(w, f.Costs)
 }
 
 // optionsOf parses the arguments of a hook's Job as run does. It ignores flags of later versions: what

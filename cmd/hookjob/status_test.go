@@ -160,3 +160,31 @@ func TestPrintOutcome(t *testing.T) {
 		}
 	}
 }
+
+// TestForecast: status tells how an upgrade would go from the installed versions, legacy ARC apart.
+func TestForecast(t *testing.T) {
+	t.Parallel()
+	release := func(installs, version, state string) status.Release {
+		return status.Release{Installs: installs, State: state, Chart: helm.Chart{AppVersion: version}}
+	}
+	d := &status.Document{Releases: []status.Release{
+		release("controller", "0.13.1", "deployed"), release("scale-set", "0.13.0", "deployed"),
+		release("legacy", "0.27.6", "deployed"), release("scale-set", "0.9.0", "uninstalled"),
+	}}
+	for to, want := range map[string]string{
+		"":       "",
+		"0.14.2": "\narc-cleanup upgrade --version 0.14.2\n    Way: freeze-and-swap, because from 0.13 to 0.14 ",
+		"0.13.2": "    Way: helm-upgrade, because ",
+		"0.15.0": "    Way: reinstall, because ",
+		"x\x1b[": "is not the version of a release of ARC",
+	} {
+		var out bytes.Buffer
+		printForecast(&out, (&statusFlags{upgradeTo: to}).forecast(d))
+		if !strings.Contains(out.String(), want) || (to == "") != (out.Len() == 0) || strings.Contains(out.String(), "\x1b") {
+			t.Errorf("to %q:\n%s", to, &out)
+		}
+	}
+	if f := (&statusFlags{upgradeTo: "0.14.2"}).forecast(&status.Document{}); f != nil {
+		t.Errorf("without releases: %+v", f)
+	}
+}

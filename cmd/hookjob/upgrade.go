@@ -271,7 +271,7 @@ func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 	fmt.Fprintf(w, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	fmt.Fprintf(w, "Way: %s, because %s.\n\n", p.State.Way, shell.Visible(p.Why))
 	if charts := p.Charts(); len(charts) > 0 {
-		table(w, []string{"COST", "HOW MUCH"}, p.State.Way.Costs(), func(c upgrade.Cost) []any { return []any{c.What, c.How} })
+		printCosts(w, p.State.Way.Costs())
 		fmt.Fprintln(w)
 		table(w, []string{"CHART", "VERSION", "DIGEST"}, charts, func(c upgrade.Chart) []any { return []any{c.Ref, c.Metadata.Version, c.Digest} })
 		fmt.Fprintln(w)
@@ -293,6 +293,10 @@ func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 		fmt.Fprintf(w, "\nThe step %s does:\n\n", upgrade.Clean)
 		printPlan(w, p.Cleanup)
 	}
+}
+
+func printCosts(w io.Writer, costs []upgrade.Cost) {
+	table(w, []string{"COST", "HOW MUCH"}, costs, func(c upgrade.Cost) []any { return []any{c.What, c.How} })
 }
 
 // stopped prints where the upgrade stopped, and how to go on.

@@ -1,6 +1,6 @@
 // Package detect finds ARC in a stream of rendered manifests: Search looks for its controller, a scale
-// set, or a hook that is there already. It reads from them what the hook needs. Package arc says by
-// which flags and labels a Deployment is a controller of ARC.
+// set, or a hook that is there already. It reads from them what the hook needs.
+// arc/controller.go and arc/legacy.go say by which flags and labels a Deployment is a controller of ARC.
 package detect
 
 import (

@@ -19,9 +19,9 @@ import (
 // Unfinished selects the Pods whose containers run or may still run.
 const Unfinished = "status.phase!=Succeeded,status.phase!=Failed"
 
-// Busy finds the runners of namespaces ("" is all of them) that have a job, by the UID of the EphemeralRunner. A runner is busy while
-// its Pod runs and its status names a job. It reads only runners with such a Pod in full: stuck
-// runners, of which there may be thousands, have none.
+// Busy finds the runners of namespaces ("" is all of them) that have a job, by the UID of the
+// EphemeralRunner. A runner is busy while its Pod runs and its status names a job. Busy reads only
+// runners with such a Pod in full: stuck runners, of which there may be thousands, have none.
 func Busy(ctx context.Context, c *kube.Client, namespaces []string) (map[types.UID]plan.Job, error) {
 	// The key is the Pod, not the owner, because a Pod elsewhere may name the same owner.
 	pods := map[*object.Object]types.UID{}

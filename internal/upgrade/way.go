@@ -124,7 +124,24 @@ func choose(asked Strategy, from []string, to string) (d decision, refused strin
 }
 
 // Cost is what a way costs the users of ARC.
-type Cost struct{ What, How string }
+type Cost struct {
+	What string `json:"what"`
+	How  string `json:"how"`
+}
+
+// Forecast is what an upgrade to a version would cost, as far as the versions alone tell.
+type Forecast struct {
+	Version string `json:"version"`
+	Way     Way    `json:"way"`
+	Why     string `json:"why"`
+	Costs   []Cost `json:"costs"`
+}
+
+// NewForecast tells how an upgrade would go from the installed versions to another one.
+func NewForecast(from []string, to string) *Forecast {
+	d := gentlest(from, to)
+	return &Forecast{to, d.way, d.why, d.way.Costs()}
+}
 
 // Costs says what the way costs.
 func (w Way) Costs() []Cost {
