@@ -81,9 +81,15 @@ func (p *planner) refuseSets() {
 		case p.State.Way == ByHelm:
 			p.note("scale set %s in namespace %s stays as it is: no release that is upgraded has it", set.Name, set.Namespace)
 		default:
+			do := []string{"install it with Helm, or delete it:"}
+			if p.s.Saved != nil && p.State.Way == BySwap { // it would not be among the sets of the plan
+				do = []string{
+					"take the upgrade back, and upgrade again:",
+					shell.Command("arc-cleanup", "upgrade", "--abort", "--namespace", p.State.namespace()), "or delete it:",
+				}
+			}
 			p.refuse(fmt.Sprintf("scale set %s in namespace %s is of no release that is upgraded: the new controller would delete it",
-				set.Name, set.Namespace), "install it with Helm, or delete it:",
-				shell.Command("kubectl", "delete", "autoscalingrunnerset", set.Name, "--namespace", set.Namespace))
+				set.Name, set.Namespace), append(do, shell.Command("kubectl", "delete", "autoscalingrunnerset", set.Name, "--namespace", set.Namespace))...)
 		}
 	}
 }

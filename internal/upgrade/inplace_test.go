@@ -99,6 +99,16 @@ func TestPlanInPlace(t *testing.T) {
 			},
 			want: []string{"save arc", "unlock runners", "upgrade runners", "enrol runners", "upgrade more", "listeners arc", "forget arc"},
 		},
+		"taken back within a minor": {
+			from: "0.14.1", to: "0.14.2", way: ByHelm,
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, false)
+				s.Saved.Way, s.Saved.Swap = ByHelm, nil
+				s.Target = target("0.14.1")
+				found(0, "0.14.2", helm.Failed)(s)
+			},
+			want: []string{"save arc", "upgrade arc", "listeners arc", "forget arc"},
+		},
 		"stopped within a minor, one is gone": {
 			from: "0.14.1", to: "0.14.2", way: ByHelm,
 			change: func(s *Situation) {
@@ -342,5 +352,22 @@ func TestPlanAbort(t *testing.T) {
 		if diff := gocmp.Diff(test.want, steps(p)); diff != "" || len(p.Refusals) > 0 {
 			t.Errorf("%s: refused %+v (-want +got):\n%s", name, p.Refusals, diff)
 		}
+	}
+}
+
+// A set that was created while the controller was stopped is not among the sets of the plan, even if a release has it.
+func TestASetThatIsAddedIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := inPlaceSituation("0.13.1", "0.14.2")
+	added := claimant{NamespacedName: types.NamespacedName{Namespace: "c", Name: "new"}}
+	s.live = append(s.live, added)
+	if do := strings.Join(newPlan(s).Refusals[0].Do, "\n"); !strings.Contains(do, "install it with Helm") || strings.Contains(do, "--abort") {
+		t.Errorf("before the upgrade: %s", do)
+	}
+	s.live = s.live[:2]
+	s.Saved = savedSwap(s, false)
+	s.live = append(s.live, added)
+	if do := strings.Join(newPlan(s).Refusals[0].Do, "\n"); strings.Contains(do, "install it") || !strings.Contains(do, "arc-cleanup upgrade --abort --namespace arc-systems") {
+		t.Errorf("when the controller is stopped: %s", do)
 	}
 }
