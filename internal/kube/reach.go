@@ -19,7 +19,7 @@ var noticeAfter = 3 * time.Second
 
 // Reach waits until the API server answers, at most for limit. Every answer counts, even "forbidden"; only
 // "unauthorized" is an error, because it is the answer to every later request too. If there is no answer
-// after some seconds, Reach calls waiting once, with the last error.
+// after some seconds, Reach calls waiting once, with the last error, and never after it has returned.
 //
 // The time begins with the first connection. Before it, a program in the kubeconfig may log you in, with a
 // browser and a second factor.
@@ -33,10 +33,23 @@ func (c *Client) Reach(ctx context.Context, limit time.Duration, waiting func(er
 		}
 		return errors.New("no answer")
 	}
-	notice := stopped(func() { waiting(c.unreached(seen())) })
+	var telling sync.Mutex // Stop does not wait for a function that has begun
+	returned := false
+	notice := stopped(func() {
+		telling.Lock()
+		defer telling.Unlock()
+		if !returned {
+			waiting(c.unreached(seen()))
+		}
+	})
 	end := stopped(cancel)
-	defer notice.Stop()
-	defer end.Stop()
+	defer func() {
+		notice.Stop()
+		end.Stop()
+		telling.Lock()
+		defer telling.Unlock()
+		returned = true
+	}()
 	begin := sync.OnceFunc(func() {
 		notice.Reset(noticeAfter)
 		end.Reset(limit)

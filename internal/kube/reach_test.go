@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,27 @@ func TestReachSaysWhatItWaitsFor(t *testing.T) {
 	}
 	if err := <-told; !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("told %v, want %s", err, want)
+	}
+}
+
+// What Reach says comes before what its caller says about the result.
+func TestReachReturnsAfterWhatItSays(t *testing.T) {
+	before := noticeAfter
+	noticeAfter = 50 * time.Millisecond
+	defer func() { noticeAfter = before }()
+	c, err := New(&rest.Config{Host: "https://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said atomic.Bool
+	if err := c.Reach(t.Context(), 100*time.Millisecond, func(error) {
+		time.Sleep(300 * time.Millisecond)
+		said.Store(true)
+	}); err == nil {
+		t.Error("reached nobody")
+	}
+	if !said.Load() {
+		t.Error("returned while it was saying that it waits")
 	}
 }
 
