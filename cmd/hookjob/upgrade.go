@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -48,7 +49,8 @@ for these versions, and the plan says which, why and what it costs:
                    running. Within a minor version, from 0.12 on.
   freeze-and-swap  The controller is stopped; CRDs and scale sets are upgraded; the
                    new controller is started. Jobs that run go on. From 0.12 and
-                   0.13 to 0.14.
+                   0.13 to 0.14; from 0.14 to 0.15 with
+                   --allow-experimental-upgrades.
   reinstall        Everything is uninstalled and installed again, as ARC's
                    documentation asks for. All other versions, and downgrades.
 
@@ -93,6 +95,8 @@ func (f *upgradeFlags) flags(fs *pflag.FlagSet) {
 	cli.OneOf(fs, &f.request.Strategy, "strategy", "", upgrade.Auto,
 		"auto (the gentlest way that is proved), in-place (the scale sets stay, or it refuses) or reinstall",
 		upgrade.Auto, upgrade.InPlace, upgrade.Reinstall)
+	fs.BoolVar(&f.request.AllowExperimental, strings.TrimPrefix(upgrade.AllowExperimental, "--"), false,
+		"allow a freeze-and-swap that was only tried with a preview: from 0.14 to 0.15")
 	fs.BoolVar(&f.abort, "abort", false, "take back a freeze-and-swap whose new controller has not started")
 	fs.StringVar(&f.renderer, "post-renderer", "", "a post-renderer for everything that is installed, as Helm's flag of this name")
 	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of the post-renderer; repeatable")

@@ -23,7 +23,7 @@ func (p *planner) chooseWay() {
 	for _, r := range p.State.Releases {
 		from = append(from, r.Chart.AppVersion)
 	}
-	d, refused := choose(p.s.Strategy, from, p.s.Target.Controller.Metadata.AppVersion)
+	d, refused := choose(p.s.Strategy, from, p.s.Target.Controller.Metadata.AppVersion, p.s.AllowExperimental)
 	p.State.Way, p.Why = d.way, d.why
 	if p.s.Saved == nil && p.s.Strategy != Reinstall {
 		p.refuseFalseRecords()
@@ -77,6 +77,10 @@ func (p *planner) planSwap() {
 		p.State.Swap = p.newSwap()
 		p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases, and the CRDs, in %s and in their own namespaces",
 			len(p.State.Releases), secretOf(p.State)))
+	}
+	if pair, ok := pairOf(controller.Chart.AppVersion, p.s.Target.Controller.Metadata.AppVersion); ok && experimental[pair] != "" {
+		p.note("a controller %s leaves the runner sets of %s there, with their runners: afterwards, run `arc-cleanup sweep --all-namespaces` "+
+			"until it has nothing to do", pair[1], pair[0])
 	}
 	forward := p.State.Swap.Forward
 	if !forward {

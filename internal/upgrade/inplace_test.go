@@ -121,6 +121,14 @@ func TestPlanInPlace(t *testing.T) {
 		},
 		"over a minor":        {from: "0.13.1", to: "0.14.2", way: BySwap, want: swap},
 		"over a minor, asked": {from: "0.13.1", to: "0.14.2", change: func(s *Situation) { s.Strategy = InPlace }, way: BySwap, want: swap},
+		"only seen with a preview": {
+			from: "0.14.2", to: "0.15.0", change: func(s *Situation) { s.AllowExperimental = true }, way: BySwap, want: swap,
+			note: "a controller 0.15 leaves the runner sets of 0.14 there, with their runners: afterwards, run `arc-cleanup sweep --all-namespaces`",
+		},
+		"only seen with a preview, not allowed": {
+			from: "0.14.2", to: "0.15.0", change: func(s *Situation) { s.Strategy = InPlace }, way: ByReinstall,
+			refused: "--allow-experimental-upgrades allows it",
+		},
 		"asked to uninstall": {
 			from: "0.13.1", to: "0.14.2", change: func(s *Situation) { s.Strategy = Reinstall }, way: ByReinstall,
 			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "enrol runners", "install more", "forget arc"},

@@ -34,6 +34,8 @@ type Situation struct {
 	PostRenderer []string
 	// Strategy is what the user asks for; "" is Auto.
 	Strategy Strategy
+	// AllowExperimental allows ways that were only tried with a preview.
+	AllowExperimental bool
 
 	// running are the controllers that run, and live are the scale sets in the cluster.
 	running, live []claimant

@@ -31,7 +31,8 @@ func (u *Upgrade) Prepare(ctx context.Context, q Request, dir string) (*Plan, er
 	if err := q.contradicts(s.Target); err != nil {
 		return nil, err
 	}
-	s.PostRenderer, s.Strategy = u.Helm.postRendererCommand(), q.Strategy
+	s.PostRenderer = u.Helm.postRendererCommand()
+	s.Strategy, s.AllowExperimental = q.Strategy, q.AllowExperimental
 	p := newPlan(s)
 	if len(p.Steps) == 0 {
 		return p, nil
