@@ -19,11 +19,7 @@ func (p *planner) chooseWay() {
 		}
 		return
 	}
-	var from []string
-	for _, r := range p.State.Releases {
-		from = append(from, r.Chart.AppVersion)
-	}
-	d, refused := choose(p.s.Strategy, from, p.s.Target.Controller.Metadata.AppVersion, p.s.AllowExperimental)
+	d, refused := choose(p.s.Strategy, p.installed(), p.s.Target.Controller.Metadata.AppVersion, p.s.AllowExperimental)
 	p.State.Way, p.Why = d.way, d.why
 	if p.s.Saved == nil && p.s.Strategy != Reinstall {
 		p.refuseFalseRecords()
@@ -31,6 +27,14 @@ func (p *planner) chooseWay() {
 	if refused != "" {
 		p.refuse(refused, "leave --strategy out: it then uninstalls everything, and installs it again")
 	}
+}
+
+// installed returns the versions of ARC that the releases have.
+func (p *planner) installed() (versions []string) {
+	for _, r := range p.State.Releases {
+		versions = append(versions, r.Chart.AppVersion)
+	}
+	return versions
 }
 
 // refuseInPlace refuses what an upgrade in place cannot do, or would lose.
@@ -62,6 +66,10 @@ func (p *planner) planByHelm() {
 	controller := p.State.Releases[0]
 	p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases in %s and in their own namespaces",
 		len(p.State.Releases), secretOf(p.State)))
+	if len(p.s.lacking) > 0 {
+		p.add(CRDs, controller, "changes the CRDs to those of the new chart")
+	}
+	p.noteCRDs()
 	for _, r := range p.State.Releases {
 		p.upgrade(r)
 	}
@@ -74,6 +82,7 @@ func (p *planner) planSwap() {
 	controller := p.State.Releases[0]
 	if p.State.Swap == nil {
 		p.refuseUnstoppable()
+		p.refuseLackingCRDs(controller)
 		p.State.Swap = p.newSwap()
 		p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases, and the CRDs, in %s and in their own namespaces",
 			len(p.State.Releases), secretOf(p.State)))
@@ -163,7 +172,7 @@ func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error 
 			p.refuseLosses(r, results[i].installs, p.State.Target.Controller.Metadata.AppVersion)
 		}
 	}
-	if !p.State.forward() {
+	if p.Has(UpgradeRelease) && !p.State.forward() {
 		u.explain(ctx, s, p)
 	}
 	if p.Has(CRDs) {
@@ -197,7 +206,7 @@ func (u *Upgrade) checkCRDs(ctx context.Context, p *Plan) error {
 	if !p.Has(Save) {
 		return nil
 	}
-	if err := u.refuseCRDs(ctx, p); err != nil {
+	if err := u.refuseCRDs(ctx, p); err != nil || p.State.Way != BySwap {
 		return err
 	}
 	if p.State.Swap.crds, err = readCRDs(ctx, u.Client); err != nil {

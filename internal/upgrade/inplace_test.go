@@ -8,6 +8,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
@@ -50,6 +51,24 @@ func savedSwap(s Situation, forward bool) *State {
 		state.Swap.Sets = append(state.Swap.Sets, SavedSet{set.Namespace, set.Name, set.uid})
 	}
 	return state
+}
+
+// olderCRDs has CRDs that are not those of the installed chart.
+func olderCRDs(s *Situation) {
+	s.lacking = []arc.LackingCRD{{Name: "x", Lacks: []string{"no spec.a"}}, {Name: "y", Lacks: []string{"no spec.b"}}}
+}
+
+// Nothing is uninstalled for the sake of CRDs if every release has the version.
+func TestOlderCRDsOfTheSameVersion(t *testing.T) {
+	t.Parallel()
+	for version, strategy := range map[string]Strategy{"0.14.2": Reinstall, "0.11.0": Auto} {
+		s := inPlaceSituation(version, version)
+		olderCRDs(&s)
+		s.Strategy = strategy
+		if p := newPlan(s); len(p.Steps) > 0 || len(p.Refusals) > 0 {
+			t.Errorf("%s, %s: %v, refused %v", version, strategy, steps(p), p.Refusals)
+		}
+	}
 }
 
 func TestPlanInPlace(t *testing.T) {
@@ -121,6 +140,22 @@ func TestPlanInPlace(t *testing.T) {
 		},
 		"over a minor":        {from: "0.13.1", to: "0.14.2", way: BySwap, want: swap},
 		"over a minor, asked": {from: "0.13.1", to: "0.14.2", change: func(s *Situation) { s.Strategy = InPlace }, way: BySwap, want: swap},
+		"older CRDs within a minor": {
+			from: "0.14.1", to: "0.14.2", way: ByHelm, change: olderCRDs,
+			want: []string{"save arc", "crds arc", "upgrade arc", "upgrade runners", "enrol runners", "upgrade more", "listeners arc", "forget arc"},
+			note: "the CRDs are not those of the installed chart: x has no spec.a; y has no spec.b",
+		},
+		"older CRDs and nothing else": {
+			from: "0.14.2", to: "0.14.2", way: ByHelm, change: olderCRDs, want: []string{"save arc", "crds arc", "listeners arc", "forget arc"},
+		},
+		"older CRDs over a minor": {
+			from: "0.13.1", to: "0.14.2", way: BySwap, change: olderCRDs,
+			refused: "the CRDs are not those of the installed chart, controller 0.13.1: x has no spec.a; y has no spec.b",
+		},
+		"CRDs that are not known": {
+			from: "0.13.1", to: "0.14.2", way: BySwap, change: func(s *Situation) { s.unknownCRDs = "the chart has none" }, want: swap,
+			note: "whether the CRDs are those of the installed chart is not known: the chart has none",
+		},
 		"only seen with a preview": {
 			from: "0.14.2", to: "0.15.0", change: func(s *Situation) { s.AllowExperimental = true }, way: BySwap, want: swap,
 			note: "a controller 0.15 leaves the runner sets of 0.14 there, with their runners: afterwards, run `arc-cleanup sweep --all-namespaces`",

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -40,6 +41,9 @@ type Situation struct {
 	// running are the controllers that run, and live are the scale sets in the cluster.
 	running, live []claimant
 	secrets       map[string]secret
+	// lacking are the CRDs that are not those of the installed chart, and unknownCRDs says why that is not known.
+	lacking     []arc.LackingCRD
+	unknownCRDs string
 }
 
 // Kind says what a step does.
@@ -239,9 +243,9 @@ func (p *planner) releases() []Release {
 	return out
 }
 
-// current reports whether all releases have the target's version.
+// current reports whether all releases have the target's version, and the CRDs are those of the chart.
 func (p *planner) current() bool {
-	return p.s.Saved == nil && !slices.ContainsFunc(p.State.Releases, func(r Release) bool {
+	return p.s.Saved == nil && !p.mayRenewCRDs() && !slices.ContainsFunc(p.State.Releases, func(r Release) bool {
 		return r.Chart.Version != p.s.Target.of(r).Metadata.Version
 	})
 }

@@ -33,6 +33,9 @@ func (u *Upgrade) Prepare(ctx context.Context, q Request, dir string) (*Plan, er
 	}
 	s.PostRenderer = u.Helm.postRendererCommand()
 	s.Strategy, s.AllowExperimental = q.Strategy, q.AllowExperimental
+	if s.lacking, s.unknownCRDs, err = lackingCRDs(within, u.Client, s); err != nil {
+		return nil, err
+	}
 	p := newPlan(s)
 	if len(p.Steps) == 0 {
 		return p, nil
