@@ -103,7 +103,7 @@ func (f *upgradeFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
 	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", plan.WaitForBusy,
 		"for a reinstall, what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
-		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
+		plan.WaitForBusy, plan.RefuseBusy, plan.ForceBusy) // runners that are left would keep the CRDs, which have to go
 	fs.DurationVar(&f.grace, "grace", time.Minute, "for a reinstall, how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
 	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "for a reinstall, time for draining and uninstalling, jobs of runners included")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm, for example for the new controller")
@@ -159,10 +159,6 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 
 // complete checks the flags. Its errors are usage errors.
 func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
-	if f.busyRunners == plan.LeaveBusy {
-		return false, errors.New("--busy-runners leave: these runners would keep the CRDs, which have to be deleted; " +
-			"must be wait, refuse or force")
-	}
 	for name, d := range map[string]time.Duration{"grace": f.grace, "budget": f.budget, "timeout": f.timeout} {
 		if d <= 0 {
 			return false, fmt.Errorf("--%s %s: must be more than 0", name, d)
@@ -198,8 +194,7 @@ func (f *upgradeFlags) completeTarget() error {
 	return nil
 }
 
-// plan prepares the plan, prints it, and asks. It returns no plan and no error if there is nothing to do,
-// or if the plan was only to be printed.
+// plan prepares the plan, prints it, and asks. It returns no plan and no error if there is nothing to do.
 func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) (*upgrade.Plan, error) {
 	out := cmd.ErrOrStderr()
 	if f.dryRun {
@@ -239,7 +234,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 		printUpgrade(out, u.Client, todo)
 	}
 	if f.dryRun {
-		return nil, nil
+		return nil, exitError(exitWork)
 	}
 	logUpgrade(u.Log, todo)
 	if !f.yes {
