@@ -286,6 +286,41 @@ func TestPlanInPlace(t *testing.T) {
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, false)
 				s.Target = target("0.14.1")
+				s.running[0].replicas = 0
+			},
+		},
+		"another version when only saved": {
+			from: "0.13.1", to: "0.14.2", way: BySwap, refused: "an upgrade to controller 0.14.2 has begun, and the controller still runs",
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, false)
+				s.Target = target("0.14.1")
+			},
+		},
+		"another patch version when it is forward": {
+			from: "0.13.1", to: "0.14.1", way: BySwap,
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, true)
+				s.Target = target("0.14.2")
+				found(0, "0.14.1", helm.Failed)(s)
+				found(1, "0.14.1", helm.Deployed)(s)
+				found(2, "0.14.1", helm.Deployed)(s)
+			},
+			want: []string{"upgrade arc", "listeners arc", "forget arc"},
+			note: "the scale sets keep the version of scale-set 0.14.1: afterwards, run the same command again",
+		},
+		"another minor version when it is forward": {
+			from: "0.13.1", to: "0.14.1", way: BySwap, refused: "an upgrade to controller 0.14.1 has begun, and the new controller may have started",
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, true)
+				s.Target = target("0.13.1")
+			},
+		},
+		"another chart when it is forward": {
+			from: "0.13.1", to: "0.14.1", way: BySwap, refused: "an upgrade to controller 0.14.1 has begun",
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, true)
+				s.Target = target("0.14.2")
+				s.Target.Controller.Metadata.Name = "another"
 			},
 		},
 		"uninstall when frozen": {

@@ -95,6 +95,8 @@ type Plan struct {
 	Steps   []Step
 	// Cleanup is what the step Clean does; nil without that step.
 	Cleanup *plan.Plan
+
+	untold bool // whether the new controller would tolerate the scale sets
 }
 
 // Has reports whether the plan has a step of a kind.

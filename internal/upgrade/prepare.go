@@ -40,5 +40,14 @@ func (u *Upgrade) Prepare(ctx context.Context, q Request, dir string) (*Plan, er
 	if len(p.Steps) == 0 {
 		return p, nil
 	}
+	if err := u.check(ctx, s, p); err != nil || !p.untold || s.Saved != nil || s.Strategy == InPlace {
+		return p, err
+	}
+	s.Strategy = Reinstall
+	why := "the image of the new controller names no version, so nothing tells whether it tolerates the scale sets"
+	if p = newPlan(s); len(p.Steps) == 0 {
+		return p, nil
+	}
+	p.Why = why
 	return p, u.check(ctx, s, p)
 }
