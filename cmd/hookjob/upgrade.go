@@ -48,8 +48,8 @@ for these versions, and the plan says which, why and what it costs:
   helm-upgrade     Helm upgrades the controller and the scale sets. Runners keep
                    running. Within a minor version, from 0.12 on.
   freeze-and-swap  The controller is stopped; CRDs and scale sets are upgraded; the
-                   new controller is started. Jobs that run go on. From 0.12 and
-                   0.13 to 0.14; from 0.14 to 0.15 with
+                   new controller is started. Jobs that run go on. From 0.12 to
+                   0.13 and 0.14, and from 0.13 to 0.14; from 0.14 to 0.15 with
                    --allow-experimental-upgrades.
   reinstall        Everything is uninstalled and installed again, as ARC's
                    documentation asks for. All other versions, and downgrades.

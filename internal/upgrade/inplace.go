@@ -89,7 +89,7 @@ func (p *planner) planSwap() {
 			len(p.State.Releases), secretOf(p.State)))
 	}
 	if pair, ok := pairOf(controller.Chart.AppVersion, p.s.Target.Controller.Metadata.AppVersion); ok && experimental[pair] != "" {
-		p.note("a controller %s leaves the runner sets of %s there, with their runners: afterwards, run `arc-cleanup sweep --all-namespaces` "+
+		p.note("under a controller %s the runner sets of %s go on beside the new ones: afterwards, run `arc-cleanup sweep --all-namespaces` "+
 			"until it has nothing to do", pair[1], pair[0])
 	}
 	forward := p.State.Swap.Forward

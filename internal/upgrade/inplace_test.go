@@ -158,7 +158,7 @@ func TestPlanInPlace(t *testing.T) {
 		},
 		"only seen with a preview": {
 			from: "0.14.2", to: "0.15.0", change: func(s *Situation) { s.AllowExperimental = true }, way: BySwap, want: swap,
-			note: "a controller 0.15 leaves the runner sets of 0.14 there, with their runners: afterwards, run `arc-cleanup sweep --all-namespaces`",
+			note: "under a controller 0.15 the runner sets of 0.14 go on beside the new ones: afterwards, run `arc-cleanup sweep --all-namespaces`",
 		},
 		"only seen with a preview, not allowed": {
 			from: "0.14.2", to: "0.15.0", change: func(s *Situation) { s.Strategy = InPlace }, way: ByReinstall,
@@ -169,8 +169,8 @@ func TestPlanInPlace(t *testing.T) {
 			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "enrol runners", "install more", "forget arc"},
 		},
 		"not proved": {
-			from: "0.12.1", to: "0.13.1", change: func(s *Situation) { s.Strategy = InPlace }, way: ByReinstall,
-			refused: "--strategy in-place: from 0.12 to 0.13, no upgrade in place is proved",
+			from: "0.13.1", to: "0.15.0", change: func(s *Situation) { s.Strategy = InPlace }, way: ByReinstall,
+			refused: "--strategy in-place: from 0.13 to 0.15, no upgrade in place is proved",
 		},
 		"an uninstall has begun": {
 			from: "0.13.1", to: "0.14.2", way: ByReinstall,

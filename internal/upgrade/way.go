@@ -82,6 +82,7 @@ func sameMinor(a, b string) bool {
 // proved are the pairs of versions between which the swap was seen to keep the scale sets, their ids at
 // GitHub and their busy runners. docs/upgrade.md says what was run.
 var proved = map[[2]minor]string{
+	{{0, 12}, {0, 13}}: "0.12.1 to 0.13.1",
 	{{0, 12}, {0, 14}}: "0.12.1 to 0.14.2",
 	{{0, 13}, {0, 14}}: "0.13.1 to 0.14.2",
 }
