@@ -117,7 +117,7 @@ func gentlest(from []string, to string, allowExperimental bool) decision {
 	case installed == target && installed.compare(gated) < 0:
 		return decision{ByReinstall, fmt.Sprintf("a controller before %s deletes the scale sets of every other version", gated)}
 	case installed == target:
-		return decision{ByHelm, fmt.Sprintf("a controller tolerates scale sets of the same minor version, %s, and the CRDs are the same", target)}
+		return decision{ByHelm, fmt.Sprintf("a controller tolerates scale sets of the same minor version, %s, whose charts have the same CRDs", target)}
 	case evidence != "":
 		return decision{BySwap, fmt.Sprintf("from %s to %s this was seen to work: %s", installed, target, evidence)}
 	case preview != "" && allowExperimental:
