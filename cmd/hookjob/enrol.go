@@ -172,6 +172,9 @@ func (f *enrolFlags) edit(
 		return failed(cmd, err)
 	}
 	printOutcome(cmd.OutOrStdout(), target, out, f.dryRun)
+	if f.dryRun && out.Changed {
+		return exitError(exitWork)
+	}
 	return nil
 }
 

@@ -106,8 +106,8 @@ func TestWrongUsage(t *testing.T) {
 		"an enrolled hook that is none":     {[]string{"enrol", "arc", "-n", "ns", "--hooks", "-"}, "", "--hooks -: reading the hook"},
 		"an upgrade without a terminal":     {[]string{"upgrade", "--version", "2"}, "", "there is no terminal to ask on: give --yes, and --version or --chart (and"},
 		"an abort without a terminal":       {[]string{"upgrade", "--abort"}, "", "there is no terminal to ask on: give --yes (and"},
-		"an upgrade that leaves runners":    {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", "--busy-runners leave: these runners would keep the CRDs"},
-		"an upgrade with a bad policy":      {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `--busy-runners "kill": must be wait, leave, refuse or force`},
+		"an upgrade that leaves runners":    {[]string{"upgrade", "--yes", "--busy-runners", "leave"}, "", `--busy-runners "leave": must be wait, refuse or force`},
+		"an upgrade with a bad policy":      {[]string{"upgrade", "--yes", "--busy-runners", "kill"}, "", `--busy-runners "kill": must be wait, refuse or force`},
 		"an upgrade without time":           {[]string{"upgrade", "--yes", "--timeout", "0s"}, "", "--timeout 0s: must be more than 0"},
 		"an upgrade of something":           {[]string{"upgrade", "arc"}, "", `upgrade takes no argument, and got "arc": type arc-cleanup upgrade`},
 		"a digest that was lost":            {[]string{"run", "-A", "--yes", "--confirm", ""}, "", `--confirm "": want sha256: and 64 hexadecimal digits`},
@@ -216,7 +216,7 @@ func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
 			t.Errorf("%s: the help does not say %d %s", verdict, code, meaning)
 		}
 	}
-	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "from plan, or sweep without --yes: there is something to do"} {
+	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "from plan, --dry-run, or sweep without --yes: there is something to do"} {
 		if !regexp.MustCompile(`(?m)^  ` + strconv.Itoa(code) + ` +` + meaning).MatchString(exitHelp) {
 			t.Errorf("the help does not say %d %s", code, meaning)
 		}

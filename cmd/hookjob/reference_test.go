@@ -110,8 +110,8 @@ func TestFlagsAreConsistent(t *testing.T) {
 	for path, cmd := range commands() {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			got := flag{f.Shorthand, f.Value.Type()}
-			if f.Name == "output" {
-				got.kind = "" // what there is besides json differs
+			if f.Name == "output" || f.Name == "busy-runners" {
+				got.kind = "" // the words differ: what there is besides json, and upgrade leaves no runners
 			}
 			if want, ok := flags[f.Name]; ok && want != got {
 				t.Errorf("%s: --%s is %+v, elsewhere %+v", path, f.Name, got, want)

@@ -201,6 +201,7 @@ func printStatus(w io.Writer, d *status.Document, q status.Query) {
 		}
 		printUninstall(w, r.Uninstall)
 		printRollbacks(w, r)
+		printLackingCRDs(w, r)
 	}
 	if len(d.Stuck) > 0 {
 		fmt.Fprintln(w)
@@ -227,6 +228,20 @@ func printRollbacks(w io.Writer, r status.Release) {
 	for _, to := range r.Rollbacks {
 		command := shell.Command("helm", "rollback", r.Name, strconv.Itoa(to.Revision), "--namespace", r.Namespace)
 		fmt.Fprintf(w, "    Do not run %s: it has ARC %s, and the controller would delete scale sets\n", shell.Visible(command), shell.Visible(to.Version))
+	}
+}
+
+// printLackingCRDs says which CRDs are not those of the controller's chart, and how to change that.
+func printLackingCRDs(w io.Writer, r status.Release) {
+	if len(r.CRDs) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "    The CRDs are not those of this chart, since Helm never upgrades CRDs. What the controller writes may be lost.")
+	for _, crd := range r.CRDs {
+		fmt.Fprintf(w, "    The CRD %s\n", shell.Visible(crd.String()))
+	}
+	if of := r.Chart; upgrade.NewForecast([]string{of.AppVersion}, of.AppVersion).Way == upgrade.ByHelm {
+		fmt.Fprintf(w, "        %s\n", shell.Visible(asCalled(shell.Command("arc-cleanup", "upgrade", "--version", of.Version))))
 	}
 }
 

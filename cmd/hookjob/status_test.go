@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/enrol"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
@@ -186,5 +187,28 @@ func TestForecast(t *testing.T) {
 	}
 	if f := (&statusFlags{upgradeTo: "0.14.2"}).forecast(&status.Document{}); f != nil {
 		t.Errorf("without releases: %+v", f)
+	}
+}
+
+// Status names the CRDs that are not those of the chart, and the command that changes them where there is one.
+func TestPrintLackingCRDs(t *testing.T) {
+	t.Parallel()
+	const named = "    The CRDs are not those of this chart, since Helm never upgrades CRDs. What the controller writes may be lost.\n" +
+		"    The CRD x has no spec.a\n    The CRD y has no spec.b\n"
+	crds := []arc.LackingCRD{{Name: "x", Lacks: []string{"no spec.a"}}, {Name: "y", Lacks: []string{"no spec.b"}}}
+	for name, test := range map[string]struct {
+		version string
+		crds    []arc.LackingCRD
+		want    string
+	}{
+		"none":            {"0.13.1", nil, ""},
+		"older ones":      {"0.13.1", crds, named + "        arc-cleanup upgrade --version 0.13.1\n"},
+		"before the gate": {"0.11.0", crds, named},
+	} {
+		var out bytes.Buffer
+		printLackingCRDs(&out, status.Release{Chart: helm.Chart{Version: test.version, AppVersion: test.version}, CRDs: test.crds})
+		if diff := cmp.Diff(test.want, out.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }

@@ -43,7 +43,8 @@ func TestSweep(t *testing.T) {
 				"delete   systems     autoscalinglisteners/gone-1-listener   its scale set runners/gone is gone\n" +
 				"\ndone: 1 done, 0 kept, 0 left\n", false,
 		},
-		"of another namespace": {[]string{"-n", "others", "--yes"}, "", exitDone, "Nothing to do.\n", true},
+		"of another namespace":  {[]string{"-n", "others", "--yes"}, "GET ns others", exitDone, "Nothing to do.\n", true},
+		"of one that is absent": {[]string{"-n", "others", "--yes"}, "", exitRefused, "REFUSED: the namespace others does not exist\n    kubectl get namespaces\n", true},
 		"may not read": {
 			[]string{"-A", "--yes"},
 			"LIST secret", exitNotPermitted,
@@ -59,7 +60,7 @@ func TestSweep(t *testing.T) {
 		"says two things":         {[]string{"-A", "-n", "runners"}, "", exitUsage, "give one", true},
 		"three things":            {[]string{"-A", "--runner-namespace", "runners"}, "", exitUsage, "give one", true},
 		"two kinds of namespaces": {[]string{"-n", "runners", "--runner-namespace", "more"}, "", exitUsage, "--namespace, --runner-namespace (repeatable) and", true},
-		"several namespaces":      {[]string{"--runner-namespace", "others,more", "--yes"}, "", exitDone, "Nothing to do.\n", true},
+		"several namespaces":      {[]string{"--runner-namespace", "others,more", "--yes"}, "", exitRefused, "REFUSED: the namespace more does not exist", true},
 		"an empty namespace":      {[]string{"-n", ""}, "", exitUsage, "say what to sweep", true},
 		"no age":                  {[]string{"-A", "--older-than", "0s"}, "", exitUsage, "must be a second or more", true},
 		"more than the flags":     {[]string{"-A", "more"}, "", exitUsage, "more", true},

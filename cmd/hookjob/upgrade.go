@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -47,8 +48,9 @@ for these versions, and the plan says which, why and what it costs:
   helm-upgrade     Helm upgrades the controller and the scale sets. Runners keep
                    running. Within a minor version, from 0.12 on.
   freeze-and-swap  The controller is stopped; CRDs and scale sets are upgraded; the
-                   new controller is started. Jobs that run go on. From 0.12 and
-                   0.13 to 0.14.
+                   new controller is started. Jobs that run go on. From 0.12 to
+                   0.13 and 0.14, and from 0.13 to 0.14; from 0.14 to 0.15 with
+                   --allow-experimental-upgrades.
   reinstall        Everything is uninstalled and installed again, as ARC's
                    documentation asks for. All other versions, and downgrades.
 
@@ -93,13 +95,15 @@ func (f *upgradeFlags) flags(fs *pflag.FlagSet) {
 	cli.OneOf(fs, &f.request.Strategy, "strategy", "", upgrade.Auto,
 		"auto (the gentlest way that is proved), in-place (the scale sets stay, or it refuses) or reinstall",
 		upgrade.Auto, upgrade.InPlace, upgrade.Reinstall)
+	fs.BoolVar(&f.request.AllowExperimental, strings.TrimPrefix(upgrade.AllowExperimental, "--"), false,
+		"allow a freeze-and-swap that was only tried with a preview: from 0.14 to 0.15")
 	fs.BoolVar(&f.abort, "abort", false, "take back a freeze-and-swap whose new controller has not started")
 	fs.StringVar(&f.renderer, "post-renderer", "", "a post-renderer for everything that is installed, as Helm's flag of this name")
 	fs.StringArrayVar(&f.rendererArgs, "post-renderer-args", nil, "an argument of the post-renderer; repeatable")
 	fs.StringVar(&f.helm, "helm", "", "path or name of Helm, 3 or 4; default $HELM_BIN, else helm")
 	cli.OneOf(fs, &f.busyRunners, "busy-runners", "", plan.WaitForBusy,
 		"for a reinstall, what happens to runners that have a job: wait (within the budget, then stop), refuse or force (their jobs may be killed)",
-		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
+		plan.WaitForBusy, plan.RefuseBusy, plan.ForceBusy) // runners that are left would keep the CRDs, which have to go
 	fs.DurationVar(&f.grace, "grace", time.Minute, "for a reinstall, how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
 	fs.DurationVar(&f.budget, "budget", 30*time.Minute, "for a reinstall, time for draining and uninstalling, jobs of runners included")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "time for each wait of Helm, for example for the new controller")
@@ -155,10 +159,6 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 
 // complete checks the flags. Its errors are usage errors.
 func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
-	if f.busyRunners == plan.LeaveBusy {
-		return false, errors.New("--busy-runners leave: these runners would keep the CRDs, which have to be deleted; " +
-			"must be wait, refuse or force")
-	}
 	for name, d := range map[string]time.Duration{"grace": f.grace, "budget": f.budget, "timeout": f.timeout} {
 		if d <= 0 {
 			return false, fmt.Errorf("--%s %s: must be more than 0", name, d)
@@ -194,8 +194,7 @@ func (f *upgradeFlags) completeTarget() error {
 	return nil
 }
 
-// plan prepares the plan, prints it, and asks. It returns no plan and no error if there is nothing to do,
-// or if the plan was only to be printed.
+// plan prepares the plan, prints it, and asks. It returns no plan and no error if there is nothing to do.
 func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) (*upgrade.Plan, error) {
 	out := cmd.ErrOrStderr()
 	if f.dryRun {
@@ -235,7 +234,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 		printUpgrade(out, u.Client, todo)
 	}
 	if f.dryRun {
-		return nil, nil
+		return nil, exitError(exitWork)
 	}
 	logUpgrade(u.Log, todo)
 	if !f.yes {

@@ -61,8 +61,8 @@ func TestUpgradeOfAState(t *testing.T) {
 		silent []string
 	}{
 		"without where it is":     {[]string{"--dry-run"}, fresh, exitUsage, []string{"give the version to upgrade to", "--namespace"}, nil},
-		"what it would install":   {[]string{"--dry-run", "--namespace", "systems"}, fresh, exitDone, []string{"CHART", "CHART_REF", "sha256:", "NOTE: Secret arc-cleanup-upgrade in namespace systems was written 20", "ago)", "install"}, []string{"CONFIRM"}},
-		"it is old":               {[]string{"--dry-run", "--namespace", "systems"}, old, exitDone, []string{"CONFIRM: only the saved state"}, nil},
+		"what it would install":   {[]string{"--dry-run", "--namespace", "systems"}, fresh, exitWork, []string{"CHART", "CHART_REF", "sha256:", "NOTE: Secret arc-cleanup-upgrade in namespace systems was written 20", "ago)", "install"}, []string{"CONFIRM"}},
+		"it is old":               {[]string{"--dry-run", "--namespace", "systems"}, old, exitWork, []string{"CONFIRM: only the saved state"}, nil},
 		"no person":               {[]string{"--yes", "--namespace", "systems"}, fresh, exitUsage, []string{"--yes needs --version or --chart"}, nil},
 		"a chart":                 {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, fresh, exitFailed, []string{"would install", `"chart":"CHART_REF","version":"2","digest":"sha256:`, "was written", "with --namespace systems"}, []string{"Nothing was changed"}},
 		"a chart, and it is old":  {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, old, exitRefused, []string{"REFUSED: only the saved state", "kubectl delete secret arc-cleanup-upgrade --namespace systems", "or run it without --yes"}, []string{"would install"}},
@@ -121,7 +121,7 @@ func TestUpgradeUnderHelm(t *testing.T) {
 			t.Errorf("exit code %d, want %d and %q:\n%s", test.got.code, test.code, test.want, out)
 		}
 	}
-	if got := upgrade("--dry-run", "-nsystems"); got.code != exitDone || strings.Contains(got.stdout+got.stderr, hint) {
+	if got := upgrade("--dry-run", "-nsystems"); got.code != exitWork || strings.Contains(got.stdout+got.stderr, hint) {
 		t.Errorf("exit code %d:\n%s", got.code, got.stdout+got.stderr)
 	}
 }

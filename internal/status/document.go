@@ -3,6 +3,7 @@ package status
 import (
 	"time"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -37,6 +38,8 @@ type Release struct {
 	// Rollbacks are earlier revisions with another version of ARC. After a rollback to one of them, the
 	// controller would delete scale sets.
 	Rollbacks []Revision `json:"rollbacks,omitempty"`
+	// CRDs are the CRDs in the cluster that are not those of the controller's chart.
+	CRDs []arc.LackingCRD `json:"crds,omitempty"`
 }
 
 // Revision is an earlier revision of a release.

@@ -52,7 +52,7 @@ func (r *reader) release(rev *helm.Record, a *detect.Anchor) {
 	r.record(rev)
 	out := Release{
 		Name: rev.Name, Namespace: rev.Namespace, Revision: rev.Revision, State: string(rev.Status),
-		Chart: rev.Chart, Installs: a.Scope, Hook: r.hook(rev), Rollbacks: r.rollbacks(rev, a),
+		Chart: rev.Chart, Installs: a.Scope, Hook: r.hook(rev), Rollbacks: r.rollbacks(rev, a), CRDs: r.lackingCRDs(rev, a),
 	}
 	if rev.StoredElsewhere() {
 		out.Storage = rev.StorageNamespace

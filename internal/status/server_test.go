@@ -24,13 +24,14 @@ type record struct {
 	status          helm.Status
 	manifest        string
 	hooks           []map[string]string
+	chart           map[string]any
 	broken          bool // what is stored is no record
 }
 
 func (r record) object() map[string]any {
 	revision := strconv.Itoa(max(1, r.revision))
 	body, err := json.Marshal(map[string]any{
-		"name": r.name, "namespace": r.namespace, "version": max(1, r.revision), "info": map[string]any{"status": r.status}, "manifest": r.manifest, "hooks": r.hooks,
+		"name": r.name, "namespace": r.namespace, "version": max(1, r.revision), "info": map[string]any{"status": r.status}, "manifest": r.manifest, "hooks": r.hooks, "chart": r.chart,
 	})
 	if err != nil {
 		panic(err)

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -44,4 +46,25 @@ func union(served, existing []string, group string) []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// LackingCRDs compares ARC's CRDs in the cluster with those of a chart. One that does not exist lacks nothing.
+func LackingCRDs(ctx context.Context, c *kube.Client, of []map[string]any) (out []arc.LackingCRD, err error) {
+	for _, name := range arc.CRDs() {
+		i := slices.IndexFunc(of, func(crd map[string]any) bool { return (&unstructured.Unstructured{Object: crd}).GetName() == name })
+		if i < 0 {
+			continue
+		}
+		is, err := c.Get(ctx, object.CRDs, "", name)
+		switch {
+		case apierrors.IsNotFound(err):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if lacks := arc.Lacks(is.Object, of[i]); len(lacks) > 0 {
+			out = append(out, arc.LackingCRD{Name: name, Lacks: lacks})
+		}
+	}
+	return out, nil
 }

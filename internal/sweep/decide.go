@@ -43,7 +43,12 @@ func (d *decider) refuse() {
 	for _, u := range plan.MergeUnknown(d.unknown) {
 		d.Refusals = append(d.Refusals, u.Refusal())
 	}
-	if len(d.unknown) > 0 {
+	for _, namespace := range d.absent {
+		d.Refusals = append(d.Refusals, plan.Refusal{
+			Verdict: plan.Refused, Message: fmt.Sprintf("the namespace %s does not exist", namespace), Do: []string{"kubectl get namespaces"},
+		})
+	}
+	if len(d.Refusals) > 0 {
 		return
 	}
 	var why []string

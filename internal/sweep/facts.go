@@ -39,6 +39,7 @@ type thing struct {
 	*object.Object
 	version          string // its resourceVersion
 	created, deleted time.Time
+	names            []string // what its spec names, if that was read
 }
 
 // scaleSet is an AutoscalingRunnerSet.
@@ -75,6 +76,12 @@ type runner struct {
 	uses []string
 }
 
+// pod is a Pod that runs, or may still run.
+type pod struct {
+	namespace, name string
+	uses            []string
+}
+
 // rights is a Role or a RoleBinding.
 type rights struct {
 	thing
@@ -109,9 +116,11 @@ type facts struct {
 	listeners   []listener
 	runnerSets  []runnerSet
 	runners     []runner
+	pods        []pod
 	busy        map[types.UID]plan.Job
 	rights      []rights // Roles and RoleBindings
 	others      []thing  // ServiceAccounts and Secrets that are being deleted and have a finalizer of ARC
+	absent      []string // namespaces in scope that do not exist
 	unknown     []plan.Unknown
 }
 

@@ -40,6 +40,7 @@ func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	for _, namespace := range namespaces {
 		l.core(namespace)
 	}
+	l.readPods()
 	for _, namespace := range namespaces {
 		l.readRunners(namespace)
 		l.readRunnerSets(namespace)
@@ -60,6 +61,7 @@ func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	l.readControllers(orAll(scope.ControllerNamespaces))
 	l.readRights()
 	l.readBindings()
+	l.readNamespaces()
 	if jobs, err := survey.Busy(ctx, c, namespaces); l.read("jobs of runners", err) {
 		l.busy = jobs
 	}
@@ -142,29 +144,13 @@ func convert[T any](gvr schema.GroupVersionResource, u *unstructured.Unstructure
 	if err == nil {
 		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &fields)
 	}
-	return newThing(gvr, &m), fields, err
+	t := newThing(gvr, &m)
+	t.names = namesIn(u.Object["spec"])
+	return t, fields, err
 }
-
-// needs are the fields of a runner's spec that name other objects.
-type needs struct {
-	Secret string `json:"githubConfigSecret"`
-	Spec   struct {
-		Account string `json:"serviceAccountName"`
-	} `json:"spec"`
-}
-
-// names returns those objects.
-func (n needs) names() []string { return []string{n.Secret, n.Spec.Account} }
 
 func (l *looking) readRunners(namespace string) {
 	runners := arc.Resource(arc.EphemeralRunners)
-	needy := map[string]bool{} // a runner that needs something matters only where something is to be freed
-	for _, t := range l.others {
-		needy[t.Namespace] = true
-	}
-	for _, r := range l.rights {
-		needy[r.Namespace] = needy[r.Namespace] || r.Deleting && len(protections(r.thing)) > 0
-	}
 	err := l.c.Each(l.ctx, runners, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
 		t := newThing(runners, m)
 		t.Owner = owner(m.OwnerReferences, arc.EphemeralRunnerSet)
@@ -172,15 +158,13 @@ func (l *looking) readRunners(namespace string) {
 		return nil
 	})
 	l.read(runners.GroupResource().String(), err)
+	needy := l.needy()
 	for i, r := range l.runners {
 		if !needy[r.Namespace] || r.uses != nil {
 			continue
 		}
-		_, fields, found := whole[struct {
-			Spec needs `json:"spec"`
-		}](l, r.Object)
-		if found {
-			l.runners[i].uses = fields.Spec.names()
+		if t, _, found := whole[struct{}](l, r.Object); found {
+			l.runners[i].uses = append([]string{}, t.names...)
 		}
 	}
 }
@@ -201,13 +185,10 @@ func whole[T any](l *looking, o *object.Object) (t thing, fields T, found bool) 
 func (l *looking) readRunnerSets(namespace string) {
 	type fields struct {
 		metav1.ObjectMeta `json:"metadata"`
-		Spec              struct {
-			Runner needs `json:"ephemeralRunnerSpec"`
-		} `json:"spec"`
 	}
 	list(l, arc.Resource(arc.EphemeralRunnerSets), namespace, func(t thing, f fields) {
 		t.Owner = owner(f.OwnerReferences, arc.AutoscalingRunnerSet)
-		l.runnerSets = append(l.runnerSets, runnerSet{thing: t, uses: f.Spec.Runner.names()})
+		l.runnerSets = append(l.runnerSets, runnerSet{thing: t, uses: t.names})
 	})
 }
 
@@ -233,18 +214,16 @@ func (l *looking) readSets(namespace string) {
 	type fields struct {
 		metav1.ObjectMeta `json:"metadata"`
 		Spec              struct {
-			URL      string `json:"githubConfigUrl"`
-			Group    string `json:"runnerGroup"`
-			Name     string `json:"runnerScaleSetName"`
-			Secret   string `json:"githubConfigSecret"`
-			Template needs  `json:"template"`
+			URL   string `json:"githubConfigUrl"`
+			Group string `json:"runnerGroup"`
+			Name  string `json:"runnerScaleSetName"`
 		} `json:"spec"`
 	}
 	list(l, arc.Resource(arc.AutoscalingRunnerSets), namespace, func(t thing, f fields) {
 		l.sets = append(l.sets, scaleSet{
 			thing: t, url: f.Spec.URL, group: f.Spec.Group, frees: arc.Frees(f.Annotations),
 			pending: arc.PendingAtGitHub(f.Annotations, f.Spec.Group, f.Spec.Name),
-			uses:    append(f.Spec.Template.names(), f.Spec.Secret),
+			uses:    t.names,
 		})
 	})
 }

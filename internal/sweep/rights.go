@@ -56,8 +56,11 @@ func (d *decider) notOf(r rights, c controller) string {
 // mayReturn reports whether a scale set that exists has, or had, a listener of this name.
 func (d *decider) mayReturn(r rights) bool {
 	return slices.ContainsFunc(d.sets, func(s scaleSet) bool {
+		if s.Namespace != r.Namespace {
+			return false
+		}
 		before, since := arc.ListenerNames(s.Namespace, s.Name, s.group, s.url)
-		return s.Namespace == r.Namespace && (r.Name == before || r.Name == since)
+		return r.Name == before || r.Name == since
 	})
 }
 
@@ -73,7 +76,7 @@ func (d *decider) protected() {
 		}
 	}
 	for _, o := range d.others {
-		d.unprotect(o, d.inUse(o.Namespace, o.Name))
+		d.unprotect(o, cmp.Or(d.inUse(o.Namespace, o.Name), d.ofPod(o)))
 	}
 }
 
@@ -130,7 +133,18 @@ func (f *facts) inUse(namespace, name string) string {
 	return ""
 }
 
-// rightsInUse does the same for a Role or a RoleBinding. The controller needs its own rights in the
+// ofPod says which Pod uses a Secret or a ServiceAccount; "" if none does. It may be a Pod of a job, or one that
+// has nothing to do with ARC.
+func (f *facts) ofPod(o thing) string {
+	for _, p := range f.pods {
+		if p.namespace == o.Namespace && slices.Contains(p.uses, o.Name) {
+			return fmt.Sprintf("the Pod %s uses it", p.name)
+		}
+	}
+	return ""
+}
+
+// rightsInUse says what still needs a Role or a RoleBinding. The controller needs its own rights in the
 // namespace for what no scale set there owns any more.
 func (d *decider) rightsInUse(r rights) string {
 	if why := d.inUse(r.Namespace, r.Name); why != "" {

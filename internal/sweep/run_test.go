@@ -159,7 +159,7 @@ func TestRun(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, c := kubetest.New(t, cluster()...)
+			a, c := kubetest.New(t, append(cluster(), kubetest.Whole(kubetest.Object("ns others"))...)...)
 			a.React = live
 			if test.prepare != nil {
 				test.prepare(a)

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
@@ -19,11 +20,7 @@ func (p *planner) chooseWay() {
 		}
 		return
 	}
-	var from []string
-	for _, r := range p.State.Releases {
-		from = append(from, r.Chart.AppVersion)
-	}
-	d, refused := choose(p.s.Strategy, from, p.s.Target.Controller.Metadata.AppVersion)
+	d, refused := choose(p.s.Strategy, p.installed(), p.s.Target.Controller.Metadata.AppVersion, p.s.AllowExperimental)
 	p.State.Way, p.Why = d.way, d.why
 	if p.s.Saved == nil && p.s.Strategy != Reinstall {
 		p.refuseFalseRecords()
@@ -31,6 +28,14 @@ func (p *planner) chooseWay() {
 	if refused != "" {
 		p.refuse(refused, "leave --strategy out: it then uninstalls everything, and installs it again")
 	}
+}
+
+// installed returns the versions of ARC that the releases have.
+func (p *planner) installed() (versions []string) {
+	for _, r := range p.State.Releases {
+		versions = append(versions, r.Chart.AppVersion)
+	}
+	return versions
 }
 
 // refuseInPlace refuses what an upgrade in place cannot do, or would lose.
@@ -62,6 +67,10 @@ func (p *planner) planByHelm() {
 	controller := p.State.Releases[0]
 	p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases in %s and in their own namespaces",
 		len(p.State.Releases), secretOf(p.State)))
+	if len(p.s.lacking) > 0 {
+		p.add(CRDs, controller, "changes the CRDs to those of the new chart")
+	}
+	p.noteCRDs()
 	for _, r := range p.State.Releases {
 		p.upgrade(r)
 	}
@@ -74,9 +83,14 @@ func (p *planner) planSwap() {
 	controller := p.State.Releases[0]
 	if p.State.Swap == nil {
 		p.refuseUnstoppable()
+		p.refuseLackingCRDs(controller)
 		p.State.Swap = p.newSwap()
 		p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases, and the CRDs, in %s and in their own namespaces",
 			len(p.State.Releases), secretOf(p.State)))
+	}
+	if pair, ok := pairOf(controller.Chart.AppVersion, p.s.Target.Controller.Metadata.AppVersion); ok && experimental[pair] != "" {
+		p.note("under a controller %s the runner sets of %s go on beside the new ones: afterwards, run `arc-cleanup sweep --all-namespaces` "+
+			"until it has nothing to do", pair[1], pair[0])
 	}
 	forward := p.State.Swap.Forward
 	if !forward {
@@ -106,12 +120,15 @@ func (p *planner) resumeSwap() {
 			p.State.Releases[i].Values, p.State.Releases[i].Hooks = f.Values, f.Hooks
 		}
 	}
-	if !saved.Target.same(p.s.Target) || p.s.Strategy == Reinstall {
+	if !saved.goesOnTo(p.s.Target) || p.s.Strategy == Reinstall {
 		do := []string{"go on with it: give the same version or charts, and no --strategy"}
 		if !saved.forward() {
 			do = append(do, "or take it back: "+shell.Command("arc-cleanup", "upgrade", "--abort", "--namespace", saved.namespace()))
 		}
-		p.refuse(fmt.Sprintf("an upgrade to %s has begun, and the controller is stopped", version(saved.Target.Controller.Metadata)), do...)
+		p.refuse(fmt.Sprintf("an upgrade to %s has begun, and %s", version(saved.Target.Controller.Metadata), p.howFar()), do...)
+	}
+	if saved.forward() && !saved.Target.same(p.s.Target) {
+		p.note("the scale sets keep the version of %s: afterwards, run the same command again, which upgrades them", version(saved.Target.ScaleSets.Metadata))
 	}
 	p.State.Target, p.State.PostRenderer = p.s.Target, p.s.PostRenderer
 	p.refuseControllers()
@@ -121,6 +138,25 @@ func (p *planner) resumeSwap() {
 		p.refuseState()
 		p.planSwap()
 	}
+}
+
+// goesOnTo reports whether a swap may go on with the charts of a target. Once it is forward, only the controller
+// is left, which may be of another patch version: the one that was begun with may not come up.
+func (s *State) goesOnTo(t Target) bool {
+	is, to := s.Target.Controller.Metadata, t.Controller.Metadata
+	return s.Target.same(t) || s.forward() && is.Name == to.Name && sameMinor(is.AppVersion, to.AppVersion)
+}
+
+// howFar says what has happened to the controller of a swap that has begun.
+func (p *planner) howFar() string {
+	runs := func(c claimant) bool { return c.of == p.s.Saved.Releases[0].key() && c.replicas > 0 }
+	switch {
+	case p.s.Saved.forward():
+		return "the new controller may have started"
+	case slices.ContainsFunc(p.s.running, runs):
+		return "the controller still runs"
+	}
+	return "the controller is stopped"
 }
 
 // upgrade plans what is left to do for a release.
@@ -149,7 +185,13 @@ func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error 
 		return context.Cause(ctx)
 	}
 	p.Refusals = append(p.Refusals, refusals...)
-	if is, to := results[0].controller, p.State.Target.Controller.Metadata.AppVersion; results[0].err == nil && !sameMinor(is, to) {
+	switch is, to := results[0].controller, p.State.Target.Controller.Metadata.AppVersion; {
+	case results[0].err != nil || sameMinor(is, to):
+	case is == "":
+		p.untold = true
+		p.refuse(fmt.Sprintf("release %s would run a controller whose image names no version: it could delete every scale set", p.State.Releases[0]),
+			"give the image a tag with the version, or give --strategy reinstall")
+	default:
 		p.refuse(fmt.Sprintf("release %s would run a controller of the version %q by its image, and not %s: it could delete every scale set",
 			p.State.Releases[0], printable(is), to),
 			"take image.tag out of its values, or give --strategy reinstall")
@@ -159,7 +201,7 @@ func (u *Upgrade) checkInPlace(ctx context.Context, s Situation, p *Plan) error 
 			p.refuseLosses(r, results[i].installs, p.State.Target.Controller.Metadata.AppVersion)
 		}
 	}
-	if !p.State.forward() {
+	if p.Has(UpgradeRelease) && !p.State.forward() {
 		u.explain(ctx, s, p)
 	}
 	if p.Has(CRDs) {
@@ -193,7 +235,7 @@ func (u *Upgrade) checkCRDs(ctx context.Context, p *Plan) error {
 	if !p.Has(Save) {
 		return nil
 	}
-	if err := u.refuseCRDs(ctx, p); err != nil {
+	if err := u.refuseCRDs(ctx, p); err != nil || p.State.Way != BySwap {
 		return err
 	}
 	if p.State.Swap.crds, err = readCRDs(ctx, u.Client); err != nil {

@@ -8,6 +8,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 )
 
@@ -50,6 +51,24 @@ func savedSwap(s Situation, forward bool) *State {
 		state.Swap.Sets = append(state.Swap.Sets, SavedSet{set.Namespace, set.Name, set.uid})
 	}
 	return state
+}
+
+// olderCRDs has CRDs that are not those of the installed chart.
+func olderCRDs(s *Situation) {
+	s.lacking = []arc.LackingCRD{{Name: "x", Lacks: []string{"no spec.a"}}, {Name: "y", Lacks: []string{"no spec.b"}}}
+}
+
+// Nothing is uninstalled for the sake of CRDs if every release has the version.
+func TestOlderCRDsOfTheSameVersion(t *testing.T) {
+	t.Parallel()
+	for version, strategy := range map[string]Strategy{"0.14.2": Reinstall, "0.11.0": Auto} {
+		s := inPlaceSituation(version, version)
+		olderCRDs(&s)
+		s.Strategy = strategy
+		if p := newPlan(s); len(p.Steps) > 0 || len(p.Refusals) > 0 {
+			t.Errorf("%s, %s: %v, refused %v", version, strategy, steps(p), p.Refusals)
+		}
+	}
 }
 
 func TestPlanInPlace(t *testing.T) {
@@ -121,13 +140,37 @@ func TestPlanInPlace(t *testing.T) {
 		},
 		"over a minor":        {from: "0.13.1", to: "0.14.2", way: BySwap, want: swap},
 		"over a minor, asked": {from: "0.13.1", to: "0.14.2", change: func(s *Situation) { s.Strategy = InPlace }, way: BySwap, want: swap},
+		"older CRDs within a minor": {
+			from: "0.14.1", to: "0.14.2", way: ByHelm, change: olderCRDs,
+			want: []string{"save arc", "crds arc", "upgrade arc", "upgrade runners", "enrol runners", "upgrade more", "listeners arc", "forget arc"},
+			note: "the CRDs are not those of the installed chart: x has no spec.a; y has no spec.b",
+		},
+		"older CRDs and nothing else": {
+			from: "0.14.2", to: "0.14.2", way: ByHelm, change: olderCRDs, want: []string{"save arc", "crds arc", "listeners arc", "forget arc"},
+		},
+		"older CRDs over a minor": {
+			from: "0.13.1", to: "0.14.2", way: BySwap, change: olderCRDs,
+			refused: "the CRDs are not those of the installed chart, controller 0.13.1: x has no spec.a; y has no spec.b",
+		},
+		"CRDs that are not known": {
+			from: "0.13.1", to: "0.14.2", way: BySwap, change: func(s *Situation) { s.unknownCRDs = "the chart has none" }, want: swap,
+			note: "whether the CRDs are those of the installed chart is not known: the chart has none",
+		},
+		"only seen with a preview": {
+			from: "0.14.2", to: "0.15.0", change: func(s *Situation) { s.AllowExperimental = true }, way: BySwap, want: swap,
+			note: "under a controller 0.15 the runner sets of 0.14 go on beside the new ones: afterwards, run `arc-cleanup sweep --all-namespaces`",
+		},
+		"only seen with a preview, not allowed": {
+			from: "0.14.2", to: "0.15.0", change: func(s *Situation) { s.Strategy = InPlace }, way: ByReinstall,
+			refused: "--allow-experimental-upgrades allows it",
+		},
 		"asked to uninstall": {
 			from: "0.13.1", to: "0.14.2", change: func(s *Situation) { s.Strategy = Reinstall }, way: ByReinstall,
 			want: []string{"save arc", "clean arc", "uninstall arc", "mark-uninstalled arc", "install arc", "ready arc", "install runners", "enrol runners", "install more", "forget arc"},
 		},
 		"not proved": {
-			from: "0.12.1", to: "0.13.1", change: func(s *Situation) { s.Strategy = InPlace }, way: ByReinstall,
-			refused: "--strategy in-place: from 0.12 to 0.13, no upgrade in place is proved",
+			from: "0.13.1", to: "0.15.0", change: func(s *Situation) { s.Strategy = InPlace }, way: ByReinstall,
+			refused: "--strategy in-place: from 0.13 to 0.15, no upgrade in place is proved",
 		},
 		"an uninstall has begun": {
 			from: "0.13.1", to: "0.14.2", way: ByReinstall,
@@ -243,6 +286,41 @@ func TestPlanInPlace(t *testing.T) {
 			change: func(s *Situation) {
 				s.Saved = savedSwap(*s, false)
 				s.Target = target("0.14.1")
+				s.running[0].replicas = 0
+			},
+		},
+		"another version when only saved": {
+			from: "0.13.1", to: "0.14.2", way: BySwap, refused: "an upgrade to controller 0.14.2 has begun, and the controller still runs",
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, false)
+				s.Target = target("0.14.1")
+			},
+		},
+		"another patch version when it is forward": {
+			from: "0.13.1", to: "0.14.1", way: BySwap,
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, true)
+				s.Target = target("0.14.2")
+				found(0, "0.14.1", helm.Failed)(s)
+				found(1, "0.14.1", helm.Deployed)(s)
+				found(2, "0.14.1", helm.Deployed)(s)
+			},
+			want: []string{"upgrade arc", "listeners arc", "forget arc"},
+			note: "the scale sets keep the version of scale-set 0.14.1: afterwards, run the same command again",
+		},
+		"another minor version when it is forward": {
+			from: "0.13.1", to: "0.14.1", way: BySwap, refused: "an upgrade to controller 0.14.1 has begun, and the new controller may have started",
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, true)
+				s.Target = target("0.13.1")
+			},
+		},
+		"another chart when it is forward": {
+			from: "0.13.1", to: "0.14.1", way: BySwap, refused: "an upgrade to controller 0.14.1 has begun",
+			change: func(s *Situation) {
+				s.Saved = savedSwap(*s, true)
+				s.Target = target("0.14.2")
+				s.Target.Controller.Metadata.Name = "another"
 			},
 		},
 		"uninstall when frozen": {

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,7 +33,8 @@ type listener struct {
 
 // replaceListeners waits until every scale set has a listener of the new controller's image, and no other.
 // A controller of the same minor version keeps listeners of the old image until they are deleted, and from
-// 0.14 on a listener has another name. A scale set whose jobs would wait for it keeps its listener.
+// 0.14 on a listener has another name. A scale set whose jobs would wait for it keeps its listener. If one gets
+// none, the others still do, as long as the controller runs.
 func (u *Upgrade) replaceListeners(ctx context.Context, state State) error {
 	image, eventual, err := u.controllerOf(ctx, state.Releases[0])
 	if err != nil {
@@ -57,6 +59,7 @@ func (u *Upgrade) replaceListeners(ctx context.Context, state State) error {
 	if state.Way == BySwap {
 		patience = listenerPatience
 	}
+	var failed []error
 	for _, set := range sets {
 		name := set.GetName() + " in namespace " + set.GetNamespace()
 		if set.GetAnnotations()[arc.AnnotationRunnerScaleSetID] == "" {
@@ -69,7 +72,20 @@ func (u *Upgrade) replaceListeners(ctx context.Context, state State) error {
 			continue
 		}
 		if err := u.replaceListener(ctx, state.Releases[0], set, image, start.Add(patience)); err != nil {
-			return fmt.Errorf("scale set %s: %w", name, err)
+			failed = append(failed, fmt.Errorf("scale set %s: %w", name, err))
+			if down := u.controllersUp(ctx, state.Releases[0]); down != nil {
+				return errors.Join(append(failed, down)...)
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// controllersUp waits until a release's controllers run. Without one, no scale set gets a new listener.
+func (u *Upgrade) controllersUp(ctx context.Context, controller Release) error {
+	for _, c := range controller.Controllers {
+		if err := u.comesUp(ctx, SavedController{Namespace: c.Namespace, Name: c.Name, Replicas: 1}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,9 +1,12 @@
 package upgrade
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Listeners of an old image go, one scale set after the other, and none that is in use for ever.
@@ -90,5 +93,39 @@ func TestReplaceListeners(t *testing.T) {
 		if deleted := a.get(listenerAt("set", "", "")) == nil; (err != nil) != test.fails || deleted != test.fails {
 			t.Errorf("%s: %v, deleted %t", name, err, deleted)
 		}
+	}
+}
+
+// A scale set that gets no listener does not keep the others from theirs, as long as a controller runs.
+func TestReplaceListenersOfTheOthers(t *testing.T) {
+	for name, ready := range map[string]int{"the controller runs": 1, "no controller runs": 0} {
+		t.Run(name, func(t *testing.T) {
+			controller := merge(controllerAt("arc-systems", "arc-systems", "arc"), kubeObject{"status": kubeObject{"readyReplicas": ready}})
+			container := specOf(controller)["template"].(kubeObject)["spec"].(kubeObject)["containers"].([]any)[0].(kubeObject)
+			container["image"] = "arc:0.14.2"
+			objects := []kubeObject{controller}
+			state := theState()
+			state.Way, state.Releases[0].Controllers, state.Releases[1].Sets = ByHelm, state.Releases[0].Controllers[:1], nil
+			of := func(set, image string) kubeObject {
+				return kind("AutoscalingListener", "arc-systems", set, kubeObject{"spec": kubeObject{
+					"image": image, "autoscalingRunnerSetNamespace": "a", "autoscalingRunnerSetName": set,
+				}})
+			}
+			for _, set := range []string{"first", "second"} {
+				registered := setAt("a", set, "a", "runners")
+				metadata(registered)["annotations"].(map[string]any)["runner-scale-set-id"] = "7"
+				objects = append(objects, registered, of(set, "arc:0.14.1"))
+				state.Releases[1].Sets = append(state.Releases[1].Sets, types.NamespacedName{Namespace: "a", Name: set})
+			}
+			u, a, _ := upgradingWith(t, objects...)
+			u.Helm.Timeout = 700 * time.Millisecond // less than between two looks
+			err := u.replaceListeners(t.Context(), state)
+			both := a.get(of("first", "")) == nil && a.get(of("second", "")) == nil
+			switch text := fmt.Sprint(err); {
+			case !strings.Contains(text, "scale set first in namespace a: it has no listener"), both != (ready > 0),
+				strings.Contains(text, "scale set second") != (ready > 0), strings.Contains(text, "deployment arc-systems/arc is not ready") != (ready == 0):
+				t.Errorf("%v; both are replaced: %t", err, both)
+			}
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -34,10 +35,15 @@ type Situation struct {
 	PostRenderer []string
 	// Strategy is what the user asks for; "" is Auto.
 	Strategy Strategy
+	// AllowExperimental allows ways that were only tried with a preview.
+	AllowExperimental bool
 
 	// running are the controllers that run, and live are the scale sets in the cluster.
 	running, live []claimant
 	secrets       map[string]secret
+	// lacking are the CRDs that are not those of the installed chart, and unknownCRDs says why that is not known.
+	lacking     []arc.LackingCRD
+	unknownCRDs string
 }
 
 // Kind says what a step does.
@@ -89,6 +95,8 @@ type Plan struct {
 	Steps   []Step
 	// Cleanup is what the step Clean does; nil without that step.
 	Cleanup *plan.Plan
+
+	untold bool // whether the new controller would tolerate the scale sets
 }
 
 // Has reports whether the plan has a step of a kind.
@@ -237,9 +245,9 @@ func (p *planner) releases() []Release {
 	return out
 }
 
-// current reports whether all releases have the target's version.
+// current reports whether all releases have the target's version, and the CRDs are those of the chart.
 func (p *planner) current() bool {
-	return p.s.Saved == nil && !slices.ContainsFunc(p.State.Releases, func(r Release) bool {
+	return p.s.Saved == nil && !p.mayRenewCRDs() && !slices.ContainsFunc(p.State.Releases, func(r Release) bool {
 		return r.Chart.Version != p.s.Target.of(r).Metadata.Version
 	})
 }

@@ -31,10 +31,23 @@ func (u *Upgrade) Prepare(ctx context.Context, q Request, dir string) (*Plan, er
 	if err := q.contradicts(s.Target); err != nil {
 		return nil, err
 	}
-	s.PostRenderer, s.Strategy = u.Helm.postRendererCommand(), q.Strategy
+	s.PostRenderer = u.Helm.postRendererCommand()
+	s.Strategy, s.AllowExperimental = q.Strategy, q.AllowExperimental
+	if s.lacking, s.unknownCRDs, err = lackingCRDs(within, u.Client, s); err != nil {
+		return nil, err
+	}
 	p := newPlan(s)
 	if len(p.Steps) == 0 {
 		return p, nil
 	}
+	if err := u.check(ctx, s, p); err != nil || !p.untold || s.Saved != nil || s.Strategy == InPlace {
+		return p, err
+	}
+	s.Strategy = Reinstall
+	why := "the image of the new controller names no version, so nothing tells whether it tolerates the scale sets"
+	if p = newPlan(s); len(p.Steps) == 0 {
+		return p, nil
+	}
+	p.Why = why
 	return p, u.check(ctx, s, p)
 }

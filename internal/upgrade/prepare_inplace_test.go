@@ -1,11 +1,12 @@
 package upgrade
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 )
@@ -21,13 +22,16 @@ func TestPrepareInPlace(t *testing.T) {
 	const swap = "save arc, freeze arc, crds arc, upgrade runners, forward arc, upgrade arc, listeners arc, forget arc"
 	type change func(*api, *fakeHelm)
 	tests := map[string]struct {
+		from    string // "" is 0.13.1
 		to      string
+		allowed bool
 		change  change
 		steps   string
 		refused string
 		err     string
 	}{
 		"over a minor":   {to: "0.14.2", steps: swap},
+		"an experiment":  {from: "0.14.2", to: "0.15.0", allowed: true, steps: swap},
 		"within a minor": {to: "0.13.2", steps: "save arc, upgrade arc, upgrade runners, listeners arc, forget arc"},
 		"another image": {
 			to: "0.14.2", refused: `release arc in namespace arc-systems would run a controller of the version "0.13.1" by its image, and not 0.14.2`,
@@ -116,10 +120,11 @@ func TestPrepareInPlace(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			controller := image(controllerAt("arc-systems", "arc-systems", "arc"), "0.13.1")
-			set := versioned(setAt("a", "set", "a", "runners"), "0.13.1")
+			from := cmp.Or(test.from, "0.13.1")
+			controller := image(controllerAt("arc-systems", "arc-systems", "arc"), from)
+			set := versioned(setAt("a", "set", "a", "runners"), from)
 			chart := func(name string) string {
-				return `{"metadata": {"name": "` + name + `", "version": "0.13.1", "appVersion": "0.13.1"}}`
+				return `{"metadata": {"name": "` + name + `", "version": "` + from + `", "appVersion": "` + from + `"}}`
 			}
 			u, a, helm := upgradingWith(t, append(crdObjects("Established"), controller, set,
 				helmRecord{namespace: "arc-systems", name: "arc", objects: []kubeObject{controller}, chart: chart("controller")}.object(t),
@@ -130,7 +135,9 @@ func TestPrepareInPlace(t *testing.T) {
 			if test.change != nil {
 				test.change(a, helm)
 			}
-			q := Request{Chart: chartFolder(t, "controller", test.to), ScaleSetChart: chartFolder(t, "scale-set", test.to)}
+			q := Request{
+				Chart: chartFolder(t, "controller", test.to), ScaleSetChart: chartFolder(t, "scale-set", test.to), AllowExperimental: test.allowed,
+			}
 			p, err := u.Prepare(t.Context(), q, t.TempDir())
 			if len(a.Writes) > 0 {
 				t.Errorf("it wrote %v", a.Writes)
@@ -144,7 +151,7 @@ func TestPrepareInPlace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.steps, strings.Join(steps(p), ", ")); diff != "" {
+			if diff := gocmp.Diff(test.steps, strings.Join(steps(p), ", ")); diff != "" {
 				t.Errorf("refused %+v (-want +got):\n%s", p.Refusals, diff)
 			}
 			if test.refused != "" && (len(p.Refusals) == 0 || !strings.Contains(p.Refusals[0].Message, test.refused)) {

@@ -25,6 +25,8 @@ type Request struct {
 	Namespace string
 	// Strategy says which ways are allowed; "" is Auto.
 	Strategy Strategy
+	// AllowExperimental allows ways that were only tried with a preview.
+	AllowExperimental bool
 }
 
 // UsageError says what a request lacks.

@@ -66,22 +66,37 @@ func minorOf(version string) (m minor, ok bool) {
 	return m, true
 }
 
+// pairOf reads the minor versions of two released versions.
+func pairOf(from, to string) (pair [2]minor, ok bool) {
+	a, isA := minorOf(from)
+	b, isB := minorOf(to)
+	return [2]minor{a, b}, isA && isB
+}
+
 // sameMinor reports whether a controller of one version tolerates a scale set of the other.
 func sameMinor(a, b string) bool {
-	x, ok := minorOf(a)
-	y, is := minorOf(b)
-	return ok && is && x == y
+	pair, ok := pairOf(a, b)
+	return ok && pair[0] == pair[1]
 }
 
 // proved are the pairs of versions between which the swap was seen to keep the scale sets, their ids at
 // GitHub and their busy runners. docs/upgrade.md says what was run.
 var proved = map[[2]minor]string{
+	{{0, 12}, {0, 13}}: "0.12.1 to 0.13.1",
 	{{0, 12}, {0, 14}}: "0.12.1 to 0.14.2",
 	{{0, 13}, {0, 14}}: "0.13.1 to 0.14.2",
 }
 
+// experimental are the pairs between which the swap was seen to work only with a preview of the newer version.
+var experimental = map[[2]minor]string{
+	{{0, 14}, {0, 15}}: "0.14.2 to ARC's source of June 2026",
+}
+
+// AllowExperimental is the flag that allows a swap between experimental versions (kubeadm calls it so, too).
+const AllowExperimental = "--allow-experimental-upgrades"
+
 // gentlest decides how to get from the installed versions to another one. It is a pure function.
-func gentlest(from []string, to string) decision {
+func gentlest(from []string, to string, allowExperimental bool) decision {
 	target, ok := minorOf(to)
 	if !ok {
 		return decision{ByReinstall, fmt.Sprintf("%q is not the version of a release of ARC", printable(to))}
@@ -97,13 +112,19 @@ func gentlest(from []string, to string) decision {
 		}
 		installed = m
 	}
-	switch evidence := proved[[2]minor{installed, target}]; {
+	pair := [2]minor{installed, target}
+	switch evidence, preview := proved[pair], experimental[pair]; {
 	case installed == target && installed.compare(gated) < 0:
 		return decision{ByReinstall, fmt.Sprintf("a controller before %s deletes the scale sets of every other version", gated)}
 	case installed == target:
-		return decision{ByHelm, fmt.Sprintf("a controller tolerates scale sets of the same minor version, %s, and the CRDs are the same", target)}
+		return decision{ByHelm, fmt.Sprintf("a controller tolerates scale sets of the same minor version, %s, whose charts have the same CRDs", target)}
 	case evidence != "":
 		return decision{BySwap, fmt.Sprintf("from %s to %s this was seen to work: %s", installed, target, evidence)}
+	case preview != "" && allowExperimental:
+		return decision{BySwap, fmt.Sprintf("%s allows it; it was only seen to work with a preview: %s", AllowExperimental, preview)}
+	case preview != "":
+		return decision{ByReinstall, fmt.Sprintf("from %s to %s, an upgrade in place was only tried with a preview, %s; %s allows it",
+			installed, target, preview, AllowExperimental)}
 	case target.compare(installed) < 0:
 		return decision{ByReinstall, fmt.Sprintf("%s to %s is a downgrade to another minor version", installed, target)}
 	default:
@@ -112,8 +133,8 @@ func gentlest(from []string, to string) decision {
 }
 
 // choose decides how to upgrade, or says why the strategy is refused.
-func choose(asked Strategy, from []string, to string) (d decision, refused string) {
-	d = gentlest(from, to)
+func choose(asked Strategy, from []string, to string, allowExperimental bool) (d decision, refused string) {
+	d = gentlest(from, to, allowExperimental)
 	switch {
 	case asked == Reinstall:
 		return decision{ByReinstall, "--strategy reinstall asks for it"}, ""
@@ -139,7 +160,7 @@ type Forecast struct {
 
 // NewForecast tells how an upgrade would go from the installed versions to another one.
 func NewForecast(from []string, to string) *Forecast {
-	d := gentlest(from, to)
+	d := gentlest(from, to, false)
 	return &Forecast{to, d.way, d.why, d.way.Costs()}
 }
 

@@ -45,7 +45,7 @@ func TestHealthy(t *testing.T) {
 		helm := []string{"upgrade", "--helm", s.Helm(s.ctx, 4, "").Path}
 		s.hookjob(2, append(helm, "--dry-run")...) // to which version? The actor would know one.
 		helm = append(helm, "--chart", s.chart(harness.ControllerChart), "--scale-set-chart", s.chart(harness.ScaleSetChart))
-		s.hookjob(0, append(helm, "--dry-run")...)
+		s.hookjob(7, append(helm, "--dry-run")...)
 		s.hookjob(0, append(helm, "--yes")...)
 		s.awaitRunner()
 		s.look()

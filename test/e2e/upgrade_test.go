@@ -233,7 +233,7 @@ func TestUpgrade(t *testing.T) {
 			before := l.arcReleases(major)
 
 			out, code := l.upgraded(major, nil, append(charts, "--dry-run")...)
-			if code != 0 || len(l.upgradeSecrets()) > 0 {
+			if code != 7 || len(l.upgradeSecrets()) > 0 {
 				t.Fatalf("the dry run: exit code %d", code)
 			}
 			for _, want := range []string{"save ", "clean ", "uninstall ", "mark-uninstalled ", "install ", "ready ", "enrol ", "forget ", "drain", "crds"} {
@@ -674,7 +674,7 @@ func TestUpgradeBelievesNoTenant(t *testing.T) {
 	}
 	said("without charts, --yes", out)
 	out, code = l.upgraded(4, nil, append(charts, "--dry-run")...)
-	if code != 0 {
+	if code != 7 {
 		t.Errorf("the dry run: exit code %d", code)
 	}
 	said("the dry run", out)
@@ -748,7 +748,7 @@ func TestUpgradeStaleState(t *testing.T) {
 	}
 	want := "knows gone in namespace " + runnerNamespace
 	out, code := l.upgraded(4, nil, append(charts, "--dry-run")...)
-	if code != 0 || !strings.Contains(out, "CONFIRM: only the saved state") || !strings.Contains(out, want) || !strings.Contains(out, "which only the saved state knows") {
+	if code != 7 || !strings.Contains(out, "CONFIRM: only the saved state") || !strings.Contains(out, want) || !strings.Contains(out, "which only the saved state knows") {
 		t.Errorf("the dry run: exit code %d", code)
 	}
 	out, code = l.upgraded(4, nil, append(charts, "--yes")...)
@@ -853,7 +853,7 @@ func TestUpgradeWaysOut(t *testing.T) {
 		t.Fatalf("exit code %d, want 3; commands (-want +got):\n%s", code, diff)
 	}
 	l.shell(3, strings.Join(commands, "\n"))
-	if _, code := l.upgraded(3, nil, append(charts, "--dry-run")...); code != 0 {
+	if _, code := l.upgraded(3, nil, append(charts, "--dry-run")...); code != 7 {
 		t.Errorf("after the commands: exit code %d", code)
 	}
 	l.mustHelm(3, "uninstall", "runners", "--namespace", runnerNamespace)

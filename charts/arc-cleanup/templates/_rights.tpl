@@ -285,7 +285,7 @@ namespace "a" with name "b-c" from namespace "a-b" with name "c". */}}
 - apiGroups: [""]
   resources: [serviceaccounts, secrets]
   verbs: [get, list, patch]
-# Which runners have a job?
+# Which runners have a job, and which Pods use a Secret or a ServiceAccount?
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
