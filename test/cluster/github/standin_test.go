@@ -15,7 +15,7 @@ func TestModes(t *testing.T) {
 	defer s.Close() //nolint:errcheck // the test is over
 	ask := func(method, path, body string) int {
 		t.Helper()
-		status, _ := ask(t, s, method, path, body)
+		status, _ := askRaw(t, s, method, path, body)
 		return status
 	}
 	register := func() {
@@ -55,7 +55,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s: de-registered is %v", test.mode, got)
 		}
 		calls := s.Calls()
-		if last := calls[len(calls)-1]; len(calls) != 4 || last != (Call{"DELETE", sets + "/1", test.set}) {
+		if last := calls[len(calls)-1]; len(calls) != 4 || last != (Call{Request: DeleteScaleSet, Method: "DELETE", Path: sets + "/1", Status: test.set}) {
 			t.Errorf("%s: calls are %v", test.mode, calls)
 		}
 	}
@@ -71,7 +71,7 @@ func TestLegacyRunners(t *testing.T) {
 	const runners = "/api/v3/repos/acme/app/actions/runners"
 	s.AddRunner("idle", false)
 	s.AddRunner("busy", true)
-	if _, body := ask(t, s, "GET", runners, ""); !strings.Contains(body, `"total_count":2`) || !strings.Contains(body, `"name":"busy","runnerScaleSetId":0,"busy":true`) {
+	if _, body := askRaw(t, s, "GET", runners, ""); !strings.Contains(body, `"total_count":2`) || !strings.Contains(body, `"name":"busy","runnerScaleSetId":0,"busy":true`) {
 		t.Errorf("they are listed as %s", body)
 	}
 	for _, test := range []struct {
@@ -86,7 +86,7 @@ func TestLegacyRunners(t *testing.T) {
 		{OK, "/2", 422},
 	} {
 		s.SetMode(test.mode)
-		if got, _ := ask(t, s, "DELETE", runners+test.path, ""); got != test.status {
+		if got, _ := askRaw(t, s, "DELETE", runners+test.path, ""); got != test.status {
 			t.Errorf("%s: removing %s: %d, want %d", test.mode, test.path, got, test.status)
 		}
 	}
@@ -95,8 +95,8 @@ func TestLegacyRunners(t *testing.T) {
 	}
 }
 
-// ask sends a request and returns the answer.
-func ask(t *testing.T, s *StandIn, method, path, body string) (status int, text string) {
+// askRaw sends a request and returns the answer.
+func askRaw(t *testing.T, s *StandIn, method, path, body string) (status int, text string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
 	if err != nil {
