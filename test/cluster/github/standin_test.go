@@ -15,7 +15,7 @@ func TestModes(t *testing.T) {
 	defer s.Close() //nolint:errcheck // the test is over
 	ask := func(method, path, body string) int {
 		t.Helper()
-		status, _ := askRaw(t, s, method, path, body)
+		status, _ := ask(t, s, method, path, body)
 		return status
 	}
 	register := func() {
@@ -71,7 +71,7 @@ func TestLegacyRunners(t *testing.T) {
 	const runners = "/api/v3/repos/acme/app/actions/runners"
 	s.AddRunner("idle", false)
 	s.AddRunner("busy", true)
-	if _, body := askRaw(t, s, "GET", runners, ""); !strings.Contains(body, `"total_count":2`) || !strings.Contains(body, `"name":"busy","runnerScaleSetId":0,"busy":true`) {
+	if _, body := ask(t, s, "GET", runners, ""); !strings.Contains(body, `"total_count":2`) || !strings.Contains(body, `"name":"busy","runnerScaleSetId":0,"busy":true`) {
 		t.Errorf("they are listed as %s", body)
 	}
 	for _, test := range []struct {
@@ -86,7 +86,7 @@ func TestLegacyRunners(t *testing.T) {
 		{OK, "/2", 422},
 	} {
 		s.SetMode(test.mode)
-		if got, _ := askRaw(t, s, "DELETE", runners+test.path, ""); got != test.status {
+		if got, _ := ask(t, s, "DELETE", runners+test.path, ""); got != test.status {
 			t.Errorf("%s: removing %s: %d, want %d", test.mode, test.path, got, test.status)
 		}
 	}
@@ -95,8 +95,8 @@ func TestLegacyRunners(t *testing.T) {
 	}
 }
 
-// askRaw sends a request and returns the answer.
-func askRaw(t *testing.T, s *StandIn, method, path, body string) (status int, text string) {
+// ask sends a request and returns the answer.
+func ask(t *testing.T, s *StandIn, method, path, body string) (status int, text string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
 	if err != nil {
