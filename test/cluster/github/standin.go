@@ -3,15 +3,16 @@
 package github
 
 import (
-	"encoding/base64"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -27,32 +28,25 @@ const (
 	Down             Mode = "down"
 )
 
-// Call is a request that was answered.
-type Call struct {
-	Method string
-	Path   string
-	Status int
-}
-
 // StandIn is a running server.
 type StandIn struct {
 	server   *http.Server
 	listener net.Listener
+	scheme   string
+	ca       string // PEM
+
+	journal     journal
+	credentials credentials
 
 	mu        sync.Mutex
 	mode      Mode
-	calls     []Call
+	rules     []*Rule
+	exclusive bool     // see ExclusiveSessions
+	groups    []string // by id, from 1
 	scaleSets map[int]*scaleSet
 	runners   map[int]*runner
 	lastID    int
 	seen      bool // something was registered at some time
-}
-
-type scaleSet struct {
-	ID              int    `json:"id"`
-	Name            string `json:"name"`
-	RunnerGroupID   int    `json:"runnerGroupId"`
-	RunnerGroupName string `json:"runnerGroupName"`
 }
 
 type runner struct {
@@ -64,26 +58,43 @@ type runner struct {
 
 // Start serves on a free port of an address.
 func Start(host string) (*StandIn, error) {
+	return start(host, "http", nil)
+}
+
+func start(host, scheme string, secured *tls.Config) (*StandIn, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return nil, fmt.Errorf("starting the GitHub stand-in: %w", err)
 	}
 	s := &StandIn{
 		listener:  listener,
+		scheme:    scheme,
 		mode:      OK,
+		groups:    []string{defaultGroup},
 		scaleSets: map[int]*scaleSet{},
 		runners:   map[int]*runner{},
 	}
-	s.server = &http.Server{Handler: s.recorded(s.routes()), ReadHeaderTimeout: 10 * time.Second}
+	if secured != nil {
+		listener = tls.NewListener(listener, secured)
+	}
+	s.server = newServer(s.routes())
 	go s.server.Serve(listener) //nolint:errcheck // ends with Close
 	return s, nil
+}
+
+// newServer does not log connections that break off: tests break them on purpose.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 }
 
 // Close ends the server and every request that is still open.
 func (s *StandIn) Close() error { return s.server.Close() }
 
 // URL is the server's address, to change the mode by hand (see ModePath).
-func (s *StandIn) URL() string { return "http://" + s.listener.Addr().String() }
+func (s *StandIn) URL() string { return s.scheme + "://" + s.listener.Addr().String() }
+
+// base is the server's address as the client wrote it: behind a proxy it can be a name.
+func (s *StandIn) base(r *http.Request) string { return s.scheme + "://" + r.Host }
 
 // ConfigURL is what a scale set's githubConfigUrl has to be.
 func (s *StandIn) ConfigURL() string { return s.URL() + "/acme" }
@@ -96,11 +107,7 @@ func (s *StandIn) SetMode(mode Mode) {
 }
 
 // Calls returns what was asked so far, oldest first.
-func (s *StandIn) Calls() []Call {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
+func (s *StandIn) Calls() []Call { return s.journal.list() }
 
 // ScaleSets returns the names of the registered scale sets.
 func (s *StandIn) ScaleSets() []string {
@@ -148,12 +155,15 @@ func (s *StandIn) Deregistered() bool {
 	return s.seen && len(s.scaleSets) == 0 && len(s.runners) == 0
 }
 
-// Reset forgets calls and registrations, and answers normally again.
+// Reset forgets calls and registrations, and answers normally again, with any
+// credentials.
 func (s *StandIn) Reset() {
+	s.require("", nil)
+	s.journal.clear()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mode, s.calls, s.seen = OK, nil, false
-	s.lastID = 0
+	s.mode, s.rules, s.exclusive, s.seen = OK, nil, false, false
+	s.groups, s.lastID = []string{defaultGroup}, 0
 	clear(s.scaleSets)
 	clear(s.runners)
 }
@@ -161,43 +171,6 @@ func (s *StandIn) Reset() {
 // ModePath reports the mode (GET) and changes it (PUT, the mode as the body);
 // such requests are not recorded.
 const ModePath = "/stand-in/mode"
-
-// recorded notes every call, and answers in place of next where the mode
-// leaves no choice.
-func (s *StandIn) recorded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == ModePath {
-			next.ServeHTTP(w, r)
-			return
-		}
-		s.mu.Lock()
-		mode := s.mode
-		s.mu.Unlock()
-
-		answer := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		switch mode {
-		case Down:
-			fail(answer, http.StatusServiceUnavailable, "ServiceUnavailableException")
-		case Unauthorized:
-			fail(answer, http.StatusUnauthorized, "UnauthorizedException")
-		default:
-			next.ServeHTTP(answer, r)
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.calls = append(s.calls, Call{Method: r.Method, Path: r.URL.Path, Status: answer.status})
-	})
-}
-
-type statusRecorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (r *statusRecorder) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
 
 // reply answers with JSON.
 func reply(w http.ResponseWriter, status int, body any) {
@@ -210,22 +183,13 @@ func reply(w http.ResponseWriter, status int, body any) {
 func fail(w http.ResponseWriter, status int, exception string) {
 	reply(w, status, map[string]string{
 		"typeName": "GitHub.DistributedTask.WebApi." + exception + ", GitHub.DistributedTask.WebApi",
-		"message":  "stand-in: " + exception,
+		"message":  "stand-in: " + exception + " " + BodyMarker,
 	})
 }
 
-// token is a JWT that does not expire during a test. Nobody checks its
-// signature.
-func token() string {
-	part := func(v any) string {
-		text, _ := json.Marshal(v)
-		return base64.RawURLEncoding.EncodeToString(text)
-	}
-	return strings.Join([]string{
-		part(map[string]string{"alg": "HS256", "typ": "JWT"}),
-		part(map[string]int64{"exp": time.Now().Add(30 * 24 * time.Hour).Unix()}),
-		base64.RawURLEncoding.EncodeToString([]byte("signature")),
-	}, ".")
+// failREST answers as GitHub's REST API does.
+func failREST(w http.ResponseWriter, status int, message string) {
+	reply(w, status, map[string]string{"message": message + " " + BodyMarker, "documentation_url": "https://docs.github.com/rest"})
 }
 
 func pathID(r *http.Request) int {

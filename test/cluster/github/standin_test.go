@@ -55,7 +55,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s: de-registered is %v", test.mode, got)
 		}
 		calls := s.Calls()
-		if last := calls[len(calls)-1]; len(calls) != 4 || last != (Call{"DELETE", sets + "/1", test.set}) {
+		if last := calls[len(calls)-1]; len(calls) != 4 || last != (Call{Request: DeleteScaleSet, Method: "DELETE", Path: sets + "/1", Status: test.set}) {
 			t.Errorf("%s: calls are %v", test.mode, calls)
 		}
 	}
