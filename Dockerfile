@@ -23,8 +23,8 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=false -tr
     -ldflags "-s -w -X github.com/arc-cleanup/arc-cleanup/internal/version.Version=$VERSION -X github.com/arc-cleanup/arc-cleanup/internal/version.Revision=$REVISION" \
     -o /out/arc-hookjob ./cmd/hookjob
 
-# No CA certificates: the hook talks to the API server only, and trusts the
-# cluster's own CA, which the kubelet mounts beside the service account's token.
+# No CA certificates: the hook trusts the cluster's own CA, which the kubelet mounts beside
+# the service account's token, and the public ones, for GitHub, are in the binary.
 FROM scratch
 ARG VERSION=dev
 ARG REVISION=unknown

@@ -48,6 +48,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/gzip":    nil,
 		"internal/kube":    {"internal/object"},
 		"internal/version": nil,
+		"internal/github":  {"internal/version"},
 		"internal/cli":     nil,
 		"internal/shell":   nil,
 
@@ -64,23 +65,23 @@ func TestDependenciesPointOneWay(t *testing.T) {
 
 		"internal/release": {"internal/gzip", "internal/helm", "internal/kube", "internal/object", "internal/shell"},
 		"internal/enrol":   {"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
-		"internal/survey":  {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
-		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
-		"internal/sweep":   {"internal/gzip", "internal/helm", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+		"internal/survey":  {"internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
+		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+		"internal/sweep":   {"internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
 		// Only tests use these.
 		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
 		"internal/plan/plantest": {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
-			"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "internal/github", "internal/version", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"internal/upgrade": {
-			"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "internal/github", "internal/version", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"cmd/hookjob": {
-			"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/gzip", "internal/helm", "internal/github", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/sweep", "internal/upgrade", "internal/version",
 		},
 	}

@@ -27,7 +27,7 @@ const exitHelp = `Exit codes:
   4    residue: something is left; the report names it
   5    not permitted: a right is missing; the report names it
   6    the time budget is used up; run it again to go on
-  7    from plan, --dry-run, or sweep without --yes: there is something to do
+  7    from plan, --dry-run, or from sweep or deregister without --yes: there is something to do
   130  interrupted; run it again to go on`
 
 // exitError is the exit code of a result that is already printed.

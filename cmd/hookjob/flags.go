@@ -17,6 +17,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/chart"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -49,6 +50,11 @@ type target struct {
 	backup     bool
 	sets       []string
 	options    plan.Options
+	github     githubFlags
+	// credentials are those of the person for GitHub, if any. badCredentials says why a hook does not have those that it
+	// was given.
+	credentials    *github.Own
+	badCredentials error
 }
 
 func (t *target) register(f *pflag.FlagSet) {
@@ -72,6 +78,9 @@ func (t *target) register(f *pflag.FlagSet) {
 	cli.OneOf(f, &o.BusyRunners, "busy-runners", "", "", "what happens to runners that have a job: wait (within the budget, then refuse), leave (to the controller), refuse or force; default wait, with --scope scale-set leave",
 		plan.WaitForBusy, plan.LeaveBusy, plan.RefuseBusy, plan.ForceBusy)
 	f.BoolVar(&t.backup, "backup", true, "write the AutoscalingRunnerSets (of legacy ARC, by hand only, what nothing owns) that will be gone into a Secret in the release's namespace, or by hand in the current one")
+	cli.OneOf(f, &o.GitHub, "github", "", plan.KeepRegistered, "what happens to scale sets and runners that no controller removes at GitHub; by hand, on a terminal, run asks", plan.KeepRegistered, plan.Deregister)
+	f.StringVar(&t.github.url, "github-url", "", "organisation, repository or enterprise that your credentials for GitHub are for; default all on github.com and *.ghe.com. Without credentials of yours, those of the scale sets are used")
+	t.github.register(f)
 	f.DurationVar(&o.Grace, "grace", time.Minute, "how long a running controller may make no progress before arc-cleanup removes the finalizers itself")
 }
 
@@ -91,6 +100,13 @@ func (t *target) complete(f *pflag.FlagSet) error {
 		if wrong.is {
 			return errors.New(wrong.say)
 		}
+	}
+	var err error
+	switch t.credentials, err = t.github.own("--github-url"); {
+	case err != nil && o.Job == "":
+		return err
+	case err != nil: // a Secret that is not there must not keep Helm from the uninstall
+		t.badCredentials = err
 	}
 	return t.parseSets()
 }
@@ -117,6 +133,10 @@ func (t *target) mistakes() []mistake {
 		{
 			o.Scope == plan.ScopeLegacy && o.ScaleSets == plan.UninstallScaleSets,
 			"--scale-sets uninstall does not go with --scope legacy, whose runners have no releases of their own; give refuse or delete",
+		},
+		{
+			o.Scope == plan.ScopeLegacy && o.GitHub == plan.Deregister,
+			"--github deregister does not go with --scope legacy: legacy runners have no scale set, and leave GitHub with their job or after some days",
 		},
 		{o.Grace <= 0, fmt.Sprintf("--grace %s: must be more than 0", o.Grace)},
 	}

@@ -29,7 +29,7 @@ func called() string {
 
 // ownCommand matches a command of this program in a text. It needs the verb: the name
 // alone is also that of the chart, and part of the names of its objects.
-var ownCommand = regexp.MustCompile("(^|[\\s\"'`(])" + program + ` (completion|enrol|plan|restore|run|status|sweep|unenrol|upgrade|version)\b`)
+var ownCommand = regexp.MustCompile("(^|[\\s\"'`(])" + program + ` (completion|deregister|enrol|plan|restore|run|status|sweep|unenrol|upgrade|version)\b`)
 
 // asCalled puts what the user typed into each command of this program in a text. Plans,
 // reports and documents always say arc-cleanup; only what is printed for people differs.

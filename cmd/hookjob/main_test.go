@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -130,7 +131,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestFlagsAndEnvironmentMakeOptions(t *testing.T) {
-	byHand := plan.Options{Scope: plan.ScopeController, ScaleSets: plan.RefuseScaleSets, CRDs: plan.DeleteCRDs, Grace: time.Minute}
+	byHand := plan.Options{Scope: plan.ScopeController, ScaleSets: plan.RefuseScaleSets, CRDs: plan.DeleteCRDs, GitHub: plan.KeepRegistered, Grace: time.Minute}
 	change := func(f func(*plan.Options)) plan.Options {
 		o := byHand
 		f(&o)
@@ -216,7 +217,7 @@ func TestExitCodesAreThoseOfTheHelp(t *testing.T) {
 			t.Errorf("%s: the help does not say %d %s", verdict, code, meaning)
 		}
 	}
-	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "from plan, --dry-run, or sweep without --yes: there is something to do"} {
+	for code, meaning := range map[int]string{exitUsage: "wrong usage", exitWork: "from plan, --dry-run, or from sweep or deregister without --yes: there is something to do"} {
 		if !regexp.MustCompile(`(?m)^  ` + strconv.Itoa(code) + ` +` + meaning).MatchString(exitHelp) {
 			t.Errorf("the help does not say %d %s", code, meaning)
 		}
@@ -476,7 +477,8 @@ func TestALongReportIsClipped(t *testing.T) {
 	for range 3 * machineLines {
 		o := &object.Object{}
 		r.Left = append(r.Left, plan.Finding{Object: o, Why: "held"})
-		r.Registered = append(r.Registered, cleanup.Registration{Object: o}, cleanup.Registration{Object: o, Set: plan.ScaleSetInfo{ID: "7"}})
+		r.Registered = append(r.Registered, cleanup.Registration{Registration: plan.Registration{Object: o}},
+			cleanup.Registration{Registration: plan.Registration{Object: &object.Object{Resource: arc.Resource(arc.AutoscalingRunnerSets)}}})
 		r.Errs = append(r.Errs, errors.New("no"))
 	}
 	var log strings.Builder

@@ -57,7 +57,7 @@ DIGEST, run carries out exactly this plan, or refuses.
 				return exitError(exitFailed)
 			}
 			t.backUp(client, time.Now())
-			planned := preview(cmd.Context(), client, t.options)
+			planned := preview(cmd.Context(), client, &t)
 			if t.options.Release != "" {
 				foretell(cmd.Context(), client, t.options, planned)
 			}
@@ -88,10 +88,10 @@ DIGEST, run carries out exactly this plan, or refuses.
 // previewTime limits a survey by hand.
 const previewTime = 30 * time.Second
 
-func preview(ctx context.Context, client *kube.Client, o plan.Options) *plan.Plan {
+func preview(ctx context.Context, client *kube.Client, t *target) *plan.Plan {
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
-	return cleanup.Preview(ctx, client, o)
+	return cleanup.Preview(ctx, client, t.options, t.credentials)
 }
 
 // foretell notes what Helm itself will decide of the release that was named: no

@@ -31,8 +31,8 @@ You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grac
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 	}
-	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newSweep(), newVersion())
-	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart")
+	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newSweep(), newDeregister(), newVersion())
+	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart", "github-token-file", "github-app-private-key-file")
 	nameAsCalled(root)
 	return root
 }

@@ -139,6 +139,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		log = f.log.logger(bar, console, true)
 	}
 
+	if f.badCredentials != nil && f.options.GitHub == plan.Deregister {
+		log.Warn().Err(f.badCredentials).Msg("goes on with the credentials of the scale sets only")
+	}
 	client, err := f.connect()
 	f.client = client
 	if err != nil {
@@ -150,7 +153,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	f.backUp(client, start)
 	if f.asks() {
-		proceed, err := confirm(cmd, client, f.options)
+		proceed, err := f.confirm(cmd, client)
 		if err != nil || !proceed {
 			return err
 		}
@@ -162,7 +165,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
 	log.Debug().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
-	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log, progress))
+	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log, cleanup.Person{Progress: progress, GitHub: f.credentials}))
 }
 
 // beginning reads the hook's Job, and returns when it began: from then on the budget is
@@ -230,7 +233,7 @@ func logReport(log zerolog.Logger, r *cleanup.Report) {
 	some(log, r.Refusals, func(x plan.Refusal) { log.Error().Strs("do", x.Do).Msg(x.Message) })
 	some(log, r.Kept, func(x plan.Finding) { log.Info().Stringer("object", x.Object).Str("why", x.Why).Msg("kept") })
 	for _, line := range r.StillRegistered(machineLines) {
-		log.Warn().Str("registration", line).Msg("still registered at GitHub, which removes it in time")
+		log.Warn().Str("registration", line).Msg("still registered at GitHub")
 	}
 	some(log, r.Left, func(x plan.Finding) { log.Error().Stringer("object", x.Object).Str("why", x.Why).Msg("left") })
 	some(log, r.Remains, func(x plan.Remain) { log.Warn().Strs("do", x.Do).Msg("also there: " + x.What) })
@@ -259,33 +262,52 @@ func (f *runFlags) exitCode(v plan.Verdict) int {
 
 // confirm prints the plan and asks. There is nothing to proceed with if the plan is empty. The answer is not bound
 // to this one plan, as --confirm is: while you read, runners finish their jobs, and the plan becomes another.
-func confirm(cmd *cobra.Command, client *kube.Client, o plan.Options) (proceed bool, err error) {
+func (f *runFlags) confirm(cmd *cobra.Command, client *kube.Client) (proceed bool, err error) {
 	out := cmd.ErrOrStderr()
-	planned := preview(cmd.Context(), client, o)
+	planned := preview(cmd.Context(), client, &f.target)
 	fmt.Fprintf(out, "Cluster %s (context %q)\n\n", client.Server, client.Context)
 	printPlan(out, planned)
+	answers := bufio.NewReader(cmd.InOrStdin())
+	if planned.LeftAtGitHub > 0 && len(planned.Refusals) == 0 && !cmd.Flags().Changed("github") {
+		also, err := ask(cmd, answers, fmt.Sprintf("Remove %d scale sets and their runners at GitHub too, once the cluster is clean?", planned.LeftAtGitHub))
+		if err != nil {
+			return false, err
+		}
+		if also {
+			f.options.GitHub = plan.Deregister
+			planned = preview(cmd.Context(), client, &f.target)
+			fmt.Fprintln(out)
+			printPlan(out, planned)
+		}
+	}
 	if len(planned.Refusals) > 0 {
 		return false, exitError(exitCode(planned.Verdict()))
 	}
 	if len(planned.Phases) == 0 {
 		return false, nil
 	}
-	return ask(cmd)
+	return doThis(cmd, answers)
 }
 
-// ask waits for a yes; anything else is a refusal.
-func ask(cmd *cobra.Command) (bool, error) {
-	fmt.Fprint(cmd.ErrOrStderr(), "\nDo this? [y/N] ")
-	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+// doThis asks whether to do what was printed. A no is a refusal.
+func doThis(cmd *cobra.Command, answers *bufio.Reader) (bool, error) {
+	yes, err := ask(cmd, answers, "Do this?")
+	if err == nil && !yes {
+		fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written.")
+		err = exitError(exitRefused)
+	}
+	return yes, err
+}
+
+// ask waits for a yes; anything else is a no.
+func ask(cmd *cobra.Command, answers *bufio.Reader, question string) (bool, error) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "\n%s [y/N] ", question)
+	answer, err := answers.ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("reading the answer: %w", err)
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true, nil
-	}
-	fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written.")
-	return false, exitError(exitRefused)
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes", nil
 }
 
 func isTerminal(stream any) bool {

@@ -101,11 +101,11 @@ func TestOptionsOfTheHook(t *testing.T) {
 	}{
 		"a controller": {
 			map[string]any{"policy": map[string]any{"scaleSets": "delete", "grace": "7s"}, "watchNamespaces": []any{"w"}},
-			plan.Options{Scope: plan.ScopeController, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespaces: []string{"w"}, ScaleSets: plan.DeleteScaleSets, CRDs: plan.DeleteCRDs, Grace: 7 * time.Second},
+			plan.Options{Scope: plan.ScopeController, Job: "r-arc-cleanup", ReleaseNamespace: "ns", RequireUninstalling: true, WatchNamespaces: []string{"w"}, ScaleSets: plan.DeleteScaleSets, CRDs: plan.DeleteCRDs, GitHub: plan.KeepRegistered, Grace: 7 * time.Second},
 		},
 		"a scale set": {
 			map[string]any{"scope": "scale-set", "controllerNamespaces": []any{"c"}, "policy": map[string]any{"busyRunners": "force"}},
-			plan.Options{Scope: plan.ScopeScaleSet, Job: "r-arc-cleanup-scale-set", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: plan.RefuseScaleSets, CRDs: plan.DeleteCRDs, BusyRunners: plan.ForceBusy, Grace: time.Minute},
+			plan.Options{Scope: plan.ScopeScaleSet, Job: "r-arc-cleanup-scale-set", ReleaseNamespace: "ns", RequireUninstalling: true, ControllerNamespaces: []string{"c"}, ScaleSets: plan.RefuseScaleSets, CRDs: plan.DeleteCRDs, BusyRunners: plan.ForceBusy, GitHub: plan.KeepRegistered, Grace: time.Minute},
 		},
 	}
 	for name, test := range tests {

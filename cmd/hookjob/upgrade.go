@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -238,7 +239,7 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	}
 	logUpgrade(u.Log, todo)
 	if !f.yes {
-		if yes, err := ask(cmd); !yes {
+		if yes, err := doThis(cmd, bufio.NewReader(cmd.InOrStdin())); !yes {
 			return nil, err
 		}
 	}

@@ -147,6 +147,12 @@ const (
 	// AnnotationRunnerScaleSetName is the scale set's name at GitHub.
 	AnnotationRunnerScaleSetName = "actions.github.com/runner-scale-set-name"
 
+	// AnnotationOldName is what 0.6.1 has in place of AnnotationRunnerScaleSetName.
+	AnnotationOldName = "runner-scale-set-name"
+
+	// AnnotationRunnerGroupName is the name of its runner group at GitHub.
+	AnnotationRunnerGroupName = "actions.github.com/runner-group-name"
+
 	// AnnotationWake belongs to arc-cleanup. Changing its value makes the controller reconcile the
 	// object at once: all four reconcilers react to every change of an object
 	// (WithEventFilter(predicate.ResourceVersionChangedPredicate{})). The change has no other

@@ -143,19 +143,14 @@ func ControllerVersion(podLabels map[string]string, image string) string {
 // nothing (controllers/actions.github.com/autoscalingrunnerset_controller.go, Reconcile). It tries for as
 // long as GitHub refuses, for example a runner group that does not exist.
 func PendingAtGitHub(annotations map[string]string, group, name string) string {
-	const (
-		annotationRunnerGroupName = "actions.github.com/runner-group-name"
-		// annotationOldName is what 0.6.1 has in place of AnnotationRunnerScaleSetName.
-		annotationOldName = "runner-scale-set-name"
-	)
 	differs := func(is, wanted string) bool { return is == "" || wanted != "" && !strings.EqualFold(is, wanted) }
 	id, err := strconv.Atoi(annotations[AnnotationRunnerScaleSetID])
 	switch {
 	case err != nil || id <= 0:
 		return "it has no ID"
-	case differs(annotations[annotationRunnerGroupName], group):
+	case differs(annotations[AnnotationRunnerGroupName], group):
 		return "its runner group differs"
-	case differs(cmp.Or(annotations[AnnotationRunnerScaleSetName], annotations[annotationOldName]), name):
+	case differs(cmp.Or(annotations[AnnotationRunnerScaleSetName], annotations[AnnotationOldName]), name):
 		return "its name differs"
 	}
 	return ""

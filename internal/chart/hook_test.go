@@ -182,6 +182,8 @@ func TestRenderRefuses(t *testing.T) {
 		"leave, alone":    {arcRelease, map[string]any{"policy": map[string]any{"busyRunners": "leave"}}, `value "leave" of policy.busyRunners: must be one of wait, refuse, force`},
 		"leave, legacy":   {arcRelease, map[string]any{"scope": "legacy", "policy": map[string]any{"busyRunners": "leave"}}, `value "leave" of policy.busyRunners: must be one of wait, refuse, force`},
 		"legacy releases": {arcRelease, map[string]any{"scope": "legacy", "policy": map[string]any{"scaleSets": "uninstall"}}, `value "uninstall" of policy.scaleSets: must be one of refuse, delete`},
+		"no such policy":  {arcRelease, map[string]any{"policy": map[string]any{"github": "remove"}}, `value "remove" of policy.github: must be one of keep, deregister`},
+		"legacy, GitHub":  {arcRelease, map[string]any{"scope": "legacy", "policy": map[string]any{"github": "deregister"}}, `value "deregister" of policy.github: must be one of keep`},
 		"legacy runners":  {arcRelease, map[string]any{"scope": "legacy", "runnerNamespaces": []any{"ci"}}, `runnerNamespaces must be empty with this scope`},
 		"legacy apart":    {arcRelease, map[string]any{"scope": "legacy", "controllerNamespaces": []any{"ci"}}, `controllerNamespaces must be empty with this scope`},
 		"a long word":     {arcRelease, map[string]any{"nameOverride": strings.Repeat("a", 32)}, `" of nameOverride: must have at most 31 characters`},

@@ -189,6 +189,9 @@ func relevant(values map[string]any) map[string]any {
 			if p, ok := value.(map[string]any)["scaleSets"]; ok && p == "uninstall" {
 				out["policy.scaleSets"] = p
 			}
+			if p, ok := value.(map[string]any)["github"]; ok && p == "deregister" {
+				out["policy.github"] = p
+			}
 		default:
 			out[key] = value
 		}

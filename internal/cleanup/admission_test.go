@@ -50,7 +50,7 @@ func TestAdmissionIsAskedFirst(t *testing.T) {
 			t.Parallel()
 			a, c := kubetest.New(t, kubetest.Stuck()...)
 			a.Admission = test.says
-			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 			text := r.Text(20)
 			if r.Verdict != plan.Refused || len(r.Refusals) != 1 || len(a.Written()) > 0 {
 				t.Errorf("wrote %v\n%s", a.Written(), text)
@@ -60,7 +60,7 @@ func TestAdmissionIsAskedFirst(t *testing.T) {
 					t.Errorf("want %q in\n%s", want, text)
 				}
 			}
-			if p := Preview(t.Context(), c, graced(plantest.OfRelease, ample)); len(p.Refusals) != 1 || p.Refusals[0].Message != r.Refusals[0].Message {
+			if p := Preview(t.Context(), c, graced(plantest.OfRelease, ample), nil); len(p.Refusals) != 1 || p.Refusals[0].Message != r.Refusals[0].Message {
 				t.Errorf("plan: %v", p.Refusals)
 			}
 		})
@@ -86,7 +86,7 @@ func TestAdmissionThatRefusesLaterIsNotTriedAgain(t *testing.T) {
 				}
 				return 0
 			}
-			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 			text := r.Text(20)
 			if r.Verdict != plan.Refused || tries != 1 || len(r.Left) == 0 || strings.Count(text, "CRDs stay") != 1 {
 				t.Errorf("%d tries\n%s", tries, text)
@@ -149,15 +149,15 @@ func TestADryRunWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	a.Admission = map[string]string{"DRY DELETE " + crdOfRunners: `admission webhook "w" does not support dry run`}
-	if p := Preview(t.Context(), c, graced(plantest.OfRelease, ample)); len(p.Refusals) > 0 || !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "does not support dry runs") }) {
+	if p := Preview(t.Context(), c, graced(plantest.OfRelease, ample), nil); len(p.Refusals) > 0 || !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.Contains(note, "does not support dry runs") }) {
 		t.Errorf("%v, %v", p.Refusals, p.Notes)
 	}
-	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil); r.Verdict != plan.Done {
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{}); r.Verdict != plan.Done {
 		t.Error(r.Text(20))
 	}
 	a, c = kubetest.New(t, kubetest.Stuck()...)
 	a.Fault = kubetest.On(http.StatusBadRequest, kubetest.Always, "DRY DELETE "+crdOfRunners)
-	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil); r.Verdict != plan.Failed || len(a.Written()) > 0 {
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{}); r.Verdict != plan.Failed || len(a.Written()) > 0 {
 		t.Errorf("wrote %v\n%s", a.Written(), r.Text(20))
 	}
 }
@@ -188,7 +188,7 @@ func TestABackupWithoutANamespace(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	a.Fault = kubetest.On(http.StatusNotFound, kubetest.Always, "DRY POST secret systems", "POST secret systems")
 	o := plantest.Kept(graced(plantest.OfRelease, ample))
-	r := Run(t.Context(), c, o, quiet, nil)
+	r := Run(t.Context(), c, o, quiet, Person{})
 	if text := r.Text(20); r.Verdict != plan.Refused || len(a.Written()) > 0 || !strings.Contains(text, "there is no namespace systems") || !strings.Contains(text, "--backup=false") {
 		t.Errorf("wrote %v\n%s", a.Written(), text)
 	}

@@ -39,7 +39,7 @@ func written() kubetest.Item {
 func TestABackupCanBeRestored(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(written())...)
-	r := Run(t.Context(), c, graced(plantest.Kept(plantest.OfRelease), ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.Kept(plantest.OfRelease), ample), quiet, Person{})
 	if r.Verdict != plan.Done || !strings.Contains(r.Text(10), "arc-cleanup restore --from backup --namespace systems") {
 		t.Fatalf("%s", r.Text(10))
 	}
@@ -78,7 +78,7 @@ func TestWithoutItsBackupNothingIsBegun(t *testing.T) {
 	for code, verdict := range map[int]plan.Verdict{http.StatusForbidden: plan.NotPermitted, http.StatusUnprocessableEntity: plan.Failed} {
 		a, c := kubetest.New(t, kubetest.Stuck(written())...)
 		a.Fault = kubetest.On(code, kubetest.Always, "POST secret systems")
-		r := Run(t.Context(), c, graced(plantest.Kept(plantest.OfRelease), ample), quiet, nil)
+		r := Run(t.Context(), c, graced(plantest.Kept(plantest.OfRelease), ample), quiet, Person{})
 		if r.Verdict != verdict || len(a.Writes) > 0 || !strings.Contains(r.Text(10), "--backup=false") {
 			t.Errorf("%d: writes %q\n%s", code, a.Writes, r.Text(10))
 		}
@@ -266,12 +266,12 @@ func TestABackupOfLegacyARC(t *testing.T) {
 	o.ScaleSets = plan.DeleteScaleSets
 	hook := o
 	hook.Job = "arc-arc-cleanup"
-	for _, phase := range Preview(t.Context(), c, hook).Phases {
+	for _, phase := range Preview(t.Context(), c, hook, nil).Phases {
 		if phase.Name == plan.PhaseBackUp {
 			t.Error("the hook has no right to write a Secret")
 		}
 	}
-	r := Run(t.Context(), c, o, quiet, nil)
+	r := Run(t.Context(), c, o, quiet, Person{})
 	if r.Verdict != plan.Done || a.Writes[0] != "POST secret systems" {
 		t.Fatalf("writes %q\n%s", a.Writes, r.Text(10))
 	}

@@ -116,8 +116,8 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 			}
 			a, c := kubetest.New(t, items...)
 			a.Unknown, a.Fault = test.unknown, test.fault
-			preview := Preview(t.Context(), c, graced(test.options, ample))
-			r := Run(t.Context(), c, graced(test.options, ample), quiet, nil)
+			preview := Preview(t.Context(), c, graced(test.options, ample), nil)
+			r := Run(t.Context(), c, graced(test.options, ample), quiet, Person{})
 			if !strings.HasPrefix(r.Summary(), test.want) || !strings.Contains(r.Text(10), test.say) || r.Verdict != plan.Done {
 				t.Errorf("want %q and %q:\n%s", test.want, test.say, r.Text(10))
 			}
@@ -146,7 +146,7 @@ func TestRescueFreesWhatLegacyARCHolds(t *testing.T) {
 		}
 		a.Take("secret ci/theirs", "ns ci")
 	}
-	r := Run(t.Context(), c, graced(plan.Options{Scope: plan.ScopeNamespace, Namespace: "ci"}, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plan.Options{Scope: plan.ScopeNamespace, Namespace: "ci"}, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	for _, o := range a.Left() {
 		if strings.Contains(o, "ci") && !strings.HasPrefix(o, "crd ") {

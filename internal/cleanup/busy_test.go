@@ -19,7 +19,7 @@ func TestPreflightRefusesBeforeTheFirstWrite(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	a.DeniedRights = map[string]bool{"patch secrets": true, "delete customresourcedefinitions": true}
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	text := r.Text(10)
 	if r.Verdict != plan.NotPermitted || len(a.Written()) > 0 {
 		t.Errorf("%s after %v", r.Verdict, a.Written())
@@ -52,7 +52,7 @@ func TestReportNamesWhatIsLeftAtGitHub(t *testing.T) {
 	if want := []string{"runner r", "scale set  (id 7) of "}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if text := r.report.Text(5); !strings.Contains(text, "still registered at GitHub, which removes it in time: 1 runners: r\n") || !strings.Contains(text, "2 registrations are left at GitHub") {
+	if text := r.report.Text(5); !strings.Contains(text, "still registered at GitHub: 1 runners: r: \n") || !strings.Contains(text, "2 registrations are left at GitHub") {
 		t.Error(text)
 	}
 }
@@ -62,7 +62,7 @@ func TestOffSwitchEndsARun(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("configmap systems/"+survey.OffSwitch))...)...)
 	o := graced(plantest.ByHand, ample)
 	o.ReleaseNamespace = "systems"
-	if r := Run(context.WithoutCancel(t.Context()), c, o, quiet, nil); r.Verdict != plan.Off || len(a.Written()) > 0 {
+	if r := Run(context.WithoutCancel(t.Context()), c, o, quiet, Person{}); r.Verdict != plan.Off || len(a.Written()) > 0 {
 		t.Errorf("%s after %v", r.Summary(), a.Written())
 	}
 }
@@ -72,7 +72,7 @@ func TestAnUnreadableOffSwitch(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "GET configmap systems/"+survey.OffSwitch)
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	if r.Verdict != plan.NotPermitted || len(a.Writes) > 0 {
 		t.Errorf("%v\n%s", a.Writes, r.Text(10))
 	}
@@ -84,7 +84,7 @@ func TestOffSwitchEndsAWait(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))...)
 	time.AfterFunc(offEvery/2, func() { a.Put(kubetest.Whole(kubetest.Object("configmap systems/" + survey.OffSwitch))[0]) })
 	start := time.Now()
-	r := Run(t.Context(), c, graced(plantest.OfRelease, time.Minute), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, time.Minute), quiet, Person{})
 	if r.Verdict != plan.Off || time.Since(start) > 10*time.Second || len(a.Writes) > 0 {
 		t.Errorf("%s after %s: %v\n%s", r.Verdict, time.Since(start), a.Writes, r.Text(10))
 	}

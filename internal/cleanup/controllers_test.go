@@ -30,7 +30,7 @@ func TestAControllerThatCannotFinishCostsNoGrace(t *testing.T) {
 			a, c := kubetest.New(t, test.items...)
 			a.DeniedRights = map[string]bool{test.denied: true}
 			start := time.Now()
-			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 			if r.Verdict != plan.Done || time.Since(start) > ample/2 {
 				t.Errorf("%s after %s:\n%s", r.Verdict, time.Since(start), r.Text(10))
 			}
@@ -44,7 +44,7 @@ func TestOthersNeedNotBeLookedInto(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("team/b", "theirs"))...)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST pod team")
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	if r.Verdict != plan.Done || len(r.Kept) != 4 {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -73,7 +73,7 @@ func TestAControllerWatchesWhatItMay(t *testing.T) {
 		return 0
 	}
 	a.DeniedRights = map[string]bool{"system:serviceaccount:tenant:arc list autoscalingrunnersets in runners": true}
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	if slices.Contains(a.Left(), "ars runners/set") {
 		t.Errorf("a tenant keeps another namespace from being cleaned up:\n%s", r.Text(10))
 	}

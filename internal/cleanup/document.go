@@ -3,6 +3,7 @@ package cleanup
 import (
 	"encoding/json"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
@@ -26,18 +27,10 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	}{DocumentVersion, r.Scope, r.Verdict, r.Summary(), (*fields)(r), errs})
 }
 
-// MarshalJSON implements json.Marshaler. GitHub knows a runner by its name; a scale set also has an
-// ID and a URL there.
+// MarshalJSON implements json.Marshaler.
 func (r Registration) MarshalJSON() ([]byte, error) {
-	d := struct {
-		Kind      string `json:"kind"` // scale-set or runner
-		Namespace string `json:"namespace"`
-		Name      string `json:"name"` // at GitHub
-		ID        string `json:"id,omitempty"`
-		URL       string `json:"url,omitempty"`
-	}{"runner", r.Object.Namespace, r.Object.Name, "", ""}
-	if r.Set.ID != "" {
-		d.Kind, d.Name, d.ID, d.URL = "scale-set", r.Set.Name, r.Set.ID, r.Set.URL
-	}
-	return json.Marshal(d)
+	return json.Marshal(struct {
+		plan.RegistrationDocument
+		github.Result
+	}{r.Document(), r.Result})
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -114,9 +112,8 @@ func (r *run) noteRegistered(s plan.Step, survey *plan.Survey) {
 	if s.Action == plan.Delete || s.Action == plan.Wake {
 		return
 	}
-	info := survey.Sets[s.Object.UID]
-	if info.ID != "" || slices.Contains(s.Object.Finalizers, arc.RunnerRegistrationFinalizer) || survey.Registered[s.Object.UID] {
-		r.report.Registered = append(r.report.Registered, Registration{s.Object, info})
+	if reg, is := survey.RegistrationOf(s.Object, r.sets); is {
+		r.report.Registered = append(r.report.Registered, Registration{Registration: reg})
 	}
 }
 

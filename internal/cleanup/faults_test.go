@@ -195,7 +195,7 @@ func (s scenario) play(t *testing.T, on string, f fault, times int) (r *Report, 
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), faultBudget, ErrBudget)
-	r = Run(ctx, c, s.options, quiet, nil)
+	r = Run(ctx, c, s.options, quiet, Person{})
 	cancel()
 	transport.CloseIdleConnections()
 	_ = server.Close()

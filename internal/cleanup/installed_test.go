@@ -71,7 +71,7 @@ func TestRunUninstallsAScaleSetsRelease(t *testing.T) {
 		kubetest.Object("ars runners/set", mine, kubetest.Finalizers(arc.AutoscalingRunnerSetFinalizer)), kubetest.Protected("secret runners/github", mine),
 		kubetest.Object("sa runners/taken-over", kubetest.By("runners/other")), kubetest.Protected("role runners/set-manager", mine))...)
 	a, c := kubetest.New(t, items...)
-	r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, Person{})
 	want := []string{"sa runners/taken-over", "secret runners/sh.helm.release.v1.web.v1", "secret runners/to-keep"}
 	if diff := cmp.Diff(want, a.Left()); r.Verdict != plan.Done || diff != "" {
 		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)
@@ -97,7 +97,7 @@ metadata: {name: theirs}
 	items := append(kubetest.Whole(kubetest.CRDs()...), helmRecord("gpu", more))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", mine), kubetest.Object("deploy runners/enrols", mine))...)
 	a, c := kubetest.New(t, items...)
-	r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, Person{})
 	const want = "holds more than scale sets: Deployment enrols, PersistentVolumeClaim cache, EphemeralRunner by-hand, AutoscalingRunnerSet theirs"
 	if r.Verdict != plan.Refused || len(a.Writes) > 0 || !strings.Contains(r.Text(10), want) {
 		t.Error(r.Text(10))
@@ -113,7 +113,7 @@ func TestReleasesThatCannotBeRead(t *testing.T) {
 	for _, request := range []string{"LIST secret", "GET secret runners/sh.helm.release.v1.gpu.v1", "LIST configmap", "LIST deploy", "LIST rolebinding"} {
 		a, c := kubetest.New(t, items...)
 		a.Fault = kubetest.On(http.StatusBadRequest, kubetest.Always, request)
-		r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.ByHand), ample), quiet, nil)
+		r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.ByHand), ample), quiet, Person{})
 		if r.Verdict != plan.Failed || len(a.Writes) > 0 || strings.Contains(r.Text(10), "Helm has no record") {
 			t.Errorf("%s refused: %v\n%s", request, a.Writes, r.Text(10))
 		}
@@ -145,13 +145,13 @@ func TestWhatARecordNamesCostsNothing(t *testing.T) {
 		}
 		o := plantest.Uninstalls(plantest.OfRelease)
 		o.WatchNamespaces = []string{"runners"}
-		if r := Run(t.Context(), c, graced(o, ample), quiet, nil); r.Verdict != plan.Done || requests > 200 {
+		if r := Run(t.Context(), c, graced(o, ample), quiet, Person{}); r.Verdict != plan.Done || requests > 200 {
 			t.Errorf("%s: %d requests\n%s", name, requests, r.Text(10))
 		}
 	}
 	// A proved release with more objects than the chart can install is refused.
 	_, c := kubetest.New(t, append(kubetest.Whole(append(kubetest.CRDs(), kubetest.Object("ars runners/set", kubetest.By("runners/bait")))...), helmRecord("bait", many.String()))...)
-	if r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, nil); r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "holds more than scale sets: 4007 more\n") {
+	if r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.OfRelease), ample), quiet, Person{}); r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "holds more than scale sets: 4007 more\n") {
 		t.Errorf("%s", r.Text(10))
 	}
 }

@@ -25,7 +25,7 @@ func TestWhatJobsLeaveGoesWithTheirRunner(t *testing.T) {
 		ofJob("pod runners/forged", "no-runner"), ofJob("pod elsewhere/forged", "r"), ofJob("configmap runners/theirs", "r"),
 		ofJob("pod runners/held", "r", kubetest.Deleting, kubetest.Finalizers("example.com/hold")),
 	)...)
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	kubetest.ExpectStrings(t, "left", a.Left(),
 		"configmap runners/theirs", "pod elsewhere/forged", "pod runners/forged", "pod runners/held", "role runners/set-manager", "secret runners/theirs")

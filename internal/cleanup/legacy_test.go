@@ -35,10 +35,10 @@ func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 			go a.Take("pod ci/r")
 		}
 	}
-	r := Run(t.Context(), c, graced(plantest.OfLegacy, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfLegacy, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	kubetest.ExpectStrings(t, "left", a.Left(), "pod ci/theirs")
-	if want := "still registered at GitHub, which removes it in time: 1 runners: s-1-0"; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
+	if want := "still registered at GitHub: 1 runners: s-1-0: GitHub removes it after about a day"; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
 		t.Errorf("the report does not say %q:\n%s", want, r.Text(10))
 	}
 }
@@ -63,7 +63,7 @@ func TestLegacyRunLetsTheControllerFinish(t *testing.T) {
 	}
 	o := graced(plantest.OfLegacy, ample)
 	o.ReleaseNamespace, o.ScaleSets = "systems", plan.DeleteScaleSets
-	expect(t, Run(t.Context(), c, o, quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, o, quiet, Person{}), outcome{Verdict: plan.Done})
 	if want := []string{"DELETE hra ci/d", "PATCH rd ci/d", "DELETE rd ci/d", "DELETE rrs ci/d-1"}; !slices.Equal(order[:min(4, len(order))], want) {
 		t.Errorf("writes %q, want first %q", order, want)
 	}
@@ -85,7 +85,7 @@ func runFor(t *testing.T, c *kube.Client, budget time.Duration, o plan.Options) 
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), budget, ErrBudget)
 	defer cancel()
-	return Run(ctx, c, o, quiet, nil)
+	return Run(ctx, c, o, quiet, Person{})
 }
 
 // TestLegacyRunStopsARunnerOnce acts as a controller whose runner has a job for longer than the

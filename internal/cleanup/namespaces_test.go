@@ -22,7 +22,7 @@ func TestRunWaitsForANamespace(t *testing.T) {
 			time.AfterFunc(300*time.Millisecond, func() { a.Take("ns runners") })
 		}
 	}
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	if diff := cmp.Diff([]string{"role runners/set-manager", "secret runners/theirs"}, a.Left()); r.Verdict != plan.Done || diff != "" {
 		t.Errorf("%s\nleft (-want +got):\n%s", r.Text(10), diff)
 	}
@@ -40,7 +40,7 @@ func TestCRDsInstalledAgainAreNotDeletedAgain(t *testing.T) {
 			a.Put(kubetest.Whole(kubetest.Object("er runners/new"))[0])
 		}
 	}
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	left := a.Left()
 	if want := []string{runners, "er runners/new", "role runners/set-manager", "secret runners/theirs"}; r.Verdict != plan.Done || cmp.Diff(want, left) != "" {
 		t.Errorf("%s\nleft: %q", r.Text(10), left)

@@ -82,7 +82,7 @@ func TestObstaclesAreWhatNobodyAnswers(t *testing.T) {
 		}
 		return 0
 	}
-	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil); len(r.Obstacles) != len(want) || !strings.Contains(r.Text(10), "likely in the way: validatingwebhookconfigurations") {
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{}); len(r.Obstacles) != len(want) || !strings.Contains(r.Text(10), "likely in the way: validatingwebhookconfigurations") {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -96,7 +96,7 @@ func TestObstaclesThatCannotBeReadHinderNothing(t *testing.T) {
 		}
 		return 0
 	}
-	p := Preview(t.Context(), c, plantest.ByHand)
+	p := Preview(t.Context(), c, plantest.ByHand, nil)
 	if len(p.Refusals) > 0 || p.ObstaclesErr == nil {
 		t.Errorf("refusals %v, error %v", p.Refusals, p.ObstaclesErr)
 	}

@@ -16,7 +16,7 @@ func TestARightThatCannotBeAskedFor(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	a.Fault = kubetest.On(http.StatusBadRequest, kubetest.Always, "REVIEW delete customresourcedefinitions")
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	if r.Verdict != plan.Failed || len(r.Refusals) != 4 || len(a.Writes) > 0 {
 		t.Errorf("%v\n%s", a.Writes, r.Text(10))
 	}
@@ -38,7 +38,7 @@ func TestARefusedPlanIsNotTried(t *testing.T) {
 		return 0
 	}
 	a.DeniedRights = map[string]bool{"delete customresourcedefinitions": true}
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	if text := r.Text(10); dry > 0 || !strings.Contains(text, "live") || !strings.Contains(text, "not permitted to delete") {
 		t.Errorf("%d dry runs:\n%s", dry, text)
 	}

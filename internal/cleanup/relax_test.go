@@ -34,7 +34,7 @@ func TestASchemaThatRefusesThePatchIsRelaxed(t *testing.T) {
 	}
 	a.Objects["crd ephemeralrunners."+arc.Group].Rest = map[string]any{"spec": map[string]any{"versions": []any{map[string]any{"name": "v1alpha1"}}}}
 	start := time.Now()
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	if r.Verdict != plan.Done || relaxed.Load() != 1 || time.Since(start) > relaxPatience/2 {
 		t.Errorf("relaxed %d times, after %s\n%s", relaxed.Load(), time.Since(start), r.Text(10))
 	}
@@ -72,7 +72,7 @@ func TestASchemaThatCannotBeRelaxed(t *testing.T) {
 				}
 				return 0
 			}
-			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 			text := r.Text(20)
 			if r.Verdict == plan.Done || !strings.Contains(text, test.want) || !strings.Contains(text, "removing finalizers from ephemeralrunners.actions.github.com/r") {
 				t.Errorf("want %q in\n%s", test.want, text)
@@ -85,7 +85,7 @@ func TestASchemaThatOthersUseIsNotRelaxed(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("team/arc", "team"))...)
 	a.Fault = kubetest.On(http.StatusUnprocessableEntity, kubetest.Always, "PATCH er runners/r")
-	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{})
 	for _, w := range a.Written() {
 		if w == "PATCH crd ephemeralrunners."+arc.Group {
 			t.Errorf("it was")

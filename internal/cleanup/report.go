@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -22,20 +22,23 @@ func remains(beside []plan.Remain) string {
 	return strings.Join(what, "; ")
 }
 
-// Registration is a scale set or a runner that lost its finalizers without its controller and so
-// was not de-registered at GitHub.
+// Registration is a scale set or a runner that lost its finalizers without its controller, which
+// therefore did not de-register it at GitHub.
 type Registration struct {
-	Object *object.Object
-	// Set is empty for a runner.
-	Set plan.ScaleSetInfo
+	plan.Registration
+	// Result says what the run did about it.
+	github.Result
 }
 
 func (r Registration) String() string {
-	if r.Set.ID == "" {
+	if !r.IsSet() {
 		return "runner " + r.Object.Name
 	}
-	return shell.Visible(fmt.Sprintf("scale set %s (id %s) of %s", r.Set.Name, r.Set.ID, r.Set.URL))
+	return shell.Visible(r.Planned())
 }
+
+// Stays reports whether it is still registered.
+func (r Registration) Stays() bool { return r.Outcome != github.Removed && r.Outcome != github.Gone }
 
 // Took is how long a phase lasted.
 type Took struct {
@@ -57,8 +60,8 @@ type Report struct {
 	Obstacles plan.List[plan.Finding] `json:"obstacles"`
 	// Remains lists, after a success, the parts of ARC that this uninstall does not cover.
 	Remains plan.List[plan.Remain] `json:"remains"`
-	// Registered lists what is still registered at GitHub. GitHub removes a scale set after seven
-	// days without a connection, and a runner after about one.
+	// Registered lists what no controller has removed at GitHub, and what the run did about it. GitHub
+	// removes a scale set after seven days without a connection, and a runner after about one.
 	Registered plan.List[Registration] `json:"registered"`
 	Phases     plan.List[Took]         `json:"phases"`
 	Errs       []error                 `json:"-"`

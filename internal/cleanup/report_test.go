@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -87,7 +88,11 @@ func TestDocumentOfAReport(t *testing.T) {
 		Obstacles: []plan.Finding{{Object: kubetest.Object("vwc w"), Why: "dead"}},
 		Remains:   []plan.Remain{{What: "more", Do: []string{"look"}}},
 		Registered: []Registration{
-			{kubetest.Object("er runners/a"), plan.ScaleSetInfo{}}, {kubetest.Object("ars runners/set"), plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}},
+			{plan.Registration{Object: kubetest.Object("er runners/a"), Set: plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}}, github.Result{Outcome: github.Removed}},
+			{plan.Registration{
+				Object: kubetest.Object("ars runners/set"),
+				Set:    plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme", Group: "g", Secret: "s", Proxy: "http://p", CA: "c"},
+			}, github.Result{Outcome: github.Refused, Why: "used"}},
 		},
 		Phases: []Took{{plan.PhaseDrain, 1.5}},
 		Errs:   []error{errors.New("one")},
@@ -95,14 +100,17 @@ func TestDocumentOfAReport(t *testing.T) {
 	const crd = `"group": "apiextensions.k8s.io", "resource": "customresourcedefinitions", `
 	kubetest.ExpectJSON(t, `{
 		"version": "arc-cleanup/report/v1", "scope": "controller", "verdict": "residue",
-		"summary": "residue: 1 objects are left: deleted 1 customresourcedefinitions; 2 registrations are left at GitHub",
+		"summary": "residue: 1 objects are left: deleted 1 customresourcedefinitions; removed 1 registrations at GitHub; 1 registrations are left at GitHub",
 		"refusals": [{"verdict": "refused", "message": "no", "do": ["do"]}],
 		"done": [{"action": "delete", `+crd+`"name": "c", "uid": "crd c"}],
 		"kept": [{`+crd+`"name": "k", "uid": "crd k", "why": "used"}],
 		"left": [{"group": "actions.github.com", "resource": "ephemeralrunners", "namespace": "runners", "name": "a", "uid": "er runners/a", "why": "held"}],
 		"obstacles": [{"group": "admissionregistration.k8s.io", "resource": "validatingwebhookconfigurations", "name": "w", "uid": "vwc w", "why": "dead"}],
 		"remains": [{"what": "more", "do": ["look"]}],
-		"registered": [{"kind": "runner", "namespace": "runners", "name": "a"}, {"kind": "scale-set", "namespace": "runners", "name": "gpu", "id": "7", "url": "https://github.com/acme"}],
+		"registered": [
+			{"kind": "runner", "namespace": "runners", "name": "a", "id": "7", "url": "https://github.com/acme", "outcome": "removed"},
+			{"kind": "scale-set", "namespace": "runners", "name": "gpu", "id": "7", "url": "https://github.com/acme",
+				"group": "g", "secret": "s", "proxy": "http://p", "ca": "c", "outcome": "refused", "why": "used"}],
 		"phases": [{"name": "drain", "seconds": 1.5}],
 		"errors": ["one"]}`, r)
 	kubetest.ExpectJSON(t, `{"version": "arc-cleanup/report/v1", "scope": "", "verdict": "", "summary": ": nothing was written",

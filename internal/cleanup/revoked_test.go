@@ -59,7 +59,7 @@ func TestRightsTakenAway(t *testing.T) {
 				time.AfterFunc(time.Second, func() { close(gone) })
 			}
 			start := time.Now()
-			r := Run(t.Context(), c, o, quiet, nil)
+			r := Run(t.Context(), c, o, quiet, Person{})
 			text := r.Text(50)
 			if took := time.Since(start); r.Verdict != plan.NotPermitted || took > 10*time.Second || !strings.Contains(r.Summary(), "Helm took this hook's rights away") || !strings.Contains(r.Summary(), "reading ConfigMap systems/"+survey.OffSwitch) {
 				t.Errorf("after %s:\n%s", took, text)
@@ -80,7 +80,7 @@ func TestOneRuleIsMissing(t *testing.T) {
 		a, c := kubetest.New(t, kubetest.Stuck(itsJob())...)
 		a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, missing)
 		o := graced(ofHookJob, ample)
-		if r := Run(t.Context(), c, o, quiet, nil); r.Revoked != nil || r.Verdict != plan.NotPermitted || len(a.Written()) > 0 {
+		if r := Run(t.Context(), c, o, quiet, Person{}); r.Revoked != nil || r.Verdict != plan.NotPermitted || len(a.Written()) > 0 {
 			t.Errorf("%s: %s", missing, r.Text(10))
 		}
 	}
@@ -93,7 +93,7 @@ func TestRightsThatWereNeverThere(t *testing.T) {
 	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
 		a, c := kubetest.New(t, kubetest.Stuck(itsJob())...)
 		a.Fault = func(string) int { return code }
-		r := Run(t.Context(), c, graced(ofHookJob, ample), quiet, nil)
+		r := Run(t.Context(), c, graced(ofHookJob, ample), quiet, Person{})
 		if text := r.Text(10); r.Revoked != nil || r.Verdict == plan.Done || strings.Contains(text, "took this hook's rights away") || !strings.Contains(text, "could not read") {
 			t.Errorf("%d: %s", code, text)
 		}

@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -45,10 +47,16 @@ var (
 var errChanged = errors.New("the cluster changed")
 
 // Preview surveys the cluster and returns what Run would do. It writes nothing.
-func Preview(ctx context.Context, c *kube.Client, o plan.Options) *plan.Plan {
+//
+// own are the credentials of the person for GitHub, if any.
+func Preview(ctx context.Context, c *kube.Client, o plan.Options, own *github.Own) *plan.Plan {
 	s := survey.Read(ctx, c, o)
 	p := plan.New(s, o, plan.History{})
+	known := map[types.UID]access{}
+	accesses(ctx, c, p, own, known)
+	askForCredentials(p, o, known)
 	preflight(ctx, c, p, o)
+	p.Registered = plan.Registrations(s, o)
 	if len(p.Phases) == 0 && len(p.Refusals) == 0 {
 		for _, u := range survey.StillServed(ctx, c, o, s) {
 			p.Refusals = append(p.Refusals, plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)})
@@ -60,21 +68,28 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options) *plan.Plan {
 
 // Run repeats survey, plan and execution until a plan is empty, which proves that nothing is left.
 // It can be stopped and run again at any point.
-//
-// If progress is not nil, Run calls it with the state of the current phase. It calls it often, so
-// progress must return at once.
-func Run(ctx context.Context, c *kube.Client, o plan.Options, log zerolog.Logger, progress func(Progress)) *Report {
+func Run(ctx context.Context, c *kube.Client, o plan.Options, log zerolog.Logger, person Person) *Report {
 	ctx, stop := watchOffSwitch(ctx, c, o)
 	defer stop()
 	r := &run{
-		client: c, options: o, log: log, progress: progress, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()),
+		client: c, options: o, log: log, person: person, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()),
 		done: map[once]bool{}, planned: map[types.UID]bool{}, history: plan.NewHistory(),
+		sets: map[identity.Set]plan.ScaleSetInfo{}, access: map[types.UID]access{},
 	}
 	for round := 0; r.report.Verdict == ""; round++ {
 		r.report.Verdict = r.round(ctx, round)
 	}
+	r.endRegistered()
 	r.explainEnd(ctx)
 	return r.report
+}
+
+// Person is what a person who runs it sees and gives. It is empty in a hook.
+type Person struct {
+	// Progress is called with the state of the current phase. Run calls it often, so it must return at once.
+	Progress func(Progress)
+	// GitHub holds credentials that go before those in the cluster.
+	GitHub *github.Own
 }
 
 type run struct {
@@ -82,7 +97,7 @@ type run struct {
 	options plan.Options
 	log     zerolog.Logger
 
-	progress func(Progress)
+	person Person
 
 	mu      sync.Mutex
 	report  *Report
@@ -98,6 +113,10 @@ type run struct {
 	confirmed plan.Confirmed
 	// changedErr is why the last round was cut short, if the cluster changed.
 	changedErr error
+
+	// sets is what the scale sets of all surveys say, by name. access is what those use to reach GitHub that are de-registered.
+	sets   map[identity.Set]plan.ScaleSetInfo
+	access map[types.UID]access
 
 	// done holds what the report names. A later round may repeat a write, for example if a person
 	// has scaled a stopped object up again.
@@ -128,8 +147,8 @@ type Progress struct {
 // setDone sets how many objects of the phase are done. It needs the lock.
 func (r *run) setDone(done int) {
 	r.now.Done = done
-	if r.progress != nil {
-		r.progress(r.now)
+	if r.person.Progress != nil {
+		r.person.Progress(r.now)
 	}
 }
 
@@ -149,6 +168,11 @@ func (r *run) round(ctx context.Context, round int) plan.Verdict {
 	p := plan.New(s, r.options, r.history)
 	if p.Off {
 		return plan.Off
+	}
+	r.remember(s)
+	accesses(ctx, r.client, p, r.person.GitHub, r.access)
+	if round == 0 {
+		askForCredentials(p, r.options, r.access)
 	}
 	r.confirm(p, round)
 	r.history.Stage = p.Stage
@@ -209,11 +233,11 @@ func (r *run) logFindings(s *plan.Survey, p *plan.Plan, planned int) {
 func (r *run) verdictIfOver(ctx context.Context, s *plan.Survey, p *plan.Plan, round int) plan.Verdict {
 	if len(p.Phases) == 0 {
 		r.report.Errs, r.report.Obstacles = nil, nil
-		return r.succeed(ctx, s)
+		return r.finish(ctx, s)
 	}
 	if round == rounds && r.onlyNewcomersLeft(p, s) {
 		r.report.Kept, r.report.Errs = p.Kept, nil
-		return r.succeed(ctx, s)
+		return r.finish(ctx, s)
 	}
 	if denied := r.takeDenials(); len(denied) > 0 {
 		// Neither another round nor another Pod of the Job changes admission's answer.
@@ -230,6 +254,15 @@ func (r *run) verdictIfOver(ctx context.Context, s *plan.Survey, p *plan.Plan, r
 	return r.failure()
 }
 
+// finish ends a run that has nothing left to do in the cluster: what is left is at GitHub.
+func (r *run) finish(ctx context.Context, s *plan.Survey) plan.Verdict {
+	verdict := r.succeed(ctx, s)
+	if verdict == plan.Done && r.options.GitHub == plan.Deregister {
+		r.deregister(ctx, s)
+	}
+	return verdict
+}
+
 // executePlan executes the plan's phases until one fails or requires a new survey.
 func (r *run) executePlan(ctx context.Context, s *plan.Survey, p *plan.Plan) plan.Verdict {
 	r.history.RecordPlan(p)
@@ -243,6 +276,9 @@ func (r *run) executePlan(ctx context.Context, s *plan.Survey, p *plan.Plan) pla
 		}
 	}
 	for _, phase := range p.Phases {
+		if phase.Name == plan.PhaseDeregister {
+			continue // it comes last of all
+		}
 		log := r.log.With().Str("phase", string(phase.Name)).Logger()
 		var err error
 		if phase.Name == plan.PhaseBackUp {

@@ -59,7 +59,7 @@ func expect(t *testing.T, r *Report, want outcome) {
 func TestRunFreesAStuckCluster(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	// Of the protected objects only those that were being deleted are gone. Helm or the namespace
 	// deletes the rest.
@@ -67,7 +67,7 @@ func TestRunFreesAStuckCluster(t *testing.T) {
 	if f := a.Objects["role runners/set-manager"].Finalizers; len(f) > 0 {
 		t.Errorf("the manager Role still has %q", f)
 	}
-	if again := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil); again.Verdict != plan.Done || len(again.Done) > 0 {
+	if again := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{}); again.Verdict != plan.Done || len(again.Done) > 0 {
 		t.Errorf("run again: %s", again.Summary())
 	}
 }
@@ -75,7 +75,7 @@ func TestRunFreesAStuckCluster(t *testing.T) {
 func TestRunWritesNothingWhenItRefuses(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("ars runners/live"))...)...)
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Refused})
 	kubetest.ExpectStrings(t, "writes", a.Written())
 	if len(r.Refusals) != 1 || !strings.Contains(r.Refusals[0].Message, "scale set live") {
@@ -87,7 +87,7 @@ func TestPreviewWritesNothingAndAgreesWithRun(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	planned := map[string]bool{}
-	for _, phase := range Preview(t.Context(), c, graced(plantest.ByHand, ample)).Phases {
+	for _, phase := range Preview(t.Context(), c, graced(plantest.ByHand, ample), nil).Phases {
 		for _, s := range phase.Steps() {
 			if verb := map[plan.Action]string{plan.Delete: "DELETE ", plan.Free: "PATCH "}[s.Action]; verb != "" {
 				planned[verb+kubetest.Ref(s.Object)] = true
@@ -95,7 +95,7 @@ func TestPreviewWritesNothingAndAgreesWithRun(t *testing.T) {
 		}
 	}
 	kubetest.ExpectStrings(t, "writes of the preview", a.Written())
-	Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	for _, w := range a.Written() {
 		if !planned[w] {
 			t.Errorf("%s was not planned", w)
@@ -123,7 +123,7 @@ func TestRunLetsTheControllerFinish(t *testing.T) {
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("systems/arc")), kubetest.Object("ers runners/s", kubetest.Of("runners/set"), kubetest.Owned("ars runners/set")), kubetest.Object("al systems/l", kubetest.Of("runners/set")))...)
 	a, c := kubetest.New(t, items...)
 	a.React = controllerOf("runners/set", "ers runners/s", "al systems/l")
-	expect(t, Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 	kubetest.ExpectStrings(t, "left", a.Left(), "deploy systems/arc")
 	for _, w := range a.Written() {
 		if strings.HasPrefix(w, "PATCH") {
@@ -137,7 +137,7 @@ func TestRunGoesOnWithoutAControllerThatDoesNothing(t *testing.T) {
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
 	items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("systems/arc")), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Owned("s")))...)
 	a, c := kubetest.New(t, items...)
-	expect(t, Run(t.Context(), c, graced(plantest.OfRelease, 300*time.Millisecond), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.OfRelease, 300*time.Millisecond), quiet, Person{}), outcome{Verdict: plan.Done})
 	kubetest.ExpectStrings(t, "left", a.Left(), "deploy systems/arc")
 	if !slices.Contains(a.Written(), "DELETE er runners/r") {
 		t.Errorf("the runner was not deleted before its finalizer went: %q", a.Written())
@@ -154,7 +154,7 @@ func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 	a, c := kubetest.New(t, items...)
 	a.React = controllerOf("runners/set")
 	o := plan.Options{Scope: plan.ScopeScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
-	expect(t, Run(t.Context(), c, o, quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, o, quiet, Person{}), outcome{Verdict: plan.Done})
 	kubetest.ExpectStrings(t, "writes", a.Written(), "DELETE ars runners/set", "DELETE role runners/l")
 }
 
@@ -167,10 +167,10 @@ func TestAListenersBelongings(t *testing.T) {
 	o := plan.Options{Scope: plan.ScopeScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
 	defer cancel()
-	expect(t, Run(ctx, c, o, quiet, nil), outcome{Verdict: plan.OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})
+	expect(t, Run(ctx, c, o, quiet, Person{}), outcome{Verdict: plan.OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})
 
 	time.AfterFunc(300*time.Millisecond, func() { a.Take("al systems/l") })
-	expect(t, Run(t.Context(), c, o, quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, o, quiet, Person{}), outcome{Verdict: plan.Done})
 	kubetest.ExpectStrings(t, "writes", a.Written(),
 		"DELETE al systems/l", "DELETE ars runners/set", "PATCH al systems/l", "PATCH ars runners/set")
 }
@@ -180,7 +180,7 @@ func TestRunStopsWhenTheBudgetIsUsedUp(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("er runners/held", kubetest.Deleting, kubetest.Finalizers("example.com/hold", arc.EphemeralRunnerFinalizer)))...)...)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
 	defer cancel()
-	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.OutOfTime, Left: []string{
 		"er runners/held: held by finalizers which are not ARC's: example.com/hold",
 		"crd ephemeralrunners.actions.github.com: is being deleted, and waits for its objects",
@@ -196,13 +196,13 @@ func TestRunStopsBetweenRequestsWhenToldTo(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	a.React = func(_ *kubetest.Server, _ string) { cancel(ErrInterrupted) }
-	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
 	if r.Verdict != plan.Interrupted || len(r.Errs) > 0 || len(r.Left) == 0 {
 		t.Errorf("%s", r.Text(50))
 	}
 	kubetest.ExpectStrings(t, "writes", a.Written(), "PATCH er runners/r")
 	a.React = nil
-	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 }
 
 func TestRunNamesTheRightThatIsMissing(t *testing.T) {
@@ -217,7 +217,7 @@ func TestRunNamesTheRightThatIsMissing(t *testing.T) {
 	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), items...)...)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, denied...)
 	var log bytes.Buffer
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), zerolog.New(&log), nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), zerolog.New(&log), Person{})
 	if r.Verdict != plan.NotPermitted || len(r.Errs) != 20 || len(r.Left) != 24 {
 		t.Errorf("%d errors, %d left\n%s", len(r.Errs), len(r.Left), r.Text(50))
 	}
@@ -237,7 +237,7 @@ func TestRunNamesTheRightThatIsMissing(t *testing.T) {
 func TestRunNamesWhatItWaitedForInVain(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("ers runners/held", kubetest.Deleting, kubetest.Finalizers("example.com/hold")))...)...)
-	r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Residue, Errs: 1, Left: []string{
 		"ers runners/held: held by finalizers which are not ARC's: example.com/hold",
 		"crd ephemeralrunnersets.actions.github.com: is being deleted, and waits for its objects",
@@ -255,7 +255,7 @@ func TestErrorsThatPassAreNotReported(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	// A schema that is being changed gives this answer.
 	a.Fault = kubetest.On(http.StatusUnprocessableEntity, 1, "PATCH er runners/r")
-	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 	if slices.Contains(a.Left(), "er runners/r") {
 		t.Error("the runner is left")
 	}
@@ -271,7 +271,7 @@ func TestAnErrorOverSomethingThatIsGoneIsNotReported(t *testing.T) {
 		}
 		return 0
 	}
-	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 }
 
 // TestWhatUsedUpTheBudgetIsNamed: a webhook without a backend makes every write fail with 500, and
@@ -282,7 +282,7 @@ func TestWhatUsedUpTheBudgetIsNamed(t *testing.T) {
 	a.Fault = kubetest.On(http.StatusInternalServerError, kubetest.Always, "PATCH er runners/r")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, ErrBudget)
 	defer cancel()
-	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
 	if r.Verdict != plan.OutOfTime || len(r.Errs) != 1 || !strings.Contains(r.Text(5), "PATCH er runners/r is refused") {
 		t.Errorf("%d errors:\n%s", len(r.Errs), r.Text(5))
 	}
@@ -298,7 +298,7 @@ func TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs(t *testing.T) {
 			a.Put(kubetest.Whole(kubetest.Object("ars team/new", kubetest.By("team/new")))[0])
 		}
 	}
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Refused})
 	for _, w := range a.Written() {
 		if strings.HasPrefix(w, "DELETE crd") || strings.HasSuffix(w, "team/new") {
@@ -314,7 +314,7 @@ func TestAMissingRightToWatchIsNoReasonForForce(t *testing.T) {
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))
 	a, c := kubetest.New(t, append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("systems/arc")))...)...)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "WATCH er runners", "LIST er runners")
-	r := Run(t.Context(), c, graced(plantest.OfRelease, 2*time.Second), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, 2*time.Second), quiet, Person{})
 	if r.Verdict != plan.NotPermitted {
 		t.Errorf("%s", r.Text(5))
 	}
@@ -325,7 +325,7 @@ func TestRunReportsAnAPIServerItCannotRead(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	a.Fault = kubetest.On(http.StatusConflict, kubetest.Always, "LIST pod")
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Failed})
 	kubetest.ExpectStrings(t, "writes", a.Written())
 }
@@ -333,7 +333,7 @@ func TestRunReportsAnAPIServerItCannotRead(t *testing.T) {
 func TestRunKeepsTheCRDsOfOthersAndSaysSo(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("team/b", "theirs"))...)
-	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	if r.Verdict != plan.Done || len(r.Kept) != 4 || !strings.Contains(r.Text(5), "the controller team/b uses them") {
 		t.Errorf("%s", r.Text(5))
 	}
@@ -349,7 +349,7 @@ func TestRunTellsHowFarItIs(t *testing.T) {
 	_, c := kubetest.New(t, kubetest.Stuck()...)
 	last := map[plan.PhaseName]Progress{}
 	o := graced(plantest.OfRelease, ample)
-	Run(t.Context(), c, o, quiet, func(p Progress) { last[p.Phase] = p })
+	Run(t.Context(), c, o, quiet, Person{Progress: func(p Progress) { last[p.Phase] = p }})
 	for phase, total := range map[plan.PhaseName]int{plan.PhaseFree: 6, plan.PhaseListeners: 1, plan.PhaseCRDs: 4} {
 		if p := last[phase]; p.Done != total || p.Total != total {
 			t.Errorf("%s ends with %d of %d, want %d", phase, p.Done, p.Total, total)
@@ -364,7 +364,7 @@ func TestAHookWithoutARecordWritesNothing(t *testing.T) {
 	for _, o := range []plan.Options{plantest.OfRelease, plantest.ByHand} {
 		o = graced(o, ample)
 		o.RequireUninstalling = true
-		r := Run(t.Context(), c, o, quiet, nil)
+		r := Run(t.Context(), c, o, quiet, Person{})
 		if r.Verdict != plan.Refused || len(a.Writes) > 0 || !strings.Contains(r.Text(10), "no proof that anything is being uninstalled") {
 			t.Errorf("%v\n%s", a.Writes, r.Text(10))
 		}
@@ -554,7 +554,7 @@ func TestNoVerdictWithoutItsCause(t *testing.T) {
 				a, client = kubetest.New(t)
 				a.Fault = func(string) int { return http.StatusInternalServerError }
 			}
-			r := Run(ctx, client, test.options, quiet, nil)
+			r := Run(ctx, client, test.options, quiet, Person{})
 			text := r.Text(50)
 			for _, say := range test.say {
 				if !strings.Contains(text, say) {

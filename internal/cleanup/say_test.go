@@ -60,7 +60,7 @@ func TestAShortRunSaysOneLine(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	_, c := kubetest.New(t, kubetest.Stuck()...)
-	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), zerolog.New(&log).Level(zerolog.InfoLevel), nil); r.Verdict != plan.Done {
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), zerolog.New(&log).Level(zerolog.InfoLevel), Person{}); r.Verdict != plan.Done {
 		t.Fatal(r.Text(10))
 	}
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"message":"found 4 custom resources, 2 objects with ARC's finalizers, 4 CRDs"`) {

@@ -30,12 +30,12 @@ func TestWhatIsServedIsNotGone(t *testing.T) {
 			t.Parallel()
 			a, c := kubetest.New(t, test.items...)
 			a.ClaimServed(test.served)
-			r := Run(t.Context(), c, graced(test.options, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(test.options, ample), quiet, Person{})
 			text := r.Text(20)
 			if r.Verdict != plan.Failed || !strings.Contains(text, "could not read "+test.served+".actions.") || !strings.Contains(text, "says that it serves it in the versions v1alpha1") {
 				t.Errorf("%s", text)
 			}
-			p := Preview(t.Context(), c, graced(test.options, ample))
+			p := Preview(t.Context(), c, graced(test.options, ample), nil)
 			if p.Verdict() != plan.Failed || len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Message, "says that it serves it") {
 				t.Errorf("plan: %v", p.Refusals)
 			}
@@ -56,7 +56,7 @@ func TestDiscoveryMayForgetLate(t *testing.T) {
 		}
 		return 0
 	}
-	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, nil); r.Verdict != plan.Done || len(r.Remains) > 0 {
+	if r := Run(t.Context(), c, graced(plantest.OfRelease, ample), quiet, Person{}); r.Verdict != plan.Done || len(r.Remains) > 0 {
 		t.Error(r.Text(20))
 	}
 }
@@ -72,7 +72,7 @@ func TestACRDThatIsNotServedIsNamed(t *testing.T) {
 			t.Parallel()
 			a, c := kubetest.New(t, crds...)
 			a.Fault = kubetest.On(http.StatusNotFound, kubetest.Always, "DISCOVER "+group)
-			r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+			r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 			want := map[string]string{
 				arc.LegacyGroup: "also there: legacy ARC, with 5 CRDs of actions.summerwind.dev",
 				arc.Group:       "also there: the CRD runnerpools.actions.github.com, which",
@@ -89,7 +89,7 @@ func TestCRDsThatMayNotBeListed(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST crd")
-	if r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil); !strings.Contains(r.Summary(), "perhaps more, since this could not be read: listing customresourcedefinitions") {
+	if r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{}); !strings.Contains(r.Summary(), "perhaps more, since this could not be read: listing customresourcedefinitions") {
 		t.Error(r.Text(20))
 	}
 }

@@ -21,6 +21,8 @@ func (r *Report) Summary() string {
 		return shell.Visible(r.success(did))
 	case r.Verdict == plan.Off:
 		return fmt.Sprintf("off: %v: %s", errOff, did)
+	case r.Verdict == plan.Residue && len(r.Left) == 0 && r.staying() > 0:
+		return "residue: nothing is left in the cluster, but at GitHub: " + did
 	case r.Verdict == plan.Residue:
 		return fmt.Sprintf("residue: %d objects are left: %s", len(r.Left), did)
 	case r.Verdict == plan.OutOfTime:
@@ -80,10 +82,23 @@ func (r *Report) did() string {
 		}
 		parts = append(parts, verbs[action]+strings.Join(order, ", "))
 	}
-	if n := len(r.Registered); n > 0 {
+	if n := len(r.Registered) - r.staying(); n > 0 {
+		parts = append(parts, fmt.Sprintf("removed %d registrations at GitHub", n))
+	}
+	if n := r.staying(); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d registrations are left at GitHub", n))
 	}
 	return cmp.Or(strings.Join(parts, "; "), "nothing was written")
+}
+
+// staying counts what is still registered at GitHub.
+func (r *Report) staying() (n int) {
+	for _, reg := range r.Registered {
+		if reg.Stays() {
+			n++
+		}
+	}
+	return n
 }
 
 // verbs are the words for what an action did to the objects that follow.
@@ -146,7 +161,7 @@ func (r *Report) details(b *strings.Builder, maxLines int) {
 	}
 	more(b, len(r.Obstacles), maxLines)
 	for _, line := range r.StillRegistered(maxLines) {
-		say(b, "", "still registered at GitHub, which removes it in time: %s", line)
+		say(b, "", "still registered at GitHub: %s", line)
 	}
 	for _, o := range r.Done {
 		if o.Action == plan.Create {
@@ -191,27 +206,34 @@ func say(b *strings.Builder, begin, format string, args ...any) {
 	b.WriteString(begin + shell.Visible(fmt.Sprintf(format, args...)) + "\n")
 }
 
-// StillRegistered returns what is still registered at GitHub: each scale set in a line of its own,
-// and all runners, of which there may be thousands, in one line.
+// StillRegistered returns what is still registered at GitHub, and why: each scale set in a line of its own, and the runners, of
+// which there may be thousands, in one line for each reason.
 func (r *Report) StillRegistered(most int) []string {
-	var sets, runners []string
+	var sets, reasons []string
+	runners := map[string][]string{}
 	for _, reg := range r.Registered {
-		if reg.Set.ID == "" {
-			runners = append(runners, reg.Object.Name)
-		} else {
-			sets = append(sets, reg.String())
+		switch {
+		case !reg.Stays():
+		case reg.IsSet():
+			sets = append(sets, reg.String()+": "+reg.Why)
+		default:
+			if runners[reg.Why] == nil {
+				reasons = append(reasons, reg.Why)
+			}
+			runners[reg.Why] = append(runners[reg.Why], reg.Object.Name)
 		}
 	}
 	lines := clip(sets, most)
 	if more := len(sets) - most; more > 0 {
 		lines = append(lines, fmt.Sprintf("%d more scale sets", more))
 	}
-	if n := len(runners); n > 0 {
-		line := fmt.Sprintf("%d runners: %s", n, strings.Join(clip(runners, 3), ", "))
-		if n > 3 {
+	for _, why := range clip(reasons, most) {
+		names := runners[why]
+		line := fmt.Sprintf("%d runners: %s", len(names), strings.Join(clip(names, 3), ", "))
+		if len(names) > 3 {
 			line += ", ..."
 		}
-		lines = append(lines, line)
+		lines = append(lines, line+": "+why)
 	}
 	return lines
 }

@@ -40,7 +40,7 @@ func TestRunWakesTheController(t *testing.T) {
 			go a.Take("er runners/r", "ers runners/s", "ars runners/set")
 		}
 	}
-	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	if s := r.Summary(); !strings.Contains(s, "had the controller try again for 1 ") || strings.Contains(s, "skip GitHub") || len(r.Registered) > 0 {
 		t.Errorf("%s, registered %v", s, r.Registered)
@@ -67,7 +67,7 @@ func TestRunWakesAgainAfterProgress(t *testing.T) {
 			go a.Take("ars runners/set")
 		}
 	}
-	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	if s := r.Summary(); strings.Contains(s, "skip GitHub") || len(r.Registered) > 0 {
 		t.Errorf("%s, registered %v", s, r.Registered)
@@ -79,7 +79,7 @@ func TestRunGoesOnWhereNothingCanBeWoken(t *testing.T) {
 	t.Parallel()
 	a, c := kubetest.New(t, sleeping()...)
 	a.Fault = kubetest.On(http.StatusUnprocessableEntity, 1, "PATCH er runners/r")
-	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	var phases []plan.PhaseName
 	for _, phase := range r.Phases {
@@ -100,7 +100,7 @@ func TestNoSecondGraceForNothing(t *testing.T) {
 	// Its owner is not being deleted, so there is nothing to wake.
 	items = append(items, kubetest.Whole(kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Owned("s")))...)
 	_, c := kubetest.New(t, items...)
-	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfRelease, short300), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	drains := 0
 	for _, phase := range r.Phases {

@@ -62,7 +62,7 @@ func TestWhatIsNewIsNoOrphan(t *testing.T) {
 		}
 		o := plantest.OfSet
 		o.RequireUninstalling, o.Job, o.Release = false, "", "gpu"
-		r := Run(t.Context(), c, graced(o, ample), quiet, nil)
+		r := Run(t.Context(), c, graced(o, ample), quiet, Person{})
 		for _, write := range a.Written() {
 			if strings.Contains(write, "second") {
 				t.Errorf("while %s is late: %s\n%s", late, write, r.Text(10))
@@ -112,7 +112,7 @@ func TestAnotherControllersListener(t *testing.T) {
 	items := kubetest.Stuck(kubetest.Deployment("team/arc", "team-runners"))
 	items = append(items, kubetest.Whole(kubetest.Object("secret team/config", kubetest.Owned("al team/new")))...)
 	a, c := kubetest.New(t, items...)
-	Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil)
+	Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{})
 	if slices.Contains(a.Written(), "DELETE secret team/config") {
 		t.Error("deleted what another controller's listener needs")
 	}
@@ -125,12 +125,12 @@ func TestADeploymentIsNoController(t *testing.T) {
 	for name, watches := range map[string]string{"it says to watch all": "", "it says to watch the runners": "runners"} {
 		a, c := kubetest.New(t, kubetest.Stuck(kubetest.Deployment("tenant/arc", watches))...)
 		a.DeniedRights = map[string]bool{account + watches: true}
-		if r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil); r.Verdict != plan.Done || len(r.Kept) > 0 {
+		if r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{}); r.Verdict != plan.Done || len(r.Kept) > 0 {
 			t.Errorf("%s: the CRDs are kept for it:\n%s", name, r.Text(10))
 		}
 		a, c = kubetest.New(t, kubetest.Stuck(kubetest.Deployment("tenant/arc", watches))...)
 		a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "REVIEW "+account+watches)
-		if r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, nil); len(r.Kept) == 0 {
+		if r := Run(t.Context(), c, graced(plantest.ByHand, ample), quiet, Person{}); len(r.Kept) == 0 {
 			t.Errorf("%s: whether it is one cannot be known, and the CRDs are deleted:\n%s", name, r.Text(10))
 		}
 	}
@@ -147,7 +147,7 @@ func TestASetElsewhere(t *testing.T) {
 		kubetest.Protected("secret runners/github", mine, kubetest.Of("runners/set"), kubetest.Deleting))...)
 	a, c := kubetest.New(t, items...)
 	o := plan.Options{Scope: plan.ScopeScaleSet, Job: "gpu-arc-cleanup", RequireUninstalling: true, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}}
-	r := Run(t.Context(), c, graced(o, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(o, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	for _, left := range a.Left() {
 		if !strings.HasPrefix(left, "crd ") && !strings.Contains(left, "sh.helm.release") {
@@ -158,7 +158,7 @@ func TestASetElsewhere(t *testing.T) {
 	// Without a record, the options name the set and its namespace.
 	a, c = kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("ars runners/set"), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting))...)...)
 	byName := plan.Options{Scope: plan.ScopeScaleSet, ReleaseNamespace: "releases", ControllerNamespaces: []string{"systems"}, Sets: []identity.Set{kubetest.Named("runners/set")}}
-	expect(t, Run(t.Context(), c, graced(byName, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(byName, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 	for _, left := range a.Left() {
 		if !strings.HasPrefix(left, "crd ") {
 			t.Errorf("named, and left: %s", left)
@@ -169,7 +169,7 @@ func TestASetElsewhere(t *testing.T) {
 	theirs := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Record("releases", "releases", "gpu", "uninstalling", manifest))
 	theirs = append(theirs, kubetest.Whole(kubetest.Object("ars runners/set"), kubetest.Object("er runners/r", kubetest.Of("runners/set"), kubetest.Deleting))...)
 	a, c = kubetest.New(t, theirs...)
-	Run(t.Context(), c, graced(o, ample), quiet, nil)
+	Run(t.Context(), c, graced(o, ample), quiet, Person{})
 	kubetest.ExpectStrings(t, "writes", a.Written())
 }
 
@@ -181,19 +181,19 @@ func TestARecordElsewhere(t *testing.T) {
 	controller.Rest["status"] = nil
 	items := kubetest.Stuck(controller, kubetest.Record("flux-system", "systems", "arc", "uninstalling", kubetest.ArcManifest))
 	_, c := kubetest.New(t, items...)
-	r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, Person{})
 	if r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "set storageNamespace to flux-system") {
 		t.Errorf("%s", r.Text(10))
 	}
 	_, c = kubetest.New(t, items...)
 	o := plantest.AsHook
 	o.StorageNamespace = "flux-system"
-	expect(t, Run(t.Context(), c, graced(o, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(o, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 
 	// A record counts only for the namespace in which it is stored: the people of that namespace
 	// may have written it.
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Record("systems", "elsewhere", "arc", "uninstalling", kubetest.ArcManifest))...)
-	if r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil); r.Verdict != plan.Refused || len(a.Written()) > 0 {
+	if r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, Person{}); r.Verdict != plan.Refused || len(a.Written()) > 0 {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -203,7 +203,7 @@ func TestAHookInTheWrongNamespace(t *testing.T) {
 	t.Parallel()
 	controller := kubetest.Deployment("systems/arc", "", kubetest.By("platform/arc"))
 	_, c := kubetest.New(t, kubetest.Stuck(controller, kubetest.Record("platform", "platform", "arc", "uninstalling", strings.Replace(kubetest.ArcManifest, "name: arc", "name: arc, namespace: systems", 1)))...)
-	r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, Person{})
 	for _, want := range []string{"give the post-renderer --namespace=platform", "arc-cleanup run --release arc --release-namespace platform --controller-namespace systems && helm uninstall arc --namespace platform --no-hooks"} {
 		if r.Verdict != plan.Refused || !strings.Contains(r.Text(10), want) {
 			t.Errorf("want %s:\n%s", want, r.Text(10))
@@ -223,7 +223,7 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 			kubetest.Protected("secret systems/github", mine, kubetest.Of("systems/set"), kubetest.Deleting))...), more...)
 	}
 	a, c := kubetest.New(t, items()...)
-	expect(t, Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 	writes := a.InOrder()
 	if last := writes[len(writes)-1]; last != "DELETE crd "+plan.LastCRD {
 		t.Errorf("the last write is %s", last)
@@ -232,14 +232,14 @@ func TestAReleaseThatHoldsScaleSets(t *testing.T) {
 	// If anything is held, the CRDs stay for the next `helm uninstall`.
 	held := kubetest.Whole(kubetest.Protected("role systems/held", mine, kubetest.Of("systems/set"), kubetest.Deleting, kubetest.Finalizers(arc.CleanupProtectionFinalizer, "example.com/keep")))
 	a, c = kubetest.New(t, items(held...)...)
-	r := Run(t.Context(), c, graced(plantest.AsHook, 300*time.Millisecond), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.AsHook, 300*time.Millisecond), quiet, Person{})
 	if r.Verdict != plan.Residue || slices.ContainsFunc(a.Written(), func(w string) bool { return strings.HasPrefix(w, "DELETE crd") }) {
 		t.Errorf("%v\n%s", a.Written(), r.Text(10))
 	}
 
 	// The CRDs are gone and Helm has yet to uninstall, so "done" would be wrong.
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "uninstalling", manifest))
-	r = Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil)
+	r = Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, Person{})
 	if r.Verdict != plan.Refused || !strings.Contains(r.Text(10), "    helm uninstall arc --namespace systems --no-hooks\n    arc-cleanup run --release arc --release-namespace systems\n    kubectl delete job arc-arc-cleanup --namespace systems") {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -261,7 +261,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 		items := append(kubetest.Whole(kubetest.CRDs()...), it)
 		items = append(items, kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu"), kubetest.Deleting))...)
 		_, c := kubetest.New(t, items...)
-		r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil)
+		r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, Person{})
 		if r.Verdict != plan.Residue || len(r.Left) != 1 || r.Left[0].Object.Name != "held" {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
@@ -269,7 +269,7 @@ func TestWhatOthersHoldIsLeft(t *testing.T) {
 	// Anyone can put the label on an object of their own: the report names it, and it blocks
 	// nothing.
 	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Protected("secret tenant/held", kubetest.Of("tenant/set"), kubetest.Deleting, foreign), kubetest.Object("er tenant/r", kubetest.Of("tenant/set"), kubetest.Deleting))...)...)
-	if r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil); r.Verdict != plan.Done || len(r.Kept) != 1 {
+	if r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, Person{}); r.Verdict != plan.Done || len(r.Kept) != 1 {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -289,7 +289,7 @@ func TestTheLastLookBeforeTheCRDs(t *testing.T) {
 				a.Put(change)
 			}
 		}
-		r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, nil)
+		r := Run(t.Context(), c, graced(plantest.AsHook, ample), quiet, Person{})
 		if slices.ContainsFunc(a.Written(), func(w string) bool { return strings.HasPrefix(w, "DELETE crd") }) {
 			t.Errorf("%s: deleted the CRDs\n%s", name, r.Text(10))
 		}
@@ -302,16 +302,16 @@ func TestAMistypedRelease(t *testing.T) {
 	_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), kubetest.Deployment("systems/arc", "", kubetest.By("systems/arc")))...)
 	o := plantest.OfRelease
 	o.Release = "acr"
-	p := Preview(t.Context(), c, o)
+	p := Preview(t.Context(), c, o, nil)
 	if want := []string{"Helm has no record of release acr in namespace systems"}; !slices.Equal(p.Notes, want) || len(p.Phases) > 0 {
 		t.Errorf("notes %q, plan %q", p.Notes, plantest.Lines(p))
 	}
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "deployed", kubetest.ArcManifest))
-	if p := Preview(t.Context(), c, plantest.OfRelease); len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "is deployed: Helm is not uninstalling it") {
+	if p := Preview(t.Context(), c, plantest.OfRelease, nil); len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "is deployed: Helm is not uninstalling it") {
 		t.Errorf("notes %q", p.Notes)
 	}
 	_, c = kubetest.New(t, kubetest.Record("systems", "systems", "arc", "uninstalling", kubetest.ArcManifest))
-	if p := Preview(t.Context(), c, plantest.OfRelease); len(p.Notes) != 0 {
+	if p := Preview(t.Context(), c, plantest.OfRelease, nil); len(p.Notes) != 0 {
 		t.Errorf("notes %q", p.Notes)
 	}
 }
@@ -323,12 +323,12 @@ func TestNotFoundIsNotAbsent(t *testing.T) {
 	pod := kubetest.Whole(kubetest.Object("pod runners/r", kubetest.Owned("er runners/r")))
 	a, c := kubetest.New(t, append(pod, kubetest.Record("runners", "runners", "set", "uninstalling", ""))...)
 	a.Claimed = map[string]bool{arc.EphemeralRunners: true}
-	r := Run(t.Context(), c, graced(plantest.OfSet, ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.OfSet, ample), quiet, Person{})
 	if r.Verdict != plan.Failed || len(a.Written()) > 0 || !strings.Contains(r.Text(10), "not found, though the API server says that it serves it in the versions v1alpha1") {
 		t.Errorf("%s", r.Text(10))
 	}
 	_, c = kubetest.New(t, append(pod, kubetest.Record("runners", "runners", "set", "uninstalling", ""))...)
-	expect(t, Run(t.Context(), c, graced(plantest.OfSet, ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.OfSet, ample), quiet, Person{}), outcome{Verdict: plan.Done})
 }
 
 // A run out of time names the reads that failed.
@@ -338,13 +338,13 @@ func TestWhyTheTimeRanOut(t *testing.T) {
 	a.Fault = kubetest.On(http.StatusInternalServerError, kubetest.Always, "LIST er")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, ErrBudget)
 	defer cancel()
-	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, nil)
+	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
 	if r.Verdict != plan.Failed || !strings.Contains(r.Text(10), "could not read ephemeralrunners.actions.github.com") || len(a.Written()) > 0 {
 		t.Errorf("%s", r.Text(10))
 	}
 	ctx, stop := context.WithCancelCause(t.Context())
 	stop(ErrInterrupted)
-	if r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, nil); r.Verdict != plan.Interrupted {
+	if r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{}); r.Verdict != plan.Interrupted {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -367,7 +367,7 @@ func TestAForgedRecord(t *testing.T) {
 		"is pending":                     kubetest.Record("tenant", "tenant", "x", "pending-upgrade", manifest),
 	} {
 		a, c := kubetest.New(t, append(append(recorded(), forged), credentials...)...)
-		r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, nil)
+		r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, Person{})
 		if r.Verdict != plan.Done || slices.Contains(a.Written(), "DELETE secret monitoring/credentials") {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
@@ -380,12 +380,12 @@ func TestKeptAndPendingReleases(t *testing.T) {
 	set := kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))
 	kept := kubetest.Record("runners", "runners", "old", "uninstalled", gpuManifest)
 	a, c := kubetest.New(t, append(append(recorded(), kept, kubetest.Record("runners", "runners", "gpu", "deployed", gpuManifest)), set...)...)
-	expect(t, Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, Person{}), outcome{Verdict: plan.Done})
 	if !slices.Contains(a.Left(), kubetest.Ref(kept.Object)) {
 		t.Error("deleted the history that was to be kept")
 	}
 	a, c = kubetest.New(t, append(append(recorded(), kubetest.Record("runners", "runners", "gpu", "pending-upgrade", gpuManifest)), set...)...)
-	r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, Person{})
 	if r.Verdict != plan.Refused || len(a.Written()) > 0 || !strings.Contains(r.Text(10), "is pending") {
 		t.Errorf("%s", r.Text(10))
 	}
@@ -398,7 +398,7 @@ func TestAScaleSetsConfigMap(t *testing.T) {
 	items := append(recorded(), kubetest.Record("runners", "runners", "gpu", "deployed", gpuManifest+"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: kube-hook-extension}\n"))
 	items = append(append(items, extension...), kubetest.Whole(kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))...)
 	a, c := kubetest.New(t, items...)
-	expect(t, Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, nil), outcome{Verdict: plan.Done})
+	expect(t, Run(t.Context(), c, graced(plantest.Uninstalls(plantest.AsHook), ample), quiet, Person{}), outcome{Verdict: plan.Done})
 	if slices.Contains(a.Left(), "configmap runners/kube-hook-extension") {
 		t.Error("ARC's own ConfigMap is left")
 	}
@@ -415,7 +415,7 @@ func TestAnotherReleasesWebhooks(t *testing.T) {
 		return it
 	}
 	a, c := kubetest.New(t, append(kubetest.Whole(kubetest.LegacyCRDs()...), webhook("ours", "systems/arc"), webhook("theirs", "systems/other"))...)
-	Run(t.Context(), c, graced(plantest.OfLegacy, ample), quiet, nil)
+	Run(t.Context(), c, graced(plantest.OfLegacy, ample), quiet, Person{})
 	if !slices.Contains(a.Left(), "mwc theirs") || slices.Contains(a.Left(), "mwc ours") {
 		t.Errorf("left: %q", a.Left())
 	}
@@ -436,14 +436,14 @@ func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
 		it := kubetest.Whole(kubetest.Object("job systems/arc-arc-cleanup"))[0]
 		it.Annotations[survey.TrackingID] = test.id
 		a, c := kubetest.New(t, kubetest.Stuck(it)...)
-		r := Run(t.Context(), c, graced(plantest.InArgo, ample), quiet, nil)
+		r := Run(t.Context(), c, graced(plantest.InArgo, ample), quiet, Person{})
 		if r.Verdict != test.want || test.want == plan.Refused && len(a.Written()) > 0 {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
 	}
 	a, c := kubetest.New(t, kubetest.Stuck()...)
 	a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "GET job systems/arc-arc-cleanup")
-	if r := Run(t.Context(), c, graced(plantest.InArgo, ample), quiet, nil); r.Verdict != plan.NotPermitted || len(a.Written()) > 0 {
+	if r := Run(t.Context(), c, graced(plantest.InArgo, ample), quiet, Person{}); r.Verdict != plan.NotPermitted || len(a.Written()) > 0 {
 		t.Errorf("it may not be read: %s", r.Text(10))
 	}
 }
@@ -451,7 +451,7 @@ func TestAJobThatNobodyMadeForADeletion(t *testing.T) {
 // A terminal does not execute what a tenant wrote into an annotation.
 func TestARegistrationIsShownAsItIs(t *testing.T) {
 	t.Parallel()
-	r := Registration{Object: kubetest.Object("ars tenant/set"), Set: plan.ScaleSetInfo{ID: "7", Name: "x\x1b[2J", URL: "https://github.com/acme"}}
+	r := Registration{Registration: plan.Registration{Object: kubetest.Object("ars tenant/set"), Set: plan.ScaleSetInfo{ID: "7", Name: "x\x1b[2J", URL: "https://github.com/acme"}}}
 	if got := r.String(); strings.Contains(got, "\x1b") {
 		t.Errorf("%q", got)
 	}
@@ -468,7 +468,7 @@ func TestTwoReleasesOfOneHook(t *testing.T) {
 	text := base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString(raw)))
 	two.Rest = map[string]any{"kind": "Secret", "type": "helm.sh/release.v1", "data": map[string]any{"release": text}}
 	_, c := kubetest.New(t, kubetest.Stuck(one, two)...)
-	if p := Preview(t.Context(), c, plantest.AsHook); p.Verdict() != plan.Refused || !strings.Contains(p.Refusals[0].Message, "no proof that anything is being uninstalled") {
+	if p := Preview(t.Context(), c, plantest.AsHook, nil); p.Verdict() != plan.Refused || !strings.Contains(p.Refusals[0].Message, "no proof that anything is being uninstalled") {
 		t.Errorf("%q", plantest.Lines(p))
 	}
 }
@@ -491,7 +491,7 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 		"a Secret of a set that another one has": kubetest.Whole(kubetest.Object("secret tenant/held", kubetest.Of("runners/set"), kubetest.Owned("er gone"), foreign, kubetest.Deleting))[0],
 	} {
 		a, c := kubetest.New(t, kubetest.Stuck(it)...)
-		r := Run(t.Context(), c, graced(plantest.ByHand, time.Minute), quiet, nil)
+		r := Run(t.Context(), c, graced(plantest.ByHand, time.Minute), quiet, Person{})
 		if r.Verdict != plan.Done || len(r.Kept) != 1 || r.Kept[0].Object.Name != "held" {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
@@ -503,7 +503,7 @@ func TestWhatATenantHoldsIsNoResidue(t *testing.T) {
 	}
 	// A dependent of a runner that the run has seen is not only the claim of its writer.
 	_, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("secret runners/jit", kubetest.Owned("er runners/r"), foreign))...)...)
-	if r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, nil); r.Verdict != plan.Residue {
+	if r := Run(t.Context(), c, graced(plantest.ByHand, 300*time.Millisecond), quiet, Person{}); r.Verdict != plan.Residue {
 		t.Errorf("%s", r.Text(10))
 	}
 }
@@ -532,7 +532,7 @@ func TestAReleaseElsewhereIsProved(t *testing.T) {
 		"a controller in its own one": {besides, []kubetest.Item{kubetest.Deployment("releases/arc", "", kubetest.By("releases/arc")), kubetest.Record("releases", "releases", "arc", "deployed", kubetest.ArcManifest)}, false, false},
 	} {
 		_, c := kubetest.New(t, append(kubetest.Whole(kubetest.CRDs()...), test.items...)...)
-		text := Run(t.Context(), c, graced(test.options, ample), quiet, nil).Text(10)
+		text := Run(t.Context(), c, graced(test.options, ample), quiet, Person{}).Text(10)
 		if !strings.Contains(text, "no proof") || strings.Contains(text, override) != test.override || strings.Contains(text, uninstalls) != test.uninstalls {
 			t.Errorf("%s: %s", name, text)
 		}
@@ -564,7 +564,7 @@ func TestWhatComesUpWithoutEnd(t *testing.T) {
 			}
 			return 0
 		}
-		if r := Run(t.Context(), c, graced(plantest.ByHand, time.Second), quiet, nil); r.Verdict != test.want || (len(r.Kept) == 1) != (test.want == plan.Done) {
+		if r := Run(t.Context(), c, graced(plantest.ByHand, time.Second), quiet, Person{}); r.Verdict != test.want || (len(r.Kept) == 1) != (test.want == plan.Done) {
 			t.Errorf("%s: %s", name, r.Text(10))
 		}
 	}
@@ -578,7 +578,7 @@ func TestAnOwnerIsInTheNamespaceOfWhatItOwns(t *testing.T) {
 	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(
 		kubetest.Object("secret tenant/held", elsewhere, kubetest.Finalizers("example.com/keep")), kubetest.Object("pod tenant/held", elsewhere, kubetest.Finalizers("example.com/keep")), kubetest.Object("pod tenant/plain", elsewhere))...)...)
 	start := time.Now()
-	r := Run(t.Context(), c, graced(plantest.ByHand, time.Minute), quiet, nil)
+	r := Run(t.Context(), c, graced(plantest.ByHand, time.Minute), quiet, Person{})
 	if r.Verdict != plan.Done || time.Since(start) > 30*time.Second || slices.Contains(a.Left(), "er runners/r") {
 		t.Errorf("%s after %s: %s", r.Verdict, time.Since(start), r.Text(10))
 	}

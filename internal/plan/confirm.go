@@ -38,7 +38,11 @@ func (p *Plan) Digest() string {
 				if s.Action == Create {
 					name = ""
 				}
-				lines = append(lines, strings.Join([]string{string(s.Action), o.Resource.Group, o.Resource.Resource, o.Namespace, name, string(o.UID)}, "\x00"))
+				line := []string{string(s.Action), o.Resource.Group, o.Resource.Resource, o.Namespace, name, string(o.UID)}
+				if s.Action == Unregister { // what this removes is not the object, and its team may change the id
+					line = append(line, s.Why)
+				}
+				lines = append(lines, strings.Join(line, "\x00"))
 			}
 			slices.Sort(lines)
 			write(h, append([]string{"rank"}, lines...)...)

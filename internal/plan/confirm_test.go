@@ -67,6 +67,12 @@ func TestDigest(t *testing.T) {
 			t.Errorf("%s: the same digest", name)
 		}
 	}
+	unregister := func(why string) string {
+		return made(func(p *plan.Plan) { rank(p)[1].Action, rank(p)[1].Why = plan.Unregister, why }).Digest()
+	}
+	if unregister("scale set b (id 1)") == unregister("scale set b (id 2)") {
+		t.Error("another scale set at GitHub: the same digest")
+	}
 	for name, p := range map[string]*plan.Plan{"an empty plan": {}, "a refusal": made(func(p *plan.Plan) { p.Refusals = []plan.Refusal{{}} }), "off": {Off: true}} {
 		if got := p.Digest(); got != "" {
 			t.Errorf("%s has the digest %s", name, got)

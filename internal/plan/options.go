@@ -66,6 +66,16 @@ const (
 	KeepCRDs CRDsPolicy = "keep"
 )
 
+// GitHubPolicy says what happens to registrations at GitHub that no controller removes.
+type GitHubPolicy string
+
+const (
+	// KeepRegistered leaves them to GitHub, which removes them after some days.
+	KeepRegistered GitHubPolicy = "keep"
+	// Deregister removes them.
+	Deregister GitHubPolicy = "deregister"
+)
+
 // Options says what to clean up, and under which conditions.
 type Options struct {
 	Scope Scope
@@ -103,6 +113,9 @@ type Options struct {
 	// BusyRunners defaults to LeaveBusy for a scale set, whose controller stays, and to WaitForBusy
 	// for a controller.
 	BusyRunners BusyRunnersPolicy
+
+	// GitHub says what happens to registrations that no controller removes.
+	GitHub GitHubPolicy
 
 	// Backup is the Secret in which AutoscalingRunnerSets are saved before they are deleted, for
 	// Scope Controller. Without a name there is no backup. cmd/hookjob/flags.go names it after the start.

@@ -27,6 +27,7 @@ const (
 	PhaseCollect            PhaseName = "collect"
 	PhaseListenerDependents PhaseName = "listener-dependents"
 	PhaseNamespaces         PhaseName = "namespaces"
+	PhaseDeregister         PhaseName = "deregister"
 )
 
 // PhaseRow describes a phase.
@@ -106,6 +107,9 @@ var Phases = []PhaseRow{
 	// Kubernetes retries after some seconds, and after a failure within a minute (k8s.io/kubernetes
 	// pkg/controller/namespace).
 	{PhaseNamespaces, "waiting until the Terminating namespaces are gone", &Wait{For: time.Minute, Stalled: Passes, StallMessage: "something else holds the namespaces"}},
+	// Only a survey that finds nothing more proves that the runners are gone: this phase comes after
+	// it, once in a run.
+	{PhaseDeregister, "removing what no controller removed at GitHub", nil},
 }
 
 // Row returns the phase's row of the table. It panics for an unknown name.

@@ -31,6 +31,9 @@ type Plan struct {
 	// preview has it.
 	Remains List[Remain] `json:"remains"`
 
+	// Registered lists what is registered at GitHub, according to the cluster. Only a preview has it.
+	Registered List[Registration] `json:"registered"`
+
 	// Backup lists the AutoscalingRunnerSets to back up.
 	Backup []*object.Object `json:"-"`
 	// Jobs are the refusals of a run that has no more time to wait for busy runners.
@@ -44,6 +47,8 @@ type Plan struct {
 	Stage Stage `json:"-"`
 	// ToGo is the next value of History.ToGo.
 	ToGo int `json:"-"`
+	// LeftAtGitHub counts the scale sets that the plan leaves registered, and that a plan with Deregister removes.
+	LeftAtGitHub int `json:"-"`
 }
 
 // planner holds what the parts of one plan share.
@@ -74,6 +79,35 @@ func New(s *Survey, o Options, h History) *Plan {
 	if s.Off {
 		return &Plan{Off: true}
 	}
+	p := newPlanner(s, o, h)
+	p.refuse()
+	p.leaveBusy()
+	custom := p.inScope(s.Custom)
+	p.controllersPart(custom)
+	p.waitForBusy()
+	p.webhooks()
+	p.jobPods()
+	p.free(custom, p.inScope(s.Protected))
+	p.listeners()
+	p.uninstall()
+	if o.RemovesCRDs() && !p.mixed() {
+		p.crds()
+	}
+	p.collect()
+	p.listenerDependents(custom)
+	if p.mixed() {
+		p.crds()
+	}
+	p.namespaces()
+	p.deregister()
+	p.backUp()
+	if len(p.plan.Phases) > 0 {
+		p.plan.Obstacles, p.plan.ObstaclesErr = s.Obstacles, s.ObstaclesErr
+	}
+	return &p.plan
+}
+
+func newPlanner(s *Survey, o Options, h History) *planner {
 	p := &planner{
 		s: s, o: o, release: Uninstalled(s, o), history: h, sets: map[identity.Set]bool{},
 		reinstalled: map[string]bool{}, existing: map[identity.Set]bool{}, handedOver: map[identity.Set]bool{},
@@ -96,30 +130,7 @@ func New(s *Survey, o Options, h History) *Plan {
 			p.existing[obj.ScaleSet] = true
 		}
 	}
-	p.refuse()
-	p.leaveBusy()
-	custom := p.inScope(s.Custom)
-	p.controllersPart(custom)
-	p.waitForBusy()
-	p.webhooks()
-	p.jobPods()
-	p.free(custom, p.inScope(s.Protected))
-	p.listeners()
-	p.uninstall()
-	if o.RemovesCRDs() && !p.mixed() {
-		p.crds()
-	}
-	p.collect()
-	p.listenerDependents(custom)
-	if p.mixed() {
-		p.crds()
-	}
-	p.namespaces()
-	p.backUp()
-	if len(p.plan.Phases) > 0 {
-		p.plan.Obstacles, p.plan.ObstaclesErr = s.Obstacles, s.ObstaclesErr
-	}
-	return &p.plan
+	return p
 }
 
 // standIn is the smallest CRD that can stand in for that of AutoscalingRunnerSets. It contains no

@@ -610,6 +610,8 @@ func TestDocumentOfAPlan(t *testing.T) {
 
 		Obstacles: []plan.Finding{{Object: kubetest.Object("apiservice v1.metrics"), Why: "gone"}},
 		Remains:   []plan.Remain{{What: "more", Do: []string{"look"}}, {What: "yet more"}},
+
+		Registered: []plan.Registration{{Object: kubetest.Object("er runners/a"), Set: plan.ScaleSetInfo{ID: "7", Name: "set", URL: "https://github.com/acme"}}},
 	}
 	const a = `"group": "actions.github.com", "resource": "ephemeralrunners", "namespace": "runners", "name": "a", "uid": "er runners/a"`
 	for want, p := range map[string]*plan.Plan{
@@ -619,9 +621,10 @@ func TestDocumentOfAPlan(t *testing.T) {
 		  "kept": [{"group": "apiextensions.k8s.io", "resource": "customresourcedefinitions", "name": "c", "uid": "crd c", "why": "used"}],
 		  "notes": ["beware"],
 		  "obstacles": [{"group": "apiregistration.k8s.io", "resource": "apiservices", "name": "v1.metrics", "uid": "apiservice v1.metrics", "why": "gone"}],
-		  "remains": [{"what": "more", "do": ["look"]}, {"what": "yet more", "do": []}]}`: p,
+		  "remains": [{"what": "more", "do": ["look"]}, {"what": "yet more", "do": []}],
+		  "registered": [{"kind": "runner", "namespace": "runners", "name": "a", "id": "7", "url": "https://github.com/acme"}]}`: p,
 		// Lists are never null, so that readers can always iterate over them.
-		`{"version": "arc-cleanup/plan/v1", "refusals": [], "phases": [], "kept": [], "notes": [], "obstacles": [], "remains": []}`: {},
+		`{"version": "arc-cleanup/plan/v1", "refusals": [], "phases": [], "kept": [], "notes": [], "obstacles": [], "remains": [], "registered": []}`: {},
 	} {
 		kubetest.ExpectJSON(t, want, p)
 	}

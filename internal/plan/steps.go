@@ -26,6 +26,8 @@ const (
 	// Relax makes a CRD's schema accept every object. No plan contains it: the run needs it only
 	// after the API server has rejected a patch.
 	Relax Action = "relax"
+	// Unregister removes the scale set and its runners at GitHub.
+	Unregister Action = "deregister"
 	// Stop scales the runners of a legacy object to zero.
 	Stop Action = "stop"
 )

@@ -105,8 +105,11 @@ var ProtectedResources = []schema.GroupVersionResource{object.RoleBindings, obje
 type ScaleSetInfo struct {
 	// Current and Running count all its runners and the busy ones.
 	Current, Running int64
-	// ID, Name and URL identify the scale set at GitHub; ID is empty until it is registered.
-	ID, Name, URL string
+	// ID, Name, Group and URL identify the scale set at GitHub; ID is empty until it is registered.
+	ID, Name, Group, URL string
+	// Secret, Proxy and CA name what its controller uses to reach GitHub: the Secret with the
+	// credentials, the address of the proxy, and the ConfigMap with the certificate authority.
+	Secret, Proxy, CA string
 }
 
 // Unknown is a failed read. It never counts as "not there".

@@ -94,7 +94,7 @@ func (r *reader) orphans() {
 		if scope == plan.ScopeLegacy && r.noLegacy {
 			continue
 		}
-		planned := cleanup.Preview(r.ctx, r.client, plan.Options{Scope: scope, ScaleSets: plan.RefuseScaleSets})
+		planned := cleanup.Preview(r.ctx, r.client, plan.Options{Scope: scope, ScaleSets: plan.RefuseScaleSets}, nil)
 		for _, refusal := range planned.Refusals {
 			if refusal.Verdict != plan.Refused && !unknown[refusal.Message] {
 				unknown[refusal.Message] = true

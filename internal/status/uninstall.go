@@ -34,7 +34,7 @@ func (r *reader) uninstall(rev *helm.Record, h HookReport) (Uninstall, *plan.Pla
 	}
 	options.Release, options.Job, options.RequireUninstalling = rev.Name, "", false
 	begun := time.Now()
-	planned := cleanup.Preview(r.ctx, r.client, options)
+	planned := cleanup.Preview(r.ctx, r.client, options, nil)
 	r.patience -= time.Since(begun)
 	if planned.Off {
 		out.because("the hook is switched off by the ConfigMap %s", survey.OffSwitch)

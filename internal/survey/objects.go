@@ -2,6 +2,7 @@ package survey
 
 import (
 	"cmp"
+	"net/url"
 	"slices"
 	"strings"
 	"unique"
@@ -124,12 +125,30 @@ func isListenerRBAC(m *metav1.PartialObjectMetadata) bool {
 
 func scaleSetInfo(u unstructured.Unstructured) plan.ScaleSetInfo {
 	a := u.GetAnnotations()
-	info := plan.ScaleSetInfo{
-		ID:   a[arc.AnnotationRunnerScaleSetID],
-		Name: cmp.Or(a[arc.AnnotationRunnerScaleSetName], u.GetName()),
-	}
+	info := plan.ScaleSetInfo{ID: short(a[arc.AnnotationRunnerScaleSetID])}
 	info.Current, _, _ = unstructured.NestedInt64(u.Object, "status", "currentRunners")
 	info.Running, _, _ = unstructured.NestedInt64(u.Object, "status", "runningEphemeralRunners")
-	info.URL, _, _ = unstructured.NestedString(u.Object, "spec", "githubConfigUrl")
+	text := func(field ...string) string {
+		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, field...)...)
+		return short(s)
+	}
+	info.URL, info.Secret = withoutUser(text("githubConfigUrl")), text("githubConfigSecret")
+	info.Name = cmp.Or(short(a[arc.AnnotationRunnerScaleSetName]), short(a[arc.AnnotationOldName]), text("runnerScaleSetName"), u.GetName())
+	info.Group = cmp.Or(short(a[arc.AnnotationRunnerGroupName]), text("runnerGroup"))
+	info.Proxy = withoutUser(cmp.Or(text("proxy", "https", "url"), text("proxy", "http", "url")))
+	info.CA = text("githubServerTLS", "certificateFrom", "configMapKeyRef", "name")
 	return info
+}
+
+// short cuts a text of a scale set, which its team may make as long as it likes: a survey keeps it of every set.
+func short(text string) string { return text[:min(len(text), 512)] }
+
+// withoutUser returns of a URL what cannot be a secret: neither the user and the password, nor a query. The text of what is no
+// URL with a host is not for reports, because it may contain them too: user:password@proxy parses as a URL with a scheme.
+func withoutUser(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

@@ -44,7 +44,7 @@ func (u *Upgrade) check(ctx context.Context, s Situation, p *Plan) error {
 	}
 	within, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
-	p.Cleanup = cleanup.Preview(within, u.Client, u.clean(controller))
+	p.Cleanup = cleanup.Preview(within, u.Client, u.clean(controller), nil)
 	releases := u.renderable(s, p, running)
 	refusals := judge(p.State.Target, releases, u.render(ctx, p.State.Target, releases))
 	if ctx.Err() != nil {

@@ -139,7 +139,7 @@ func (u *Upgrade) remove(r Release, state State) plan.Options {
 func (u *Upgrade) cleanup(ctx context.Context, o plan.Options) (*cleanup.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Budget, cleanup.ErrBudget)
 	defer cancel()
-	report := cleanup.Run(ctx, u.Client, o, u.Log, nil)
+	report := cleanup.Run(ctx, u.Client, o, u.Log, cleanup.Person{})
 	if report.Verdict != plan.Done {
 		return report, fmt.Errorf("the cleanup ended with %s", report.Verdict)
 	}

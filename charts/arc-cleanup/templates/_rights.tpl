@@ -7,12 +7,13 @@ Each grant is as narrow as the scope allows.
 {{- $own := .Release.Namespace -}}
 {{- $storage := .Values.storageNamespace | default $own -}}
 {{- $controllers := .Values.controllerNamespaces | default (list $own) -}}
+{{- $github := ternary ", github" "" (eq .Values.policy.github "deregister") -}}
 {{- $releases := ternary ", releases" "" (eq .Values.policy.scaleSets "uninstall") }}
 - {in: {{ $own | quote }}, rules: [self]}
 - {in: {{ $storage | quote }}, rules: [records]}
 {{- if eq .Values.scope "scale-set" }}
 {{- range .Values.runnerNamespaces | default (list $own) }}
-- {in: {{ . | quote }}, rules: [objects]}
+- {in: {{ . | quote }}, rules: [objects{{ $github }}]}
 {{- end }}
 {{- range $controllers }}
 - {in: {{ . | quote }}, rules: [listeners]}
@@ -34,13 +35,13 @@ Each grant is as narrow as the scope allows.
 {{- end }}
 {{- with .Values.runnerNamespaces | default .Values.watchNamespaces }}
 {{- range . }}
-- {in: {{ . | quote }}, rules: [objects{{ $releases }}]}
+- {in: {{ . | quote }}, rules: [objects{{ $github }}{{ $releases }}]}
 {{- end }}
 {{- range $controllers }}
 - {in: {{ . | quote }}, rules: [listeners, listenersLeftovers]}
 {{- end }}
 {{- else }}
-- {rules: [objects{{ $releases }}]}
+- {rules: [objects{{ $github }}{{ $releases }}]}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -186,6 +187,15 @@ namespace "a" with name "b-c" from namespace "a-b" with name "c". */}}
 - apiGroups: [""]
   resources: [secrets, serviceaccounts, pods]
   verbs: [list, watch, delete]
+{{- end -}}
+
+{{/* github: only with policy.github=deregister. */}}
+{{- define "arc-cleanup.rules.github" }}
+# The certificate authority of a GitHub Enterprise Server, in a ConfigMap that a scale
+# set names. The credentials are in a Secret (see above) that it names.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 {{- end -}}
 
 {{/* releases: only with policy.scaleSets=uninstall. */}}

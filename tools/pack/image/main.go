@@ -25,7 +25,7 @@ import (
 
 // maxCompressed is what a node may have to pull, per platform: the hook runs
 // while somebody waits for `helm uninstall`, and seconds of pulling are theirs.
-// It is 9.3 MB now; with Helm's engine, which one import would bring back, it is 13.
+// It is 9.8 MB now; with Helm's engine, which one import would bring back, it is 13.
 const maxCompressed = 10_000_000
 
 // Options is one invocation, parsed.

@@ -1,0 +1,251 @@
+package cleanup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
+	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
+)
+
+// Why a run that is not told to de-register keeps a registration.
+const (
+	keptByPolicy = "GitHub removes it after some days; with --github deregister, run does"
+	keptLegacy   = "GitHub removes it after about a day"
+)
+
+// maxAccesses limits for how many scale sets a run keeps credentials in memory: package survey says how much each takes at most,
+// and a hook has 128 MiB.
+const maxAccesses = 200
+
+// access is what a scale set uses to reach GitHub, or why that is not known. A run reads it before it frees the scale set, and
+// keeps it in memory only.
+type access struct {
+	github.Access
+	// what is the scale set at GitHub as the plan named it.
+	what string
+	err  error
+}
+
+// takesMemory reports whether the scale set gave this access, and not the person, whose credentials are there once.
+func (a access) takesMemory(own *github.Own) bool {
+	_, is := own.For(a.URL)
+	return a.err == nil && !is
+}
+
+// accesses reads the access of every scale set that a plan de-registers, unless it was read before.
+func accesses(ctx context.Context, c *kube.Client, p *plan.Plan, own *github.Own, known map[types.UID]access) {
+	kept := 0
+	for _, a := range known {
+		if a.takesMemory(own) {
+			kept++
+		}
+	}
+	for _, step := range p.Steps(plan.PhaseDeregister) {
+		set := step.Object
+		if _, is := known[set.UID]; is {
+			continue
+		}
+		a := access{what: step.Why}
+		a.Access, a.err = survey.GitHubAccess(ctx, c, set, own)
+		if a.takesMemory(own) {
+			kept++
+		}
+		if kept > maxAccesses {
+			kept--
+			a.Access, a.err = github.Access{}, fmt.Errorf("one run keeps the credentials of %d scale sets", maxAccesses)
+		}
+		known[set.UID] = a
+	}
+}
+
+// askForCredentials refuses a run by hand that could not de-register what it is told to. A hook goes on: what it cannot
+// remove at GitHub must not keep it from the cluster.
+func askForCredentials(p *plan.Plan, o plan.Options, known map[types.UID]access) {
+	if o.Job != "" {
+		return
+	}
+	for _, step := range p.Steps(plan.PhaseDeregister) {
+		if a := known[step.Object.UID]; a.err != nil {
+			p.Refusals = append(p.Refusals, plan.Refusal{
+				Verdict: plan.Refused,
+				Message: fmt.Sprintf("there are no credentials to de-register %s with: %v", step.Why, a.err),
+				Do: []string{
+					"give yours, with --github-url for what they are for, and --github-token-file or --github-app-id;",
+					"or leave the scale set to GitHub, which removes it after seven days: --github keep",
+				},
+			})
+		}
+	}
+}
+
+// deregister removes at GitHub what this run has freed and no controller has removed, and gives every registration
+// its result. It comes after the last survey s, which proves that the runners are gone and shows who else works there.
+func (r *run) deregister(ctx context.Context, s *plan.Survey) {
+	jobs := r.deregistrations(s)
+	var (
+		g    errgroup.Group
+		down sync.Map // why a server does not answer, by way
+	)
+	g.SetLimit(kube.Workers)
+	for _, job := range jobs {
+		g.Go(func() error {
+			for _, d := range job {
+				r.deregisterSet(ctx, d, &down)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the results say what failed
+	r.keepRegistered("this run has not removed its scale set, so it does not know where it is registered")
+}
+
+// endRegistered gives a result to what has none at the end of a run. Something that was to go and stays makes the run
+// fail; but not a hook: GitHub must not keep Helm from the rest of the uninstall.
+func (r *run) endRegistered() {
+	switch {
+	case r.options.Scope == plan.ScopeLegacy:
+		r.keepRegistered(keptLegacy)
+		return
+	case r.options.GitHub != plan.Deregister:
+		r.keepRegistered(keptByPolicy)
+		return
+	}
+	r.keepRegistered("the run ended before everything in the cluster was gone")
+	if r.report.Verdict == plan.Done && r.options.Job == "" && slices.ContainsFunc(r.report.Registered, Registration.Stays) {
+		r.report.Verdict = plan.Residue
+	}
+}
+
+// keepRegistered keeps what has no result yet.
+func (r *run) keepRegistered(why string) {
+	for i := range r.report.Registered {
+		if reg := &r.report.Registered[i]; reg.Outcome == "" {
+			reg.Result = github.Result{Outcome: github.Kept, Why: why}
+		}
+	}
+}
+
+// deregistration is one scale set to remove: the indexes of its registrations in the report.
+type deregistration struct {
+	set     int
+	runners []int
+	access  github.Access
+}
+
+// deregistrations finds what can be removed, by namespace, so that a team's slow servers cost no time of another team. What
+// cannot be removed gets its result here.
+func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
+	runners := map[identity.Set][]int{}
+	for i, reg := range r.report.Registered {
+		if !reg.IsSet() {
+			runners[reg.Object.ScaleSet] = append(runners[reg.Object.ScaleSet], i)
+		}
+	}
+	jobs := map[string][]deregistration{}
+	for i := range r.report.Registered {
+		reg := r.report.Registered[i]
+		if !reg.IsSet() {
+			continue
+		}
+		d := deregistration{set: i, runners: runners[reg.Object.ScaleSet]}
+		a, known := r.access[reg.Object.UID]
+		_, bad := strconv.Atoi(reg.Set.ID)
+		c := s.ControllerOf(r.options, reg.Object.Namespace)
+		switch {
+		case c != nil:
+			r.settle(d, fmt.Sprintf("the controller %s/%s works there: only it removes scale sets at GitHub", c.Namespace, c.Name))
+		case !known:
+			r.settle(d, "a controller was to remove it")
+		case a.err != nil:
+			r.settle(d, a.err.Error())
+		case a.what != reg.Planned():
+			r.settle(d, "its id, its name or its URL was changed during the run")
+		case bad != nil:
+			r.settle(d, "its id is not a number")
+		default:
+			d.access = a.Access
+			jobs[reg.Object.Namespace] = append(jobs[reg.Object.Namespace], d)
+		}
+	}
+	return jobs
+}
+
+// settle keeps a scale set and its runners.
+func (r *run) settle(d deregistration, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, i := range append([]int{d.set}, d.runners...) {
+		r.report.Registered[i].Result = github.Result{Outcome: github.Kept, Why: why}
+	}
+}
+
+// ways returns the way to a scale set's server, alone and as its namespace has it. What fails there fails for everyone
+// if nothing answers, but with a proxy or certificate authorities of the set's own it fails for that namespace only: a team
+// must not keep another one's scale sets at GitHub.
+func (d deregistration) ways(namespace string) (everyone, here string) {
+	everyone = d.access.URL.Server()
+	here = everyone + " " + namespace
+	if d.access.Proxy != nil || d.access.Roots != nil {
+		everyone = here
+	}
+	return everyone, here
+}
+
+// deregisterSet removes one scale set. If GitHub does not answer, it tries no other scale set on the same way, so that the
+// run does not wait for each of them.
+func (r *run) deregisterSet(ctx context.Context, d deregistration, down *sync.Map) {
+	everyone, here := d.ways(r.report.Registered[d.set].Object.Namespace)
+	for _, way := range []string{everyone, here} {
+		if why, is := down.Load(way); is {
+			r.settle(d, why.(string)) //nolint:forcetypeassert // stored below
+			return
+		}
+	}
+	client, err := github.New(d.access)
+	if err != nil {
+		r.settle(d, "its URL is not one of GitHub's")
+		return
+	}
+	defer client.Close()
+	reg := r.report.Registered[d.set]
+	id, _ := strconv.Atoi(reg.Set.ID)
+	set := github.Set{ID: id, Name: reg.Set.Name, Group: reg.Set.Group}
+	for _, i := range d.runners {
+		set.Runners = append(set.Runners, r.report.Registered[i].Object.Name)
+	}
+	r.log.Info().Msgf("%s: %s, %d runners", plan.PhaseDeregister.Row().Doing, reg, len(set.Runners))
+	results := client.Deregister(ctx, set, false)
+	switch {
+	case results.Silent:
+		down.Store(everyone, results.Set.Why)
+	case results.Down:
+		down.Store(here, results.Set.Why)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Registered[d.set].Result = results.Set
+	for n, i := range d.runners {
+		r.report.Registered[i].Result = results.Runners[n]
+	}
+}
+
+// remember keeps what the AutoscalingRunnerSets of a survey say: their runners are named after them. A set that was made to finish
+// without GitHub has lost its ID since.
+func (r *run) remember(s *plan.Survey) {
+	for set, info := range s.SetsByName() {
+		if info.ID == "" {
+			info.ID = r.sets[set].ID
+		}
+		r.sets[set] = info
+	}
+}

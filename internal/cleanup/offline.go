@@ -1,0 +1,140 @@
+package cleanup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+)
+
+// maxDocument limits a document with registrations, in bytes. One with 100,000 runners has some 20 MB.
+const maxDocument = 64 << 20
+
+// Deregistered is a registration and what became of it.
+type Deregistered struct {
+	plan.RegistrationDocument
+	github.Result
+}
+
+// ReadRegistered reads what is still registered from the JSON document of a plan or of a report.
+func ReadRegistered(from io.Reader) ([]Deregistered, error) {
+	limited := &io.LimitedReader{R: from, N: maxDocument + 1}
+	var document struct {
+		Version    string          `json:"version"`
+		Registered *[]Deregistered `json:"registered"`
+	}
+	err := json.NewDecoder(limited).Decode(&document)
+	switch {
+	case limited.N == 0:
+		return nil, fmt.Errorf("it is larger than %d MiB", maxDocument>>20)
+	case err != nil:
+		return nil, fmt.Errorf("it is not JSON: %w", err)
+	case document.Version != DocumentVersion && document.Version != plan.DocumentVersion:
+		return nil, errors.New("it is neither a report nor a plan: want what run or plan prints with --output json")
+	case document.Registered == nil:
+		return nil, errors.New("it has no list of registrations: a newer arc-cleanup has to write it")
+	}
+	var stay []Deregistered
+	for _, d := range *document.Registered {
+		if d.Outcome != github.Removed && d.Outcome != github.Gone {
+			d.Result = github.Result{}
+			stay = append(stay, d)
+		}
+	}
+	return stay, nil
+}
+
+// DeregisterAll removes at GitHub what a document names, without the cluster, and gives each a result. It uses only own,
+// and sends it only to where it is for: the document's URLs come from scale sets, which any team may write.
+func DeregisterAll(ctx context.Context, own *github.Own, all []Deregistered, dry bool) {
+	type place struct{ url, id string }
+	runners := map[place][]int{}
+	for i, d := range all {
+		if d.Kind == plan.KindRunner {
+			runners[place{d.URL, d.ID}] = append(runners[place{d.URL, d.ID}], i)
+		}
+	}
+	down := map[string]string{} // why a host does not answer
+	for i, d := range all {
+		if d.Kind == plan.KindScaleSet {
+			deregisterOne(ctx, own, all, i, runners[place{d.URL, d.ID}], down, dry)
+		}
+	}
+	for i := range all {
+		if all[i].Outcome == "" {
+			all[i].Result = github.Result{Outcome: github.Kept, Why: "its scale set is not in the document"}
+		}
+	}
+}
+
+func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set int, runners []int, down map[string]string, dry bool) {
+	d := all[set]
+	results := github.Results{Set: github.Result{Outcome: github.Kept}, Runners: make([]github.Result, len(runners))}
+	defer func() {
+		all[set].Result = results.Set
+		for n, i := range runners {
+			if all[i].Result = results.Runners[n]; results.Runners[n].Outcome == "" {
+				all[i].Result = results.Set
+			}
+		}
+	}()
+	u, err := github.ParseConfigURL(d.URL)
+	if err != nil {
+		results.Set.Why = err.Error()
+		return
+	}
+	a, is := own.For(u)
+	id, bad := strconv.Atoi(d.ID)
+	switch {
+	case !is:
+		results.Set.Why = "the credentials are not for this place: --url says what they are for"
+	case bad != nil:
+		results.Set.Why = "its id is not a number"
+	case down[u.Server()] != "":
+		results.Set.Why = down[u.Server()]
+	}
+	if results.Set.Why != "" {
+		return
+	}
+	client, err := github.New(a)
+	if err != nil {
+		results.Set.Why = "its URL is not one of GitHub's"
+		return
+	}
+	defer client.Close()
+	s := github.Set{ID: id, Name: d.Name, Group: d.Group}
+	for _, i := range runners {
+		s.Runners = append(s.Runners, all[i].Name)
+	}
+	if results = client.Deregister(ctx, s, dry); results.Down {
+		down[u.Server()] = results.Set.Why
+	}
+}
+
+// Find returns the documents of scale sets at GitHub by their names, in one runner group. It leaves out those that GitHub
+// does not have.
+func Find(ctx context.Context, own *github.Own, names []string, group string) (found []Deregistered, err error) {
+	a, _ := own.For(own.URL)
+	client, err := github.New(a)
+	if err != nil {
+		return nil, errors.New("the URL is not one of GitHub's")
+	}
+	defer client.Close()
+	for _, name := range names {
+		id, err := client.Find(ctx, name, group)
+		if err != nil {
+			return nil, err
+		}
+		if id != 0 {
+			found = append(found, Deregistered{RegistrationDocument: plan.RegistrationDocument{
+				Kind: plan.KindScaleSet, Name: name, Group: group, ID: strconv.Itoa(id), URL: own.URL.String(),
+			}})
+		}
+	}
+	return found, nil
+}
