@@ -22,11 +22,14 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
+type planFlags struct {
+	target
+	seen   contexts
+	output string
+}
+
 func newPlan() *cobra.Command {
-	var (
-		t      target
-		output string
-	)
+	var f planFlags
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Print what run would do, and write nothing",
@@ -46,43 +49,70 @@ DIGEST, run carries out exactly this plan, or refuses.
 
   arc-cleanup plan --all-namespaces --output json | jq '.phases[].name'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			t.takeHelmNamespace(cmd.Flags())
-			if err := t.complete(cmd.Flags()); err != nil {
-				return err
-			}
-			client, err := t.reach(cmd)
-			if err != nil {
-				complain(cmd.ErrOrStderr(), err)
-				return exitError(exitFailed)
-			}
-			t.backUp(client, time.Now())
-			planned := preview(cmd.Context(), client, &t)
-			if t.options.Release != "" {
-				foretell(cmd.Context(), client, t.options, planned)
-			}
-			if output == "json" {
-				if err := printJSON(cmd.OutOrStdout(), planned); err != nil {
-					return fmt.Errorf("writing the plan: %w", err)
-				}
-			} else {
-				printPlan(cmd.OutOrStdout(), planned)
-				if len(planned.Refusals) == 0 && len(planned.Phases) > 0 {
-					fmt.Fprintf(cmd.OutOrStdout(), "To do this, give %s run the same flags: it asks first, or with --confirm DIGEST does exactly this.\n", called())
-				}
-			}
-			switch {
-			case len(planned.Refusals) > 0:
-				return exitError(exitCode(planned.Verdict()))
-			case len(planned.Phases) > 0:
-				return exitError(exitWork)
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	t.register(cmd.Flags())
-	cli.OneOf(cmd.Flags(), &output, "output", "o", "table", "form of the plan", "table", "json")
+	f.register(cmd.Flags())
+	f.seen.registerAll(cmd.Flags())
+	cli.OneOf(cmd.Flags(), &f.output, "output", "o", "table", "form of the plan", "table", "json")
 	return cmd
+}
+
+func (f *planFlags) run(cmd *cobra.Command) error {
+	f.takeHelmNamespace(cmd.Flags())
+	if err := f.complete(cmd.Flags()); err != nil {
+		return err
+	}
+	f.seen.cluster = f.cluster
+	names, err := f.seen.several(cmd)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		views := lookAt(cmd, f.cluster, names, f.plan)
+		if f.output == "json" {
+			err = printJSON(cmd.OutOrStdout(), views)
+		} else {
+			printPlans(cmd.OutOrStdout(), views)
+		}
+		return cmp.Or(err, views.worst())
+	}
+	client, err := f.reach(cmd)
+	if err != nil {
+		complain(cmd.ErrOrStderr(), err)
+		return exitError(exitFailed)
+	}
+	planned, code := f.plan(cmd.Context(), client)
+	if f.output == "json" {
+		if err := printJSON(cmd.OutOrStdout(), planned); err != nil {
+			return fmt.Errorf("writing the plan: %w", err)
+		}
+	} else {
+		printPlan(cmd.OutOrStdout(), planned)
+		if code == exitWork {
+			fmt.Fprintf(cmd.OutOrStdout(), "To do this, give %s run the same flags: it asks first, or with --confirm DIGEST does exactly this.\n", called())
+		}
+	}
+	if code != exitDone {
+		return exitError(code)
+	}
+	return nil
+}
+
+// plan makes the plan for one cluster, and returns the exit code. It works on a copy of the flags: several
+// clusters are looked at at the same time.
+func (t target) plan(ctx context.Context, client *kube.Client) (*plan.Plan, int) {
+	t.backUp(client, time.Now())
+	planned := preview(ctx, client, &t)
+	if t.options.Release != "" {
+		foretell(ctx, client, t.options, planned)
+	}
+	switch {
+	case len(planned.Refusals) > 0:
+		return planned, exitCode(planned.Verdict())
+	case len(planned.Phases) > 0:
+		return planned, exitWork
+	}
+	return planned, exitDone
 }
 
 // previewTime limits a survey by hand.

@@ -18,6 +18,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
@@ -28,7 +29,7 @@ import (
 const statusTime = 2 * time.Minute
 
 type statusFlags struct {
-	cluster
+	contexts
 	namespace  string
 	everywhere bool
 	upgradeTo  string
@@ -48,6 +49,10 @@ Then it prints the objects of ARC that are stuck. It writes nothing.
 		Example: `  arc-cleanup status
   arc-cleanup status arc -n arc-systems
   arc-cleanup status --upgrade-to 0.14.2
+
+  # All clusters of the kubeconfig, in one table
+  arc-cleanup status --all-contexts
+
   arc-cleanup status --output json | jq '.releases[] | select(.hook.state != "present")'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: f.run,
@@ -72,32 +77,51 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		q.Release = args[0]
 	}
+	names, err := f.several(cmd)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		all := lookAt(cmd, f.cluster, names, func(ctx context.Context, client *kube.Client) (*statusDocument, int) { return f.read(ctx, client, q) })
+		if f.output == "json" {
+			err = printJSON(cmd.OutOrStdout(), all)
+		} else {
+			printStatuses(cmd.OutOrStdout(), all)
+		}
+		return cmp.Or(err, all.worst())
+	}
 	client, err := f.reach(cmd)
 	if err != nil {
 		return failed(cmd, err)
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), statusTime)
-	defer cancel()
-	d, unread := status.Read(ctx, client, q)
-	forecast := f.forecast(d)
+	d, code := f.read(cmd.Context(), client, q)
 	if f.output == "json" {
-		if err := printJSON(cmd.OutOrStdout(), struct {
-			*status.Document
-			Upgrade *upgrade.Forecast `json:"upgrade,omitempty"`
-		}{d, forecast}); err != nil {
+		if err := printJSON(cmd.OutOrStdout(), d); err != nil {
 			return fmt.Errorf("writing the status: %w", err)
 		}
 	} else {
-		printStatus(cmd.OutOrStdout(), d, q)
-		printForecast(cmd.OutOrStdout(), forecast)
+		printStatus(cmd.OutOrStdout(), d.Document, q)
+		printForecast(cmd.OutOrStdout(), d.Upgrade)
 	}
-	switch {
-	case apierrors.IsForbidden(unread):
-		return exitError(exitNotPermitted)
-	case unread != nil:
-		return exitError(exitFailed)
+	if code != exitDone {
+		return exitError(code)
 	}
 	return nil
+}
+
+// read reads the status of one cluster.
+func (f *statusFlags) read(ctx context.Context, client *kube.Client, q status.Query) (*statusDocument, int) {
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	d, unread := status.Read(ctx, client, q)
+	code := exitDone
+	switch {
+	case apierrors.IsForbidden(unread):
+		code = exitNotPermitted
+	case unread != nil:
+		code = exitFailed
+	}
+	return &statusDocument{d, f.forecast(d)}, code
 }
 
 // forecast tells how an upgrade of the releases would go; nil if you did not ask, or there are none.

@@ -92,6 +92,19 @@ func Connect(kubeconfig string, overrides *clientcmd.ConfigOverrides, userAgent 
 	return c, nil
 }
 
+// Contexts returns the names of the contexts of a kubeconfig.
+func Contexts(kubeconfig string) ([]string, error) {
+	loader := load(kubeconfig, &clientcmd.ConfigOverrides{})
+	raw, err := loader.RawConfig()
+	switch {
+	case err != nil:
+		return nil, unreadable(loader, &clientcmd.ConfigOverrides{}, err)
+	case len(raw.Contexts) == 0:
+		return nil, fmt.Errorf("no kubeconfig with a context at %s: give --kubeconfig FILE, or set KUBECONFIG", files(loader))
+	}
+	return slices.Sorted(maps.Keys(raw.Contexts)), nil
+}
+
 // files names the files that a kubeconfig is read from.
 func files(loader clientcmd.ClientConfig) string {
 	access := loader.ConfigAccess()

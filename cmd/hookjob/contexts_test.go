@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// contextsOf is a kubeconfig with two clusters: "stuck" with objects of ARC, and "clean" without. A third context, "broken", names
+// a cluster that the file lacks.
+func contextsOf(t *testing.T) string {
+	t.Helper()
+	stuck, clean := mixed(), &api{}
+	stuck.kubeconfig(t)
+	clean.kubeconfig(t)
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	config := `{apiVersion: v1, kind: Config, current-context: clean, users: [{name: u, user: {}}],
+  clusters: [{name: stuck, cluster: {server: "` + stuck.server.URL + `"}}, {name: clean, cluster: {server: "` + clean.server.URL + `"}}],
+  contexts: [{name: stuck, context: {cluster: stuck, user: u}}, {name: clean, context: {cluster: clean, user: u}}, {name: broken, context: {cluster: none, user: u}}]}`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestSeveralContexts(t *testing.T) {
+	t.Parallel()
+	kubeconfig := contextsOf(t)
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want []string // in the table, in this order
+		not  string
+	}{
+		"status of all":    {[]string{"status", "--all-contexts"}, exitFailed, []string{"CONTEXT", "broken", "not reached", "clean", "none", "stuck", "UNKNOWN: context broken: "}, ""},
+		"status of some":   {[]string{"status", "--context", "stuck,clean"}, exitDone, []string{"clean", "stuck"}, "broken"},
+		"a plan for all":   {[]string{"plan", "-A", "--all-contexts"}, exitFailed, []string{"CONTEXT", "broken", "clean", "nothing to do", "stuck", "refused", "UNKNOWN: context broken: "}, ""},
+		"a plan for some":  {[]string{"plan", "-A", "--context", "clean,stuck"}, exitRefused, []string{"clean", "nothing to do", "stuck", "refused"}, "broken"},
+		"one that is none": {[]string{"plan", "-A", "--context", "clean,other"}, exitFailed, []string{"clean", "other", "not reached", `has no context "other": give one of broken, clean, stuck`}, ""},
+		"one twice":        {[]string{"plan", "-A", "--context", "clean,clean"}, exitDone, []string{"clean", "nothing to do"}, "stuck"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := command(t.Context(), nil, append(test.args, "--kubeconfig", kubeconfig)...)
+			rest := got.stdout
+			for _, want := range test.want {
+				_, after, found := strings.Cut(rest, want)
+				if !found {
+					t.Fatalf("no %q in order in\n%s%s", want, got.stdout, got.stderr)
+				}
+				rest = after
+			}
+			if got.code != test.code || test.not != "" && strings.Contains(got.stdout, test.not) {
+				t.Errorf("exit code %d, want %d\n%s%s", got.code, test.code, got.stdout, got.stderr)
+			}
+			if strings.Count(got.stdout, "\nclean ") > 1 && name == "one twice" {
+				t.Errorf("looked twice:\n%s", got.stdout)
+			}
+		})
+	}
+}
+
+func TestSeveralContextsAsJSON(t *testing.T) {
+	t.Parallel()
+	kubeconfig := contextsOf(t)
+	for _, args := range [][]string{{"status"}, {"plan", "-A"}} {
+		got := command(t.Context(), nil, append(args, "--all-contexts", "-o", "json", "--kubeconfig", kubeconfig)...)
+		var document struct {
+			Version  string
+			Contexts []struct {
+				Context, Server, Error string
+				ExitCode               int
+				Document               *struct{ Version string }
+			}
+		}
+		if err := json.Unmarshal([]byte(got.stdout), &document); err != nil {
+			t.Fatalf("%v\n%s", err, got.stdout)
+		}
+		var names []string
+		for _, c := range document.Contexts {
+			names = append(names, c.Context)
+			broken := c.Context == "broken"
+			if (c.Error != "") != broken || (c.Document == nil) != broken || broken != (c.ExitCode == exitFailed) ||
+				!broken && (c.Document.Version != "arc-cleanup/"+args[0]+"/v1" || !strings.HasPrefix(c.Server, "http://")) {
+				t.Errorf("%+v", c)
+			}
+		}
+		if !slices.Equal(names, []string{"broken", "clean", "stuck"}) || document.Version != "arc-cleanup/contexts/v1" || got.code != exitFailed {
+			t.Errorf("%v, version %s, exit code %d", names, document.Version, got.code)
+		}
+	}
+}
+
+func TestContextsThatDoNotGoTogether(t *testing.T) {
+	kubeconfig := contextsOf(t)
+	for want, args := range map[string][]string{
+		"give one":               {"status", "--all-contexts", "--context", "clean"},
+		"a context has a name":   {"status", "--context", "clean,"},
+		"has no context":         {"run", "-A", "--yes", "--context", "a,b"},
+		"unknown flag":           {"run", "-A", "--yes", "--all-contexts"},
+		"are for one cluster":    {"plan", "-A", "--all-contexts"},
+		"reading the kubeconfig": {"status", "--all-contexts", "--kubeconfig", filepath.Join(t.TempDir(), "none")},
+	} {
+		t.Run(want, func(t *testing.T) {
+			if strings.HasPrefix(want, "are for") {
+				asPlugin(t, "default")
+				t.Setenv("HELM_KUBEAPISERVER", "https://127.0.0.1:1")
+			}
+			if !slices.Contains(args, "--kubeconfig") {
+				args = append(args, "--kubeconfig", kubeconfig)
+			}
+			if got := command(t.Context(), nil, args...); got.code == exitDone || !strings.Contains(got.stdout+got.stderr, want) {
+				t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+			}
+		})
+	}
+}
