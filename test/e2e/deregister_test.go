@@ -167,7 +167,7 @@ func TestDeregisterWithoutASecret(t *testing.T) {
 // set's: its proxy, which asks for a password, and its own certificate authority.
 func TestDeregisterInTheHook(t *testing.T) {
 	l := newLab(t)
-	l.installController(append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.github=deregister")...)
+	l.installController(append(viaPostRenderer, "--post-renderer-args", "--set", "--post-renderer-args", "policy.github=deregister,logLevel=debug")...)
 	l.installScaleSet(4)
 	l.scaleController(0)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
@@ -207,7 +207,17 @@ func TestDeregisterInTheHook(t *testing.T) {
 	if !inside.Deregistered() || !strings.Contains(out, "removed 2 registrations at GitHub") {
 		t.Errorf("left at GitHub: %v, %v\n%s", inside.ScaleSets(), inside.Runners(), out)
 	}
-	for _, secret := range append(inside.Secrets(), password) {
+	events, err := l.client.CoreV1().Events("").List(l.ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range events.Items {
+		out += events.Items[i].Message + "\n"
+	}
+	if !strings.Contains(out, "level=debug") && !strings.Contains(out, "arc-cleanup begins") {
+		t.Errorf("the log is not that of debugging:\n%s", out)
+	}
+	for _, secret := range append(inside.Secrets(), password, githubToken, github.BodyMarker) {
 		if strings.Contains(out, secret) {
 			t.Errorf("%q is in\n%s", secret, out)
 		}
