@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -159,7 +158,7 @@ func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
 		}
 		d := deregistration{set: i, runners: runners[reg.Object.ScaleSet]}
 		a, known := r.access[reg.Object.UID]
-		_, bad := strconv.Atoi(reg.Set.ID)
+		_, isID := setID(reg.Set.ID)
 		c := s.ControllerOf(r.options, reg.Object.Namespace)
 		switch {
 		case c != nil:
@@ -170,7 +169,7 @@ func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
 			r.settle(d, a.err.Error())
 		case a.what != reg.Planned():
 			r.settle(d, "its id, its name or its URL was changed during the run")
-		case bad != nil:
+		case !isID:
 			r.settle(d, "its id is not a number")
 		default:
 			d.access = a.Access
@@ -218,7 +217,7 @@ func (r *run) deregisterSet(ctx context.Context, d deregistration, down *sync.Ma
 	}
 	defer client.Close()
 	reg := r.report.Registered[d.set]
-	id, _ := strconv.Atoi(reg.Set.ID)
+	id, _ := setID(reg.Set.ID)
 	set := github.Set{ID: id, Name: reg.Set.Name, Group: reg.Set.Group}
 	for _, i := range d.runners {
 		set.Runners = append(set.Runners, r.report.Registered[i].Object.Name)

@@ -206,6 +206,18 @@ func TestCredentialsDoNotFillTheMemory(t *testing.T) {
 	}
 }
 
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "0", "-1", "+7", "007", " 7", "7 ", "1e3", "0x7", "7.0", "7\n", "٧", "99999999999999999999"} {
+		if id, is := setID(text); is {
+			t.Errorf("%q is the id %d", text, id)
+		}
+	}
+	if id, is := setID("70"); id != 70 || !is {
+		t.Error(id, is)
+	}
+}
+
 func TestReadRegistered(t *testing.T) {
 	t.Parallel()
 	const report = `{"version": "arc-cleanup/report/v1", "registered": [
@@ -218,7 +230,8 @@ func TestReadRegistered(t *testing.T) {
 	}
 	for document, want := range map[string]string{
 		"": "it is not JSON", "[]": "it is not JSON", "{": "it is not JSON", "{}": "neither a report nor a plan",
-		`{"version": "arc-cleanup/status/v1", "registered": []}`:                   "neither a report nor a plan",
+		`{"version": "arc-cleanup/status/v1", "registered": []}`: "neither a report nor a plan",
+		report + report: "something comes after the document", report + "]": "something comes after the document",
 		`{"version": "arc-cleanup/plan/v1"}`:                                       "it has no list of registrations",
 		`{"version": "` + strings.Repeat("x", maxDocument) + `", "registered":[]}`: "larger than 64 MiB",
 	} {

@@ -126,8 +126,10 @@ func (r *run) failure() plan.Verdict {
 func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errOff):
+		r.noteDoubts(nil)
 		return plan.Off
 	case errors.Is(cause, errRevoked):
+		r.noteDoubts(nil)
 		r.report.Errs = append(r.report.Errs, cause)
 		return plan.NotPermitted // without rights it can read nothing more
 	}
@@ -135,6 +137,7 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 	defer cancel()
 	r.history.Stage = plan.Over
 	s := survey.Read(look, r.client, r.options)
+	r.noteDoubts(s)
 	if !outOfTime(ctx) {
 		unread = slices.DeleteFunc(unread, func(u plan.Unknown) bool { return !kube.Transient(u.Err) })
 	}

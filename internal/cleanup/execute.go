@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -84,6 +87,9 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, 
 			log.WithLevel(r.pace.next(now)).Msgf("%s: %d of %d objects, %.0f a second", r.now.Phase.Row().Doing, r.now.Done, r.now.Total, float64(r.now.Done)/now.Sub(r.since).Seconds())
 			if err != nil {
 				errs = append(errs, err)
+				if !refused(err) {
+					r.doubts = append(r.doubts, doubt{s, survey})
+				}
 			} else {
 				if key := (once{s.Action, s.Object.UID}); !r.done[key] {
 					r.done[key] = true
@@ -115,6 +121,32 @@ func (r *run) noteRegistered(s plan.Step, survey *plan.Survey) {
 	if reg, is := survey.RegistrationOf(s.Object, r.sets); is {
 		r.report.Registered = append(r.report.Registered, Registration{Registration: reg})
 	}
+}
+
+// doubt is a step that failed, with the survey before it: an answer that got lost may have been a success.
+type doubt struct {
+	step   plan.Step
+	before *plan.Survey
+}
+
+// refused reports whether the API server has answered that it did not write.
+func refused(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError
+}
+
+// noteDoubts records what steps that failed have freed all the same, by a later survey; nil means that it could not be read.
+func (r *run) noteDoubts(now *plan.Survey) {
+	for _, d := range r.doubts {
+		still := now != nil && slices.ContainsFunc(now.Custom, func(o *object.Object) bool {
+			_, is := now.RegistrationOf(o, nil)
+			return o.UID == d.step.Object.UID && is
+		})
+		if !still {
+			r.noteRegistered(d.step, d.before)
+		}
+	}
+	r.doubts = nil
 }
 
 // writeErrors are the errors of one rank. There may be thousands, of which a log line needs only

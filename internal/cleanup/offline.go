@@ -28,7 +28,13 @@ func ReadRegistered(from io.Reader) ([]Deregistered, error) {
 		Version    string          `json:"version"`
 		Registered *[]Deregistered `json:"registered"`
 	}
-	err := json.NewDecoder(limited).Decode(&document)
+	decoder := json.NewDecoder(limited)
+	err := decoder.Decode(&document)
+	if err == nil { // two documents, one after the other, would be read as one of them
+		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something comes after the document")
+		}
+	}
 	switch {
 	case limited.N == 0:
 		return nil, fmt.Errorf("it is larger than %d MiB", maxDocument>>20)
@@ -72,6 +78,12 @@ func DeregisterAll(ctx context.Context, own *github.Own, all []Deregistered, dry
 	}
 }
 
+// setID reads the ID of a scale set as GitHub writes it. GitHub would say of -1 that it does not exist, which is a success.
+func setID(text string) (id int, is bool) {
+	id, err := strconv.Atoi(text)
+	return id, err == nil && id > 0 && strconv.Itoa(id) == text
+}
+
 func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set int, runners []int, down map[string]string, dry bool) {
 	d := all[set]
 	results := github.Results{Set: github.Result{Outcome: github.Kept}, Runners: make([]github.Result, len(runners))}
@@ -89,11 +101,11 @@ func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set
 		return
 	}
 	a, is := own.For(u)
-	id, bad := strconv.Atoi(d.ID)
+	id, isID := setID(d.ID)
 	switch {
 	case !is:
 		results.Set.Why = "the credentials are not for this place: --url says what they are for"
-	case bad != nil:
+	case !isID:
 		results.Set.Why = "its id is not a number"
 	case down[u.Server()] != "":
 		results.Set.Why = down[u.Server()]

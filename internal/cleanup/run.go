@@ -122,6 +122,9 @@ type run struct {
 	// has scaled a stopped object up again.
 	done map[once]bool
 
+	// doubts are the steps of the last round that failed.
+	doubts []doubt
+
 	// planned holds the objects of all plans.
 	planned map[types.UID]bool
 
@@ -162,6 +165,7 @@ func (r *run) round(ctx context.Context, round int) plan.Verdict {
 	if !slices.ContainsFunc(s.Unknown, func(u plan.Unknown) bool { return u.What == survey.OffSwitchRead }) {
 		r.permitted = true
 	}
+	r.noteDoubts(s)
 	// Remember the release's scale sets even if they are gone: what is left of them is found by
 	// their names.
 	r.options.Sets = plan.ScaleSets(s, r.options)
