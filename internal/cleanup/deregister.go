@@ -26,6 +26,8 @@ const (
 // and a hook has 128 MiB.
 const maxAccesses = 200
 
+var errTooMany = fmt.Errorf("one run keeps the credentials of %d scale sets", maxAccesses)
+
 // access is what a scale set uses to reach GitHub, or why that is not known. A run reads it before it frees the scale set, and
 // keeps it in memory only.
 type access struct {
@@ -54,14 +56,15 @@ func accesses(ctx context.Context, c *kube.Client, p *plan.Plan, own *github.Own
 		if _, is := known[set.UID]; is {
 			continue
 		}
-		a := access{what: step.Why}
-		a.Access, a.err = survey.GitHubAccess(ctx, c, set, own)
-		if a.takesMemory(own) {
-			kept++
+		a := access{what: step.Why, err: errTooMany}
+		if kept < maxAccesses || own != nil { // each read takes time, and there may be thousands of sets
+			a.Access, a.err = survey.GitHubAccess(ctx, c, set, own)
 		}
-		if kept > maxAccesses {
-			kept--
-			a.Access, a.err = github.Access{}, fmt.Errorf("one run keeps the credentials of %d scale sets", maxAccesses)
+		switch takes := a.takesMemory(own); {
+		case takes && kept == maxAccesses:
+			a.Access, a.err = github.Access{}, errTooMany
+		case takes:
+			kept++
 		}
 		known[set.UID] = a
 	}
