@@ -48,6 +48,7 @@ func about(r *http.Request, try int) answer {
 // read reads the body, and leaves to the library what it can use.
 func (a *answer) read(r *http.Response) {
 	a.status = r.StatusCode
+	r.Header.Del("Location") // sameServer did not follow it, and the library's outer client would
 	a.limited = r.StatusCode == http.StatusTooManyRequests ||
 		r.StatusCode == http.StatusForbidden && (r.Header.Get("Retry-After") != "" || r.Header.Get("X-Ratelimit-Remaining") == "0")
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer))

@@ -23,6 +23,9 @@ import (
 // retries limits the tries after the first, which only a dropped connection, 429 and 5xx lead to.
 const retries = 3
 
+// maxRedirects is how many redirects net/http follows.
+const maxRedirects = 10
+
 // Times are how long GitHub may take. Tests make them shorter.
 var Times = struct {
 	// Patience is for one request, with its retries: a server that does not answer costs so much for a scale set.
@@ -72,7 +75,7 @@ func New(a Access) (*Client, error) {
 		c.transport.Proxy = func(r *http.Request) (*url.URL, error) { return a.Proxy(r.URL) }
 	}
 	h := retryablehttp.NewClient()
-	h.HTTPClient = &http.Client{Transport: c.transport, Timeout: Times.Try}
+	h.HTTPClient = &http.Client{Transport: c.transport, Timeout: Times.Try, CheckRedirect: sameServer}
 	h.RetryMax, h.Backoff = retries, c.backoff
 	h.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	h.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, try int) { c.last = about(r, try) }
@@ -90,6 +93,15 @@ func New(a Access) (*Client, error) {
 		}, scaleset.WithRetryableHTTPClint(h))
 	}
 	return c, err
+}
+
+// sameServer follows a redirect, as of a repository with a new name, on the same server only. net/http would send the credentials
+// to every port of its host, without TLS too, and to subdomains.
+func sameServer(r *http.Request, via []*http.Request) error {
+	if r.URL.Scheme != via[0].URL.Scheme || r.URL.Host != via[0].URL.Host || len(via) >= maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // Format implements fmt.Formatter: the library's client has the credentials.
