@@ -85,7 +85,7 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	registered, err := f.registered(cmd, own)
+	registered, whole, err := f.registered(cmd, own)
 	if err != nil {
 		return failed(cmd, err)
 	}
@@ -98,13 +98,16 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
+	if !whole {
+		fmt.Fprintln(cmd.ErrOrStderr(), "The plan could not read everything in the cluster, so more may be registered than it names.")
+	}
 	has := func(outcomes ...github.Outcome) bool {
 		return slices.ContainsFunc(registered, func(d cleanup.Deregistered) bool { return slices.Contains(outcomes, d.Outcome) })
 	}
 	switch {
 	case cmd.Context().Err() != nil:
 		return exitError(exitInterrupted)
-	case has(github.Kept, github.Refused):
+	case has(github.Kept, github.Refused), !whole:
 		return exitError(exitResidue)
 	case has(github.WouldRemove):
 		return exitError(exitWork)
@@ -112,25 +115,26 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// registered is what to remove.
-func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) ([]cleanup.Deregistered, error) {
+// registered is what to remove. It is not whole if there may be more.
+func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) (registered []cleanup.Deregistered, whole bool, err error) {
 	if len(f.scaleSets) > 0 {
-		return cleanup.Find(cmd.Context(), own, f.scaleSets, f.group)
+		registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group)
+		return registered, true, err
 	}
 	from := cmd.InOrStdin()
 	if f.from != "-" {
 		file, err := os.Open(f.from)
 		if err != nil {
-			return nil, fmt.Errorf("--from: %w", err)
+			return nil, false, fmt.Errorf("--from: %w", err)
 		}
 		defer file.Close() //nolint:errcheck // it was only read
 		from = file
 	}
-	registered, err := cleanup.ReadRegistered(from)
+	registered, whole, err = cleanup.ReadRegistered(from)
 	if err != nil {
-		return nil, fmt.Errorf("--from %s: %w", f.from, err)
+		return nil, false, fmt.Errorf("--from %s: %w", f.from, err)
 	}
-	return registered, nil
+	return registered, whole, nil
 }
 
 // deregisterDocument is what `deregister --output json` prints; see plan.DocumentVersion.
@@ -141,7 +145,7 @@ type deregisterDocument struct {
 
 func (f *deregisterFlags) print(w io.Writer, registered []cleanup.Deregistered) error {
 	if len(registered) == 0 {
-		_, err := fmt.Fprintln(w, "Nothing is registered.")
+		_, err := fmt.Fprintln(w, "The document names nothing that is still registered.")
 		return err
 	}
 	table(w, []string{"OUTCOME", "KIND", "NAME", "ID", "URL", "WHY"}, registered, func(d cleanup.Deregistered) []any {

@@ -223,10 +223,16 @@ func TestReadRegistered(t *testing.T) {
 	const report = `{"version": "arc-cleanup/report/v1", "registered": [
 		{"kind": "scale-set", "name": "a", "id": "1", "url": "u", "outcome": "kept", "why": "x"},
 		{"kind": "scale-set", "name": "b", "outcome": "removed"}, {"kind": "runner", "name": "c", "outcome": "already-gone"}]}`
-	got, err := ReadRegistered(strings.NewReader(report))
+	got, whole, err := ReadRegistered(strings.NewReader(report))
 	want := []Deregistered{{RegistrationDocument: plan.RegistrationDocument{Kind: plan.KindScaleSet, Name: "a", ID: "1", URL: "u"}}}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || !whole {
+		t.Errorf("whole: %t, %v (-want +got):\n%s", whole, err, diff)
+	}
+	for verdict, want := range map[plan.Verdict]bool{plan.Refused: true, plan.NotPermitted: false, plan.Failed: false} {
+		document := fmt.Sprintf(`{"version": "arc-cleanup/plan/v1", "registered": [], "refusals": [{"verdict": %q}]}`, verdict)
+		if _, whole, err := ReadRegistered(strings.NewReader(document)); whole != want || err != nil {
+			t.Errorf("%s: whole: %t, %v", verdict, whole, err)
+		}
 	}
 	for document, want := range map[string]string{
 		"": "it is not JSON", "[]": "it is not JSON", "{": "it is not JSON", "{}": "neither a report nor a plan",
@@ -235,7 +241,7 @@ func TestReadRegistered(t *testing.T) {
 		`{"version": "arc-cleanup/plan/v1"}`:                                       "it has no list of registrations",
 		`{"version": "` + strings.Repeat("x", maxDocument) + `", "registered":[]}`: "larger than 64 MiB",
 	} {
-		if _, err := ReadRegistered(strings.NewReader(document)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := ReadRegistered(strings.NewReader(document)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: %v, want %q", document, err, want)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
@@ -21,15 +22,17 @@ type Deregistered struct {
 	github.Result
 }
 
-// ReadRegistered reads what is still registered from the JSON document of a plan or of a report.
-func ReadRegistered(from io.Reader) ([]Deregistered, error) {
+// ReadRegistered reads what is still registered from the JSON document of a plan or of a report. It is not whole if the plan could not
+// read everything in the cluster.
+func ReadRegistered(from io.Reader) (stay []Deregistered, whole bool, err error) {
 	limited := &io.LimitedReader{R: from, N: maxDocument + 1}
 	var document struct {
 		Version    string          `json:"version"`
 		Registered *[]Deregistered `json:"registered"`
+		Refusals   []plan.Refusal  `json:"refusals"`
 	}
 	decoder := json.NewDecoder(limited)
-	err := decoder.Decode(&document)
+	err = decoder.Decode(&document)
 	if err == nil { // two documents, one after the other, would be read as one of them
 		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
 			err = errors.New("something comes after the document")
@@ -37,22 +40,21 @@ func ReadRegistered(from io.Reader) ([]Deregistered, error) {
 	}
 	switch {
 	case limited.N == 0:
-		return nil, fmt.Errorf("it is larger than %d MiB", maxDocument>>20)
+		return nil, false, fmt.Errorf("it is larger than %d MiB", maxDocument>>20)
 	case err != nil:
-		return nil, fmt.Errorf("it is not JSON: %w", err)
+		return nil, false, fmt.Errorf("it is not JSON: %w", err)
 	case document.Version != DocumentVersion && document.Version != plan.DocumentVersion:
-		return nil, errors.New("it is neither a report nor a plan: want what run or plan prints with --output json")
+		return nil, false, errors.New("it is neither a report nor a plan: want what run or plan prints with --output json")
 	case document.Registered == nil:
-		return nil, errors.New("it has no list of registrations: a newer arc-cleanup has to write it")
+		return nil, false, errors.New("it has no list of registrations: a newer arc-cleanup has to write it")
 	}
-	var stay []Deregistered
 	for _, d := range *document.Registered {
 		if d.Outcome != github.Removed && d.Outcome != github.Gone {
 			d.Result = github.Result{}
 			stay = append(stay, d)
 		}
 	}
-	return stay, nil
+	return stay, !slices.ContainsFunc(document.Refusals, func(r plan.Refusal) bool { return r.Verdict != plan.Refused }), nil
 }
 
 // DeregisterAll removes at GitHub what a document names, without the cluster, and gives each a result. It uses only own,
@@ -67,7 +69,7 @@ func DeregisterAll(ctx context.Context, own *github.Own, all []Deregistered, dry
 	}
 	down := map[string]string{} // why a host does not answer
 	for i, d := range all {
-		if d.Kind == plan.KindScaleSet {
+		if d.Kind == plan.KindScaleSet && d.Outcome == "" {
 			deregisterOne(ctx, own, all, i, runners[place{d.URL, d.ID}], down, dry)
 		}
 	}
@@ -128,8 +130,8 @@ func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set
 	}
 }
 
-// Find returns the documents of scale sets at GitHub by their names, in one runner group. It leaves out those that GitHub
-// does not have.
+// Find returns the documents of scale sets at GitHub by their names, in one runner group. Those that GitHub does not have there
+// have a result: the name may be wrong, or the group.
 func Find(ctx context.Context, own *github.Own, names []string, group string) (found []Deregistered, err error) {
 	a, _ := own.For(own.URL)
 	client, err := github.New(a)
@@ -142,11 +144,13 @@ func Find(ctx context.Context, own *github.Own, names []string, group string) (f
 		if err != nil {
 			return nil, err
 		}
+		d := Deregistered{RegistrationDocument: plan.RegistrationDocument{Kind: plan.KindScaleSet, Name: name, Group: group, URL: own.URL.String()}}
 		if id != 0 {
-			found = append(found, Deregistered{RegistrationDocument: plan.RegistrationDocument{
-				Kind: plan.KindScaleSet, Name: name, Group: group, ID: strconv.Itoa(id), URL: own.URL.String(),
-			}})
+			d.ID = strconv.Itoa(id)
+		} else {
+			d.Result = github.Result{Outcome: github.Gone, Why: "the runner group has no scale set of this name"}
 		}
+		found = append(found, d)
 	}
 	return found, nil
 }
