@@ -94,6 +94,13 @@ func askForCredentials(p *plan.Plan, o plan.Options, known map[types.UID]access)
 // its result. It comes after the last survey s, which proves that the runners are gone and shows who else works there.
 func (r *run) deregister(ctx context.Context, s *plan.Survey) {
 	jobs := r.deregistrations(s)
+	sets := 0
+	for _, job := range jobs {
+		sets += len(job)
+	}
+	if sets > 0 { // one line: a team may have thousands of scale sets
+		r.log.Info().Msgf("%s: %d scale sets", plan.PhaseDeregister.Row().Doing, sets)
+	}
 	var (
 		g    errgroup.Group
 		down sync.Map // why a server does not answer, by way
@@ -121,6 +128,9 @@ func (r *run) endRegistered() {
 	case r.options.GitHub != plan.Deregister:
 		r.keepRegistered(keptByPolicy)
 		return
+	}
+	if r.report.Verdict == plan.Done { // a run that was stopped looks once more, and then everything was gone
+		r.keepRegistered("the run ended before it could ask GitHub")
 	}
 	r.keepRegistered("the run ended before everything in the cluster was gone")
 	if r.report.Verdict == plan.Done && r.options.Job == "" && slices.ContainsFunc(r.report.Registered, Registration.Stays) {
@@ -225,7 +235,7 @@ func (r *run) deregisterSet(ctx context.Context, d deregistration, down *sync.Ma
 	for _, i := range d.runners {
 		set.Runners = append(set.Runners, r.report.Registered[i].Object.Name)
 	}
-	r.log.Info().Msgf("%s: %s, %d runners", plan.PhaseDeregister.Row().Doing, reg, len(set.Runners))
+	r.log.Debug().Msgf("%s: %s, %d runners", plan.PhaseDeregister.Row().Doing, reg, len(set.Runners))
 	results := client.Deregister(ctx, set, false)
 	switch {
 	case results.Silent:

@@ -109,14 +109,14 @@ func TestWhatStaysAtGitHub(t *testing.T) {
 		why           string
 		stays         bool
 	}{
-		"by hand":        {withGitHub(plantest.ByHand), plan.Done, plan.Residue, "", "the run ended before", true},
+		"by hand":        {withGitHub(plantest.ByHand), plan.Done, plan.Residue, "", "the run ended before it could ask GitHub", true},
 		"nothing stays":  {withGitHub(plantest.ByHand), plan.Done, plan.Done, github.Removed, "", false},
 		"gone already":   {withGitHub(plantest.ByHand), plan.Done, plan.Done, github.Gone, "", false},
 		"refused":        {withGitHub(plantest.ByHand), plan.Done, plan.Residue, github.Refused, "", true},
 		"in a hook":      {hook, plan.Done, plan.Done, "", "the run ended before", true},
 		"not asked for":  {plantest.ByHand, plan.Done, plan.Done, "", keptByPolicy, true},
 		"of legacy ARC":  {legacy, plan.Done, plan.Done, "", keptLegacy, true},
-		"after a signal": {withGitHub(plantest.ByHand), plan.Interrupted, plan.Interrupted, "", "the run ended before", true},
+		"after a signal": {withGitHub(plantest.ByHand), plan.Interrupted, plan.Interrupted, "", "the run ended before everything in the cluster was gone", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
@@ -84,5 +87,23 @@ func TestOneTeamTakesOneWorker(t *testing.T) {
 	}
 	if jobs := r.deregistrations(&plan.Survey{}); len(jobs) != 1 || len(jobs["runners"]) != 4 {
 		t.Errorf("%v", jobs)
+	}
+}
+
+// Helm 4 prints the hook's whole log as one line: it has one line about GitHub, however many scale sets there are.
+func TestGitHubIsOneLineOfTheLog(t *testing.T) {
+	t.Parallel()
+	r := deregistering(t, withGitHub(plantest.ByHand))
+	var log bytes.Buffer
+	r.log = zerolog.New(&log).Level(zerolog.InfoLevel)
+	for i := range 3 {
+		set := kubetest.Object(fmt.Sprintf("ars runners/set-%d", i))
+		reg := plan.Registration{Object: set, Set: r.report.Registered[0].Set}
+		r.report.Registered = append(r.report.Registered, Registration{Registration: reg})
+		r.access[set.UID] = access{Access: r.access["ars runners/set"].Access, what: reg.Planned()}
+	}
+	r.deregister(t.Context(), &plan.Survey{}) // without credentials nothing is asked
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "4 scale sets") {
+		t.Error(text)
 	}
 }

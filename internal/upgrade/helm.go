@@ -348,10 +348,11 @@ func (h *Helm) cluster() []string {
 }
 
 // environment returns the user's environment without the variables that would select another cluster or
-// namespace (helm.sh/helm pkg/cli/environment.go).
+// namespace (helm.sh/helm pkg/cli/environment.go), and without arc-cleanup's credentials for GitHub, which Helm's plugins
+// could read.
 func environment(of []string, driver string) []string {
 	env := slices.DeleteFunc(slices.Clone(of), func(v string) bool {
-		return strings.HasPrefix(v, "HELM_KUBE") || strings.HasPrefix(v, "HELM_NAMESPACE=")
+		return strings.HasPrefix(v, "HELM_KUBE") || strings.HasPrefix(v, "HELM_NAMESPACE=") || strings.HasPrefix(v, "ARC_CLEANUP_GITHUB_")
 	})
 	if driver != "" {
 		env = append(env, "HELM_DRIVER="+driver)

@@ -15,8 +15,10 @@ import (
 func TestDeregisterTellsNothing(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]func(*github.StandIn){
-		"it works":     func(*github.StandIn) {},
-		"GitHub fails": func(g *github.StandIn) { g.Fail(github.Rule{Request: github.GetScaleSet, Status: 400, Body: `{"message": "` + github.BodyMarker + `"}`}) },
+		"it works": func(*github.StandIn) {},
+		"GitHub fails": func(g *github.StandIn) {
+			g.Fail(github.Rule{Request: github.GetScaleSet, Status: 400, Body: `{"message": "` + github.BodyMarker + `"}`})
+		},
 		"it is denied": func(g *github.StandIn) { g.RequireToken("another") },
 	} {
 		t.Run(name, func(t *testing.T) {
