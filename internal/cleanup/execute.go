@@ -149,6 +149,15 @@ func (r *run) noteDoubts(now *plan.Survey) {
 	r.doubts = nil
 }
 
+// noteBare records the scale sets that a plan removes without freeing them, unless an earlier round has.
+func (r *run) noteBare(bare []*object.Object, survey *plan.Survey) {
+	for _, o := range bare {
+		if !slices.ContainsFunc(r.report.Registered, func(reg Registration) bool { return reg.Object.UID == o.UID }) {
+			r.noteRegistered(plan.Step{Action: plan.Free, Object: o, Why: ""}, survey)
+		}
+	}
+}
+
 // writeErrors are the errors of one rank. There may be thousands, of which a log line needs only
 // one.
 type writeErrors []error

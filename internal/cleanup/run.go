@@ -270,6 +270,7 @@ func (r *run) finish(ctx context.Context, s *plan.Survey) plan.Verdict {
 // executePlan executes the plan's phases until one fails or requires a new survey.
 func (r *run) executePlan(ctx context.Context, s *plan.Survey, p *plan.Plan) plan.Verdict {
 	r.history.RecordPlan(p)
+	r.noteBare(p.Bare, s)
 	r.deletedCRDs = map[string]*object.Object{}
 	for _, phase := range p.Phases {
 		for _, step := range phase.Steps() {

@@ -29,7 +29,11 @@ func (p *planner) free(custom, protected []*object.Object) {
 			last := freeing - 1
 			ranks[last-i] = append(ranks[last-i], Step{Delete, o, "left behind"})
 		}
-		if own, _ := arc.Finalizers(o.Finalizers); len(own) > 0 {
+		own, _ := arc.Finalizers(o.Finalizers)
+		if len(own) == 0 && o.Resource == arc.Resource(arc.AutoscalingRunnerSets) && !p.hasFinisher(o) {
+			p.plan.Bare = append(p.plan.Bare, o)
+		}
+		if len(own) > 0 {
 			ranks[freeing+i] = append(ranks[freeing+i], Step{Free, o, cmp.Or(p.whyNoFinisher(o), "the controller did not")})
 		} else if o.Deleting && !p.o.Foreground(o) {
 			ranks[freeing+i] = append(ranks[freeing+i], Step{Await, o, "already being deleted"})

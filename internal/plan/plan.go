@@ -47,6 +47,9 @@ type Plan struct {
 	Stage Stage `json:"-"`
 	// ToGo is the next value of History.ToGo.
 	ToGo int `json:"-"`
+	// Bare lists the scale sets that lost ARC's finalizers before the run, and that no controller will finish: they go with no
+	// step that frees them, and stay registered all the same.
+	Bare []*object.Object `json:"-"`
 	// LeftAtGitHub counts the scale sets that the plan leaves registered, and that a plan with Deregister removes.
 	LeftAtGitHub int `json:"-"`
 }

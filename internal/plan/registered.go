@@ -100,7 +100,11 @@ func Registrations(s *Survey, o Options) (out List[Registration]) {
 func (p *planner) deregister() {
 	var steps []Step
 	runners := 0
-	for _, step := range p.plan.Steps(PhaseFree) {
+	freed := p.plan.Steps(PhaseFree)
+	for _, set := range p.plan.Bare {
+		freed = append(freed, Step{Free, set, ""})
+	}
+	for _, step := range freed {
 		r, is := p.s.RegistrationOf(step.Object, nil)
 		switch {
 		case step.Action != Free || !is || p.hasFinisher(step.Object):
