@@ -16,10 +16,11 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// Why a run that is not told to de-register keeps a registration.
+// Why a run that is not told to de-register, or that has no time to, keeps a registration.
 const (
 	keptByPolicy = "GitHub removes it after some days; with --github deregister, run does"
 	keptLegacy   = "GitHub removes it after about a day"
+	endedBefore  = "the run ended before it could ask GitHub"
 )
 
 // maxAccesses limits for how many scale sets a run keeps credentials in memory: package survey says how much each takes at most,
@@ -130,7 +131,7 @@ func (r *run) endRegistered() {
 		return
 	}
 	if r.report.Verdict == plan.Done { // a run that was stopped looks once more, and then everything was gone
-		r.keepRegistered("the run ended before it could ask GitHub")
+		r.keepRegistered(endedBefore)
 	}
 	r.keepRegistered("the run ended before everything in the cluster was gone")
 	if r.report.Verdict == plan.Done && r.options.Job == "" && slices.ContainsFunc(r.report.Registered, Registration.Stays) {
@@ -216,6 +217,10 @@ func (d deregistration) ways(namespace string) (everyone, here string) {
 // deregisterSet removes one scale set. If GitHub does not answer, it tries no other scale set on the same way, so that the
 // run does not wait for each of them.
 func (r *run) deregisterSet(ctx context.Context, d deregistration, down *sync.Map) {
+	if ctx.Err() != nil { // the server is not to blame
+		r.settle(d, endedBefore)
+		return
+	}
 	everyone, here := d.ways(r.report.Registered[d.set].Object.Namespace)
 	for _, way := range []string{everyone, here} {
 		if why, is := down.Load(way); is {

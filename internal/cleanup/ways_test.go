@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -105,5 +106,17 @@ func TestGitHubIsOneLineOfTheLog(t *testing.T) {
 	r.deregister(t.Context(), &plan.Survey{}) // without credentials nothing is asked
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "4 scale sets") {
 		t.Error(text)
+	}
+}
+
+// What a run has no time for is not the server's fault.
+func TestNoTimeForGitHub(t *testing.T) {
+	t.Parallel()
+	r := deregistering(t, withGitHub(plantest.ByHand))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.deregister(ctx, &plan.Survey{})
+	if reg := r.report.Registered[0]; reg.Outcome != github.Kept || reg.Why != endedBefore {
+		t.Errorf("%s, %q", reg.Outcome, reg.Why)
 	}
 }
