@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -82,8 +83,11 @@ func (r *Report) did() string {
 		}
 		parts = append(parts, verbs[action]+strings.Join(order, ", "))
 	}
-	if n := len(r.Registered) - r.staying(); n > 0 {
+	if n := r.registered(github.Removed); n > 0 {
 		parts = append(parts, fmt.Sprintf("removed %d registrations at GitHub", n))
+	}
+	if n := r.registered(github.Gone); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d registrations were gone already", n))
 	}
 	if n := r.staying(); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d registrations are left at GitHub", n))
@@ -92,9 +96,14 @@ func (r *Report) did() string {
 }
 
 // staying counts what is still registered at GitHub.
-func (r *Report) staying() (n int) {
+func (r *Report) staying() int {
+	return len(r.Registered) - r.registered(github.Removed) - r.registered(github.Gone)
+}
+
+// registered counts the registrations with an outcome.
+func (r *Report) registered(outcome github.Outcome) (n int) {
 	for _, reg := range r.Registered {
-		if reg.Stays() {
+		if reg.Outcome == outcome {
 			n++
 		}
 	}

@@ -179,8 +179,11 @@ func roots(ctx context.Context, c *kube.Client, namespace string, spec scaleSetS
 		return nil, err
 	}
 	text, _, err := unstructured.NestedString(u.Object, "data", ref.Key)
-	if err != nil || len(text) > maxRoots {
-		return nil, fmt.Errorf("ConfigMap %s/%s: %s is not a certificate authority", namespace, ref.Name, ref.Key)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("ConfigMap %s/%s: its data is not that of a ConfigMap", namespace, ref.Name)
+	case len(text) > maxRoots:
+		return nil, fmt.Errorf("ConfigMap %s/%s: %s is larger than the %d KiB that a run keeps of it", namespace, ref.Name, ref.Key, maxRoots>>10)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {

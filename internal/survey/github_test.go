@@ -87,7 +87,7 @@ func TestGitHubAccess(t *testing.T) {
 		"a bad CA": {set: githubSpec(tls("ca")), objects: []map[string]any{token, aConfigMap("ca", map[string]any{"ca.crt": marked})}, want: "ConfigMap runners/ca: ca.crt has no certificate in PEM"},
 		"a large CA": {
 			set: githubSpec(tls("ca")), objects: []map[string]any{token, aConfigMap("ca", map[string]any{"ca.crt": strings.Repeat("x", maxRoots+1)})},
-			want: "ca.crt is not a certificate authority",
+			want: "ca.crt is larger than the 64 KiB that a run keeps of it",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
