@@ -19,6 +19,7 @@ type deregisterFlags struct {
 	githubFlags
 	from, group string
 	scaleSets   []string
+	runners     []string
 	yes         bool
 	output      string
 }
@@ -56,6 +57,7 @@ Without --yes it prints what it would do, and removes nothing.
 	fs.StringVar(&f.url, "url", "", "organisation, repository or enterprise of the scale set, as in githubConfigUrl")
 	fs.StringSliceVar(&f.scaleSets, "scale-set", nil, "name of a scale set at GitHub; repeatable")
 	fs.StringVar(&f.group, "runner-group", "", "runner group of --scale-set; default the default group")
+	fs.StringSliceVar(&f.runners, "runner", nil, "name of a runner of --scale-set that is to go with it; repeatable")
 	f.register(fs)
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do it; without this, deregister only prints what it would do")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the report", "table", "json")
@@ -70,6 +72,8 @@ func (f *deregisterFlags) check() (*github.Own, error) {
 		return nil, errors.New("say what to remove: --from REPORT.json, or --url URL with --scale-set NAME")
 	case slices.Contains(f.scaleSets, ""):
 		return nil, errors.New("--scale-set: a scale set has a name")
+	case len(f.runners) > 0 && len(f.scaleSets) != 1:
+		return nil, errors.New("--runner goes with one --scale-set")
 	case f.group != "" && len(f.scaleSets) == 0:
 		return nil, errors.New("--runner-group goes with --scale-set")
 	}
@@ -118,7 +122,7 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 // registered is what to remove. It is not whole if there may be more.
 func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) (registered []cleanup.Deregistered, whole bool, err error) {
 	if len(f.scaleSets) > 0 {
-		registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group)
+		registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group, f.runners)
 		return registered, true, err
 	}
 	from := cmd.InOrStdin()
