@@ -297,8 +297,8 @@ func TestCredentialsGoOnlyWhereTheyAreFor(t *testing.T) {
 		id   string
 		want string
 	}{
-		"another host":         {&github.Own{}, "https://github.example/acme", "1", "the credentials do not go to this place without --url " + "https://"},
-		"another organisation": {&github.Own{URL: configURL(t, "https://github.com/acme")}, "https://github.com/other", "1", "the credentials do not go to this place without --url " + "https://"},
+		"another host":         {&github.Own{}, "https://github.example/acme", "1", "your credentials go only to what --url names"},
+		"another organisation": {&github.Own{URL: configURL(t, "https://github.com/acme")}, "https://github.com/other", "1", "your credentials go only to what --url names"},
 		"no URL":               {&github.Own{}, "github.com/acme", "1", "the URL does not begin with https://"},
 		"no ID":                {&github.Own{}, "https://github.com/acme", "", "its id is not a number"},
 	} {
