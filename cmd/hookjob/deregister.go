@@ -47,7 +47,8 @@ Without --yes it prints what it would do, and removes nothing.
   arc-cleanup deregister --from plan.json --github-token-file token
 
   # One scale set
-  arc-cleanup deregister --url https://github.com/acme --scale-set arc-runner-set --yes`,
+  arc-cleanup deregister --url https://github.com/acme --scale-set arc-runner-set \
+    --github-token-file token --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -66,7 +67,11 @@ func (f *deregisterFlags) check() (*github.Own, error) {
 	switch {
 	case f.from != "" && len(f.scaleSets) > 0:
 		return nil, errors.New("--from and --scale-set both say what to remove; give one")
-	case f.from == "" && (len(f.scaleSets) == 0 || f.url == ""):
+	case f.from == "" && f.url != "" && len(f.scaleSets) == 0:
+		return nil, errors.New("--url needs --scale-set NAME, or --from FILE")
+	case f.url == "" && len(f.scaleSets) > 0:
+		return nil, errors.New("--scale-set needs --url URL")
+	case f.from == "" && len(f.scaleSets) == 0:
 		return nil, errors.New("say what to remove: --from REPORT.json, or --url URL with --scale-set NAME")
 	case slices.Contains(f.scaleSets, ""):
 		return nil, errors.New("--scale-set: a scale set has a name")
@@ -87,7 +92,7 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 	}
 	registered, whole, err := f.registered(cmd, own)
 	if err != nil {
-		return failed(cmd, err)
+		return err
 	}
 	cleanup.DeregisterAll(cmd.Context(), own, registered, !f.yes)
 	if f.output == "json" {
@@ -115,11 +120,13 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// registered is what to remove. It is not whole if there may be more.
+// registered is what to remove. It is not whole if there may be more. A file that does not say it is wrong usage.
 func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) (registered []cleanup.Deregistered, whole bool, err error) {
 	if len(f.scaleSets) > 0 {
-		registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group)
-		return registered, true, err
+		if registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group); err != nil {
+			return nil, false, failed(cmd, err)
+		}
+		return registered, true, nil
 	}
 	from := cmd.InOrStdin()
 	if f.from != "-" {
@@ -131,6 +138,9 @@ func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) (regis
 		from = file
 	}
 	registered, whole, err = cleanup.ReadRegistered(from)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the file is empty")
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("--from %s: %w", f.from, err)
 	}
