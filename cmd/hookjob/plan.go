@@ -147,13 +147,20 @@ func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned 
 	}
 }
 
-// printPlan prints the plan for a person.
+// printPlan prints the plan for a person, with the digest that confirms it.
 func printPlan(w io.Writer, p *plan.Plan) {
-	printRefusals(w, p.Refusals)
+	printCleanup(w, p)
+	if digest := p.Digest(); digest != "" {
+		fmt.Fprintf(w, "\nDigest: %s\n", digest)
+	}
+}
+
+// printCleanup prints what a cleanup does. Why it is refused comes last: the table may be longer than the screen.
+func printCleanup(w io.Writer, p *plan.Plan) {
 	for _, note := range p.Notes {
 		fmt.Fprintf(w, "Note: %s.\n", shell.Visible(note))
 	}
-	if len(p.Refusals)+len(p.Notes) > 0 {
+	if len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
 	var rows [][]any
@@ -175,9 +182,6 @@ func printPlan(w io.Writer, p *plan.Plan) {
 		fmt.Fprintf(w, "Could not search for webhooks and APIServices that do not answer: %s\n", shell.Visible(p.ObstaclesErr.Error()))
 	}
 	printRemains(w, p.Remains)
-	if digest := p.Digest(); digest != "" {
-		fmt.Fprintf(w, "\nDigest: %s\n", digest)
-	}
 	switch {
 	case p.Off:
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", survey.OffSwitch)
@@ -187,6 +191,10 @@ func printPlan(w io.Writer, p *plan.Plan) {
 	default:
 		fmt.Fprintln(w, "Nothing to do.")
 	}
+	if len(p.Refusals) > 0 && (len(rows)+len(p.Remains) > 0 || p.ObstaclesErr != nil) {
+		fmt.Fprintln(w)
+	}
+	printRefusals(w, p.Refusals)
 }
 
 // printRefusals prints why nothing begins.
