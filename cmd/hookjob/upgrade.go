@@ -223,10 +223,9 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	}
 	switch {
 	case len(refusals) > 0:
-		refused := &plan.Plan{Refusals: refusals}
-		printPlan(out, refused)
+		printRefusals(out, refusals)
 		f.hint(out, todo.State.Releases)
-		return nil, exitError(exitCode(refused.Verdict()))
+		return nil, exitError(exitCode((&plan.Plan{Refusals: refusals}).Verdict()))
 	case len(todo.Steps) == 0:
 		fmt.Fprintf(out, "Nothing to do: every release has version %s.\n", todo.State.Target.Controller.Metadata.Version)
 		return nil, nil
@@ -234,11 +233,13 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	if f.dryRun || !f.yes {
 		printUpgrade(out, u.Client, todo)
 	}
-	if f.dryRun {
+	switch {
+	case f.dryRun:
+		fmt.Fprintln(out, "\nNothing was written. To do this, leave out --dry-run.")
 		return nil, exitError(exitWork)
-	}
-	logUpgrade(u.Log, todo)
-	if !f.yes {
+	case f.yes:
+		logUpgrade(u.Log, todo)
+	default:
 		if yes, err := doThis(cmd, bufio.NewReader(cmd.InOrStdin())); !yes {
 			return nil, err
 		}
@@ -255,11 +256,11 @@ func (f *upgradeFlags) hint(w io.Writer, found []upgrade.Release) {
 	}
 }
 
-// logUpgrade logs which charts are installed, and what the user should know.
+// logUpgrade logs what nobody has seen in a printed plan: the way, the charts, and what the user should know.
 func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
 	log.Info().Str("way", string(p.State.Way)).Msg(p.Why)
 	for _, c := range p.Charts() {
-		log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("this chart is installed")
+		log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("chart to install")
 	}
 	for _, n := range p.Notes {
 		log.Warn().Msg(n)
@@ -291,7 +292,7 @@ func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 	})
 	if p.Cleanup != nil {
 		fmt.Fprintf(w, "\nThe step %s does:\n\n", upgrade.Clean)
-		printPlan(w, p.Cleanup)
+		printCleanup(w, p.Cleanup)
 	}
 }
 
