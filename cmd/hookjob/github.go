@@ -42,14 +42,11 @@ func (g *githubFlags) own(urlFlag string) (*github.Own, error) {
 			return nil, fmt.Errorf("%s: %w", urlFlag, err)
 		}
 	}
-	token := os.Getenv(tokenVariable)
-	if g.tokenFile != "" {
-		if token, err = readSmall(g.tokenFile); err != nil {
-			return nil, fmt.Errorf("--github-token-file: %w", err)
-		}
-	}
+	token, err := g.token()
 	switch {
-	case app && (token != "" || g.tokenFile != ""):
+	case err != nil:
+		return nil, err
+	case app && token != "":
 		return nil, errors.New("you gave a token and an App: give one")
 	case token != "":
 		own.Credentials, err = github.Token(token)
@@ -59,8 +56,6 @@ func (g *githubFlags) own(urlFlag string) (*github.Own, error) {
 			return nil, fmt.Errorf("--github-app-private-key-file: %w", err)
 		}
 		own.Credentials, err = github.App(g.app, g.installation, key)
-	case g.tokenFile != "":
-		return nil, errors.New("--github-token-file: the file is empty")
 	case g.url != "" && urlFlag != "--url":
 		return nil, fmt.Errorf("%s says what your credentials for GitHub are for; give them: --github-token-file, --github-app-id, or %s", urlFlag, tokenVariable)
 	default:
@@ -70,6 +65,21 @@ func (g *githubFlags) own(urlFlag string) (*github.Own, error) {
 		return nil, fmt.Errorf("credentials for GitHub: %w", err)
 	}
 	return own, nil
+}
+
+// token reads the token; "" if none is given.
+func (g *githubFlags) token() (string, error) {
+	if g.tokenFile == "" {
+		return os.Getenv(tokenVariable), nil
+	}
+	token, err := readSmall(g.tokenFile)
+	if err == nil && token == "" {
+		err = errors.New("the file is empty")
+	}
+	if err != nil {
+		return "", fmt.Errorf("--github-token-file: %w", err)
+	}
+	return token, nil
 }
 
 // hasApp reports whether an App is given. It takes three flags.

@@ -30,7 +30,7 @@ func TestBadCredentials(t *testing.T) {
 		"a large file":              {[]string{"--github-token-file", large}, "", "too large"},
 		"the key as its file":       {append(app, "-----BEGIN RSA PRIVATE KEY-----\n"+secret), "", "--github-app-private-key-file: could not open this file"},
 		"both":                      {append(app, empty), secret, "you gave a token and an App: give one"},
-		"both, one empty":           {append(app, empty, "--github-token-file", empty), "", "you gave a token and an App: give one"},
+		"both, one empty":           {append(app, empty, "--github-token-file", empty), "", "--github-token-file: the file is empty"},
 		"an App's ID":               {app[:2], secret, "--github-app-id also needs --github-app-installation-id and --github-app-private-key-file"},
 		"an App without its key":    {app[:4], "", "--github-app-id also needs --github-app-private-key-file"},
 		"an App's installation":     {app[2:4], "", "--github-app-installation-id also needs --github-app-id and --github-app-private-key-file"},

@@ -163,18 +163,7 @@ func printCleanup(w io.Writer, p *plan.Plan) {
 	if len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
-	var rows [][]any
-	for _, phase := range p.Phases {
-		for _, s := range phase.Steps() {
-			rows = append(rows, []any{phase.Name, s.Action, s.Object.Namespace, name(s.Object), asCalled(s.Why)})
-		}
-	}
-	for _, k := range p.Kept {
-		rows = append(rows, []any{"-", "keep", k.Object.Namespace, name(k.Object), k.Why})
-	}
-	for _, x := range p.Obstacles {
-		rows = append(rows, []any{"-", "beware", "", name(x.Object), x.Why})
-	}
+	rows := rowsOf(p)
 	if len(rows) > 0 {
 		table(w, []string{"PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY"}, rows, func(row []any) []any { return row })
 	}
@@ -195,6 +184,22 @@ func printCleanup(w io.Writer, p *plan.Plan) {
 		fmt.Fprintln(w)
 	}
 	printRefusals(w, p.Refusals)
+}
+
+// rowsOf returns the rows of a plan's table: what is done to which object, what is kept, and what may be in the way.
+func rowsOf(p *plan.Plan) (rows [][]any) {
+	for _, phase := range p.Phases {
+		for _, s := range phase.Steps() {
+			rows = append(rows, []any{phase.Name, s.Action, s.Object.Namespace, name(s.Object), asCalled(s.Why)})
+		}
+	}
+	for _, k := range p.Kept {
+		rows = append(rows, []any{"-", "keep", k.Object.Namespace, name(k.Object), k.Why})
+	}
+	for _, x := range p.Obstacles {
+		rows = append(rows, []any{"-", "beware", "", name(x.Object), x.Why})
+	}
+	return rows
 }
 
 // printRefusals prints why nothing begins.

@@ -230,21 +230,25 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 		fmt.Fprintf(out, "Nothing to do: every release has version %s.\n", todo.State.Target.Controller.Metadata.Version)
 		return nil, nil
 	}
-	if f.dryRun || !f.yes {
-		printUpgrade(out, u.Client, todo)
-	}
-	switch {
-	case f.dryRun:
-		fmt.Fprintln(out, "\nNothing was written. To do this, leave out --dry-run.")
-		return nil, exitError(exitWork)
-	case f.yes:
-		logUpgrade(u.Log, todo)
-	default:
-		if yes, err := doThis(cmd, bufio.NewReader(cmd.InOrStdin())); !yes {
-			return nil, err
-		}
+	if err := f.agree(cmd, out, u, todo); err != nil {
+		return nil, err
 	}
 	return todo, nil
+}
+
+// agree shows the plan, and asks whether to carry it out. With --yes it only logs the plan.
+func (f *upgradeFlags) agree(cmd *cobra.Command, out io.Writer, u *upgrade.Upgrade, todo *upgrade.Plan) error {
+	if f.yes && !f.dryRun {
+		logUpgrade(u.Log, todo)
+		return nil
+	}
+	printUpgrade(out, u.Client, todo)
+	if f.dryRun {
+		fmt.Fprintln(out, "\nNothing was written. To do this, leave out --dry-run.")
+		return exitError(exitWork)
+	}
+	_, err := doThis(cmd, bufio.NewReader(cmd.InOrStdin()))
+	return err
 }
 
 // hint says how to give the namespace of a controller's release that was not found, where Helm keeps --namespace. Helm always hands one on, and does not say
@@ -256,7 +260,7 @@ func (f *upgradeFlags) hint(w io.Writer, found []upgrade.Release) {
 	}
 }
 
-// logUpgrade logs what nobody has seen in a printed plan: the way, the charts, and what the user should know.
+// logUpgrade logs a plan that is not printed: the way, the charts, and what the user should know.
 func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
 	log.Info().Str("way", string(p.State.Way)).Msg(p.Why)
 	for _, c := range p.Charts() {
