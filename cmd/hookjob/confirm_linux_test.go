@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 )
 
 // terminal is a terminal on which somebody typed this.
@@ -102,6 +105,18 @@ func TestTheBudgetBeginsWithTheAnswer(t *testing.T) {
 	stderr := &questioned{do: func() { time.Sleep(3 * time.Second) }}
 	code := execute(t.Context(), []string{"run", "-A", "--budget", "3s", "--kubeconfig", a.kubeconfig(t)}, terminal(t, "yes\n"), io.Discard, stderr)
 	if code != exitDone || len(a.deleted()) != 4 {
+		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted(), stderr)
+	}
+}
+
+// Ctrl-C at the question ends it at once, as at any other moment.
+func TestInterruptedAtTheQuestion(t *testing.T) {
+	t.Parallel()
+	a := withCRDs()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stderr := &questioned{do: func() { cancel(cleanup.ErrInterrupted) }}
+	code := execute(ctx, []string{"run", "-A", "--kubeconfig", a.kubeconfig(t)}, terminal(t, ""), io.Discard, stderr)
+	if code != exitInterrupted || len(a.deleted()) > 0 || !strings.Contains(stderr.String(), "Nothing was written.") {
 		t.Errorf("exit code %d, deleted %q\n%s", code, a.deleted(), stderr)
 	}
 }

@@ -19,6 +19,7 @@ type deregisterFlags struct {
 	githubFlags
 	from, group string
 	scaleSets   []string
+	runners     []string
 	yes         bool
 	output      string
 }
@@ -57,26 +58,32 @@ Without --yes it prints what it would do, and removes nothing.
 	fs.StringVar(&f.url, "url", "", "organisation, repository or enterprise of the scale set, as in githubConfigUrl")
 	fs.StringSliceVar(&f.scaleSets, "scale-set", nil, "name of a scale set at GitHub; repeatable")
 	fs.StringVar(&f.group, "runner-group", "", "runner group of --scale-set; default the default group")
+	fs.StringSliceVar(&f.runners, "runner", nil, "name of a runner of --scale-set that is to go with it; repeatable")
 	f.register(fs)
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do it; without this, deregister only prints what it would do")
 	cli.OneOf(fs, &f.output, "output", "o", "table", "form of the report", "table", "json")
 	return cmd
 }
 
+// mistakes are what the flags may not say together. The first one is told.
+func (f *deregisterFlags) mistakes() []mistake {
+	named := len(f.scaleSets) > 0
+	return []mistake{
+		{f.from != "" && named, "--from and --scale-set both say what to remove; give one"},
+		{f.from == "" && f.url != "" && !named, "--url needs --scale-set NAME, or --from FILE"},
+		{f.url == "" && named, "--scale-set needs --url URL"},
+		{f.from == "" && !named, "say what to remove: --from REPORT.json, or --url URL with --scale-set NAME"},
+		{slices.Contains(f.scaleSets, ""), "--scale-set: a scale set has a name"},
+		{len(f.runners) > 0 && len(f.scaleSets) != 1, "--runner goes with one --scale-set"},
+		{f.group != "" && !named, "--runner-group goes with --scale-set"},
+	}
+}
+
 func (f *deregisterFlags) check() (*github.Own, error) {
-	switch {
-	case f.from != "" && len(f.scaleSets) > 0:
-		return nil, errors.New("--from and --scale-set both say what to remove; give one")
-	case f.from == "" && f.url != "" && len(f.scaleSets) == 0:
-		return nil, errors.New("--url needs --scale-set NAME, or --from FILE")
-	case f.url == "" && len(f.scaleSets) > 0:
-		return nil, errors.New("--scale-set needs --url URL")
-	case f.from == "" && len(f.scaleSets) == 0:
-		return nil, errors.New("say what to remove: --from REPORT.json, or --url URL with --scale-set NAME")
-	case slices.Contains(f.scaleSets, ""):
-		return nil, errors.New("--scale-set: a scale set has a name")
-	case f.group != "" && len(f.scaleSets) == 0:
-		return nil, errors.New("--runner-group goes with --scale-set")
+	for _, wrong := range f.mistakes() {
+		if wrong.is {
+			return nil, errors.New(wrong.say)
+		}
 	}
 	own, err := f.own("--url")
 	if err == nil && own == nil {
@@ -123,7 +130,7 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 // registered is what to remove. It is not whole if there may be more. A file that does not say it is wrong usage.
 func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) (registered []cleanup.Deregistered, whole bool, err error) {
 	if len(f.scaleSets) > 0 {
-		if registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group); err != nil {
+		if registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group, f.runners); err != nil {
 			return nil, false, failed(cmd, err)
 		}
 		return registered, true, nil

@@ -302,12 +302,26 @@ func doThis(cmd *cobra.Command, answers *bufio.Reader) (bool, error) {
 // ask waits for a yes; anything else is a no.
 func ask(cmd *cobra.Command, answers *bufio.Reader, question string) (bool, error) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "\n%s [y/N] ", question)
-	answer, err := answers.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("reading the answer: %w", err)
+	type line struct {
+		text string
+		err  error
 	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes", nil
+	typed := make(chan line, 1)
+	go func() { // which Ctrl-C does not end
+		text, err := answers.ReadString('\n')
+		typed <- line{text, err}
+	}()
+	select {
+	case <-cmd.Context().Done():
+		fmt.Fprintln(cmd.ErrOrStderr(), "\nNothing was written.")
+		return false, exitError(exitInterrupted)
+	case answer := <-typed:
+		if answer.err != nil && !errors.Is(answer.err, io.EOF) {
+			return false, fmt.Errorf("reading the answer: %w", answer.err)
+		}
+		text := strings.ToLower(strings.TrimSpace(answer.text))
+		return text == "y" || text == "yes", nil
+	}
 }
 
 func isTerminal(stream any) bool {

@@ -18,7 +18,7 @@ import (
 
 // Why a run that is not told to de-register, or that has no time to, keeps a registration.
 const (
-	keptByPolicy = "GitHub removes it after some days; with --github deregister, run does"
+	keptByPolicy = "GitHub removes it after some days"
 	keptLegacy   = "GitHub removes it after about a day"
 	endedBefore  = "the run ended before it could ask GitHub"
 )
@@ -73,12 +73,16 @@ func accesses(ctx context.Context, c *kube.Client, p *plan.Plan, own *github.Own
 
 // askForCredentials refuses a run by hand that could not de-register what it is told to. A hook goes on: what it cannot
 // remove at GitHub must not keep it from the cluster.
-func askForCredentials(p *plan.Plan, o plan.Options, known map[types.UID]access) {
+func askForCredentials(p *plan.Plan, o plan.Options, own *github.Own, known map[types.UID]access) {
 	if o.Job != "" {
 		return
 	}
 	for _, step := range p.Steps(plan.PhaseDeregister) {
-		if a := known[step.Object.UID]; a.err != nil {
+		a := known[step.Object.UID]
+		if own != nil && a.takesMemory(own) {
+			p.Notes = append(p.Notes, fmt.Sprintf("your credentials for GitHub are not for %s: those in the cluster are used", step.Why))
+		}
+		if a.err != nil {
 			p.Refusals = append(p.Refusals, plan.Refusal{
 				Verdict: plan.Refused,
 				Message: fmt.Sprintf("there are no credentials to de-register %s with: %v", step.Why, a.err),

@@ -150,10 +150,43 @@ func TestCredentialsAreAskedForFirst(t *testing.T) {
 	}
 	known := map[types.UID]access{set.UID: {err: errors.New("no Secret")}}
 	byHand, inHook := p(), p()
-	askForCredentials(byHand, withGitHub(plantest.ByHand), known)
-	askForCredentials(inHook, hook, known)
+	askForCredentials(byHand, withGitHub(plantest.ByHand), nil, known)
+	askForCredentials(inHook, hook, nil, known)
 	if len(inHook.Refusals) > 0 || len(byHand.Refusals) != 1 || byHand.Refusals[0].Message != "there are no credentials to de-register scale set x with: no Secret" {
 		t.Errorf("%v, %v", byHand.Refusals, inHook.Refusals)
+	}
+}
+
+// A person who gives credentials is told where they are not used.
+func TestWhereOwnCredentialsAreNotUsed(t *testing.T) {
+	t.Parallel()
+	set := kubetest.Object("ars runners/set")
+	steps := [][]plan.Step{{{Action: plan.Unregister, Object: set, Why: "scale set x"}}}
+	for place, want := range map[string]int{"https://github.com/acme": 0, "https://github.com/other": 1} {
+		p := &plan.Plan{Phases: []plan.Phase{{Name: plan.PhaseDeregister, Ranks: steps}}}
+		own := &github.Own{URL: configURL(t, "https://github.com/acme")}
+		askForCredentials(p, withGitHub(plantest.ByHand), own, map[types.UID]access{set.UID: {Access: github.Access{URL: configURL(t, place)}}})
+		if len(p.Notes) != want || want > 0 && p.Notes[0] != "your credentials for GitHub are not for scale set x: those in the cluster are used" {
+			t.Errorf("%s: %q", place, p.Notes)
+		}
+	}
+}
+
+// What was kept because nothing asked for its removal can be removed afterwards: the report has the command.
+func TestCommandsToDeregister(t *testing.T) {
+	t.Parallel()
+	r := deregistering(t, plantest.ByHand)
+	r.report.Registered[0].Set.Group = "my group"
+	r.endRegistered()
+	const want = "arc-cleanup deregister --url https://github.com/acme --scale-set set --runner-group 'my group' --runner r"
+	if text := r.report.Text(5); !strings.Contains(text, "    "+want+"\n") {
+		t.Error(text)
+	}
+	for range 6 {
+		r.report.Registered = append(r.report.Registered, r.report.Registered[1])
+	}
+	if text := r.report.Text(5); strings.Contains(text, "arc-cleanup deregister") {
+		t.Errorf("a command with seven runners:\n%s", text)
 	}
 }
 
@@ -259,8 +292,8 @@ func TestCredentialsGoOnlyWhereTheyAreFor(t *testing.T) {
 		id   string
 		want string
 	}{
-		"another host":         {&github.Own{}, "https://github.example/acme", "1", "the credentials are not for this place"},
-		"another organisation": {&github.Own{URL: configURL(t, "https://github.com/acme")}, "https://github.com/other", "1", "the credentials are not for this place"},
+		"another host":         {&github.Own{}, "https://github.example/acme", "1", "the credentials do not go to this place without --url " + "https://"},
+		"another organisation": {&github.Own{URL: configURL(t, "https://github.com/acme")}, "https://github.com/other", "1", "the credentials do not go to this place without --url " + "https://"},
 		"no URL":               {&github.Own{}, "github.com/acme", "1", "the URL does not begin with https://"},
 		"no ID":                {&github.Own{}, "https://github.com/acme", "", "its id is not a number"},
 	} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
 // A scale set that GitHub does not have in the runner group is named: its name may be wrong, or the group.
@@ -38,9 +39,13 @@ func TestFindNamesWhatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := &github.Own{URL: configURL(t, s.URL+"/acme"), Credentials: token}
-	found, err := Find(t.Context(), own, []string{"there", "typo"}, "")
+	found, err := Find(t.Context(), own, []string{"there", "typo"}, "", nil)
 	if err != nil || len(found) != 2 || found[0].ID != "7" || found[0].Outcome != "" {
 		t.Fatal(found, err)
+	}
+	named, err := Find(t.Context(), own, []string{"there"}, "", []string{"r"})
+	if err != nil || len(named) != 2 || named[1].Kind != plan.KindRunner || named[1].Name != "r" || named[1].ID != "7" || named[1].URL != named[0].URL {
+		t.Error(named, err)
 	}
 	DeregisterAll(t.Context(), own, found, true)
 	if want := (github.Result{Outcome: github.Gone, Why: "the runner group has no scale set of this name"}); found[0].Outcome != github.Kept || found[1].Result != want {

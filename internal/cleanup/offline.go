@@ -106,7 +106,7 @@ func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set
 	id, isID := setID(d.ID)
 	switch {
 	case !is:
-		results.Set.Why = "the credentials are not for this place: --url says what they are for"
+		results.Set.Why = "the credentials do not go to this place without --url " + u.String()
 	case !isID:
 		results.Set.Why = "its id is not a number"
 	case down[u.Server()] != "":
@@ -131,8 +131,8 @@ func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set
 }
 
 // Find returns the documents of scale sets at GitHub by their names, in one runner group. Those that GitHub does not have there
-// have a result: the name may be wrong, or the group.
-func Find(ctx context.Context, own *github.Own, names []string, group string) (found []Deregistered, err error) {
+// have a result: the name may be wrong, or the group. The runners are those of the one scale set that has a name.
+func Find(ctx context.Context, own *github.Own, names []string, group string, runners []string) (found []Deregistered, err error) {
 	a, _ := own.For(own.URL)
 	client, err := github.New(a)
 	if err != nil {
@@ -151,6 +151,11 @@ func Find(ctx context.Context, own *github.Own, names []string, group string) (f
 			d.Result = github.Result{Outcome: github.Gone, Why: "the runner group has no scale set of this name"}
 		}
 		found = append(found, d)
+		for _, runner := range runners {
+			r := d
+			r.Kind, r.Name, r.Group = plan.KindRunner, runner, ""
+			found = append(found, r)
+		}
 	}
 	return found, nil
 }

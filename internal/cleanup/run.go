@@ -54,7 +54,7 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options, own *github.Ow
 	p := plan.New(s, o, plan.History{})
 	known := map[types.UID]access{}
 	accesses(ctx, c, p, own, known)
-	askForCredentials(p, o, known)
+	askForCredentials(p, o, own, known)
 	preflight(ctx, c, p, o)
 	p.Registered = plan.Registrations(s, o)
 	if len(p.Phases) == 0 && len(p.Refusals) == 0 {
@@ -176,7 +176,7 @@ func (r *run) round(ctx context.Context, round int) plan.Verdict {
 	r.remember(s)
 	accesses(ctx, r.client, p, r.person.GitHub, r.access)
 	if round == 0 {
-		askForCredentials(p, r.options, r.access)
+		askForCredentials(p, r.options, r.person.GitHub, r.access)
 	}
 	r.confirm(p, round)
 	r.history.Stage = p.Stage

@@ -172,6 +172,9 @@ func (r *Report) details(b *strings.Builder, maxLines int) {
 	for _, line := range r.StillRegistered(maxLines) {
 		say(b, "", "still registered at GitHub: %s", line)
 	}
+	for _, do := range r.deregisterCommands(maxLines) {
+		say(b, "    ", "%s", do)
+	}
 	for _, o := range r.Done {
 		if o.Action == plan.Create {
 			restore := shell.Command("arc-cleanup", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces")
@@ -245,6 +248,32 @@ func (r *Report) StillRegistered(most int) []string {
 		lines = append(lines, line+": "+why)
 	}
 	return lines
+}
+
+// deregisterCommands returns the commands that remove what was kept because nothing asked for its removal. A scale set with more
+// runners than a command line should have needs a document.
+func (r *Report) deregisterCommands(most int) (commands []string) {
+	const runnersOfACommand = 5
+	for _, set := range r.Registered {
+		if !set.IsSet() || set.Why != keptByPolicy || len(commands) == most {
+			continue
+		}
+		args := []string{"arc-cleanup", "deregister", "--url", set.Set.URL, "--scale-set", set.Set.Name}
+		if set.Set.Group != "" && !strings.EqualFold(set.Set.Group, github.DefaultGroup) {
+			args = append(args, "--runner-group", set.Set.Group)
+		}
+		runners := 0
+		for _, reg := range r.Registered {
+			if !reg.IsSet() && reg.Object.ScaleSet == set.Object.ScaleSet && reg.Set.ID == set.Set.ID {
+				runners++
+				args = append(args, "--runner", reg.Object.Name)
+			}
+		}
+		if runners <= runnersOfACommand {
+			commands = append(commands, shell.Command(args...))
+		}
+	}
+	return commands
 }
 
 func clip[T any](items []T, most int) []T { return slices.Clip(items[:min(len(items), most)]) }

@@ -141,9 +141,12 @@ func otherSet(want Set, got *scaleset.RunnerScaleSet) string {
 	return ""
 }
 
+// DefaultGroup is the name of the runner group of a scale set that names none. GitHub also writes it with a capital.
+const DefaultGroup = scaleset.DefaultRunnerGroup
+
 func groupName(name string) string {
 	if name == "" {
-		return scaleset.DefaultRunnerGroup
+		return DefaultGroup
 	}
 	return name
 }
@@ -273,7 +276,7 @@ func inUse(s *scaleset.RunnerScaleSetStatistic, own int, dry bool) string {
 	case s.TotalBusyRunners > 0, s.TotalRunningJobs > 0, s.TotalAssignedJobs > 0:
 		return fmt.Sprintf("it has jobs (%d assigned, %d running, %d busy runners)", s.TotalAssignedJobs, s.TotalRunningJobs, s.TotalBusyRunners)
 	case registered > 0:
-		return fmt.Sprintf("it has %d runners of another cluster", registered)
+		return fmt.Sprintf("GitHub has %d other runners of it: of another cluster, or of an earlier installation", registered)
 	}
 	return ""
 }
@@ -319,7 +322,7 @@ func (d *deregistration) unheld(ctx context.Context) Result {
 // Find returns the ID of a scale set by its name and the name of its runner group; 0 if there is none.
 func (c *Client) Find(ctx context.Context, name, group string) (int, error) {
 	id := defaultGroupID
-	if group != "" && !strings.EqualFold(group, scaleset.DefaultRunnerGroup) {
+	if group != "" && !strings.EqualFold(group, DefaultGroup) {
 		var found *scaleset.RunnerGroup
 		failed := c.call(ctx, func(ctx context.Context) (err error) {
 			found, err = c.api.GetRunnerGroupByName(ctx, url.QueryEscape(group))

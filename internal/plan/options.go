@@ -134,6 +134,11 @@ type Options struct {
 // does.
 func (o Options) RemovesCRDs() bool { return o.Scope == ScopeController || o.Scope == ScopeLegacy }
 
+// wholeCluster reports whether this is a cleanup of the whole cluster by hand, and not the uninstall of a release.
+func (o Options) wholeCluster() bool {
+	return o.Scope == ScopeController && o.Job == "" && o.Release == ""
+}
+
 // Uninstalls reports whether the Helm releases of scale sets are removed with them.
 func (o Options) Uninstalls() bool {
 	return o.Scope == ScopeController && o.ScaleSets == UninstallScaleSets

@@ -4,12 +4,14 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // Plan says what a run will do, in order. A plan with refusals, or one that is switched off, does
@@ -104,6 +106,7 @@ func New(s *Survey, o Options, h History) *Plan {
 	p.namespaces()
 	p.deregister()
 	p.backUp()
+	p.installed()
 	if len(p.plan.Phases) > 0 {
 		p.plan.Obstacles, p.plan.ObstaclesErr = s.Obstacles, s.ObstaclesErr
 	}
@@ -141,6 +144,22 @@ func newPlanner(s *Survey, o Options, h History) *planner {
 const standIn = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: autoscalingrunnersets.actions.github.com}, " +
 	"spec: {group: actions.github.com, scope: Namespaced, names: {plural: autoscalingrunnersets, singular: autoscalingrunnerset, kind: AutoscalingRunnerSet, listKind: AutoscalingRunnerSetList}, " +
 	"versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}"
+
+// installed notes, for the whole cluster, which controllers work: what belongs to them is left alone, and their uninstall is
+// another plan.
+func (p *planner) installed() {
+	if !p.o.wholeCluster() {
+		return
+	}
+	for _, c := range p.others {
+		note := fmt.Sprintf("the controller %s/%s is installed, so everything that belongs to it is left alone", c.Namespace, c.Name)
+		if c.Release.Name != "" {
+			note += "; to see what its uninstall would do: " +
+				shell.Command("arc-cleanup", "plan", "--release", c.Release.Name, "--release-namespace", c.Release.Namespace)
+		}
+		p.plan.Notes = append(p.plan.Notes, note)
+	}
+}
 
 // phase adds a phase unless it is empty.
 func (p *planner) phase(name PhaseName, ranks ...[]Step) {

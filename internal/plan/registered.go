@@ -83,11 +83,16 @@ func (s *Survey) RegistrationOf(o *object.Object, sets map[identity.Set]ScaleSet
 	return Registration{Object: o}, s.Registered[o.UID]
 }
 
-// Registrations returns what is registered at GitHub of the objects that a plan is about.
+// Registrations returns what is registered at GitHub of the objects that a plan is about. A plan for the whole cluster is about
+// what works there, too: a cluster that will be deleted needs no uninstall.
 func Registrations(s *Survey, o Options) (out List[Registration]) {
 	p := newPlanner(s, o, History{})
 	sets := s.SetsByName()
-	for _, obj := range p.inScope(s.Custom) {
+	about := s.Custom
+	if !o.wholeCluster() {
+		about = p.inScope(about)
+	}
+	for _, obj := range about {
 		if r, is := s.RegistrationOf(obj, sets); is {
 			out = append(out, r)
 		}
@@ -120,7 +125,8 @@ func (p *planner) deregister() {
 	case len(steps)+runners > 0 && p.o.Scope != ScopeLegacy:
 		p.plan.LeftAtGitHub = len(steps)
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf(
-			"%d scale sets and %d runners stay registered at GitHub, which removes them after some days", len(steps), runners))
+			"%d scale sets and %d runners stay registered at GitHub, which removes them after some days; with --github deregister, this run removes them",
+			len(steps), runners))
 	}
 }
 

@@ -152,7 +152,7 @@ func TestGuards(t *testing.T) {
 			func(t *testing.T, s *standin.StandIn, _ *github.Set) {
 				must(t, s.AddScaleSetRunner("set", "other", false))
 			},
-			"refused; removed; removed", "1 runners of another cluster",
+			"refused; removed; removed", "GitHub has 1 other runners of it",
 			[]string{"set"},
 			[]string{"other"},
 		},
@@ -172,7 +172,7 @@ func TestGuards(t *testing.T) {
 		},
 		"jobs that run":        {statistics(standin.Statistics{TotalRunningJobs: 1}), "refused; removed; removed", "1 running", []string{"set"}, []string{}},
 		"runners that work":    {statistics(standin.Statistics{TotalBusyRunners: 1}), "refused; removed; removed", "1 busy", []string{"set"}, []string{}},
-		"runners that remain":  {statistics(standin.Statistics{TotalRegisteredRunners: 2}), "refused; removed; removed", "2 runners", []string{"set"}, []string{}},
+		"runners that remain":  {statistics(standin.Statistics{TotalRegisteredRunners: 2}), "refused; removed; removed", "2 other runners", []string{"set"}, []string{}},
 		"jobs for which it is": {statistics(standin.Statistics{TotalAvailableJobs: 9}), "removed; removed; removed", "", []string{}, []string{}},
 		"no statistics": {
 			func(_ *testing.T, s *standin.StandIn, _ *github.Set) {
@@ -284,7 +284,7 @@ func TestTakeOver(t *testing.T) {
 				return r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, "/agents/3")
 			},
 			func(t *testing.T, s *standin.StandIn) { must(t, s.AddScaleSetRunner("set", "other", false)) },
-			"1 runners of another cluster",
+			"GitHub has 1 other runners of it",
 			[]string{"other"},
 		},
 		"a job comes after the last runner went": {

@@ -115,6 +115,10 @@ func TestDeregisterBesideAController(t *testing.T) {
 	l := newLab(t)
 	l.installController(viaPostRenderer...)
 	l.installScaleSet(4)
+	// Who is about to delete the cluster saves what is registered, though there is nothing else to do.
+	if out, code := l.hookjob("plan", "--all-namespaces", "--output", "json"); code != 0 || strings.Count(out, `"kind": "scale-set"`) != 1 || strings.Count(out, `"kind": "runner"`) != 1 {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
 	l.GitHub().SetMode(github.Down)
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 	out, code := l.console("run", "--yes", "--scope", "scale-set", "--release", "runners", "--release-namespace", runnerNamespace,

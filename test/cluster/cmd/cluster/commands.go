@@ -146,6 +146,7 @@ func serve(ctx context.Context, s state, own images) error {
 	if err != nil {
 		return err
 	}
+	c.GitHub().ExclusiveSessions(true) // as at GitHub: a scale set with a listener is in use
 	unfinished := s.ready() + ".new"
 	err = os.WriteFile(unfinished, []byte(howToUse(c, charts)), 0o600)
 	if err == nil {
