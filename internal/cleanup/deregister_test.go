@@ -182,6 +182,11 @@ func TestCommandsToDeregister(t *testing.T) {
 	if text := r.report.Text(5); !strings.Contains(text, "    "+want+"\n") {
 		t.Error(text)
 	}
+	r.report.Registered[0].Set.URL = "https://github.example/acme"
+	if text := r.report.Text(5); strings.Contains(text, "arc-cleanup deregister") {
+		t.Errorf("a command that sends credentials to a server of a tenant:\n%s", text)
+	}
+	r.report.Registered[0].Set.URL = "https://github.com/acme"
 	for range 6 {
 		r.report.Registered = append(r.report.Registered, r.report.Registered[1])
 	}

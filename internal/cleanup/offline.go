@@ -106,7 +106,7 @@ func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set
 	id, isID := setID(d.ID)
 	switch {
 	case !is:
-		results.Set.Why = "the credentials do not go to this place without --url " + u.String()
+		results.Set.Why = "your credentials go only to what --url names, else to github.com and *.ghe.com"
 	case !isID:
 		results.Set.Why = "its id is not a number"
 	case down[u.Server()] != "":

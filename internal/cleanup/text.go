@@ -251,11 +251,13 @@ func (r *Report) StillRegistered(most int) []string {
 }
 
 // deregisterCommands returns the commands that remove what was kept because nothing asked for its removal. A scale set with more
-// runners than a command line should have needs a document.
+// runners than a command line should have needs a document. There is no command for a server that is not GitHub's own: its
+// address is written by the team of the scale set, and whoever runs the command would send it credentials.
 func (r *Report) deregisterCommands(most int) (commands []string) {
 	const runnersOfACommand = 5
 	for _, set := range r.Registered {
-		if !set.IsSet() || set.Why != keptByPolicy || len(commands) == most {
+		u, err := github.ParseConfigURL(set.Set.URL)
+		if !set.IsSet() || set.Why != keptByPolicy || len(commands) == most || err != nil || !u.Hosted() {
 			continue
 		}
 		args := []string{"arc-cleanup", "deregister", "--url", set.Set.URL, "--scale-set", set.Set.Name}

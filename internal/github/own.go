@@ -15,7 +15,7 @@ func (o *Own) For(u ConfigURL) (Access, bool) {
 	switch {
 	case o == nil:
 		return Access{}, false
-	case o.URL.host == "" && !u.hosted():
+	case o.URL.host == "" && !u.Hosted():
 		return Access{}, false
 	case o.URL.host != "" && !o.URL.Covers(u):
 		return Access{}, false

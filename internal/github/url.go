@@ -65,8 +65,8 @@ func (c ConfigURL) isEnterprise() bool {
 	return len(c.path) == 2 && strings.EqualFold(c.path[0], "enterprises")
 }
 
-// hosted reports whether the server is GitHub's own, and no server that anybody can set up.
-func (c ConfigURL) hosted() bool {
+// Hosted reports whether the server is GitHub's own, and no server that anybody can set up.
+func (c ConfigURL) Hosted() bool {
 	return c.scheme == "https" && (c.host == "github.com" || c.host == "www.github.com" || strings.HasSuffix(c.host, ".ghe.com"))
 }
 

@@ -134,6 +134,9 @@ func normalise(resource string, o *unstructured.Unstructured) {
 	labels := o.GetLabels()
 	delete(labels, "modifiedAt")             // of Helm's records
 	delete(labels, "role-policy-rules-hash") // of rules with a generated name in them
+	if resource == "pods" {
+		delete(labels, "pod-template-hash") // of a runner: its configuration from GitHub is in it
+	}
 	o.SetLabels(labels)
 	switch resource {
 	case "pods":
