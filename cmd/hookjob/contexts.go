@@ -32,7 +32,7 @@ func (c *contexts) register(f *pflag.FlagSet) {
 }
 
 func (c *contexts) registerAll(f *pflag.FlagSet) {
-	f.BoolVar(&c.all, "all-contexts", false, "look at the clusters of all contexts of the kubeconfig, in one table; --context a,b names some")
+	f.BoolVar(&c.all, "all-contexts", false, "look at the clusters of all contexts of the kubeconfig, in one table; to look at some only, give --context a,b instead")
 }
 
 // several returns the contexts to look at if there may be more than one; else none.
@@ -48,10 +48,16 @@ func (c *contexts) several(cmd *cobra.Command) ([]string, error) {
 	case underHelm() && os.Getenv("HELM_KUBEAPISERVER")+os.Getenv("HELM_KUBETOKEN") != "":
 		return nil, errors.New("--kube-apiserver and --kube-token are for one cluster; leave them out to look at several contexts")
 	}
+	known, err := kube.Contexts(c.kubeconfig)
+	if err != nil {
+		return nil, failed(cmd, err)
+	}
 	if c.all {
-		var err error
-		if names, err = kube.Contexts(c.kubeconfig); err != nil {
-			return nil, failed(cmd, err)
+		return known, nil
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("--context %s: the kubeconfig has no context %q: give some of %s", c.context, name, strings.Join(known, ", "))
 		}
 	}
 	slices.Sort(names)
@@ -134,13 +140,13 @@ func printStatuses(w io.Writer, all views[statusDocument]) {
 			for _, r := range d.Releases {
 				ready := "no"
 				if r.Uninstall.Ready {
-					ready = "ready"
+					ready = "yes"
 				}
 				rows = append(rows, []any{c.Context, r.Name, r.Namespace, r.Installs, r.Chart.AppVersion, r.Hook.State, ready, len(d.Stuck)})
 			}
 		}
 	}
-	heading := []string{"CONTEXT", "RELEASE", "NAMESPACE", "INSTALLS", "APP", "HOOK", "UNINSTALL", "STUCK"}
+	heading := []string{"CONTEXT", "RELEASE", "NAMESPACE", "INSTALLS", "APP", "HOOK", "UNINSTALL READY", "STUCK"}
 	table(w, heading, rows, func(row []any) []any { return row })
 	all.unreached(w)
 	for _, c := range all.Contexts {

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/status"
 )
 
 // contextsOf is a kubeconfig with two clusters: "stuck" with objects of ARC, and "clean" without. A third context, "broken", names
@@ -35,12 +40,11 @@ func TestSeveralContexts(t *testing.T) {
 		want []string // in the table, in this order
 		not  string
 	}{
-		"status of all":    {[]string{"status", "--all-contexts"}, exitFailed, []string{"CONTEXT", "broken", "not reached", "clean", "none", "stuck", "UNKNOWN: context broken: "}, ""},
-		"status of some":   {[]string{"status", "--context", "stuck,clean"}, exitDone, []string{"clean", "stuck"}, "broken"},
-		"a plan for all":   {[]string{"plan", "-A", "--all-contexts"}, exitFailed, []string{"CONTEXT", "broken", "clean", "nothing to do", "stuck", "refused", "UNKNOWN: context broken: "}, ""},
-		"a plan for some":  {[]string{"plan", "-A", "--context", "clean,stuck"}, exitRefused, []string{"clean", "nothing to do", "stuck", "refused"}, "broken"},
-		"one that is none": {[]string{"plan", "-A", "--context", "clean,other"}, exitFailed, []string{"clean", "other", "not reached", `has no context "other": give one of broken, clean, stuck`}, ""},
-		"one twice":        {[]string{"plan", "-A", "--context", "clean,clean"}, exitDone, []string{"clean", "nothing to do"}, "stuck"},
+		"status of all":   {[]string{"status", "--all-contexts"}, exitFailed, []string{"CONTEXT", "broken", "not reached", "clean", "none", "stuck", "UNKNOWN: context broken: "}, ""},
+		"status of some":  {[]string{"status", "--context", "stuck,clean"}, exitDone, []string{"clean", "stuck"}, "broken"},
+		"a plan for all":  {[]string{"plan", "-A", "--all-contexts"}, exitFailed, []string{"CONTEXT", "broken", "clean", "nothing to do", "stuck", "refused", "UNKNOWN: context broken: "}, ""},
+		"a plan for some": {[]string{"plan", "-A", "--context", "clean,stuck"}, exitRefused, []string{"clean", "nothing to do", "stuck", "refused"}, "broken"},
+		"one twice":       {[]string{"plan", "-A", "--context", "clean,clean"}, exitDone, []string{"clean", "nothing to do"}, "stuck"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,12 +98,44 @@ func TestSeveralContextsAsJSON(t *testing.T) {
 	}
 }
 
+// A context that the kubeconfig lacks is wrong usage. No cluster is asked before: there would be a table.
+func TestSeveralContextsOfWhichOneIsUnknown(t *testing.T) {
+	t.Parallel()
+	kubeconfig := contextsOf(t)
+	for _, args := range [][]string{{"plan", "-A"}, {"status"}} {
+		got := command(t.Context(), nil, append(args, "--context", "clean,other", "--kubeconfig", kubeconfig)...)
+		want := `--context clean,other: the kubeconfig has no context "other": give some of broken, clean, stuck`
+		if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, want) {
+			t.Errorf("exit code %d, want %q\n%s%s", got.code, want, got.stdout, got.stderr)
+		}
+	}
+}
+
+// The table says of each release whether its uninstall is ready.
+func TestStatusesInOneTable(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	release := func(name string, ready bool) status.Release {
+		return status.Release{Name: name, Namespace: "ns", Installs: "controller", Hook: status.HookReport{State: status.Present}, Uninstall: status.Uninstall{Ready: ready}}
+	}
+	d := &status.Document{Releases: []status.Release{release("a", true), release("b", false)}}
+	printStatuses(&out, views[statusDocument]{Contexts: []view[statusDocument]{{Context: "x", Document: &statusDocument{Document: d}}}})
+	if diff := cmp.Diff(`CONTEXT   RELEASE   NAMESPACE   INSTALLS     APP   HOOK      UNINSTALL READY   STUCK
+x         a         ns          controller         present   yes               0
+x         b         ns          controller         present   no                0
+
+More about one: arc-cleanup status --context NAME
+`, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestContextsThatDoNotGoTogether(t *testing.T) {
 	kubeconfig := contextsOf(t)
 	for want, args := range map[string][]string{
-		"give one":               {"status", "--all-contexts", "--context", "clean"},
-		"a context has a name":   {"status", "--context", "clean,"},
-		"has no context":         {"run", "-A", "--yes", "--context", "a,b"},
+		"give one":             {"status", "--all-contexts", "--context", "clean"},
+		"a context has a name": {"status", "--context", "clean,"},
+		"give one of broken, clean, stuck; only plan and status take more than one context": {"run", "-A", "--yes", "--context", "a,b"},
 		"unknown flag":           {"run", "-A", "--yes", "--all-contexts"},
 		"are for one cluster":    {"plan", "-A", "--all-contexts"},
 		"reading the kubeconfig": {"status", "--all-contexts", "--kubeconfig", filepath.Join(t.TempDir(), "none")},

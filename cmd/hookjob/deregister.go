@@ -48,7 +48,8 @@ Without --yes it prints what it would do, and removes nothing.
   arc-cleanup deregister --from plan.json --github-token-file token
 
   # One scale set
-  arc-cleanup deregister --url https://github.com/acme --scale-set arc-runner-set --yes`,
+  arc-cleanup deregister --url https://github.com/acme --scale-set arc-runner-set \
+    --github-token-file token --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -64,18 +65,25 @@ Without --yes it prints what it would do, and removes nothing.
 	return cmd
 }
 
+// mistakes are what the flags may not say together. The first one is told.
+func (f *deregisterFlags) mistakes() []mistake {
+	named := len(f.scaleSets) > 0
+	return []mistake{
+		{f.from != "" && named, "--from and --scale-set both say what to remove; give one"},
+		{f.from == "" && f.url != "" && !named, "--url needs --scale-set NAME, or --from FILE"},
+		{f.url == "" && named, "--scale-set needs --url URL"},
+		{f.from == "" && !named, "say what to remove: --from REPORT.json, or --url URL with --scale-set NAME"},
+		{slices.Contains(f.scaleSets, ""), "--scale-set: a scale set has a name"},
+		{len(f.runners) > 0 && len(f.scaleSets) != 1, "--runner goes with one --scale-set"},
+		{f.group != "" && !named, "--runner-group goes with --scale-set"},
+	}
+}
+
 func (f *deregisterFlags) check() (*github.Own, error) {
-	switch {
-	case f.from != "" && len(f.scaleSets) > 0:
-		return nil, errors.New("--from and --scale-set both say what to remove; give one")
-	case f.from == "" && (len(f.scaleSets) == 0 || f.url == ""):
-		return nil, errors.New("say what to remove: --from REPORT.json, or --url URL with --scale-set NAME")
-	case slices.Contains(f.scaleSets, ""):
-		return nil, errors.New("--scale-set: a scale set has a name")
-	case len(f.runners) > 0 && len(f.scaleSets) != 1:
-		return nil, errors.New("--runner goes with one --scale-set")
-	case f.group != "" && len(f.scaleSets) == 0:
-		return nil, errors.New("--runner-group goes with --scale-set")
+	for _, wrong := range f.mistakes() {
+		if wrong.is {
+			return nil, errors.New(wrong.say)
+		}
 	}
 	own, err := f.own("--url")
 	if err == nil && own == nil {
@@ -91,7 +99,7 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 	}
 	registered, whole, err := f.registered(cmd, own)
 	if err != nil {
-		return failed(cmd, err)
+		return err
 	}
 	cleanup.DeregisterAll(cmd.Context(), own, registered, !f.yes)
 	if f.output == "json" {
@@ -119,11 +127,13 @@ func (f *deregisterFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// registered is what to remove. It is not whole if there may be more.
+// registered is what to remove. It is not whole if there may be more. A file that does not say it is wrong usage.
 func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) (registered []cleanup.Deregistered, whole bool, err error) {
 	if len(f.scaleSets) > 0 {
-		registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group, f.runners)
-		return registered, true, err
+		if registered, err = cleanup.Find(cmd.Context(), own, f.scaleSets, f.group, f.runners); err != nil {
+			return nil, false, failed(cmd, err)
+		}
+		return registered, true, nil
 	}
 	from := cmd.InOrStdin()
 	if f.from != "-" {
@@ -135,6 +145,9 @@ func (f *deregisterFlags) registered(cmd *cobra.Command, own *github.Own) (regis
 		from = file
 	}
 	registered, whole, err = cleanup.ReadRegistered(from)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the file is empty")
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("--from %s: %w", f.from, err)
 	}

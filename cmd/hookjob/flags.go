@@ -33,7 +33,11 @@ func (c *cluster) register(f *pflag.FlagSet) {
 }
 
 func (c *cluster) connect() (*kube.Client, error) {
-	return kube.Connect(c.kubeconfig, c.overrides(), program+"/"+version.Version)
+	client, err := kube.Connect(c.kubeconfig, c.overrides(), program+"/"+version.Version)
+	if err != nil && strings.Contains(c.context, ",") {
+		err = fmt.Errorf("%w; only plan and status take more than one context", err)
+	}
+	return client, err
 }
 
 // overrides is what goes over the kubeconfig.

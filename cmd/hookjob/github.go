@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -32,21 +33,21 @@ func (g *githubFlags) register(f *pflag.FlagSet) {
 // own reads the credentials; nil if there are none.
 func (g *githubFlags) own(urlFlag string) (*github.Own, error) {
 	own := &github.Own{}
-	var err error
+	app, err := g.hasApp()
+	if err != nil {
+		return nil, err
+	}
 	if g.url != "" {
 		if own.URL, err = github.ParseConfigURL(g.url); err != nil {
 			return nil, fmt.Errorf("%s: %w", urlFlag, err)
 		}
 	}
-	token, app := os.Getenv(tokenVariable), g.app+g.installation+g.appKey != ""
-	if g.tokenFile != "" {
-		if token, err = readSmall(g.tokenFile); err != nil {
-			return nil, fmt.Errorf("--github-token-file: %w", err)
-		}
-	}
+	token, err := g.token()
 	switch {
-	case token != "" && app:
-		return nil, errors.New("give a token, or an App with --github-app-id, --github-app-installation-id and --github-app-private-key-file")
+	case err != nil:
+		return nil, err
+	case app && token != "":
+		return nil, errors.New("you gave a token and an App: give one")
 	case token != "":
 		own.Credentials, err = github.Token(token)
 	case app:
@@ -55,8 +56,6 @@ func (g *githubFlags) own(urlFlag string) (*github.Own, error) {
 			return nil, fmt.Errorf("--github-app-private-key-file: %w", err)
 		}
 		own.Credentials, err = github.App(g.app, g.installation, key)
-	case g.tokenFile != "":
-		return nil, errors.New("--github-token-file: the file is empty")
 	case g.url != "" && urlFlag != "--url":
 		return nil, fmt.Errorf("%s says what your credentials for GitHub are for; give them: --github-token-file, --github-app-id, or %s", urlFlag, tokenVariable)
 	default:
@@ -68,13 +67,45 @@ func (g *githubFlags) own(urlFlag string) (*github.Own, error) {
 	return own, nil
 }
 
+// token reads the token; "" if none is given.
+func (g *githubFlags) token() (string, error) {
+	if g.tokenFile == "" {
+		return os.Getenv(tokenVariable), nil
+	}
+	token, err := readSmall(g.tokenFile)
+	if err == nil && token == "" {
+		err = errors.New("the file is empty")
+	}
+	if err != nil {
+		return "", fmt.Errorf("--github-token-file: %w", err)
+	}
+	return token, nil
+}
+
+// hasApp reports whether an App is given. It takes three flags.
+func (g *githubFlags) hasApp() (bool, error) {
+	var given, missing []string
+	for _, flag := range []struct{ name, value string }{
+		{"--github-app-id", g.app},
+		{"--github-app-installation-id", g.installation},
+		{"--github-app-private-key-file", g.appKey},
+	} {
+		if flag.value != "" {
+			given = append(given, flag.name)
+		} else {
+			missing = append(missing, flag.name)
+		}
+	}
+	if len(given) > 0 && len(missing) > 0 {
+		return false, fmt.Errorf("%s also needs %s", given[0], strings.Join(missing, " and "))
+	}
+	return len(given) > 0, nil
+}
+
 // maxCredentials limits a file with credentials, in bytes.
 const maxCredentials = 64 << 10
 
 func readSmall(file string) (string, error) {
-	if file == "" {
-		return "", errors.New("want a file")
-	}
 	f, err := os.Open(file)
 	if err != nil {
 		return "", withoutPath(err)

@@ -29,7 +29,11 @@ func TestBadCredentials(t *testing.T) {
 		"an empty file":             {[]string{"--github-token-file", empty}, "", "the file is empty"},
 		"a large file":              {[]string{"--github-token-file", large}, "", "too large"},
 		"the key as its file":       {append(app, "-----BEGIN RSA PRIVATE KEY-----\n"+secret), "", "--github-app-private-key-file: could not open this file"},
-		"both":                      {app[:2], secret, "give a token, or an App"},
+		"both":                      {append(app, empty), secret, "you gave a token and an App: give one"},
+		"both, one empty":           {append(app, empty, "--github-token-file", empty), "", "--github-token-file: the file is empty"},
+		"an App's ID":               {app[:2], secret, "--github-app-id also needs --github-app-installation-id and --github-app-private-key-file"},
+		"an App without its key":    {app[:4], "", "--github-app-id also needs --github-app-private-key-file"},
+		"an App's installation":     {app[2:4], "", "--github-app-installation-id also needs --github-app-id and --github-app-private-key-file"},
 		"a URL with a password":     {[]string{"--github-url", "https://x:" + secret + "@github.com/acme"}, secret, "--github-url: the URL contains a user or a password"},
 	} {
 		t.Run(name, func(t *testing.T) {

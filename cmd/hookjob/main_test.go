@@ -258,13 +258,19 @@ func TestPlanIsPrinted(t *testing.T) {
 	golden(t, "plan-kept.json", got.stdout)
 }
 
-func TestNotesArePrintedBeforeThePlan(t *testing.T) {
+// Why a plan is refused comes after everything else, where a person looks who has seen a long table go by.
+func TestNotesArePrintedBeforeThePlanAndRefusalsAfterIt(t *testing.T) {
+	refusals, remains := []plan.Refusal{{Verdict: plan.NotPermitted, Message: "no", Do: []string{"ask"}}}, []plan.Remain{{What: "a Lease"}}
 	for name, test := range map[string]struct {
 		plan plan.Plan
 		want string
 	}{
-		"a note":  {plan.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
-		"nothing": {plan.Plan{}, "Nothing to do.\n"},
+		"a refusal":               {plan.Plan{Refusals: refusals}, "NOT PERMITTED: no\n    ask\n"},
+		"a refusal and a note":    {plan.Plan{Notes: []string{"beware"}, Refusals: refusals}, "Note: beware.\n\nNOT PERMITTED: no\n    ask\n"},
+		"a refusal and what is":   {plan.Plan{Remains: remains, Refusals: refusals}, "Also there: a Lease.\n\nNOT PERMITTED: no\n    ask\n"},
+		"a refusal and a failure": {plan.Plan{ObstaclesErr: errors.New("no"), Refusals: refusals}, "Could not search for webhooks and APIServices that do not answer: no\n\nNOT PERMITTED: no\n    ask\n"},
+		"a note":                  {plan.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
+		"nothing":                 {plan.Plan{}, "Nothing to do.\n"},
 	} {
 		var out strings.Builder
 		if printPlan(&out, &test.plan); out.String() != test.want {
@@ -284,7 +290,7 @@ func TestNamesInAPlanAreVisible(t *testing.T) {
 		Phases: []plan.Phase{{Name: plan.PhaseFree, Ranks: [][]plan.Step{{{Action: plan.Free, Object: o, Why: name}}}}},
 		Kept:   []plan.Finding{{Object: o, Why: name}}, Obstacles: []plan.Finding{{Object: o, Why: name}}, ObstaclesErr: errors.New(name),
 	})
-	if n := strings.Count(out.String(), "\n"); strings.Contains(out.String(), "\x1b") || n != 9 {
+	if n := strings.Count(out.String(), "\n"); strings.Contains(out.String(), "\x1b") || n != 10 {
 		t.Errorf("%d lines:\n%q", n, out.String())
 	}
 }

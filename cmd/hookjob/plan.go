@@ -147,16 +147,47 @@ func foretell(ctx context.Context, client *kube.Client, o plan.Options, planned 
 	}
 }
 
-// printPlan prints the plan for a person.
+// printPlan prints the plan for a person, with the digest that confirms it.
 func printPlan(w io.Writer, p *plan.Plan) {
-	printRefusals(w, p.Refusals)
+	printCleanup(w, p)
+	if digest := p.Digest(); digest != "" {
+		fmt.Fprintf(w, "\nDigest: %s\n", digest)
+	}
+}
+
+// printCleanup prints what a cleanup does. Why it is refused comes last: the table may be longer than the screen.
+func printCleanup(w io.Writer, p *plan.Plan) {
 	for _, note := range p.Notes {
 		fmt.Fprintf(w, "Note: %s.\n", shell.Visible(note))
 	}
-	if len(p.Refusals)+len(p.Notes) > 0 {
+	if len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
-	var rows [][]any
+	rows := rowsOf(p)
+	if len(rows) > 0 {
+		table(w, []string{"PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY"}, rows, func(row []any) []any { return row })
+	}
+	if p.ObstaclesErr != nil {
+		fmt.Fprintf(w, "Could not search for webhooks and APIServices that do not answer: %s\n", shell.Visible(p.ObstaclesErr.Error()))
+	}
+	printRemains(w, p.Remains)
+	switch {
+	case p.Off:
+		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", survey.OffSwitch)
+	case len(p.Phases)+len(p.Refusals) > 0:
+	case len(p.Remains) > 0:
+		fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
+	default:
+		fmt.Fprintln(w, "Nothing to do.")
+	}
+	if len(p.Refusals) > 0 && (len(rows)+len(p.Remains) > 0 || p.ObstaclesErr != nil) {
+		fmt.Fprintln(w)
+	}
+	printRefusals(w, p.Refusals)
+}
+
+// rowsOf returns the rows of a plan's table: what is done to which object, what is kept, and what may be in the way.
+func rowsOf(p *plan.Plan) (rows [][]any) {
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
 			rows = append(rows, []any{phase.Name, s.Action, s.Object.Namespace, name(s.Object), asCalled(s.Why)})
@@ -168,25 +199,7 @@ func printPlan(w io.Writer, p *plan.Plan) {
 	for _, x := range p.Obstacles {
 		rows = append(rows, []any{"-", "beware", "", name(x.Object), x.Why})
 	}
-	if len(rows) > 0 {
-		table(w, []string{"PHASE", "ACTION", "NAMESPACE", "OBJECT", "WHY"}, rows, func(row []any) []any { return row })
-	}
-	if p.ObstaclesErr != nil {
-		fmt.Fprintf(w, "Could not search for webhooks and APIServices that do not answer: %s\n", shell.Visible(p.ObstaclesErr.Error()))
-	}
-	printRemains(w, p.Remains)
-	if digest := p.Digest(); digest != "" {
-		fmt.Fprintf(w, "\nDigest: %s\n", digest)
-	}
-	switch {
-	case p.Off:
-		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", survey.OffSwitch)
-	case len(p.Phases)+len(p.Refusals) > 0:
-	case len(p.Remains) > 0:
-		fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
-	default:
-		fmt.Fprintln(w, "Nothing to do.")
-	}
+	return rows
 }
 
 // printRefusals prints why nothing begins.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,9 +67,15 @@ Then it prints the objects of ARC that are stuck. It writes nothing.
 	return cmd
 }
 
+// isVersion matches versions as charts have them, pre-releases too.
+var isVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$`)
+
 func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 	if f.everywhere && f.namespace != "" {
 		return errors.New("--namespace and --all-namespaces (-A) both say where the releases are; give one")
+	}
+	if f.upgradeTo != "" && !isVersion.MatchString(f.upgradeTo) {
+		return fmt.Errorf("--upgrade-to %q is not a version: want e.g. 0.14.2", f.upgradeTo)
 	}
 	q := status.Query{Options: optionsOf}
 	if !f.everywhere {
@@ -121,30 +128,45 @@ func (f *statusFlags) read(ctx context.Context, client *kube.Client, q status.Qu
 	case unread != nil:
 		code = exitFailed
 	}
-	return &statusDocument{d, f.forecast(d)}, code
+	return &statusDocument{d, f.forecast(d, q)}, code
 }
 
 // forecast tells how an upgrade of the releases would go; nil if you did not ask, or there are none.
-func (f *statusFlags) forecast(d *status.Document) *upgrade.Forecast {
+func (f *statusFlags) forecast(d *status.Document, q status.Query) *upgrade.Forecast {
 	var from []string
+	current, lacking := true, false
 	for _, r := range d.Releases {
-		if r.Installs != string(plan.ScopeLegacy) && helm.Status(r.State).Installed() {
-			from = append(from, r.Chart.AppVersion)
+		if r.Installs == string(plan.ScopeLegacy) || !helm.Status(r.State).Installed() {
+			continue
 		}
+		from = append(from, r.Chart.AppVersion)
+		current = current && helm.Status(r.State) == helm.Deployed && r.Chart.Version == f.upgradeTo
+		lacking = lacking || len(r.CRDs) > 0
 	}
 	if f.upgradeTo == "" || len(from) == 0 {
 		return nil
 	}
-	return upgrade.NewForecast(from, f.upgradeTo)
+	forecast := upgrade.NewForecast(from, f.upgradeTo)
+	if !current || lacking && forecast.Way == upgrade.ByHelm { // which then changes the CRDs
+		return forecast
+	}
+	which := "every release"
+	if q.Namespace != "" || q.Release != "" || len(d.Unknown) > 0 {
+		which = "every release above"
+	}
+	return &upgrade.Forecast{Version: f.upgradeTo, Way: upgrade.NoWay, Why: fmt.Sprintf("%s has version %s", which, f.upgradeTo), Costs: []upgrade.Cost{}}
 }
 
 func printForecast(w io.Writer, f *upgrade.Forecast) {
-	if f == nil {
+	switch {
+	case f == nil:
+		return
+	case f.Way == upgrade.NoWay:
+		fmt.Fprintf(w, "\nNothing to do: %s.\n", f.Why)
 		return
 	}
-	command := shell.Command("arc-cleanup", "upgrade", "--version", f.Version)
-	fmt.Fprintf(w, "\n%s\n    Way: %s, because %s. With --dry-run it looks whether anything stands in the way.\n\n",
-		shell.Visible(asCalled(command)), f.Way, shell.Visible(f.Why))
+	command := asCalled(shell.Command("arc-cleanup", "upgrade", "--version", f.Version))
+	fmt.Fprintf(w, "\n%s\n    Way: %s, because %s.\n    To see what stands in the way: %s --dry-run\n\n", command, f.Way, shell.Visible(f.Why), command)
 	printCosts(w, f.Costs)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -173,20 +174,68 @@ func TestForecast(t *testing.T) {
 		release("legacy", "0.27.6", "deployed"), release("scale-set", "0.9.0", "uninstalled"),
 	}}
 	for to, want := range map[string]string{
-		"":       "",
-		"0.14.2": "\narc-cleanup upgrade --version 0.14.2\n    Way: freeze-and-swap, because from 0.13 to 0.14 ",
-		"0.13.2": "    Way: helm-upgrade, because ",
-		"0.15.0": "    Way: reinstall, because ",
-		"x\x1b[": "is not the version of a release of ARC",
+		"": "",
+		"0.14.2": "\narc-cleanup upgrade --version 0.14.2\n    Way: freeze-and-swap, because from 0.13 to 0.14 this was seen to work: 0.13.1 to 0.14.2.\n" +
+			"    To see what stands in the way: arc-cleanup upgrade --version 0.14.2 --dry-run\n\n",
+		"0.13.2":     "    Way: helm-upgrade, because ",
+		"0.15.0":     "    Way: reinstall, because ",
+		"0.15.0-rc1": "is not the version of a release of ARC",
 	} {
 		var out bytes.Buffer
-		printForecast(&out, (&statusFlags{upgradeTo: to}).forecast(d))
-		if !strings.Contains(out.String(), want) || (to == "") != (out.Len() == 0) || strings.Contains(out.String(), "\x1b") {
+		printForecast(&out, (&statusFlags{upgradeTo: to}).forecast(d, status.Query{}))
+		if !strings.Contains(out.String(), want) || (to == "") != (out.Len() == 0) {
 			t.Errorf("to %q:\n%s", to, &out)
 		}
 	}
-	if f := (&statusFlags{upgradeTo: "0.14.2"}).forecast(&status.Document{}); f != nil {
+	if f := (&statusFlags{upgradeTo: "0.14.2"}).forecast(&status.Document{}, status.Query{}); f != nil {
 		t.Errorf("without releases: %+v", f)
+	}
+}
+
+// TestForecastOfTheInstalledVersion: status finds nothing to do where upgrade does.
+func TestForecastOfTheInstalledVersion(t *testing.T) {
+	t.Parallel()
+	release := func(version, state string, crds ...arc.LackingCRD) status.Release {
+		return status.Release{Installs: "controller", State: state, Chart: helm.Chart{Version: version, AppVersion: version}, CRDs: crds}
+	}
+	lacks := arc.LackingCRD{Name: "x", Lacks: []string{"no spec.a"}}
+	for name, test := range map[string]struct {
+		to       string
+		releases []status.Release
+		query    status.Query
+		unknown  []string
+		want     string
+	}{
+		"all":                  {"0.6.1", []status.Release{release("0.6.1", "deployed"), release("0.6.1", "deployed")}, status.Query{}, nil, "\nNothing to do: every release has version 0.6.1.\n"},
+		"those asked for":      {"0.6.1", []status.Release{release("0.6.1", "deployed")}, status.Query{Namespace: "a"}, nil, "\nNothing to do: every release above has version 0.6.1.\n"},
+		"those that were read": {"0.6.1", []status.Release{release("0.6.1", "deployed")}, status.Query{}, []string{"x"}, "\nNothing to do: every release above has version 0.6.1.\n"},
+		"one has not":          {"0.6.1", []status.Release{release("0.6.1", "deployed"), release("0.6.0", "deployed")}, status.Query{}, nil, "Way: reinstall"},
+		"one has failed":       {"0.13.1", []status.Release{release("0.13.1", "deployed"), release("0.13.1", "failed")}, status.Query{}, nil, "Way: helm-upgrade"},
+		"a CRD is older":       {"0.13.1", []status.Release{release("0.13.1", "deployed", lacks)}, status.Query{}, nil, "Way: helm-upgrade"},
+		"a CRD that stays":     {"0.6.1", []status.Release{release("0.6.1", "deployed", lacks)}, status.Query{}, nil, "Nothing to do"},
+	} {
+		var out bytes.Buffer
+		printForecast(&out, (&statusFlags{upgradeTo: test.to}).forecast(&status.Document{Releases: test.releases, Unknown: test.unknown}, test.query))
+		if nothing := strings.HasPrefix(test.want, "\nNothing"); !strings.Contains(out.String(), test.want) || nothing && out.String() != test.want {
+			t.Errorf("%s:\n%s", name, &out)
+		}
+	}
+}
+
+func TestUpgradeToIsAVersion(t *testing.T) {
+	t.Parallel()
+	a := &api{}
+	kubeconfig := a.kubeconfig(t)
+	for _, to := range []string{"banana", "0.14", "v0.14.2", ">0.14.2", "0.14.2 ", "0.14.2\x1b["} {
+		got := command(t.Context(), nil, "status", "--kubeconfig", kubeconfig, "--upgrade-to", to)
+		if want := fmt.Sprintf("--upgrade-to %q is not a version: want e.g. 0.14.2\n", to); got.code != exitUsage || !strings.Contains(got.stderr, want) {
+			t.Errorf("%q: exit code %d\n%s", to, got.code, got.stderr)
+		}
+	}
+	for _, to := range []string{"0.14.2", "0.15.0-rc.1+build"} {
+		if got := command(t.Context(), nil, "status", "--kubeconfig", kubeconfig, "--upgrade-to", to); got.code != exitDone {
+			t.Errorf("%q: exit code %d\n%s", to, got.code, got.stderr)
+		}
 	}
 }
 

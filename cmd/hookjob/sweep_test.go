@@ -55,7 +55,7 @@ func TestSweep(t *testing.T) {
 			deletion, exitNotPermitted,
 			"Error: deleting autoscalinglisteners.actions.github.com/gone-1-listener in namespace systems: " + deletion + " is refused\n", true,
 		},
-		"finds no controller":     {[]string{"-A", "--controller-namespace", "others", "--yes"}, "", exitRefused, "REFUSED: no controller of ARC was found", true},
+		"finds no controller":     {[]string{"-A", "--controller-namespace", "others", "--yes"}, "", exitRefused, "\n\nrefused: nothing was done\n", true},
 		"does not say what":       {[]string{"--yes"}, "", exitUsage, "say what to sweep", true},
 		"says two things":         {[]string{"-A", "-n", "runners"}, "", exitUsage, "give one", true},
 		"three things":            {[]string{"-A", "--runner-namespace", "runners"}, "", exitUsage, "give one", true},

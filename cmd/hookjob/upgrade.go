@@ -223,27 +223,32 @@ func (f *upgradeFlags) plan(cmd *cobra.Command, u *upgrade.Upgrade, dir string) 
 	}
 	switch {
 	case len(refusals) > 0:
-		refused := &plan.Plan{Refusals: refusals}
-		printPlan(out, refused)
+		printRefusals(out, refusals)
 		f.hint(out, todo.State.Releases)
-		return nil, exitError(exitCode(refused.Verdict()))
+		return nil, exitError(exitCode((&plan.Plan{Refusals: refusals}).Verdict()))
 	case len(todo.Steps) == 0:
 		fmt.Fprintf(out, "Nothing to do: every release has version %s.\n", todo.State.Target.Controller.Metadata.Version)
 		return nil, nil
 	}
-	if f.dryRun || !f.yes {
-		printUpgrade(out, u.Client, todo)
-	}
-	if f.dryRun {
-		return nil, exitError(exitWork)
-	}
-	logUpgrade(u.Log, todo)
-	if !f.yes {
-		if yes, err := doThis(cmd, bufio.NewReader(cmd.InOrStdin())); !yes {
-			return nil, err
-		}
+	if err := f.agree(cmd, out, u, todo); err != nil {
+		return nil, err
 	}
 	return todo, nil
+}
+
+// agree shows the plan, and asks whether to carry it out. With --yes it only logs the plan.
+func (f *upgradeFlags) agree(cmd *cobra.Command, out io.Writer, u *upgrade.Upgrade, todo *upgrade.Plan) error {
+	if f.yes && !f.dryRun {
+		logUpgrade(u.Log, todo)
+		return nil
+	}
+	printUpgrade(out, u.Client, todo)
+	if f.dryRun {
+		fmt.Fprintln(out, "\nNothing was written. To do this, leave out --dry-run.")
+		return exitError(exitWork)
+	}
+	_, err := doThis(cmd, bufio.NewReader(cmd.InOrStdin()))
+	return err
 }
 
 // hint says how to give the namespace of a controller's release that was not found, where Helm keeps --namespace. Helm always hands one on, and does not say
@@ -255,11 +260,11 @@ func (f *upgradeFlags) hint(w io.Writer, found []upgrade.Release) {
 	}
 }
 
-// logUpgrade logs which charts are installed, and what the user should know.
+// logUpgrade logs a plan that is not printed: the way, the charts, and what the user should know.
 func logUpgrade(log zerolog.Logger, p *upgrade.Plan) {
 	log.Info().Str("way", string(p.State.Way)).Msg(p.Why)
 	for _, c := range p.Charts() {
-		log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("this chart is installed")
+		log.Info().Str("chart", c.Ref).Str("version", c.Metadata.Version).Str("digest", c.Digest).Msg("chart to install")
 	}
 	for _, n := range p.Notes {
 		log.Warn().Msg(n)
@@ -291,7 +296,7 @@ func printUpgrade(w io.Writer, client *kube.Client, p *upgrade.Plan) {
 	})
 	if p.Cleanup != nil {
 		fmt.Fprintf(w, "\nThe step %s does:\n\n", upgrade.Clean)
-		printPlan(w, p.Cleanup)
+		printCleanup(w, p.Cleanup)
 	}
 }
 

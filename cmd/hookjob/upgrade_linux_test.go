@@ -17,6 +17,10 @@ func TestUpgradeAsksForSavedCharts(t *testing.T) {
 				t.Errorf("it does not say %q:\n%s", says, got.stderr)
 			}
 		}
+		// The plan says it, and says it once.
+		if n := strings.Count(got.stderr, "sha256:"); n != 1 || strings.Count(got.stderr, "was written 20") != 1 || strings.Contains(got.stderr, "way=") {
+			t.Errorf("the digest %d times:\n%s", n, got.stderr)
+		}
 		if strings.Contains(got.stderr, "would install") != installs || strings.Contains(got.stderr, "Nothing was written.") == installs {
 			t.Errorf("%q: exit code %d:\n%s", typed, got.code, got.stderr)
 		}

@@ -10,6 +10,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
 )
 
 // withState is a cluster in which an upgrade has stopped, after it had uninstalled
@@ -64,7 +69,7 @@ func TestUpgradeOfAState(t *testing.T) {
 		"what it would install":   {[]string{"--dry-run", "--namespace", "systems"}, fresh, exitWork, []string{"CHART", "CHART_REF", "sha256:", "NOTE: Secret arc-cleanup-upgrade in namespace systems was written 20", "ago)", "install"}, []string{"CONFIRM"}},
 		"it is old":               {[]string{"--dry-run", "--namespace", "systems"}, old, exitWork, []string{"CONFIRM: only the saved state"}, nil},
 		"no person":               {[]string{"--yes", "--namespace", "systems"}, fresh, exitUsage, []string{"--yes needs --version or --chart"}, nil},
-		"a chart":                 {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, fresh, exitFailed, []string{"would install", `"chart":"CHART_REF","version":"2","digest":"sha256:`, "was written", "with --namespace systems"}, []string{"Nothing was changed"}},
+		"a chart":                 {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, fresh, exitFailed, []string{"chart to install", "would install", `"chart":"CHART_REF","version":"2","digest":"sha256:`, "was written", "with --namespace systems"}, []string{"Nothing was changed"}},
 		"a chart, and it is old":  {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF"}, old, exitRefused, []string{"REFUSED: only the saved state", "kubectl delete secret arc-cleanup-upgrade --namespace systems", "or run it without --yes"}, []string{"would install"}},
 		"a post-renderer, forgot": {[]string{"--yes", "--namespace", "systems", "--chart", "CHART_REF", "--post-renderer", "x", "--post-renderer-args", "y z"}, fresh, exitRefused, []string{`goes on with "x 'y z'"`}, []string{"would install"}},
 		"args of none":            {[]string{"--yes", "--chart", "CHART_REF", "--post-renderer-args", "y"}, fresh, exitUsage, []string{"--post-renderer-args needs --post-renderer"}, nil},
@@ -96,6 +101,22 @@ func TestUpgradeOfAState(t *testing.T) {
 				t.Errorf("deleted %v", a.deleted())
 			}
 		})
+	}
+}
+
+// A dry run ends with what to do next, and has no digest, with which upgrade could do nothing.
+func TestTheEndOfADryRunOfUpgrade(t *testing.T) {
+	a, _ := withState(t, time.Minute)
+	got := command(t.Context(), nil, "upgrade", "--dry-run", "--namespace", "systems", "--kubeconfig", a.kubeconfig(t), "--helm", helmFor(t))
+	if want := "\n\nNothing was written. To do this, leave out --dry-run.\n"; got.code != exitWork || !strings.HasSuffix(got.stdout, want) {
+		t.Errorf("exit code %d, want %q last:\n%s%s", got.code, want, got.stdout, got.stderr)
+	}
+
+	var out bytes.Buffer
+	cleanup := &plan.Plan{Phases: []plan.Phase{{Name: plan.PhaseFree, Ranks: [][]plan.Step{{{Action: plan.Free, Object: &object.Object{}, Why: "x"}}}}}}
+	printUpgrade(&out, &kube.Client{}, &upgrade.Plan{Cleanup: cleanup})
+	if !strings.Contains(out.String(), "PHASE") || strings.Contains(out.String(), "igest") {
+		t.Errorf("the cleanup:\n%s", &out)
 	}
 }
 

@@ -3,12 +3,14 @@ package sweep
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 // decider holds what the parts of one decision share.
@@ -51,22 +53,34 @@ func (d *decider) refuse() {
 	if len(d.Refusals) > 0 {
 		return
 	}
-	var why []string
 	for _, c := range d.controllers {
 		if c.idle == "" {
+			d.Refusals = nil
 			return
 		}
-		why = append(why, fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.idle))
+		d.Refusals = append(d.Refusals, c.refusal(d.now))
 	}
-	if len(why) == 0 {
-		why = []string{"no controller of ARC was found"}
-	}
-	for _, what := range why {
+	if len(d.controllers) == 0 {
 		d.Refusals = append(d.Refusals, plan.Refusal{
-			Verdict: plan.Refused, Message: what + "; sweep needs a controller that works and finishes the deletions",
-			Do: []string{"arc-cleanup status   # what is there of ARC, and whether its controller works"},
+			Verdict: plan.Refused, Message: "no controller of ARC was found" + needsController, Do: []string{"arc-cleanup status   # what is there of ARC"},
 		})
 	}
+}
+
+const needsController = "; sweep needs a controller that works and finishes the deletions"
+
+// refusal says why a controller that is idle keeps sweep from its work, and what to do.
+func (c controller) refusal(now time.Time) plan.Refusal {
+	r := plan.Refusal{Verdict: plan.Refused, Message: fmt.Sprintf("the controller %s/%s %s", c.Namespace, c.Name, c.idle)}
+	if c.until.IsZero() {
+		r.Message += needsController
+		r.Do = []string{shell.Command("kubectl", "describe", "deployment", c.Name, "--namespace", c.Namespace)}
+		return r
+	}
+	r.Message += "; an old one may still work"
+	left := (c.until.Sub(now) + time.Second - 1).Truncate(time.Second) // never too short
+	r.Do = []string{fmt.Sprintf("run it again in %s", left)}
+	return r
 }
 
 // covers reports whether a namespace of scale sets is in scope.

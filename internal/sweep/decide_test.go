@@ -107,6 +107,9 @@ func said(d *Decision) (out []string) {
 	}
 	for _, r := range d.Refusals {
 		out = append(out, fmt.Sprintf("%s: %s", r.Verdict, r.Message))
+		for _, do := range r.Do {
+			out = append(out, "    "+do)
+		}
 	}
 	return out
 }
@@ -566,21 +569,36 @@ func TestDecide(t *testing.T) {
 			func(f *facts) {
 				f.unknown = []plan.Unknown{{What: "roles", Err: apierrors.NewForbidden(object.Roles.GroupResource(), "", errors.New("no"))}}
 			},
-			[]string{`not-permitted: could not read roles: roles.rbac.authorization.k8s.io is forbidden: no`},
+			[]string{
+				`not-permitted: could not read roles: roles.rbac.authorization.k8s.io is forbidden: no`,
+				"    grant the right named above; a failed read never means that there is nothing",
+			},
 		},
 		"no controller": {
 			func(f *facts) {
 				stale(f, before)
 				f.controllers = nil
 			},
-			[]string{"refused: no controller of ARC was found; sweep needs a controller that works and finishes the deletions"},
+			[]string{
+				"refused: no controller of ARC was found; sweep needs a controller that works and finishes the deletions",
+				"    arc-cleanup status   # what is there of ARC",
+			},
 		},
 		"a controller that does not work": {
 			func(f *facts) {
 				stale(f, before)
 				f.controllers[0].idle = "is being rolled out"
 			},
-			[]string{"refused: the controller systems/arc is being rolled out; sweep needs a controller that works and finishes the deletions"},
+			[]string{
+				"refused: the controller systems/arc is being rolled out; sweep needs a controller that works and finishes the deletions",
+				"    kubectl describe deployment arc --namespace systems",
+			},
+		},
+		"a controller that became ready lately": {
+			func(f *facts) {
+				f.controllers[0].idle, f.controllers[0].until = "became ready", f.now.Add(99*time.Second+1)
+			},
+			[]string{"refused: the controller systems/arc became ready; an old one may still work", "    run it again in 1m40s"},
 		},
 		"one of two controllers works": {
 			func(f *facts) {

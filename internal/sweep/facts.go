@@ -105,6 +105,8 @@ type controller struct {
 	late bool
 	// idle says why it does not work now; empty if it does.
 	idle string
+	// until is when it has been ready for long enough; zero if it is not that for which it is idle.
+	until time.Time
 }
 
 // facts is what was read.

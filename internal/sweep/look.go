@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -254,19 +255,25 @@ type deployment struct {
 }
 
 // rollout says that a rollout goes on, or has ended so lately that the old controller may still work; ""
-// if neither.
-func (l *looking) rollout(d deployment) string {
+// if neither. In the second case, it returns until when.
+func (l *looking) rollout(d deployment) (why string, until time.Time) {
 	status := d.Status
 	if wanted := replicas(d.Spec.Replicas); wanted == 0 || status.Observed < d.Generation ||
 		status.Replicas != wanted || status.Updated != wanted || status.Available != wanted {
-		return "is being rolled out"
+		return "is being rolled out", time.Time{}
 	}
+	least := l.scope.least()
 	for _, c := range status.Conditions {
-		if least := l.scope.least(); l.now.Sub(c.Changed.Time) < least || l.now.Sub(c.Updated.Time) < least {
-			return fmt.Sprintf("was rolled out or became ready less than %s ago", least)
+		for _, changed := range []time.Time{c.Changed.Time, c.Updated.Time} {
+			if old := changed.Add(least); old.After(until) {
+				until = old
+			}
 		}
 	}
-	return ""
+	if !until.After(l.now) {
+		return "", time.Time{}
+	}
+	return fmt.Sprintf("was rolled out or became ready less than %s ago", least), until
 }
 
 // readControllers reads of each controller what decides about its listeners.
@@ -285,9 +292,13 @@ func (l *looking) readControllers(namespaces []string) {
 		containers := d.Spec.Template.Spec.Containers
 		c := controller{Controller: known, image: arc.ListenerImage(containers), late: arc.UpdatesLate(containers)}
 		c.version = arc.ControllerVersion(d.Spec.Template.Labels, c.image)
-		c.idle = cmp.Or(known.Down, l.rollout(d))
-		if known.Deleting {
+		switch {
+		case known.Deleting:
 			c.idle = "is being deleted"
+		case known.Down != "":
+			c.idle = known.Down
+		default:
+			c.idle, c.until = l.rollout(d)
 		}
 		l.controllers = append(l.controllers, c)
 	}

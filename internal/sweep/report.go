@@ -53,7 +53,10 @@ func (r *Report) leave(steps []Step) {
 
 // Summary returns the verdict and what the sweep did, in one line.
 func (r *Report) Summary() string {
-	if len(r.Refusals) > 0 {
+	switch {
+	case len(r.Refusals) > 0 && len(r.Done) == 0:
+		return fmt.Sprintf("%s: nothing was done", r.Verdict)
+	case len(r.Refusals) > 0:
 		return fmt.Sprintf("%s: nothing more was done", r.Verdict)
 	}
 	return fmt.Sprintf("%s: %d done, %d kept, %d left", r.Verdict, len(r.Done), len(r.Kept), len(r.Left))

@@ -45,6 +45,8 @@ func (u *Upgrade) check(ctx context.Context, s Situation, p *Plan) error {
 	within, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	p.Cleanup = cleanup.Preview(within, u.Client, u.clean(controller), nil)
+	notYet := fmt.Sprintf("release %s is %s: Helm is not uninstalling it", controller, helm.Deployed) // a later step does
+	p.Cleanup.Notes = slices.DeleteFunc(p.Cleanup.Notes, func(note string) bool { return note == notYet })
 	releases := u.renderable(s, p, running)
 	refusals := judge(p.State.Target, releases, u.render(ctx, p.State.Target, releases))
 	if ctx.Err() != nil {

@@ -157,6 +157,9 @@ func TestCheck(t *testing.T) {
 			}
 			continue
 		}
+		if p.Cleanup != nil && len(p.Cleanup.Notes) > 0 {
+			t.Errorf("%s: notes of the cleanup: %q", name, p.Cleanup.Notes)
+		}
 		if err != nil || p.Cleanup == nil || len(p.Refusals) != len(test.refused) || (len(p.Steps) == 0) != (len(test.refused) > 0) {
 			t.Errorf("%s: %v, steps %v, refusals %+v", name, err, steps(p), p.Refusals)
 			continue

@@ -67,7 +67,7 @@ func TestPrepare(t *testing.T) {
 		"where it is not":       {request: Request{Chart: controller, ScaleSetChart: sets, Namespace: "a"}, steps: []string{}, refused: []string{"--namespace a: the controller's release is arc in namespace arc-systems"}, said: []string{"version", "show"}},
 		"nothing to do":         {request: Request{Chart: old, ScaleSetChart: oldSets}, steps: []string{}, said: []string{"version", "show"}},
 		"which chart?":          {err: "give the version to upgrade to with --version", usage: true, said: []string{"version"}},
-		"which of scale sets?":  {request: Request{Chart: controller}, err: "the chart of the scale sets is not known", usage: true, said: []string{"version"}},
+		"which of scale sets?":  {request: Request{Chart: controller}, err: "give --scale-set-chart", usage: true, said: []string{"version"}},
 		"only where it is":      {request: Request{Namespace: "arc-systems"}, err: "give the version to upgrade to with --version", usage: true},
 		"no Helm":               {request: both, change: func(_ *api, _ *fakeHelm, u *Upgrade) { u.Helm.Binary = "/none" }, err: "install Helm 3 or 4 on PATH", said: []string{}},
 		"the survey fails":      {request: both, change: forbidden("LIST deploy"), err: "listing deployments.apps in all namespaces", said: []string{"version"}},

@@ -223,8 +223,8 @@ func TestResolve(t *testing.T) {
 		"no scale sets":          {Request{Chart: "charts/x"}, Situation{Found: sets.Found[:1]}, Target{Controller: Chart{Ref: here}}, ""},
 		"nothing":                {Request{}, sets, Target{}, "give the version to upgrade to"},
 		"nothing, going on":      {Request{}, begun, begun.Saved.Target, ""},
-		"one chart only":         {Request{Chart: "charts/x"}, begun, Target{}, "the chart of the scale sets is not known: give --version or --scale-set-chart"},
-		"the other only":         {Request{ScaleSetChart: "charts/x"}, sets, Target{}, "give --version or --chart"},
+		"one chart only":         {Request{Chart: "charts/x"}, begun, Target{}, "give --scale-set-chart, or --version for ARC's own chart"},
+		"the other only":         {Request{ScaleSetChart: "charts/x"}, sets, Target{}, "give --chart, or --version for ARC's own chart"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

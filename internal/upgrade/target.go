@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -85,16 +84,18 @@ func (q Request) resolve(s Situation) (t Target, err error) {
 		}
 		return s.Saved.Target, nil
 	}
-	if t.Controller, err = q.chart(q.Chart, ControllerChart); err != nil {
-		return t, UsageError{fmt.Sprintf("the controller's chart is not known: give --version or --chart: %v", err)}
+	sets := s.hasScaleSets()
+	switch {
+	case q.Version != "":
+	case q.Chart == "":
+		return t, UsageError{"give --chart, or --version for ARC's own chart"}
+	case q.ScaleSetChart == "" && sets:
+		return t, UsageError{"give --scale-set-chart, or --version for ARC's own chart"}
 	}
-	if !s.hasScaleSets() {
-		return t, nil
+	if t.Controller, err = q.chart(q.Chart, ControllerChart); err == nil && sets {
+		t.ScaleSets, err = q.chart(q.ScaleSetChart, ScaleSetChart)
 	}
-	if t.ScaleSets, err = q.chart(q.ScaleSetChart, ScaleSetChart); err != nil {
-		return t, UsageError{fmt.Sprintf("the chart of the scale sets is not known: give --version or --scale-set-chart: %v", err)}
-	}
-	return t, nil
+	return t, err
 }
 
 func (s Situation) hasScaleSets() bool {
@@ -103,13 +104,9 @@ func (s Situation) hasScaleSets() bool {
 		s.Saved != nil && slices.ContainsFunc(s.Saved.Releases, isSet)
 }
 
-var errNoChart = errors.New("neither is given")
-
 // chart returns the chart that was given, or else ARC's own of the requested version.
 func (q Request) chart(given, own string) (Chart, error) {
 	switch {
-	case given == "" && q.Version == "":
-		return Chart{}, errNoChart
 	case given == "":
 		return Chart{Ref: own, Version: q.Version}, nil
 	case strings.HasPrefix(given, oci):
@@ -117,6 +114,9 @@ func (q Request) chart(given, own string) (Chart, error) {
 	}
 	// The next run may start in another folder.
 	path, err := filepath.Abs(given)
+	if err != nil {
+		err = fmt.Errorf("finding the chart %s: %w", given, err)
+	}
 	return Chart{Ref: path}, err
 }
 

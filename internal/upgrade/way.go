@@ -28,6 +28,8 @@ const (
 	BySwap Way = "freeze-and-swap"
 	// ByReinstall uninstalls everything, and installs it again.
 	ByReinstall Way = "reinstall"
+	// NoWay is that of a forecast with nothing to do.
+	NoWay Way = "none"
 )
 
 // inPlace reports whether the way keeps the scale sets. The state of an older arc-cleanup names no way: it
