@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,89 +149,113 @@ func relativeServiceAccount(binary []byte) []byte {
 		[]byte("var//run/secrets/kubernetes.io/serviceaccount/"))
 }
 
-// Binary builds one of the pinned programs into the cache on first use, and
-// returns its path. The names are those of programs.
-func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
+// target is a program and where it is built.
+type target struct {
+	program
+	dir     string // of the go.mod that pins it
+	version string
+	flags   string // of the linker
+	path    string // in the cache
+}
+
+// locate finds out where a program is built. The names are those of programs.
+func locate(ctx context.Context, name string) (target, error) {
 	p, ok := programs[name]
 	if !ok {
-		return "", fmt.Errorf("no program is called %q", name)
+		return target{}, fmt.Errorf("no program is called %q", name)
 	}
+	t := target{program: p, flags: "-s -w"}
 	modules, err := modulesDir(ctx)
 	if err != nil {
-		return "", err
+		return t, err
 	}
-	dir := filepath.Join(modules, p.folder)
+	t.dir = filepath.Join(modules, p.folder)
 	if p.folder == kubernetesFolder {
-		if dir, err = kubernetesDir(modules, os.Getenv("KUBERNETES")); err != nil {
-			return "", err
+		if t.dir, err = kubernetesDir(modules, os.Getenv("KUBERNETES")); err != nil {
+			return t, err
 		}
 	}
-	version, err := requiredVersion(dir, p.module)
-	if err != nil {
-		return "", err
+	if t.version, err = requiredVersion(t.dir, p.module); err != nil {
+		return t, err
 	}
-	flags := "-s -w"
 	if p.ldflags != nil {
-		flags += " " + p.ldflags(version)
+		t.flags += " " + p.ldflags(t.version)
 	}
-	key, err := buildKey(ctx, dir, p.pkg, flags)
+	key, err := buildKey(ctx, t.dir, p.pkg, t.flags)
 	if err != nil {
-		return "", err
+		return t, err
 	}
 	cache, err := CacheDir()
 	if err != nil {
-		return "", err
+		return t, err
 	}
-	path := filepath.Join(cache, "bin", fmt.Sprintf("%s-%s-%s", name, version, key))
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
+	t.path = filepath.Join(cache, "bin", fmt.Sprintf("%s-%s-%s", name, t.version, key))
+	return t, nil
+}
 
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("making the cache for %s: %w", name, err)
-	}
-	unlock, err := process.Lock(ctx, path+".lock")
-	if err != nil {
-		return "", fmt.Errorf("waiting for another build of %s: %w", name, err)
-	}
-	defer unlock()
-	if _, err := os.Stat(path); err == nil {
-		return path, nil // built by whoever held the lock
-	}
+// built reports whether it is in the cache.
+func (t target) built() bool {
+	_, err := os.Stat(t.path)
+	return err == nil
+}
 
+// Binary builds one of the pinned programs into the cache on first use, and
+// returns its path. The names are those of programs.
+func Binary(ctx context.Context, name string, progress io.Writer) (string, error) {
+	t, err := locate(ctx, name)
+	if err != nil || t.built() {
+		return t.path, err
+	}
 	about := "seconds"
-	if p.minutes > 0 {
-		about = fmt.Sprintf("about %d min on 2 cores", p.minutes)
+	if t.minutes > 0 {
+		about = fmt.Sprintf("about %d min on 2 cores", t.minutes)
 	}
 	if progress == nil {
 		progress = io.Discard
 	}
-	fmt.Fprintf(progress, "building %s %s (first use, %s) ... ", name, version, about)
+	fmt.Fprintf(progress, "building %s %s (first use, %s) ... ", name, t.version, about)
 	started := time.Now()
-	if err := build(ctx, dir, p, flags, path); err != nil {
+	if err := t.build(ctx, nil); err != nil {
 		fmt.Fprintln(progress, "failed")
-		return "", fmt.Errorf("building %s %s: %w", name, version, err)
+		return "", fmt.Errorf("building %s %s: %w", name, t.version, err)
 	}
 	fmt.Fprintf(progress, "done in %s\n", time.Since(started).Round(time.Second))
-	return path, nil
+	return t.path, nil
 }
 
-func build(ctx context.Context, dir string, p program, ldflags, path string) error {
-	unfinished := path + ".building"
+// build puts the program into the cache, unless another process does it meanwhile. If compiled is given, it is called with
+// the path of each package that is compiled.
+func (t target) build(ctx context.Context, compiled func(pkg string)) error {
+	if err := os.MkdirAll(filepath.Dir(t.path), 0o755); err != nil {
+		return fmt.Errorf("making the cache: %w", err)
+	}
+	unlock, err := process.Lock(ctx, t.path+".lock")
+	if err != nil {
+		return fmt.Errorf("waiting for another build: %w", err)
+	}
+	defer unlock()
+	if t.built() {
+		return nil // by whoever held the lock
+	}
+	unfinished := t.path + ".building"
 	defer os.Remove(unfinished) //nolint:errcheck // it is no longer there, or another build overwrites it
-	if _, err := goCommand(ctx, dir, "build", "-trimpath", "-ldflags", ldflags, "-o", unfinished, p.pkg); err != nil {
+	args := []string{"build", "-trimpath", "-ldflags", t.flags, "-o", unfinished, t.pkg}
+	if compiled != nil {
+		args = slices.Insert(args, 1, "-v")
+	}
+	if _, err := watched(ctx, t.dir, compiled, "go", args...); err != nil {
 		return err
 	}
-	if p.patch != nil {
+	if t.patch != nil {
 		binary, err := os.ReadFile(unfinished)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(unfinished, p.patch(binary), 0o755); err != nil {
+		if err := os.WriteFile(unfinished, t.patch(binary), 0o755); err != nil {
 			return err
 		}
 	}
-	return os.Rename(unfinished, path)
+	return os.Rename(unfinished, t.path)
 }
 
 // buildKey changes with everything that a build depends on.
@@ -318,6 +343,12 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 
 // command runs a program that calls the go command, or it itself.
 func command(ctx context.Context, dir, program string, args ...string) (string, error) {
+	return watched(ctx, dir, nil, program, args...)
+}
+
+// watched does that and, if see is given, calls it with each line of standard error that is the path of a package: those
+// are no part of an error.
+func watched(ctx context.Context, dir string, see func(pkg string), program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	// The user's flags, workspace, target and C compiler are for other builds.
@@ -326,6 +357,9 @@ func command(ctx context.Context, dir, program string, args ...string) (string, 
 		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if see != nil {
+		cmd.Stderr = &packages{see: see, rest: &stderr}
+	}
 	// An interrupted build must not leave its compilers behind.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second

@@ -40,8 +40,9 @@ type Product struct {
 	home      string         // Helm's own folders
 }
 
-// Build builds what is missing and keeps what is ours below dir.
-func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error) {
+// Build builds what is missing and keeps what is ours below dir. It builds only the major versions of Helm that are
+// given, or both.
+func Build(ctx context.Context, dir string, progress io.Writer, helms ...int) (*Product, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return nil, fmt.Errorf("looking for the repository: %w", err)
@@ -56,15 +57,19 @@ func Build(ctx context.Context, dir string, progress io.Writer) (*Product, error
 		home:       filepath.Join(dir, "helm"),
 	}
 	for path, pkg := range map[string]string{p.Hookjob: "./cmd/hookjob", p.Postrender: "./cmd/postrender"} {
-		build := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+		// The flags of everything else that is built: what they share is compiled once.
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
 		build.Dir = p.Root
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building %s: %w\n%s", path, err, out)
 		}
 	}
-	for major, name := range map[int]string{3: "helm3", 4: "helm4"} {
-		if p.helm[major], err = cluster.Binary(ctx, name, progress); err != nil {
+	if len(helms) == 0 {
+		helms = []int{3, 4}
+	}
+	for _, major := range helms {
+		if p.helm[major], err = cluster.Binary(ctx, fmt.Sprintf("helm%d", major), progress); err != nil {
 			return nil, err
 		}
 	}
@@ -150,6 +155,11 @@ func (p *Product) Images(ctx context.Context, progress io.Writer) (map[string]cl
 	if err != nil {
 		return nil, err
 	}
-	images[HookImage] = cluster.Image{Commands: map[string]cluster.Program{"": {Path: p.Hookjob}}}
+	images[HookImage] = p.HookImage()
 	return images, nil
+}
+
+// HookImage is the image of the hook.
+func (p *Product) HookImage() cluster.Image {
+	return cluster.Image{Commands: map[string]cluster.Program{"": {Path: p.Hookjob}}}
 }
