@@ -75,7 +75,7 @@ func (b *Builds) Run(ctx context.Context, names ...string) error {
 			return fmt.Errorf("building %s %s: %w", name, t.version, err)
 		}
 		for source := range b.sources[name] {
-			b.compiled(source) // or it was in Go's own cache
+			b.compiled(source) // or another build did
 		}
 		fmt.Fprintf(b.out, "built %s %s in %s\n", name, t.version, time.Since(begun).Round(time.Second))
 	}
@@ -104,14 +104,17 @@ func (b *Builds) Report() (end func()) {
 			case <-done:
 				return
 			case <-time.After(reportEvery):
-				fmt.Fprintln(b.out, b.state(time.Since(b.started)))
+				if state := b.state(time.Since(b.started)); state != "" {
+					fmt.Fprintln(b.out, state)
+				}
 			}
 		}
 	})
 	return func() { close(done); running.Wait() }
 }
 
-// state is how far the builds are, after a time. What is left takes as long, for its size, as what is done.
+// state is how far the builds are, after a time, and "" if they are done. What is left takes as long, for its size, as
+// what is done.
 func (b *Builds) state(elapsed time.Duration) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,7 +123,10 @@ func (b *Builds) state(elapsed time.Duration) string {
 		left += size
 	}
 	done := b.total - left
-	if done == 0 {
+	switch {
+	case left == 0:
+		return ""
+	case done == 0:
 		return "  0 % are compiled"
 	}
 	return fmt.Sprintf("  %d %% are compiled, %s left", 100*done/b.total, roughly(time.Duration(float64(elapsed)*float64(left)/float64(done))))
@@ -133,16 +139,19 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("about %.0f min", d.Minutes())
 }
 
-// sources are the packages that a program is compiled from.
+// sources are the packages of a program that are not in Go's own cache. The flags are those of the build.
 func (t target) sources(ctx context.Context) (map[string]int64, error) {
-	const format = `{{.ImportPath}}@{{with .Module}}{{.Version}}{{end}}{{"\t"}}{{.Dir}}{{range .GoFiles}}{{"\t"}}{{.}}{{end}}`
-	out, err := goCommand(ctx, t.dir, "list", "-deps", "-f", format, t.pkg)
+	const format = `{{if .Stale}}{{.ImportPath}}@{{with .Module}}{{.Version}}{{end}}{{"\t"}}{{.Dir}}{{range .GoFiles}}{{"\t"}}{{.}}{{end}}{{end}}`
+	out, err := goCommand(ctx, t.dir, "list", "-deps", "-trimpath", "-f", format, t.pkg)
 	if err != nil {
 		return nil, err
 	}
 	sizes := map[string]int64{}
 	for line := range strings.Lines(out) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(fields) == 1 {
+			continue // cached: an empty line
+		}
 		for _, file := range fields[2:] {
 			info, err := os.Stat(filepath.Join(fields[1], file))
 			if err != nil {

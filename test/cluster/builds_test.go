@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func TestBuildsTellWhatIsLeft(t *testing.T) {
 		{"a@v1", "  25 % are compiled, about 6 min left"},
 		{"of another module@v1", "  25 % are compiled, about 6 min left"},
 		{"b@v2", "  75 % are compiled, less than a minute left"},
-		{"b@v1", "  100 % are compiled, less than a minute left"},
+		{"b@v1", ""},
 	} {
 		b.compiled(step.compiled)
 		if got := b.state(2 * time.Minute); got != step.want {
@@ -62,30 +63,42 @@ func TestPackagesAreNoErrors(t *testing.T) {
 	}
 }
 
-// TestSources: the packages of a program, with the versions that make them another's too.
+// TestSources: the packages of programs that Go has not compiled yet, with the versions by which they count once. Those in
+// Go's cache do not count.
 func TestSources(t *testing.T) {
-	t.Parallel()
-	all := map[string]map[string]int64{}
-	for _, name := range []string{"etcd", "helm4"} {
+	sources := func(name string) map[string]int64 {
+		t.Helper()
 		target, err := locate(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if all[name], err = target.sources(t.Context()); err != nil {
+		sources, err := target.sources(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
+		return sources
 	}
-	for _, shared := range []string{"net/http@", "golang.org/x/net/http2@"} {
+	modules, err := modulesDir(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOCACHE", t.TempDir())
+	etcd, helm := sources("etcd"), sources("helm4")
+	for _, shared := range []string{"errors@", "golang.org/x/net/http2@"} {
 		var versions []string
-		for _, sources := range all {
-			for source := range sources {
-				if strings.HasPrefix(source, shared) {
-					versions = append(versions, source)
-				}
+		for source := range etcd {
+			if strings.HasPrefix(source, shared) && etcd[source] > 0 && helm[source] == etcd[source] {
+				versions = append(versions, source)
 			}
 		}
-		if len(versions) != 2 || versions[0] != versions[1] {
-			t.Errorf("%s: %v", shared, versions)
+		if len(versions) != 1 {
+			t.Errorf("%s is not shared: %v", shared, versions)
 		}
+	}
+	if _, err := goCommand(t.Context(), filepath.Join(modules, "etcd"), "build", "-trimpath", "errors"); err != nil {
+		t.Fatal(err)
+	}
+	if after := sources("etcd"); after["errors@"] != 0 || len(after) == 0 || len(after) >= len(etcd) {
+		t.Errorf("%d packages before, %d after one was compiled", len(etcd), len(after))
 	}
 }

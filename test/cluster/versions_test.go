@@ -56,7 +56,8 @@ func TestOneVersionOfWhatIsShared(t *testing.T) {
 		}
 		for line := range strings.Lines(out) {
 			module, version, ok := strings.Cut(strings.TrimSpace(line), " ")
-			if !ok || strings.HasPrefix(module, "github.com/arc-cleanup/") {
+			// Kubernetes has no version of its own parts, and replaces them: three packages of them are compiled twice.
+			if !ok || version == "v0.0.0" || strings.HasPrefix(module, "github.com/arc-cleanup/") {
 				continue
 			}
 			if versions[module] == nil {

@@ -55,7 +55,7 @@ func (d *demo) installController(ctx context.Context, hook hookOrNot) error {
 		"install", "arc", d.product.ARCChart(harness.ControllerChart), "--namespace", d.controllers, "--create-namespace", "--wait"))
 }
 
-// installRunners installs a scale set, and returns when two runners run.
+// installRunners installs a scale set, and returns when its listener and two runners run.
 func (d *demo) installRunners(ctx context.Context, hook hookOrNot) error {
 	values := filepath.Join(d.dir, "runners.yaml")
 	text := fmt.Sprintf(`githubConfigUrl: %s
@@ -72,9 +72,14 @@ controllerServiceAccount: {name: arc-gha-rs-controller, namespace: %s}
 	if err != nil {
 		return err
 	}
-	return poll(ctx, "two runners to run", func() (bool, error) {
-		pods, err := d.client.CoreV1().Pods(d.runners).List(ctx, metav1.ListOptions{FieldSelector: "status.phase=" + string(corev1.PodRunning)})
-		return err == nil && len(pods.Items) >= 2 && len(d.github.Runners()) >= 2, err
+	running := metav1.ListOptions{FieldSelector: "status.phase=" + string(corev1.PodRunning)}
+	return poll(ctx, "the listener and two runners to run", func() (bool, error) {
+		pods, err := d.client.CoreV1().Pods(d.runners).List(ctx, running)
+		if err != nil || len(pods.Items) < 2 || len(d.github.Runners()) < 2 {
+			return false, err
+		}
+		beside, err := d.client.CoreV1().Pods(d.controllers).List(ctx, running)
+		return err == nil && len(beside.Items) >= 2, err // the controller's and the listener's
 	})
 }
 

@@ -60,7 +60,7 @@ func (d *demo) helmAlone(ctx context.Context) (installed, left counts, err error
 		return nil, nil, err
 	}
 	left[hanging] = 1
-	d.printf("   The demo deletes the namespace %s. It hangs in Terminating. %s.\n", d.runners, held)
+	d.printf("   The demo deletes the namespace %s, and it %s.\n     %s\n", d.runners, d.styled(red, "hangs in Terminating"), held)
 	return installed, left, nil
 }
 

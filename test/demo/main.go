@@ -98,7 +98,8 @@ func (d *demo) prepare(ctx context.Context) (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer builds.Report()()
+	endReport := builds.Report()
+	defer endReport()
 	var (
 		c            *cluster.Cluster
 		images       map[string]cluster.Image

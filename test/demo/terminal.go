@@ -10,6 +10,7 @@ import (
 const (
 	bold  = "1"
 	faint = "2"
+	red   = "31"
 	green = "32"
 )
 

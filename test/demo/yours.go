@@ -27,6 +27,7 @@ func (d *demo) onYours(ctx context.Context, kubeContext, image string) error {
 	if d.config, err = loader.ClientConfig(); err != nil {
 		return fmt.Errorf("context %q: %w", kubeContext, err)
 	}
+	d.config.QPS, d.config.Burst = 100, 200 // every kind is listed several times
 	if d.client, err = kubernetes.NewForConfig(d.config); err != nil {
 		return err
 	}

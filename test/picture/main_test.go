@@ -12,7 +12,7 @@ import (
 func TestPicture(t *testing.T) {
 	var out bytes.Buffer
 	const text = "plain <&>\n\x1b[1mbold \x1b[32mgreen\x1b[0m\n\n\x1b[2m  faint\x1b[0m\tafter a tab\n"
-	if err := run(strings.NewReader(text), &out, 40, "a & b"); err != nil {
+	if err := run(strings.NewReader(text), &out, 40, "a & b", ""); err != nil {
 		t.Fatal(err)
 	}
 	wellFormed(t, out.Bytes())
@@ -52,6 +52,20 @@ func TestLongLinesAreBrokenBetweenWords(t *testing.T) {
 	}
 }
 
+func TestLinesAreLeftOut(t *testing.T) {
+	var out bytes.Buffer
+	const text = "kept\n\x1b[2m  (1.5 s)\x1b[0m\n(1.5 s) is kept\n"
+	if err := run(strings.NewReader(text), &out, 40, "", `^ *\([0-9.]+ s\)$`); err != nil {
+		t.Fatal(err)
+	}
+	if drawn := out.String(); strings.Count(drawn, "kept") != 2 || strings.Count(drawn, "(1.5 s)") != 1 {
+		t.Errorf("got\n%s", drawn)
+	}
+	if err := run(strings.NewReader(text), io.Discard, 40, "", "("); err == nil {
+		t.Error("a wrong expression was taken")
+	}
+}
+
 func TestWhatCannotBeDrawn(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                   "no text",
@@ -62,11 +76,11 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		"\x1b[":              "sets no colour",
 		"a\n\x1b[31mred\abe": "line 2: a control character",
 	} {
-		if err := run(strings.NewReader(text), io.Discard, 80, ""); err == nil || !strings.Contains(err.Error(), want) {
+		if err := run(strings.NewReader(text), io.Discard, 80, "", ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	if err := run(strings.NewReader("a"), io.Discard, 0, ""); err == nil {
+	if err := run(strings.NewReader("a"), io.Discard, 0, "", ""); err == nil {
 		t.Error("drawn in no columns")
 	}
 }
