@@ -114,7 +114,7 @@ func (b *Builds) Report() (end func()) {
 }
 
 // state is how far the builds are, after a time, and "" if they are done. What is left takes as long, for its size, as
-// what is done.
+// what is done; before a tenth is done, that says too little.
 func (b *Builds) state(elapsed time.Duration) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -123,13 +123,14 @@ func (b *Builds) state(elapsed time.Duration) string {
 		left += size
 	}
 	done := b.total - left
-	switch {
-	case left == 0:
+	if left == 0 {
 		return ""
-	case done == 0:
-		return "  0 % are compiled"
 	}
-	return fmt.Sprintf("  %d %% are compiled, %s left", 100*done/b.total, roughly(time.Duration(float64(elapsed)*float64(left)/float64(done))))
+	percent := 100 * done / b.total
+	if percent < 10 {
+		return fmt.Sprintf("  %d %% are compiled", percent)
+	}
+	return fmt.Sprintf("  %d %% are compiled, %s left", percent, roughly(time.Duration(float64(elapsed)*float64(left)/float64(done))))
 }
 
 func roughly(d time.Duration) string {

@@ -12,11 +12,12 @@ import (
 // TestBuildsTellWhatIsLeft: what is compiled once counts once, and the rest takes as long for its size.
 func TestBuildsTellWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	b := &Builds{left: map[string]int64{"a@v1": 100, "b@v1": 100, "b@v2": 200}, total: 400}
+	b := &Builds{left: map[string]int64{"first@v1": 20, "a@v1": 80, "b@v1": 100, "b@v2": 200}, total: 400}
 	for _, step := range []struct {
 		compiled, want string
 	}{
 		{"", "  0 % are compiled"},
+		{"first@v1", "  5 % are compiled"},
 		{"a@v1", "  25 % are compiled, about 6 min left"},
 		{"a@v1", "  25 % are compiled, about 6 min left"},
 		{"of another module@v1", "  25 % are compiled, about 6 min left"},
