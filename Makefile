@@ -19,6 +19,9 @@ IMAGE    ?= registry.example/arc-hookjob
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
+# For a user who is not root: SUDO=yes makes root of what has to be it.
+SUDO     ?=
+AS_ROOT   = $(if $(SUDO),sudo -E env "PATH=$$PATH")
 # Which tests of e2e-node, and how many runners it has cleared within the memory limit.
 RUN      ?=
 RUNNERS  ?= 20000
@@ -110,10 +113,17 @@ test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); t
 	cd test && go test -p 1 -count=1 -timeout 75m ./...
 	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
 
+# A builder for the Dockerfile, and what a node is made of.
+PACKAGES = buildah busybox-static containerd runc containernetworking-plugins iproute2
+.PHONY: packages
+packages: ## Install what image-check and e2e-node need, on Debian and Ubuntu (as root, or SUDO=yes)
+	$(AS_ROOT) apt-get update -qq
+	$(AS_ROOT) apt-get install -qq -y --no-install-recommends $(PACKAGES)
+
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
-	cd test/e2e-node && go test -tags e2enode -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
+	cd test/e2e-node && go test -tags e2enode $(if $(SUDO),-exec "sudo -E env PATH=$$PATH") -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, for docs/performance.md (N="500 5000 20000")
@@ -182,8 +192,8 @@ chart: ## Write the chart to publish into dist/chart, with the image you pushed 
 .PHONY: image-check
 image-check: image-oci ## Build the image twice, and with its Dockerfile (Linux, root, buildah), and compare the results
 	tools/pack/image/reproducible.sh
-	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null && command -v busybox >/dev/null; then \
-	    tools/pack/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
+	@if [ "$$($(AS_ROOT) id -u)" = 0 ] && command -v buildah >/dev/null && command -v busybox >/dev/null; then \
+	    $(AS_ROOT) tools/pack/image/dockerfile.sh dist/arc-hookjob-linux-$$(go env GOHOSTARCH) $(VERSION) $(REVISION); \
 	else \
 	    echo "!!! NOT TESTED: the Dockerfile. That needs Linux, root, buildah and busybox-static." >&2; \
 	fi

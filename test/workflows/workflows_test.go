@@ -1,0 +1,206 @@
+// Package workflows checks what GitHub runs for this repository: .github.
+package workflows
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+)
+
+const root = "../.."
+
+// A workflow, or an action of this repository, as far as the tests read it.
+type workflow struct {
+	On          any
+	Permissions any
+	Jobs        map[string]struct {
+		Timeout     int `json:"timeout-minutes"`
+		Permissions any
+		Steps       []step
+	}
+	Runs struct{ Steps []step }
+}
+
+type step struct {
+	Uses, Run string
+	With      map[string]any
+}
+
+func (w *workflow) steps() []step {
+	out := slices.Clone(w.Runs.Steps)
+	for _, job := range w.Jobs {
+		out = append(out, job.Steps...)
+	}
+	return out
+}
+
+// all are the workflows and actions, by the name of their file.
+func all(t *testing.T) map[string]*workflow {
+	t.Helper()
+	out := map[string]*workflow{}
+	for _, pattern := range []string{"workflows/*.yml", "actions/*/action.yml"} {
+		files, err := filepath.Glob(filepath.Join(root, ".github", pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			var w workflow
+			if err := yaml.Unmarshal([]byte(read(t, file)), &w); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			out[file] = &w
+		}
+	}
+	return out
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestActionlint: the workflows are what GitHub takes.
+func TestActionlint(t *testing.T) {
+	linter, err := cluster.Binary(t.Context(), "actionlint", os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, ".github", "workflows", "*.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lint := exec.CommandContext(t.Context(), linter, append([]string{"-shellcheck=", "-pyflakes="}, files...)...)
+	if out, err := lint.CombinedOutput(); err != nil {
+		t.Errorf("actionlint: %v\n%s", err, out)
+	}
+}
+
+var (
+	pinned  = regexp.MustCompile(`^\s*-? ?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	command = regexp.MustCompile(`^make ([a-z0-9-]+)( [A-Z_]+=[\w./-]+)*$`)
+	target  = regexp.MustCompile(`(?m)^([a-z0-9-]+):`)
+)
+
+// TestPinned: an action is a commit and says which version that is, and it is the same one everywhere.
+func TestPinned(t *testing.T) {
+	versions := map[string]string{}
+	for file := range all(t) {
+		for line := range strings.Lines(read(t, file)) {
+			_, uses, found := strings.Cut(strings.TrimSpace(line), "uses: ")
+			if !found || strings.HasPrefix(uses, "./") {
+				continue
+			}
+			if !pinned.MatchString(strings.TrimRight(line, "\n")) {
+				t.Errorf("%s: want ACTION@COMMIT # vX.Y.Z: %s", file, line)
+			}
+			action, version, _ := strings.Cut(uses, "@")
+			if other, ok := versions[action]; ok && other != version {
+				t.Errorf("%s: %s is %s here and %s elsewhere", file, action, version, other)
+			}
+			versions[action] = version
+		}
+	}
+}
+
+// TestCommands: whatever a workflow runs is a target of the Makefile, so that everybody can run it, without a shell in
+// between that an expression could speak to.
+func TestCommands(t *testing.T) {
+	var targets []string
+	for _, m := range target.FindAllStringSubmatch(read(t, filepath.Join(root, "Makefile")), -1) {
+		targets = append(targets, m[1])
+	}
+	for file, w := range all(t) {
+		for _, s := range w.steps() {
+			if s.Run == "" {
+				continue
+			}
+			m := command.FindStringSubmatch(s.Run)
+			if m == nil || !slices.Contains(targets, m[1]) {
+				t.Errorf("%s runs %q, which is not `make TARGET`", file, s.Run)
+			}
+		}
+	}
+}
+
+// TestCIRunsEverything: what decides here decides there.
+func TestCIRunsEverything(t *testing.T) {
+	there := made(t, strings.ReplaceAll(read(t, filepath.Join(root, ".github", "workflows", "ci.yml")), "run: ", ""))
+	for _, target := range made(t, read(t, filepath.Join(root, ".ci", "run"))) {
+		if !slices.Contains(there, target) {
+			t.Errorf(".ci/run makes %s, and ci.yml does not", target)
+		}
+	}
+}
+
+// made are the targets that lines make; `test` stands for those that it consists of.
+func made(t *testing.T, text string) []string {
+	t.Helper()
+	_, test, _ := strings.Cut(read(t, filepath.Join(root, "Makefile")), "\ntest: ")
+	test, _, _ = strings.Cut(test, " ##")
+	var out []string
+	for _, m := range regexp.MustCompile(`(?m)^[^#\n]*\bmake ([a-z0-9 -]+)`).FindAllStringSubmatch(text, -1) {
+		out = append(out, strings.Fields(m[1])...)
+	}
+	if i := slices.Index(out, "test"); i >= 0 {
+		out = slices.Replace(out, i, i+1, strings.Fields(test)...)
+	}
+	if len(out) < 4 {
+		t.Fatalf("only %q", out)
+	}
+	return out
+}
+
+// TestPermissions: a workflow begins with the right to read, a job that needs more says so, and no step leaves the
+// token where later ones find it.
+func TestPermissions(t *testing.T) {
+	for file, w := range all(t) {
+		if len(w.Jobs) == 0 {
+			continue
+		}
+		if p, ok := w.Permissions.(map[string]any); !ok || len(p) > 1 || len(p) == 1 && p["contents"] != "read" {
+			t.Errorf("%s: permissions %v, want contents: read, or {}", file, w.Permissions)
+		}
+		for name, job := range w.Jobs {
+			if job.Timeout == 0 {
+				t.Errorf("%s: job %s has no timeout-minutes", file, name)
+			}
+		}
+		for _, s := range w.steps() {
+			if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
+				t.Errorf("%s: actions/checkout without persist-credentials: false", file)
+			}
+		}
+	}
+}
+
+// TestGoVersion: GitHub builds with the Go of the Dockerfile, or the image would be another one.
+func TestGoVersion(t *testing.T) {
+	m := regexp.MustCompile(`golang:(\d+\.\d+\.\d+)-`).FindStringSubmatch(read(t, filepath.Join(root, "Dockerfile")))
+	if m == nil {
+		t.Fatal("the Dockerfile does not say which Go")
+	}
+	versions := regexp.MustCompile(`go(?:-version: )?(\d+\.\d+\.\d+)`)
+	var found int
+	for file := range all(t) {
+		for _, v := range versions.FindAllStringSubmatch(read(t, file), -1) {
+			if found++; v[1] != m[1] {
+				t.Errorf("%s: Go %s, and %s in the Dockerfile", file, v[1], m[1])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no workflow says which Go")
+	}
+}
