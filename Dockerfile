@@ -1,4 +1,4 @@
-# The hook's image: one static binary and nothing else.
+# The hook's image: one static binary, and the licences of what is in it.
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) -t arc-hookjob .
 #
@@ -35,6 +35,7 @@ LABEL org.opencontainers.image.title="arc-hookjob" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /out/arc-hookjob /arc-hookjob
+COPY LICENSE THIRD_PARTY_LICENSES.txt /
 # By number: runAsNonRoot cannot check a name.
 USER 65532:65532
 ENTRYPOINT ["/arc-hookjob"]

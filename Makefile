@@ -11,6 +11,8 @@ GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS
 # With the flags of what the demo builds: packages that they share are compiled once.
 DEMO      = CGO_ENABLED=0 go run -trimpath ./demo
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
+# What comes with every program: its licence, and those of what is linked into it.
+LICENSES  = LICENSE THIRD_PARTY_LICENSES.txt
 PREFIX   ?= /usr/local
 # The platforms of the Helm plugins.
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
@@ -75,7 +77,7 @@ plugin-folders:
 	rm -rf dist/plugin
 	install -d dist/plugin
 	cp -R plugin/arc-postrender plugin/arc-cleanup dist/plugin
-	for plugin in arc-postrender arc-cleanup; do cp LICENSE dist/plugin/$$plugin; done
+	for plugin in arc-postrender arc-cleanup; do cp $(LICENSES) dist/plugin/$$plugin; done
 	set -e; for platform in $(PLATFORMS); do \
 	    export GOOS=$${platform%/*} GOARCH=$${platform#*/}; suffix=$$GOOS-$$GOARCH$$(go env GOEXE); \
 	    $(GO_BUILD) -o dist/plugin/arc-postrender/bin/arc-postrender-$$suffix ./cmd/postrender; \
@@ -139,6 +141,7 @@ docs: ## Generate the reference pages and the generated tables again; tests fail
 	$(HELM_DOCS)
 	go test ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
 	cd test && go test ./attack -run TestGenerated -update
+	go -C tools/pack run ./licenses --output $(CURDIR)/THIRD_PARTY_LICENSES.txt
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module
@@ -172,6 +175,7 @@ $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 image-oci: $(IMAGE_BINARIES) ## Build the image without a container engine: dist/arc-hookjob.oci.tar, amd64 and arm64
 	go -C tools/pack run ./image --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
+	    $(foreach f,$(LICENSES),--file $(CURDIR)/$(f)) \
 	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
 
 CHART_DIR ?= dist/chart

@@ -95,6 +95,15 @@ func buildImage(binary Binary, content []byte, opts Options) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, path := range opts.Files {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := pack.AddFile(w, &tar.Header{Name: filepath.Base(path), Mode: 0o644, ModTime: opts.Created}, content); err != nil {
+			return nil, err
+		}
+	}
 	if err := w.Close(); err != nil {
 		return nil, err
 	}

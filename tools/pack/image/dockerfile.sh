@@ -50,8 +50,8 @@ inspect() { buildah inspect --type image --format "$1" localhost/arc-hookjob; }
 
 container=$(buildah from localhost/arc-hookjob)
 root=$(buildah mount "$container")
-files=$(cd "$root" && find . -type f)
-[ "$files" = ./arc-hookjob ] || fail "there is more in the image than the binary: $files"
+files=$(cd "$root" && find . -type f | sort | xargs)
+[ "$files" = "./LICENSE ./THIRD_PARTY_LICENSES.txt ./arc-hookjob" ] || fail "not the binary and the licences: $files"
 cmp "$root/arc-hookjob" "$binary" || fail "the binary is not that of make image-oci"
 said=$(buildah run "$container" -- /arc-hookjob --version)
 [ "$said" = "arc-cleanup version $version (${revision:0:12})" ] || fail "it says: $said"

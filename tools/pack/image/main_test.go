@@ -30,7 +30,11 @@ func TestImage(t *testing.T) {
 	amd64 := executable(t, dir, "amd64", elf.EM_X86_64, 1000)
 	arm64 := executable(t, dir, "arm64", elf.EM_AARCH64, 2000)
 	file := filepath.Join(dir, "new", "image.tar")
-	out := imageOf(t, "0", "--output", file, "--version", "1.2.3+build", "--revision", "abc", "linux/amd64="+amd64, "linux/arm64="+arm64)
+	args := []string{"--output", file, "--version", "1.2.3+build", "--revision", "abc"}
+	for _, name := range dockerfileTexts(t) {
+		args = append(args, "--file", "../../../"+name)
+	}
+	out := imageOf(t, "0", append(args, "linux/amd64="+amd64, "linux/arm64="+arm64)...)
 
 	path, err := layout.FromPath(untar(t, file))
 	if err != nil {
@@ -168,27 +172,51 @@ func checkLayer(t *testing.T, image v1.Image, binary string) {
 	}
 	defer content.Close()
 	r := tar.NewReader(content)
-	header, err := r.Next()
-	if err != nil {
-		t.Fatal(err)
+	type file struct {
+		name, path string
+		mode       int64
 	}
-	if header.Name != "arc-hookjob" || header.Mode != 0o755 || header.Uid != 0 || header.ModTime.Unix() != 0 {
-		t.Errorf("unexpected file: %+v", header)
+	want := []file{{"arc-hookjob", binary, 0o755}}
+	for _, name := range dockerfileTexts(t) {
+		want = append(want, file{name, "../../../" + name, 0o644})
 	}
-	got, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("the file in the image is not the binary")
+	for _, want := range want {
+		header, err := r.Next()
+		if err != nil {
+			t.Fatalf("%s: %v", want.name, err)
+		}
+		if header.Name != want.name || header.Mode != want.mode || header.Uid != 0 || header.ModTime.Unix() != 0 {
+			t.Errorf("unexpected file: %+v", header)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(want.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, content) {
+			t.Errorf("%s in the image is not %s", want.name, want.path)
+		}
 	}
 	if _, err := r.Next(); !errors.Is(err, io.EOF) {
-		t.Errorf("more in the layer than the binary (%v)", err)
+		t.Errorf("more in the layer than the binary and the licences (%v)", err)
 	}
+}
+
+// dockerfileTexts are the files which the Dockerfile copies from the repository.
+func dockerfileTexts(t *testing.T) []string {
+	t.Helper()
+	content, err := os.ReadFile("../../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^COPY ([^-].*) /$`).FindSubmatch(content)
+	if m == nil {
+		t.Fatal("the Dockerfile copies no licences")
+	}
+	return strings.Fields(string(m[1]))
 }
 
 func TestReproducible(t *testing.T) {
