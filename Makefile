@@ -175,7 +175,7 @@ $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 image-oci: $(IMAGE_BINARIES) ## Build the image without a container engine: dist/arc-hookjob.oci.tar, amd64 and arm64
 	go -C tools/pack run ./image --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
-	    $(foreach f,$(LICENSES),--file $(CURDIR)/$(f)) \
+	    --digest $(CURDIR)/dist/arc-hookjob.digest $(foreach f,$(LICENSES),--file $(CURDIR)/$(f)) $(PACK_FLAGS) \
 	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
 
 CHART_DIR ?= dist/chart
@@ -202,10 +202,62 @@ image-check: image-oci ## Build the image twice, and with its Dockerfile (Linux,
 	    echo "!!! NOT TESTED: the Dockerfile. That needs Linux, root, buildah and busybox-static." >&2; \
 	fi
 
+# A release is release-oci, release-draft and release-publish, one after the other. .github/workflows/release.yml makes
+# them; release-check makes all but the last, with a registry and keys of its own.
+REGISTRY       ?= ghcr.io/arc-cleanup
+COSIGN         ?= $(CURDIR)/bin/cosign
+HELM           ?= $(CURDIR)/bin/helm
+GORELEASER     ?= $(CURDIR)/bin/goreleaser
+# The section of CHANGELOG.md that is published as the notes.
+NOTES          ?= $(VERSION)
+CASK           ?= dist/release/homebrew/Casks/arc-cleanup.rb
+
+# The programs of a release, unless others are named on the command line, and one that looks at the modules.
+BUILD_PROGRAM   = go build -modfile=$< -trimpath -ldflags "-s -w" -o $@
+$(CURDIR)/bin/cosign: test/cluster/modules/cosign/go.mod
+	$(BUILD_PROGRAM) github.com/sigstore/cosign/v3/cmd/cosign
+$(CURDIR)/bin/helm: test/cluster/modules/helm4/go.mod
+	$(BUILD_PROGRAM) helm.sh/helm/v4/cmd/helm
+$(CURDIR)/bin/govulncheck: test/cluster/modules/govulncheck/go.mod
+	$(BUILD_PROGRAM) golang.org/x/vuln/cmd/govulncheck
+$(CURDIR)/bin/goreleaser: tools/goreleaser/go.mod
+	$(BUILD_PROGRAM) github.com/goreleaser/goreleaser/v2
+
+.PHONY: release-tag
+release-tag: ## Compare TAG with the version of the chart, the plugins and the changes
+	@test '$(TAG)' = 'v$(VERSION)' || { echo "the tag is $(TAG), and the chart says v$(VERSION)" >&2; exit 1; }
+	@tools/pack/notes.sh '$(VERSION)' '$(TAG)' >/dev/null
+
+.PHONY: release-keys
+release-keys: $(filter $(CURDIR)/bin/%,$(COSIGN)) ## Put the secrets of a release where release-oci finds them (in CI)
+	@REGISTRY='$(REGISTRY)' COSIGN='$(COSIGN)' tools/pack/keys.sh
+
+.PHONY: release-oci
+release-oci: $(filter $(CURDIR)/bin/%,$(COSIGN) $(HELM)) ## Build, push, sign and attest image, plugins and chart (REGISTRY=, KEYRING=, KEY=)
+	REGISTRY='$(REGISTRY)' VERSION='$(VERSION)' REVISION='$(REVISION)' COSIGN='$(COSIGN)' COSIGN_FLAGS='$(COSIGN_FLAGS)' HELM='$(HELM)' \
+	    tools/pack/release.sh
+
+.PHONY: release-draft
+release-draft: $(filter $(CURDIR)/bin/%,$(COSIGN) $(GORELEASER)) ## Build and sign the archives, and draft the release at GitHub, after release-oci
+	tools/pack/notes.sh '$(NOTES)' 'v$(VERSION)' > dist/notes.md
+	DIGEST=$$(cat dist/arc-hookjob.digest) COSIGN='$(COSIGN)' COSIGN_FLAGS='$(COSIGN_FLAGS)' GORELEASER_CURRENT_TAG='v$(VERSION)' \
+	    '$(GORELEASER)' release --clean --release-notes dist/notes.md $(GORELEASER_FLAGS)
+
+.PHONY: release-publish
+release-publish: ## Publish the draft at GitHub, and its Homebrew cask
+	tools/pack/publish.sh '$(VERSION)' '$(CASK)'
+
 .PHONY: release-check
-release-check: ## Let GoReleaser check its configuration and build a snapshot (GoReleaser itself is built first, in about 15 minutes)
-	go tool -modfile=tools/goreleaser/go.mod goreleaser check
-	go tool -modfile=tools/goreleaser/go.mod goreleaser release --snapshot --clean --skip=publish
+release-check: ## Release to a registry of its own, and verify what came out as docs/verify.md says
+	cd test && go test -count=1 -timeout 30m ./release
+
+# The database of vulnerabilities, and the modules that are looked at: all.
+VULNDB  ?= https://vuln.go.dev
+MODULES ?= $(dir $(shell git ls-files 'go.mod' '*/go.mod'))
+.PHONY: vulnerabilities
+vulnerabilities: $(CURDIR)/bin/govulncheck ## Look for known vulnerabilities in the code that every module calls, with govulncheck
+	go -C tools/pack run ./vulnerabilities --govulncheck $(CURDIR)/bin/govulncheck --db '$(VULNDB)' \
+	    --accepted $(CURDIR)/.github/vulnerabilities.txt $(MODULES)
 
 .PHONY: clean
 clean: ## Remove bin and dist; the cache of Kubernetes stays

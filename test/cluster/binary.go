@@ -89,6 +89,9 @@ var programs = map[string]program{
 	"actionlint": {
 		folder: "actionlint", module: "github.com/rhysd/actionlint", pkg: "github.com/rhysd/actionlint/cmd/actionlint",
 	},
+	"cosign": {
+		folder: "cosign", module: "github.com/sigstore/cosign/v3", pkg: "github.com/sigstore/cosign/v3/cmd/cosign", minutes: 3,
+	},
 	"controller-gen": {
 		folder: "flux", module: "sigs.k8s.io/controller-tools", pkg: "sigs.k8s.io/controller-tools/cmd/controller-gen",
 	},

@@ -21,6 +21,7 @@ var notRun = map[string]string{
 	"docs/github.md":               "the places in it are examples; the tests of de-registration do all of it, with the stand-in for GitHub",
 	"docs/sweep.md":                "TestSweepOfALivingARC does it, of objects that ARC has forgotten",
 	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",
+	"docs/verify.md":               "test/release does all of it, with a release of its own",
 	"docs/uninstall.md#The backup": "a name in it is an example; TestABackupIsRestored does both",
 	"docs/uninstall.md#Run exactly the plan you have seen": "the digest in it is an example; TestRunOfAConfirmedPlan does both",
 	"docs/arc-cleanup.md":    "the examples of the help, which tests in cmd/hookjob parse, too; what they do has tests, command by command",

@@ -18,10 +18,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 const (
@@ -195,29 +195,6 @@ func pack(t *testing.T, name, version string, flags ...string) (tarball, out str
 	return filepath.Join(output, name+"-"+version+".tgz"), string(printed)
 }
 
-// keys makes a key pair and writes the secret and the public ring.
-func keys(t *testing.T, name string) (secret, public string) {
-	t.Helper()
-	entity, err := openpgp.NewEntity(name, "", strings.ToLower(name)+"@example.com", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	secret, public = filepath.Join(dir, "secret.gpg"), filepath.Join(dir, "public.gpg")
-	s, err := os.Create(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := os.Create(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(entity.SerializePrivate(s, nil), entity.Serialize(p), s.Close(), p.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return secret, public
-}
-
 // TestUnsigned: Helm 4 takes an unsigned tarball only from somebody who says so.
 func TestUnsigned(t *testing.T) {
 	u := newUser(t)
@@ -236,8 +213,8 @@ func TestUnsigned(t *testing.T) {
 // TestSigned: what the given key signed is verified and installed; what was changed
 // since, or signed by somebody else, is not.
 func TestSigned(t *testing.T) {
-	secret, public := keys(t, "Maintainer")
-	_, stranger := keys(t, "Stranger")
+	secret, public := harness.PGPKeys(t, "Maintainer")
+	_, stranger := harness.PGPKeys(t, "Stranger")
 	for _, name := range []string{postrender, byHand} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
@@ -297,8 +274,8 @@ func TestRegistry(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	folder := "oci://" + strings.TrimPrefix(server.URL, "http://") + "/helm"
-	secret, public := keys(t, "Maintainer")
-	_, stranger := keys(t, "Stranger")
+	secret, public := harness.PGPKeys(t, "Maintainer")
+	_, stranger := harness.PGPKeys(t, "Stranger")
 	u := newUser(t)
 
 	_, out := pack(t, postrender, "0.1.0", "--keyring", secret, "--key", "Maintainer", "--push", folder, "--plain-http")

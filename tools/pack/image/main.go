@@ -17,8 +17,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 )
@@ -37,6 +39,8 @@ type Options struct {
 	Created  time.Time
 	Binaries []Binary
 	Files    []string // which every platform gets, at the top
+	Digest   string
+	Push     bool
 }
 
 // Binary is an executable on disk and the platform it is for.
@@ -57,6 +61,8 @@ func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 	flags.StringVar(&repository, "name", "ghcr.io/arc-cleanup/arc-hookjob", "image `name`, without a tag")
 	flags.StringVar(&opts.Version, "version", "", "version: the label, and the image's tag")
 	flags.StringVar(&opts.Revision, "revision", "", "commit: the label")
+	flags.StringVar(&opts.Digest, "digest", "", "`file` to write the digest of the image into")
+	flags.BoolVar(&opts.Push, "push", false, "push it to its registry, too")
 	flags.Func("file", "`file` to add at the top, readable by all (repeat it)", func(path string) error {
 		opts.Files = append(opts.Files, path)
 		return nil
@@ -138,6 +144,17 @@ func run(out io.Writer, opts Options) error {
 		}
 	}
 	fmt.Fprintf(out, "  %-12s  %s, what it is made of beside the binaries (*%s)\n", "written to", opts.Output, sbomSuffix)
+	if opts.Digest != "" {
+		if err := pack.WriteFile(opts.Digest, []byte(digest.String()+"\n")); err != nil {
+			return fmt.Errorf("write %s: %w", opts.Digest, err)
+		}
+	}
+	if opts.Push {
+		if err := remote.WriteIndex(opts.Name, built.Index, remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+			return fmt.Errorf("push %s: %w", opts.Name, err)
+		}
+		fmt.Fprintf(out, "  %-12s  %s\n", "pushed to", opts.Name)
+	}
 	return nil
 }
 

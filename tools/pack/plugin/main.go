@@ -32,6 +32,7 @@ type Options struct {
 	Platforms []string
 	Created   time.Time
 	Signer    Signer
+	Public    string
 	Push      string
 	PlainHTTP bool
 }
@@ -50,6 +51,7 @@ func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 	flags.StringVar(&opts.Signer.Keyring, "keyring", "", "`file` with a secret key (gpg --export-secret-keys); signs the tarball")
 	flags.StringVar(&opts.Signer.Key, "key", "", "`name` of the key in it")
 	flags.StringVar(&opts.Signer.PassphraseFile, "passphrase-file", "", "`file` with the key's passphrase, where it has one")
+	flags.StringVar(&opts.Public, "public", "", "`file` to write the public key into, which verifies the signature")
 	flags.StringVar(&opts.Push, "push", "", "`oci://REGISTRY/FOLDER` to push it into, under its name and tagged with its version")
 	flags.BoolVar(&opts.PlainHTTP, "plain-http", false, "talk HTTP to the registry")
 	flags.Usage = func() {
@@ -64,6 +66,9 @@ func parseArgs(args []string, sourceDateEpoch string) (Options, error) {
 	}
 	if (opts.Signer.Keyring == "") != (opts.Signer.Key == "") {
 		return Options{}, errors.New("--keyring and --key go together")
+	}
+	if opts.Public != "" && opts.Signer.Keyring == "" {
+		return Options{}, errors.New("--public needs --keyring")
 	}
 	if opts.Push != "" && !strings.HasPrefix(opts.Push, ociScheme) {
 		return Options{}, fmt.Errorf("--push %s: want oci://REGISTRY/FOLDER", opts.Push)
@@ -114,6 +119,15 @@ func run(out io.Writer, opts Options) error {
 	}
 	fmt.Fprintf(out, "%s\n  %.1f MB, %s, %s\n", path, float64(archive.Len())/1e6, strings.Join(opts.Platforms, " "), signed)
 
+	if opts.Public != "" {
+		public, err := opts.Signer.public()
+		if err != nil {
+			return fmt.Errorf("writing the public key: %w", err)
+		}
+		if err := pack.WriteFile(opts.Public, public); err != nil {
+			return err
+		}
+	}
 	if opts.Push != "" {
 		reference, err := push(opts.Push, opts.PlainHTTP, plugin, file, archive.Bytes(), signature)
 		if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp"
 	"helm.sh/helm/v4/pkg/provenance"
 	"sigs.k8s.io/yaml"
 
@@ -90,4 +92,24 @@ func (s Signer) sign(archive []byte, file string, plugin *Plugin) ([]byte, error
 		return nil, fmt.Errorf("with the key %q: %w", s.Key, err)
 	}
 	return []byte(text), nil
+}
+
+// public returns the public half of the keyring, for whoever verifies.
+func (s Signer) public() ([]byte, error) {
+	keyring, err := os.Open(s.Keyring)
+	if err != nil {
+		return nil, err
+	}
+	defer keyring.Close() //nolint:errcheck // Only read.
+	entities, err := openpgp.ReadKeyRing(keyring)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Keyring, err)
+	}
+	var b bytes.Buffer
+	for _, entity := range entities {
+		if err := entity.Serialize(&b); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Keyring, err)
+		}
+	}
+	return b.Bytes(), nil
 }

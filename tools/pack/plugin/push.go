@@ -25,7 +25,7 @@ const (
 )
 
 // push puts the files into a repository named for the plugin, which is where Helm
-// takes its name from, and returns the reference to install it by.
+// takes its name from, and returns the reference to install it by, and its digest.
 func push(folder string, plainHTTP bool, plugin *Plugin, file string, archive, signature []byte) (string, error) {
 	folder = strings.TrimPrefix(folder, ociScheme)
 	options := []name.Option{name.StrictValidation}
@@ -48,7 +48,11 @@ func push(folder string, plainHTTP bool, plugin *Plugin, file string, archive, s
 	if err := remote.Write(tag, image, remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
 		return "", err
 	}
-	return ociScheme + tag.Name(), nil
+	digest, err := image.Digest()
+	if err != nil {
+		return "", err
+	}
+	return ociScheme + tag.Name() + "@" + digest.String(), nil
 }
 
 func layer(content []byte, file string, mediaType types.MediaType) mutate.Addendum {
