@@ -249,7 +249,7 @@ release-publish: ## Publish the draft at GitHub, and its Homebrew cask
 
 .PHONY: release-check
 release-check: ## Release to a registry of its own, and verify what came out as docs/verify.md says
-	cd test && go test -count=1 -timeout 30m ./release
+	cd test && go test -tags release -count=1 -timeout 30m ./release
 
 # The database of vulnerabilities, and the modules that are looked at: all.
 VULNDB  ?= https://vuln.go.dev

@@ -1,3 +1,5 @@
+//go:build release
+
 package release
 
 import (
@@ -12,7 +14,7 @@ import (
 )
 
 // A stage is a PATH with a stand-in for a program, which notes how it is called.
-func stage(t *testing.T, program, script string) (dir string, make func(env []string, args ...string) (string, error)) {
+func stage(t *testing.T, program, script string) (dir string, run func(env []string, args ...string) (string, error)) {
 	t.Helper()
 	dir = t.TempDir()
 	script = "#!/bin/sh\necho \"$*\" >> " + filepath.Join(dir, "calls") + "\n" + script
