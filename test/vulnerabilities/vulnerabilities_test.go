@@ -44,10 +44,13 @@ func TestMakeVulnerabilities(t *testing.T) {
 	}{
 		"called":      {database(t, module, "Scan"), "GO-2026-0001 in " + module + ": A licence bites (fixed in no version)", true},
 		"not called":  {database(t, module, "Nothing"), "tools/pack/: 0 known", false},
+		"no packages": {database(t, module, "Scan") + " MODULES=test/cluster/modules/argocd/", "modules/argocd/: 0 known", false},
+		"tools":       {database(t, "golang.org/x/vuln", "Nothing") + " MODULES=test/cluster/modules/govulncheck/", "modules/govulncheck/: 0 known", false},
 		"unreachable": {"HTTPS_PROXY=http://127.0.0.1:1", "!!! NOT CHECKED: vulnerabilities.", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := harness.Run(t, "make", exec.CommandContext(t.Context(), "make", "-C", "../..", "vulnerabilities", "MODULES=tools/pack/", tc.database))
+			out, err := harness.Run(t, "make", exec.CommandContext(t.Context(), "make",
+				append([]string{"-C", "../..", "vulnerabilities", "MODULES=tools/pack/"}, strings.Fields(tc.database)...)...))
 			if !strings.Contains(out, tc.want) || (err != nil) != tc.fails {
 				t.Errorf("error %v, want %q:\n%s", err, tc.want, out)
 			}

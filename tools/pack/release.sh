@@ -54,3 +54,4 @@ make --no-print-directory chart IMAGE="$image" DIGEST="$digest"
 chart=$(sed -n 's|^Digest: ||p' dist/chart.txt)
 [ "$chart" ] || fail "helm push did not say the digest"
 sign_and_attest "$REGISTRY/charts/arc-cleanup@$chart"
+go -C tools/pack run ./artifacthub "$REGISTRY/charts/arc-cleanup" "$PWD/artifacthub-repo.yml"
