@@ -239,6 +239,7 @@ release-oci: $(filter $(CURDIR)/bin/%,$(COSIGN) $(HELM)) ## Build, push, sign an
 
 .PHONY: release-draft
 release-draft: $(filter $(CURDIR)/bin/%,$(COSIGN) $(GORELEASER)) ## Build and sign the archives, and draft the release at GitHub, after release-oci
+	rm -rf dist/sbom
 	tools/pack/notes.sh '$(NOTES)' 'v$(VERSION)' > dist/notes.md
 	DIGEST=$$(cat dist/arc-hookjob.digest) COSIGN='$(COSIGN)' COSIGN_FLAGS='$(COSIGN_FLAGS)' GORELEASER_CURRENT_TAG='v$(VERSION)' \
 	    '$(GORELEASER)' release --clean --release-notes dist/notes.md $(GORELEASER_FLAGS)

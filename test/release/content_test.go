@@ -45,6 +45,16 @@ func (s *site) checkFiles() {
 		archive := "arc-cleanup-" + s.version + "-" + platform
 		want = append(want, archive)
 		s.checkArchive(archive)
+		for _, program := range []string{"arc-cleanup", "arc-postrender"} {
+			system, _, _ := strings.Cut(platform, ".")
+			sbom := program + "-" + system + ".cdx.json"
+			want = append(want, sbom)
+			// Windows alone links this one.
+			const module = "github.com/inconshreveable/mousetrap"
+			if windows := strings.HasPrefix(system, "windows"); bytes.Contains(s.files[sbom], []byte(module)) != windows {
+				s.Errorf("%s: is %s in it: want %t", sbom, module, windows)
+			}
+		}
 		if s.files[archive+".provenance.sigstore.json"] == nil {
 			s.Errorf("%s has no provenance", archive)
 		}
@@ -54,7 +64,7 @@ func (s *site) checkFiles() {
 		want = append(want, tarball, tarball+".prov")
 		checkLicences(s, tarball, unpack(s, tarball, s.files[tarball]))
 	}
-	want = append(want, "arc-hookjob-linux-amd64.cdx.json", "arc-hookjob-linux-arm64.cdx.json", "pubring.gpg")
+	want = append(want, "pubring.gpg")
 
 	var named []string
 	for line := range strings.Lines(string(s.files["checksums.txt"])) {

@@ -161,7 +161,7 @@ func (s *site) release() {
 		s.must(s.command(s.Context(), "make", append(args, "-C", root, "COSIGN="+filepath.Join(s.bin, "cosign"), sign)...))
 	}
 	// What GoReleaser uploads: what it made, and what its extra_files name.
-	for _, pattern := range []string{"release/*.tar.gz", "release/*.zip", "release/*.txt", "release/*.sigstore.json", "*.tgz", "*.tgz.prov", "*.cdx.json", "*.gpg"} {
+	for _, pattern := range []string{"release/*.tar.gz", "release/*.zip", "release/*.txt", "release/*.sigstore.json", "*.tgz", "*.tgz.prov", "sbom/*.cdx.json", "*.gpg"} {
 		paths, err := filepath.Glob(filepath.Join(root, "dist", pattern))
 		if err != nil || len(paths) == 0 {
 			s.Fatalf("%s: %v, %v", pattern, paths, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/arc-cleanup/arc-cleanup/tools/pack"
+	"github.com/arc-cleanup/arc-cleanup/tools/pack/bom"
 )
 
 const (
@@ -58,11 +59,7 @@ func build(opts Options) (*Built, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", binary.Platform, err)
 		}
-		bom, err := billOfMaterials(content, opts.Version, opts.Created)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", binary.Path, err)
-		}
-		sbom, err := encodeBOM(bom)
+		sbom, err := bom.Of(content, opts.Version, opts.Created)
 		if err != nil {
 			return nil, fmt.Errorf("bill of materials of %s: %w", binary.Path, err)
 		}

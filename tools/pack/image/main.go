@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/arc-cleanup/arc-cleanup/tools/pack"
+	"github.com/arc-cleanup/arc-cleanup/tools/pack/bom"
 )
 
 // maxCompressed is what a node may have to pull, per platform: the hook runs
@@ -138,12 +139,12 @@ func run(out io.Writer, opts Options) error {
 		return fmt.Errorf("write %s: %w", opts.Output, err)
 	}
 	for i, sbom := range built.SBOMs {
-		path := opts.Binaries[i].Path + sbomSuffix
+		path := opts.Binaries[i].Path + bom.Suffix
 		if err := pack.WriteFile(path, sbom); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
 	}
-	fmt.Fprintf(out, "  %-12s  %s, what it is made of beside the binaries (*%s)\n", "written to", opts.Output, sbomSuffix)
+	fmt.Fprintf(out, "  %-12s  %s, what it is made of beside the binaries (*%s)\n", "written to", opts.Output, bom.Suffix)
 	if opts.Digest != "" {
 		if err := pack.WriteFile(opts.Digest, []byte(digest.String()+"\n")); err != nil {
 			return fmt.Errorf("write %s: %w", opts.Digest, err)

@@ -23,6 +23,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/arc-cleanup/arc-cleanup/tools/pack/bom"
 )
 
 func TestImage(t *testing.T) {
@@ -135,7 +137,7 @@ func checkAttestation(t *testing.T, index v1.ImageIndex, descriptor v1.Descripto
 	if len(statement.Subject) != 1 || statement.Subject[0].Digest["sha256"] != of.Hex {
 		t.Errorf("a statement about %v", statement.Subject)
 	}
-	file, err := os.Open(binary + sbomSuffix)
+	file, err := os.Open(binary + bom.Suffix)
 	if err != nil {
 		t.Fatal(err)
 	}
