@@ -106,7 +106,7 @@ func (s *site) read(file string) string {
 // digest is the image's, as it was pushed.
 func (s *site) digest() string {
 	s.Helper()
-	descriptor, err := remote.Head(reference(s, s.registry+"/arc-hookjob:"+s.version), s.transport)
+	descriptor, err := remote.Head(reference(s, s.registry+"/arc-hookjob:"+s.version), s.remote...)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -205,13 +205,13 @@ func reference(s *site, ref string) name.Reference {
 func (s *site) breakLayer(ref string) (restore func()) {
 	s.Helper()
 	tag := reference(s, ref)
-	original, err := remote.Get(tag, s.transport)
+	original, err := remote.Get(tag, s.remote...)
 	if err != nil {
 		s.Fatal(err)
 	}
 	put := func(what remote.Taggable) {
 		s.Helper()
-		if err := remote.Put(tag, what, s.transport); err != nil {
+		if err := remote.Put(tag, what, s.remote...); err != nil {
 			s.Fatal(err)
 		}
 	}
@@ -230,7 +230,7 @@ func (s *site) breakLayer(ref string) (restore func()) {
 			s.Fatal(err)
 		}
 		broken := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: s.broken(image), Descriptor: v1.Descriptor{Platform: first.Platform}})
-		if err := remote.WriteIndex(tag, broken, s.transport); err != nil {
+		if err := remote.WriteIndex(tag, broken, s.remote...); err != nil {
 			s.Fatal(err)
 		}
 		return func() { put(index) }
@@ -239,7 +239,7 @@ func (s *site) breakLayer(ref string) (restore func()) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if err := remote.Write(tag, s.broken(image), s.transport); err != nil {
+	if err := remote.Write(tag, s.broken(image), s.remote...); err != nil {
 		s.Fatal(err)
 	}
 	return func() { put(image) }

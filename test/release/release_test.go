@@ -4,6 +4,7 @@ package release
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/pem"
 	"io"
 	"log"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
@@ -25,8 +27,10 @@ import (
 )
 
 const (
-	root     = "../.."
-	platform = "linux/amd64" // of the plugins: more take minutes, and differ in nothing that is tried here
+	root      = "../.."
+	publisher = "publisher"
+	password  = "a password"
+	platform  = "linux/amd64" // of the plugins: more take minutes, and differ in nothing that is tried here
 	// A configuration of cosign's that names no service: with a key it needs none.
 	noLog = `{"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"}`
 )
@@ -39,17 +43,17 @@ type site struct {
 	page     string // the URL of the release page's files
 	files    map[string][]byte
 	// This process's way to the registry.
-	transport remote.Option
-	bin       string // cosign, and Helm by its major version
-	key       string
-	env       []string
+	remote []remote.Option
+	bin    string // cosign, and Helm by its major version
+	key    string
+	env    []string
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{T: t, version: version(t), files: map[string][]byte{}, bin: t.TempDir(), key: filepath.Join(t.TempDir(), "cosign")}
 	mux := http.NewServeMux()
-	mux.Handle("/v2/", registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true)))
+	mux.Handle("/v2/", writersOnly(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))))
 	mux.HandleFunc("/page/{file}", func(w http.ResponseWriter, r *http.Request) {
 		content, ok := s.files[r.PathValue("file")]
 		if !ok {
@@ -62,7 +66,9 @@ func newSite(t *testing.T) *site {
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "https://")
 	s.registry, s.page = host+"/arc-cleanup", server.URL+"/page"
-	s.transport = remote.WithTransport(server.Client().Transport)
+	s.remote = []remote.Option{
+		remote.WithTransport(server.Client().Transport), remote.WithAuth(&authn.Basic{Username: publisher, Password: password}),
+	}
 
 	// Beside those of this machine, which Go's modules may be fetched with.
 	authorities, _ := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
@@ -88,6 +94,20 @@ func newSite(t *testing.T) *site {
 	}
 	s.newKey(s.key)
 	return s
+}
+
+// writersOnly asks for a password where something is written, and lets everybody read.
+func writersOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, pass, _ := r.BasicAuth()
+		reads := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.URL.Path != "/v2/"
+		if !reads && (user != publisher || pass != password) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="release"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // version is what is released: the chart's.
@@ -146,8 +166,18 @@ func (s *site) must(cmd *exec.Cmd) string {
 // release makes the release, with the commands of the workflow.
 func (s *site) release() {
 	s.Helper()
-	secret, _ := harness.PGPKeys(s, "Maintainer")
-	s.env = append(s.env, "KEYRING="+secret, "KEY=Maintainer", "PASSPHRASE_FILE=")
+	ring, _ := harness.PGPKeys(s, "Maintainer")
+	secret, err := os.ReadFile(ring)
+	if err != nil {
+		s.Fatal(err)
+	}
+	keys := s.TempDir()
+	login := s.command(s.Context(), "make", "-C", root, "release-keys", "REGISTRY="+s.registry, "COSIGN="+filepath.Join(s.bin, "cosign"))
+	login.Env = append(slices.Clone(s.env), "RUNNER_TEMP="+keys, "HELM_SIGNING_KEY="+base64.StdEncoding.EncodeToString(secret),
+		"HELM_SIGNING_PASSPHRASE=", "REGISTRY_USER="+publisher, "REGISTRY_PASSWORD="+password)
+	s.must(login)
+	s.env = append(s.env, "KEYRING="+filepath.Join(keys, "release-keys", "secring.gpg"), "KEY=Maintainer",
+		"PASSPHRASE_FILE="+filepath.Join(keys, "release-keys", "passphrase"))
 	sign := "COSIGN_FLAGS=--key=" + s.key + ".key --signing-config=" + s.key + ".json"
 	notes := "Unreleased"
 	if strings.Contains(s.read("CHANGELOG.md"), "\n## "+s.version) {
@@ -222,7 +252,7 @@ func (u *user) does(heading string) (string, error) {
 	cmd := u.command(u.Context(), "bash", "-euxc", script)
 	cmd.Dir = u.dir
 	cmd.Env = append(slices.DeleteFunc(slices.Clone(u.env), func(v string) bool { return strings.HasPrefix(v, "HELM_") || strings.HasPrefix(v, "XDG_") }),
-		"HOME="+filepath.Join(u.dir, "home"), "PATH="+u.bin+":"+filepath.Join(u.bin, u.helm)+":"+os.Getenv("PATH"))
+		"HOME="+filepath.Join(u.dir, "home"), "DOCKER_CONFIG="+filepath.Join(u.dir, "home"), "PATH="+u.bin+":"+filepath.Join(u.bin, u.helm)+":"+os.Getenv("PATH"))
 	return harness.Run(u.T, heading+", Helm "+u.helm+":", cmd)
 }
 
@@ -273,6 +303,26 @@ func TestRelease(t *testing.T) {
 		}
 	})
 	t.Run("tampered", func(t *testing.T) { s.of(t).tampered() })
+}
+
+// TestKeyless: the commands of docs/verify.md as they stand there are ones that cosign understands. It then asks for the
+// keys of Sigstore, which it does not get.
+func TestKeyless(t *testing.T) {
+	s := newSite(t)
+	_, commands := sections(t)
+	s.write(filepath.Join(s.bin, "blob"), nil)
+	s.write(filepath.Join(s.bin, "bundle"), []byte(`{"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json"}`))
+	for _, words := range []string{
+		"verify-blob blob --bundle bundle", "verify-blob-attestation blob --type slsaprovenance1 --bundle bundle",
+		"verify " + s.registry + "/image", "verify-attestation " + s.registry + "/image --type slsaprovenance1",
+	} {
+		cmd := s.command(t.Context(), "bash", "-euc", commands[setup]+"\nsigned "+words)
+		cmd.Dir = s.bin
+		cmd.Env = append(slices.Clone(s.env), "HTTPS_PROXY=http://127.0.0.1:1", "PATH="+s.bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
+		if out, err := harness.Run(t, "signed "+words+":", cmd); err == nil || !strings.Contains(out, "TUF") {
+			t.Errorf("signed %s: error %v, want one about TUF\n%s", words, err, out)
+		}
+	}
 }
 
 // of is the same site for a part of the test.
