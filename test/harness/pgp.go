@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,28 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 )
+
+// LockPGPKey protects a secret ring with a passphrase, as gpg does.
+func LockPGPKey(t testing.TB, secret, passphrase string) {
+	t.Helper()
+	content, err := os.ReadFile(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entities, err := openpgp.ReadKeyRing(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var locked bytes.Buffer
+	for _, entity := range entities {
+		if err := errors.Join(entity.EncryptPrivateKeys([]byte(passphrase), nil), entity.SerializePrivateWithoutSigning(&locked, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(secret, locked.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // PGPKeys makes a key pair and writes the secret and the public ring, for `helm package --sign` and `helm verify`.
 func PGPKeys(t testing.TB, name string) (secret, public string) {

@@ -167,6 +167,7 @@ func (s *site) must(cmd *exec.Cmd) string {
 func (s *site) release() {
 	s.Helper()
 	ring, _ := harness.PGPKeys(s, "Maintainer")
+	harness.LockPGPKey(s, ring, password)
 	secret, err := os.ReadFile(ring)
 	if err != nil {
 		s.Fatal(err)
@@ -174,7 +175,7 @@ func (s *site) release() {
 	keys := s.TempDir()
 	login := s.command(s.Context(), "make", "-C", root, "release-keys", "REGISTRY="+s.registry, "COSIGN="+filepath.Join(s.bin, "cosign"))
 	login.Env = append(slices.Clone(s.env), "RUNNER_TEMP="+keys, "HELM_SIGNING_KEY="+base64.StdEncoding.EncodeToString(secret),
-		"HELM_SIGNING_PASSPHRASE=", "REGISTRY_USER="+publisher, "REGISTRY_PASSWORD="+password)
+		"HELM_SIGNING_PASSPHRASE="+password, "REGISTRY_USER="+publisher, "REGISTRY_PASSWORD="+password)
 	s.must(login)
 	s.env = append(s.env, "KEYRING="+filepath.Join(keys, "release-keys", "secring.gpg"), "KEY=Maintainer",
 		"PASSPHRASE_FILE="+filepath.Join(keys, "release-keys", "passphrase"))
