@@ -249,7 +249,8 @@ release-publish: ## Publish the draft at GitHub, and its Homebrew cask
 	tools/pack/publish.sh '$(VERSION)' '$(CASK)'
 
 .PHONY: release-check
-release-check: ## Release to a registry of its own, and verify what came out as docs/verify.md says
+release-check: $(filter $(CURDIR)/bin/%,$(GORELEASER)) ## Release to a registry of its own, and verify what came out as docs/verify.md says
+	'$(GORELEASER)' check # a deprecated field is an error here, and a word in a log elsewhere
 	cd test && go test -tags release -count=1 -timeout 30m ./release
 
 # The database of vulnerabilities, and the modules that are looked at: all.
