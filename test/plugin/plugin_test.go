@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
-	"github.com/arc-cleanup/arc-cleanup/test/harness"
+	"github.com/arc-cleanup/arc-cleanup/test/harness/pgp"
 )
 
 const (
@@ -213,8 +213,8 @@ func TestUnsigned(t *testing.T) {
 // TestSigned: what the given key signed is verified and installed; what was changed
 // since, or signed by somebody else, is not.
 func TestSigned(t *testing.T) {
-	secret, public := harness.PGPKeys(t, "Maintainer")
-	_, stranger := harness.PGPKeys(t, "Stranger")
+	secret, public := pgp.Keys(t, "Maintainer")
+	_, stranger := pgp.Keys(t, "Stranger")
 	for _, name := range []string{postrender, byHand} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
@@ -274,8 +274,8 @@ func TestRegistry(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	folder := "oci://" + strings.TrimPrefix(server.URL, "http://") + "/helm"
-	secret, public := harness.PGPKeys(t, "Maintainer")
-	_, stranger := harness.PGPKeys(t, "Stranger")
+	secret, public := pgp.Keys(t, "Maintainer")
+	_, stranger := pgp.Keys(t, "Stranger")
 	u := newUser(t)
 
 	_, out := pack(t, postrender, "0.1.0", "--keyring", secret, "--key", "Maintainer", "--push", folder, "--plain-http")

@@ -24,6 +24,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
+	"github.com/arc-cleanup/arc-cleanup/test/harness/pgp"
 )
 
 const (
@@ -166,8 +167,8 @@ func (s *site) must(cmd *exec.Cmd) string {
 // release makes the release, with the commands of the workflow.
 func (s *site) release() {
 	s.Helper()
-	ring, _ := harness.PGPKeys(s, "Maintainer")
-	harness.LockPGPKey(s, ring, password)
+	ring, _ := pgp.Keys(s, "Maintainer")
+	pgp.Lock(s, ring, password)
 	secret, err := os.ReadFile(ring)
 	if err != nil {
 		s.Fatal(err)

@@ -1,4 +1,5 @@
-package harness
+// Package pgp makes keys for signatures of Helm.
+package pgp
 
 import (
 	"bytes"
@@ -11,8 +12,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 )
 
-// LockPGPKey protects a secret ring with a passphrase, as gpg does.
-func LockPGPKey(t testing.TB, secret, passphrase string) {
+// Lock protects a secret ring with a passphrase, as gpg does.
+func Lock(t testing.TB, secret, passphrase string) {
 	t.Helper()
 	content, err := os.ReadFile(secret)
 	if err != nil {
@@ -33,8 +34,8 @@ func LockPGPKey(t testing.TB, secret, passphrase string) {
 	}
 }
 
-// PGPKeys makes a key pair and writes the secret and the public ring, for `helm package --sign` and `helm verify`.
-func PGPKeys(t testing.TB, name string) (secret, public string) {
+// Keys makes a key pair and writes the secret and the public ring, for `helm package --sign` and `helm verify`.
+func Keys(t testing.TB, name string) (secret, public string) {
 	t.Helper()
 	entity, err := openpgp.NewEntity(name, "", strings.ToLower(name)+"@example.com", nil)
 	if err != nil {
