@@ -62,9 +62,8 @@ func (s *StandIn) SessionOpen(set string) bool {
 func (s *StandIn) createSession(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	set, ok := s.scaleSets[pathID(r)]
-	if !ok {
-		fail(w, http.StatusNotFound, RunnerScaleSetNotFoundException)
+	set := s.asked(w, r)
+	if set == nil {
 		return
 	}
 	id := r.PathValue("session")

@@ -179,12 +179,20 @@ func (s *StandIn) createScaleSet(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, s.describe(set))
 }
 
-func (s *StandIn) getScaleSet(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// asked returns the set that a request is about, or answers that there is none. The caller holds the lock.
+func (s *StandIn) asked(w http.ResponseWriter, r *http.Request) *scaleSet {
 	set, ok := s.scaleSets[pathID(r)]
 	if !ok {
 		fail(w, http.StatusNotFound, RunnerScaleSetNotFoundException)
+	}
+	return set
+}
+
+func (s *StandIn) getScaleSet(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set := s.asked(w, r)
+	if set == nil {
 		return
 	}
 	reply(w, http.StatusOK, s.describe(set))
@@ -193,9 +201,8 @@ func (s *StandIn) getScaleSet(w http.ResponseWriter, r *http.Request) {
 func (s *StandIn) updateScaleSet(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	set, ok := s.scaleSets[pathID(r)]
-	if !ok {
-		fail(w, http.StatusNotFound, RunnerScaleSetNotFoundException)
+	set := s.asked(w, r)
+	if set == nil {
 		return
 	}
 	updated := *set
