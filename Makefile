@@ -51,10 +51,11 @@ NOT_DRAWN = ^ +\([0-9.]+ s\)$$|^ {5}free .*(ephemeralrunner|autoscalinglisteners
 NOT_DRAWN := $(NOT_DRAWN)|^ {5}(collect|backup|Digest:|To do this|warning:|waiting|backed up|Some content)|^Starting etcd
 NOT_DRAWN := $(NOT_DRAWN)|^ +[0-9].* (clusterrolebindings|clusterroles|deployments|replicasets|rolebindings|roles|serviceaccounts)$$
 .PHONY: picture
-picture: ## Draw docs/demo.svg from a run of the demo
+picture: ## Record the demo as docs/demo.svg
 	@mkdir -p dist
-	cd test && CLICOLOR_FORCE=1 $(DEMO) > $(CURDIR)/dist/demo.txt
-	cd test && go run ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
+	cd test && CLICOLOR_FORCE=1 CGO_ENABLED=0 go run ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' \
+	    go run -trimpath ./demo > $(CURDIR)/dist/demo.svg
+	cp dist/demo.svg docs/demo.svg
 
 .PHONY: build
 build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,16 +11,12 @@ import (
 // TestDemo draws a picture of the demo, as make picture does. The one in docs is
 // of another run: only the times in it may differ, and nobody compares them.
 func TestDemo(t *testing.T) {
-	demo := exec.CommandContext(t.Context(), "go", "run", "-trimpath", "../demo")
-	demo.Env = append(os.Environ(), "CGO_ENABLED=0", "CLICOLOR_FORCE=1", "KUBE_CONTEXT=")
-	demo.Stderr = os.Stderr
-	text, err := demo.Output()
-	if err != nil {
-		t.Fatalf("the demo: %v\n%s", err, text)
+	for name, value := range map[string]string{"CGO_ENABLED": "0", "CLICOLOR_FORCE": "1", "KUBE_CONTEXT": ""} {
+		t.Setenv(name, value)
 	}
 	var out bytes.Buffer
-	if err := run(bytes.NewReader(text), &out, 132, "make demo", ""); err != nil {
-		t.Fatal(err)
+	if err := record([]string{"go", "run", "-trimpath", "../demo"}, &out, 132, "make demo", ""); err != nil {
+		t.Fatalf("the demo: %v\n%s", err, out.String())
 	}
 	wellFormed(t, out.Bytes())
 	drawn, err := os.ReadFile(filepath.Join("..", "..", "docs", "demo.svg"))
@@ -34,7 +29,7 @@ func TestDemo(t *testing.T) {
 		"HELM ALONE", "namespaces that hang",
 	} {
 		if !strings.Contains(out.String(), part) {
-			t.Errorf("the demo does not say %q:\n%s", part, text)
+			t.Errorf("the demo does not say %q:\n%s", part, out.String())
 		}
 		if !bytes.Contains(drawn, []byte(part)) {
 			t.Errorf("docs/demo.svg does not show %q: make picture", part)
