@@ -8,15 +8,26 @@ import (
 	"path/filepath"
 )
 
-const fluxModule = "github.com/fluxcd/helm-controller"
+const (
+	argoModule = "github.com/argoproj/argo-cd/v3"
+	fluxModule = "github.com/fluxcd/helm-controller"
+)
 
-// ArgoCDCRD returns the CRD of Argo CD's Application, from its module.
-func ArgoCDCRD(ctx context.Context) ([]byte, error) {
-	argo, err := source(ctx, "argocd", "github.com/argoproj/argo-cd/v3")
+// ArgoCDCRDs returns the CRDs of Argo CD's Application and AppProject, from its module.
+func ArgoCDCRDs(ctx context.Context) ([][]byte, error) {
+	argo, err := source(ctx, "argocd", argoModule)
 	if err != nil {
 		return nil, err
 	}
-	return readCRD(filepath.Join(argo, "manifests", "crds", "application-crd.yaml"))
+	var crds [][]byte
+	for _, name := range []string{"application-crd.yaml", "appproject-crd.yaml"} {
+		crd, err := readCRD(filepath.Join(argo, "manifests", "crds", name))
+		if err != nil {
+			return nil, err
+		}
+		crds = append(crds, crd)
+	}
+	return crds, nil
 }
 
 // FluxCRDs returns the CRDs of Flux's HelmRelease and of its sources, one document

@@ -219,7 +219,7 @@ func (l *lab) render(major int, root string, r rollout, args ...string) []*unstr
 // given, by their own CRDs: every field is known and has a value it may have.
 func TestExampleGitOpsIsValid(t *testing.T) {
 	l := newLab(t)
-	argo, err := cluster.ArgoCDCRD(l.ctx)
+	argo, err := cluster.ArgoCDCRDs(l.ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestExampleGitOpsIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range append(flux, argo) {
+	for _, text := range slices.Concat(flux, argo) {
 		crd := &unstructured.Unstructured{}
 		unmarshal(t, text, &crd.Object)
 		l.create(crd)
