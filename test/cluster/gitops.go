@@ -13,21 +13,26 @@ const (
 	fluxModule = "github.com/fluxcd/helm-controller"
 )
 
-// ArgoCDCRDs returns the CRDs of Argo CD's Application and AppProject, from its module.
-func ArgoCDCRDs(ctx context.Context) ([][]byte, error) {
+// ArgoCDFiles returns files of Argo CD's module.
+func ArgoCDFiles(ctx context.Context, names ...string) ([][]byte, error) {
 	argo, err := source(ctx, "argocd", argoModule)
 	if err != nil {
 		return nil, err
 	}
-	var crds [][]byte
-	for _, name := range []string{"application-crd.yaml", "appproject-crd.yaml"} {
-		crd, err := readCRD(filepath.Join(argo, "manifests", "crds", name))
+	var files [][]byte
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(argo, filepath.FromSlash(name)))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading a file of Argo CD: %w", err)
 		}
-		crds = append(crds, crd)
+		files = append(files, text)
 	}
-	return crds, nil
+	return files, nil
+}
+
+// ArgoCDCRDs returns the CRDs of Argo CD's Application and AppProject.
+func ArgoCDCRDs(ctx context.Context) ([][]byte, error) {
+	return ArgoCDFiles(ctx, "manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml")
 }
 
 // FluxCRDs returns the CRDs of Flux's HelmRelease and of its sources, one document

@@ -43,10 +43,8 @@ func run(ctx context.Context, namespace string) error {
 		command.SetArgs(append(args, "--redis="+redis.Addr(), "--logformat=text"))
 		go func() { ended <- command.ExecuteContext(ctx) }()
 	}
-	serve(reposerver.NewCommand(), "--disable-tls", "--address=127.0.0.1", fmt.Sprint("--port=", port),
-		"--metrics-address=127.0.0.1", "--metrics-port=0")
-	serve(controller.NewCommand(), "--namespace="+namespace, "--metrics-port=0",
-		"--repo-server-plaintext", fmt.Sprint("--repo-server=127.0.0.1:", port))
+	serve(reposerver.NewCommand(), "--address=127.0.0.1", fmt.Sprint("--port=", port), "--metrics-address=127.0.0.1", "--metrics-port=0")
+	serve(controller.NewCommand(), "--namespace="+namespace, "--metrics-port=0", fmt.Sprint("--repo-server=127.0.0.1:", port))
 	select {
 	case <-ctx.Done():
 		return nil
