@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
@@ -100,11 +101,19 @@ func (a *argo) commitExamples() string {
 	return "file://" + root
 }
 
-// start runs Argo CD until the test ends, with Helm 3, as its own image has it.
+// start runs Argo CD until the test ends, with Helm 3 and a script that its own image has.
 func (a *argo) start(program string) {
 	a.Helper()
 	dir := a.TempDir()
 	if err := os.Symlink(a.helmCommand(3).Path, filepath.Join(dir, "helm")); err != nil {
+		a.Fatal(err)
+	}
+	const script = "git-verify-wrapper.sh"
+	files, err := cluster.ArgoCDFiles(a.ctx, "hack/"+script)
+	if err != nil {
+		a.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, script), files[0], 0o700); err != nil {
 		a.Fatal(err)
 	}
 	log, err := os.Create(a.log)
@@ -121,6 +130,11 @@ func (a *argo) start(program string) {
 		// The cluster that Argo CD is in is the one of the kubeconfig: a flag for its developers.
 		"KUBECONFIG=" + a.Kubeconfig(), "ARGOCD_FAKE_IN_CLUSTER=true",
 		"ARGOCD_GPG_ENABLED=false", "ARGOCD_ASK_PASS_SOCK=" + filepath.Join(dir, "ask"),
+		// Argo CD takes a hook for done if it turns to the Application again before its cache has the hook
+		// (argo-cd#29100). This is the time between two looks, in nanoseconds; the cache is late by 0.1 s or more.
+		"WORKQUEUE_BASE_DELAY_NS=2000000000",
+		// It misses changes while it learns of new CRDs. This is when it looks again, which is two minutes otherwise.
+		"ARGOCD_RECONCILIATION_TIMEOUT=5s", "ARGOCD_RECONCILIATION_JITTER=0s",
 	}
 	if err := argocd.Start(); err != nil {
 		a.Fatal(err)
@@ -135,12 +149,15 @@ func (a *argo) start(program string) {
 	})
 }
 
-// example creates the Applications of the example, as they are but for the repository, and what ARC needs here.
-func (a *argo) example() {
+// example creates Applications of the example, as they are but for the repository, and what ARC needs here.
+func (a *argo) example(names ...string) {
 	a.Helper()
 	for _, text := range documents(readExample(a.T, "argocd", "arc.yaml")) {
 		o := &unstructured.Unstructured{}
 		unmarshal(a.T, text, &o.Object)
+		if !slices.Contains(names, o.GetName()) {
+			continue
+		}
 		if o.GetNamespace() != argoNamespace {
 			a.Fatalf("the example has an Application in %s", o.GetNamespace())
 		}
@@ -219,8 +236,9 @@ func (a *argo) deletionError(name string) string {
 func TestArgoCD(t *testing.T) {
 	a := newArgo(t)
 	runs := a.hookRuns()
-	a.example()
-	for _, name := range []string{"arc", "arc-runner-set"} {
+	names := []string{"arc", "arc-runner-set"}
+	a.example(names...)
+	for _, name := range names {
 		o := a.awaitHealthy(name)
 		// By these Argo CD says that it has found PreDelete hooks.
 		for _, want := range []string{"pre-delete-finalizer.argocd.argoproj.io", "pre-delete-finalizer.argocd.argoproj.io/cleanup"} {
@@ -243,6 +261,7 @@ func TestArgoCD(t *testing.T) {
 	a.awaitRunner(runnerNamespace)
 	a.nothingOfTheHook()
 
+	resources := a.resources("arc") // later, the hook is among them
 	a.delete("arc")
 	message := ""
 	a.eventually("the controller's hook refuses", func() bool {
@@ -252,9 +271,12 @@ func TestArgoCD(t *testing.T) {
 	if want := "PreDelete hook(s) failed: " + controllerNamespace + "/arc-arc-cleanup"; !strings.Contains(message, want) {
 		t.Errorf("Argo CD says %q, want %q", message, want)
 	}
-	for _, o := range a.resources("arc") {
-		if o.GetDeletionTimestamp() != nil {
-			t.Errorf("%s %s is being deleted, although the hook refuses", o.GetKind(), o.GetName())
+	if said := a.verdicts(); !strings.Contains(said, "scale set arc-runner-set in namespace "+runnerNamespace+" is still installed") {
+		t.Errorf("the hook says %q", said)
+	}
+	for _, o := range resources {
+		if live, err := a.resourceOf(o).Get(a.ctx, o.GetName(), metav1.GetOptions{}); err != nil || live.GetDeletionTimestamp() != nil {
+			t.Errorf("%s %s is being deleted, although the hook refuses: %v", o.GetKind(), o.GetName(), err)
 		}
 	}
 	a.delete("arc-runner-set")
@@ -269,14 +291,69 @@ func TestArgoCD(t *testing.T) {
 	a.nothingLeft()
 }
 
-// nothingOfTheHook fails if an object of the hook is there.
-func (a *argo) nothingOfTheHook() {
-	a.Helper()
-	for _, o := range a.added() {
-		if strings.Contains(o.Name, "arc-cleanup") {
-			a.Errorf("%s is there, although nothing is being deleted", o)
+// TestArgoCDWithoutCascade: Argo CD runs the hook even if the deletion is to keep everything else (argo-cd#27278). The off
+// switch keeps the hook from doing anything.
+func TestArgoCDWithoutCascade(t *testing.T) {
+	a := newArgo(t)
+	off := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}
+	off.SetNamespace(controllerNamespace)
+	off.SetName("arc-cleanup-off")
+	for _, switchedOff := range []bool{true, false} {
+		if switchedOff {
+			a.create(off)
+		} else if err := a.resourceOf(off).Delete(a.ctx, off.GetName(), metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		runs := a.hookRuns()
+		a.example("arc")
+		o := a.awaitHealthy("arc")
+		resources := a.resources("arc")
+		o.SetFinalizers(slices.DeleteFunc(o.GetFinalizers(), func(f string) bool { return f == "resources-finalizer.argocd.argoproj.io" }))
+		patch := fmt.Sprintf(`{"metadata":{"finalizers":%s}}`, asJSON(t, o.GetFinalizers()))
+		_, err := a.dynamic.Resource(applications).Namespace(argoNamespace).Patch(a.ctx, "arc", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.delete("arc")
+		a.awaitGone("arc")
+		if got := runs(); got["arc-arc-cleanup"] != 1 {
+			t.Errorf("off: %t: hooks ran that often: %v", switchedOff, got)
+		}
+		a.nothingOfTheHook()
+		for _, o := range resources {
+			live, err := a.resourceOf(o).Get(a.ctx, o.GetName(), metav1.GetOptions{})
+			crd := o.GetKind() == "CustomResourceDefinition"
+			if gone := apierrors.IsNotFound(err); gone != (crd && !switchedOff) || !gone && live.GetDeletionTimestamp() != nil {
+				t.Errorf("off: %t: %s %s: %v", switchedOff, o.GetKind(), o.GetName(), err)
+			}
 		}
 	}
+}
+
+// verdicts are what the controller's hook says in Events: Argo CD deletes a Job that failed, and its log with it.
+func (a *argo) verdicts() string {
+	a.Helper()
+	events, err := a.client.CoreV1().Events(controllerNamespace).List(a.ctx, metav1.ListOptions{})
+	if err != nil {
+		a.Fatal(err)
+	}
+	var out strings.Builder
+	for _, e := range events.Items {
+		if e.Source.Component == "arc-cleanup" {
+			fmt.Fprintln(&out, e.Message)
+		}
+	}
+	return out.String()
+}
+
+// nothingOfTheHook waits until no object of the hook is there. Those that are there to stay fail it.
+func (a *argo) nothingOfTheHook() {
+	a.Helper()
+	a.eventually("nothing of the hook is there", func() bool {
+		return !slices.ContainsFunc(a.added(), func(o harness.Object) bool {
+			return strings.Contains(o.Name, "arc-cleanup") && o.Name != "arc-cleanup-off"
+		})
+	})
 }
 
 // resources are what an Application has, as they are in the cluster.
