@@ -102,7 +102,7 @@ var programs = map[string]program{
 	},
 	// A main package of the folder itself, which has no commands but Argo CD's.
 	"argocd": {
-		folder: "argocd", module: argoModule, pkg: ".", minutes: 3,
+		folder: "argocd", module: argoModule, pkg: ".", minutes: 2,
 	},
 	"arc-controller": {
 		folder: "arc", module: arcModule, pkg: arcModule, minutes: 2,
