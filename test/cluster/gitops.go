@@ -8,15 +8,31 @@ import (
 	"path/filepath"
 )
 
-const fluxModule = "github.com/fluxcd/helm-controller"
+const (
+	argoModule = "github.com/argoproj/argo-cd/v3"
+	fluxModule = "github.com/fluxcd/helm-controller"
+)
 
-// ArgoCDCRD returns the CRD of Argo CD's Application, from its module.
-func ArgoCDCRD(ctx context.Context) ([]byte, error) {
-	argo, err := source(ctx, "argocd", "github.com/argoproj/argo-cd/v3")
+// ArgoCDFiles returns files of Argo CD's module.
+func ArgoCDFiles(ctx context.Context, names ...string) ([][]byte, error) {
+	argo, err := source(ctx, "argocd", argoModule)
 	if err != nil {
 		return nil, err
 	}
-	return readCRD(filepath.Join(argo, "manifests", "crds", "application-crd.yaml"))
+	var files [][]byte
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(argo, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, fmt.Errorf("reading a file of Argo CD: %w", err)
+		}
+		files = append(files, text)
+	}
+	return files, nil
+}
+
+// ArgoCDCRDs returns the CRDs of Argo CD's Application and AppProject.
+func ArgoCDCRDs(ctx context.Context) ([][]byte, error) {
+	return ArgoCDFiles(ctx, "manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml")
 }
 
 // FluxCRDs returns the CRDs of Flux's HelmRelease and of its sources, one document

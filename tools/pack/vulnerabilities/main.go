@@ -134,10 +134,6 @@ func scan(opts Options, module string) (map[string]*vulnerability, error) {
 		if strings.Contains(stderr.String(), "fetching vulnerabilities") {
 			return nil, fmt.Errorf("%w: %s", errUnreachable, strings.TrimSpace(stderr.String()))
 		}
-		// Only files are taken from such a module; nothing of it runs.
-		if strings.Contains(stderr.String(), "no packages matched the provided patterns") {
-			return nil, nil
-		}
 		return nil, fmt.Errorf("govulncheck: %w\n%s", err, stderr.Bytes())
 	}
 	return parse(&stdout)
