@@ -23,12 +23,17 @@ import (
 
 const clusterDeletion = "cluster-deletion.md"
 
-// newDoomedLab gives a test a cluster of its own, to stop, in the turn of one of the shared clusters.
+// newDoomedLab gives a test a cluster of its own, to stop, in the place of one of the shared clusters.
 func newDoomedLab(t *testing.T) *lab {
 	t.Helper()
 	t.Parallel()
-	turn := <-clusters
-	t.Cleanup(func() { clusters <- turn })
+	shared := <-clusters
+	t.Cleanup(func() { clusters <- nil })
+	if shared != nil {
+		if err := shared.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c, err := cluster.Start(t.Context(), cluster.Options{Images: maps.Clone(images), Progress: os.Stderr})
 	if err != nil {
 		t.Fatal(err)
