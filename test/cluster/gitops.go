@@ -35,6 +35,22 @@ func ArgoCDCRDs(ctx context.Context) ([][]byte, error) {
 	return ArgoCDFiles(ctx, "manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml")
 }
 
+// ClusterAPICRDs returns the CRDs of Cluster API's add-on provider for Helm, from its module.
+func ClusterAPICRDs(ctx context.Context) (crds [][]byte, err error) {
+	provider, err := source(ctx, "cluster-api-helm", "sigs.k8s.io/cluster-api-addon-provider-helm")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"helmchartproxies", "helmreleaseproxies"} {
+		crd, err := readCRD(filepath.Join(provider, "config", "crd", "bases", "addons.cluster.x-k8s.io_"+name+".yaml"))
+		if err != nil {
+			return nil, err
+		}
+		crds = append(crds, crd)
+	}
+	return crds, nil
+}
+
 // FluxCRDs returns the CRDs of Flux's HelmRelease and of its sources, one document
 // each. helm-controller has its own in its module; of source-controller only the API
 // is one, and its own generator makes them.
