@@ -8,8 +8,9 @@ DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
-# With the flags of what the demo builds: packages that they share are compiled once.
-DEMO      = CGO_ENABLED=0 go run -trimpath ./demo
+# With the flags of what the demo builds: packages that they share are compiled once. It takes the place of the shell, so
+# that a signal to make reaches it.
+DEMO      = CGO_ENABLED=0 go build -buildvcs=false -trimpath -o ../bin/demo ./demo && exec ../bin/demo
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 # What comes with every program: its licence, and those of what is linked into it.
 LICENSES  = LICENSE THIRD_PARTY_LICENSES.txt
@@ -40,10 +41,11 @@ CLUSTER  ?= default
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Your own cluster only if this command names it: a KUBE_CONTEXT that your environment has is for something else.
 .PHONY: demo
 demo: ## Show on an embedded cluster what Helm leaves of ARC, the rescue, and the hook (KUBE_CONTEXT=... IMAGE=...: the hook, on your cluster)
 	@echo 'Compiling the demo: two minutes the first time, then a second.'
-	@cd test && $(DEMO)
+	@cd test && $(DEMO)$(if $(filter command,$(origin KUBE_CONTEXT)), --kube-context "$$KUBE_CONTEXT" --image "$$IMAGE")
 
 # The lines of the demo that its picture leaves out: times, all but one of each kind of step, rows of the table that are
 # alike, and what is long.
@@ -53,7 +55,7 @@ NOT_DRAWN := $(NOT_DRAWN)|^ +[0-9].* (clusterrolebindings|clusterroles|deploymen
 .PHONY: picture
 picture: ## Draw docs/demo.svg from a run of the demo
 	@mkdir -p dist
-	cd test && CLICOLOR_FORCE=1 $(DEMO) > $(CURDIR)/dist/demo.txt
+	cd test && export CLICOLOR_FORCE=1 && $(DEMO) > $(CURDIR)/dist/demo.txt
 	cd test && go run ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
 
 .PHONY: build

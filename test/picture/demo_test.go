@@ -9,15 +9,31 @@ import (
 	"testing"
 )
 
+// hostile is an environment that is for something else: another cluster, another Helm, another etcd, a checkout of
+// another user. A demo that followed it would fail.
+func hostile(dir string) []string {
+	return []string{
+		"KUBE_CONTEXT=production", "IMAGE=registry.example/another", "KUBECONFIG=" + filepath.Join(dir, "production"),
+		"HELM_KUBECONTEXT=production", "HELM_KUBEAPISERVER=https://127.0.0.1:1", "HELM_NAMESPACE=production",
+		"HELM_PLUGINS=" + filepath.Join(dir, "plugins"), "HELM_DRIVER=memory", "ARC_CLEANUP_SET=image.tag=x",
+		"ETCD_NAME=production", "ETCD_DATA_DIR=/production", "HTTP_PROXY=http://127.0.0.1:1", "NO_PROXY=",
+		"GIT_TEST_ASSUME_DIFFERENT_OWNER=1", "GOFLAGS=-mod=readonly",
+	}
+}
+
 // TestDemo draws a picture of the demo, as make picture does. The one in docs is
 // of another run: only the times in it may differ, and nobody compares them.
 func TestDemo(t *testing.T) {
-	demo := exec.CommandContext(t.Context(), "go", "run", "-trimpath", "../demo")
-	demo.Env = append(os.Environ(), "CGO_ENABLED=0", "CLICOLOR_FORCE=1", "KUBE_CONTEXT=")
+	temporary := t.TempDir()
+	demo := exec.CommandContext(t.Context(), "make", "-C", "../..", "--no-print-directory", "demo")
+	demo.Env = append(os.Environ(), append(hostile(t.TempDir()), "CLICOLOR_FORCE=1", "TMPDIR="+temporary)...)
 	demo.Stderr = os.Stderr
 	text, err := demo.Output()
 	if err != nil {
 		t.Fatalf("the demo: %v\n%s", err, text)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("the demo leaves %v (%v)", left, err)
 	}
 	var out bytes.Buffer
 	if err := run(bytes.NewReader(text), &out, 132, "make demo", ""); err != nil {
