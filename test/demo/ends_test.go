@@ -60,6 +60,9 @@ func TestEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			for lines.Scan() {
+				if strings.Contains(lines.Text(), "What existed:") {
+					t.Error("it went on to its end")
+				}
 			}
 			demo.Wait() //nolint:errcheck // it was ended
 			var files []os.DirEntry

@@ -28,7 +28,6 @@ import (
 )
 
 const (
-	root      = "../.."
 	publisher = "publisher"
 	password  = "a password"
 	platform  = "linux/amd64" // of the plugins: more take minutes, and differ in nothing that is tried here
@@ -109,20 +108,6 @@ func writersOnly(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// version is what is released: the chart's.
-func version(t *testing.T) string {
-	t.Helper()
-	chart, err := os.ReadFile(filepath.Join(root, "charts", "arc-cleanup", "Chart.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^version: (\S+)$`).FindSubmatch(chart)
-	if m == nil {
-		t.Fatal("the chart has no version")
-	}
-	return string(m[1])
 }
 
 func (s *site) write(file string, content []byte) {
