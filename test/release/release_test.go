@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -165,18 +166,13 @@ func (s *site) release() {
 	s.must(login)
 	s.env = append(s.env, "KEYRING="+filepath.Join(keys, "release-keys", "secring.gpg"), "KEY=Maintainer",
 		"PASSPHRASE_FILE="+filepath.Join(keys, "release-keys", "passphrase"))
-	sign := "COSIGN_FLAGS=--key=" + s.key + ".key --signing-config=" + s.key + ".json"
 	notes := "Unreleased"
 	if strings.Contains(s.read("CHANGELOG.md"), "\n## "+s.version) {
 		notes = s.version
 	}
-	for _, args := range [][]string{
-		{"release-oci", "REGISTRY=" + s.registry, "HELM=" + filepath.Join(s.bin, "4", "helm"), "PLATFORMS=" + platform},
-		// Not of a tag, and maybe with changes: it is not published.
-		{"release-draft", "NOTES=" + notes, "GORELEASER_FLAGS=--skip=publish,validate"},
-	} {
-		s.must(s.command(s.Context(), "make", append(args, "-C", root, "COSIGN="+filepath.Join(s.bin, "cosign"), sign)...))
-	}
+	s.push()
+	// Not of a tag, and maybe with changes: it is not published.
+	s.make("release-draft", "NOTES="+notes, "GORELEASER_FLAGS=--skip=publish,validate")
 	// What GoReleaser uploads: what it made, and what its extra_files name.
 	for _, pattern := range []string{"release/*.tar.gz", "release/*.zip", "release/*.txt", "release/*.sigstore.json", "*.tgz", "*.tgz.prov", "sbom/*.cdx.json", "*.gpg"} {
 		paths, err := filepath.Glob(filepath.Join(root, "dist", pattern))
@@ -191,6 +187,32 @@ func (s *site) release() {
 			s.files[filepath.Base(path)] = content
 		}
 	}
+}
+
+// push makes the part that goes to the registry.
+func (s *site) push() {
+	s.Helper()
+	s.make("release-oci", "REGISTRY="+s.registry, "HELM="+filepath.Join(s.bin, "4", "helm"), "PLATFORMS="+platform)
+}
+
+func (s *site) make(args ...string) {
+	s.Helper()
+	sign := "COSIGN_FLAGS=--key=" + s.key + ".key --signing-config=" + s.key + ".json"
+	s.must(s.command(s.Context(), "make", append(args, "-C", root, "COSIGN="+filepath.Join(s.bin, "cosign"), sign)...))
+}
+
+// pushed are the digests of what the tags of the version refer to.
+func (s *site) pushed() map[string]string {
+	s.Helper()
+	digests := map[string]string{}
+	for _, repository := range []string{"arc-hookjob", "charts/arc-cleanup", "plugins/arc-cleanup", "plugins/arc-postrender"} {
+		descriptor, err := remote.Head(reference(s, s.registry+"/"+repository+":"+s.version), s.remote...)
+		if err != nil {
+			s.Fatal(err)
+		}
+		digests[repository] = descriptor.Digest.String()
+	}
+	return digests
 }
 
 // sections are the commands of docs/verify.md, by heading, and the headings in their order.
@@ -268,6 +290,12 @@ func TestRelease(t *testing.T) {
 	s.release()
 	s.checkFiles()
 	s.checkChart()
+	// As after a run that failed half way, in another second.
+	first := s.pushed()
+	s.push()
+	if diff := cmp.Diff(first, s.pushed()); diff != "" {
+		t.Errorf("a run that is repeated replaces what is published:\n%s", diff)
+	}
 
 	headings, _ := sections(t)
 	t.Run("verified", func(t *testing.T) {
