@@ -19,7 +19,10 @@ func TestAPluginIsPushedOnce(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	registryFolder := strings.TrimPrefix(server.URL, "http://") + "/plugins"
-	dir := folder(t, manifest, "linux/amd64")
+	dir := folder(t, `name: p
+version: 1.2.3
+platformCommand: [{os: linux, arch: amd64, command: "${HELM_PLUGIN_DIR}/bin/p-linux-amd64"}]
+`, "linux/amd64")
 	push := func() (string, error) {
 		return pluginOf(t, "--output", t.TempDir(), "--version", "1.2.3", "--platforms", "linux/amd64", "--push", "oci://"+registryFolder, dir)
 	}
