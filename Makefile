@@ -8,8 +8,8 @@ DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
-# With the flags of what the demo builds: packages that they share are compiled once.
-DEMO      = CGO_ENABLED=0 go run -trimpath ./demo
+# With the flags of all builds: packages that they share are compiled once.
+RUN_GO    = CGO_ENABLED=0 go run -trimpath
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 # What comes with every program: its licence, and those of what is linked into it.
 LICENSES  = LICENSE THIRD_PARTY_LICENSES.txt
@@ -43,7 +43,7 @@ help: ## List the targets
 .PHONY: demo
 demo: ## Show on an embedded cluster what Helm leaves of ARC, the rescue, and the hook (KUBE_CONTEXT=... IMAGE=...: the hook, on your cluster)
 	@echo 'Compiling the demo: two minutes the first time, then a second.'
-	@cd test && $(DEMO)
+	@cd test && $(RUN_GO) ./demo
 
 # The lines of the demo that its picture leaves out: times, all but one of each kind of step, rows of the table that are
 # alike, and what is long.
@@ -53,8 +53,8 @@ NOT_DRAWN := $(NOT_DRAWN)|^ +[0-9].* (clusterrolebindings|clusterroles|deploymen
 .PHONY: picture
 picture: ## Draw docs/demo.svg from a run of the demo
 	@mkdir -p dist
-	cd test && CLICOLOR_FORCE=1 $(DEMO) > $(CURDIR)/dist/demo.txt
-	cd test && go run ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
+	cd test && CLICOLOR_FORCE=1 $(RUN_GO) ./demo > $(CURDIR)/dist/demo.txt
+	cd test && $(RUN_GO) ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
 
 .PHONY: build
 build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
@@ -63,9 +63,9 @@ build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
 	$(GO_BUILD) -o bin/arc-postrender ./cmd/postrender
 
 .PHONY: install
-install: build ## Install arc-cleanup, arc-hookjob and arc-postrender into $(PREFIX)/bin
-	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install bin/arc-cleanup bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
+install: build ## Install arc-cleanup, arc-hookjob and arc-postrender into /usr/local/bin (SUDO=yes: as root; PREFIX= for another folder)
+	$(AS_ROOT) install -d "$(DESTDIR)$(PREFIX)/bin"
+	$(AS_ROOT) install bin/arc-cleanup bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
 
 # The folders of the Helm plugins. One for this machine alone is built in seconds.
 .PHONY: plugin-dir
@@ -129,11 +129,11 @@ e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, for docs/performance.md (N="500 5000 20000")
-	cd test && go run ./bench $(N)
+	cd test && $(RUN_GO) ./bench $(N)
 
 .PHONY: bench-postrender
 bench-postrender: ## Measure the post-renderer on streams up to 10 MB, for docs/performance.md
-	cd test && go run ./bench/postrender
+	cd test && $(RUN_GO) ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 .PHONY: docs
@@ -151,13 +151,14 @@ lint: ## Run golangci-lint over every module
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for more than one)
+	@echo 'Compiling: two minutes the first time, then seconds.' >&2
 	@$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
-	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-cleanup
+	@cd test && $(RUN_GO) ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-cleanup
 	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'
 
 .PHONY: cluster-down
 cluster-down: ## Stop that cluster and delete all its files
-	@cd test && go run ./cluster/cmd/cluster down --name $(CLUSTER)
+	@cd test && $(RUN_GO) ./cluster/cmd/cluster down --name $(CLUSTER)
 
 # buildah 1.28 (Debian 12) does not set BUILDPLATFORM. IMAGE_FLAGS: --platform, --build-arg GO_IMAGE=...
 .PHONY: image
