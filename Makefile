@@ -9,7 +9,8 @@ LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revisio
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
 # With the flags of all builds: packages that they share are compiled once.
-RUN_GO    = CGO_ENABLED=0 go run -trimpath
+GO_RUN    = CGO_ENABLED=0 go run -trimpath
+GO_TEST   = CGO_ENABLED=0 go test -trimpath
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 # What comes with every program: its licence, and those of what is linked into it.
 LICENSES  = LICENSE THIRD_PARTY_LICENSES.txt
@@ -43,7 +44,7 @@ help: ## List the targets
 .PHONY: demo
 demo: ## Show on an embedded cluster what Helm leaves of ARC, the rescue, and the hook (KUBE_CONTEXT=... IMAGE=...: the hook, on your cluster)
 	@echo 'Compiling the demo: two minutes the first time, then a second.'
-	@cd test && $(RUN_GO) ./demo
+	@cd test && $(GO_RUN) ./demo
 
 # The lines of the demo that its picture leaves out: times, all but one of each kind of step, rows of the table that are
 # alike, and what is long.
@@ -53,8 +54,8 @@ NOT_DRAWN := $(NOT_DRAWN)|^ +[0-9].* (clusterrolebindings|clusterroles|deploymen
 .PHONY: picture
 picture: ## Draw docs/demo.svg from a run of the demo
 	@mkdir -p dist
-	cd test && CLICOLOR_FORCE=1 $(RUN_GO) ./demo > $(CURDIR)/dist/demo.txt
-	cd test && $(RUN_GO) ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
+	cd test && CLICOLOR_FORCE=1 $(GO_RUN) ./demo > $(CURDIR)/dist/demo.txt
+	cd test && $(GO_RUN) ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
 
 .PHONY: build
 build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
@@ -97,9 +98,9 @@ test: test-unit test-chart test-fuzz test-cluster ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Test without a cluster, in seconds
-	go test -parallel 8 ./... # most tests of internal/cleanup wait, for retries and for what makes no progress
-	go -C tools/pack test -count=1 ./... # it reads files outside its module, of which the cache knows nothing
-	go -C tools/goreleaser test -count=1 ./...
+	$(GO_TEST) -parallel 8 ./... # most tests of internal/cleanup wait, for retries and for what makes no progress
+	cd tools/pack && $(GO_TEST) -count=1 ./... # it reads files outside its module, of which the cache knows nothing
+	cd tools/goreleaser && $(GO_TEST) -count=1 ./...
 
 .PHONY: test-chart
 test-chart: ## Test the chart with helm-unittest, and that its README matches its values
@@ -112,8 +113,8 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); the first run builds Kubernetes, in about 15 minutes
-	cd test && go test -p 1 -count=1 -timeout 75m ./...
-	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
+	cd test && $(GO_TEST) -p 1 -count=1 -timeout 75m ./...
+	cd test/helmsdk && $(GO_TEST) -count=1 ./...
 
 # A builder for the Dockerfile, and what a node is made of.
 PACKAGES = buildah busybox-static containerd runc containernetworking-plugins iproute2
@@ -125,22 +126,22 @@ packages: ## Install what image-check and e2e-node need, on Debian and Ubuntu (a
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
-	cd test/e2e-node && go test -tags e2enode $(if $(SUDO),-exec "sudo -E env PATH=$$PATH") -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
+	cd test/e2e-node && $(GO_TEST) -tags e2enode $(if $(SUDO),-exec "sudo -E env PATH=$$PATH") -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, for docs/performance.md (N="500 5000 20000")
-	cd test && $(RUN_GO) ./bench $(N)
+	cd test && $(GO_RUN) ./bench $(N)
 
 .PHONY: bench-postrender
 bench-postrender: ## Measure the post-renderer on streams up to 10 MB, for docs/performance.md
-	cd test && $(RUN_GO) ./bench/postrender
+	cd test && $(GO_RUN) ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 .PHONY: docs
 docs: ## Generate the reference pages and the generated tables again; tests fail until you do
 	$(HELM_DOCS)
-	go test ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
-	cd test && go test ./attack -run TestGenerated -update
+	$(GO_TEST) ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
+	cd test && $(GO_TEST) ./attack -run TestGenerated -update
 	go -C tools/pack run ./licenses --output $(CURDIR)/THIRD_PARTY_LICENSES.txt
 
 .PHONY: lint
@@ -153,12 +154,12 @@ lint: ## Run golangci-lint over every module
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for more than one)
 	@echo 'Compiling: two minutes the first time, then seconds.' >&2
 	@$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
-	@cd test && $(RUN_GO) ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-cleanup
+	@cd test && $(GO_RUN) ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-cleanup
 	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'
 
 .PHONY: cluster-down
 cluster-down: ## Stop that cluster and delete all its files
-	@cd test && $(RUN_GO) ./cluster/cmd/cluster down --name $(CLUSTER)
+	@cd test && $(GO_RUN) ./cluster/cmd/cluster down --name $(CLUSTER)
 
 # buildah 1.28 (Debian 12) does not set BUILDPLATFORM. IMAGE_FLAGS: --platform, --build-arg GO_IMAGE=...
 .PHONY: image
@@ -252,7 +253,7 @@ release-publish: ## Publish the draft at GitHub, and its Homebrew cask
 .PHONY: release-check
 release-check: $(filter $(CURDIR)/bin/%,$(GORELEASER)) ## Release to a registry of its own, and verify what came out as docs/verify.md says
 	'$(GORELEASER)' check # a deprecated field is an error here, and a word in a log elsewhere
-	cd test && go test -tags release -count=1 -timeout 30m ./release
+	cd test && $(GO_TEST) -tags release -count=1 -timeout 30m ./release
 
 # The database of vulnerabilities, and the modules that are looked at: all.
 VULNDB  ?= https://vuln.go.dev

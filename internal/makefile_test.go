@@ -2,6 +2,7 @@ package internal
 
 import (
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -42,22 +43,24 @@ func TestInstallWithSudo(t *testing.T) {
 	}
 }
 
-// TestCompiledOnce: after `make demo`, the other commands that start a cluster compile again only what is their own, for
-// packages are shared between builds with the same flags.
+// TestCompiledOnce: packages are shared between builds with the same flags. So `make demo` has compiled nearly all that
+// the tests and the other commands that start a cluster need.
 func TestCompiledOnce(t *testing.T) {
 	t.Parallel()
-	for _, target := range []string{"demo", "picture", "bench", "bench-postrender", "cluster-up", "cluster-down"} {
+	for _, target := range []string{
+		"demo", "picture", "bench", "bench-postrender", "cluster-up", "cluster-down", "test-unit", "test-cluster", "release-check",
+	} {
 		runs := 0
 		for _, command := range dryRun(t, target) {
-			if !strings.Contains(command, "go run") {
+			if !regexp.MustCompile(`\bgo ([^|]* )?(run|test)\b`).MatchString(command) {
 				continue
 			}
-			if runs++; !strings.Contains(command, "CGO_ENABLED=0 go run -trimpath ") {
+			if runs++; !regexp.MustCompile(`CGO_ENABLED=0 go (run|test) -trimpath `).MatchString(command) {
 				t.Errorf("make %s: other flags than those of the builds: %s", target, command)
 			}
 		}
 		if runs == 0 {
-			t.Errorf("make %s runs nothing with go run", target)
+			t.Errorf("make %s has neither go run nor go test", target)
 		}
 	}
 }
