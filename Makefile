@@ -8,8 +8,10 @@ DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
-# With the flags of what the demo builds: packages that they share are compiled once. It takes the place of the shell, so
-# that a signal to make reaches it.
+# With the flags of all builds: packages that they share are compiled once.
+GO_RUN    = CGO_ENABLED=0 go run -trimpath
+GO_TEST   = CGO_ENABLED=0 go test -trimpath
+# It takes the place of the shell, so that a signal to make reaches it.
 DEMO      = CGO_ENABLED=0 go build -buildvcs=false -trimpath -o ../bin/demo ./demo && exec ../bin/demo
 TOOL      = go tool -modfile='$(CURDIR)/tools/go.mod'
 # What comes with every program: its licence, and those of what is linked into it.
@@ -55,7 +57,7 @@ NOT_DRAWN := $(NOT_DRAWN)|^ +[0-9].* (clusterrolebindings|clusterroles|deploymen
 .PHONY: picture
 picture: ## Record the demo as docs/demo.svg
 	@mkdir -p dist
-	cd test && export CLICOLOR_FORCE=1 CGO_ENABLED=0 && go run ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' \
+	cd test && export CLICOLOR_FORCE=1 && $(GO_RUN) ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' \
 	    sh -c '$(DEMO)' > ../dist/demo.svg
 	cp dist/demo.svg docs/demo.svg
 
@@ -66,9 +68,9 @@ build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
 	$(GO_BUILD) -o bin/arc-postrender ./cmd/postrender
 
 .PHONY: install
-install: build ## Install arc-cleanup, arc-hookjob and arc-postrender into $(PREFIX)/bin
-	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install bin/arc-cleanup bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
+install: build ## Install arc-cleanup, arc-hookjob and arc-postrender into /usr/local/bin (SUDO=yes: as root; PREFIX= for another folder)
+	$(AS_ROOT) install -d "$(DESTDIR)$(PREFIX)/bin"
+	$(AS_ROOT) install bin/arc-cleanup bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
 
 # The folders of the Helm plugins. One for this machine alone is built in seconds.
 .PHONY: plugin-dir
@@ -100,9 +102,9 @@ test: test-unit test-chart test-fuzz test-cluster ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Test without a cluster, in seconds
-	go test -parallel 8 ./... # most tests of internal/cleanup wait, for retries and for what makes no progress
-	go -C tools/pack test -count=1 ./... # it reads files outside its module, of which the cache knows nothing
-	go -C tools/goreleaser test -count=1 ./...
+	$(GO_TEST) -parallel 8 ./... # most tests of internal/cleanup wait, for retries and for what makes no progress
+	cd tools/pack && $(GO_TEST) -count=1 ./... # it reads files outside its module, of which the cache knows nothing
+	cd tools/goreleaser && $(GO_TEST) -count=1 ./...
 
 .PHONY: test-chart
 test-chart: ## Test the chart with helm-unittest, and that its README matches its values
@@ -115,8 +117,8 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); the first run builds Kubernetes, in about 15 minutes
-	cd test && go test -p 1 -count=1 -timeout 75m ./...
-	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
+	cd test && $(GO_TEST) -p 1 -count=1 -timeout 75m ./...
+	cd test/helmsdk && $(GO_TEST) -count=1 ./...
 
 # A builder for the Dockerfile, and what a node is made of.
 PACKAGES = buildah busybox-static containerd runc containernetworking-plugins iproute2
@@ -128,22 +130,22 @@ packages: ## Install what image-check and e2e-node need, on Debian and Ubuntu (a
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
-	cd test/e2e-node && go test -tags e2enode $(if $(SUDO),-exec "sudo -E env PATH=$$PATH") -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
+	cd test/e2e-node && $(GO_TEST) -tags e2enode $(if $(SUDO),-exec "sudo -E env PATH=$$PATH") -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, for docs/performance.md (N="500 5000 20000")
-	cd test && go run ./bench $(N)
+	cd test && $(GO_RUN) ./bench $(N)
 
 .PHONY: bench-postrender
 bench-postrender: ## Measure the post-renderer on streams up to 10 MB, for docs/performance.md
-	cd test && go run ./bench/postrender
+	cd test && $(GO_RUN) ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 .PHONY: docs
 docs: ## Generate the reference pages and the generated tables again; tests fail until you do
 	$(HELM_DOCS)
-	go test ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
-	cd test && go test ./attack -run TestGenerated -update
+	$(GO_TEST) ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
+	cd test && $(GO_TEST) ./attack -run TestGenerated -update
 	go -C tools/pack run ./licenses --output '$(CURDIR)/THIRD_PARTY_LICENSES.txt'
 
 .PHONY: lint
@@ -154,13 +156,14 @@ lint: ## Run golangci-lint over every module
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for more than one)
+	@echo 'Compiling: two minutes the first time, then seconds.' >&2
 	@$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
-	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image '$(IMAGE)=$(CURDIR)/bin/arc-cleanup'
+	@cd test && $(GO_RUN) ./cluster/cmd/cluster up --name $(CLUSTER) --image '$(IMAGE)=$(CURDIR)/bin/arc-cleanup'
 	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'
 
 .PHONY: cluster-down
 cluster-down: ## Stop that cluster and delete all its files
-	@cd test && go run ./cluster/cmd/cluster down --name $(CLUSTER)
+	@cd test && $(GO_RUN) ./cluster/cmd/cluster down --name $(CLUSTER)
 
 # buildah 1.28 (Debian 12) does not set BUILDPLATFORM. IMAGE_FLAGS: --platform, --build-arg GO_IMAGE=...
 .PHONY: image
@@ -255,7 +258,7 @@ release-publish: ## Publish the draft at GitHub, and its Homebrew cask
 .PHONY: release-check
 release-check: $(call own,GORELEASER) ## Release to a registry of its own, and verify what came out as docs/verify.md says
 	'$(GORELEASER)' check # a deprecated field is an error here, and a word in a log elsewhere
-	cd test && go test -tags release -count=1 -timeout 30m ./release
+	cd test && $(GO_TEST) -tags release -count=1 -timeout 30m ./release
 
 # The database of vulnerabilities, and the modules that are looked at: all.
 VULNDB  ?= https://vuln.go.dev
