@@ -69,8 +69,9 @@ func rollouts(t *testing.T) []rollout {
 	// test/tools runs helmfile itself.
 	var h struct {
 		HelmDefaults struct {
-			Wait    bool `json:"wait"`
-			Timeout int  `json:"timeout"`
+			Wait          bool `json:"wait"`
+			DeleteWait    bool `json:"deleteWait"`
+			DeleteTimeout int  `json:"deleteTimeout"`
 		} `json:"helmDefaults"`
 		Releases []struct {
 			Name      string           `json:"name"`

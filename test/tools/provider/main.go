@@ -37,9 +37,13 @@ type helm struct{}
 func (helm) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
 	resp.TypeName = "helm"
 }
-func (helm) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse)          {}
+
+func (helm) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse) {}
+
 func (helm) Configure(context.Context, provider.ConfigureRequest, *provider.ConfigureResponse) {}
-func (helm) DataSources(context.Context) []func() datasource.DataSource                        { return nil }
+
+func (helm) DataSources(context.Context) []func() datasource.DataSource { return nil }
+
 func (helm) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{func() resource.Resource { return helmRelease{} }}
 }

@@ -224,4 +224,5 @@ require (
 	sigs.k8s.io/yaml v1.2.0 // indirect
 )
 
+// As in the go.mod of OpenTofu.
 replace github.com/hashicorp/hcl/v2 v2.20.1 => github.com/opentofu/hcl/v2 v2.20.2-0.20250121132637-504036cd70e7
