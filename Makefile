@@ -120,6 +120,10 @@ test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); t
 	cd test && $(GO_TEST) -p 1 -count=1 -timeout 75m ./...
 	cd test/helmsdk && $(GO_TEST) -count=1 ./...
 
+.PHONY: test-tools
+test-tools: ## Test helmfile and OpenTofu on a real cluster; the first run builds them, in about 6 minutes
+	cd test && go test -tags tools -count=1 -timeout 30m ./tools
+
 # A builder for the Dockerfile, and what a node is made of.
 PACKAGES = buildah busybox-static containerd runc containernetworking-plugins iproute2
 .PHONY: packages
@@ -152,6 +156,7 @@ docs: ## Generate the reference pages and the generated tables again; tests fail
 lint: ## Run golangci-lint over every module
 	$(TOOL) golangci-lint run
 	cd test && $(TOOL) golangci-lint run
+	cd test/tools/provider && $(TOOL) golangci-lint run
 	cd tools/pack && $(TOOL) golangci-lint run
 
 .PHONY: cluster-up

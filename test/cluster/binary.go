@@ -48,6 +48,8 @@ const (
 	kubernetesModule = "k8s.io/kubernetes"
 )
 
+const tofuModule = "github.com/opentofu/opentofu"
+
 var programs = map[string]program{
 	"etcd": {
 		folder: "etcd", module: "go.etcd.io/etcd/server/v3", pkg: "go.etcd.io/etcd/server/v3", minutes: 1,
@@ -91,6 +93,16 @@ var programs = map[string]program{
 	},
 	"cosign": {
 		folder: "cosign", module: "github.com/sigstore/cosign/v3", pkg: "github.com/sigstore/cosign/v3/cmd/cosign", minutes: 3,
+	},
+	"helmfile": {
+		folder: "helmfile", module: "github.com/helmfile/helmfile", pkg: "github.com/helmfile/helmfile", minutes: 4,
+	},
+	"helm-diff": {
+		folder: "helm-diff", module: "github.com/databus23/helm-diff/v3", pkg: "github.com/databus23/helm-diff/v3", minutes: 1,
+	},
+	"tofu": {
+		folder: "tofu", module: tofuModule, pkg: tofuModule + "/cmd/tofu", minutes: 3,
+		ldflags: func(string) string { return "-X " + tofuModule + "/version.dev=no" },
 	},
 	"controller-gen": {
 		folder: "flux", module: "sigs.k8s.io/controller-tools", pkg: "sigs.k8s.io/controller-tools/cmd/controller-gen",

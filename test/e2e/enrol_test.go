@@ -9,14 +9,10 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
@@ -111,23 +107,12 @@ func (l *lab) enrolled(major int, release, namespace string) bool {
 // hookRuns counts, from now on, the hook's Jobs that are created, by name.
 func (l *lab) hookRuns() func() map[string]int {
 	l.Helper()
-	w, err := l.client.BatchV1().Jobs("").Watch(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=arc-cleanup"})
-	if err != nil {
-		l.Fatal(err)
-	}
-	var counting sync.WaitGroup
-	runs, seen := map[string]int{}, map[types.UID]bool{}
-	counting.Go(func() {
-		for e := range w.ResultChan() {
-			if j, ok := e.Object.(*batchv1.Job); ok && e.Type == watch.Added && !seen[j.UID] {
-				seen[j.UID] = true
-				runs[j.Name]++
-			}
-		}
-	})
+	names := harness.HookRuns(l.ctx, l, l.client)
 	return func() map[string]int {
-		w.Stop()
-		counting.Wait()
+		runs := map[string]int{}
+		for _, name := range names() {
+			runs[name]++
+		}
 		return runs
 	}
 }

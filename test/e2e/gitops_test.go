@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,12 +66,12 @@ func rollouts(t *testing.T) []rollout {
 			out = append(out, rollout{"flux", o.Spec.ReleaseName, o.Spec.TargetNamespace, o.Metadata.Namespace, o.Spec.Chart.Spec.Chart, o.Spec.Values})
 		}
 	}
-	// Helmfile itself takes longer to build than all the tests: its fields are
-	// those of pkg/state HelmState and ReleaseSpec, and no others are let in.
+	// test/tools runs helmfile itself.
 	var h struct {
 		HelmDefaults struct {
-			Wait    bool `json:"wait"`
-			Timeout int  `json:"timeout"`
+			Wait          bool `json:"wait"`
+			DeleteWait    bool `json:"deleteWait"`
+			DeleteTimeout int  `json:"deleteTimeout"`
 		} `json:"helmDefaults"`
 		Releases []struct {
 			Name      string           `json:"name"`
@@ -116,32 +115,11 @@ func unmarshal(t *testing.T, text []byte, into any) {
 func (l *lab) exampleCharts() string {
 	l.Helper()
 	root := l.TempDir()
+	if err := built.ExampleCharts(root); err != nil {
+		l.Fatal(err)
+	}
 	for _, name := range []string{"arc", "arc-runner-set"} {
-		dir := filepath.Join(root, "examples", "charts", name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			l.Fatal(err)
-		}
-		var chart map[string]any
-		unmarshal(l.T, readExample(l.T, "charts", name, "Chart.yaml"), &chart)
-		for _, d := range chart["dependencies"].([]any) {
-			d := d.(map[string]any)
-			switch repository := d["repository"].(string); {
-			case strings.HasPrefix(repository, "file://"):
-				d["repository"] = "file://" + hookChart()
-			default:
-				d["repository"], d["version"] = "file://"+built.ARCChart(d["name"].(string)), "0.6.1"
-			}
-		}
-		text, err := yaml.Marshal(chart)
-		if err != nil {
-			l.Fatal(err)
-		}
-		for file, text := range map[string][]byte{"Chart.yaml": text, "values.yaml": readExample(l.T, "charts", name, "values.yaml")} {
-			if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
-				l.Fatal(err)
-			}
-		}
-		l.mustHelm(4, "dependency", "build", dir)
+		l.mustHelm(4, "dependency", "build", filepath.Join(root, "examples", "charts", name))
 	}
 	return root
 }

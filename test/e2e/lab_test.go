@@ -276,18 +276,7 @@ func (l *lab) scaleSetValues(prefix string) []string {
 
 func (l *lab) awaitRunner(namespace string) {
 	l.Helper()
-	l.eventually("a runner and the listener run", func() bool {
-		runners, err := l.client.CoreV1().Pods(namespace).List(l.ctx, metav1.ListOptions{
-			LabelSelector: "app.kubernetes.io/component=runner", FieldSelector: "status.phase=Running",
-		})
-		if err != nil || len(runners.Items) == 0 {
-			return false
-		}
-		listeners, err := l.client.CoreV1().Pods("").List(l.ctx, metav1.ListOptions{
-			LabelSelector: "app.kubernetes.io/component=runner-scale-set-listener", FieldSelector: "status.phase=Running",
-		})
-		return err == nil && len(listeners.Items) > 0
-	})
+	l.eventually("a runner and the listener run", func() bool { return harness.RunnerLives(l.ctx, l.client, namespace) })
 }
 
 func (l *lab) eventually(what string, done func() bool) {
