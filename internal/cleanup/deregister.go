@@ -52,7 +52,7 @@ func accesses(ctx context.Context, c *kube.Client, p *plan.Plan, own *github.Own
 			kept++
 		}
 	}
-	for _, step := range p.Steps(plan.PhaseDeregister) {
+	for _, step := range p.OwnSteps() {
 		set := step.Object
 		if _, is := known[set.UID]; is {
 			continue
@@ -77,7 +77,7 @@ func askForCredentials(p *plan.Plan, o plan.Options, own *github.Own, known map[
 	if o.Job != "" {
 		return
 	}
-	for _, step := range p.Steps(plan.PhaseDeregister) {
+	for _, step := range p.OwnSteps() {
 		a := known[step.Object.UID]
 		if own != nil && a.takesMemory(own) {
 			p.Notes = append(p.Notes, fmt.Sprintf("your credentials for GitHub are not for %s: those in the cluster are used", step.Why))
