@@ -109,7 +109,7 @@ func UnpackRecords(data []byte, in *object.Object) ([]Record, error) {
 
 // record plans to write down what this plan frees and what stays registered at GitHub then, unless a run has written it down.
 func (p *planner) record() {
-	if p.o.Record.Name == "" || p.o.GitHub != Deregister {
+	if p.o.Record.Name == "" || p.o.GitHub != Deregister || len(p.plan.Phases) == 0 {
 		return
 	}
 	records := p.unrecorded()
@@ -149,8 +149,11 @@ func (p *planner) unrecorded() (out []Record) {
 	at := map[identity.Set]int{}
 	for _, o := range p.freed() {
 		set, is := sets[o.ScaleSet]
+		if _, registered := p.s.RegistrationOf(o, nil); !is || !registered {
+			continue
+		}
 		key := o.String() + " " + Record{Set: set}.key()
-		if _, registered := p.s.RegistrationOf(o, nil); !is || !registered || known[key] {
+		if known[key] {
 			continue
 		}
 		known[key] = true // a nudge and a free may be for the same object
