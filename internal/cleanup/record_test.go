@@ -164,6 +164,19 @@ func TestARecordIsNoReasonToUseCredentials(t *testing.T) {
 	}
 }
 
+// A run by another person may look elsewhere: what any tenant can have made is named and not read.
+func TestARecordInAnotherNamespaceIsNamed(t *testing.T) {
+	t.Parallel()
+	_, c := kubetest.New(t, recordIn(t, "one", recordOf("set", "7")))
+	o := recording(plantest.ByHand)
+	o.Record.Namespace = "elsewhere"
+	r := Run(t.Context(), c, o, quiet, Person{})
+	if text := r.Text(10); r.Verdict != plan.Done || len(r.Registered) > 0 || !strings.Contains(text, "also there: the Secret one in namespace systems, in which a run wrote down") ||
+		!strings.Contains(text, "kubectl config set-context --current --namespace systems") || !strings.HasPrefix(r.Summary(), "done; also there") {
+		t.Error(text)
+	}
+}
+
 // A record is taken away once nothing of it is registered, whatever other records say.
 func TestWhenARecordIsTakenAway(t *testing.T) {
 	t.Parallel()

@@ -1,13 +1,17 @@
 package survey
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
 
 const (
@@ -51,6 +55,32 @@ func (r *reading) records() {
 		}
 		return err
 	})
+}
+
+// recordsBeside names the records in other namespaces, as of a run by another person. Any tenant can have made them, so the run
+// does not read them.
+func recordsBeside(ctx context.Context, c *kube.Client, o plan.Options) (out []plan.Remain) {
+	more := 0
+	err := c.Each(ctx, object.Secrets, "", metav1.ListOptions{LabelSelector: plan.RecordLabel}, func(m *metav1.PartialObjectMetadata) error {
+		switch {
+		case m.Namespace == o.Record.Namespace:
+		case len(out) == maxRecords:
+			more++
+		default:
+			out = append(out, plan.Remain{
+				What: fmt.Sprintf("the Secret %s in namespace %s, in which a run wrote down what is registered at GitHub, as far as its labels say", m.Name, m.Namespace),
+				Do:   []string{"run it again in that namespace: " + shell.Command("kubectl", "config", "set-context", "--current", "--namespace", m.Namespace)},
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return append(out, plan.Remain{What: unreadBeside + err.Error()})
+	}
+	if more > 0 {
+		out = append(out, plan.Remain{What: fmt.Sprintf("%d more such Secrets", more)})
+	}
+	return out
 }
 
 func unpackRecords(u unstructured.Unstructured, in *object.Object) ([]plan.Record, error) {
