@@ -48,19 +48,19 @@ func TestInstallWithSudo(t *testing.T) {
 func TestCompiledOnce(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
-		"demo", "picture", "bench", "bench-postrender", "cluster-up", "cluster-down", "test-unit", "test-cluster", "release-check",
+		"demo", "picture", "bench", "bench-postrender", "cluster-up", "cluster-down", "test-unit", "test-cluster",
 	} {
 		runs := 0
 		for _, command := range dryRun(t, target) {
-			if !regexp.MustCompile(`\bgo ([^|]* )?(run|test)\b`).MatchString(command) {
+			if !regexp.MustCompile(`\bgo ([^|]* )?(run|test|build)\b`).MatchString(command) {
 				continue
 			}
-			if runs++; !regexp.MustCompile(`CGO_ENABLED=0 go (run|test) -trimpath `).MatchString(command) {
+			if runs++; !regexp.MustCompile(`CGO_ENABLED=0 go (run|test|build -buildvcs=false) -trimpath `).MatchString(command) {
 				t.Errorf("make %s: other flags than those of the builds: %s", target, command)
 			}
 		}
 		if runs == 0 {
-			t.Errorf("make %s has neither go run nor go test", target)
+			t.Errorf("make %s builds nothing", target)
 		}
 	}
 }
