@@ -174,7 +174,7 @@ func TestExampleGitOpsRenders(t *testing.T) {
 }
 
 // render is what helm template makes of a rollout, with CRDs, as Argo CD has it.
-func (l *lab) render(major int, root string, r rollout, args ...string) []*unstructured.Unstructured {
+func (l *lab) render(major int, root string, r rollout) []*unstructured.Unstructured {
 	l.Helper()
 	values, err := yaml.Marshal(r.values)
 	if err != nil {
@@ -184,9 +184,9 @@ func (l *lab) render(major int, root string, r rollout, args ...string) []*unstr
 	if err := os.WriteFile(file, values, 0o600); err != nil {
 		l.Fatal(err)
 	}
-	text, err := l.helmCommand(major, slices.Concat([]string{
+	text, err := l.helmCommand(major,
 		"template", r.name, filepath.Join(root, r.chart), "--namespace", r.namespace, "--values", file, "--include-crds", "--kube-version", "1.37",
-	}, args)...).Output()
+	).Output()
 	if err != nil {
 		l.Fatalf("helm template %s: %v", r.name, err)
 	}
