@@ -267,3 +267,18 @@ func TestARunByHandAndItsRecord(t *testing.T) {
 		t.Error(r.Text(10))
 	}
 }
+
+// A plan refuses by hand where the run could not write anything down. A hook goes on.
+func TestWhereNothingCanBeWrittenDown(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]plan.Options{"by hand": recording(plantest.ByHand), "in a hook": recording(plantest.AsHook)} {
+		o.Backup.Name = ""
+		a, c := kubetest.New(t, append(registeredAtGitHub(t), kubetest.Record("systems", "systems", "arc", "uninstalling", kubetest.ArcManifest))...)
+		a.Fault = kubetest.On(http.StatusNotFound, kubetest.Always, "DRY POST secret systems")
+		p := Preview(t.Context(), c, o, nil)
+		refused := len(p.Refusals) == 1 && strings.HasPrefix(p.Refusals[0].Message, "what is registered at GitHub cannot be written down, since there is no namespace systems")
+		if refused != (o.Job == "") || !refused && len(p.Refusals) > 0 {
+			t.Errorf("%s: %v", name, p.Refusals)
+		}
+	}
+}
