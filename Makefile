@@ -8,10 +8,12 @@ DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
-# With the flags of all builds: packages that they share are compiled once.
+# With the flags of what the demo builds: packages that they share are compiled once.
+DEMO      = CGO_ENABLED=0 go run -trimpath ./demo
+TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
+# The same for all others that need the test cluster.
 GO_RUN    = CGO_ENABLED=0 go run -trimpath
 GO_TEST   = CGO_ENABLED=0 go test -trimpath
-TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
 # What comes with every program: its licence, and those of what is linked into it.
 LICENSES  = LICENSE THIRD_PARTY_LICENSES.txt
 PREFIX   ?= /usr/local
@@ -44,7 +46,7 @@ help: ## List the targets
 .PHONY: demo
 demo: ## Show on an embedded cluster what Helm leaves of ARC, the rescue, and the hook (KUBE_CONTEXT=... IMAGE=...: the hook, on your cluster)
 	@echo 'Compiling the demo: two minutes the first time, then a second.'
-	@cd test && $(GO_RUN) ./demo
+	@cd test && $(DEMO)
 
 # The lines of the demo that its picture leaves out: times, all but one of each kind of step, rows of the table that are
 # alike, and what is long.
@@ -54,8 +56,8 @@ NOT_DRAWN := $(NOT_DRAWN)|^ +[0-9].* (clusterrolebindings|clusterroles|deploymen
 .PHONY: picture
 picture: ## Draw docs/demo.svg from a run of the demo
 	@mkdir -p dist
-	cd test && CLICOLOR_FORCE=1 $(GO_RUN) ./demo > $(CURDIR)/dist/demo.txt
-	cd test && $(GO_RUN) ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
+	cd test && CLICOLOR_FORCE=1 $(DEMO) > $(CURDIR)/dist/demo.txt
+	cd test && go run ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
 
 .PHONY: build
 build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
