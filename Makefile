@@ -11,9 +11,6 @@ GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS
 # With the flags of what the demo builds: packages that they share are compiled once.
 DEMO      = CGO_ENABLED=0 go run -trimpath ./demo
 TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
-# The same for all others that need the test cluster.
-GO_RUN    = CGO_ENABLED=0 go run -trimpath
-GO_TEST   = CGO_ENABLED=0 go test -trimpath
 # What comes with every program: its licence, and those of what is linked into it.
 LICENSES  = LICENSE THIRD_PARTY_LICENSES.txt
 PREFIX   ?= /usr/local
@@ -22,6 +19,9 @@ PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 IMAGE    ?= registry.example/arc-hookjob
 # `info`, not `command -v`: a docker client without a daemon builds nothing.
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
+# With the flags of the demo, too: a test cluster is compiled once, whatever starts it.
+GO_RUN    = CGO_ENABLED=0 go run -trimpath
+GO_TEST   = CGO_ENABLED=0 go test -trimpath
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
 # For a user who is not root: SUDO=yes makes root of what has to be it.
@@ -142,8 +142,8 @@ HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order fil
 .PHONY: docs
 docs: ## Generate the reference pages and the generated tables again; tests fail until you do
 	$(HELM_DOCS)
-	$(GO_TEST) ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
-	cd test && $(GO_TEST) ./attack -run TestGenerated -update
+	go test ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
+	cd test && go test ./attack -run TestGenerated -update
 	go -C tools/pack run ./licenses --output $(CURDIR)/THIRD_PARTY_LICENSES.txt
 
 .PHONY: lint
