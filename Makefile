@@ -8,9 +8,6 @@ DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
-# With the flags of all builds: packages that they share are compiled once.
-GO_RUN    = CGO_ENABLED=0 go run -trimpath
-GO_TEST   = CGO_ENABLED=0 go test -trimpath
 # It takes the place of the shell, so that a signal to make reaches it.
 DEMO      = CGO_ENABLED=0 go build -buildvcs=false -trimpath -o ../bin/demo ./demo && exec ../bin/demo
 TOOL      = go tool -modfile='$(CURDIR)/tools/go.mod'
@@ -22,6 +19,9 @@ PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 IMAGE    ?= registry.example/arc-hookjob
 # `info`, not `command -v`: a docker client without a daemon builds nothing.
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
+# With the flags of the demo, too: a test cluster is compiled once, whatever starts it.
+GO_RUN    = CGO_ENABLED=0 go run -trimpath
+GO_TEST   = CGO_ENABLED=0 go test -trimpath
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
 # For a user who is not root: SUDO=yes makes root of what has to be it.
