@@ -1,4 +1,4 @@
-// Package e2e runs the real thing: real Helm, ARC's real charts and controller, a real API server. Two
+// Package e2e runs the real thing: real Helm, ARC's real charts and controller, a real API server. Three
 // clusters serve all tests: each runs one test after the other. A test begins with an empty slate, and
 // proves that it leaves one.
 package e2e
@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,8 +44,9 @@ var (
 	built  *harness.Product
 	images map[string]cluster.Image
 	// clusters holds the clusters that no test uses: nil for one that has not been started. Most tests
-	// wait for Helm or Kubernetes, so that two of them share two cores well.
-	clusters = make(chan *cluster.Cluster, 2)
+	// wait for Helm or Kubernetes, so that three of them share two cores well; each
+	// cluster takes up to 3 GiB of memory.
+	clusters = make(chan *cluster.Cluster, 3)
 )
 
 func TestMain(m *testing.M) {
@@ -58,6 +60,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
+	if err := flag.Set("test.parallel", strconv.Itoa(cap(clusters))); err != nil {
+		return 0, err
+	}
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "arc-cleanup-e2e-")
 	if err != nil {

@@ -137,6 +137,7 @@ func (p *Product) isolate(cmd *exec.Cmd, kubeconfig string) *exec.Cmd {
 			kubeconfig != "" && strings.HasPrefix(v, "KUBE")
 	})
 	cmd.Env = append(cmd.Env, NameImage,
+		"TMPDIR="+filepath.Dir(p.home), // what a killed program leaves goes with the rest
 		"HELM_CACHE_HOME="+filepath.Join(p.home, "cache"),
 		"HELM_CONFIG_HOME="+filepath.Join(p.home, "config"),
 		"HELM_DATA_HOME="+filepath.Join(p.home, "data"))
