@@ -4,7 +4,7 @@ terraform {
   required_providers {
     helm = {
       source  = "hashicorp/helm"
-      version = ">= 2.17"
+      version = ">= 2.4" # older ones give a destroy no timeout
     }
   }
 }

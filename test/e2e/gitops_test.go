@@ -79,6 +79,8 @@ func rollouts(t *testing.T) []rollout {
 			Chart     string           `json:"chart"`
 			Needs     []string         `json:"needs"`
 			Values    []map[string]any `json:"values"`
+
+			DisableValidationOnInstall bool `json:"disableValidationOnInstall"`
 		} `json:"releases"`
 	}
 	if err := yaml.UnmarshalStrict(readExample(t, "helmfile", "helmfile.yaml"), &h); err != nil {

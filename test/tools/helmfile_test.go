@@ -76,6 +76,7 @@ func (l *lab) arcCharts(lines ...string) string {
     namespace: %s
     chart: %s
     needs: [%[1]s/arc]
+    disableValidationOnInstall: true
 %[3]s`, controllerNamespace, built.ARCChart(harness.ControllerChart), more, runnerNamespace, built.ARCChart(harness.ScaleSetChart)))
 	return "arc"
 }

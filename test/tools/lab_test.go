@@ -95,7 +95,9 @@ func newLab(t *testing.T) *lab {
 	}
 	helm := built.Helm(t.Context(), 3, cl.Kubeconfig())
 	bin := filepath.Join(l.dir, "bin")
-	l.env = append(helm.Env, "PATH="+bin+":"+os.Getenv("PATH"), "KUBE_CONFIG_PATH="+cl.Kubeconfig(), "HELM_PLUGINS="+filepath.Join(l.dir, "plugins"))
+	l.env = slices.Concat(helm.Env, []string{
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "KUBE_CONFIG_PATH=" + cl.Kubeconfig(), "HELM_PLUGINS=" + filepath.Join(l.dir, "plugins"),
+	})
 	l.link("helm", helm.Path)
 	l.link("arc-postrender", built.Postrender)
 	l.link("arc-cleanup", built.Hookjob)

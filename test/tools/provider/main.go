@@ -26,7 +26,7 @@ import (
 
 func main() {
 	err := providerserver.Serve(context.Background(), func() provider.Provider { return helm{} },
-		providerserver.ServeOpts{Address: "registry.terraform.io/hashicorp/helm", ProtocolVersion: 5})
+		providerserver.ServeOpts{Address: "registry.terraform.io/hashicorp/helm"})
 	if err != nil {
 		log.Fatal(err)
 	}
