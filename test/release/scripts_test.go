@@ -257,7 +257,7 @@ func TestNotes(t *testing.T) {
 	c := newCheckout(t, "2.0.0")
 	const base = "https://github.com/arc-cleanup/arc-cleanup/"
 	want := "\n- A [page](" + base + "blob/v2.0.0/docs/x.md), ![one](" + base + "raw/v2.0.0/docs/x.svg), [that](" + base + "blob/v2.0.0/CHANGELOG.md#it), [a site](https://x.org/#y)\n"
-	out, err := harness.Run(t, "notes", exec.CommandContext(t.Context(), filepath.Join(c.dir, "tools/pack/notes.sh"), "2.0.0", "v2.0.0"))
+	out, err := harness.Run(t, "notes", exec.CommandContext(t.Context(), filepath.Join(c.dir, "tools", "pack", "notes.sh"), "2.0.0", "v2.0.0"))
 	if err != nil || out != want {
 		t.Errorf("%v, got\n%s\nwant\n%s", err, out, want)
 	}
