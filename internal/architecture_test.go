@@ -46,15 +46,16 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"charts":           nil,
 		"internal/arc":     nil,
 		"internal/gzip":    nil,
-		"internal/kube":    {"internal/object"},
+		"internal/english": nil,
+		"internal/kube":    {"internal/english", "internal/object"},
 		"internal/version": nil,
-		"internal/github":  {"internal/version"},
+		"internal/github":  {"internal/english", "internal/version"},
 		"internal/cli":     nil,
 		"internal/shell":   nil,
 
 		"internal/object":   nil,
 		"internal/identity": {"internal/arc"},
-		"internal/plan":     {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/object", "internal/shell"},
+		"internal/plan":     {"internal/english", "internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/object", "internal/shell"},
 
 		"internal/helm":       {"internal/gzip", "internal/object"},
 		"internal/manifest":   nil,
@@ -63,25 +64,25 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		"internal/postrender": {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/detect", "internal/arc", "internal/chart", "internal/manifest"},
 		"cmd/postrender":      {"charts", "internal/gzip", "internal/helm", "internal/object", "internal/detect", "internal/arc", "internal/cli", "internal/chart", "internal/manifest", "internal/postrender", "internal/version"},
 
-		"internal/release": {"internal/gzip", "internal/helm", "internal/kube", "internal/object", "internal/shell"},
-		"internal/enrol":   {"internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
-		"internal/survey":  {"internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
-		"internal/cleanup": {"internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
-		"internal/sweep":   {"internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+		"internal/release": {"internal/english", "internal/gzip", "internal/helm", "internal/kube", "internal/object", "internal/shell"},
+		"internal/enrol":   {"internal/english", "internal/gzip", "internal/helm", "charts", "internal/detect", "internal/arc", "internal/chart", "internal/kube", "internal/manifest", "internal/object", "internal/release", "internal/shell"},
+		"internal/survey":  {"internal/english", "internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell"},
+		"internal/cleanup": {"internal/english", "internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
+		"internal/sweep":   {"internal/english", "internal/gzip", "internal/helm", "internal/github", "internal/version", "internal/arc", "internal/identity", "internal/kube", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey"},
 
 		// Only tests use these.
-		"internal/kube/kubetest": {"internal/arc", "internal/kube", "internal/object"},
-		"internal/plan/plantest": {"internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
+		"internal/kube/kubetest": {"internal/english", "internal/arc", "internal/kube", "internal/object"},
+		"internal/plan/plantest": {"internal/english", "internal/arc", "internal/gzip", "internal/helm", "internal/identity", "internal/kube", "internal/kube/kubetest", "internal/object", "internal/plan", "internal/shell"},
 		"internal/status": {
-			"internal/gzip", "internal/helm", "internal/github", "internal/version", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/english", "internal/gzip", "internal/helm", "internal/github", "internal/version", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"internal/upgrade": {
-			"internal/gzip", "internal/helm", "internal/github", "internal/version", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/english", "internal/gzip", "internal/helm", "internal/github", "internal/version", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/survey",
 		},
 		"cmd/hookjob": {
-			"internal/gzip", "internal/helm", "internal/github", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
+			"internal/english", "internal/gzip", "internal/helm", "internal/github", "charts", "internal/detect", "internal/arc", "internal/cleanup", "internal/cli", "internal/enrol", "internal/chart", "internal/identity",
 			"internal/kube", "internal/manifest", "internal/object", "internal/plan", "internal/release", "internal/shell", "internal/status", "internal/survey", "internal/sweep", "internal/upgrade", "internal/version",
 		},
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -269,7 +270,8 @@ func (f *runFlags) confirm(cmd *cobra.Command, client *kube.Client) (proceed boo
 	printPlan(out, planned)
 	answers := bufio.NewReader(cmd.InOrStdin())
 	if planned.LeftAtGitHub > 0 && len(planned.Refusals) == 0 && !cmd.Flags().Changed("github") {
-		also, err := ask(cmd, answers, fmt.Sprintf("Remove %d scale sets and their runners at GitHub too, once the cluster is clean?", planned.LeftAtGitHub))
+		also, err := ask(cmd, answers, fmt.Sprintf("Remove %s and %s runners at GitHub too, once the cluster is clean?",
+			english.Count(planned.LeftAtGitHub, "scale set"), english.Agree(planned.LeftAtGitHub, "its", "their")))
 		if err != nil {
 			return false, err
 		}

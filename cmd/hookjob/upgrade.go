@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cli"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -154,7 +155,7 @@ func (f *upgradeFlags) run(cmd *cobra.Command) error {
 	}
 	is := todo.State.Target.Controller.Metadata
 	u.Log.Info().Str("verdict", string(plan.Done)).
-		Msgf("done: %s %s is installed, with %d releases of scale sets; see arc-cleanup status", is.Name, is.Version, len(todo.State.Releases)-1)
+		Msgf("done: %s %s is installed, with %s of scale sets; see arc-cleanup status", is.Name, is.Version, english.Count(len(todo.State.Releases)-1, "release"))
 	return nil
 }
 

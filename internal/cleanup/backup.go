@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -66,7 +67,7 @@ func backUp(ctx context.Context, c *kube.Client, name types.NamespacedName, sets
 		return nil, err
 	}
 	if len(data) > backupBytes {
-		return nil, fmt.Errorf("%d objects are %d bytes compressed, more than a Secret can hold", len(items), len(data))
+		return nil, fmt.Errorf("%s take %s compressed, more than a Secret can hold", english.Count(len(items), "object"), english.Count(len(data), "byte"))
 	}
 	kept := &object.Object{Resource: object.Secrets, Namespace: name.Namespace, Name: name.Name}
 	for n := 2; ; n++ {

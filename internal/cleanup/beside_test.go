@@ -37,7 +37,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		"nothing": {options: plantest.ByHand, want: nothing},
 		"legacy ARC": {
 			items: legacy, options: plantest.ByHand,
-			want: "done; also there: legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 objects: deleted 4 custom",
+			want: "done; also there: legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 object: deleted 4 custom",
 			say:  "    arc-cleanup plan --scope legacy --all-namespaces\n",
 		},
 		"legacy ARC, to a hook, which may not read it": {
@@ -51,7 +51,7 @@ func TestASuccessNamesWhatElseThereIsOfARC(t *testing.T) {
 		},
 		"a finalizer of legacy ARC": {
 			items: kubetest.Whole(kubetest.RunnerPod("pod ci/x", "")), options: plantest.ByHand,
-			want: "done; also there: 1 Pods with finalizers of legacy ARC, which --scope legacy removes, as pods/x in namespace ci: ",
+			want: "done; also there: 1 Pod with finalizers of legacy ARC, which --scope legacy removes, as pods/x in namespace ci: ",
 		},
 		"a kind that came later": {
 			options: plantest.ByHand, unknown: map[string][]string{arc.Group: {"runnerpools"}},

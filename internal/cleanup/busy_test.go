@@ -52,7 +52,7 @@ func TestReportNamesWhatIsLeftAtGitHub(t *testing.T) {
 	if want := []string{"runner r", "scale set  (id 7) of "}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if text := r.report.Text(5); !strings.Contains(text, "still registered at GitHub: 1 runners: r: \n") || !strings.Contains(text, "2 registrations are left at GitHub") {
+	if text := r.report.Text(5); !strings.Contains(text, "still registered at GitHub: 1 runner: r: \n") || !strings.Contains(text, "2 registrations are left at GitHub") {
 		t.Error(text)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
@@ -27,7 +28,7 @@ const (
 // and a hook has 128 MiB.
 const maxAccesses = 200
 
-var errTooMany = fmt.Errorf("one run keeps the credentials of %d scale sets", maxAccesses)
+var errTooMany = fmt.Errorf("one run keeps the credentials of %s", english.Count(maxAccesses, "scale set"))
 
 // access is what a scale set uses to reach GitHub, or why that is not known. A run reads it before it frees the scale set, and
 // keeps it in memory only.
@@ -104,7 +105,7 @@ func (r *run) deregister(ctx context.Context, s *plan.Survey) {
 		sets += len(job)
 	}
 	if sets > 0 { // one line: a team may have thousands of scale sets
-		r.log.Info().Msgf("%s: %d scale sets", plan.PhaseDeregister.Row().Doing, sets)
+		r.log.Info().Msgf("%s: %s", plan.PhaseDeregister.Row().Doing, english.Count(sets, "scale set"))
 	}
 	var (
 		g    errgroup.Group
@@ -210,7 +211,7 @@ func (r *run) deregisterSet(ctx context.Context, d deregistration, down *sync.Ma
 	for n, i := range d.runners {
 		runners[n] = r.report.Registered[i].Object.Name
 	}
-	r.log.Debug().Msgf("%s: %s, %d runners", plan.PhaseDeregister.Row().Doing, reg, len(runners))
+	r.log.Debug().Msgf("%s: %s, %s", plan.PhaseDeregister.Row().Doing, reg, english.Count(len(runners), "runner"))
 	results := deregister(ctx, d.access, reg.Document(), runners, false, down)
 	r.mu.Lock()
 	defer r.mu.Unlock()

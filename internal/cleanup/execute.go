@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -84,7 +85,7 @@ func (r *run) write(ctx context.Context, log zerolog.Logger, steps []plan.Step, 
 			defer r.mu.Unlock()
 			r.setDone(r.now.Done + 1)
 			now := time.Now()
-			log.WithLevel(r.pace.next(now)).Msgf("%s: %d of %d objects, %.0f a second", r.now.Phase.Row().Doing, r.now.Done, r.now.Total, float64(r.now.Done)/now.Sub(r.since).Seconds())
+			log.WithLevel(r.pace.next(now)).Msgf("%s: %d of %s, %.0f a second", r.now.Phase.Row().Doing, r.now.Done, english.Count(r.now.Total, "object"), float64(r.now.Done)/now.Sub(r.since).Seconds())
 			if err != nil {
 				errs = append(errs, err)
 				if !refused(err) {
@@ -166,7 +167,7 @@ func (e writeErrors) Error() string {
 	if len(e) == 1 {
 		return e[0].Error()
 	}
-	return fmt.Sprintf("%v (and %d more errors)", e[0], len(e)-1)
+	return fmt.Sprintf("%v (and %s)", e[0], english.Count(len(e)-1, "more error"))
 }
 
 func (e writeErrors) Unwrap() []error { return e }

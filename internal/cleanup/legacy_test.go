@@ -38,7 +38,7 @@ func TestLegacyRunFreesAStuckCluster(t *testing.T) {
 	r := Run(t.Context(), c, graced(plantest.OfLegacy, ample), quiet, Person{})
 	expect(t, r, outcome{Verdict: plan.Done})
 	kubetest.ExpectStrings(t, "left", a.Left(), "pod ci/theirs")
-	if want := "still registered at GitHub: 1 runners: s-1-0: GitHub removes it after about a day"; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
+	if want := "still registered at GitHub: 1 runner: s-1-0: GitHub removes it after about a day"; !strings.Contains(r.Text(10), want) || !strings.HasPrefix(r.Summary(), "done: nothing of legacy ARC is left") {
 		t.Errorf("the report does not say %q:\n%s", want, r.Text(10))
 	}
 }
@@ -101,7 +101,7 @@ func TestLegacyRunStopsARunnerOnce(t *testing.T) {
 	items = append(items, controller, kubetest.OnNode(kubetest.Whole(kubetest.Family()[0])[0]))
 	onItsOwnClock(t, items, func(t *testing.T, a *kubetest.Server, c *kube.Client) {
 		r := runFor(t, c, 2*time.Second, o)
-		if want := "refused: scaled to zero 1 runnerdeployments; deleted 1 horizontalrunnerautoscalers"; r.Summary() != want {
+		if want := "refused: scaled to zero 1 runnerdeployment; deleted 1 horizontalrunnerautoscaler"; r.Summary() != want {
 			t.Errorf("got  %s\nwant %s", r.Summary(), want)
 		}
 		kubetest.ExpectStrings(t, "writes", a.Written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")

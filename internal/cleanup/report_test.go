@@ -16,7 +16,7 @@ func TestSummary(t *testing.T) {
 	did := []plan.Step{
 		{Action: plan.Delete, Object: kubetest.Object("role runners/a")}, {Action: plan.Free, Object: kubetest.Object("er runners/a")}, {Action: plan.Delete, Object: kubetest.Object("role runners/b")}, {Action: plan.Delete, Object: kubetest.Object("crd c")},
 	}
-	const done = "deleted 2 roles, 1 customresourcedefinitions; removed ARC's finalizers from 1 ephemeralrunners"
+	const done = "deleted 2 roles, 1 customresourcedefinition; removed ARC's finalizers from 1 ephemeralrunner"
 	tests := map[string]struct {
 		report Report
 		want   string
@@ -100,7 +100,7 @@ func TestDocumentOfAReport(t *testing.T) {
 	const crd = `"group": "apiextensions.k8s.io", "resource": "customresourcedefinitions", `
 	kubetest.ExpectJSON(t, `{
 		"version": "arc-cleanup/report/v1", "scope": "controller", "verdict": "residue",
-		"summary": "residue: 1 objects are left: deleted 1 customresourcedefinitions; removed 1 registrations at GitHub; 1 registrations are left at GitHub",
+		"summary": "residue: 1 object is left: deleted 1 customresourcedefinition; removed 1 registration at GitHub; 1 registration is left at GitHub",
 		"refusals": [{"verdict": "refused", "message": "no", "do": ["do"]}],
 		"done": [{"action": "delete", `+crd+`"name": "c", "uid": "crd c"}],
 		"kept": [{`+crd+`"name": "k", "uid": "crd k", "why": "used"}],

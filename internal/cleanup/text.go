@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -25,7 +26,7 @@ func (r *Report) Summary() string {
 	case r.Verdict == plan.Residue && len(r.Left) == 0 && r.staying() > 0:
 		return "residue: nothing is left in the cluster, but at GitHub: " + did
 	case r.Verdict == plan.Residue:
-		return fmt.Sprintf("residue: %d objects are left: %s", len(r.Left), did)
+		return fmt.Sprintf("residue: %s %s left: %s", english.Count(len(r.Left), "object"), english.Agree(len(r.Left), "is", "are"), did)
 	case r.Verdict == plan.OutOfTime:
 		return "out-of-time: the budget is used up; run it again to go on: " + did
 	case r.Verdict == plan.Interrupted:
@@ -36,7 +37,7 @@ func (r *Report) Summary() string {
 
 // success returns the summary of a run that is done: what it proved and what it did.
 func (r *Report) success(did string) string {
-	kept := fmt.Sprintf("kept %d objects", len(r.Kept))
+	kept := "kept " + english.Count(len(r.Kept), "object")
 	switch {
 	case len(r.Remains) > 0 && len(r.Kept) > 0:
 		return fmt.Sprintf("done, %s; also there: %s: %s", kept, remains(r.Remains), did)
@@ -79,18 +80,18 @@ func (r *Report) did() string {
 			continue
 		}
 		for i, kind := range order {
-			order[i] = fmt.Sprintf("%d %s", counts[kind], kind)
+			order[i] = english.Count(counts[kind], strings.TrimSuffix(kind, "s"))
 		}
 		parts = append(parts, verbs[action]+strings.Join(order, ", "))
 	}
 	if n := r.registered(github.Removed); n > 0 {
-		parts = append(parts, fmt.Sprintf("removed %d registrations at GitHub", n))
+		parts = append(parts, "removed "+english.Count(n, "registration")+" at GitHub")
 	}
 	if n := r.registered(github.Gone); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d registrations were gone already", n))
+		parts = append(parts, english.Count(n, "registration")+english.Agree(n, " was", " were")+" gone already")
 	}
 	if n := r.staying(); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d registrations are left at GitHub", n))
+		parts = append(parts, english.Count(n, "registration")+english.Agree(n, " is", " are")+" left at GitHub")
 	}
 	return cmp.Or(strings.Join(parts, "; "), "nothing was written")
 }
@@ -241,11 +242,11 @@ func (r *Report) StillRegistered(most int) []string {
 	}
 	lines := clip(sets, most)
 	if more := len(sets) - most; more > 0 {
-		lines = append(lines, fmt.Sprintf("%d more scale sets", more))
+		lines = append(lines, english.Count(more, "more scale set"))
 	}
 	for _, why := range clip(reasons, most) {
 		names := runners[why]
-		line := fmt.Sprintf("%d runners: %s", len(names), strings.Join(clip(names, 3), ", "))
+		line := english.Count(len(names), "runner") + ": " + strings.Join(clip(names, 3), ", ")
 		if len(names) > 3 {
 			line += ", ..."
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/actions/scaleset"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 )
 
 // Set is a scale set as the cluster knew it.
@@ -274,9 +276,9 @@ func inUse(s *scaleset.RunnerScaleSetStatistic, own int, dry bool) string {
 	}
 	switch {
 	case s.TotalBusyRunners > 0, s.TotalRunningJobs > 0, s.TotalAssignedJobs > 0:
-		return fmt.Sprintf("it has jobs (%d assigned, %d running, %d busy runners)", s.TotalAssignedJobs, s.TotalRunningJobs, s.TotalBusyRunners)
+		return fmt.Sprintf("it has jobs (%d assigned, %d running, %s)", s.TotalAssignedJobs, s.TotalRunningJobs, english.Count(s.TotalBusyRunners, "busy runner"))
 	case registered > 0:
-		return fmt.Sprintf("GitHub has %d other runners of it: of another cluster, or of an earlier installation", registered)
+		return fmt.Sprintf("GitHub has %s of it: of another cluster, or of an earlier installation", english.Count(registered, "other runner"))
 	}
 	return ""
 }

@@ -55,12 +55,12 @@ func TestInUse(t *testing.T) {
 		"a running job":               {&statistics{TotalRunningJobs: 2}, 0, false, "2 running"},
 		"a busy runner":               {&statistics{TotalBusyRunners: 3}, 0, false, "3 busy"},
 		"a busy runner in a dry run":  {&statistics{TotalBusyRunners: 1, TotalRegisteredRunners: 1}, 1, true, "1 busy"},
-		"a runner":                    {&statistics{TotalRegisteredRunners: 1}, 0, false, "1 other runners"},
+		"a runner":                    {&statistics{TotalRegisteredRunners: 1}, 0, false, "1 other runner"},
 		"as many runners as removed":  {&statistics{TotalRegisteredRunners: 2}, 2, false, "2 other runners"},
 		"its runners in a dry run":    {&statistics{TotalRegisteredRunners: 2}, 2, true, ""},
-		"more runners in a dry run":   {&statistics{TotalRegisteredRunners: 3}, 2, true, "1 other runners"},
+		"more runners in a dry run":   {&statistics{TotalRegisteredRunners: 3}, 2, true, "1 other runner"},
 		"fewer runners in a dry run":  {&statistics{TotalRegisteredRunners: 1}, 2, true, ""},
-		"another's idle runners only": {&statistics{TotalIdleRunners: 1, TotalRegisteredRunners: 1}, 0, false, "1 other runners"},
+		"another's idle runners only": {&statistics{TotalIdleRunners: 1, TotalRegisteredRunners: 1}, 0, false, "1 other runner"},
 	} {
 		if why := inUse(test.s, test.own, test.dry); !strings.Contains(why, test.want) || (why == "") != (test.want == "") {
 			t.Errorf("%s: %q", name, why)

@@ -153,7 +153,7 @@ func (h *hooks) UnmarshalJSON(data []byte) error {
 	}
 	for d.More() {
 		if len(*h) == maxItems {
-			return fmt.Errorf("it has more than %d hooks", maxItems)
+			return fmt.Errorf("it has more hooks than %d", maxItems)
 		}
 		var one Hook
 		if err := d.Decode(&one); err != nil {
@@ -180,7 +180,7 @@ func objects(manifest, namespace string) (out []Object, err error) {
 			continue
 		}
 		if n++; n > maxItems {
-			return nil, fmt.Errorf("its manifest has more than %d objects", maxItems)
+			return nil, fmt.Errorf("its manifest has more objects than %d", maxItems)
 		}
 		var o struct {
 			APIVersion, Kind string

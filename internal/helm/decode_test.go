@@ -58,8 +58,8 @@ func TestRecordsAreBounded(t *testing.T) {
 	tests := map[string]struct{ raw, err string }{
 		"a manifest":                {body("manifest", `"`+strings.Repeat("a", maxRaw)+`"`), "unpacked it has more than 16 MiB"},
 		"spaces":                    {strings.Repeat(" ", 64<<20), "unpacked it has more than 16 MiB"},
-		"hooks":                     {body("hooks", "["+strings.Repeat("{},", maxRaw/4)+"{}]"), "it has more than 10000 hooks"},
-		"documents":                 {body("manifest", `"`+strings.Repeat(`kind: a\n---\n`, maxRaw/16)+`"`), "its manifest has more than 10000 objects"},
+		"hooks":                     {body("hooks", "["+strings.Repeat("{},", maxRaw/4)+"{}]"), "it has more hooks than 10000"},
+		"documents":                 {body("manifest", `"`+strings.Repeat(`kind: a\n---\n`, maxRaw/16)+`"`), "its manifest has more objects than 10000"},
 		"a document":                {body("manifest", `"kind: a\nspec: [`+strings.Repeat("1,", maxRaw/4)+`]"`), ""},
 		"a name":                    {body("manifest", `"kind: a\nmetadata: {name: [`+strings.Repeat("1,", maxRaw/4)+`]}"`), ""},
 		"a document in JSON's form": {body("manifest", `"{kind: a, spec: [`+strings.Repeat("1,", maxRaw/4)+`]}"`), ""},

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 )
 
 // ErrStagnant is returned by WaitGone if nothing has moved for as long as the patience.
@@ -71,7 +73,7 @@ func (c *Client) WaitGone(
 			if now.unread != nil {
 				return now.unread
 			}
-			return fmt.Errorf("%w for %s: %d objects left", ErrStagnant, patience, w.left)
+			return fmt.Errorf("%w for %s: %s left", ErrStagnant, patience, english.Count(w.left, "object"))
 		case <-probe.C:
 			// Nothing can make progress while the API server is away, and a watch does not tell: it waits
 			// and goes on.

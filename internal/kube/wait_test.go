@@ -127,7 +127,7 @@ func TestWaitGoneGivesUpWhenNothingMoves(t *testing.T) {
 	if !errors.Is(err, kube.ErrStagnant) {
 		t.Fatalf("error %v", err)
 	}
-	if !strings.Contains(err.Error(), "no progress for 1s: 1 objects left") {
+	if !strings.Contains(err.Error(), "no progress for 1s: 1 object left") {
 		t.Errorf("error %v", err)
 	}
 	if took := time.Since(start); took < patience || took > 10*patience {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
@@ -26,12 +27,12 @@ func (p *planner) backUp() {
 		if _, terminating := p.s.Terminating[p.o.Backup.Namespace]; terminating {
 			p.plan.Refusals = append(p.plan.Refusals, Refusal{
 				Verdict: Refused,
-				Message: fmt.Sprintf("the backup of %d AutoscalingRunnerSets would be in namespace %s, which is being deleted", n, p.o.Backup.Namespace),
+				Message: fmt.Sprintf("the backup of %s would be in namespace %s, which is being deleted", p.o.backedUp(n), p.o.Backup.Namespace),
 				Do:      []string{"save them yourself: kubectl get autoscalingrunnersets --all-namespaces --output yaml; then run without a backup: --backup=false"},
 			})
 		}
 		secret := &object.Object{Resource: object.Secrets, Namespace: p.o.Backup.Namespace, Name: p.o.Backup.Name}
-		step := Step{Create, secret, fmt.Sprintf("holds %d %s, see `arc-cleanup restore`", n, p.o.backedUp())}
+		step := Step{Create, secret, fmt.Sprintf("holds %s, see `arc-cleanup restore`", p.o.backedUp(n))}
 		p.plan.Phases = slices.Insert(p.plan.Phases, 0, Phase{Name: PhaseBackUp, Ranks: [][]Step{{step}}})
 	}
 }
@@ -41,10 +42,10 @@ func isWritten(o *object.Object) bool {
 	return o.Resource.Resource == arc.AutoscalingRunnerSets || o.Resource.Group == arc.LegacyGroup && o.Owner == ""
 }
 
-// backedUp names the kind of objects in a backup.
-func (o Options) backedUp() string {
+// backedUp counts the objects in a backup.
+func (o Options) backedUp(n int) string {
 	if o.Scope == ScopeLegacy {
-		return "objects of " + arc.LegacyGroup
+		return english.Count(n, "object") + " of " + arc.LegacyGroup
 	}
-	return "AutoscalingRunnerSets"
+	return english.Count(n, "AutoscalingRunnerSet")
 }

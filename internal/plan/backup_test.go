@@ -53,7 +53,7 @@ func TestPlanRefusesABackupThatNobodyCanMake(t *testing.T) {
 	t.Parallel()
 	s := plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting)}, Terminating: plantest.Gone("systems")}
 	refusals := plan.New(&s, plantest.Kept(plantest.ByHand), plan.History{}).Refusals
-	if len(refusals) != 1 || refusals[0].Message != "the backup of 1 AutoscalingRunnerSets would be in namespace systems, which is being deleted" {
+	if len(refusals) != 1 || refusals[0].Message != "the backup of 1 AutoscalingRunnerSet would be in namespace systems, which is being deleted" {
 		t.Errorf("%+v", refusals)
 	}
 	if refusals := plan.New(&s, plantest.ByHand, plan.History{}).Refusals; len(refusals) != 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
@@ -42,7 +43,7 @@ func (p *planner) crdsKept() string {
 	}
 	if len(why) == 0 {
 		for ns, n := range left {
-			why = append(why, fmt.Sprintf("%d custom resources in namespace %s are not this release's", n, ns))
+			why = append(why, fmt.Sprintf("%s in namespace %s %s not this release's", english.Count(n, "custom resource"), ns, english.Agree(n, "is", "are")))
 		}
 		slices.Sort(why)
 	}

@@ -220,7 +220,7 @@ func TestLegacyPlan(t *testing.T) {
 		"one namespace only": {
 			plan.Survey{Record: plantest.Uninstalling(), CRDs: kubetest.LegacyCRDs(), Custom: []*object.Object{kubetest.Object("run ci/x", kubetest.Deleting), kubetest.Object("run old/x")}},
 			func() plan.Options { o := plantest.AsLegacyHook; o.WatchNamespaces = kubetest.ListOf("ci"); return o }(), plan.Fresh,
-			[]string{"free: free run ci/x", "keep: 1 custom resources in namespace old are not this release's"},
+			[]string{"free: free run ci/x", "keep: 1 custom resource in namespace old is not this release's"},
 		},
 	})
 }

@@ -255,13 +255,13 @@ func TestPlanSparesWhatOthersUse(t *testing.T) {
 			plantest.OnlyRuns, plan.Fresh,
 			[]string{
 				"free: free er runners/a", "free: free secret runners/s",
-				"keep: 1 custom resources in namespace theirs are not this release's",
+				"keep: 1 custom resource in namespace theirs is not this release's",
 			},
 		},
 		"a live set outside the watched namespace is no reason to refuse": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: []*object.Object{kubetest.Object("ars theirs/set")}, CRDs: kubetest.CRDs()},
 			plantest.OnlyRuns, plan.Fresh,
-			[]string{"keep: 1 custom resources in namespace theirs are not this release's"},
+			[]string{"keep: 1 custom resource in namespace theirs is not this release's"},
 		},
 		"nothing outside the watched namespace": {
 			plan.Survey{Record: plantest.Uninstalling(), Custom: custom[:1], CRDs: kubetest.CRDs()},

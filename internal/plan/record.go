@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/gzip"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -124,7 +125,7 @@ func (p *planner) record() {
 	}
 	p.plan.ToRecord = records
 	secret := &object.Object{Resource: object.Secrets, Namespace: p.o.Record.Namespace, Name: p.o.Record.Name}
-	rank := []Step{{WriteDown, secret, fmt.Sprintf("names %d scale sets that are registered at GitHub, until they are removed there", len(records))}}
+	rank := []Step{{WriteDown, secret, fmt.Sprintf("names %s registered at GitHub, until GitHub has removed %s", english.Count(len(records), "scale set"), english.Agree(len(records), "it", "them"))}}
 	if p.plan.Phases[0].Name == PhaseBackUp {
 		p.plan.Phases[0].Ranks = append(p.plan.Phases[0].Ranks, rank)
 		return
@@ -207,7 +208,8 @@ func (p *planner) recorded() {
 	case p.o.GitHub != Deregister:
 		p.plan.LeftAtGitHub += len(steps)
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf(
-			"%d scale sets that an earlier run has freed may be registered at GitHub still; with --github deregister, this run removes them", len(steps)))
+			"%s that an earlier run has freed may be registered at GitHub still; with --github deregister, this run removes %s",
+			english.Count(len(steps), "scale set"), english.Agree(len(steps), "it", "them")))
 	case last >= 0 && p.plan.Phases[last].Name == PhaseDeregister:
 		p.plan.Phases[last].Ranks = append(p.plan.Phases[last].Ranks, steps)
 	default:

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -138,8 +139,9 @@ func (p *planner) refuseOutOfScope() {
 	for _, ns := range slices.Sorted(maps.Keys(outside)) {
 		p.plan.Refusals = append(p.plan.Refusals, Refusal{
 			Verdict: Refused,
-			Message: fmt.Sprintf("%d custom resources of ARC in namespace %s are outside the hook's runner namespaces: %s", outside[ns], ns, strings.Join(p.o.RunnerNamespaces, ", ")),
-			Do:      []string{"add the namespace to runnerNamespaces"},
+			Message: fmt.Sprintf("%s of ARC in namespace %s %s outside the hook's runner namespaces: %s",
+				english.Count(outside[ns], "custom resource"), ns, english.Agree(outside[ns], "is", "are"), strings.Join(p.o.RunnerNamespaces, ", ")),
+			Do: []string{"add the namespace to runnerNamespaces"},
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
@@ -126,8 +127,8 @@ func (p *planner) deregister() {
 	case len(steps)+runners > 0 && p.o.Scope != ScopeLegacy:
 		p.plan.LeftAtGitHub = len(steps)
 		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf(
-			"%d scale sets and %d runners stay registered at GitHub, which removes them after some days; with --github deregister, this run removes them",
-			len(steps), runners))
+			"%s and %s stay registered at GitHub, which removes them after some days; with --github deregister, this run removes them",
+			english.Count(len(steps), "scale set"), english.Count(runners, "runner")))
 	}
 }
 

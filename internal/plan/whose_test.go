@@ -70,13 +70,13 @@ func TestOutsideTheRunnerNamespaces(t *testing.T) {
 		}
 		return out
 	}
-	kubetest.ExpectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
+	kubetest.ExpectStrings(t, "refusals", refusals(s, o), "refused: 1 custom resource of ARC in namespace team is outside the hook's runner namespaces: runners")
 	// A listener belongs in the controller's namespace, a runner does not.
 	s.Custom = []*object.Object{kubetest.Object("al systems/l", kubetest.Of("far/set"), kubetest.Deleting), kubetest.Object("er systems/r", kubetest.Deleting)}
-	kubetest.ExpectStrings(t, "beside the controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace systems are outside the hook's runner namespaces: runners")
+	kubetest.ExpectStrings(t, "beside the controller", refusals(s, o), "refused: 1 custom resource of ARC in namespace systems is outside the hook's runner namespaces: runners")
 	s.Custom = []*object.Object{kubetest.Object("run runners/r", kubetest.Deleting), kubetest.Object("run team/r", kubetest.Deleting)}
 	o.Scope = plan.ScopeLegacy
-	kubetest.ExpectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resources of ARC in namespace team are outside the hook's runner namespaces: runners")
+	kubetest.ExpectStrings(t, "of a legacy controller", refusals(s, o), "refused: 1 custom resource of ARC in namespace team is outside the hook's runner namespaces: runners")
 }
 
 // CRDs that are kept, or managed separately, stay, together with what they need.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -37,10 +38,10 @@ func (r *reader) stuck() {
 	for name, m := range terminating {
 		switch {
 		case hold[name] > 0:
-			r.add("namespaces", m, fmt.Sprintf("is Terminating, and held by %d of ARC's custom resources", hold[name]))
+			r.add("namespaces", m, fmt.Sprintf("is Terminating, and held by %s of ARC", english.Count(hold[name], "custom resource")))
 		case wait[name] > 0:
-			r.add("namespaces", m, fmt.Sprintf("is Terminating, and has %d of ARC's custom resources, "+
-				"which Kubernetes deletes after the namespace's Pods", wait[name]))
+			r.add("namespaces", m, fmt.Sprintf("is Terminating, and has %s of ARC, "+
+				"which Kubernetes deletes after the namespace's Pods", english.Count(wait[name], "custom resource")))
 		}
 	}
 }

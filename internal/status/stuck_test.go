@@ -53,8 +53,8 @@ func TestSetsAndStuck(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"customresourcedefinitions.apiextensions.k8s.io /autoscalingrunnersets.actions.github.com false: no controller looks after it",
-		"namespaces /old true: is Terminating, and held by 1 of ARC's custom resources",
-		"namespaces /waits true: is Terminating, and has 1 of ARC's custom resources, which Kubernetes deletes after the namespace's Pods",
+		"namespaces /old true: is Terminating, and held by 1 custom resource of ARC",
+		"namespaces /waits true: is Terminating, and has 1 custom resource of ARC, which Kubernetes deletes after the namespace's Pods",
 		"autoscalingrunnersets.actions.github.com old/stuck true: is being deleted, and held by autoscalingrunnerset.actions.github.com/finalizer, c/d",
 	}, stuck); diff != "" {
 		t.Error(diff)
@@ -95,7 +95,7 @@ func TestStuckLegacy(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"customresourcedefinitions.apiextensions.k8s.io /runners.actions.summerwind.dev: no controller looks after it",
-		"namespaces /ci: is Terminating, and held by 1 of ARC's custom resources",
+		"namespaces /ci: is Terminating, and held by 1 custom resource of ARC",
 		"runners.actions.summerwind.dev ci/r: is being deleted, and held by runner.actions.summerwind.dev",
 	}, stuck); diff != "" {
 		t.Error(diff)

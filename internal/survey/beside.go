@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -71,17 +72,17 @@ func legacyBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.S
 		return []plan.Remain{{What: unreadBeside + err.Error()}}
 	}
 	if crds := union(crdsOf(arc.LegacyGroup, served), existing, arc.LegacyGroup); len(crds) > 0 {
-		what := fmt.Sprintf("legacy ARC, with %d CRDs of %s", len(crds), arc.LegacyGroup)
+		what := fmt.Sprintf("legacy ARC, with %s of %s", english.Count(len(crds), "CRD"), arc.LegacyGroup)
 		if o.Job == "" { // a hook has no right to read them
 			if n, err := countLegacy(ctx, c, served); err == nil {
-				what = fmt.Sprintf("%s and %d objects", what, n)
+				what = what + " and " + english.Count(n, "object")
 			}
 		}
 		out = append(out, plan.Remain{What: what, Do: []string{"arc-cleanup plan --scope legacy --all-namespaces"}})
 	}
 	if n := len(s.LegacyHeld); n > 0 {
 		first := s.LegacyHeld[0]
-		out = append(out, plan.Remain{What: fmt.Sprintf("%d Pods with finalizers of legacy ARC, which --scope legacy removes, as %s", n, first)})
+		out = append(out, plan.Remain{What: fmt.Sprintf("%s with finalizers of legacy ARC, which --scope legacy removes, as %s", english.Count(n, "Pod"), first)})
 	}
 	return out
 }
@@ -131,7 +132,7 @@ func leasesBeside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.S
 		name(lease.Namespace, lease.Name, "which has the name of one of ARC's")
 	}
 	if more := len(found) - fewLeases; more > 0 {
-		out = append(out, plan.Remain{What: fmt.Sprintf("%d more Leases with such names", more)})
+		out = append(out, plan.Remain{What: english.Count(more, "more Lease") + " with such names"})
 	}
 	return out
 }

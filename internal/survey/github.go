@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
@@ -133,7 +134,7 @@ func secretData(ctx context.Context, c *kube.Client, namespace, name string, key
 	case err != nil:
 		return nil, fmt.Errorf("Secret %s/%s: its data is not that of a Secret", namespace, name) //nolint:staticcheck // the kind's name
 	case size > maxSecret:
-		return nil, fmt.Errorf("Secret %s/%s is too large for credentials: %d bytes", namespace, name, size) //nolint:staticcheck // the kind's name
+		return nil, fmt.Errorf("Secret %s/%s is too large for credentials: %s", namespace, name, english.Count(size, "byte")) //nolint:staticcheck // the kind's name
 	}
 	return data, nil
 }

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -34,7 +35,7 @@ func (r *reading) records() {
 			for _, u := range page {
 				secret := &object.Object{Resource: object.Secrets, Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID()}
 				var records []plan.Record
-				err := fmt.Errorf("a run reads %d of these Secrets at most", maxRecords)
+				err := fmt.Errorf("a run reads at most %d of these", maxRecords)
 				if seen++; seen <= maxRecords {
 					records, err = unpackRecords(u, secret)
 				}
@@ -78,7 +79,7 @@ func recordsBeside(ctx context.Context, c *kube.Client, o plan.Options) (out []p
 		return append(out, plan.Remain{What: unreadBeside + err.Error()})
 	}
 	if more > 0 {
-		out = append(out, plan.Remain{What: fmt.Sprintf("%d more such Secrets", more)})
+		out = append(out, plan.Remain{What: english.Count(more, "more such Secret")})
 	}
 	return out
 }

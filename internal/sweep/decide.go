@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -120,7 +121,7 @@ func (f *facts) controllerOf(namespace string) (controller, string) {
 	case len(found) == 0:
 		return controller{}, "no controller watches the namespace " + namespace
 	case len(found) > 1:
-		return controller{}, fmt.Sprintf("%d controllers watch the namespace %s", len(found), namespace)
+		return controller{}, fmt.Sprintf("%s watch the namespace %s", english.Count(len(found), "controller"), namespace)
 	case found[0].idle != "":
 		return controller{}, fmt.Sprintf("the controller %s/%s %s", found[0].Namespace, found[0].Name, found[0].idle)
 	}
@@ -186,7 +187,7 @@ func (f *facts) settled(s *scaleSet, c controller) (*listener, *runnerSet, strin
 	}
 	current := f.currents(s, c)
 	if len(current) != 1 {
-		return nil, nil, fmt.Sprintf("the scale set %s has %d listeners that may be its current one", s.key(), len(current))
+		return nil, nil, fmt.Sprintf("the scale set %s has %s that may be its current one", s.key(), english.Count(len(current), "listener"))
 	}
 	newest := f.newest(s)
 	if newest == nil || newest.Deleting || current[0].runnerSet != newest.Name {

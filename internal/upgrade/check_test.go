@@ -71,7 +71,7 @@ func TestCheck(t *testing.T) {
 		},
 		"a legacy runner's Pod": {
 			objects: join(objects, []kubeObject{legacyPod()}), rendered: []string{"arc", "runners"},
-			notes: "of ARC this does not upgrade 1 Pods with finalizers of legacy ARC, which --scope legacy removes, as pods/old in namespace ci",
+			notes: "of ARC this does not upgrade 1 Pod with finalizers of legacy ARC, which --scope legacy removes, as pods/old in namespace ci",
 		},
 		"it does not render": {
 			objects: objects, change: func(h *fakeHelm) { h.write("fail.template.runners", "") }, rendered: []string{"arc", "runners"},

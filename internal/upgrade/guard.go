@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
@@ -120,7 +121,7 @@ func (u *Upgrade) scaledDown(ctx context.Context, c SavedController) error {
 			return n
 		}
 		if r := number("spec", "replicas"); r != 0 {
-			return fmt.Errorf("deployment %s/%s has %d replicas again: find out what scales it, and run this command again", c.Namespace, c.Name, r)
+			return fmt.Errorf("deployment %s/%s has %s again: find out what scales it, and run this command again", c.Namespace, c.Name, english.Count(r, "replica"))
 		}
 		if number("status", "observedGeneration") >= o.GetGeneration() && number("status", "replicas") == 0 {
 			return nil

@@ -128,7 +128,7 @@ func TestUpgradesNothingThatWouldBeDeleted(t *testing.T) {
 			c := controllerAt("arc-systems", "arc-systems", "arc")
 			specOf(c)["replicas"] = 1
 			a.put(c)
-		}, "deployment arc-systems/arc has 1 replicas again"},
+		}, "deployment arc-systems/arc has 1 replica again"},
 		"its Pod is there": {1, func(a *api) {
 			a.put(kind("Pod", "arc-systems", "old", kubeObject{"labels": kubeObject{"app": "arc"}}))
 		}, "the old controller's Pods"},

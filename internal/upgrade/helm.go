@@ -22,6 +22,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/detect"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/manifest"
 )
 
@@ -139,7 +140,7 @@ func (h *Helm) pull(ctx context.Context, c Chart, dir string) (path, digest stri
 	}
 	archives, err := filepath.Glob(filepath.Join(into, "*.tgz"))
 	if err != nil || len(archives) != 1 {
-		return "", "", fmt.Errorf("helm pull %s: wrote %d archives, want 1", c.Ref, len(archives))
+		return "", "", fmt.Errorf("helm pull %s: wrote %s, want 1", c.Ref, english.Count(len(archives), "archive"))
 	}
 	return archives[0], digest, nil
 }

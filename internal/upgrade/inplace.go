@@ -65,8 +65,7 @@ func (p *planner) refuseGitOps(resource, what string, of claimant) {
 // planByHelm plans an upgrade within a minor version.
 func (p *planner) planByHelm() {
 	controller := p.State.Releases[0]
-	p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases in %s and in their own namespaces",
-		len(p.State.Releases), secretOf(p.State)))
+	p.add(Save, controller, p.saves(""))
 	if len(p.s.lacking) > 0 {
 		p.add(CRDs, controller, "changes the CRDs to those of the new chart")
 	}
@@ -85,8 +84,7 @@ func (p *planner) planSwap() {
 		p.refuseUnstoppable()
 		p.refuseLackingCRDs(controller)
 		p.State.Swap = p.newSwap()
-		p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases, and the CRDs, in %s and in their own namespaces",
-			len(p.State.Releases), secretOf(p.State)))
+		p.add(Save, controller, p.saves(", and the CRDs,"))
 	}
 	if pair, ok := pairOf(controller.Chart.AppVersion, p.s.Target.Controller.Metadata.AppVersion); ok && experimental[pair] != "" {
 		p.note("under a controller %s the runner sets of %s go on beside the new ones: afterwards, run `arc-cleanup sweep --all-namespaces` "+

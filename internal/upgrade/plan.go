@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -252,13 +253,19 @@ func (p *planner) current() bool {
 	})
 }
 
+// saves says what the first step saves, and also what else.
+func (p *planner) saves(also string) string {
+	n := len(p.State.Releases)
+	return fmt.Sprintf("saves values, hooks and versions of %s%s in %s and in %s",
+		english.Count(n, "release"), also, secretOf(p.State), english.Agree(n, "its own namespace", "their own namespaces"))
+}
+
 // planAll plans both halves.
 func (p *planner) planAll() {
 	releases := p.State.Releases
 	controller := releases[0]
-	p.add(Save, controller, fmt.Sprintf("saves values, hooks and versions of %d releases in %s and in their own namespaces",
-		len(releases), secretOf(p.State)))
-	p.add(Clean, controller, fmt.Sprintf("drains and uninstalls the scale sets of %d releases, and deletes the CRDs", len(releases)-1))
+	p.add(Save, controller, p.saves(""))
+	p.add(Clean, controller, fmt.Sprintf("drains and uninstalls the scale sets of %s, and deletes the CRDs", english.Count(len(releases)-1, "release")))
 	if _, there := p.found[controller.key()]; there {
 		p.add(Uninstall, controller, "uninstalls "+version(controller.Chart))
 	}

@@ -104,7 +104,7 @@ func TestGoForward(t *testing.T) {
 			a.put(old)
 		},
 		"was created after the upgrade was planned": func(a *api) { a.put(versioned(setAt("b", "new", "b", "new"), "0.14.2")) },
-		"deployment arc-systems/arc has 1 replicas again": func(a *api) {
+		"deployment arc-systems/arc has 1 replica again": func(a *api) {
 			c := controllerAt("arc-systems", "arc-systems", "arc")
 			specOf(c)["replicas"] = 1
 			a.put(c)

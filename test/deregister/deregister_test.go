@@ -152,7 +152,7 @@ func TestGuards(t *testing.T) {
 			func(t *testing.T, s *standin.StandIn, _ *github.Set) {
 				must(t, s.AddScaleSetRunner("set", "other", false))
 			},
-			"refused; removed; removed", "GitHub has 1 other runners of it",
+			"refused; removed; removed", "GitHub has 1 other runner of it",
 			[]string{"set"},
 			[]string{"other"},
 		},
@@ -284,7 +284,7 @@ func TestTakeOver(t *testing.T) {
 				return r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, "/agents/3")
 			},
 			func(t *testing.T, s *standin.StandIn) { must(t, s.AddScaleSetRunner("set", "other", false)) },
-			"GitHub has 1 other runners of it",
+			"GitHub has 1 other runner of it",
 			[]string{"other"},
 		},
 		"a job comes after the last runner went": {

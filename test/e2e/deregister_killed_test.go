@@ -69,7 +69,7 @@ func TestDeregisterAfterAKill(t *testing.T) {
 		!strings.Contains(out, runners[0]) || !strings.Contains(out, "kubectl delete secret arc-cleanup-registered-") || len(l.GitHub().Calls()) != calls {
 		t.Errorf("without credentials: exit code %d, %d requests\n%s", code, len(l.GitHub().Calls())-calls, out)
 	}
-	if out, code := l.hookjob("plan", "--all-namespaces"); code != 0 || !strings.Contains(out, "1 scale sets that an earlier run has freed") {
+	if out, code := l.hookjob("plan", "--all-namespaces"); code != 0 || !strings.Contains(out, "1 scale set that an earlier run has freed") {
 		t.Errorf("a plan that does not de-register: exit code %d\n%s", code, out)
 	}
 

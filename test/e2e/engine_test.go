@@ -105,7 +105,7 @@ func TestASchemaThatRefusesIsRelaxed(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "nothing may change")
 	})
 	out, code := l.hookjob("run", "--all-namespaces", "--yes")
-	if code != 0 || !strings.Contains(out, "relaxed the schema of 1 customresourcedefinitions") {
+	if code != 0 || !strings.Contains(out, "relaxed the schema of 1 customresourcedefinition") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()

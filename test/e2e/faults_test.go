@@ -120,8 +120,8 @@ func TestBothGroups(t *testing.T) {
 	if err := l.client.CoreV1().Namespaces().Delete(l.ctx, runnerNamespace, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	const beside = "legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 objects"
-	if out, _ := l.hookjob("status"); !strings.Contains(out, "runners.actions.summerwind.dev/stuck") || !strings.Contains(out, "is Terminating, and has 1 of ARC's custom resources") {
+	const beside = "legacy ARC, with 5 CRDs of actions.summerwind.dev and 1 object"
+	if out, _ := l.hookjob("status"); !strings.Contains(out, "runners.actions.summerwind.dev/stuck") || !strings.Contains(out, "is Terminating, and has 1 custom resource of ARC") {
 		t.Errorf("status:\n%s", out)
 	}
 	if out, _ := l.hookjob("plan", "--all-namespaces"); !strings.Contains(out, "Also there: "+beside) || !strings.Contains(out, "plan --scope legacy --all-namespaces") || strings.Contains(out, "Nothing to do.\n") {

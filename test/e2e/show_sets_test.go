@@ -16,7 +16,7 @@ func TestWhatHelmShowsOfScaleSets(t *testing.T) {
 		refused = `refused, nothing was written: scale set runners in namespace arc-runners is still installed \(runners: \d+, busy: 0\), by Helm release runners`
 		command = `    helm uninstall runners --namespace arc-runners`
 		proved  = `Helm is uninstalling release runners in namespace arc-runners \(revision 1\): found 1 controller, 4 custom resources, \d+ objects with ARC's finalizers`
-		done    = `done: nothing of this release's scale sets is left: deleted 1 autoscalingrunnersets(?:, \d+ [a-z]+)*`
+		done    = `done: nothing of this release's scale sets is left: deleted 1 autoscalingrunnerset(?:, \d+ [a-z]+)*`
 		gone    = `release "runners" uninstalled`
 	)
 	for major, want := range map[int]struct{ refusal, good string }{

@@ -108,7 +108,7 @@ func TestNamespaceHeldByAPodWithoutController(t *testing.T) {
 	l.controllerEnds()
 	l.deletedInOrder()
 
-	const why = "is Terminating, and has 3 of ARC's custom resources, which Kubernetes deletes after the namespace's Pods"
+	const why = "is Terminating, and has 3 custom resources of ARC, which Kubernetes deletes after the namespace's Pods"
 	if out, code := l.hookjob("status"); code != 0 || !strings.Contains(out, why) {
 		t.Errorf("status: exit code %d, and not %q", code, why)
 	}

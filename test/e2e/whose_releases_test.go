@@ -280,7 +280,7 @@ func TestWhoseSetsReleases(t *testing.T) {
 	l.mustHelm(3, "dependency", "update", chart)
 	l.installAs(3, "kube", chart, runnerNamespace, l.scaleSetValues(harness.ScaleSetChart+".")...)
 
-	if out := l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "1 configmaps") {
+	if out := l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace); !strings.Contains(out, "1 configmap") {
 		t.Errorf("the ConfigMap is not named:\n%s", out)
 	}
 	l.nothingLeft(harness.Object{Resource: "secrets", Namespace: runnerNamespace, Name: "sh.helm.release.v1.runners.v1"})
