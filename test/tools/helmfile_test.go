@@ -81,7 +81,7 @@ func (l *lab) arcCharts(lines ...string) string {
 	return "arc"
 }
 
-// TestHelmfilePostRenderer: with Helm 3, each revision is enrolled.
+// TestHelmfilePostRenderer: with Helm 3, each revision is enrolled. helmfile takes the hook for a difference each time.
 func TestHelmfilePostRenderer(t *testing.T) {
 	l := newHelmfile(t)
 	dir := l.arcCharts("postRenderer: arc-postrender")
@@ -93,6 +93,8 @@ func TestHelmfilePostRenderer(t *testing.T) {
 		l.enrolled("arc-runner-set", runnerNamespace)
 		l.lives()
 	}
+	l.wants("arc", controllerNamespace, 2, "deployed")
+	l.wants("arc-runner-set", runnerNamespace, 2, "deployed")
 	l.must(dir, "helmfile", "destroy")
 	l.gone(runs(), []string{scaleSetJob, controllerJob})
 }
