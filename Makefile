@@ -8,9 +8,9 @@ DIGEST   ?=
 LDFLAGS   = -s -w -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Revision=$(REVISION) \
             $(if $(DIGEST),-X github.com/arc-cleanup/arc-cleanup/internal/chart.imageDigest=$(DIGEST))
 GO_BUILD  = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
-# With the flags of what the demo builds: packages that they share are compiled once.
-DEMO      = CGO_ENABLED=0 go run -trimpath ./demo
-TOOL      = go tool -modfile=$(CURDIR)/tools/go.mod
+# It takes the place of the shell, so that a signal to make reaches it.
+DEMO      = CGO_ENABLED=0 go build -buildvcs=false -trimpath -o ../bin/demo ./demo && exec ../bin/demo
+TOOL      = go tool -modfile='$(CURDIR)/tools/go.mod'
 # What comes with every program: its licence, and those of what is linked into it.
 LICENSES  = LICENSE THIRD_PARTY_LICENSES.txt
 PREFIX   ?= /usr/local
@@ -19,6 +19,9 @@ PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 IMAGE    ?= registry.example/arc-hookjob
 # `info`, not `command -v`: a docker client without a daemon builds nothing.
 ENGINE   ?= $(firstword $(foreach e,docker podman buildah,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
+# With the flags of the demo, too: a test cluster is compiled once, whatever starts it.
+GO_RUN    = CGO_ENABLED=0 go run -trimpath
+GO_TEST   = CGO_ENABLED=0 go test -trimpath
 # Time for the fuzz test of the stream splitter.
 FUZZTIME ?= 10s
 # For a user who is not root: SUDO=yes makes root of what has to be it.
@@ -40,10 +43,11 @@ CLUSTER  ?= default
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Your own cluster only if this command names it: a KUBE_CONTEXT that your environment has is for something else.
 .PHONY: demo
 demo: ## Show on an embedded cluster what Helm leaves of ARC, the rescue, and the hook (KUBE_CONTEXT=... IMAGE=...: the hook, on your cluster)
 	@echo 'Compiling the demo: two minutes the first time, then a second.'
-	@cd test && $(DEMO)
+	@cd test && $(DEMO)$(if $(filter command,$(origin KUBE_CONTEXT)), --kube-context "$$KUBE_CONTEXT" --image "$$IMAGE")
 
 # The lines of the demo that its picture leaves out: times, all but one of each kind of step, rows of the table that are
 # alike, and what is long.
@@ -51,10 +55,11 @@ NOT_DRAWN = ^ +\([0-9.]+ s\)$$|^ {5}free .*(ephemeralrunner|autoscalinglisteners
 NOT_DRAWN := $(NOT_DRAWN)|^ {5}(collect|backup|Digest:|To do this|warning:|waiting|backed up|Some content)|^Starting etcd
 NOT_DRAWN := $(NOT_DRAWN)|^ +[0-9].* (clusterrolebindings|clusterroles|deployments|replicasets|rolebindings|roles|serviceaccounts)$$
 .PHONY: picture
-picture: ## Draw docs/demo.svg from a run of the demo
+picture: ## Record the demo as docs/demo.svg
 	@mkdir -p dist
-	cd test && CLICOLOR_FORCE=1 $(DEMO) > $(CURDIR)/dist/demo.txt
-	cd test && go run ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' < $(CURDIR)/dist/demo.txt > $(CURDIR)/docs/demo.svg
+	cd test && export CLICOLOR_FORCE=1 && $(GO_RUN) ./picture -columns 132 -title "make demo (shortened)" -skip '$(NOT_DRAWN)' \
+	    sh -c '$(DEMO)' > ../dist/demo.svg
+	cp dist/demo.svg docs/demo.svg
 
 .PHONY: build
 build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
@@ -63,9 +68,9 @@ build: ## Build bin/arc-cleanup (also as bin/arc-hookjob) and bin/arc-postrender
 	$(GO_BUILD) -o bin/arc-postrender ./cmd/postrender
 
 .PHONY: install
-install: build ## Install arc-cleanup, arc-hookjob and arc-postrender into $(PREFIX)/bin
-	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install bin/arc-cleanup bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
+install: build ## Install arc-cleanup, arc-hookjob and arc-postrender into /usr/local/bin (SUDO=yes: as root; PREFIX= for another folder)
+	$(AS_ROOT) install -d "$(DESTDIR)$(PREFIX)/bin"
+	$(AS_ROOT) install bin/arc-cleanup bin/arc-hookjob bin/arc-postrender "$(DESTDIR)$(PREFIX)/bin"
 
 # The folders of the Helm plugins. One for this machine alone is built in seconds.
 .PHONY: plugin-dir
@@ -88,8 +93,8 @@ plugin-folders:
 plugin: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 plugin: plugin-folders ## Pack the Helm plugins for all PLATFORMS: dist/*.tgz (PLUGIN_FLAGS="--keyring FILE --key NAME --push oci://REGISTRY/FOLDER")
 	set -e; for plugin in arc-postrender arc-cleanup; do \
-	    go -C tools/pack run ./plugin --output $(CURDIR)/dist --version $(VERSION) --platforms "$(PLATFORMS)" \
-	        $(PLUGIN_FLAGS) $(CURDIR)/dist/plugin/$$plugin; \
+	    go -C tools/pack run ./plugin --output '$(CURDIR)/dist' --version $(VERSION) --platforms "$(PLATFORMS)" \
+	        $(PLUGIN_FLAGS) "$(CURDIR)/dist/plugin/$$plugin"; \
 	done
 
 .PHONY: test
@@ -97,9 +102,9 @@ test: test-unit test-chart test-fuzz test-cluster ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Test without a cluster, in seconds
-	go test -parallel 8 ./... # most tests of internal/cleanup wait, for retries and for what makes no progress
-	go -C tools/pack test -count=1 ./... # it reads files outside its module, of which the cache knows nothing
-	go -C tools/goreleaser test -count=1 ./...
+	$(GO_TEST) -parallel 8 ./... # most tests of internal/cleanup wait, for retries and for what makes no progress
+	cd tools/pack && $(GO_TEST) -count=1 ./... # it reads files outside its module, of which the cache knows nothing
+	cd tools/goreleaser && $(GO_TEST) -count=1 ./...
 
 .PHONY: test-chart
 test-chart: ## Test the chart with helm-unittest, and that its README matches its values
@@ -112,8 +117,8 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); the first run builds Kubernetes, in about 15 minutes
-	cd test && go test -p 1 -count=1 -timeout 75m ./...
-	cd test/helmsdk && CGO_ENABLED=0 go test -trimpath -count=1 ./... # flags as Helm was built with: nothing is compiled twice
+	cd test && $(GO_TEST) -p 1 -count=1 -timeout 75m ./...
+	cd test/helmsdk && $(GO_TEST) -count=1 ./...
 
 .PHONY: test-tools
 test-tools: ## Test helmfile and OpenTofu on a real cluster; the first run builds them, in about 6 minutes
@@ -129,23 +134,23 @@ packages: ## Install what image-check and e2e-node need, on Debian and Ubuntu (a
 # E2E_NODE=where-possible: a machine that cannot be a node skips it, and says so.
 .PHONY: e2e-node
 e2e-node: image-oci ## Test the image on a real node: containerd and kubelet, as root on Linux (RUN=, RUNNERS=)
-	cd test/e2e-node && go test -tags e2enode $(if $(SUDO),-exec "sudo -E env PATH=$$PATH") -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
+	cd test/e2e-node && $(GO_TEST) -tags e2enode $(if $(SUDO),-exec "sudo -E env PATH=$$PATH") -count=1 -timeout 15m -failfast -v -run '$(RUN)' . -args -runners $(RUNNERS)
 
 .PHONY: bench
 bench: ## Measure how fast N stuck runners are freed, for docs/performance.md (N="500 5000 20000")
-	cd test && go run ./bench $(N)
+	cd test && $(GO_RUN) ./bench $(N)
 
 .PHONY: bench-postrender
 bench-postrender: ## Measure the post-renderer on streams up to 10 MB, for docs/performance.md
-	cd test && go run ./bench/postrender
+	cd test && $(GO_RUN) ./bench/postrender
 
 HELM_DOCS = $(TOOL) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 .PHONY: docs
 docs: ## Generate the reference pages and the generated tables again; tests fail until you do
 	$(HELM_DOCS)
-	go test ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
-	cd test && go test ./attack -run TestGenerated -update
-	go -C tools/pack run ./licenses --output $(CURDIR)/THIRD_PARTY_LICENSES.txt
+	$(GO_TEST) ./cmd/... ./internal/chart ./internal/plan -run TestGenerated -update
+	cd test && $(GO_TEST) ./attack -run TestGenerated -update
+	go -C tools/pack run ./licenses --output '$(CURDIR)/THIRD_PARTY_LICENSES.txt'
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module
@@ -156,13 +161,14 @@ lint: ## Run golangci-lint over every module
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for more than one)
+	@echo 'Compiling: two minutes the first time, then seconds.' >&2
 	@$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
-	@cd test && go run ./cluster/cmd/cluster up --name $(CLUSTER) --image $(IMAGE)=$(CURDIR)/bin/arc-cleanup
+	@cd test && $(GO_RUN) ./cluster/cmd/cluster up --name $(CLUSTER) --image '$(IMAGE)=$(CURDIR)/bin/arc-cleanup'
 	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'
 
 .PHONY: cluster-down
 cluster-down: ## Stop that cluster and delete all its files
-	@cd test && go run ./cluster/cmd/cluster down --name $(CLUSTER)
+	@cd test && $(GO_RUN) ./cluster/cmd/cluster down --name $(CLUSTER)
 
 # buildah 1.28 (Debian 12) does not set BUILDPLATFORM. IMAGE_FLAGS: --platform, --build-arg GO_IMAGE=...
 .PHONY: image
@@ -179,9 +185,9 @@ $(IMAGE_BINARIES): dist/arc-hookjob-linux-%:
 .PHONY: image-oci
 image-oci: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 image-oci: $(IMAGE_BINARIES) ## Build the image without a container engine: dist/arc-hookjob.oci.tar, amd64 and arm64
-	go -C tools/pack run ./image --output $(CURDIR)/dist/arc-hookjob.oci.tar --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
-	    --digest $(CURDIR)/dist/arc-hookjob.digest $(foreach f,$(LICENSES),--file $(CURDIR)/$(f)) $(PACK_FLAGS) \
-	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))=$(CURDIR)/$(b))
+	go -C tools/pack run ./image --output '$(CURDIR)/dist/arc-hookjob.oci.tar' --name $(IMAGE) --version $(VERSION) --revision $(REVISION) \
+	    --digest '$(CURDIR)/dist/arc-hookjob.digest' $(foreach f,$(LICENSES),--file '$(CURDIR)/$(f)') $(PACK_FLAGS) \
+	    $(foreach b,$(IMAGE_BINARIES),linux/$(lastword $(subst -, ,$(b)))='$(CURDIR)/$(b)')
 
 CHART_DIR ?= dist/chart
 # A publisher says where the image is: the default name is only for builds that are not pushed.
@@ -213,58 +219,59 @@ REGISTRY       ?= ghcr.io/arc-cleanup
 COSIGN         ?= $(CURDIR)/bin/cosign
 HELM           ?= $(CURDIR)/bin/helm
 GORELEASER     ?= $(CURDIR)/bin/goreleaser
+# Which of the programs are to be built: those that nothing else names.
+own             = $(foreach p,$(1),$(if $(filter file,$(origin $(p))),bin/$(notdir $(lastword $($(p))))))
 # The section of CHANGELOG.md that is published as the notes.
 NOTES          ?= $(VERSION)
 CASK           ?= dist/release/homebrew/Casks/arc-cleanup.rb
 
 # The programs of a release, unless others are named on the command line, and one that looks at the modules.
 BUILD_PROGRAM   = go build -modfile=$< -trimpath -ldflags "-s -w" -o $@
-$(CURDIR)/bin/cosign: test/cluster/modules/cosign/go.mod
+bin/cosign: test/cluster/modules/cosign/go.mod
 	$(BUILD_PROGRAM) github.com/sigstore/cosign/v3/cmd/cosign
-$(CURDIR)/bin/helm: test/cluster/modules/helm4/go.mod
+bin/helm: test/cluster/modules/helm4/go.mod
 	$(BUILD_PROGRAM) helm.sh/helm/v4/cmd/helm
-$(CURDIR)/bin/govulncheck: test/cluster/modules/govulncheck/go.mod
+bin/govulncheck: test/cluster/modules/govulncheck/go.mod
 	$(BUILD_PROGRAM) golang.org/x/vuln/cmd/govulncheck
-$(CURDIR)/bin/goreleaser: tools/goreleaser/go.mod
+bin/goreleaser: tools/goreleaser/go.mod
 	$(BUILD_PROGRAM) github.com/goreleaser/goreleaser/v2
 
 .PHONY: release-tag
-release-tag: ## Compare TAG with the version of the chart, the plugins and the changes
-	@test '$(TAG)' = 'v$(VERSION)' || { echo "the tag is $(TAG), and the chart says v$(VERSION)" >&2; exit 1; }
-	@tools/pack/notes.sh '$(VERSION)' '$(TAG)' >/dev/null
+release-tag: ## Compare TAG with the version of the chart, the plugins and the changes, and with main
+	@tools/pack/tag.sh "$$TAG" '$(VERSION)'
 
 .PHONY: release-keys
-release-keys: $(filter $(CURDIR)/bin/%,$(COSIGN)) ## Put the secrets of a release where release-oci finds them (in CI)
+release-keys: $(call own,COSIGN) ## Put the secrets of a release where release-oci finds them (in CI)
 	@REGISTRY='$(REGISTRY)' COSIGN='$(COSIGN)' tools/pack/keys.sh
 
 .PHONY: release-oci
-release-oci: $(filter $(CURDIR)/bin/%,$(COSIGN) $(HELM)) ## Build, push, sign and attest image, plugins and chart (REGISTRY=, KEYRING=, KEY=)
+release-oci: $(call own,COSIGN HELM) ## Build, push, sign and attest image, plugins and chart (REGISTRY=, KEYRING=, KEY=)
 	REGISTRY='$(REGISTRY)' VERSION='$(VERSION)' REVISION='$(REVISION)' COSIGN='$(COSIGN)' COSIGN_FLAGS='$(COSIGN_FLAGS)' HELM='$(HELM)' \
 	    tools/pack/release.sh
 
 .PHONY: release-draft
-release-draft: $(filter $(CURDIR)/bin/%,$(COSIGN) $(GORELEASER)) ## Build and sign the archives, and draft the release at GitHub, after release-oci
+release-draft: $(call own,COSIGN GORELEASER) ## Build and sign the archives, and draft the release at GitHub, after release-oci
 	rm -rf dist/sbom
 	tools/pack/notes.sh '$(NOTES)' 'v$(VERSION)' > dist/notes.md
-	DIGEST=$$(cat dist/arc-hookjob.digest) COSIGN='$(COSIGN)' COSIGN_FLAGS='$(COSIGN_FLAGS)' GORELEASER_CURRENT_TAG='v$(VERSION)' \
-	    '$(GORELEASER)' release --clean --release-notes dist/notes.md $(GORELEASER_FLAGS)
+	COSIGN='$(COSIGN)' COSIGN_FLAGS='$(COSIGN_FLAGS)' GORELEASER_CURRENT_TAG='v$(VERSION)' \
+	    tools/pack/draft.sh '$(VERSION)' '$(GORELEASER)' $(GORELEASER_FLAGS)
 
 .PHONY: release-publish
 release-publish: ## Publish the draft at GitHub, and its Homebrew cask
 	tools/pack/publish.sh '$(VERSION)' '$(CASK)'
 
 .PHONY: release-check
-release-check: $(filter $(CURDIR)/bin/%,$(GORELEASER)) ## Release to a registry of its own, and verify what came out as docs/verify.md says
+release-check: $(call own,GORELEASER) ## Release to a registry of its own, and verify what came out as docs/verify.md says
 	'$(GORELEASER)' check # a deprecated field is an error here, and a word in a log elsewhere
-	cd test && go test -tags release -count=1 -timeout 30m ./release
+	cd test && $(GO_TEST) -tags release -count=1 -timeout 30m ./release
 
 # The database of vulnerabilities, and the modules that are looked at: all.
 VULNDB  ?= https://vuln.go.dev
 MODULES ?= $(dir $(shell git ls-files 'go.mod' '*/go.mod'))
 .PHONY: vulnerabilities
-vulnerabilities: $(CURDIR)/bin/govulncheck ## Look for known vulnerabilities in the code that every module calls, with govulncheck
-	go -C tools/pack run ./vulnerabilities --govulncheck $(CURDIR)/bin/govulncheck --db '$(VULNDB)' \
-	    --accepted $(CURDIR)/.github/vulnerabilities.txt $(MODULES)
+vulnerabilities: bin/govulncheck ## Look for known vulnerabilities in the code that every module calls, with govulncheck
+	go -C tools/pack run ./vulnerabilities --govulncheck '$(CURDIR)/bin/govulncheck' --db '$(VULNDB)' \
+	    --accepted '$(CURDIR)/.github/vulnerabilities.txt' $(MODULES)
 
 .PHONY: clean
 clean: ## Remove bin and dist; the cache of Kubernetes stays

@@ -192,14 +192,13 @@ func (t *target) parseSets() error {
 	return nil
 }
 
-// backUp names the Secret of the backup, if there is to be one: by the start of
+// backUp names the Secret of the backup, if there is to be one, and that of the record: by the start of
 // the uninstall, so that every Pod of a Job means the same.
 func (t *target) backUp(c *kube.Client, start time.Time) {
+	namespace, at := cmp.Or(t.options.ReleaseNamespace, c.Namespace), start.UTC().Format("20060102-150405")
+	t.options.Record = types.NamespacedName{Namespace: namespace, Name: "arc-cleanup-registered-" + at}
 	if t.backup {
-		t.options.Backup = types.NamespacedName{
-			Namespace: cmp.Or(t.options.ReleaseNamespace, c.Namespace),
-			Name:      "arc-cleanup-backup-" + start.UTC().Format("20060102-150405"),
-		}
+		t.options.Backup = types.NamespacedName{Namespace: namespace, Name: "arc-cleanup-backup-" + at}
 	}
 }
 

@@ -223,7 +223,20 @@ func Restore(ctx context.Context, c *kube.Client, namespace, name string, truste
 	return restored, errors.Join(errs...)
 }
 
-// backUp executes the backup phase.
+// writeBefore executes the backup phase.
+func (r *run) writeBefore(ctx context.Context, p *plan.Plan) error {
+	if len(p.Backup) > 0 {
+		if err := r.backUp(ctx, p.Backup); err != nil {
+			return err
+		}
+	}
+	if len(p.ToRecord) > 0 {
+		return r.writeDown(ctx, p.ToRecord)
+	}
+	return nil
+}
+
+// backUp writes the backup.
 func (r *run) backUp(ctx context.Context, sets []*object.Object) error {
 	secret, err := backUp(ctx, r.client, r.options.Backup, sets)
 	if err != nil {

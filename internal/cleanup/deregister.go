@@ -52,7 +52,7 @@ func accesses(ctx context.Context, c *kube.Client, p *plan.Plan, own *github.Own
 			kept++
 		}
 	}
-	for _, step := range p.Steps(plan.PhaseDeregister) {
+	for _, step := range p.OwnSteps() {
 		set := step.Object
 		if _, is := known[set.UID]; is {
 			continue
@@ -77,7 +77,7 @@ func askForCredentials(p *plan.Plan, o plan.Options, own *github.Own, known map[
 	if o.Job != "" {
 		return
 	}
-	for _, step := range p.Steps(plan.PhaseDeregister) {
+	for _, step := range p.OwnSteps() {
 		a := known[step.Object.UID]
 		if own != nil && a.takesMemory(own) {
 			p.Notes = append(p.Notes, fmt.Sprintf("your credentials for GitHub are not for %s: those in the cluster are used", step.Why))
@@ -176,7 +176,6 @@ func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
 		}
 		d := deregistration{set: i, runners: runners[reg.Object.ScaleSet]}
 		a, known := r.access[reg.Object.UID]
-		_, isID := setID(reg.Set.ID)
 		c := s.ControllerOf(r.options, reg.Object.Namespace)
 		switch {
 		case c != nil:
@@ -187,8 +186,6 @@ func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
 			r.settle(d, a.err.Error())
 		case a.what != reg.Planned():
 			r.settle(d, "its id, its name or its URL was changed during the run")
-		case !isID:
-			r.settle(d, "its id is not a number")
 		default:
 			d.access = a.Access
 			jobs[reg.Object.Namespace] = append(jobs[reg.Object.Namespace], d)
@@ -206,52 +203,15 @@ func (r *run) settle(d deregistration, why string) {
 	}
 }
 
-// ways returns the way to a scale set's server, alone and as its namespace has it. What fails there fails for everyone
-// if nothing answers, but with a proxy or certificate authorities of the set's own it fails for that namespace only: a team
-// must not keep another one's scale sets at GitHub.
-func (d deregistration) ways(namespace string) (everyone, here string) {
-	everyone = d.access.URL.Server()
-	here = everyone + " " + namespace
-	if d.access.Proxy != nil || d.access.Roots != nil {
-		everyone = here
-	}
-	return everyone, here
-}
-
-// deregisterSet removes one scale set. If GitHub does not answer, it tries no other scale set on the same way, so that the
-// run does not wait for each of them.
+// deregisterSet removes one scale set, and gives it and its runners their results.
 func (r *run) deregisterSet(ctx context.Context, d deregistration, down *sync.Map) {
-	if ctx.Err() != nil { // the server is not to blame
-		r.settle(d, endedBefore)
-		return
-	}
-	everyone, here := d.ways(r.report.Registered[d.set].Object.Namespace)
-	for _, way := range []string{everyone, here} {
-		if why, is := down.Load(way); is {
-			r.settle(d, why.(string)) //nolint:forcetypeassert // stored below
-			return
-		}
-	}
-	client, err := github.New(d.access)
-	if err != nil {
-		r.settle(d, "its URL is not one of GitHub's")
-		return
-	}
-	defer client.Close()
 	reg := r.report.Registered[d.set]
-	id, _ := setID(reg.Set.ID)
-	set := github.Set{ID: id, Name: reg.Set.Name, Group: reg.Set.Group}
-	for _, i := range d.runners {
-		set.Runners = append(set.Runners, r.report.Registered[i].Object.Name)
+	runners := make([]string, len(d.runners))
+	for n, i := range d.runners {
+		runners[n] = r.report.Registered[i].Object.Name
 	}
-	r.log.Debug().Msgf("%s: %s, %d runners", plan.PhaseDeregister.Row().Doing, reg, len(set.Runners))
-	results := client.Deregister(ctx, set, false)
-	switch {
-	case results.Silent:
-		down.Store(everyone, results.Set.Why)
-	case results.Down:
-		down.Store(here, results.Set.Why)
-	}
+	r.log.Debug().Msgf("%s: %s, %d runners", plan.PhaseDeregister.Row().Doing, reg, len(runners))
+	results := deregister(ctx, d.access, reg.Document(), runners, false, down)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Registered[d.set].Result = results.Set

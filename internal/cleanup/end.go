@@ -144,7 +144,8 @@ func (r *run) stopped(ctx context.Context, unread []plan.Unknown) plan.Verdict {
 	r.reportUnread(unread, s.Asked())
 	p := plan.New(s, r.options, r.history)
 	if len(p.Refusals) == 0 {
-		if len(p.Phases) == 0 {
+		if p.Over() {
+			r.noteRecorded(p.Recorded)
 			return r.succeed(look, s)
 		}
 		if len(p.Jobs) > 0 && outOfTime(ctx) {

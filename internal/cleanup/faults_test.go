@@ -169,6 +169,45 @@ func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
+// holding is an API server with these objects, without a network.
+func holding(items ...kubetest.Item) *kubetest.Server {
+	a := &kubetest.Server{Objects: map[string]*kubetest.Item{}, Streams: map[chan string]kubetest.Stream{}}
+	for _, it := range items {
+		a.Put(it)
+	}
+	return a
+}
+
+// served returns a client of an API server in the test's bubble, and what ends both.
+func served(t *testing.T, api http.Handler) (c *kube.Client, end func()) {
+	t.Helper()
+	network := newPipes(t.Context())
+	server := &http.Server{Handler: api, ReadHeaderTimeout: time.Hour}
+	go func() { _ = server.Serve(network) }()
+	transport := &http.Transport{DialContext: network.dial}
+	c, err := kube.New(&rest.Config{Host: "http://api", Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, func() {
+		transport.CloseIdleConnections()
+		_ = server.Close()
+		time.Sleep(2 * time.Hour) // client-go's watches end after their next delay
+	}
+}
+
+// onItsOwnClock gives a test an API server and a clock that advances only while everything waits: no busy machine misses
+// its time limits.
+func onItsOwnClock(t *testing.T, items []kubetest.Item, test func(t *testing.T, a *kubetest.Server, c *kube.Client)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		a := holding(items...)
+		c, end := served(t, a)
+		defer end()
+		test(t, a, c)
+	})
+}
+
 // scenario is an uninstall in which every request fails in every way.
 type scenario struct {
 	options plan.Options
@@ -180,26 +219,14 @@ type scenario struct {
 // what was requested.
 func (s scenario) play(t *testing.T, on string, f fault, times int) (r *Report, left, asked []string) {
 	t.Helper()
-	network := newPipes(t.Context())
-	a := &kubetest.Server{Objects: map[string]*kubetest.Item{}, Streams: map[chan string]kubetest.Stream{}}
-	for _, it := range s.items() {
-		a.Put(it)
-	}
+	a := holding(s.items()...)
 	a.React = s.react
 	front := &faulty{behind: a, on: on, fault: f, times: times, seen: map[string]bool{}}
-	server := &http.Server{Handler: front, ReadHeaderTimeout: time.Hour}
-	go func() { _ = server.Serve(network) }()
-	transport := &http.Transport{DialContext: network.dial}
-	c, err := kube.New(&rest.Config{Host: "http://api", Transport: transport})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, end := served(t, front)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), faultBudget, ErrBudget)
 	r = Run(ctx, c, s.options, quiet, Person{})
 	cancel()
-	transport.CloseIdleConnections()
-	_ = server.Close()
-	time.Sleep(2 * time.Hour) // client-go's watches end after their next delay
+	end()
 	for _, o := range a.Left() {
 		if strings.HasPrefix(o, "secret systems/backup") {
 			continue // a retry may cause another request

@@ -73,12 +73,13 @@ func TestLegacyRunLetsTheControllerFinish(t *testing.T) {
 func TestLegacyRunRefusesWhenTheJobsDoNotEnd(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.Whole(kubetest.Family(kubetest.Deleting)[1:]...)...)
-	a, c := kubetest.New(t, append(items, kubetest.OnNode(kubetest.Whole(kubetest.Family()[0])[0]))...)
-	r := runFor(t, c, time.Second, graced(plantest.OfLegacy, ample))
-	if r.Verdict != plan.Refused || len(r.Refusals) != 1 || !strings.Contains(r.Refusals[0].Message, "runner r in namespace ci is busy") {
-		t.Errorf("%s", r.Text(10))
-	}
-	kubetest.ExpectStrings(t, "writes", a.Written())
+	onItsOwnClock(t, append(items, kubetest.OnNode(kubetest.Whole(kubetest.Family()[0])[0])), func(t *testing.T, a *kubetest.Server, c *kube.Client) {
+		r := runFor(t, c, time.Second, graced(plantest.OfLegacy, ample))
+		if r.Verdict != plan.Refused || len(r.Refusals) != 1 || !strings.Contains(r.Refusals[0].Message, "runner r in namespace ci is busy") {
+			t.Errorf("%s", r.Text(10))
+		}
+		kubetest.ExpectStrings(t, "writes", a.Written())
+	})
 }
 
 func runFor(t *testing.T, c *kube.Client, budget time.Duration, o plan.Options) *Report {
@@ -95,14 +96,16 @@ func TestLegacyRunStopsARunnerOnce(t *testing.T) {
 	items := append(kubetest.Whole(kubetest.LegacyCRDs()...), kubetest.Whole(kubetest.Family()[1:]...)...)
 	controller := kubetest.LegacyDeployment("systems/arc", "/manager", 1)
 	controller.Annotations[arc.AnnotationReleaseName], controller.Annotations[arc.AnnotationReleaseNamespace] = "arc", "systems"
-	a, c := kubetest.New(t, append(items, controller, kubetest.OnNode(kubetest.Whole(kubetest.Family()[0])[0]))...)
 	o := graced(plantest.OfLegacy, 300*time.Millisecond)
 	o.ReleaseNamespace, o.ScaleSets = "systems", plan.DeleteScaleSets
-	r := runFor(t, c, 2*time.Second, o)
-	if want := "refused: scaled to zero 1 runnerdeployments; deleted 1 horizontalrunnerautoscalers"; r.Summary() != want {
-		t.Errorf("got  %s\nwant %s", r.Summary(), want)
-	}
-	kubetest.ExpectStrings(t, "writes", a.Written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")
+	items = append(items, controller, kubetest.OnNode(kubetest.Whole(kubetest.Family()[0])[0]))
+	onItsOwnClock(t, items, func(t *testing.T, a *kubetest.Server, c *kube.Client) {
+		r := runFor(t, c, 2*time.Second, o)
+		if want := "refused: scaled to zero 1 runnerdeployments; deleted 1 horizontalrunnerautoscalers"; r.Summary() != want {
+			t.Errorf("got  %s\nwant %s", r.Summary(), want)
+		}
+		kubetest.ExpectStrings(t, "writes", a.Written(), "DELETE hra ci/d", "PATCH rd ci/d", "PATCH rd ci/d")
+	})
 }
 
 // Anyone who may create a Pod can make it look like the Pod of a runner with a job. The uninstall

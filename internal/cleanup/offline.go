@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -67,10 +68,10 @@ func DeregisterAll(ctx context.Context, own *github.Own, all []Deregistered, dry
 			runners[place{d.URL, d.ID}] = append(runners[place{d.URL, d.ID}], i)
 		}
 	}
-	down := map[string]string{} // why a host does not answer
+	var down sync.Map
 	for i, d := range all {
 		if d.Kind == plan.KindScaleSet && d.Outcome == "" {
-			deregisterOne(ctx, own, all, i, runners[place{d.URL, d.ID}], down, dry)
+			deregisterOne(ctx, own, all, i, runners[place{d.URL, d.ID}], dry, &down)
 		}
 	}
 	for i := range all {
@@ -80,53 +81,27 @@ func DeregisterAll(ctx context.Context, own *github.Own, all []Deregistered, dry
 	}
 }
 
-// setID reads the ID of a scale set as GitHub writes it. GitHub would say of -1 that it does not exist, which is a success.
-func setID(text string) (id int, is bool) {
-	id, err := strconv.Atoi(text)
-	return id, err == nil && id > 0 && strconv.Itoa(id) == text
-}
-
-func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set int, runners []int, down map[string]string, dry bool) {
-	d := all[set]
-	results := github.Results{Set: github.Result{Outcome: github.Kept}, Runners: make([]github.Result, len(runners))}
-	defer func() {
-		all[set].Result = results.Set
-		for n, i := range runners {
-			if all[i].Result = results.Runners[n]; results.Runners[n].Outcome == "" {
-				all[i].Result = results.Set
-			}
-		}
-	}()
+// deregisterOne removes one scale set of a document with a person's credentials.
+func deregisterOne(ctx context.Context, own *github.Own, all []Deregistered, set int, runners []int, dry bool, down *sync.Map) {
+	d := all[set].RegistrationDocument
+	d.Namespace = "" // all namespaces have the same credentials and the same way
+	names := make([]string, len(runners))
+	for n, i := range runners {
+		names[n] = all[i].Name
+	}
+	var results github.Results
 	u, err := github.ParseConfigURL(d.URL)
-	if err != nil {
-		results.Set.Why = err.Error()
-		return
-	}
-	a, is := own.For(u)
-	id, isID := setID(d.ID)
-	switch {
+	switch a, is := own.For(u); {
+	case err != nil:
+		results = allKept(err.Error(), len(runners))
 	case !is:
-		results.Set.Why = "your credentials go only to what --url names, else to github.com and *.ghe.com"
-	case !isID:
-		results.Set.Why = "its id is not a number"
-	case down[u.Server()] != "":
-		results.Set.Why = down[u.Server()]
+		results = allKept("your credentials go only to what --url names, else to github.com and *.ghe.com", len(runners))
+	default:
+		results = deregister(ctx, a, d, names, dry, down)
 	}
-	if results.Set.Why != "" {
-		return
-	}
-	client, err := github.New(a)
-	if err != nil {
-		results.Set.Why = "its URL is not one of GitHub's"
-		return
-	}
-	defer client.Close()
-	s := github.Set{ID: id, Name: d.Name, Group: d.Group}
-	for _, i := range runners {
-		s.Runners = append(s.Runners, all[i].Name)
-	}
-	if results = client.Deregister(ctx, s, dry); results.Down {
-		down[u.Server()] = results.Set.Why
+	all[set].Result = results.Set
+	for n, i := range runners {
+		all[i].Result = results.Runners[n]
 	}
 }
 

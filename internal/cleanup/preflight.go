@@ -31,11 +31,17 @@ func preflight(ctx context.Context, c *kube.Client, p *plan.Plan, o plan.Options
 	g.SetLimit(kube.Workers)
 	dry := &run{client: c.DryRun(), options: o}
 	for _, t := range plan.Trials(p) {
+		if t.Step.Action == plan.WriteDown && o.Job != "" {
+			continue // GitHub must not keep a hook from the cluster
+		}
 		g.Go(func() error {
 			refusal, note := attempt(ctx, c, t, func(ctx context.Context) error {
 				switch t.Step.Action {
 				case plan.Create:
 					_, err := backUp(ctx, dry.client, o.Backup, p.Backup)
+					return err
+				case plan.WriteDown:
+					_, err := writeDown(ctx, dry.client, o.Record, p.ToRecord)
 					return err
 				case plan.Wake: // which is several writes to a scale set, with waits in between
 					return dry.client.Annotate(ctx, *t.Step.Object, map[string]any{arc.AnnotationWake: ""})
@@ -97,6 +103,11 @@ func judge(t plan.Trial, err error) (*plan.Refusal, string) {
 		return &plan.Refusal{
 			Verdict: plan.Refused, Message: fmt.Sprintf("the backup cannot be written, since there is no namespace %s: %v", t.Namespace, err),
 			Do: []string{"create the namespace, or do without a backup: --backup=false, or policy.backup: false"},
+		}, ""
+	case t.Step.Action == plan.WriteDown && apierrors.IsNotFound(err):
+		return &plan.Refusal{
+			Verdict: plan.Refused, Message: fmt.Sprintf("what is registered at GitHub cannot be written down, since there is no namespace %s: %v", t.Namespace, err),
+			Do: []string{"create the namespace, or leave the scale sets to GitHub, which removes them after seven days: --github keep"},
 		}, ""
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsInvalid(err):
 		// The object has changed since, or does not fit its schema. The run can handle both.

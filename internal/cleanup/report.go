@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/github"
+	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 )
@@ -63,8 +64,10 @@ type Report struct {
 	// Registered lists what no controller has removed at GitHub, and what the run did about it. GitHub
 	// removes a scale set after seven days without a connection, and a runner after about one.
 	Registered plan.List[Registration] `json:"registered"`
-	Phases     plan.List[Took]         `json:"phases"`
-	Errs       []error                 `json:"-"`
+	// Records are the Secrets that name these for the next run.
+	Records []*object.Object `json:"-"`
+	Phases  plan.List[Took]  `json:"phases"`
+	Errs    []error          `json:"-"`
 	// Revoked is the API server's answer that shows that Helm removed the hook's rights during the
 	// run; nil if Helm did not.
 	Revoked error `json:"-"`

@@ -57,7 +57,7 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options, own *github.Ow
 	askForCredentials(p, o, own, known)
 	preflight(ctx, c, p, o)
 	p.Registered = plan.Registrations(s, o)
-	if len(p.Phases) == 0 && len(p.Refusals) == 0 {
+	if p.Over() && len(p.Refusals) == 0 {
 		for _, u := range survey.StillServed(ctx, c, o, s) {
 			p.Refusals = append(p.Refusals, plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)})
 		}
@@ -235,13 +235,13 @@ func (r *run) logFindings(s *plan.Survey, p *plan.Plan, planned int) {
 
 // verdictIfOver returns the verdict if there is nothing more to do, or if another round is useless.
 func (r *run) verdictIfOver(ctx context.Context, s *plan.Survey, p *plan.Plan, round int) plan.Verdict {
-	if len(p.Phases) == 0 {
+	if p.Over() {
 		r.report.Errs, r.report.Obstacles = nil, nil
-		return r.finish(ctx, s)
+		return r.finish(ctx, s, p)
 	}
 	if round == rounds && r.onlyNewcomersLeft(p, s) {
 		r.report.Kept, r.report.Errs = p.Kept, nil
-		return r.finish(ctx, s)
+		return r.finish(ctx, s, p)
 	}
 	if denied := r.takeDenials(); len(denied) > 0 {
 		// Neither another round nor another Pod of the Job changes admission's answer.
@@ -259,10 +259,18 @@ func (r *run) verdictIfOver(ctx context.Context, s *plan.Survey, p *plan.Plan, r
 }
 
 // finish ends a run that has nothing left to do in the cluster: what is left is at GitHub.
-func (r *run) finish(ctx context.Context, s *plan.Survey) plan.Verdict {
+func (r *run) finish(ctx context.Context, s *plan.Survey, p *plan.Plan) plan.Verdict {
 	verdict := r.succeed(ctx, s)
-	if verdict == plan.Done && r.options.GitHub == plan.Deregister {
+	if verdict != plan.Done {
+		return verdict
+	}
+	if s.RecordsErr != nil {
+		r.log.Warn().Err(s.RecordsErr).Msg("could not read what earlier runs wrote down of GitHub: more may be registered")
+	}
+	r.noteRecorded(p.Recorded)
+	if r.options.GitHub == plan.Deregister {
 		r.deregister(ctx, s)
+		r.takeAway(ctx, s)
 	}
 	return verdict
 }
@@ -287,7 +295,7 @@ func (r *run) executePlan(ctx context.Context, s *plan.Survey, p *plan.Plan) pla
 		log := r.log.With().Str("phase", string(phase.Name)).Logger()
 		var err error
 		if phase.Name == plan.PhaseBackUp {
-			err = r.backUp(ctx, p.Backup)
+			err = r.writeBefore(ctx, p)
 		} else {
 			err = r.execute(ctx, log, phase, s)
 		}

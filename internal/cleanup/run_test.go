@@ -163,32 +163,35 @@ func TestWhatIsLeftOfASetIsFoundWhenTheSetIsGone(t *testing.T) {
 func TestAListenersBelongings(t *testing.T) {
 	t.Parallel()
 	items := append(kubetest.Whole(kubetest.CRDs()...), kubetest.Whole(kubetest.Object("al systems/l", kubetest.Of("runners/set"), kubetest.Deleting), kubetest.Object("ars runners/set", kubetest.By("runners/gpu")))...)
-	a, c := kubetest.New(t, items...)
 	o := plan.Options{Scope: plan.ScopeScaleSet, Release: "gpu", ReleaseNamespace: "runners", ControllerNamespaces: []string{"systems"}, Grace: ample}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
-	defer cancel()
-	expect(t, Run(ctx, c, o, quiet, Person{}), outcome{Verdict: plan.OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})
+	onItsOwnClock(t, items, func(t *testing.T, a *kubetest.Server, c *kube.Client) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
+		defer cancel()
+		expect(t, Run(ctx, c, o, quiet, Person{}), outcome{Verdict: plan.OutOfTime, Left: []string{"al systems/l: waits for Kubernetes' garbage collector to delete what it owns"}})
 
-	time.AfterFunc(300*time.Millisecond, func() { a.Take("al systems/l") })
-	expect(t, Run(t.Context(), c, o, quiet, Person{}), outcome{Verdict: plan.Done})
-	kubetest.ExpectStrings(t, "writes", a.Written(),
-		"DELETE al systems/l", "DELETE ars runners/set", "PATCH al systems/l", "PATCH ars runners/set")
+		time.AfterFunc(300*time.Millisecond, func() { a.Take("al systems/l") })
+		expect(t, Run(t.Context(), c, o, quiet, Person{}), outcome{Verdict: plan.Done})
+		kubetest.ExpectStrings(t, "writes", a.Written(),
+			"DELETE al systems/l", "DELETE ars runners/set", "PATCH al systems/l", "PATCH ars runners/set")
+	})
 }
 
 func TestRunStopsWhenTheBudgetIsUsedUp(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, kubetest.Stuck(kubetest.Whole(kubetest.Object("er runners/held", kubetest.Deleting, kubetest.Finalizers("example.com/hold", arc.EphemeralRunnerFinalizer)))...)...)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
-	defer cancel()
-	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
-	expect(t, r, outcome{Verdict: plan.OutOfTime, Left: []string{
-		"er runners/held: held by finalizers which are not ARC's: example.com/hold",
-		"crd ephemeralrunners.actions.github.com: is being deleted, and waits for its objects",
-		"pod runners/lost: still there",
-	}})
-	if f := a.Objects["er runners/held"].Finalizers; !slices.Equal(f, []string{"example.com/hold"}) {
-		t.Errorf("finalizers %q", f)
-	}
+	items := kubetest.Stuck(kubetest.Whole(kubetest.Object("er runners/held", kubetest.Deleting, kubetest.Finalizers("example.com/hold", arc.EphemeralRunnerFinalizer)))...)
+	onItsOwnClock(t, items, func(t *testing.T, a *kubetest.Server, c *kube.Client) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, ErrBudget)
+		defer cancel()
+		r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
+		expect(t, r, outcome{Verdict: plan.OutOfTime, Left: []string{
+			"er runners/held: held by finalizers which are not ARC's: example.com/hold",
+			"crd ephemeralrunners.actions.github.com: is being deleted, and waits for its objects",
+			"pod runners/lost: still there",
+		}})
+		if f := a.Objects["er runners/held"].Finalizers; !slices.Equal(f, []string{"example.com/hold"}) {
+			t.Errorf("finalizers %q", f)
+		}
+	})
 }
 
 func TestRunStopsBetweenRequestsWhenToldTo(t *testing.T) {
@@ -278,14 +281,15 @@ func TestAnErrorOverSomethingThatIsGoneIsNotReported(t *testing.T) {
 // the run retries until the end.
 func TestWhatUsedUpTheBudgetIsNamed(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, kubetest.Stuck()...)
-	a.Fault = kubetest.On(http.StatusInternalServerError, kubetest.Always, "PATCH er runners/r")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, ErrBudget)
-	defer cancel()
-	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
-	if r.Verdict != plan.OutOfTime || len(r.Errs) != 1 || !strings.Contains(r.Text(5), "PATCH er runners/r is refused") {
-		t.Errorf("%d errors:\n%s", len(r.Errs), r.Text(5))
-	}
+	onItsOwnClock(t, kubetest.Stuck(), func(t *testing.T, a *kubetest.Server, c *kube.Client) {
+		a.Fault = kubetest.On(http.StatusInternalServerError, kubetest.Always, "PATCH er runners/r")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, ErrBudget)
+		defer cancel()
+		r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
+		if r.Verdict != plan.OutOfTime || len(r.Errs) != 1 || !strings.Contains(r.Text(5), "PATCH er runners/r is refused") {
+			t.Errorf("%d errors:\n%s", len(r.Errs), r.Text(5))
+		}
+	})
 }
 
 // TestAScaleSetThatComesUpMeanwhileKeepsItsCRDs installs a scale set between the survey and the

@@ -175,6 +175,10 @@ func (r *Report) details(b *strings.Builder, maxLines int) {
 	for _, do := range r.deregisterCommands(maxLines) {
 		say(b, "    ", "%s", do)
 	}
+	for _, o := range clip(r.Records, maxLines) {
+		forget := shell.Command("kubectl", "delete", "secret", o.Name, "--namespace", o.Namespace)
+		say(b, "", "the next run reads what is registered from %s; to forget it: %s", o, forget)
+	}
 	for _, o := range r.Done {
 		if o.Action == plan.Create {
 			restore := shell.Command("arc-cleanup", "restore", "--from", o.Object.Name, "--namespace", o.Object.Namespace, "--all-namespaces")
@@ -250,14 +254,15 @@ func (r *Report) StillRegistered(most int) []string {
 	return lines
 }
 
-// deregisterCommands returns the commands that remove what was kept because nothing asked for its removal. A scale set with more
+// deregisterCommands returns the commands that remove what was kept because nothing asked for its removal, or
+// because this run had no credentials for what an earlier one has freed. A scale set with more
 // runners than a command line should have needs a document. There is no command for a server that is not GitHub's own: its
 // address is written by the team of the scale set, and whoever runs the command would send it credentials.
 func (r *Report) deregisterCommands(most int) (commands []string) {
 	const runnersOfACommand = 5
 	for _, set := range r.Registered {
 		u, err := github.ParseConfigURL(set.Set.URL)
-		if !set.IsSet() || set.Why != keptByPolicy || len(commands) == most || err != nil || !u.Hosted() {
+		if !set.IsSet() || set.Why != keptByPolicy && set.Why != errRecorded.Error() || len(commands) == most || err != nil || !u.Hosted() {
 			continue
 		}
 		args := []string{"arc-cleanup", "deregister", "--url", set.Set.URL, "--scale-set", set.Set.Name}

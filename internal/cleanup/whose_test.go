@@ -17,6 +17,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube"
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
@@ -334,19 +335,20 @@ func TestNotFoundIsNotAbsent(t *testing.T) {
 // A run out of time names the reads that failed.
 func TestWhyTheTimeRanOut(t *testing.T) {
 	t.Parallel()
-	a, c := kubetest.New(t, kubetest.Stuck()...)
-	a.Fault = kubetest.On(http.StatusInternalServerError, kubetest.Always, "LIST er")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, ErrBudget)
-	defer cancel()
-	r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
-	if r.Verdict != plan.Failed || !strings.Contains(r.Text(10), "could not read ephemeralrunners.actions.github.com") || len(a.Written()) > 0 {
-		t.Errorf("%s", r.Text(10))
-	}
-	ctx, stop := context.WithCancelCause(t.Context())
-	stop(ErrInterrupted)
-	if r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{}); r.Verdict != plan.Interrupted {
-		t.Errorf("%s", r.Text(10))
-	}
+	onItsOwnClock(t, kubetest.Stuck(), func(t *testing.T, a *kubetest.Server, c *kube.Client) {
+		a.Fault = kubetest.On(http.StatusInternalServerError, kubetest.Always, "LIST er")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, ErrBudget)
+		defer cancel()
+		r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{})
+		if r.Verdict != plan.Failed || !strings.Contains(r.Text(10), "could not read ephemeralrunners.actions.github.com") || len(a.Written()) > 0 {
+			t.Errorf("%s", r.Text(10))
+		}
+		ctx, stop := context.WithCancelCause(t.Context())
+		stop(ErrInterrupted)
+		if r := Run(ctx, c, graced(plantest.ByHand, ample), quiet, Person{}); r.Verdict != plan.Interrupted {
+			t.Errorf("%s", r.Text(10))
+		}
+	})
 }
 
 // A tenant writes a record that names another team's objects.

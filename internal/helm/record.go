@@ -76,6 +76,19 @@ func (r *Record) Source() (json.RawMessage, error) {
 	return record.Chart, nil
 }
 
+// ChartAnnotation returns the value of an annotation of the chart; "" if it has none.
+func (r *Record) ChartAnnotation(key string) string {
+	var record struct {
+		Chart struct {
+			Metadata struct{ Annotations map[string]string }
+		}
+	}
+	if json.Unmarshal(r.raw, &record) != nil { // it may be what anybody has written
+		return ""
+	}
+	return record.Chart.Metadata.Annotations[key]
+}
+
 // Label returns the value of a label, from the first object of the manifest that has it; "" if none has.
 func (r *Record) Label(key string) string {
 	for document := range documents(r.Manifest) {

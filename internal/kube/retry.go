@@ -29,6 +29,9 @@ func Retry(ctx context.Context, do func(context.Context) error) error {
 	begun := time.Now()
 	for turn := 1; ; turn++ {
 		err := do(ctx)
+		if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, cause) {
+			return fmt.Errorf("%w: %w", cause, err) // it ended the request itself
+		}
 		late := turn >= webhookTurns || time.Since(begun) >= webhookPatience
 		if err == nil || !Transient(err) || late && unanswered(err) {
 			return err

@@ -126,3 +126,21 @@ func TestRetryGoesOnUntilTheContextEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestRetryNamesTheCause: a request that the context ends says only that it was cancelled. Retry says why.
+func TestRetryNamesTheCause(t *testing.T) {
+	interrupted := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	err := Retry(ctx, func(ctx context.Context) error {
+		cancel(interrupted)
+		return fmt.Errorf("get: %w", ctx.Err())
+	})
+	if want := "interrupted: get: context canceled"; err == nil || err.Error() != want || !errors.Is(err, interrupted) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	ctx, cancelPlain := context.WithCancel(t.Context())
+	cancelPlain()
+	if err := Retry(ctx, func(ctx context.Context) error { return ctx.Err() }); err == nil || err.Error() != "context canceled" {
+		t.Errorf("without a cause: %v", err)
+	}
+}

@@ -21,8 +21,8 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 func IsDigest(text string) bool { return digestForm.MatchString(text) }
 
 // Digest is equal for two plans exactly if they do the same to the same objects in the same order.
-// It ignores the order within a rank, which means nothing, and the name of the backup, which
-// contains the time. A plan that does nothing has no digest.
+// It ignores the order within a rank, which means nothing, and the names of the backup and of
+// the record, which contain the time. A plan that does nothing has no digest.
 func (p *Plan) Digest() string {
 	if len(p.Phases) == 0 || len(p.Refusals) > 0 {
 		return ""
@@ -35,7 +35,7 @@ func (p *Plan) Digest() string {
 			for _, s := range rank {
 				o := s.Object
 				name := o.Name
-				if s.Action == Create {
+				if s.Action == Create || s.Action == WriteDown {
 					name = ""
 				}
 				line := []string{string(s.Action), o.Resource.Group, o.Resource.Resource, o.Namespace, name, string(o.UID)}
@@ -129,9 +129,9 @@ func (c *Confirmed) CheckLater(p *Plan) []Refusal {
 	var refused []Refusal
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
-			// Await does not write, and a backup contains only sets that are checked themselves. What
+			// Await does not write, and a backup or a record contains only sets that are checked themselves. What
 			// proves an object of a job is a runner, which is checked itself.
-			if s.Action != Await && s.Action != Create && s.Why != jobLeftover && !c.allows(s.Object) {
+			if s.Action != Await && s.Action != Create && s.Action != WriteDown && s.Why != jobLeftover && !c.allows(s.Object) {
 				refused = append(refused, notConfirmed(s.Object))
 			}
 		}
@@ -180,7 +180,8 @@ func (c *Confirmed) keepNewOrphans(p *Plan) {
 		}
 	}
 	crdsWait := slices.ContainsFunc(p.Taken, func(o *object.Object) bool { return o.Resource == object.CRDs })
-	if len(ranks) == 0 && len(p.Phases) == 1 && crdsWait {
+	alone := !slices.ContainsFunc(p.Phases, func(phase Phase) bool { return phase.Name != PhaseCollect && phase.Name != PhaseDeregister })
+	if len(ranks) == 0 && alone && crdsWait {
 		return
 	}
 	p.Kept = append(p.Kept, kept...)

@@ -121,6 +121,10 @@ type Options struct {
 	// Scope Controller. Without a name there is no backup. cmd/hookjob/flags.go names it after the start.
 	Backup types.NamespacedName
 
+	// Record is the Secret in which a run that de-registers writes down what is registered at GitHub, before it frees it. Records
+	// of earlier runs are read in its namespace. Without a name there is none.
+	Record types.NamespacedName
+
 	// Grace is how long a running controller may show no progress before the run removes its
 	// finalizers.
 	Grace time.Duration

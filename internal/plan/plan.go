@@ -38,6 +38,10 @@ type Plan struct {
 
 	// Backup lists the AutoscalingRunnerSets to back up.
 	Backup []*object.Object `json:"-"`
+	// ToRecord is what to write down before anything is freed.
+	ToRecord []Record `json:"-"`
+	// Recorded is what earlier runs have written down, and nothing in the cluster uses any more. The list Registered holds it too.
+	Recorded []Record `json:"-"`
 	// Jobs are the refusals of a run that has no more time to wait for busy runners.
 	Jobs []Refusal `json:"-"`
 	// Taken lists the CRDs that a later round deletes, and the custom resources that are removed with their CRDs, whether or not they have
@@ -106,6 +110,8 @@ func New(s *Survey, o Options, h History) *Plan {
 	p.namespaces()
 	p.deregister()
 	p.backUp()
+	p.record()
+	p.recorded()
 	p.installed()
 	if len(p.plan.Phases) > 0 {
 		p.plan.Obstacles, p.plan.ObstaclesErr = s.Obstacles, s.ObstaclesErr

@@ -97,7 +97,8 @@ func Registrations(s *Survey, o Options) (out List[Registration]) {
 			out = append(out, r)
 		}
 	}
-	return out
+	p.recorded()
+	return append(out, RecordedRegistrations(p.plan.Recorded)...)
 }
 
 // deregister plans the removal of what this plan frees, and what no controller has removed, at GitHub.

@@ -16,7 +16,7 @@ func Leftovers(p *Plan) []Finding {
 	seen := map[string]bool{}
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
-			if key := s.Object.String(); !seen[key] && s.Action != Create {
+			if key := s.Object.String(); !seen[key] && s.Action != Create && s.Action != WriteDown && !p.isRecorded(s) {
 				seen[key] = true
 				why := held(s.Object)
 				if s.Object.Resource == object.Namespaces {

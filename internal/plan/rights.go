@@ -46,7 +46,7 @@ func Trials(p *Plan) []Trial {
 				r.Verb = "delete"
 			case Free, Wake, Nudge, Stop:
 				r.Verb = "patch"
-			case Create:
+			case Create, WriteDown:
 				r.Verb = "create"
 			default:
 				continue

@@ -23,6 +23,8 @@ const (
 	Await Action = "await"
 	// Create creates the Secret of a backup.
 	Create Action = "create"
+	// WriteDown creates the Secret that names what is registered at GitHub.
+	WriteDown Action = "write-down"
 	// Relax makes a CRD's schema accept every object. No plan contains it: the run needs it only
 	// after the API server has rejected a patch.
 	Relax Action = "relax"

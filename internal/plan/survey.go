@@ -149,6 +149,11 @@ type Survey struct {
 	Registered map[types.UID]bool
 	// Installed are the Helm releases of scale sets, for scaleSets=uninstall.
 	Installed []ScaleSetRelease
+	// Records are what runs have written down of scale sets at GitHub. BadRecords are Secrets that look like records, and are not.
+	Records    []Record
+	BadRecords []Finding
+	// RecordsErr says why a hook could not read them: GitHub must not keep it from the cluster.
+	RecordsErr error
 	// Busy holds the jobs of EphemeralRunners, by UID.
 	Busy map[types.UID]Job
 	// Terminating holds the namespaces that are being deleted, by name.

@@ -104,12 +104,24 @@ func (r *reader) options(rev *helm.Record, h HookReport, out *Uninstall) (plan.O
 	if options.RequireUninstalling && !r.proves(rev, options, out) {
 		return none, false
 	}
-	if of := enrol.Flux(rev); of != "" && job.Metadata.Annotations[helm.AnnotationLog] != "" {
-		out.because("Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease %q would not end", of)
+	if who := panics(rev); who != "" && job.Metadata.Annotations[helm.AnnotationLog] != "" {
+		out.because("%s would not end", who)
 		out.Do = append(out.Do, fmt.Sprintf("set storageNamespace: %s among the values of arc-cleanup", rev.StorageNamespace))
 		return none, false
 	}
 	return options, true
+}
+
+// panics says which tool will uninstall a release and cannot print the log of a hook; "" if none is known. Fleet puts
+// this annotation on every chart (github.com/rancher/fleet internal/helmdeployer/install.go).
+func panics(rev *helm.Record) string {
+	if of := enrol.Flux(rev); of != "" {
+		return fmt.Sprintf("Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease %q", of)
+	}
+	if of := rev.ChartAnnotation("fleet.cattle.io/bundle-id"); of != "" {
+		return fmt.Sprintf("Fleet's agent panics over a hook whose log is to be printed: the uninstall of bundle %q", of)
+	}
+	return ""
 }
 
 // forecast adds what Helm itself decides.

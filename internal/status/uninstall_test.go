@@ -31,6 +31,8 @@ func TestUninstall(t *testing.T) {
 	unhooked.hooks = nil
 	labelled := plain(helm.Deployed)
 	labelled.manifest = "apiVersion: actions.github.com/v1alpha1\nkind: AutoscalingRunnerSet\nmetadata:\n  name: set\n  labels: {helm.toolkit.fluxcd.io/name: the-set}\n"
+	fleet := plain(helm.Deployed)
+	fleet.chart = map[string]any{"metadata": map[string]any{"annotations": map[string]string{"fleet.cattle.io/bundle-id": "the-bundle"}}}
 	overridden := plain(helm.Deployed)
 	overridden.manifest += "---\nkind: ConfigMap\nmetadata: {name: e, namespace: elsewhere, labels: {app.kubernetes.io/name: arc-cleanup, app.kubernetes.io/component: enroller}}\ndata: {hooks.json: '[]'}\n"
 	other := func(status helm.Status) record {
@@ -78,6 +80,27 @@ func TestUninstall(t *testing.T) {
 			false,
 			[]string{`Flux's helm-controller panics over a hook whose log is to be printed: the deletion of HelmRelease "the-set" would not end`},
 			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
+		},
+		"of Fleet, with a log to print": {
+			[]record{func() record {
+				r := fleet
+				r.hooks = hooked("--job=hook", "--release-namespace=ns")
+				r.hooks[0]["manifest"] = strings.Replace(r.hooks[0]["manifest"], "annotations: {", "annotations: {helm.sh/hook-output-log-policy: hook-failed, ", 1)
+				return r
+			}()},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
+			false,
+			[]string{`Fleet's agent panics over a hook whose log is to be printed: the uninstall of bundle "the-bundle" would not end`},
+			[]string{"set storageNamespace: ns among the values of arc-cleanup"},
+		},
+		"of Fleet, with none": {
+			[]record{func() record {
+				r := fleet
+				r.hooks = hooked("--job=hook", "--release-namespace=ns", "--storage-namespace=ns")
+				return r
+			}()},
+			HookReport{State: Present, Chart: "arc-cleanup-1"},
+			true, nil, nil,
 		},
 		"of Flux, with none": {
 			[]record{func() record {

@@ -48,6 +48,9 @@ func Beside(ctx context.Context, c *kube.Client, o plan.Options, s *plan.Survey)
 	if o.Scope == plan.ScopeController {
 		out = append(out, legacyBeside(ctx, c, o, s, existing)...)
 	}
+	if o.Job == "" && o.Scope == plan.ScopeController {
+		out = append(out, recordsBeside(ctx, c, o)...)
+	}
 	return append(out, leasesBeside(ctx, c, o, s)...)
 }
 

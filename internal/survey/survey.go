@@ -35,6 +35,7 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	r.proof()
 	r.wait()
 	r.findSets()
+	r.records()
 	r.core()
 	if o.Scope == plan.ScopeNamespace {
 		// The rescue of a namespace frees the objects of both groups.

@@ -42,6 +42,12 @@ func decide(f *facts) *Decision {
 
 // refuse says why nothing is swept: a failed read, or no controller that lives.
 func (d *decider) refuse() {
+	if d.unserved {
+		d.Refusals = append(d.Refusals, plan.Refusal{
+			Verdict: plan.Refused, Message: "this cluster has no CRD of ARC (" + arc.Group + ")" + needsController, Do: whatIsThere,
+		})
+		return
+	}
 	for _, u := range plan.MergeUnknown(d.unknown) {
 		d.Refusals = append(d.Refusals, u.Refusal())
 	}
@@ -62,12 +68,14 @@ func (d *decider) refuse() {
 	}
 	if len(d.controllers) == 0 {
 		d.Refusals = append(d.Refusals, plan.Refusal{
-			Verdict: plan.Refused, Message: "no controller of ARC was found" + needsController, Do: []string{"arc-cleanup status   # what is there of ARC"},
+			Verdict: plan.Refused, Message: "no controller of ARC was found" + needsController, Do: whatIsThere,
 		})
 	}
 }
 
 const needsController = "; sweep needs a controller that works and finishes the deletions"
+
+var whatIsThere = []string{"arc-cleanup status   # what is there of ARC"}
 
 // refusal says why a controller that is idle keeps sweep from its work, and what to do.
 func (c controller) refusal(now time.Time) plan.Refusal {

@@ -584,6 +584,13 @@ func TestDecide(t *testing.T) {
 				"    arc-cleanup status   # what is there of ARC",
 			},
 		},
+		"no CRD": {
+			func(f *facts) { *f = facts{now: f.now, unserved: true} },
+			[]string{
+				"refused: this cluster has no CRD of ARC (actions.github.com); sweep needs a controller that works and finishes the deletions",
+				"    arc-cleanup status   # what is there of ARC",
+			},
+		},
 		"a controller that does not work": {
 			func(f *facts) {
 				stale(f, before)

@@ -124,6 +124,7 @@ type facts struct {
 	others      []thing  // ServiceAccounts and Secrets that are being deleted and have a finalizer of ARC
 	absent      []string // namespaces in scope that do not exist
 	unknown     []plan.Unknown
+	unserved    bool // the API server serves no kind of ARC, so nothing else was read
 }
 
 // Decision says what goes and what stays, each with its evidence.

@@ -37,6 +37,11 @@ type looking struct {
 // read existed before, and one that is missing from the later list is gone.
 func look(ctx context.Context, c *kube.Client, scope Scope) *facts {
 	l := looking{ctx, c, &facts{scope: scope, busy: map[types.UID]plan.Job{}}}
+	// If this question fails, the lists below say why.
+	if served, err := c.Served(ctx, arc.Group); err == nil && len(served) == 0 {
+		l.unserved = true
+		return l.facts
+	}
 	namespaces := orAll(scope.Namespaces)
 	for _, namespace := range namespaces {
 		l.core(namespace)

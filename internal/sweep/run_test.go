@@ -121,6 +121,15 @@ func TestRun(t *testing.T) {
 				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST secret")
 			}, plan.NotPermitted, nil,
 		},
+		"a cluster without ARC": {
+			Scope{}, func(a *kubetest.Server) { clear(a.Objects) }, plan.Refused, nil,
+		},
+		"a cluster without ARC, of which discovery says nothing": {
+			Scope{}, func(a *kubetest.Server) {
+				clear(a.Objects)
+				a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "DISCOVER "+arc.Group)
+			}, plan.Failed, nil,
+		},
 		"a question about the rights of what looks like a controller that gets no answer": {
 			Scope{}, func(a *kubetest.Server) {
 				a.Fault = func(request string) int {

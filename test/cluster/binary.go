@@ -112,6 +112,10 @@ var programs = map[string]program{
 	"helm-controller": {
 		folder: "helm-controller", module: fluxModule, pkg: fluxModule, minutes: 2,
 	},
+	// A main package of the folder itself, which has no commands but Argo CD's.
+	"argocd": {
+		folder: "argocd", module: argoModule, pkg: ".", minutes: 2,
+	},
 	"arc-controller": {
 		folder: "arc", module: arcModule, pkg: arcModule, minutes: 2,
 		ldflags: func(string) string { return "-X " + arcModule + "/build.Version=" + arcVersion },
@@ -281,8 +285,12 @@ func buildKey(ctx context.Context, dir, pkg, ldflags string) (string, error) {
 		return "", err
 	}
 	fmt.Fprintln(hash, toolchain, runtime.GOOS, runtime.GOARCH, pkg, ldflags)
-	for _, name := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(dir, name))
+	own, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return "", fmt.Errorf("looking for the sources of %s: %w", pkg, err)
+	}
+	for _, name := range append([]string{filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")}, own...) {
+		content, err := os.ReadFile(name)
 		if err != nil {
 			return "", fmt.Errorf("reading what pins %s: %w", pkg, err)
 		}

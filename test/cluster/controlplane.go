@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,12 +49,17 @@ func (c *Cluster) launch(name string, args ...string) (*server, error) {
 	defer log.Close() //nolint:errcheck // only the program writes to it
 	cmd := exec.Command(c.programs[name], args...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), CollectLess...)
+	cmd.Env = append(withoutEtcd(os.Environ()), CollectLess...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if s.Process, err = c.keeper.Start(cmd); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	return s, nil
+}
+
+// withoutEtcd leaves out the variables of another etcd. This one would take them for flags, and end at one that it has twice.
+func withoutEtcd(environment []string) []string {
+	return slices.DeleteFunc(environment, func(v string) bool { return strings.HasPrefix(v, "ETCD_") })
 }
 
 // await returns when the check succeeds, and fails when the server ends.

@@ -8,15 +8,47 @@ import (
 	"path/filepath"
 )
 
-const fluxModule = "github.com/fluxcd/helm-controller"
+const (
+	argoModule = "github.com/argoproj/argo-cd/v3"
+	fluxModule = "github.com/fluxcd/helm-controller"
+)
 
-// ArgoCDCRD returns the CRD of Argo CD's Application, from its module.
-func ArgoCDCRD(ctx context.Context) ([]byte, error) {
-	argo, err := source(ctx, "argocd", "github.com/argoproj/argo-cd/v3")
+// ArgoCDFiles returns files of Argo CD's module.
+func ArgoCDFiles(ctx context.Context, names ...string) ([][]byte, error) {
+	argo, err := source(ctx, "argocd", argoModule)
 	if err != nil {
 		return nil, err
 	}
-	return readCRD(filepath.Join(argo, "manifests", "crds", "application-crd.yaml"))
+	var files [][]byte
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(argo, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, fmt.Errorf("reading a file of Argo CD: %w", err)
+		}
+		files = append(files, text)
+	}
+	return files, nil
+}
+
+// ArgoCDCRDs returns the CRDs of Argo CD's Application and AppProject.
+func ArgoCDCRDs(ctx context.Context) ([][]byte, error) {
+	return ArgoCDFiles(ctx, "manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml")
+}
+
+// ClusterAPICRDs returns the CRDs of Cluster API's add-on provider for Helm, from its module.
+func ClusterAPICRDs(ctx context.Context) (crds [][]byte, err error) {
+	provider, err := source(ctx, "cluster-api-helm", "sigs.k8s.io/cluster-api-addon-provider-helm")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"helmchartproxies", "helmreleaseproxies"} {
+		crd, err := readCRD(filepath.Join(provider, "config", "crd", "bases", "addons.cluster.x-k8s.io_"+name+".yaml"))
+		if err != nil {
+			return nil, err
+		}
+		crds = append(crds, crd)
+	}
+	return crds, nil
 }
 
 // FluxCRDs returns the CRDs of Flux's HelmRelease and of its sources, one document

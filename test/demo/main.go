@@ -1,13 +1,14 @@
 // Command demo shows the difference: what Helm alone leaves of ARC, how arc-cleanup clears that away,
 // and an installation with the hook, of which nothing is left.
 //
-// It starts its own cluster. With KUBE_CONTEXT it uses yours, and shows only the installation with the
-// hook: ARC must not be installed there, and the cluster must be able to pull the hook's image (IMAGE).
+// It starts its own cluster. With --kube-context it uses yours, and shows only the installation with the
+// hook: ARC must not be installed there, and the cluster must be able to pull the hook's image (--image).
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -21,12 +22,17 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+	"github.com/arc-cleanup/arc-cleanup/test/cluster/process"
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
 func main() {
+	// Not from the environment: KUBE_CONTEXT may be there for something else, and name a cluster of importance.
+	kubeContext := flag.String("kube-context", "", "`context` of a cluster of yours")
+	image := flag.String("image", "", "the hook's image there")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, os.Getenv("KUBE_CONTEXT"), os.Getenv("IMAGE"))
+	err := run(ctx, os.Stdout, *kubeContext, *image)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "\ndemo:", err)
@@ -43,7 +49,11 @@ func run(ctx context.Context, out io.Writer, kubeContext, image string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	keeper, err := process.NewKeeper(dir) // removes it, however the demo ends
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	defer keeper.Close() //nolint:errcheck // a temporary folder
 	started := time.Now()
 	d := &demo{terminal: terminal{out, coloured(out)}, dir: dir}
 	if kubeContext != "" {

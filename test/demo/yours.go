@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/shell"
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
@@ -40,14 +41,24 @@ func (d *demo) onYours(ctx context.Context, kubeContext, image string) error {
 	if d.product, err = harness.Build(ctx, d.dir, d.out, helm); err != nil {
 		return err
 	}
-	return d.hookAlone(ctx)
+	if err := d.hookAlone(ctx); err != nil {
+		return fmt.Errorf("%w\nWhat the demo installed may still be there. To remove it:\n%s", err, d.removal())
+	}
+	return nil
+}
+
+// removal are the commands that remove what a demo left that was interrupted.
+func (d *demo) removal() string {
+	return "  " + shell.Command("helm", "uninstall", "arc", "--namespace", d.controllers, "--kube-context", d.kubeContext) + "\n  " +
+		shell.Command("kubectl", "delete", "namespace", d.controllers, d.runners, "--ignore-not-found", "--context", d.kubeContext)
 }
 
 // withoutARC refuses a cluster with ARC: its CRDs, and with them the runners, would go.
 func (d *demo) withoutARC() error {
 	for o := range d.before {
 		if strings.HasSuffix(o.Name, ".actions.github.com") || o.Name == d.controllers || o.Name == d.runners {
-			return fmt.Errorf("%s is there already: the demo only runs on a cluster without ARC, since it deletes ARC's CRDs in the end", o)
+			return fmt.Errorf("%s is there already: the demo only runs on a cluster without ARC, since it deletes ARC's CRDs in the end. "+
+				"If an earlier demo left it:\n%s", o, d.removal())
 		}
 	}
 	return nil
@@ -56,7 +67,7 @@ func (d *demo) withoutARC() error {
 func (d *demo) hookAlone(ctx context.Context) error {
 	d.say("1. Install ARC with Helm 4, through the post-renderer. Nothing of the hook exists in the cluster yet.")
 	if err := d.installController(ctx, withHook); err != nil {
-		return errors.Join(err, d.deleteNamespaces(ctx))
+		return err
 	}
 	installed, err := d.count(ctx)
 	if err != nil {

@@ -46,6 +46,7 @@ func TestDeregisterTellsNothing(t *testing.T) {
 			if !strings.Contains(string(out), `"registered"`) {
 				t.Errorf("%s", out)
 			}
+			l.forgetRecords()
 			l.nothingLeft()
 		})
 	}
@@ -84,6 +85,7 @@ func TestDeregisterIsInterrupted(t *testing.T) {
 		}
 	}
 	l.tellsNoSecret(report.String() + log.String() + string(said))
+	l.forgetRecords()
 	l.nothingLeft()
 	l.GitHub().Mend()
 	files := map[string]string{"report": report.String(), "token": githubToken}

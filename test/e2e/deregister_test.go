@@ -105,6 +105,7 @@ func TestDeregisterWhatStays(t *testing.T) {
 			if sets := l.GitHub().ScaleSets(); !slices.Equal(sets, []string{"runners"}) {
 				t.Errorf("scale sets at GitHub: %v", sets)
 			}
+			l.forgetRecords()
 			l.nothingLeft()
 		})
 	}
@@ -132,6 +133,7 @@ func TestDeregisterBesideAController(t *testing.T) {
 	}
 	l.registered([]string{"runners"}, l.GitHub().Runners())
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.forgetRecords()
 	l.nothingLeft()
 }
 

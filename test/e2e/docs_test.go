@@ -18,6 +18,7 @@ var notRun = map[string]string{
 	"README.md#arc-cleanup":        "make demo is the source of the picture, which has a test of its own; make test runs this",
 	"README.md#Upgrade ARC":        "the charts of that version are not at hand; TestUpgrade does it with others",
 	"docs/upgrade.md":              "the charts of that version are not at hand; TestUpgrade does it with others",
+	"docs/cluster-deletion.md":     "TestClusterDeletion does all of it, with a cluster that goes; kubectl's commands TestClusterDeletionByClusterAPI",
 	"docs/github.md":               "the places in it are examples; the tests of de-registration do all of it, with the stand-in for GitHub",
 	"docs/sweep.md":                "TestSweepOfALivingARC does it, of objects that ARC has forgotten",
 	"docs/plugins.md":              "test/plugin does all of it, from files and from a registry",

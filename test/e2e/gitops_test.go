@@ -176,7 +176,7 @@ func TestExampleGitOpsRenders(t *testing.T) {
 }
 
 // render is what helm template makes of a rollout, with CRDs, as Argo CD has it.
-func (l *lab) render(major int, root string, r rollout, args ...string) []*unstructured.Unstructured {
+func (l *lab) render(major int, root string, r rollout) []*unstructured.Unstructured {
 	l.Helper()
 	values, err := yaml.Marshal(r.values)
 	if err != nil {
@@ -186,9 +186,9 @@ func (l *lab) render(major int, root string, r rollout, args ...string) []*unstr
 	if err := os.WriteFile(file, values, 0o600); err != nil {
 		l.Fatal(err)
 	}
-	text, err := l.helmCommand(major, slices.Concat([]string{
+	text, err := l.helmCommand(major,
 		"template", r.name, filepath.Join(root, r.chart), "--namespace", r.namespace, "--values", file, "--include-crds", "--kube-version", "1.37",
-	}, args)...).Output()
+	).Output()
 	if err != nil {
 		l.Fatalf("helm template %s: %v", r.name, err)
 	}
@@ -199,7 +199,7 @@ func (l *lab) render(major int, root string, r rollout, args ...string) []*unstr
 // given, by their own CRDs: every field is known and has a value it may have.
 func TestExampleGitOpsIsValid(t *testing.T) {
 	l := newLab(t)
-	argo, err := cluster.ArgoCDCRD(l.ctx)
+	argo, err := cluster.ArgoCDCRDs(l.ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestExampleGitOpsIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range append(flux, argo) {
+	for _, text := range slices.Concat(flux, argo) {
 		crd := &unstructured.Unstructured{}
 		unmarshal(t, text, &crd.Object)
 		l.create(crd)
@@ -232,94 +232,6 @@ func TestExampleGitOpsIsValid(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestExampleArgoCD does with the rendered charts what Argo CD does: it creates
-// what is no hook, and at a deletion the hooks first, by their weight, waits for
-// the Job, and then deletes the rest. There is no record of a release, and nothing
-// is left.
-func TestExampleArgoCD(t *testing.T) {
-	l := newLab(t)
-	root := l.exampleCharts()
-	var argo []rollout
-	for _, r := range rollouts(t) {
-		if r.tool == "argocd" {
-			argo = append(argo, r)
-		}
-	}
-	objects := map[string][]*unstructured.Unstructured{}
-	for _, r := range argo {
-		if err := l.createNamespace(r.namespace); err != nil {
-			t.Fatal(err)
-		}
-		var args []string
-		if r.name == "arc-runner-set" {
-			args = l.scaleSetValues("gha-runner-scale-set.")
-		}
-		objects[r.name] = l.render(3, root, r, args...)
-		for _, o := range objects[r.name] {
-			if o.GetAnnotations()["helm.sh/hook"] == "" {
-				l.create(o)
-			}
-		}
-	}
-	l.awaitRunner(runnerNamespace)
-
-	for _, r := range slices.Backward(argo) {
-		var hooks, others []*unstructured.Unstructured
-		for _, o := range objects[r.name] {
-			if o.GetAnnotations()["helm.sh/hook"] != "" {
-				hooks = append(hooks, o)
-			} else {
-				others = append(others, o)
-			}
-		}
-		slices.SortStableFunc(hooks, func(a, b *unstructured.Unstructured) int {
-			return weight(t, a) - weight(t, b)
-		})
-		for _, o := range hooks {
-			l.create(trackedByArgo(o, r))
-		}
-		l.eventually("the hook's Job is done", func() bool {
-			job, err := l.client.BatchV1().Jobs(r.namespace).Get(l.ctx, r.job(), metav1.GetOptions{})
-			if err == nil && job.Status.Failed > 0 {
-				t.Fatal("the hook failed")
-			}
-			return err == nil && job.Status.Succeeded == 1
-		})
-		for _, o := range slices.Backward(append(others, hooks...)) {
-			background := metav1.DeletePropagationBackground
-			err := l.resourceOf(o).Delete(l.ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
-			if err != nil && !apierrors.IsNotFound(err) {
-				t.Fatal(err)
-			}
-		}
-	}
-	if !l.GitHub().Deregistered() {
-		t.Error("still registered at GitHub")
-	}
-	l.nothingLeft()
-}
-
-// trackedByArgo marks an object as Argo CD does what it makes of an Application
-// (argo-cd util/argo/resource_tracking.go, SetAppInstance).
-func trackedByArgo(o *unstructured.Unstructured, r rollout) *unstructured.Unstructured {
-	namespace := o.GetNamespace()
-	if namespace == "" {
-		namespace = r.namespace
-	}
-	annotations := o.GetAnnotations()
-	annotations["argocd.argoproj.io/tracking-id"] = fmt.Sprintf("%s:%s/%s:%s/%s", r.name, o.GroupVersionKind().Group, o.GetKind(), namespace, o.GetName())
-	o.SetAnnotations(annotations)
-	return o
-}
-
-func weight(t *testing.T, o *unstructured.Unstructured) (n int) {
-	t.Helper()
-	if _, err := fmt.Sscan(o.GetAnnotations()["helm.sh/hook-weight"], &n); err != nil {
-		t.Fatalf("the weight of %s %s: %v", o.GetKind(), o.GetName(), err)
-	}
-	return n
 }
 
 // TestExampleHelmfile does what helmfile has Helm do, which is also what Flux does

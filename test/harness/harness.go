@@ -57,8 +57,9 @@ func Build(ctx context.Context, dir string, progress io.Writer, helms ...int) (*
 		home:       filepath.Join(dir, "helm"),
 	}
 	for path, pkg := range map[string]string{p.Hookjob: "./cmd/hookjob", p.Postrender: "./cmd/postrender"} {
-		// The flags of everything else that is built: what they share is compiled once.
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
+		// The flags of everything else that is built: what they share is compiled once. Nothing is asked of Git, which refuses
+		// a checkout of another user.
+		build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", path, pkg)
 		build.Dir = p.Root
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -20,31 +22,53 @@ type cell struct {
 	style style
 }
 
-// parse reads text with the escape sequences that set colours (ECMA-48, SGR) into
+// row is a line of the screen, and when it appears.
+type row struct {
+	cells []cell
+	at    time.Duration
+}
+
+// parse reads lines with the escape sequences that set colours (ECMA-48, SGR) into
 // lines of at most that many columns. Anything else that moves a cursor is an
 // error: what it does on a screen is more than a picture of lines can show.
-func parse(text string, columns int) ([][]cell, error) {
+func parse(lines []line, columns int) ([]row, error) {
 	if columns < 20 {
 		return nil, fmt.Errorf("%d columns: fewer than a terminal has", columns)
 	}
-	text = strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
-	if strings.TrimSpace(text) == "" {
+	var (
+		screen []row
+		now    style
+	)
+	for i, l := range lines {
+		cells, err := now.parse(strings.TrimRight(l.text, "\r\n"))
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
+		}
+		for _, wrapped := range wrap(cells, columns) {
+			screen = append(screen, row{wrapped, l.at})
+		}
+	}
+	blank := func(r row) bool { return !slices.ContainsFunc(r.cells, func(c cell) bool { return c.char != ' ' }) }
+	for len(screen) > 0 && blank(screen[len(screen)-1]) {
+		screen = screen[:len(screen)-1]
+	}
+	if !slices.ContainsFunc(screen, func(r row) bool { return !blank(r) }) {
 		return nil, errors.New("there is no text to draw")
 	}
-	var (
-		lines [][]cell
-		line  []cell
-		now   style
-	)
+	return screen, nil
+}
+
+// parse reads one line, which begins in a style and may change it.
+func (s *style) parse(text string) (cells []cell, err error) {
 	for i := 0; i < len(text); {
 		if rest, ok := strings.CutPrefix(text[i:], "\x1b["); ok {
 			end := strings.IndexFunc(rest, unicode.IsLetter)
 			if end < 0 || rest[end] != 'm' {
-				return nil, fmt.Errorf("line %d: an escape sequence that sets no colour: %q", len(lines)+1, "\x1b["+rest[:max(0, end+1)])
+				return nil, fmt.Errorf("an escape sequence that sets no colour: %q", "\x1b["+rest[:max(0, end+1)])
 			}
 			for code := range strings.SplitSeq(rest[:end], ";") {
-				if err := now.set(code); err != nil {
-					return nil, fmt.Errorf("line %d: %w", len(lines)+1, err)
+				if err := s.set(code); err != nil {
+					return nil, err
 				}
 			}
 			i += len("\x1b[") + end + 1
@@ -53,19 +77,16 @@ func parse(text string, columns int) ([][]cell, error) {
 		char := []rune(text[i:min(len(text), i+4)])[0]
 		i += len(string(char))
 		switch {
-		case char == '\n':
-			lines = append(lines, wrap(line, columns)...)
-			line = nil
 		case char == '\t':
-			for line = append(line, cell{' ', now}); len(line)%8 != 0; line = append(line, cell{' ', now}) {
+			for cells = append(cells, cell{' ', *s}); len(cells)%8 != 0; cells = append(cells, cell{' ', *s}) {
 			}
 		case unicode.IsControl(char):
-			return nil, fmt.Errorf("line %d: a control character: %q", len(lines)+1, char)
+			return nil, fmt.Errorf("a control character: %q", char)
 		default:
-			line = append(line, cell{char, now})
+			cells = append(cells, cell{char, *s})
 		}
 	}
-	return append(lines, wrap(line, columns)...), nil
+	return cells, nil
 }
 
 func (s *style) set(code string) error {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -28,7 +29,6 @@ import (
 )
 
 const (
-	root      = "../.."
 	publisher = "publisher"
 	password  = "a password"
 	platform  = "linux/amd64" // of the plugins: more take minutes, and differ in nothing that is tried here
@@ -111,20 +111,6 @@ func writersOnly(next http.Handler) http.Handler {
 	})
 }
 
-// version is what is released: the chart's.
-func version(t *testing.T) string {
-	t.Helper()
-	chart, err := os.ReadFile(filepath.Join(root, "charts", "arc-cleanup", "Chart.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^version: (\S+)$`).FindSubmatch(chart)
-	if m == nil {
-		t.Fatal("the chart has no version")
-	}
-	return string(m[1])
-}
-
 func (s *site) write(file string, content []byte) {
 	s.Helper()
 	if err := os.WriteFile(file, content, 0o600); err != nil {
@@ -180,18 +166,13 @@ func (s *site) release() {
 	s.must(login)
 	s.env = append(s.env, "KEYRING="+filepath.Join(keys, "release-keys", "secring.gpg"), "KEY=Maintainer",
 		"PASSPHRASE_FILE="+filepath.Join(keys, "release-keys", "passphrase"))
-	sign := "COSIGN_FLAGS=--key=" + s.key + ".key --signing-config=" + s.key + ".json"
 	notes := "Unreleased"
 	if strings.Contains(s.read("CHANGELOG.md"), "\n## "+s.version) {
 		notes = s.version
 	}
-	for _, args := range [][]string{
-		{"release-oci", "REGISTRY=" + s.registry, "HELM=" + filepath.Join(s.bin, "4", "helm"), "PLATFORMS=" + platform},
-		// Not of a tag, and maybe with changes: it is not published.
-		{"release-draft", "NOTES=" + notes, "GORELEASER_FLAGS=--skip=publish,validate"},
-	} {
-		s.must(s.command(s.Context(), "make", append(args, "-C", root, "COSIGN="+filepath.Join(s.bin, "cosign"), sign)...))
-	}
+	s.push()
+	// Not of a tag, and maybe with changes: it is not published.
+	s.make("release-draft", "NOTES="+notes, "GORELEASER_FLAGS=--skip=publish,validate")
 	// What GoReleaser uploads: what it made, and what its extra_files name.
 	for _, pattern := range []string{"release/*.tar.gz", "release/*.zip", "release/*.txt", "release/*.sigstore.json", "*.tgz", "*.tgz.prov", "sbom/*.cdx.json", "*.gpg"} {
 		paths, err := filepath.Glob(filepath.Join(root, "dist", pattern))
@@ -206,6 +187,32 @@ func (s *site) release() {
 			s.files[filepath.Base(path)] = content
 		}
 	}
+}
+
+// push makes the part that goes to the registry.
+func (s *site) push() {
+	s.Helper()
+	s.make("release-oci", "REGISTRY="+s.registry, "HELM="+filepath.Join(s.bin, "4", "helm"), "PLATFORMS="+platform)
+}
+
+func (s *site) make(args ...string) {
+	s.Helper()
+	sign := "COSIGN_FLAGS=--key=" + s.key + ".key --signing-config=" + s.key + ".json"
+	s.must(s.command(s.Context(), "make", append(args, "-C", root, "COSIGN="+filepath.Join(s.bin, "cosign"), sign)...))
+}
+
+// pushed are the digests of what the tags of the version refer to.
+func (s *site) pushed() map[string]string {
+	s.Helper()
+	digests := map[string]string{}
+	for _, repository := range []string{"arc-hookjob", "charts/arc-cleanup", "plugins/arc-cleanup", "plugins/arc-postrender"} {
+		descriptor, err := remote.Head(reference(s, s.registry+"/"+repository+":"+s.version), s.remote...)
+		if err != nil {
+			s.Fatal(err)
+		}
+		digests[repository] = descriptor.Digest.String()
+	}
+	return digests
 }
 
 // sections are the commands of docs/verify.md, by heading, and the headings in their order.
@@ -251,7 +258,8 @@ func (u *user) does(heading string) (string, error) {
 	// In the place of the first section's: what is where, and a key for the workflow's identity.
 	script := "VERSION=" + u.version + "\nREGISTRY=" + u.registry + "\nRELEASE=" + u.page + "\n" +
 		"signed() { cosign \"$@\" --key " + u.key + " --insecure-ignore-tlog=true; }\n" + text
-	cmd := u.command(u.Context(), "bash", "-euxc", script)
+	// Without -e: a terminal goes on after a command that fails.
+	cmd := u.command(u.Context(), "bash", "-uxc", script)
 	cmd.Dir = u.dir
 	cmd.Env = append(slices.DeleteFunc(slices.Clone(u.env), func(v string) bool { return strings.HasPrefix(v, "HELM_") || strings.HasPrefix(v, "XDG_") }),
 		"HOME="+filepath.Join(u.dir, "home"), "DOCKER_CONFIG="+filepath.Join(u.dir, "home"), "PATH="+u.bin+":"+filepath.Join(u.bin, u.helm)+":"+os.Getenv("PATH"))
@@ -265,12 +273,15 @@ func (u *user) mustDo(heading string) {
 	}
 }
 
-// refuses sees that a section's commands fail, for this reason.
+// refuses sees that a section's commands fail, for this reason, and that Helm then has no plugin.
 func (u *user) refuses(heading, reason string) {
 	u.Helper()
 	out, err := u.does(heading)
 	if err == nil || !strings.Contains(out, reason) {
 		u.Errorf("docs/verify.md, %q: error %v, want one with %q\n%s", heading, err, reason, out)
+	}
+	if strings.Contains(out, "Installed plugin") {
+		u.Errorf("docs/verify.md, %q: a plugin is installed in spite of that\n%s", heading, out)
 	}
 }
 
@@ -279,6 +290,12 @@ func TestRelease(t *testing.T) {
 	s.release()
 	s.checkFiles()
 	s.checkChart()
+	// As after a run that failed half way, in another second.
+	first := s.pushed()
+	s.push()
+	if diff := cmp.Diff(first, s.pushed()); diff != "" {
+		t.Errorf("a run that is repeated replaces what is published:\n%s", diff)
+	}
 
 	headings, _ := sections(t)
 	t.Run("verified", func(t *testing.T) {

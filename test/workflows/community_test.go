@@ -14,6 +14,7 @@ import (
 // notUpdated are modules that Dependabot leaves alone, each with the reason.
 var notUpdated = map[string]string{
 	"/test/cluster/modules/arc":             "its charts and its controller have to be of one version, which test/cluster says",
+	"/test/cluster/modules/argocd":          "with Kubernetes of the version that Argo CD is released with, by replace directives, which Dependabot does not write",
 	"/test/cluster/modules/helm-controller": "with Helm and Kubernetes of the versions that Flux releases it with",
 	"/test/cluster/modules/kubernetes-1.34": "an old version on purpose",
 }

@@ -19,11 +19,14 @@ const root = "../.."
 
 // A workflow, or an action of this repository, as far as the tests read it.
 type workflow struct {
-	On          any
+	On          map[string]any `json:"true"` // so YAML reads the word on
 	Permissions any
 	Jobs        map[string]struct {
 		Timeout     int `json:"timeout-minutes"`
 		Permissions any
+		Environment string
+		Container   any
+		Services    any
 		Steps       []step
 	}
 	Runs struct{ Steps []step }
@@ -202,5 +205,43 @@ func TestGoVersion(t *testing.T) {
 	}
 	if found == 0 {
 		t.Error("no workflow says which Go")
+	}
+}
+
+// TestStrangersGetNothing: what a stranger can start, by a pull request, a comment or an issue, runs with the right to read
+// and without secrets. Only the release has more, behind its environment and without a cache, which others can fill.
+func TestStrangersGetNothing(t *testing.T) {
+	harmless := []string{"pull_request", "push", "schedule", "workflow_dispatch"}
+	for file, w := range all(t) {
+		if len(w.Jobs) == 0 {
+			continue
+		}
+		text := read(t, file)
+		release := filepath.Base(file) == "release.yml"
+		if len(w.On) == 0 {
+			t.Errorf("%s: no event starts it", file)
+		}
+		for event := range w.On {
+			if !slices.Contains(harmless, event) || release && event != "push" {
+				t.Errorf("%s: started by %s", file, event)
+			}
+		}
+		if release && (strings.Contains(text, "/actions/setup") || strings.Contains(text, "actions/cache") || strings.Count(text, "setup-go@") != strings.Count(text, "cache: false")) {
+			t.Errorf("%s: uses a cache", file)
+		}
+		if !release && (strings.Contains(text, "secrets.") || strings.Contains(text, "github.token") || strings.Contains(text, "secrets:")) {
+			t.Errorf("%s: uses a secret", file)
+		}
+		for name, job := range w.Jobs {
+			if job.Container != nil || job.Services != nil {
+				t.Errorf("%s: job %s runs in what TestPinned does not see", file, name)
+			}
+			if job.Permissions != nil && (!release || job.Environment != "release") {
+				t.Errorf("%s: job %s has permissions %v without the environment", file, name, job.Permissions)
+			}
+			if job.Environment != "" && !slices.ContainsFunc(job.Steps, func(s step) bool { return s.Run == "make release-tag" }) {
+				t.Errorf("%s: job %s does not look at the tag after it was agreed to", file, name)
+			}
+		}
 	}
 }

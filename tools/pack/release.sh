@@ -16,6 +16,8 @@ fail() { echo "release: $*" >&2; exit 1; }
 for name in REGISTRY VERSION REVISION COSIGN HELM KEYRING KEY; do
   [ "${!name:-}" ] || fail "$name is not set"
 done
+# They are given to other programs in one word with others.
+[[ "$PWD$KEYRING$KEY${PASSPHRASE_FILE:-}" != *[[:space:]]* ]] || fail "no space may be in: $PWD, $KEYRING, $KEY, ${PASSPHRASE_FILE:-}"
 image=$REGISTRY/arc-hookjob
 pgp="--keyring $KEYRING --key $KEY"
 if [ -s "${PASSPHRASE_FILE:-}" ]; then pgp+=" --passphrase-file $PASSPHRASE_FILE"; fi
@@ -32,6 +34,8 @@ attest() {
 }
 
 mkdir -p dist
+# What another version left would be published with this one.
+rm -f dist/*.tgz dist/*.tgz.prov dist/pubring.gpg dist/arc-hookjob.digest dist/provenance.json
 go -C tools/pack run ./provenance --output "$PWD/dist/provenance.json" --version "$VERSION" --revision "$REVISION"
 
 make --no-print-directory image-oci IMAGE="$image" PACK_FLAGS=--push
@@ -48,10 +52,16 @@ plugins=$(sed -n 's|^  pushed to oci://\(.*\):[^:@]*@\(sha256:.*\)|\1@\2|p' dist
 for plugin in $plugins; do sign_and_attest "$plugin"; done
 
 make --no-print-directory chart IMAGE="$image" DIGEST="$digest"
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH # The same commit gives the same chart.
 # shellcheck disable=SC2086
 "$HELM" package dist/chart/arc-cleanup --destination dist/chart --sign $pgp
-"$HELM" push "dist/chart/arc-cleanup-$VERSION.tgz" "oci://$REGISTRY/charts" 2>&1 | tee dist/chart.txt
-chart=$(sed -n 's|^Digest: ||p' dist/chart.txt)
+archive=dist/chart/arc-cleanup-$VERSION.tgz
+chart=$(go -C tools/pack run ./published "$REGISTRY/charts/arc-cleanup:$VERSION" "$PWD/$archive")
+if [ -z "$chart" ]; then
+  "$HELM" push "$archive" "oci://$REGISTRY/charts" 2>&1 | tee dist/chart.txt
+  chart=$(sed -n 's|^Digest: ||p' dist/chart.txt)
+fi
 [ "$chart" ] || fail "helm push did not say the digest"
 sign_and_attest "$REGISTRY/charts/arc-cleanup@$chart"
 go -C tools/pack run ./artifacthub "$REGISTRY/charts/arc-cleanup" "$PWD/artifacthub-repo.yml"

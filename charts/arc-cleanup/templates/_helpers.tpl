@@ -92,7 +92,7 @@ name later, and the image would run with the hook's rights. */}}
 {{- define "arc-cleanup.image" -}}
 {{- with .Values.image -}}
 {{- if not (or .digest (ne .repository "ghcr.io/arc-cleanup/arc-hookjob")) -}}
-{{- fail "this chart is not a published one, so it has no image: build one (make image, make image-oci), push it to your registry, and set the value image.repository to its name (for the post-renderer and enrol: export ARC_CLEANUP_SET=image.repository=NAME)" -}}
+{{- fail "this chart is not a published one, so it has no image: build one (make image, make image-oci), push it to your registry, and set the value image.repository to its name (of a dependency: arc-cleanup.image.repository; for the post-renderer and enrol: export ARC_CLEANUP_SET=image.repository=NAME)" -}}
 {{- end -}}
 {{- if .digest -}}
 {{- printf "%s@%s" .repository .digest -}}

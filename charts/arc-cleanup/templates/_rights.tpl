@@ -11,6 +11,9 @@ Each grant is as narrow as the scope allows.
 {{- $releases := ternary ", releases" "" (eq .Values.policy.scaleSets "uninstall") }}
 - {in: {{ $own | quote }}, rules: [self]}
 - {in: {{ $storage | quote }}, rules: [records]}
+{{- if and $github (ne .Values.scope "legacy") }}
+- {in: {{ $own | quote }}, rules: [registered]}
+{{- end }}
 {{- if eq .Values.scope "scale-set" }}
 {{- range .Values.runnerNamespaces | default (list $own) }}
 - {in: {{ . | quote }}, rules: [objects{{ $github }}]}
@@ -196,6 +199,15 @@ namespace "a" with name "b-c" from namespace "a-b" with name "c". */}}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
+{{- end -}}
+
+{{/* registered: only with policy.github=deregister. */}}
+{{- define "arc-cleanup.rules.registered" }}
+# The Secret that names what is registered at GitHub, until it is removed there. A Pod
+# that comes after a killed one reads it.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, create, delete]
 {{- end -}}
 
 {{/* releases: only with policy.scaleSets=uninstall. */}}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/arc-cleanup/arc-cleanup/tools/pack"
 	"github.com/arc-cleanup/arc-cleanup/tools/pack/bom"
+	"github.com/arc-cleanup/arc-cleanup/tools/pack/pushed"
 )
 
 // maxCompressed is what a node may have to pull, per platform: the hook runs
@@ -150,12 +151,19 @@ func run(out io.Writer, opts Options) error {
 			return fmt.Errorf("write %s: %w", opts.Digest, err)
 		}
 	}
-	if opts.Push {
+	if !opts.Push {
+		return nil
+	}
+	there, err := pushed.Under(opts.Name, digest)
+	if err != nil {
+		return err
+	}
+	if there == nil {
 		if err := remote.WriteIndex(opts.Name, built.Index, remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
 			return fmt.Errorf("push %s: %w", opts.Name, err)
 		}
-		fmt.Fprintf(out, "  %-12s  %s\n", "pushed to", opts.Name)
 	}
+	fmt.Fprintf(out, "  %-12s  %s\n", "pushed to", opts.Name)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/arc-cleanup/arc-cleanup/tools/pack"
+	"github.com/arc-cleanup/arc-cleanup/tools/pack/pushed"
 )
 
 // These are the media types of a plugin for Helm 4 (its pkg/registry/plugin.go): an artifact of this
@@ -26,6 +27,7 @@ const (
 
 // push puts the files into a repository named for the plugin, which is where Helm
 // takes its name from, and returns the reference to install it by, and its digest.
+// It replaces nothing.
 func push(folder string, plainHTTP bool, plugin *Plugin, file string, archive, signature []byte) (string, error) {
 	folder = strings.TrimPrefix(folder, ociScheme)
 	options := []name.Option{name.StrictValidation}
@@ -37,7 +39,21 @@ func push(folder string, plainHTTP bool, plugin *Plugin, file string, archive, s
 		return "", err
 	}
 
-	layers := []mutate.Addendum{layer(archive, file, types.OCILayer)}
+	tarball := layer(archive, file, types.OCILayer)
+	content, err := tarball.Layer.Digest()
+	if err != nil {
+		return "", err
+	}
+	// A signature has a time in it: a push that is repeated keeps the first one.
+	there, err := pushed.Under(tag, content)
+	if err != nil {
+		return "", err
+	}
+	if there != nil {
+		return ociScheme + tag.Name() + "@" + there.String(), nil
+	}
+
+	layers := []mutate.Addendum{tarball}
 	if signature != nil {
 		layers = append(layers, layer(signature, file+provenanceSuffix, types.OCIUncompressedLayer))
 	}

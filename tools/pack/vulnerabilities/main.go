@@ -59,12 +59,13 @@ func run(out io.Writer, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", opts.Accepted, err)
 	}
-	known := map[string]*vulnerability{}
+	known, complete := map[string]*vulnerability{}, true
 	for _, module := range opts.Modules {
 		found, err := scan(opts, filepath.Join(opts.Root, module))
 		if errors.Is(err, errUnreachable) {
-			fmt.Fprintf(out, "!!! NOT CHECKED: vulnerabilities. %v\n", err)
-			return nil
+			fmt.Fprintf(out, "!!! NOT CHECKED: vulnerabilities of %s, and of what comes after it. %v\n", module, err)
+			complete = false
+			break // What is known until now counts.
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", module, err)
@@ -77,11 +78,12 @@ func run(out io.Writer, opts Options) error {
 			known[id].modules = append(known[id].modules, module)
 		}
 	}
-	return judge(out, known, accepted)
+	return judge(out, known, accepted, complete)
 }
 
-// judge prints what is known, and fails for what nobody has accepted, and for what is accepted for nothing.
-func judge(out io.Writer, known map[string]*vulnerability, accepted map[string]string) error {
+// judge prints what is known, and fails for what nobody has accepted, and, if every module was looked at, for what is
+// accepted for nothing.
+func judge(out io.Writer, known map[string]*vulnerability, accepted map[string]string, complete bool) error {
 	var bad []error
 	for _, id := range slices.Sorted(maps.Keys(known)) {
 		v := known[id]
@@ -93,7 +95,7 @@ func judge(out io.Writer, known map[string]*vulnerability, accepted map[string]s
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(accepted)) {
-		if known[id] == nil {
+		if complete && known[id] == nil {
 			bad = append(bad, fmt.Errorf("%s is accepted, and nothing calls it any more: remove the line", id))
 		}
 	}
@@ -133,10 +135,6 @@ func scan(opts Options, module string) (map[string]*vulnerability, error) {
 	if err := check.Run(); err != nil {
 		if strings.Contains(stderr.String(), "fetching vulnerabilities") {
 			return nil, fmt.Errorf("%w: %s", errUnreachable, strings.TrimSpace(stderr.String()))
-		}
-		// Only files are taken from such a module; nothing of it runs.
-		if strings.Contains(stderr.String(), "no packages matched the provided patterns") {
-			return nil, nil
 		}
 		return nil, fmt.Errorf("govulncheck: %w\n%s", err, stderr.Bytes())
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -34,7 +36,7 @@ func TestJudge(t *testing.T) {
 		"GO-2026-0002": {summary: "Worse", in: "example.com/n", fixed: "v3", modules: []string{".", "test"}},
 	}
 	var out bytes.Buffer
-	err := judge(&out, known, map[string]string{"GO-2026-0001": "a test's server sees no stranger", "GO-2026-0003": "old"})
+	err := judge(&out, known, map[string]string{"GO-2026-0001": "a test's server sees no stranger", "GO-2026-0003": "old"}, true)
 	want := "GO-2026-0002 in example.com/n: Worse (fixed in v3), called by ., test\n" +
 		"GO-2026-0003 is accepted, and nothing calls it any more: remove the line"
 	if err == nil || err.Error() != want {
@@ -44,7 +46,37 @@ func TestJudge(t *testing.T) {
 		t.Errorf("it prints:\n%s", got)
 	}
 	delete(known, "GO-2026-0002")
-	if err := judge(&out, known, map[string]string{"GO-2026-0001": "x"}); err != nil {
+	if err := judge(&out, known, map[string]string{"GO-2026-0001": "x"}, true); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnreachable: what was found before the database went away counts, and what is accepted is not called superfluous.
+func TestUnreachable(t *testing.T) {
+	dir := t.TempDir()
+	for file, text := range map[string]string{
+		"accepted": "GO-2026-0003 only a test calls it\n", "first/go.mod": "module first\n", "second/go.mod": "module second\n",
+		"govulncheck": `#!/bin/sh
+case "$*" in *first*) echo '{"osv": {"id": "GO-2026-0001"}} {"finding": {"osv": "GO-2026-0001", "trace": [{"module": "m", "function": "F"}]}}' ;;
+*) echo "fetching vulnerabilities: no route" >&2; exit 1 ;; esac
+`,
+	} {
+		path := filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts := Options{Govulncheck: filepath.Join(dir, "govulncheck"), Accepted: filepath.Join(dir, "accepted"), Root: dir, Modules: []string{"first", "second"}}
+	var out bytes.Buffer
+	err := run(&out, opts)
+	if err == nil || !strings.Contains(err.Error(), "GO-2026-0001") || strings.Contains(err.Error(), "GO-2026-0003") || !strings.Contains(out.String(), "!!! NOT CHECKED: vulnerabilities of second") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	opts.Modules = opts.Modules[1:]
+	if err := run(&out, opts); err != nil {
 		t.Error(err)
 	}
 }

@@ -163,12 +163,13 @@ func serve(ctx context.Context, s state, own images) error {
 func howToUse(c *cluster.Cluster, charts string) string {
 	return fmt.Sprintf(`export KUBECONFIG=%[1]s
 
-# ARC's controller, and a scale set that is registered at a stand-in for GitHub (Helm 3: without --server-side):
+# With the helm on your PATH (Helm 3: without --server-side): ARC's controller, and a scale set that is registered at a
+# stand-in for GitHub:
 #   helm install arc %[2]s/gha-runner-scale-set-controller --namespace arc-systems --create-namespace
 #   helm install arc-runner-set %[2]s/gha-runner-scale-set --namespace arc-runners --create-namespace \
 #     --server-side=false --set githubConfigUrl=%[3]s --set githubConfigSecret.github_token=any --set minRunners=1 \
 #     --set controllerServiceAccount.name=arc-gha-rs-controller --set controllerServiceAccount.namespace=arc-systems
-# To give them the hook, add --post-renderer arc-postrender.
+# To give them the hook, add --post-renderer arc-postrender. Helm finds it as README.md says, under "With a post-renderer".
 
 `, c.Kubeconfig(), charts, c.GitHub().ConfigURL())
 }
