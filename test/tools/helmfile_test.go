@@ -52,8 +52,8 @@ func TestHelmfile(t *testing.T) {
 	}
 	l.lives()
 
-	if out, code := l.run(dir, "helmfile", "destroy", "--selector", "name=arc"); code == 0 {
-		t.Errorf("the controller was destroyed before its scale set:\n%s", out)
+	if out, code := l.run(dir, "helmfile", "destroy", "--selector", "name=arc"); code == 0 || !strings.Contains(out, "scale set arc-runner-set in namespace arc-runners is still installed") {
+		t.Errorf("the controller was destroyed before its scale set, or helmfile does not say why not: exit code %d\n%s", code, out)
 	}
 	l.wants("arc", controllerNamespace, 2, "uninstalling")
 	l.lives()
@@ -81,7 +81,7 @@ func (l *lab) arcCharts(lines ...string) string {
 	return "arc"
 }
 
-// TestHelmfilePostRenderer: with Helm 3, each revision is enrolled.
+// TestHelmfilePostRenderer: with Helm 3, each revision is enrolled. helmfile takes the hook for a difference each time.
 func TestHelmfilePostRenderer(t *testing.T) {
 	l := newHelmfile(t)
 	dir := l.arcCharts("postRenderer: arc-postrender")
@@ -93,6 +93,8 @@ func TestHelmfilePostRenderer(t *testing.T) {
 		l.enrolled("arc-runner-set", runnerNamespace)
 		l.lives()
 	}
+	l.wants("arc", controllerNamespace, 2, "deployed")
+	l.wants("arc-runner-set", runnerNamespace, 2, "deployed")
 	l.must(dir, "helmfile", "destroy")
 	l.gone(runs(), []string{scaleSetJob, controllerJob})
 }

@@ -101,7 +101,7 @@ func TestTofuHookFails(t *testing.T) {
 
 	runs := harness.HookRuns(t.Context(), t, l.client)
 	out, code := l.tofu("destroy", "-auto-approve")
-	if code != 1 || !strings.Contains(out, "Error uninstalling release") {
+	if code != 1 || !strings.Contains(out, "job arc-arc-cleanup failed") {
 		t.Errorf("a hook that refuses: exit code %d\n%s", code, out)
 	}
 	if state := l.must(example, "tofu", "state", "list"); strings.TrimSpace(state) != "helm_release.arc" {
