@@ -117,12 +117,12 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 
 .PHONY: test-cluster
 test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); the first run builds Kubernetes, in about 15 minutes
-	cd test && $(GO_TEST) -p 1 -count=1 -timeout 75m ./...
+	cd test && $(GO_TEST) -p 2 -count=1 -timeout 75m ./e2e ./... # e2e takes as long as all others: it begins, and they run beside it
 	cd test/helmsdk && $(GO_TEST) -count=1 ./...
 
 .PHONY: test-tools
 test-tools: ## Test helmfile and OpenTofu on a real cluster; the first run builds them, in about 6 minutes
-	cd test && go test -tags tools -count=1 -timeout 30m ./tools
+	cd test && $(GO_TEST) -tags tools -count=1 -timeout 30m ./tools
 
 # A builder for the Dockerfile, and what a node is made of.
 PACKAGES = buildah busybox-static containerd runc containernetworking-plugins iproute2

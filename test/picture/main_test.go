@@ -30,7 +30,8 @@ func TestRecording(t *testing.T) {
 		t.Fatal(err)
 	}
 	wellFormed(t, out.Bytes())
-	drawn := regexp.MustCompile(`(?s)<text[^>]*>|</text>|</?svg>`).ReplaceAllString(out.String()[strings.Index(out.String(), "<g "):], "")
+	_, rows, _ := strings.Cut(out.String(), "<g ")
+	drawn := regexp.MustCompile(`(?s)<text[^>]*>|</text>|</?svg>`).ReplaceAllString("<g "+rows, "")
 	want := `<g style="animation-delay:0ms"> first with it </g> <g style="animation-delay:200ms"> soon </g> <g style="animation-delay:800ms"> late </g>`
 	if got := strings.Join(strings.Fields(drawn), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
