@@ -278,7 +278,7 @@ exec %s "$@"
 }
 
 // unchecked are programs of others, whose flags nobody here can try.
-var unchecked = []string{"base64", "cat", "cd", "cosign", "curl", "echo", "export", "git", "gunzip", "jq", "mkdir", "sha256sum", "signed", "tar"}
+var unchecked = []string{"base64", "cat", "cd", "checked", "cosign", "curl", "echo", "export", "git", "gunzip", "jq", "mkdir", "sha256sum", "signed", "tar"}
 
 // checkCommands parses a block, and asks each of our commands, and Helm, kubectl
 // and make, whether it understands what it is given, without doing it.
