@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -179,12 +181,22 @@ func (p *planner) freed() (out []*object.Object) {
 	return append(out, p.plan.Bare...)
 }
 
+// atGitHub returns a scale set's place and id in one form: a record may name the place of a set that works in other letters, or
+// with other slashes, and GitHub would remove that set.
+func atGitHub(info ScaleSetInfo) string {
+	place := info.URL
+	if u, err := url.Parse(strings.Trim(place, "/")); err == nil {
+		place = strings.TrimPrefix(strings.ToLower(u.Host), "www.") + "/" + strings.Trim(u.Path, "/")
+	}
+	return info.ID + " " + strings.ToLower(place)
+}
+
 // recorded plans the removal of what earlier runs have freed and not removed at GitHub: they have written it down, and nothing of
 // that scale set is in the cluster any more. A set that was installed again may use the registration.
 func (p *planner) recorded() {
 	inUse := map[string]bool{}
 	for _, info := range p.s.Sets {
-		inUse[info.ID+" "+info.URL] = true
+		inUse[atGitHub(info)] = true
 	}
 	there := map[identity.Set]bool{}
 	for _, o := range p.s.Custom {
@@ -192,7 +204,7 @@ func (p *planner) recorded() {
 	}
 	var steps []Step
 	for _, r := range p.s.Records {
-		if !p.o.readsCore(r.Set.Object.Namespace) || there[r.Set.Object.ScaleSet] || inUse[r.Set.Set.ID+" "+r.Set.Set.URL] {
+		if !p.o.readsCore(r.Set.Object.Namespace) || there[r.Set.Object.ScaleSet] || inUse[atGitHub(r.Set.Set)] {
 			continue
 		}
 		known := slices.ContainsFunc(p.plan.Recorded, func(o Record) bool { return o.key() == r.key() })

@@ -113,14 +113,17 @@ func TestWhatARecordCountsFor(t *testing.T) {
 		survey  plan.Survey
 		steps   int
 	}{
-		"nothing is there":              {deregister, plan.Survey{}, 1},
-		"nothing asks for its removal":  {keep, plan.Survey{}, 0},
-		"another namespace is cleaned":  {rescue, plan.Survey{}, 0},
-		"the set is there":              {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting)}}, 0},
-		"a runner of the set is there":  {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("er runners/x", kubetest.Of("runners/set"))}}, 0},
-		"another set has the id":        {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL}}}, 0},
-		"another set has another id":    {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "8", URL: acme.URL}}}, 1},
-		"a set elsewhere has the id":    {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL + "2"}}}, 1},
+		"nothing is there":             {deregister, plan.Survey{}, 1},
+		"nothing asks for its removal": {keep, plan.Survey{}, 0},
+		"another namespace is cleaned": {rescue, plan.Survey{}, 0},
+		"the set is there":             {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting)}}, 0},
+		"a runner of the set is there": {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("er runners/x", kubetest.Of("runners/set"))}}, 0},
+		"another set has the id":       {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL}}}, 0},
+		"another set has another id":   {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "8", URL: acme.URL}}}, 1},
+		"a set elsewhere has the id":   {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL + "2"}}}, 1},
+		"another set has the id, in other letters": {
+			deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: strings.Replace(strings.ToUpper(acme.URL), "//", "//WWW.", 1) + "//"}}}, 0,
+		},
 		"another set is in the cluster": {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/living", kubetest.Deleting)}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
