@@ -20,8 +20,12 @@ import (
 // RecordLabel selects the Secrets in which runs write down what is registered at GitHub.
 const RecordLabel = "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=registered"
 
-// recordBytes limits a record, unpacked. It holds some 50,000 runners, and a hook reads a few records in 128 MiB.
-const recordBytes = 2 << 20
+// recordBytes limits a record, unpacked, and recordNames how many scale sets and runners it names: short names take little room in
+// it and much in memory. A hook reads a few records in 128 MiB.
+const (
+	recordBytes = 2 << 20
+	recordNames = 50_000
+)
 
 // Record is a scale set and some of its runners that are registered at GitHub. A run writes it down before it frees them: if the
 // run is killed, nothing else in the cluster knows them.
@@ -78,10 +82,20 @@ func PackRecords(records []Record) ([]byte, error) {
 		stored = append(stored, storedRecord{r.Set.Document(), r.Set.Object.Name, r.Set.Object.UID, r.Runners})
 	}
 	text, err := json.Marshal(stored)
+	if names := countNames(stored); err == nil && names > recordNames {
+		err = fmt.Errorf("%d scale sets and runners are registered at GitHub, more than a record holds", names)
+	}
 	if err == nil && len(text) > recordBytes {
 		err = fmt.Errorf("the names of what is registered at GitHub are %d bytes, more than a record holds", len(text))
 	}
 	return gzip.Pack(text), err
+}
+
+func countNames(stored []storedRecord) (n int) {
+	for _, s := range stored {
+		n += 1 + len(s.Runners)
+	}
+	return n
 }
 
 // UnpackRecords undoes PackRecords. Whoever may write the Secret has chosen the data.
@@ -94,8 +108,14 @@ func UnpackRecords(data []byte, in *object.Object) ([]Record, error) {
 	if err := json.Unmarshal(text, &stored); err != nil {
 		return nil, err
 	}
+	if countNames(stored) > recordNames {
+		return nil, fmt.Errorf("it names more than %d scale sets and runners", recordNames)
+	}
 	var records []Record
 	for _, s := range stored {
+		if slices.ContainsFunc(s.Runners, func(name string) bool { return len(validation.IsDNS1123Subdomain(name)) > 0 }) {
+			return nil, errors.New("it names something that is not a runner")
+		}
 		if s.UID == "" || s.ID == "" || len(validation.IsDNS1123Subdomain(s.Object)) > 0 || len(validation.IsDNS1123Label(s.Namespace)) > 0 {
 			return nil, errors.New("it names something that is not a scale set")
 		}

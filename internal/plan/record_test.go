@@ -178,7 +178,9 @@ func TestRecordsAreStored(t *testing.T) {
 		"": "EOF", "x": "EOF", "{": "unexpected end", "{}": "cannot unmarshal",
 		`[{}]`: "not a scale set", `[{` + strings.Replace(whole, `"ns"`, `"a/b"`, 1) + `}]`: "not a scale set",
 		`[{` + strings.Replace(whole, `"set"`, `"\u001b"`, 1) + `}]`: "not a scale set", `[{` + strings.Replace(whole, `"7"`, `""`, 1) + `}]`: "not a scale set",
-		`[{` + strings.Replace(whole, `"u"`, `""`, 1) + `}]`: "not a scale set", "[" + strings.Repeat(" ", 2<<20) + "]": "more than 2 MiB",
+		`[{` + whole + `, "runners": ["\u001b[2J"]}]`:                               "not a runner",
+		`[{` + whole + `, "runners": ["a"` + strings.Repeat(`,"a"`, 50_000) + `]}]`: "more than 50000",
+		`[{` + strings.Replace(whole, `"u"`, `""`, 1) + `}]`:                        "not a scale set", "[" + strings.Repeat(" ", 2<<20) + "]": "more than 2 MiB",
 	} {
 		data := gzip.Pack([]byte(text))
 		if text == "" || text == "x" {
@@ -190,6 +192,9 @@ func TestRecordsAreStored(t *testing.T) {
 	}
 	if got, err := plan.UnpackRecords(gzip.Pack([]byte("[{"+whole+"}]")), in); err != nil || len(got) != 1 {
 		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := plan.PackRecords([]plan.Record{writtenDown(make([]string, 50_000)...)}); err == nil {
+		t.Error("a record with too many names is written")
 	}
 	if _, err := plan.PackRecords([]plan.Record{writtenDown(strings.Repeat("x", 2<<20))}); err == nil {
 		t.Error("a record that could not be read is written")
