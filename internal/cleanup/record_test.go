@@ -310,3 +310,19 @@ func TestARecordOfAnotherScaleSetWithTheSameName(t *testing.T) {
 		}
 	}
 }
+
+// Many records hold no more of a run's memory than one may.
+func TestManyRecordsHaveOneLimit(t *testing.T) {
+	t.Parallel()
+	runners := make([]string, 30_000)
+	for i := range runners {
+		runners[i] = fmt.Sprintf("r%d", i)
+	}
+	_, c := kubetest.New(t, recordIn(t, "one", recordOf("set", "7", runners...)), recordIn(t, "two", recordOf("set", "8", runners...)))
+	o := recording(plantest.ByHand)
+	o.GitHub = plan.KeepRegistered
+	r := Run(t.Context(), c, o, quiet, Person{})
+	if text := r.Text(10); len(r.Registered) != 30_001 || !strings.Contains(text, "kept two: ") || !strings.Contains(text, "a run reads 50000 scale sets and runners at most") {
+		t.Errorf("%d\n%s", len(r.Registered), text)
+	}
+}

@@ -20,11 +20,11 @@ import (
 // RecordLabel selects the Secrets in which runs write down what is registered at GitHub.
 const RecordLabel = "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=registered"
 
-// recordBytes limits a record, unpacked, and recordNames how many scale sets and runners it names: short names take little room in
+// recordBytes limits a record, unpacked, and RecordNames how many scale sets and runners it names, and all that a run reads: short names take little room in
 // it and much in memory. A hook reads a few records in 128 MiB.
 const (
 	recordBytes = 2 << 20
-	recordNames = 50_000
+	RecordNames = 50_000
 )
 
 // Record is a scale set and some of its runners that are registered at GitHub. A run writes it down before it frees them: if the
@@ -82,7 +82,7 @@ func PackRecords(records []Record) ([]byte, error) {
 		stored = append(stored, storedRecord{r.Set.Document(), r.Set.Object.Name, r.Set.Object.UID, r.Runners})
 	}
 	text, err := json.Marshal(stored)
-	if names := countNames(stored); err == nil && names > recordNames {
+	if names := countNames(stored); err == nil && names > RecordNames {
 		err = fmt.Errorf("%d scale sets and runners are registered at GitHub, more than a record holds", names)
 	}
 	if err == nil && len(text) > recordBytes {
@@ -108,8 +108,8 @@ func UnpackRecords(data []byte, in *object.Object) ([]Record, error) {
 	if err := json.Unmarshal(text, &stored); err != nil {
 		return nil, err
 	}
-	if countNames(stored) > recordNames {
-		return nil, fmt.Errorf("it names more than %d scale sets and runners", recordNames)
+	if countNames(stored) > RecordNames {
+		return nil, fmt.Errorf("it names more than %d scale sets and runners", RecordNames)
 	}
 	var records []Record
 	for _, s := range stored {
