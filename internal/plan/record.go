@@ -84,7 +84,7 @@ func PackRecords(records []Record) ([]byte, error) {
 	}
 	text, err := json.Marshal(stored)
 	if names := countNames(stored); err == nil && names > RecordNames {
-		err = fmt.Errorf("%d scale sets and runners are registered at GitHub, more than a record holds", names)
+		err = fmt.Errorf("the names of what is registered at GitHub are %d, more than a record holds", names)
 	}
 	if err == nil && len(text) > recordBytes {
 		err = fmt.Errorf("the names of what is registered at GitHub are %d bytes, more than a record holds", len(text))
@@ -110,7 +110,7 @@ func UnpackRecords(data []byte, in *object.Object) ([]Record, error) {
 		return nil, err
 	}
 	if countNames(stored) > RecordNames {
-		return nil, fmt.Errorf("it names more than %d scale sets and runners", RecordNames)
+		return nil, fmt.Errorf("it has more names of scale sets and runners than %d", RecordNames)
 	}
 	var records []Record
 	for _, s := range stored {

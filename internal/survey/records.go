@@ -43,7 +43,7 @@ func (r *reading) records() {
 					}
 				}
 				if names > plan.RecordNames && err == nil {
-					records, err = nil, fmt.Errorf("a run reads %d scale sets and runners at most", plan.RecordNames)
+					records, err = nil, fmt.Errorf("a run reads no more names of scale sets and runners than %d", plan.RecordNames)
 				}
 				add(func() {
 					if err != nil {
