@@ -322,7 +322,7 @@ func TestManyRecordsHaveOneLimit(t *testing.T) {
 	o := recording(plantest.ByHand)
 	o.GitHub = plan.KeepRegistered
 	r := Run(t.Context(), c, o, quiet, Person{})
-	if text := r.Text(10); len(r.Registered) != 30_001 || !strings.Contains(text, "kept two: ") || !strings.Contains(text, "a run reads 50000 scale sets and runners at most") {
+	if text := r.Text(10); len(r.Registered) != 30_001 || !strings.Contains(text, "kept two: ") || !strings.Contains(text, "a run reads no more names of scale sets and runners than 50000") {
 		t.Errorf("%d\n%s", len(r.Registered), text)
 	}
 }

@@ -179,7 +179,7 @@ func TestRecordsAreStored(t *testing.T) {
 		`[{}]`: "not a scale set", `[{` + strings.Replace(whole, `"ns"`, `"a/b"`, 1) + `}]`: "not a scale set",
 		`[{` + strings.Replace(whole, `"set"`, `"\u001b"`, 1) + `}]`: "not a scale set", `[{` + strings.Replace(whole, `"7"`, `""`, 1) + `}]`: "not a scale set",
 		`[{` + whole + `, "runners": ["\u001b[2J"]}]`:                               "not a runner",
-		`[{` + whole + `, "runners": ["a"` + strings.Repeat(`,"a"`, 50_000) + `]}]`: "more than 50000",
+		`[{` + whole + `, "runners": ["a"` + strings.Repeat(`,"a"`, 50_000) + `]}]`: "than 50000",
 		`[{` + strings.Replace(whole, `"u"`, `""`, 1) + `}]`:                        "not a scale set", "[" + strings.Repeat(" ", 2<<20) + "]": "more than 2 MiB",
 	} {
 		data := gzip.Pack([]byte(text))
