@@ -2,6 +2,7 @@ package cleanup
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -265,6 +266,18 @@ func TestARunByHandAndItsRecord(t *testing.T) {
 	r := Run(t.Context(), c, o, quiet, Person{})
 	if r.Verdict != plan.Done || !strings.Contains(r.Text(10), "kept forged: it says that it names what is registered at GitHub, and was not read") {
 		t.Error(r.Text(10))
+	}
+}
+
+// A run that is stopped when nothing is left in the cluster names what earlier runs have written down.
+func TestAStoppedRunNamesWhatIsRecorded(t *testing.T) {
+	t.Parallel()
+	_, c := kubetest.New(t, recordIn(t, "one", recordOf("set", "7", "r")))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrInterrupted)
+	r := Run(ctx, c, recording(plantest.ByHand), quiet, Person{})
+	if r.Verdict != plan.Residue || len(r.Registered) != 2 || !strings.Contains(r.Text(10), "still registered at GitHub: scale set set (id 7)") {
+		t.Errorf("%s\n%s", r.Verdict, r.Text(10))
 	}
 }
 

@@ -100,6 +100,7 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		"other actions on the same objects":                      {[]plan.Step{{Action: plan.Free, Object: set, Why: ""}, {Action: plan.Delete, Object: runnerSet, Why: ""}, {Action: plan.Stop, Object: deployment, Why: ""}}, ""},
 		"a runner of a confirmed set":                            {[]plan.Step{{Action: plan.Free, Object: with(kubetest.Object("er runners/new", kubetest.Of("runners/set")), "new", ""), Why: ""}}, ""},
 		"dependents of a confirmed object, and theirs":           {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("pod ci/p"), "p", "deployment"), Why: ""}, {Action: plan.Delete, Object: with(kubetest.Object("secret ci/s"), "s", "p"), Why: ""}}, ""},
+		"the Secret that names what is registered":               {[]plan.Step{{Action: plan.WriteDown, Object: with(kubetest.Object("secret systems/registered"), "", ""), Why: ""}}, ""},
 		"waiting for something else":                             {[]plan.Step{{Action: plan.Await, Object: with(kubetest.Object("pod ci/q"), "q", ""), Why: ""}}, ""},
 		"a set of the same name":                                 {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/set", kubetest.Of("runners/set")), "again", ""), Why: ""}}, "autoscalingrunnersets.actions.github.com/set in namespace runners is not in the plan"},
 		"another set, and its runners":                           {[]plan.Step{{Action: plan.Delete, Object: with(kubetest.Object("ars runners/b", kubetest.Of("runners/b")), "b", ""), Why: ""}}, "is not in the plan"},

@@ -85,6 +85,20 @@ func TestWhatIsWrittenDown(t *testing.T) {
 	}
 }
 
+// The name of the Secret contains the time, so it says nothing about what a person confirms.
+func TestTheRecordsNameIsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	digests := map[string]bool{}
+	for _, name := range []string{"systems/one", "systems/two", "other/two"} {
+		s, o := stuckSet(), recording(plantest.ByHand)
+		o.Record = kubetest.Named(name)
+		digests[plan.New(&s, o, plan.NewHistory()).Digest()] = true
+	}
+	if len(digests) != 2 {
+		t.Errorf("%d digests, want one for each namespace", len(digests))
+	}
+}
+
 // A nudge takes the id away, which only the record has then.
 func TestANudgedSetIsWrittenDown(t *testing.T) {
 	t.Parallel()
