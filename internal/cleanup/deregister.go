@@ -153,21 +153,6 @@ func (r *run) keepRegistered(why string) {
 	}
 }
 
-// setKey identifies the scale set of a registration within a run. Records can name the same set with other ids.
-type setKey struct {
-	set identity.Set
-	// recorded is empty for what this run has freed.
-	recorded string
-}
-
-func (r Registration) setKey() setKey {
-	k := setKey{set: r.Object.ScaleSet}
-	if r.recorded != nil {
-		k.recorded = r.Planned()
-	}
-	return k
-}
-
 // deregistration is one scale set to remove: the indexes of its registrations in the report.
 type deregistration struct {
 	set     int
@@ -178,10 +163,10 @@ type deregistration struct {
 // deregistrations finds what can be removed, by namespace, so that a team's slow servers cost no time of another team. What
 // cannot be removed gets its result here.
 func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
-	runners := map[setKey][]int{}
+	runners := map[identity.Set][]int{}
 	for i, reg := range r.report.Registered {
 		if !reg.IsSet() {
-			runners[reg.setKey()] = append(runners[reg.setKey()], i)
+			runners[reg.Object.ScaleSet] = append(runners[reg.Object.ScaleSet], i)
 		}
 	}
 	jobs := map[string][]deregistration{}
@@ -190,11 +175,8 @@ func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
 		if !reg.IsSet() {
 			continue
 		}
-		d := deregistration{set: i, runners: runners[reg.setKey()]}
+		d := deregistration{set: i, runners: runners[reg.Object.ScaleSet]}
 		a, known := r.access[reg.Object.UID]
-		if reg.recorded != nil {
-			a, known = *reg.recorded, true
-		}
 		c := s.ControllerOf(r.options, reg.Object.Namespace)
 		switch {
 		case c != nil:
