@@ -138,7 +138,7 @@ func TestDeregisterAfterAKillAndAnInstallation(t *testing.T) {
 	l.eventually("the controller has removed it", func() bool { return len(l.GitHub().ScaleSets()) == 0 })
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.controllerGone()
-	if out, code := l.deregister(l.own()...); code != 0 || !strings.Contains(out, "registrations were gone already") {
+	if out, code := l.deregister(l.own()...); code != 0 || !strings.Contains(out, "gone already") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	l.nothingLeft()
