@@ -153,6 +153,14 @@ func (r *run) keepRegistered(why string) {
 	}
 }
 
+// setKey identifies the scale set of a runner within a run.
+type setKey struct {
+	set identity.Set
+	// recorded is the registration that a record names, which may be another one under the same name; empty for a runner that
+	// this run has freed.
+	recorded string
+}
+
 // deregistration is one scale set to remove: the indexes of its registrations in the report.
 type deregistration struct {
 	set     int
@@ -163,11 +171,16 @@ type deregistration struct {
 // deregistrations finds what can be removed, by namespace, so that a team's slow servers cost no time of another team. What
 // cannot be removed gets its result here.
 func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
-	runners := map[identity.Set][]int{}
+	runners := map[setKey][]int{}
 	for i, reg := range r.report.Registered {
-		if !reg.IsSet() {
-			runners[reg.Object.ScaleSet] = append(runners[reg.Object.ScaleSet], i)
+		if reg.IsSet() {
+			continue
 		}
+		key := setKey{set: reg.Object.ScaleSet}
+		if reg.recorded != nil {
+			key.recorded = reg.Planned()
+		}
+		runners[key] = append(runners[key], i)
 	}
 	jobs := map[string][]deregistration{}
 	for i := range r.report.Registered {
@@ -175,8 +188,13 @@ func (r *run) deregistrations(s *plan.Survey) map[string][]deregistration {
 		if !reg.IsSet() {
 			continue
 		}
-		d := deregistration{set: i, runners: runners[reg.Object.ScaleSet]}
+		d := deregistration{set: i, runners: runners[setKey{reg.Object.ScaleSet, reg.Planned()}]}
 		a, known := r.access[reg.Object.UID]
+		if reg.recorded != nil {
+			a, known = *reg.recorded, true
+		} else { // a run that was killed may have freed some of its runners
+			d.runners = append(slices.Clone(d.runners), runners[setKey{set: reg.Object.ScaleSet}]...)
+		}
 		c := s.ControllerOf(r.options, reg.Object.Namespace)
 		switch {
 		case c != nil:

@@ -67,7 +67,7 @@ func (r *run) writeDown(ctx context.Context, records []plan.Record) error {
 // noteRecorded adds to the report what earlier runs have freed. Only a person's credentials are used for it, which go to the place
 // that the person names.
 func (r *run) noteRecorded(records []plan.Record) {
-	noted := map[string]bool{}
+	noted, accesses := map[string]bool{}, map[string]*access{}
 	for _, reg := range r.report.Registered {
 		noted[registrationKey(reg.Registration)] = true
 	}
@@ -75,15 +75,16 @@ func (r *run) noteRecorded(records []plan.Record) {
 		if noted[registrationKey(reg)] {
 			continue
 		}
-		r.report.Registered = append(r.report.Registered, Registration{Registration: reg})
-		if reg.IsSet() {
-			r.access[reg.Object.UID] = recordedAccess(reg, r.person.GitHub)
+		set := reg.Planned() // its runners have the same access
+		if accesses[set] == nil {
+			accesses[set] = recordedAccess(reg, r.person.GitHub)
 		}
+		r.report.Registered = append(r.report.Registered, Registration{Registration: reg, recorded: accesses[set]})
 	}
 }
 
-func recordedAccess(reg plan.Registration, own *github.Own) access {
-	a := access{what: reg.Planned()}
+func recordedAccess(reg plan.Registration, own *github.Own) *access {
+	a := &access{what: reg.Planned()}
 	var u github.ConfigURL
 	if u, a.err = github.ParseConfigURL(reg.Set.URL); a.err != nil {
 		return a
@@ -95,8 +96,10 @@ func recordedAccess(reg plan.Registration, own *github.Own) access {
 	return a
 }
 
+// registrationKey tells registrations of the same object apart: a set that was installed again for another organisation can have
+// the same id there.
 func registrationKey(reg plan.Registration) string {
-	return reg.Object.String() + " " + reg.Set.ID
+	return reg.Object.String() + " " + reg.Planned()
 }
 
 // takeAway deletes the records of which nothing is registered any more, and names the others.

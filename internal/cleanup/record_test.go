@@ -219,7 +219,7 @@ func TestWhichCredentialsARecordGets(t *testing.T) {
 		if len(r.report.Registered) != 4 { // what this run has freed itself is noted already
 			t.Errorf("%v", r.report.Registered)
 		}
-		if a := r.access["freed"]; a.err != want || a.what != record.Set.Planned() { //nolint:errorlint // exactly this one
+		if a := r.report.Registered[3].recorded; a == nil || a.err != want || a.what != record.Set.Planned() { //nolint:errorlint // exactly this one
 			t.Errorf("%s: %+v", place, a)
 		}
 	}
@@ -293,5 +293,66 @@ func TestWhereNothingCanBeWrittenDown(t *testing.T) {
 		if refused != (o.Job == "") || !refused && len(p.Refusals) > 0 {
 			t.Errorf("%s: %v", name, p.Refusals)
 		}
+	}
+}
+
+// Whoever may write a record chooses the UID, the name and the URL in it. It changes nothing of a scale set that the run frees itself.
+func TestARecordOfAnotherScaleSetWithTheSameName(t *testing.T) {
+	t.Parallel()
+	elsewhere := recordOf("set", "7", "r")
+	elsewhere.Set.Set.URL = "https://github.com/other"
+	otherID := recordOf("set", "8", "r")
+	for name, record := range map[string]plan.Record{"another organisation, the same id": elsewhere, "another id": otherID} {
+		r := deregistering(t, recording(plantest.ByHand))
+		r.report.Registered = r.report.Registered[:2]
+		record.In = kubetest.Object("secret systems/one")
+		r.noteRecorded([]plan.Record{record})
+		jobs := r.deregistrations(&plan.Survey{})["runners"]
+		if len(jobs) != 1 || jobs[0].set != 0 || !slices.Equal(jobs[0].runners, []int{1}) {
+			t.Errorf("%s: the run removes %+v of %v", name, jobs, r.report.Registered)
+		}
+		if len(r.report.Registered) != 4 || r.report.Registered[1].Outcome != "" || r.report.Registered[2].Why != errRecorded.Error() || r.report.Registered[3].Why != errRecorded.Error() {
+			t.Errorf("%s: %+v", name, r.report.Registered)
+		}
+		for _, i := range []int{0, 1} {
+			r.report.Registered[i].Outcome = github.Removed
+		}
+		r.takeAway(t.Context(), &plan.Survey{Records: []plan.Record{record}})
+		if len(r.report.Records) != 1 {
+			t.Errorf("%s: the record is taken away", name)
+		}
+	}
+}
+
+// Many records hold no more of a run's memory than one may.
+func TestManyRecordsHaveOneLimit(t *testing.T) {
+	t.Parallel()
+	runners := make([]string, 30_000)
+	for i := range runners {
+		runners[i] = fmt.Sprintf("r%d", i)
+	}
+	_, c := kubetest.New(t, recordIn(t, "one", recordOf("set", "7", runners...)), recordIn(t, "two", recordOf("set", "8", runners...)))
+	o := recording(plantest.ByHand)
+	o.GitHub = plan.KeepRegistered
+	r := Run(t.Context(), c, o, quiet, Person{})
+	if text := r.Text(10); len(r.Registered) != 30_001 || !strings.Contains(text, "kept two: ") || !strings.Contains(text, "a run reads no more names of scale sets and runners than 50000") {
+		t.Errorf("%d\n%s", len(r.Registered), text)
+	}
+}
+
+// A run that was killed has freed a runner and written it down. The next one frees the scale set, and removes both at GitHub.
+func TestARecordedRunnerOfASetThatThisRunFrees(t *testing.T) {
+	t.Parallel()
+	r := deregistering(t, recording(plantest.ByHand))
+	r.report.Registered = r.report.Registered[:2]
+	record := recordOf("set", "7", "freed-before")
+	record.Set.Set = r.report.Registered[0].Set
+	record.In = kubetest.Object("secret systems/one")
+	r.noteRecorded([]plan.Record{record})
+	if len(r.report.Registered) != 3 {
+		t.Fatalf("%v", r.report.Registered)
+	}
+	if jobs := r.deregistrations(&plan.Survey{})["runners"]; len(jobs) != 1 || len(jobs[0].runners) != 2 {
+		t.Errorf("the run removes %+v", jobs)
 	}
 }

@@ -29,6 +29,9 @@ type Registration struct {
 	plan.Registration
 	// Result says what the run did about it.
 	github.Result
+	// recorded is how to reach GitHub for what an earlier run has freed; nil for what this run has freed. It is not in run.access:
+	// whoever wrote the record chose the UID in it, which may be that of another scale set.
+	recorded *access
 }
 
 func (r Registration) String() string {

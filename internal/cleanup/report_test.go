@@ -88,11 +88,11 @@ func TestDocumentOfAReport(t *testing.T) {
 		Obstacles: []plan.Finding{{Object: kubetest.Object("vwc w"), Why: "dead"}},
 		Remains:   []plan.Remain{{What: "more", Do: []string{"look"}}},
 		Registered: []Registration{
-			{plan.Registration{Object: kubetest.Object("er runners/a"), Set: plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}}, github.Result{Outcome: github.Removed}},
+			{plan.Registration{Object: kubetest.Object("er runners/a"), Set: plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme"}}, github.Result{Outcome: github.Removed}, nil},
 			{plan.Registration{
 				Object: kubetest.Object("ars runners/set"),
 				Set:    plan.ScaleSetInfo{ID: "7", Name: "gpu", URL: "https://github.com/acme", Group: "g", Secret: "s", Proxy: "http://p", CA: "c"},
-			}, github.Result{Outcome: github.Refused, Why: "used"}},
+			}, github.Result{Outcome: github.Refused, Why: "used"}, nil},
 		},
 		Phases: []Took{{plan.PhaseDrain, 1.5}},
 		Errs:   []error{errors.New("one")},

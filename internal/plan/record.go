@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -19,8 +21,12 @@ import (
 // RecordLabel selects the Secrets in which runs write down what is registered at GitHub.
 const RecordLabel = "app.kubernetes.io/name=arc-cleanup,app.kubernetes.io/component=registered"
 
-// recordBytes limits a record, unpacked. It holds some 50,000 runners, and a hook reads a few records in 128 MiB.
-const recordBytes = 2 << 20
+// recordBytes limits a record, unpacked, and RecordNames how many scale sets and runners it names, and all that a run reads: short names take little room in
+// it and much in memory. A hook reads a few records in 128 MiB.
+const (
+	recordBytes = 2 << 20
+	RecordNames = 50_000
+)
 
 // Record is a scale set and some of its runners that are registered at GitHub. A run writes it down before it frees them: if the
 // run is killed, nothing else in the cluster knows them.
@@ -77,10 +83,20 @@ func PackRecords(records []Record) ([]byte, error) {
 		stored = append(stored, storedRecord{r.Set.Document(), r.Set.Object.Name, r.Set.Object.UID, r.Runners})
 	}
 	text, err := json.Marshal(stored)
+	if names := countNames(stored); err == nil && names > RecordNames {
+		err = fmt.Errorf("the names of what is registered at GitHub are %d, more than a record holds", names)
+	}
 	if err == nil && len(text) > recordBytes {
 		err = fmt.Errorf("the names of what is registered at GitHub are %d bytes, more than a record holds", len(text))
 	}
 	return gzip.Pack(text), err
+}
+
+func countNames(stored []storedRecord) (n int) {
+	for _, s := range stored {
+		n += 1 + len(s.Runners)
+	}
+	return n
 }
 
 // UnpackRecords undoes PackRecords. Whoever may write the Secret has chosen the data.
@@ -93,8 +109,14 @@ func UnpackRecords(data []byte, in *object.Object) ([]Record, error) {
 	if err := json.Unmarshal(text, &stored); err != nil {
 		return nil, err
 	}
+	if countNames(stored) > RecordNames {
+		return nil, fmt.Errorf("it has more names of scale sets and runners than %d", RecordNames)
+	}
 	var records []Record
 	for _, s := range stored {
+		if slices.ContainsFunc(s.Runners, func(name string) bool { return len(validation.IsDNS1123Subdomain(name)) > 0 }) {
+			return nil, errors.New("it names something that is not a runner")
+		}
 		if s.UID == "" || s.ID == "" || len(validation.IsDNS1123Subdomain(s.Object)) > 0 || len(validation.IsDNS1123Label(s.Namespace)) > 0 {
 			return nil, errors.New("it names something that is not a scale set")
 		}
@@ -180,12 +202,22 @@ func (p *planner) freed() (out []*object.Object) {
 	return append(out, p.plan.Bare...)
 }
 
+// atGitHub returns a scale set's place and id in one form: a record may name the place of a set that works in other letters, or
+// with other slashes, and GitHub would remove that set.
+func atGitHub(info ScaleSetInfo) string {
+	place := info.URL
+	if u, err := url.Parse(strings.Trim(place, "/")); err == nil {
+		place = strings.TrimPrefix(strings.ToLower(u.Host), "www.") + "/" + strings.Trim(u.Path, "/")
+	}
+	return info.ID + " " + strings.ToLower(place)
+}
+
 // recorded plans the removal of what earlier runs have freed and not removed at GitHub: they have written it down, and nothing of
 // that scale set is in the cluster any more. A set that was installed again may use the registration.
 func (p *planner) recorded() {
 	inUse := map[string]bool{}
 	for _, info := range p.s.Sets {
-		inUse[info.ID+" "+info.URL] = true
+		inUse[atGitHub(info)] = true
 	}
 	there := map[identity.Set]bool{}
 	for _, o := range p.s.Custom {
@@ -193,7 +225,7 @@ func (p *planner) recorded() {
 	}
 	var steps []Step
 	for _, r := range p.s.Records {
-		if !p.o.readsCore(r.Set.Object.Namespace) || there[r.Set.Object.ScaleSet] || inUse[r.Set.Set.ID+" "+r.Set.Set.URL] {
+		if !p.o.readsCore(r.Set.Object.Namespace) || there[r.Set.Object.ScaleSet] || inUse[atGitHub(r.Set.Set)] {
 			continue
 		}
 		known := slices.ContainsFunc(p.plan.Recorded, func(o Record) bool { return o.key() == r.key() })

@@ -127,14 +127,17 @@ func TestWhatARecordCountsFor(t *testing.T) {
 		survey  plan.Survey
 		steps   int
 	}{
-		"nothing is there":              {deregister, plan.Survey{}, 1},
-		"nothing asks for its removal":  {keep, plan.Survey{}, 0},
-		"another namespace is cleaned":  {rescue, plan.Survey{}, 0},
-		"the set is there":              {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting)}}, 0},
-		"a runner of the set is there":  {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("er runners/x", kubetest.Of("runners/set"))}}, 0},
-		"another set has the id":        {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL}}}, 0},
-		"another set has another id":    {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "8", URL: acme.URL}}}, 1},
-		"a set elsewhere has the id":    {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL + "2"}}}, 1},
+		"nothing is there":             {deregister, plan.Survey{}, 1},
+		"nothing asks for its removal": {keep, plan.Survey{}, 0},
+		"another namespace is cleaned": {rescue, plan.Survey{}, 0},
+		"the set is there":             {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/set", kubetest.Deleting)}}, 0},
+		"a runner of the set is there": {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("er runners/x", kubetest.Of("runners/set"))}}, 0},
+		"another set has the id":       {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL}}}, 0},
+		"another set has another id":   {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "8", URL: acme.URL}}}, 1},
+		"a set elsewhere has the id":   {deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: acme.URL + "2"}}}, 1},
+		"another set has the id, in other letters": {
+			deregister, plan.Survey{Sets: map[types.UID]plan.ScaleSetInfo{living.UID: {ID: "7", URL: strings.Replace(strings.ToUpper(acme.URL), "//", "//WWW.", 1) + "//"}}}, 0,
+		},
 		"another set is in the cluster": {deregister, plan.Survey{Custom: []*object.Object{kubetest.Object("ars runners/living", kubetest.Deleting)}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +192,9 @@ func TestRecordsAreStored(t *testing.T) {
 		"": "EOF", "x": "EOF", "{": "unexpected end", "{}": "cannot unmarshal",
 		`[{}]`: "not a scale set", `[{` + strings.Replace(whole, `"ns"`, `"a/b"`, 1) + `}]`: "not a scale set",
 		`[{` + strings.Replace(whole, `"set"`, `"\u001b"`, 1) + `}]`: "not a scale set", `[{` + strings.Replace(whole, `"7"`, `""`, 1) + `}]`: "not a scale set",
-		`[{` + strings.Replace(whole, `"u"`, `""`, 1) + `}]`: "not a scale set", "[" + strings.Repeat(" ", 2<<20) + "]": "more than 2 MiB",
+		`[{` + whole + `, "runners": ["\u001b[2J"]}]`:                               "not a runner",
+		`[{` + whole + `, "runners": ["a"` + strings.Repeat(`,"a"`, 50_000) + `]}]`: "than 50000",
+		`[{` + strings.Replace(whole, `"u"`, `""`, 1) + `}]`:                        "not a scale set", "[" + strings.Repeat(" ", 2<<20) + "]": "more than 2 MiB",
 	} {
 		data := gzip.Pack([]byte(text))
 		if text == "" || text == "x" {
@@ -201,6 +206,9 @@ func TestRecordsAreStored(t *testing.T) {
 	}
 	if got, err := plan.UnpackRecords(gzip.Pack([]byte("[{"+whole+"}]")), in); err != nil || len(got) != 1 {
 		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := plan.PackRecords([]plan.Record{writtenDown(make([]string, 50_000)...)}); err == nil {
+		t.Error("a record with too many names is written")
 	}
 	if _, err := plan.PackRecords([]plan.Record{writtenDown(strings.Repeat("x", 2<<20))}); err == nil {
 		t.Error("a record that could not be read is written")

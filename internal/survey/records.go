@@ -30,7 +30,7 @@ func (r *reading) records() {
 		return
 	}
 	r.read("what earlier runs wrote down of GitHub", func(add func(func())) error {
-		seen := 0
+		seen, names := 0, 0
 		err := r.c.EachPage(r.ctx, object.Secrets, in, plan.RecordLabel, 1, func(page []unstructured.Unstructured) error {
 			for _, u := range page {
 				secret := &object.Object{Resource: object.Secrets, Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID()}
@@ -38,6 +38,12 @@ func (r *reading) records() {
 				err := fmt.Errorf("a run reads at most %d of these", maxRecords)
 				if seen++; seen <= maxRecords {
 					records, err = unpackRecords(u, secret)
+					for _, record := range records {
+						names += 1 + len(record.Runners)
+					}
+				}
+				if names > plan.RecordNames && err == nil {
+					records, err = nil, fmt.Errorf("a run reads no more names of scale sets and runners than %d", plan.RecordNames)
 				}
 				add(func() {
 					if err != nil {
