@@ -26,7 +26,7 @@ func (l *lab) digest() string {
 // TestRunOfAConfirmedPlan: the run carries out the confirmed plan, and nothing else.
 func TestRunOfAConfirmedPlan(t *testing.T) {
 	l := newLab(t)
-	l.stuck()
+	l.disaster()
 	digest := l.digest()
 	l.eventually("what Helm deleted is gone", func() bool {
 		before := digest

@@ -23,16 +23,6 @@ var (
 	rulesPath    = "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations"
 )
 
-// stuck makes the disaster, but for namespaces that hang: the controller went
-// first, and with it whoever could clear the finalizers.
-func (l *lab) stuck() {
-	l.Helper()
-	l.installController()
-	l.installScaleSet(4)
-	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
-}
-
 // TestUninstallWithItsScaleSets: one helm uninstall for the controller and the
 // scale sets that nobody has uninstalled, which have no hook of their own.
 func TestUninstallWithItsScaleSets(t *testing.T) {
@@ -60,7 +50,7 @@ func TestUninstallWithItsScaleSets(t *testing.T) {
 // TestRescueOfANamespace frees one namespace and leaves the rest of ARC alone.
 func TestRescueOfANamespace(t *testing.T) {
 	l := newLab(t)
-	l.stuck()
+	l.disaster()
 	if out, code := l.hookjob("run", "--yes", "--namespace", runnerNamespace); code != 3 {
 		t.Errorf("a namespace that nobody deletes: exit code %d\n%s", code, out)
 	}
@@ -88,7 +78,7 @@ func TestRescueOfANamespace(t *testing.T) {
 // later version, which refuses even the patch of a finalizer.
 func TestASchemaThatRefusesIsRelaxed(t *testing.T) {
 	l := newLab(t)
-	l.stuck()
+	l.disaster()
 	patch := `[{"op": "add", "path": "` + rulesPath + `", "value": [` + refusesAll + `]}]`
 	if _, err := l.dynamic.Resource(crds).Patch(l.ctx, ephemeralCRD, types.JSONPatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
@@ -114,7 +104,7 @@ func TestASchemaThatRefusesIsRelaxed(t *testing.T) {
 // TestAWebhookThatNobodyAnswers is named, and nothing is begun.
 func TestAWebhookThatNobodyAnswers(t *testing.T) {
 	l := newLab(t)
-	l.stuck()
+	l.disaster()
 	none := admissionv1.SideEffectClassNone
 	dead := &admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "dead"},
@@ -156,8 +146,7 @@ func TestABackupIsRestored(t *testing.T) {
 	l.installController()
 	l.installScaleSet(4)
 	before := l.runnerSet()
-	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.uninstallControllerFirst()
 	out, code := l.hookjob("run", "--all-namespaces", "--yes", "--output", "json")
 	var report struct {
 		Version, Verdict string

@@ -52,8 +52,7 @@ func TestForeignSurvives(t *testing.T) {
 		return err == nil
 	})
 
-	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
-	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
+	l.uninstallControllerFirst()
 	if out, code := l.hookjob("run", "--all-namespaces", "--yes"); code != 0 {
 		t.Fatalf("run: exit code %d:\n%s", code, out)
 	}

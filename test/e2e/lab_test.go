@@ -255,7 +255,18 @@ func (l *lab) disaster() {
 	l.Helper()
 	l.installController()
 	l.installScaleSet(4)
+	l.uninstallControllerFirst()
+}
+
+// uninstallControllerFirst is how clusters get stuck. It waits between the two: helm uninstall ends before the controller does,
+// which would begin with its scale set meanwhile, now and then, and take a runner from GitHub.
+func (l *lab) uninstallControllerFirst() {
+	l.Helper()
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
+	l.eventually("the controller has ended", func() bool {
+		pods, err := l.client.CoreV1().Pods(controllerNamespace).List(l.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=controller-manager"})
+		return err == nil && len(pods.Items) == 0
+	})
 	l.mustHelm(4, "uninstall", "runners", "--namespace", runnerNamespace)
 }
 

@@ -19,7 +19,7 @@ func TestAMutatingPolicyIsAskedFirst(t *testing.T) {
 	if _, err := policies.List(l.ctx, metav1.ListOptions{}); apierrors.IsNotFound(err) {
 		t.Skip("this version of Kubernetes has no such policies yet")
 	}
-	l.stuck()
+	l.disaster()
 	bindings := l.client.AdmissionregistrationV1().MutatingAdmissionPolicyBindings()
 	_, err := policies.Create(l.ctx, &admissionv1.MutatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: "sets-labels"},
