@@ -45,10 +45,11 @@ func (d *demo) helmAlone(ctx context.Context) (installed, left counts, err error
 	if err := d.uninstall(ctx, "arc", d.controllers); err != nil {
 		return nil, nil, err
 	}
-	if err := d.uninstall(ctx, "runners", d.runners); err != nil {
+	// Until then it could begin with its scale set.
+	if err := d.controllerEnded(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err := d.controllerEnded(ctx); err != nil {
+	if err := d.uninstall(ctx, "runners", d.runners); err != nil {
 		return nil, nil, err
 	}
 	if left, err = d.count(ctx); err != nil {
