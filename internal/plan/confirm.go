@@ -80,12 +80,18 @@ type Confirmed struct {
 	// the same namespace, counts as confirmed. Anyone can name an owner in another namespace, so
 	// that does not count.
 	owners map[OwnerKey]bool
+	// recorded are the registrations that confirmed records name, or that the run itself writes down.
+	recorded map[string]bool
 }
 
 // CheckFirst compares the first plan of a run with the confirmed digest. A plan that does nothing
 // always passes.
 func (c *Confirmed) CheckFirst(p *Plan, digest string) []Refusal {
 	c.uids, c.sets, c.owners = map[types.UID]bool{}, map[types.NamespacedName]bool{}, map[OwnerKey]bool{}
+	c.recorded = map[string]bool{}
+	for _, r := range slices.Concat(p.Recorded, p.ToRecord) {
+		c.recorded[r.key()] = true
+	}
 	for _, o := range append(p.objects(func(Action) bool { return true }), p.Taken...) {
 		c.add(o)
 		if o.ScaleSet.Name != "" {
@@ -123,9 +129,10 @@ func (p *Plan) objects(is func(Action) bool) (out []*object.Object) {
 // CheckLater refuses a later plan that writes to an object which is neither in the confirmed plan, nor
 // owned by an object in it, nor part of a scale set in it, nor left by a job of a runner in it. A new
 // AutoscalingRunnerSet or CRD is always refused: people create these. An orphan that came up since is kept:
-// any tenant can create one, and must not end somebody else's run.
+// any tenant can create one, and must not end somebody else's run. So is what a record names that came up since.
 func (c *Confirmed) CheckLater(p *Plan) []Refusal {
 	c.keepNewOrphans(p)
+	c.keepNewRecords(p)
 	var refused []Refusal
 	for _, phase := range p.Phases {
 		for _, s := range phase.Steps() {
@@ -188,4 +195,27 @@ func (c *Confirmed) keepNewOrphans(p *Plan) {
 	if p.Phases[i].Ranks = ranks; len(ranks) == 0 {
 		p.Phases = slices.Delete(p.Phases, i, i+1)
 	}
+}
+
+// keepNewRecords takes what a later plan reads from records out of it, unless it is confirmed.
+func (c *Confirmed) keepNewRecords(p *Plan) {
+	for _, r := range p.ToRecord { // the sets in it are checked themselves
+		c.recorded[r.key()] = true
+	}
+	isNew := func(r Record) bool { return !c.recorded[r.key()] }
+	for i := range p.Phases {
+		for j, rank := range p.Phases[i].Ranks {
+			p.Phases[i].Ranks[j] = slices.DeleteFunc(slices.Clone(rank), func(s Step) bool {
+				return s.Action == Unregister && slices.ContainsFunc(p.Recorded, func(r Record) bool { return r.Set.Object == s.Object && isNew(r) })
+			})
+		}
+		p.Phases[i].Ranks = slices.DeleteFunc(p.Phases[i].Ranks, func(rank []Step) bool { return len(rank) == 0 })
+	}
+	p.Phases = slices.DeleteFunc(p.Phases, func(phase Phase) bool { return len(phase.Ranks) == 0 })
+	for _, r := range p.Recorded {
+		if isNew(r) {
+			p.Kept = append(p.Kept, Finding{r.In, "it names " + r.Set.Planned() + ", and came up after the plan was confirmed"})
+		}
+	}
+	p.Recorded = slices.DeleteFunc(p.Recorded, isNew)
 }

@@ -125,3 +125,41 @@ func TestLaterRoundsAreBound(t *testing.T) {
 		})
 	}
 }
+
+// TestARecordThatCameUpLater: whoever may create a Secret where records are must not add to what a person has confirmed, with the
+// UID of a confirmed set or without; nor end the run with it. What the run writes down itself counts.
+func TestARecordThatCameUpLater(t *testing.T) {
+	t.Parallel()
+	set := kubetest.Object("ars runners/set", kubetest.Of("runners/set"))
+	set.UID = "set"
+	record := func(secret, id string) plan.Record {
+		o := kubetest.Object("ars runners/set", kubetest.Of("runners/set"))
+		o.UID = "set"
+		return plan.Record{Set: plan.Registration{Object: o, Set: plan.ScaleSetInfo{ID: id, Name: "set", URL: "https://github.com/acme"}}, In: kubetest.Object("secret systems/" + secret)}
+	}
+	confirmed, own, forged := record("confirmed", "1"), record("own", "2"), record("forged", "3")
+	first := &plan.Plan{
+		Phases:   []plan.Phase{{Name: plan.PhaseFree, Ranks: [][]plan.Step{{{Action: plan.Free, Object: set}}}}},
+		Recorded: []plan.Record{confirmed}, ToRecord: []plan.Record{own},
+	}
+	var c plan.Confirmed
+	if refused := c.CheckFirst(first, first.Digest()); refused != nil {
+		t.Fatal(refused)
+	}
+	var rank []plan.Step
+	later := &plan.Plan{Recorded: []plan.Record{confirmed, own, forged}}
+	for _, r := range later.Recorded {
+		rank = append(rank, plan.Step{Action: plan.Unregister, Object: r.Set.Object, Why: r.Set.Planned()})
+	}
+	later.Phases = []plan.Phase{{Name: plan.PhaseDeregister, Ranks: [][]plan.Step{rank}}}
+	if refused := c.CheckLater(later); refused != nil {
+		t.Errorf("%v", refused)
+	}
+	if steps := later.Steps(plan.PhaseDeregister); len(steps) != 2 || len(later.Recorded) != 2 || len(later.Kept) != 1 || later.Kept[0].Object != forged.In {
+		t.Errorf("steps %v, records %v, kept %v", steps, later.Recorded, later.Kept)
+	}
+	only := &plan.Plan{Recorded: []plan.Record{forged}, Phases: []plan.Phase{{Name: plan.PhaseDeregister, Ranks: [][]plan.Step{rank[2:]}}}}
+	if refused := c.CheckLater(only); refused != nil || len(only.Phases) > 0 || !only.Over() {
+		t.Errorf("%v, %v", refused, only.Phases)
+	}
+}
