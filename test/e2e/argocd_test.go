@@ -46,7 +46,7 @@ spec:
 
 // An argo is a lab with Argo CD beside it: its repo server and its application controller.
 type argo struct {
-	*lab
+	deployer
 	repository string // of the examples, by URL
 	log        string // a file
 }
@@ -63,7 +63,7 @@ func newArgo(t *testing.T) *argo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &argo{lab: newLab(t), log: filepath.Join(t.TempDir(), "argocd.log")}
+	a := &argo{deployer: deployer{newLab(t), applications, argoNamespace}, log: filepath.Join(t.TempDir(), "argocd.log")}
 	empty := a.before
 	t.Cleanup(func() { a.before = empty })
 	if err := a.createNamespace(argoNamespace); err != nil {
@@ -71,11 +71,7 @@ func newArgo(t *testing.T) *argo {
 	}
 	// It stays for the next test, since a namespace takes long to go.
 	empty[harness.Object{Resource: "namespaces", Name: argoNamespace}] = true
-	for _, text := range append(crds, documents([]byte(argoManifests))...) {
-		o := &unstructured.Unstructured{}
-		unmarshal(t, text, &o.Object)
-		a.create(o)
-	}
+	a.createAll(append(crds, documents([]byte(argoManifests))...))
 	a.before = a.everything()
 	a.repository = a.commitExamples()
 	a.start(program)
@@ -180,24 +176,11 @@ func (a *argo) example(names ...string) {
 	}
 }
 
-// application is an Application; nil when it is gone.
-func (a *argo) application(name string) *unstructured.Unstructured {
-	a.Helper()
-	o, err := a.dynamic.Resource(applications).Namespace(argoNamespace).Get(a.ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		a.Fatal(err)
-	}
-	return o
-}
-
 func (a *argo) awaitHealthy(name string) *unstructured.Unstructured {
 	a.Helper()
 	var o *unstructured.Unstructured
 	a.eventually("the Application "+name+" is synced and healthy", func() bool {
-		o = a.application(name)
+		o = a.object(name)
 		sync, _, _ := unstructured.NestedString(o.Object, "status", "sync", "status")
 		health, _, _ := unstructured.NestedString(o.Object, "status", "health", "status")
 		return sync == "Synced" && health == "Healthy"
@@ -205,24 +188,10 @@ func (a *argo) awaitHealthy(name string) *unstructured.Unstructured {
 	return o
 }
 
-func (a *argo) delete(name string) {
-	a.Helper()
-	if err := a.dynamic.Resource(applications).Namespace(argoNamespace).Delete(a.ctx, name, metav1.DeleteOptions{}); err != nil {
-		a.Fatal(err)
-	}
-}
-
-func (a *argo) awaitGone(name string) {
-	a.Helper()
-	start := time.Now()
-	a.eventually("the Application "+name+" is gone", func() bool { return a.application(name) == nil })
-	a.Logf("the Application %s is gone after %.1fs", name, time.Since(start).Seconds())
-}
-
 // deletionError is what Argo CD says about a deletion that fails.
 func (a *argo) deletionError(name string) string {
 	a.Helper()
-	conditions, _, _ := unstructured.NestedSlice(a.application(name).Object, "status", "conditions")
+	conditions, _, _ := unstructured.NestedSlice(a.object(name).Object, "status", "conditions")
 	for _, c := range conditions {
 		if c := c.(map[string]any); c["type"] == "DeletionError" {
 			return fmt.Sprint(c["message"])
@@ -360,7 +329,7 @@ func (a *argo) nothingOfTheHook() {
 // resources are what an Application has, as they are in the cluster.
 func (a *argo) resources(name string) []*unstructured.Unstructured {
 	a.Helper()
-	list, _, _ := unstructured.NestedSlice(a.application(name).Object, "status", "resources")
+	list, _, _ := unstructured.NestedSlice(a.object(name).Object, "status", "resources")
 	if len(list) == 0 {
 		a.Fatalf("the Application %s has no resources", name)
 	}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -74,7 +73,7 @@ spec:
 // A flux is a lab with Flux in it: the real helm-controller, and a stand-in for
 // source-controller that has the charts of the examples.
 type flux struct {
-	*lab
+	deployer
 }
 
 // newFlux is what a test begins with that Flux is in. Flux is there before, as far as
@@ -89,7 +88,7 @@ func newFlux(t *testing.T) *flux {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &flux{newLab(t)}
+	f := &flux{deployer{newLab(t), helmReleases, fluxNamespace}}
 	f.SetImage(fluxImage, cluster.Image{Commands: map[string]cluster.Program{"": {Path: program}}})
 	empty := f.before
 	t.Cleanup(func() {
@@ -106,11 +105,7 @@ func newFlux(t *testing.T) *flux {
 		// It stays for the next test, since a namespace takes long to go.
 		empty[harness.Object{Resource: "namespaces", Name: namespace}] = true
 	}
-	for _, text := range append(crds, documents([]byte(fluxManifests))...) {
-		o := &unstructured.Unstructured{}
-		unmarshal(t, text, &o.Object)
-		f.create(o)
-	}
+	f.createAll(append(crds, documents([]byte(fluxManifests))...))
 	f.serveCharts()
 	f.eventually("helm-controller runs", func() bool {
 		d, err := f.client.AppsV1().Deployments(fluxNamespace).Get(f.ctx, "helm-controller", metav1.GetOptions{})
@@ -240,23 +235,10 @@ func (f *flux) example(change func(name string, spec map[string]any)) {
 	}
 }
 
-// release is a HelmRelease; nil when it is gone.
-func (f *flux) release(name string) *unstructured.Unstructured {
-	f.Helper()
-	o, err := f.dynamic.Resource(helmReleases).Namespace(fluxNamespace).Get(f.ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		f.Fatal(err)
-	}
-	return o
-}
-
 // condition is the status, reason and message of a HelmRelease's condition.
 func (f *flux) condition(name, kind string) (status, reason, message string) {
 	f.Helper()
-	o := f.release(name)
+	o := f.object(name)
 	if o == nil {
 		return "", "", ""
 	}
@@ -277,23 +259,9 @@ func (f *flux) awaitReady(name string) {
 	})
 }
 
-func (f *flux) delete(name string) {
-	f.Helper()
-	if err := f.dynamic.Resource(helmReleases).Namespace(fluxNamespace).Delete(f.ctx, name, metav1.DeleteOptions{}); err != nil {
-		f.Fatal(err)
-	}
-}
-
-func (f *flux) awaitGone(name string) {
-	f.Helper()
-	start := time.Now()
-	f.eventually("the HelmRelease "+name+" is gone", func() bool { return f.release(name) == nil })
-	f.Logf("the HelmRelease %s is gone after %.1fs", name, time.Since(start).Seconds())
-}
-
 func (f *flux) patch(name, patch string) {
 	f.Helper()
-	_, err := f.dynamic.Resource(helmReleases).Namespace(fluxNamespace).Patch(f.ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := f.dynamic.Resource(f.kind).Namespace(f.namespace).Patch(f.ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -305,7 +273,7 @@ func (f *flux) look(name string) {
 	token := metav1.Now().Format(time.RFC3339Nano)
 	f.patch(name, fmt.Sprintf(`{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":%q}}}`, token))
 	f.eventually("Flux has looked at "+name, func() bool {
-		handled, _, _ := unstructured.NestedString(f.release(name).Object, "status", "lastHandledReconcileAt")
+		handled, _, _ := unstructured.NestedString(f.object(name).Object, "status", "lastHandledReconcileAt")
 		status, _, _ := f.condition(name, "Ready")
 		return handled == token && status == "True"
 	})
@@ -314,7 +282,7 @@ func (f *flux) look(name string) {
 // revision is that of the newest record Flux knows of.
 func (f *flux) revision(name string) int64 {
 	f.Helper()
-	history, _, _ := unstructured.NestedSlice(f.release(name).Object, "status", "history")
+	history, _, _ := unstructured.NestedSlice(f.object(name).Object, "status", "history")
 	if len(history) == 0 {
 		f.Fatalf("%s has no history", name)
 	}
