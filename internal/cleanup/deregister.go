@@ -139,7 +139,8 @@ func (r *run) endRegistered() {
 		r.keepRegistered(endedBefore)
 	}
 	r.keepRegistered("the run ended before everything in the cluster was gone")
-	if r.report.Verdict == plan.Done && r.options.Job == "" && slices.ContainsFunc(r.report.Registered, Registration.Stays) {
+	stays := r.unreadRecords || slices.ContainsFunc(r.report.Registered, Registration.Stays)
+	if r.report.Verdict == plan.Done && r.options.Job == "" && stays {
 		r.report.Verdict = plan.Residue
 	}
 }

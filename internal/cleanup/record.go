@@ -125,4 +125,8 @@ func (r *run) takeAway(ctx context.Context, s *plan.Survey) {
 		}
 		r.report.Done = append(r.report.Done, plan.Step{Action: plan.Delete, Object: secret})
 	}
+	for _, bad := range s.BadRecords { // more may be registered
+		r.report.Records = append(r.report.Records, bad.Object)
+	}
+	r.unreadRecords = len(s.BadRecords) > 0
 }

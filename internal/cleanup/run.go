@@ -109,6 +109,8 @@ type run struct {
 
 	// permitted says that the hook could once read the off switch, which its own rights allow.
 	permitted bool
+	// unreadRecords says that records could not be read: more may be registered at GitHub than the run knows.
+	unreadRecords bool
 	// confirmed holds the objects of the plan that a person has confirmed.
 	confirmed plan.Confirmed
 	// changedErr is why the last round was cut short, if the cluster changed.

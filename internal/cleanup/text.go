@@ -23,7 +23,7 @@ func (r *Report) Summary() string {
 		return shell.Visible(r.success(did))
 	case r.Verdict == plan.Off:
 		return fmt.Sprintf("off: %v: %s", errOff, did)
-	case r.Verdict == plan.Residue && len(r.Left) == 0 && r.staying() > 0:
+	case r.Verdict == plan.Residue && len(r.Left) == 0 && (r.staying() > 0 || len(r.Records) > 0):
 		return "residue: nothing is left in the cluster, but at GitHub: " + did
 	case r.Verdict == plan.Residue:
 		return fmt.Sprintf("residue: %s %s left: %s", english.Count(len(r.Left), "object"), english.Agree(len(r.Left), "is", "are"), did)
