@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -36,6 +37,7 @@ type demo struct {
 	kubeconfig  string
 	config      *rest.Config
 	client      kubernetes.Interface
+	dynamic     dynamic.Interface
 	github      *github.StandIn // nil where there is none
 	before      map[harness.Object]bool
 
@@ -75,7 +77,11 @@ controllerServiceAccount: {name: arc-gha-rs-controller, namespace: %s}
 	running := metav1.ListOptions{FieldSelector: "status.phase=" + string(corev1.PodRunning)}
 	return poll(ctx, "the listener and two runners to run", func() (bool, error) {
 		pods, err := d.client.CoreV1().Pods(d.runners).List(ctx, running)
-		if err != nil || len(pods.Items) < 2 || len(d.github.Runners()) < 2 {
+		if err != nil || len(pods.Items) < 2 {
+			return false, err
+		}
+		if atGitHub := d.github.Runners(); len(atGitHub) < 2 {
+			_, err := harness.Registered(ctx, d.dynamic, atGitHub, d.runners)
 			return false, err
 		}
 		beside, err := d.client.CoreV1().Pods(d.controllers).List(ctx, running)

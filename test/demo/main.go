@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
@@ -95,6 +96,9 @@ func (d *demo) onItsOwn(ctx context.Context) (err error) {
 	d.kubeconfig, d.config, d.github = c.Kubeconfig(), c.Config(), c.GitHub()
 	d.github.ExclusiveSessions(true) // as GitHub's are
 	if d.client, err = kubernetes.NewForConfig(d.config); err != nil {
+		return err
+	}
+	if d.dynamic, err = dynamic.NewForConfig(d.config); err != nil {
 		return err
 	}
 	return d.difference(ctx)

@@ -259,7 +259,7 @@ func (l *lab) disaster() {
 }
 
 // uninstallControllerFirst is how clusters get stuck. It waits between the two: helm uninstall ends before the controller does,
-// which would begin with its scale set meanwhile, now and then, and take a runner from GitHub.
+// which could begin with its scale set meanwhile.
 func (l *lab) uninstallControllerFirst() {
 	l.Helper()
 	l.mustHelm(4, "uninstall", "arc", "--namespace", controllerNamespace)
@@ -287,7 +287,10 @@ func (l *lab) scaleSetValues(prefix string) []string {
 
 func (l *lab) awaitRunner(namespace string) {
 	l.Helper()
-	l.eventually("a runner and the listener run", func() bool { return harness.RunnerLives(l.ctx, l.client, namespace) })
+	l.eventually("a runner that is registered and the listener run", func() bool {
+		registered, err := harness.Registered(l.ctx, l.dynamic, l.GitHub().Runners(), namespace)
+		return err == nil && registered && harness.RunnerLives(l.ctx, l.client, namespace)
+	})
 }
 
 func (l *lab) eventually(what string, done func() bool) {
