@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/kube"
-	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
@@ -17,11 +15,12 @@ var errOff = fmt.Errorf("switched off by the ConfigMap %s", survey.OffSwitch)
 // offEvery is the time between two reads of the switch during a run.
 const offEvery = 2 * time.Second
 
-// watchOffSwitch returns a context that ends when the off switch is on, or when the hook's rights
-// are gone, which a waiting run would not notice. Any other failed read changes nothing: each
+// watchOffSwitch returns a context that ends when the off switch is on, or when the rights that the
+// hook had are gone, which a waiting run would not notice. Any other failed read changes nothing: each
 // round's survey reads the switch too, and a failed read there counts as unknown.
-func watchOffSwitch(ctx context.Context, c *kube.Client, o plan.Options) (context.Context, context.CancelFunc) {
+func (r *run) watchOffSwitch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	c, o := r.client, r.options
 	if o.ReleaseNamespace != "" {
 		go func() {
 			for {
@@ -34,7 +33,7 @@ func watchOffSwitch(ctx context.Context, c *kube.Client, o plan.Options) (contex
 				switch {
 				case err == nil && off:
 					cancel(errOff)
-				case noRights(err):
+				case noRights(err) && r.permitted.Load():
 					if err := revoked(ctx, c, o); err != nil {
 						cancel(err)
 					}

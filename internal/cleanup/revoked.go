@@ -49,7 +49,7 @@ func noRights(err error) bool { return apierrors.IsForbidden(err) || apierrors.I
 // reason.
 func (r *run) explainEnd(ctx context.Context) {
 	switch {
-	case r.report.Verdict == plan.Done, r.report.Verdict == plan.Off, r.report.Verdict == plan.Refused, !r.permitted:
+	case r.report.Verdict == plan.Done, r.report.Verdict == plan.Off, r.report.Verdict == plan.Refused, !r.permitted.Load():
 		return
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokedLook)

@@ -1,13 +1,18 @@
 package cleanup
 
 import (
+	"bytes"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
+	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
 	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
@@ -19,6 +24,35 @@ func itsJob() kubetest.Item {
 	it := kubetest.Whole(kubetest.Object("job systems/arc-arc-cleanup"))[0]
 	it.Annotations[survey.TrackingID] = "apps_arc:batch/Job:systems/arc-arc-cleanup"
 	return it
+}
+
+// TestMain shortens the time for which a hook without rights waits for them.
+func TestMain(m *testing.M) {
+	rightsWithin = time.Second
+	os.Exit(m.Run())
+}
+
+// Argo CD may create the Job before its rights. Whichever comes last, the hook waits for it, and says so once. By hand nobody
+// waits.
+func TestRightsThatComeLate(t *testing.T) {
+	t.Parallel()
+	for _, late := range []string{"GET configmap systems/" + survey.OffSwitch, "LIST er", "LIST deploy"} {
+		for want, o := range map[plan.Verdict]plan.Options{plan.Done: ofHookJob, plan.NotPermitted: plantest.ByHand} {
+			a, c := kubetest.New(t, kubetest.Stuck(itsJob())...)
+			a.Fault = kubetest.On(http.StatusForbidden, 1, late)
+			var log bytes.Buffer
+			o = graced(o, ample)
+			o.ReleaseNamespace = ofHookJob.ReleaseNamespace // the off switch is read there
+			r := Run(t.Context(), c, o, zerolog.New(&log), Person{})
+			if r.Verdict != want {
+				t.Errorf("%s: %s", late, r.Text(10))
+			}
+			said := strings.Count(log.String(), "waiting up to 1s for the rights of this hook: could not read")
+			if want == plan.Done && said != 1 || want == plan.NotPermitted && said != 0 {
+				t.Errorf("%s, %s: the log is\n%s", late, want, log.String())
+			}
+		}
+	}
 }
 
 // Helm removes the rights while the hook waits or works. The hook says so in one line, and ends

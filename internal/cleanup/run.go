@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -34,7 +35,14 @@ const (
 	wakeEvery = 200 * time.Millisecond
 	// lastLook limits the survey after a run was stopped.
 	lastLook = 5 * time.Second
+	// rightsEvery is the time between two looks at rights that may yet come.
+	rightsEvery = 500 * time.Millisecond
 )
+
+// rightsWithin is how long a hook waits for its rights. Argo CD creates the objects of a hook in any order, the Job perhaps
+// first (argoproj/argo-cd controller/hook.go, executeHooks), and an API server learns of a binding that another one stored
+// after a moment. The tests set it.
+var rightsWithin = 15 * time.Second
 
 // ErrBudget and ErrInterrupted are the causes with which the caller of Run ends its context. The
 // budget is counted in cmd/hookjob/run.go: from the start of the hook's Job or, by hand, from the answer.
@@ -69,14 +77,15 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options, own *github.Ow
 // Run repeats survey, plan and execution until a plan is empty, which proves that nothing is left.
 // It can be stopped and run again at any point.
 func Run(ctx context.Context, c *kube.Client, o plan.Options, log zerolog.Logger, person Person) *Report {
-	ctx, stop := watchOffSwitch(ctx, c, o)
-	defer stop()
 	r := &run{
 		client: c, options: o, log: log, person: person, report: &Report{Scope: o.Scope}, pace: newPace(time.Now()),
 		done: map[once]bool{}, planned: map[types.UID]bool{}, history: plan.NewHistory(),
 		sets: map[identity.Set]plan.ScaleSetInfo{}, access: map[types.UID]access{},
 	}
-	for round := 0; r.report.Verdict == ""; round++ {
+	ctx, stop := r.watchOffSwitch(ctx)
+	defer stop()
+	r.report.Verdict = r.firstRound(ctx)
+	for round := 1; r.report.Verdict == ""; round++ {
 		r.report.Verdict = r.round(ctx, round)
 	}
 	r.endRegistered()
@@ -108,7 +117,7 @@ type run struct {
 	pace  pace
 
 	// permitted says that the hook could once read the off switch, which its own rights allow.
-	permitted bool
+	permitted atomic.Bool
 	// unreadRecords says that records could not be read: more may be registered at GitHub than the run knows.
 	unreadRecords bool
 	// confirmed holds the objects of the plan that a person has confirmed.
@@ -157,6 +166,27 @@ func (r *run) setDone(done int) {
 	}
 }
 
+// firstRound repeats the first round of a hook that is not permitted to begin, until its rights are there or rightsWithin has
+// passed. By hand, nobody is about to grant any.
+func (r *run) firstRound(ctx context.Context) plan.Verdict {
+	end := time.Now().Add(rightsWithin)
+	for looks := 0; ; looks++ {
+		verdict := r.round(ctx, 0)
+		if r.options.Job == "" || verdict != plan.NotPermitted || len(r.report.Refusals) == 0 || time.Now().After(end) {
+			return verdict
+		}
+		if looks == 0 {
+			r.log.Info().Msg(shell.Visible(fmt.Sprintf("waiting up to %s for the rights of this hook: %s", rightsWithin, r.report.Refusals[0].Message)))
+		}
+		select {
+		case <-ctx.Done():
+			return verdict
+		case <-time.After(rightsEvery):
+			r.report.Refusals = nil
+		}
+	}
+}
+
 // round surveys the cluster, makes a plan and executes it. It returns an empty verdict if another
 // round is needed.
 func (r *run) round(ctx context.Context, round int) plan.Verdict {
@@ -165,7 +195,7 @@ func (r *run) round(ctx context.Context, round int) plan.Verdict {
 		return r.stopped(ctx, s.Asked())
 	}
 	if !slices.ContainsFunc(s.Unknown, func(u plan.Unknown) bool { return u.What == survey.OffSwitchRead }) {
-		r.permitted = true
+		r.permitted.Store(true)
 	}
 	r.noteDoubts(s)
 	// Remember the release's scale sets even if they are gone: what is left of them is found by

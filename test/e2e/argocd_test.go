@@ -251,7 +251,6 @@ func TestArgoCD(t *testing.T) {
 	a.delete("arc-runner-set")
 	a.awaitGone("arc-runner-set")
 	a.awaitGone("arc")
-	// A Job that Argo CD creates before the hook's rights fails, and runs again.
 	if got := runs(); got["arc-runner-set-arc-cleanup-scale-set"] < 1 || got["arc-arc-cleanup"] < 2 {
 		t.Errorf("hooks ran that often: %v", got)
 	}
