@@ -92,7 +92,7 @@ func (d *deletion) install() {
 	d.mustHelm(4, slices.Concat([]string{
 		"install", "arc-runner-set", built.ARCChart(harness.ScaleSetChart), "--namespace", runnerNamespace, "--create-namespace", "--server-side=false",
 	}, harness.ScaleSetValues("", d.github.ConfigURL(), controllerNamespace))...)
-	d.awaitRunner(runnerNamespace)
+	d.awaitRunnerAt(d.github, runnerNamespace)
 	d.eventually("the listener has a session at GitHub", func() bool { return d.github.SessionOpen("arc-runner-set") })
 }
 

@@ -32,6 +32,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
+	"github.com/arc-cleanup/arc-cleanup/test/cluster/github"
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
 
@@ -287,8 +288,13 @@ func (l *lab) scaleSetValues(prefix string) []string {
 
 func (l *lab) awaitRunner(namespace string) {
 	l.Helper()
+	l.awaitRunnerAt(l.GitHub(), namespace)
+}
+
+func (l *lab) awaitRunnerAt(gitHub *github.StandIn, namespace string) {
+	l.Helper()
 	l.eventually("a runner that is registered and the listener run", func() bool {
-		registered, err := harness.Registered(l.ctx, l.dynamic, l.GitHub().Runners(), namespace)
+		registered, err := harness.Registered(l.ctx, l.dynamic, gitHub.Runners(), namespace)
 		return err == nil && registered && harness.RunnerLives(l.ctx, l.client, namespace)
 	})
 }
