@@ -44,7 +44,8 @@ func newStatus() *cobra.Command {
 		Short: "Print ARC's releases, their hooks, and what is stuck",
 		Long: `Status prints the Helm releases that install ARC's controller or a scale set. For
 each it says whether the release has the hook, and what "helm uninstall" would do now.
-Then it prints the objects of ARC that are stuck. It writes nothing.
+It also prints whether ARC's controllers run, its scale sets, and the objects that are
+stuck. It writes nothing.
 
 ` + exitHelp,
 		Example: `  arc-cleanup status
@@ -214,9 +215,28 @@ func printReleases(w io.Writer, d *status.Document, q status.Query) {
 	}
 }
 
+// printControllers prints the controllers, or that what is left of ARC has none.
+func printControllers(w io.Writer, d *status.Document) {
+	switch {
+	case len(d.Controllers) > 0:
+		fmt.Fprintln(w)
+		table(w, []string{"CONTROLLER", "NAMESPACE", "OF", "WATCHES", "STATE"}, d.Controllers, func(c status.Controller) []any {
+			state := cmp.Or(c.Down, "ready")
+			if c.Deleting {
+				state = "being deleted"
+			}
+			return []any{c.Name, c.Namespace, c.Group, cmp.Or(strings.Join(c.Watches, ","), "all namespaces"), state}
+		})
+	case len(d.Unknown) > 0: // there may be one
+	case len(d.ScaleSets) > 0, len(d.Stuck) > 0:
+		fmt.Fprintln(w, "\nNo controller of ARC is in the cluster: nothing removes ARC's finalizers.")
+	}
+}
+
 // printStatus prints the status for a person.
 func printStatus(w io.Writer, d *status.Document, q status.Query) {
 	printReleases(w, d, q)
+	printControllers(w, d)
 	if len(d.ScaleSets) > 0 {
 		fmt.Fprintln(w)
 		table(w, []string{"SCALE SET", "NAMESPACE", "RELEASE", "RUNNERS", "BUSY", "STATE"}, d.ScaleSets, func(s status.ScaleSet) []any {

@@ -58,6 +58,11 @@ func TestPrintStatus(t *testing.T) {
 				Uninstall: status.Uninstall{Why: []string{"a\nready: nothing to do"}, Do: []string{"\x1b[2J"}, Phases: []status.Phase{}, Leaves: []status.Object{}},
 			},
 		},
+		Controllers: []status.Controller{
+			{Namespace: "systems", Name: "arc-gha-rs-controller", Group: arc.Group, Watches: []string{}},
+			{Namespace: "systems", Name: "gpu", Group: arc.Group, Watches: []string{"a", "b"}, Down: "has no ready replica"},
+			{Namespace: "legacy", Name: "old", Group: arc.LegacyGroup, Watches: []string{}, Down: "is crash-looping", Deleting: true},
+		},
 		ScaleSets: []status.ScaleSet{
 			{Namespace: "runners", Name: "a", Release: "gpu", ReleaseNamespace: "runners", Runners: 3, Busy: 1},
 			{Namespace: "runners", Name: "b", Deleting: true},
@@ -86,6 +91,8 @@ func TestPrintStatus(t *testing.T) {
 	sets := []status.ScaleSet{{Namespace: "runners", Name: "a"}}
 	printStatus(&out, &status.Document{ScaleSets: sets}, status.Query{Namespace: "ns", Release: "arc"})
 	if diff := cmp.Diff(`No Helm release of ARC has the name "arc" in namespace ns. For all namespaces: arc-cleanup status --all-namespaces
+
+No controller of ARC is in the cluster: nothing removes ARC's finalizers.
 
 SCALE SET   NAMESPACE   RELEASE    RUNNERS   BUSY   STATE
 a           runners     not read   0         0      installed

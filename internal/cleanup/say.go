@@ -2,13 +2,13 @@ package cleanup
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/arc-cleanup/arc-cleanup/internal/helm"
-
 	"github.com/rs/zerolog"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/helm"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
 
@@ -52,6 +52,13 @@ func found(s *plan.Survey) string {
 		}
 	}
 	count(len(s.Controllers), "controller", "controllers")
+	if down := slices.DeleteFunc(slices.Clone(s.Controllers), func(c plan.Controller) bool { return c.Down == "" }); len(down) > 0 {
+		why := fmt.Sprintf("%d of them down", len(down))
+		if len(s.Controllers) == 1 {
+			why = "which " + down[0].Down
+		}
+		parts[0] += " (" + why + ")"
+	}
 	count(len(s.Custom), "custom resource", "custom resources")
 	count(len(s.Protected), "object with ARC's finalizers", "objects with ARC's finalizers")
 	count(len(s.CRDs), "CRD", "CRDs")

@@ -45,6 +45,15 @@ func TestFound(t *testing.T) {
 	if got := found(s); got != "found 1 controller, 4 custom resources, 1 object with ARC's finalizers, 4 CRDs" {
 		t.Error(got)
 	}
+	s.Controllers[0].Down = "has no ready replica"
+	if got := found(s); !strings.HasPrefix(got, "found 1 controller (which has no ready replica), 4 custom") {
+		t.Error(got)
+	}
+	s.Controllers = append(s.Controllers, plan.Controller{}, plan.Controller{Down: "is crash-looping"})
+	if got := found(s); !strings.HasPrefix(got, "found 3 controllers (2 of them down), 4 custom") {
+		t.Error(got)
+	}
+	s.Controllers = make([]plan.Controller, 1)
 	s.Record = &helm.Record{Name: "arc", Namespace: "systems", Revision: 3, Status: "uninstalling"}
 	if got := found(s); !strings.HasPrefix(got, "Helm is uninstalling release arc in namespace systems (revision 3): found 1 controller, ") {
 		t.Error(got)

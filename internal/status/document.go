@@ -14,10 +14,11 @@ const Version = "arc-cleanup/status/v1"
 
 // Document is the state of a cluster as JSON.
 type Document struct {
-	Version   string     `json:"version"`
-	Releases  []Release  `json:"releases"`
-	ScaleSets []ScaleSet `json:"scaleSets"`
-	Stuck     []Object   `json:"stuck"`
+	Version     string       `json:"version"`
+	Releases    []Release    `json:"releases"`
+	Controllers []Controller `json:"controllers"`
+	ScaleSets   []ScaleSet   `json:"scaleSets"`
+	Stuck       []Object     `json:"stuck"`
 	// Remains lists what else of ARC exists and would be left by an uninstall.
 	Remains []plan.Remain `json:"remains"`
 	Unknown []string      `json:"unknown"`
@@ -86,6 +87,19 @@ type Uninstall struct {
 type Phase struct {
 	Name  plan.PhaseName `json:"name"`
 	Steps int            `json:"steps"`
+}
+
+// Controller is the Deployment of a controller of ARC or of legacy ARC.
+type Controller struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Group is the API group of the custom resources that it works on.
+	Group string `json:"group"`
+	// Watches are the namespaces that it watches; empty for all.
+	Watches []string `json:"watches"`
+	// Down says why it does not do its work; absent if it has a ready Pod that is not known to crash-loop.
+	Down     string `json:"down,omitempty"`
+	Deleting bool   `json:"deleting"`
 }
 
 // ScaleSet is an AutoscalingRunnerSet in the cluster.

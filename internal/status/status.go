@@ -32,6 +32,7 @@ func Read(ctx context.Context, c *kube.Client, q Query) (*Document, error) {
 	r.releases()
 	r.scaleSets()
 	r.stuck()
+	r.controllers()
 	r.orphans()
 	return &r.document, errors.Join(r.errs...)
 }
@@ -60,7 +61,7 @@ const previews = time.Minute
 
 func newReader(ctx context.Context, c *kube.Client, q Query) *reader {
 	return &reader{ctx: ctx, client: c, query: q, patience: previews, recorded: map[claim]bool{}, document: Document{
-		Version: Version, Releases: []Release{}, ScaleSets: []ScaleSet{}, Stuck: []Object{},
+		Version: Version, Releases: []Release{}, Controllers: []Controller{}, ScaleSets: []ScaleSet{}, Stuck: []Object{},
 		Remains: []plan.Remain{}, Unknown: []string{},
 	}}
 }
