@@ -57,7 +57,7 @@ func (c *contexts) several(cmd *cobra.Command) ([]string, error) {
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("--context %s: the kubeconfig has no context %q: give some of %s", c.context, name, strings.Join(known, ", "))
+			return nil, failed(cmd, fmt.Errorf("--context %s: the kubeconfig has no context %q: give some of %s", c.context, name, strings.Join(known, ", ")))
 		}
 	}
 	slices.Sort(names)
@@ -148,20 +148,32 @@ func printStatuses(w io.Writer, all views[statusDocument]) {
 	}
 	heading := []string{"CONTEXT", "RELEASE", "NAMESPACE", "INSTALLS", "APP", "HOOK", "UNINSTALL READY", "STUCK"}
 	table(w, heading, rows, func(row []any) []any { return row })
+	more := ""
+	for _, c := range all.Contexts {
+		if c.Document != nil && c.Document.Upgrade != nil {
+			printWay(w, c.Context, c.Document.Upgrade)
+			more = " --upgrade-to " + c.Document.Upgrade.Version
+		}
+	}
 	all.unreached(w)
 	for _, c := range all.Contexts {
-		for _, u := range unknownOf(c.Document) {
+		if c.Document == nil {
+			continue
+		}
+		for _, u := range c.Document.Unknown {
 			fmt.Fprintf(w, "\nUNKNOWN: context %s: %s\n", shell.Visible(c.Context), shell.Visible(u))
 		}
 	}
-	fmt.Fprintf(w, "\nMore about one: %s status --context NAME\n", called())
+	fmt.Fprintf(w, "\nMore about one: %s status --context NAME%s\n", called(), more)
 }
 
-func unknownOf(d *statusDocument) []string {
-	if d == nil {
-		return nil
+// printWay prints in one line how the releases of a context would be upgraded.
+func printWay(w io.Writer, context string, f *upgrade.Forecast) {
+	how := fmt.Sprintf("%s, because %s", f.Way, f.Why)
+	if f.Way == upgrade.NoWay {
+		how = "nothing to do: " + f.Why
 	}
-	return d.Unknown
+	fmt.Fprintf(w, "\nTo %s in context %s: %s\n", f.Version, shell.Visible(context), shell.Visible(how))
 }
 
 // statusDocument is the JSON document of status.

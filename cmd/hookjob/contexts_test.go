@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
+	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
 )
 
 // contextsOf is a kubeconfig with two clusters: "stuck" with objects of ARC, and "clean" without. A third context, "broken", names
@@ -98,14 +99,14 @@ func TestSeveralContextsAsJSON(t *testing.T) {
 	}
 }
 
-// A context that the kubeconfig lacks is wrong usage. No cluster is asked before: there would be a table.
+// A context that the kubeconfig lacks is named as it is where only one is given. No cluster is asked before: there would be a table.
 func TestSeveralContextsOfWhichOneIsUnknown(t *testing.T) {
 	t.Parallel()
 	kubeconfig := contextsOf(t)
 	for _, args := range [][]string{{"plan", "-A"}, {"status"}} {
 		got := command(t.Context(), nil, append(args, "--context", "clean,other", "--kubeconfig", kubeconfig)...)
 		want := `--context clean,other: the kubeconfig has no context "other": give some of broken, clean, stuck`
-		if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, want) {
+		if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, want) {
 			t.Errorf("exit code %d, want %q\n%s%s", got.code, want, got.stdout, got.stderr)
 		}
 	}
@@ -119,13 +120,33 @@ func TestStatusesInOneTable(t *testing.T) {
 		return status.Release{Name: name, Namespace: "ns", Installs: "controller", Hook: status.HookReport{State: status.Present}, Uninstall: status.Uninstall{Ready: ready}}
 	}
 	d := &status.Document{Releases: []status.Release{release("a", true), release("b", false)}}
-	printStatuses(&out, views[statusDocument]{Contexts: []view[statusDocument]{{Context: "x", Document: &statusDocument{Document: d}}}})
+	show := func(forecasts ...*upgrade.Forecast) {
+		out.Reset()
+		var all views[statusDocument]
+		for i, f := range forecasts {
+			all.Contexts = append(all.Contexts, view[statusDocument]{Context: string(rune('x' + i)), Document: &statusDocument{d, f}})
+		}
+		printStatuses(&out, all)
+	}
+	show(nil)
 	if diff := cmp.Diff(`CONTEXT   RELEASE   NAMESPACE   INSTALLS     APP   HOOK      UNINSTALL READY   STUCK
 x         a         ns          controller         present   yes               0
 x         b         ns          controller         present   no                0
 
 More about one: arc-cleanup status --context NAME
 `, out.String()); diff != "" {
+		t.Error(diff)
+	}
+
+	// With --upgrade-to, each context has its own way.
+	show(upgrade.NewForecast([]string{"0.13.1"}, "0.14.2"), &upgrade.Forecast{Version: "0.14.2", Way: upgrade.NoWay, Why: "every release has version 0.14.2"})
+	_, below, _ := strings.Cut(out.String(), "\n\n")
+	if diff := cmp.Diff(`To 0.14.2 in context x: freeze-and-swap, because from 0.13 to 0.14 this was seen to work: 0.13.1 to 0.14.2
+
+To 0.14.2 in context y: nothing to do: every release has version 0.14.2
+
+More about one: arc-cleanup status --context NAME --upgrade-to 0.14.2
+`, below); diff != "" {
 		t.Error(diff)
 	}
 }
