@@ -82,7 +82,7 @@ func busyRefusal(j Job) Refusal {
 	r := Refusal{
 		Verdict: Refused,
 		Message: fmt.Sprintf("runner %s in namespace %s is busy with %s", j.Pod.Name, j.Pod.Namespace, j),
-		Do:      []string{"wait for the job or cancel it, then try again; busyRunners=force would kill it"},
+		Do:      []string{"wait for the job or cancel it, then try again; --busy-runners force (policy.busyRunners: force) would kill it"},
 	}
 	if j.Alone {
 		// Delete the Pod too: if no controller removes it, the runner still looks busy in the next

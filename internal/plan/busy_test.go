@@ -47,7 +47,7 @@ func TestPlanAndBusyRunners(t *testing.T) {
 		"force treats them like idle ones":                       {plantest.BusySet(), with(plan.ForceBusy), plan.Fresh, slices.Concat([]string{awaited}, freed)},
 		"refused at once, with repository and job": {dying, with(plan.RefuseBusy), plan.Fresh, slices.Concat([]string{
 			`refused: runner r in namespace runners is busy with job "launch" of acme/rocket (launch.yml)`,
-			"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
+			"  wait for the job or cancel it, then try again; --busy-runners force (policy.busyRunners: force) would kill it",
 		}, freed)},
 	})
 }

@@ -23,8 +23,11 @@ func (p *planner) drain(custom []*object.Object) {
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.inTerminating(o):
 			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == ScopeController && !p.inRelease(o):
-			// With scaleSets=refuse the plan has a refusal for this set.
-			steps = append(steps, Step{Delete, o, "scaleSets=" + string(p.o.ScaleSets)})
+			why := "scaleSets=" + string(p.o.ScaleSets)
+			if p.o.ScaleSets == RefuseScaleSets {
+				why = "when it is no longer refused" // the plan has a refusal for this set
+			}
+			steps = append(steps, Step{Delete, o, why})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
 		case isLegacy(o): // in a namespace that is being deleted

@@ -145,7 +145,7 @@ func TestLegacyPlan(t *testing.T) {
 			with(plantest.AsLegacyHook, plan.RefuseBusy), plan.Fresh,
 			[]string{
 				"refused: runner r in namespace ci is busy with a job, as far as arc-cleanup can tell: its Pod runs",
-				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
+				"  wait for the job or cancel it, then try again; --busy-runners force (policy.busyRunners: force) would kill it",
 				"free: free pod ci/r", "free: free run ci/r", "free: await rd ci/d",
 			},
 		},
@@ -154,7 +154,7 @@ func TestLegacyPlan(t *testing.T) {
 			with(plantest.AsLegacyHook, plan.RefuseBusy), plan.Fresh,
 			[]string{
 				"refused: runner r in namespace ci is busy with a job, as far as arc-cleanup can tell: its Pod runs",
-				"  wait for the job or cancel it, then try again; busyRunners=force would kill it",
+				"  wait for the job or cancel it, then try again; --busy-runners force (policy.busyRunners: force) would kill it",
 				"  the runner stays when its job is over; delete it then: kubectl delete runner.actions.summerwind.dev,pod r --namespace ci --wait=false",
 				"free: free pod ci/r",
 			},

@@ -101,7 +101,7 @@ var Phases = []PhaseRow{
 	{PhaseCRDs, "deleting the CRDs and waiting until they are gone", &Wait{For: 15 * time.Second, Grace: true, Stalled: GoesOn}},
 	// The garbage collector may never have discovered a kind that is gone. Then the run does the
 	// collector's work.
-	{PhaseCollect, "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone", &Wait{For: 10 * time.Second, Stalled: Passes, StallMessage: "the garbage collector does not delete it; deleting the objects whose owners are gone"}},
+	{PhaseCollect, "waiting until Pods, Secrets and ServiceAccounts of runners and listeners are gone", &Wait{For: 10 * time.Second, Stalled: Passes, StallMessage: "the garbage collector has not deleted them; deleting those whose owners are gone"}},
 	// The garbage collector discovers ARC's kinds within a minute of their installation.
 	{PhaseListenerDependents, "waiting until Kubernetes has deleted what listeners own in the controller's namespace", &Wait{For: 90 * time.Second}},
 	// Kubernetes retries after some seconds, and after a failure within a minute (k8s.io/kubernetes
