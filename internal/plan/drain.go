@@ -23,11 +23,7 @@ func (p *planner) drain(custom []*object.Object) {
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.inTerminating(o):
 			steps = append(steps, Step{Delete, o, "its namespace is being deleted"})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets && p.o.Scope == ScopeController && !p.inRelease(o):
-			why := "scaleSets=" + string(p.o.ScaleSets)
-			if p.o.ScaleSets == RefuseScaleSets {
-				why = "when it is no longer refused" // the plan has a refusal for this set
-			}
-			steps = append(steps, Step{Delete, o, why})
+			steps = append(steps, Step{Delete, o, p.otherRelease()})
 		case o.Resource.Resource == arc.AutoscalingRunnerSets:
 			steps = append(steps, Step{Delete, o, "a scale set of the release"})
 		case isLegacy(o): // in a namespace that is being deleted
@@ -40,6 +36,14 @@ func (p *planner) drain(custom []*object.Object) {
 	}
 	p.phase(PhaseHandOver, handOver)
 	p.phase(PhaseDrain, steps)
+}
+
+// otherRelease says why a run deletes a scale set that is not of its release.
+func (p *planner) otherRelease() string {
+	if p.o.ScaleSets == RefuseScaleSets { // the plan has a refusal for this set
+		return "when it is no longer refused"
+	}
+	return "scaleSets=" + string(p.o.ScaleSets)
 }
 
 // controllersPart plans what a running controller has to do, and how the run helps it. The run waits
