@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Refuses a tag that must not be released: one that is no version, is not the version of what would be published, has no
-# notes, has been moved since this commit was checked out, or is of a commit that main does not have.
+# notes, is denied by the README, has been moved since this commit was checked out, or is of a commit that main does not have.
 #
 #   tag.sh TAG VERSION
 set -euo pipefail
@@ -15,6 +15,9 @@ for file in charts/arc-cleanup/Chart.yaml plugin/*/plugin.yaml; do
   grep -Fqx "version: $2" "$file" || fail "the tag is $1, and $file has no version: $2"
 done
 tools/pack/notes.sh "$2" "$1" >/dev/null
+if grep -Fqs 'Nothing is published yet' README.md; then
+  fail "README.md says that nothing is published yet; say there where to get what this tag publishes"
+fi
 
 commit=$(git rev-parse HEAD)
 # Of a tag with a message, the commit comes second.
