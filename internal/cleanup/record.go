@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -119,7 +120,11 @@ func (r *run) takeAway(ctx context.Context, s *plan.Survey) {
 			r.report.Records = append(r.report.Records, secret)
 			continue
 		}
-		if err := r.client.Delete(ctx, *secret, metav1.DeletePropagationBackground); err != nil {
+		err := r.client.Delete(ctx, *secret, metav1.DeletePropagationBackground)
+		if err == nil && len(secret.Finalizers) > 0 {
+			err = fmt.Errorf("%s is held by %s", secret, strings.Join(secret.Finalizers, ", "))
+		}
+		if err != nil {
 			r.log.Warn().Err(err).Msg("a Secret that names what was registered at GitHub is left")
 			continue
 		}

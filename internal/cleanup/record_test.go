@@ -19,6 +19,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan/plantest"
+	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
 // recording are the options of a run by hand that de-registers, and that writes down what is registered.
@@ -204,6 +205,25 @@ func TestWhenARecordIsTakenAway(t *testing.T) {
 	want := []string{"secret systems/half", "secret systems/in-use", "secret systems/stays", "secret systems/theirs"}
 	if left := a.Left(); !slices.Equal(left, want) || len(r.report.Records) != 3 {
 		t.Errorf("left: %q, %v", left, r.report.Records)
+	}
+}
+
+// A record that somebody's finalizer holds is not called deleted.
+func TestARecordThatAFinalizerHolds(t *testing.T) {
+	t.Parallel()
+	held := recordIn(t, "held", recordOf("set", "7", "r"))
+	held.Finalizers = []string{"example.com/hold"}
+	a, c := kubetest.New(t, held)
+	var log bytes.Buffer
+	o := recording(plantest.ByHand)
+	r := deregistering(t, o)
+	r.client, r.log = c, zerolog.New(&log)
+	for i := range r.report.Registered {
+		r.report.Registered[i].Outcome = github.Removed
+	}
+	r.takeAway(t.Context(), survey.Read(t.Context(), c, o))
+	if len(r.report.Done) > 0 || !slices.Equal(a.Left(), []string{"secret systems/held"}) || !strings.Contains(log.String(), "held by example.com/hold") {
+		t.Errorf("done %v, left %q, log %s", r.report.Done, a.Left(), log.String())
 	}
 }
 

@@ -33,7 +33,7 @@ func (r *reading) records() {
 		seen, names := 0, 0
 		err := r.c.EachPage(r.ctx, object.Secrets, in, plan.RecordLabel, 1, func(page []unstructured.Unstructured) error {
 			for _, u := range page {
-				secret := &object.Object{Resource: object.Secrets, Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID()}
+				secret := &object.Object{Resource: object.Secrets, Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Finalizers: u.GetFinalizers()}
 				var records []plan.Record
 				err := fmt.Errorf("a run reads at most %d of these", maxRecords)
 				if seen++; seen <= maxRecords {
