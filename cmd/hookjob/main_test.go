@@ -22,6 +22,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -568,6 +569,18 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 				t.Errorf("event %v", e)
 			}
 		})
+	}
+}
+
+// Argo CD may create the Job before its rights, and deletes the Job of a hook that refused: the Event is all that is left.
+func TestTheEventOfAHookWhoseRightsCameLate(t *testing.T) {
+	t.Parallel()
+	a := mixed().with("job systems/hook", argoJob(time.Now().Format(time.RFC3339)))
+	kubeconfig := a.kubeconfig(t)
+	a.server.Fault = kubetest.On(http.StatusForbidden, 1, "GET job systems/hook")
+	got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--kubeconfig", kubeconfig)
+	if events := a.events(); got.code != exitRefused || len(events) != 1 || events[0]["reason"] != "CleanupRefused" {
+		t.Errorf("exit code %d, events %v\n%s", got.code, events, got.stderr)
 	}
 }
 
