@@ -272,6 +272,7 @@ func TestNotesArePrintedBeforeThePlanAndRefusalsAfterIt(t *testing.T) {
 		"a refusal and a failure": {plan.Plan{ObstaclesErr: errors.New("no"), Refusals: refusals}, "Could not search for webhooks and APIServices that do not answer: no\n\nNOT PERMITTED: no\n    ask\n"},
 		"a note":                  {plan.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
 		"nothing":                 {plan.Plan{}, "Nothing to do.\n"},
+		"what is kept":            {plan.Plan{Kept: []plan.Finding{{Object: &object.Object{Name: "x"}, Why: "in use"}}}, "PHASE   ACTION   NAMESPACE   OBJECT   WHY\n-       keep                 /x       in use\nNothing to do with these options; ARC is not gone.\n"},
 	} {
 		var out strings.Builder
 		if printPlan(&out, &test.plan); out.String() != test.want {
