@@ -32,8 +32,7 @@ func Read(ctx context.Context, c *kube.Client, q Query) (*Document, error) {
 	r.releases()
 	r.scaleSets()
 	r.stuck()
-	r.controllers()
-	r.orphans()
+	r.surveyed()
 	return &r.document, errors.Join(r.errs...)
 }
 

@@ -83,9 +83,9 @@ func (r *reader) add(resource string, m *metav1.PartialObjectMetadata, why strin
 	})
 }
 
-// orphans adds the objects that no controller looks after, of ARC and of legacy ARC: those that
-// "arc-cleanup run --all-namespaces" would remove.
-func (r *reader) orphans() {
+// surveyed adds what the surveys of a run by hand find, of ARC and of legacy ARC: their controllers, and the objects that no
+// controller looks after, which "arc-cleanup run --all-namespaces" would remove.
+func (r *reader) surveyed() {
 	seen := map[Object]bool{}
 	for _, o := range r.document.Stuck {
 		seen[Object{Resource: o.Resource, Namespace: o.Namespace, Name: o.Name}] = true
@@ -102,6 +102,7 @@ func (r *reader) orphans() {
 				r.unknown(errors.New(refusal.Message))
 			}
 		}
+		r.controllersIn(planned)
 		r.orphansIn(planned, seen)
 		for _, remain := range planned.Remains {
 			if !remains[remain.What] {
@@ -110,6 +111,9 @@ func (r *reader) orphans() {
 			}
 		}
 	}
+	slices.SortFunc(r.document.Controllers, func(a, b Controller) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Group, b.Group))
+	})
 	slices.SortStableFunc(r.document.Stuck, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name))
 	})
