@@ -229,7 +229,7 @@ func printControllers(w io.Writer, d *status.Document) {
 		})
 	case len(d.Unknown) > 0: // there may be one
 	case len(d.ScaleSets) > 0, len(d.Stuck) > 0:
-		fmt.Fprintln(w, "\nNo controller of ARC is in the cluster: nothing removes ARC's finalizers.")
+		fmt.Fprintln(w, "\nNo controller of ARC was found: nothing removes ARC's finalizers.")
 	}
 }
 
