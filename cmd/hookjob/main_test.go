@@ -335,6 +335,7 @@ func TestStatusSaysWhatItCouldNotRead(t *testing.T) {
 		"nothing there":       {&api{}, "table", exitDone, "No Helm release of ARC.\n"},
 		"nothing there, JSON": {&api{}, "json", exitDone, `"unknown": []`},
 		"not permitted":       {&api{fail: map[string]int{secrets: http.StatusForbidden}}, "table", exitNotPermitted, "\nUNKNOWN: listing secrets"},
+		"no controllers":      {&api{fail: map[string]int{"LIST deploy": http.StatusForbidden}}, "table", exitNotPermitted, "\nUNKNOWN: could not read ARC controllers"},
 		"not permitted, JSON": {&api{fail: map[string]int{secrets: http.StatusForbidden}}, "json", exitNotPermitted, `"unknown": [
     "listing secrets`},
 		"unreadable":            {&api{fail: map[string]int{secrets: http.StatusConflict}}, "table", exitFailed, "\nUNKNOWN: listing secrets"},

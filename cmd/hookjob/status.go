@@ -124,7 +124,7 @@ func (f *statusFlags) read(ctx context.Context, client *kube.Client, q status.Qu
 	d, unread := status.Read(ctx, client, q)
 	code := exitDone
 	switch {
-	case apierrors.IsForbidden(unread):
+	case apierrors.IsForbidden(unread), errors.Is(unread, status.ErrNotPermitted):
 		code = exitNotPermitted
 	case unread != nil:
 		code = exitFailed

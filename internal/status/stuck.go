@@ -2,7 +2,6 @@ package status
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,7 +98,7 @@ func (r *reader) surveyed() {
 		for _, refusal := range planned.Refusals {
 			if refusal.Verdict != plan.Refused && !unknown[refusal.Message] {
 				unknown[refusal.Message] = true
-				r.unknown(errors.New(refusal.Message))
+				r.unread(refusal)
 			}
 		}
 		r.controllersIn(planned)
