@@ -64,7 +64,7 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options, own *github.Ow
 	accesses(ctx, c, p, own, known)
 	askForCredentials(p, o, own, known)
 	preflight(ctx, c, p, o)
-	p.Registered, p.Controllers = plan.Registrations(s, o), s.Controllers
+	p.Registered, p.Controllers, p.Unread = plan.Registrations(s, o), s.Controllers, len(s.Unknown) > 0
 	if p.Over() && len(p.Refusals) == 0 {
 		for _, u := range survey.StillServed(ctx, c, o, s) {
 			p.Refusals = append(p.Refusals, plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)})

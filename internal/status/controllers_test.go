@@ -49,6 +49,18 @@ func TestControllers(t *testing.T) {
 	if err == nil || len(d.Controllers) > 0 {
 		t.Errorf("%v, %v", err, d.Controllers)
 	}
+	orphans := 0
+	for _, o := range d.Stuck {
+		if strings.HasPrefix(o.Why, "no controller is known that looks after it") {
+			orphans++
+		}
+		if o.Why == "no controller looks after it" {
+			t.Errorf("%s/%s: a controller works, which could not be read", o.Resource, o.Name)
+		}
+	}
+	if orphans == 0 {
+		t.Errorf("%v", d.Stuck)
+	}
 }
 
 // Without an answer a Deployment may not be a controller. A tenant who makes many does not fill the screen with that.

@@ -118,14 +118,18 @@ func (r *reader) surveyed() {
 	})
 }
 
-// orphansIn adds the objects of a plan that were not seen before.
+// orphansIn adds the objects of a plan that were not seen before. A controller may be among what could not be read.
 func (r *reader) orphansIn(planned *plan.Plan, seen map[Object]bool) {
+	why := "no controller looks after it"
+	if planned.Unread {
+		why = "no controller is known that looks after it, and not everything could be read"
+	}
 	for _, phase := range planned.Phases {
 		for _, s := range phase.Steps() {
 			o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
 			if !seen[o] {
 				seen[o] = true
-				o.Why = "no controller looks after it"
+				o.Why = why
 				r.document.Stuck = append(r.document.Stuck, o)
 			}
 		}
