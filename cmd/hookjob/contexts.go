@@ -135,7 +135,11 @@ func printStatuses(w io.Writer, all views[statusDocument]) {
 		case d == nil:
 			rows = append(rows, []any{c.Context, "not reached", "", "", "", "", "", ""})
 		case len(d.Releases) == 0:
-			rows = append(rows, []any{c.Context, "none", "", "", "", "", "", len(d.Stuck)})
+			none := "none"
+			if len(d.Unknown) > 0 {
+				none = "none known" // see below what could not be read
+			}
+			rows = append(rows, []any{c.Context, none, "", "", "", "", "", len(d.Stuck)})
 		default:
 			for _, r := range d.Releases {
 				ready := "no"
@@ -202,6 +206,9 @@ func printPlans(w io.Writer, all views[plan.Plan]) {
 		}
 		for _, k := range p.Kept {
 			rows = append(rows, []any{c.Context, "-", "keep", k.Object.Namespace, name(k.Object), k.Why})
+		}
+		for _, r := range p.Remains {
+			rows = append(rows, []any{c.Context, "-", "also there", "", "", r.What})
 		}
 		if len(rows) == before {
 			rows = append(rows, []any{c.Context, "-", "nothing to do", "", "", ""})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 	"github.com/arc-cleanup/arc-cleanup/internal/status"
 	"github.com/arc-cleanup/arc-cleanup/internal/upgrade"
 )
@@ -147,6 +148,24 @@ To 0.14.2 in context y: nothing to do: every release has version 0.14.2
 
 More about one: arc-cleanup status --context NAME --upgrade-to 0.14.2
 `, below); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What could not be read is not absent, and what a plan does not cover is not gone.
+func TestATableOfSeveralContextsDoesNotSayTooMuch(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	printStatuses(&out, views[statusDocument]{Contexts: []view[statusDocument]{
+		{Context: "x", Document: &statusDocument{Document: &status.Document{Unknown: []string{"listing secrets: forbidden"}}}},
+	}})
+	if table, _, _ := strings.Cut(out.String(), "\n\n"); !strings.Contains(table, "\nx         none known   ") {
+		t.Error(out.String())
+	}
+	out.Reset()
+	remains := &plan.Plan{Remains: []plan.Remain{{What: "a Lease"}}}
+	printPlans(&out, views[plan.Plan]{Contexts: []view[plan.Plan]{{Context: "x", Document: remains}}})
+	if diff := cmp.Diff("CONTEXT   PHASE   ACTION       NAMESPACE   OBJECT   WHY\nx         -       also there                        a Lease\n", out.String()); diff != "" {
 		t.Error(diff)
 	}
 }

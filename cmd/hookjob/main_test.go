@@ -22,6 +22,7 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
 	"github.com/arc-cleanup/arc-cleanup/internal/identity"
+	"github.com/arc-cleanup/arc-cleanup/internal/kube/kubetest"
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
 )
@@ -271,6 +272,7 @@ func TestNotesArePrintedBeforeThePlanAndRefusalsAfterIt(t *testing.T) {
 		"a refusal and a failure": {plan.Plan{ObstaclesErr: errors.New("no"), Refusals: refusals}, "Could not search for webhooks and APIServices that do not answer: no\n\nNOT PERMITTED: no\n    ask\n"},
 		"a note":                  {plan.Plan{Notes: []string{"beware"}}, "Note: beware.\n\nNothing to do.\n"},
 		"nothing":                 {plan.Plan{}, "Nothing to do.\n"},
+		"what is kept":            {plan.Plan{Kept: []plan.Finding{{Object: &object.Object{Name: "x"}, Why: "in use"}}}, "PHASE   ACTION   NAMESPACE   OBJECT   WHY\n-       keep                 /x       in use\nNothing to do with these options; ARC is not gone.\n"},
 	} {
 		var out strings.Builder
 		if printPlan(&out, &test.plan); out.String() != test.want {
@@ -333,6 +335,7 @@ func TestStatusSaysWhatItCouldNotRead(t *testing.T) {
 		"nothing there":       {&api{}, "table", exitDone, "No Helm release of ARC.\n"},
 		"nothing there, JSON": {&api{}, "json", exitDone, `"unknown": []`},
 		"not permitted":       {&api{fail: map[string]int{secrets: http.StatusForbidden}}, "table", exitNotPermitted, "\nUNKNOWN: listing secrets"},
+		"no controllers":      {&api{fail: map[string]int{"LIST deploy": http.StatusForbidden}}, "table", exitNotPermitted, "\nUNKNOWN: could not read ARC controllers"},
 		"not permitted, JSON": {&api{fail: map[string]int{secrets: http.StatusForbidden}}, "json", exitNotPermitted, `"unknown": [
     "listing secrets`},
 		"unreadable":            {&api{fail: map[string]int{secrets: http.StatusConflict}}, "table", exitFailed, "\nUNKNOWN: listing secrets"},
@@ -568,6 +571,18 @@ func TestTheVerdictIsAnEventOfTheJob(t *testing.T) {
 				t.Errorf("event %v", e)
 			}
 		})
+	}
+}
+
+// Argo CD may create the Job before its rights, and deletes the Job of a hook that refused: the Event is all that is left.
+func TestTheEventOfAHookWhoseRightsCameLate(t *testing.T) {
+	t.Parallel()
+	a := mixed().with("job systems/hook", argoJob(time.Now().Format(time.RFC3339)))
+	kubeconfig := a.kubeconfig(t)
+	a.server.Fault = kubetest.On(http.StatusForbidden, 1, "GET job systems/hook")
+	got := command(t.Context(), nil, "run", "--job", "hook", "--release-namespace", "systems", "--require-uninstalling=false", "--kubeconfig", kubeconfig)
+	if events := a.events(); got.code != exitRefused || len(events) != 1 || events[0]["reason"] != "CleanupRefused" {
+		t.Errorf("exit code %d, events %v\n%s", got.code, events, got.stderr)
 	}
 }
 

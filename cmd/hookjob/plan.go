@@ -175,7 +175,7 @@ func printCleanup(w io.Writer, p *plan.Plan) {
 	case p.Off:
 		fmt.Fprintf(w, "Switched off by the ConfigMap %s.\n", survey.OffSwitch)
 	case len(p.Phases)+len(p.Refusals) > 0:
-	case len(p.Remains) > 0:
+	case len(p.Remains)+len(p.Kept) > 0: // a controller that works keeps the CRDs
 		fmt.Fprintln(w, "Nothing to do with these options; ARC is not gone.")
 	default:
 		fmt.Fprintln(w, "Nothing to do.")

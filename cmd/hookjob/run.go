@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
@@ -45,6 +46,8 @@ type runFlags struct {
 	// client and job are there as far as they could be had.
 	client *kube.Client
 	job    *unstructured.Unstructured
+	// unread says that the hook was not permitted to read its Job.
+	unread bool
 }
 
 // What to do about residue.
@@ -166,7 +169,21 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithDeadlineCause(cmd.Context(), start.Add(f.budget), cleanup.ErrBudget)
 	defer cancel()
 	log.Debug().Str("server", client.Server).Stringer("budget", time.Until(start.Add(f.budget)).Round(time.Second)).Msg("arc-cleanup begins")
-	return f.end(cmd, log, console, cleanup.Run(ctx, client, f.options, log, cleanup.Person{Progress: progress, GitHub: f.credentials}))
+	report := cleanup.Run(ctx, client, f.options, log, cleanup.Person{Progress: progress, GitHub: f.credentials})
+	f.findJob()
+	return f.end(cmd, log, console, report)
+}
+
+// findJob reads the hook's Job for its Event if that was not permitted when the hook began: its rights may have come later.
+func (f *runFlags) findJob() {
+	if f.options.Job == "" || !f.unread {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventTime)
+	defer cancel()
+	if job, err := readJob(ctx, f.client, f.options.ReleaseNamespace, f.options.Job); err == nil {
+		f.job = job
+	}
 }
 
 // beginning reads the hook's Job, and returns when it began: from then on the budget is
@@ -176,6 +193,7 @@ func (f *runFlags) beginning(ctx context.Context, log zerolog.Logger, now time.T
 	defer cancel()
 	var err error
 	f.job, err = readJob(ctx, f.client, f.options.ReleaseNamespace, f.options.Job)
+	f.unread = apierrors.IsForbidden(err)
 	var began time.Time
 	if err == nil {
 		began, err = jobStart(f.job)

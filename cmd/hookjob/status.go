@@ -124,7 +124,7 @@ func (f *statusFlags) read(ctx context.Context, client *kube.Client, q status.Qu
 	d, unread := status.Read(ctx, client, q)
 	code := exitDone
 	switch {
-	case apierrors.IsForbidden(unread):
+	case apierrors.IsForbidden(unread), errors.Is(unread, status.ErrNotPermitted):
 		code = exitNotPermitted
 	case unread != nil:
 		code = exitFailed
@@ -229,7 +229,7 @@ func printControllers(w io.Writer, d *status.Document) {
 		})
 	case len(d.Unknown) > 0: // there may be one
 	case len(d.ScaleSets) > 0, len(d.Stuck) > 0:
-		fmt.Fprintln(w, "\nNo controller of ARC is in the cluster: nothing removes ARC's finalizers.")
+		fmt.Fprintln(w, "\nNo controller of ARC was found: nothing removes ARC's finalizers.")
 	}
 }
 

@@ -92,7 +92,7 @@ func TestPrintStatus(t *testing.T) {
 	printStatus(&out, &status.Document{ScaleSets: sets}, status.Query{Namespace: "ns", Release: "arc"})
 	if diff := cmp.Diff(`No Helm release of ARC has the name "arc" in namespace ns. For all namespaces: arc-cleanup status --all-namespaces
 
-No controller of ARC is in the cluster: nothing removes ARC's finalizers.
+No controller of ARC was found: nothing removes ARC's finalizers.
 
 SCALE SET   NAMESPACE   RELEASE    RUNNERS   BUSY   STATE
 a           runners     not read   0         0      installed

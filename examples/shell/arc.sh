@@ -39,7 +39,7 @@ upgrade() {
 uninstall() {
   helm uninstall arc-runner-set --namespace arc-runners --ignore-not-found "$@"
   helm uninstall arc --namespace arc-systems --ignore-not-found "$@"
-  arc-cleanup plan --all-namespaces # fails when anything of ARC is left
+  arc-cleanup plan --all-namespaces # fails when something is left that no controller looks after
 }
 
 case ${1:-} in

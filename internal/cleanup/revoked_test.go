@@ -2,9 +2,11 @@ package cleanup
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +53,69 @@ func TestRightsThatComeLate(t *testing.T) {
 			if want == plan.Done && said != 1 || want == plan.NotPermitted && said != 0 {
 				t.Errorf("%s, %s: the log is\n%s", late, want, log.String())
 			}
+		}
+	}
+}
+
+// sayTo calls a function with each log line, before the run goes on.
+type sayTo func(line string)
+
+func (f sayTo) Write(line []byte) (int, error) {
+	f(string(line))
+	return len(line), nil
+}
+
+// What ends a hook that waits for its rights is the reason that it gives: a switch that is on is no failure, and a Pod that was
+// told to stop gets a successor, which not-permitted would not.
+func TestWhatEndsTheWaitForRights(t *testing.T) {
+	t.Parallel()
+	for want, cause := range map[plan.Verdict]error{plan.Off: errOff, plan.Interrupted: ErrInterrupted, plan.NotPermitted: ErrBudget} {
+		a, c := kubetest.New(t, kubetest.Stuck(itsJob())...)
+		a.Fault = kubetest.On(http.StatusForbidden, kubetest.Always, "LIST deploy")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		log := sayTo(func(line string) {
+			if strings.Contains(line, "waiting up to") {
+				cancel(cause)
+			}
+		})
+		r := Run(ctx, c, graced(ofHookJob, ample), zerolog.New(log), Person{})
+		if text := r.Text(10); r.Verdict != want || (want != plan.Off) != strings.Contains(text, "could not read ARC controllers") {
+			t.Errorf("%v: %s", cause, text)
+		}
+	}
+}
+
+// A first look may take longer than the wait, for the rights to one namespace may be there, and it is large. The hook looks again.
+func TestASlowFirstLookWithoutRights(t *testing.T) {
+	t.Parallel()
+	a, c := kubetest.New(t, kubetest.Stuck(itsJob())...)
+	var once sync.Once
+	a.Fault = func(request string) (code int) {
+		if request == "LIST deploy" {
+			once.Do(func() {
+				time.Sleep(rightsWithin + rightsWithin/10)
+				code = http.StatusForbidden
+			})
+		}
+		return code
+	}
+	if r := Run(t.Context(), c, graced(ofHookJob, ample), quiet, Person{}); r.Verdict != plan.Done {
+		t.Error(r.Text(10))
+	}
+}
+
+// The credentials of a scale set may be among what a hook could not read at first. With the rights it reads them again.
+func TestCredentialsThatCouldNotBeReadAtFirst(t *testing.T) {
+	t.Parallel()
+	a, c := kubetest.New(t, append(registeredAtGitHub(t), itsJob())...)
+	a.Fault = kubetest.On(http.StatusForbidden, 2, "GET secret runners/token", "LIST deploy")
+	r := Run(t.Context(), c, recording(ofHookJob), quiet, Person{})
+	if r.Verdict != plan.Done || len(r.Registered) != 2 {
+		t.Fatal(r.Text(10))
+	}
+	for _, reg := range r.Registered {
+		if !strings.HasPrefix(reg.Why, "GitHub does not accept the credentials") {
+			t.Errorf("%s: %s", reg, reg.Why)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func Preview(ctx context.Context, c *kube.Client, o plan.Options, own *github.Ow
 	accesses(ctx, c, p, own, known)
 	askForCredentials(p, o, own, known)
 	preflight(ctx, c, p, o)
-	p.Registered = plan.Registrations(s, o)
+	p.Registered, p.Controllers, p.Unread = plan.Registrations(s, o), s.Controllers, len(s.Unknown) > 0
 	if p.Over() && len(p.Refusals) == 0 {
 		for _, u := range survey.StillServed(ctx, c, o, s) {
 			p.Refusals = append(p.Refusals, plan.Refusal{Verdict: plan.Failed, Message: fmt.Sprintf("could not read %s: %v", u.What, u.Err)})
@@ -169,22 +169,33 @@ func (r *run) setDone(done int) {
 // firstRound repeats the first round of a hook that is not permitted to begin, until its rights are there or rightsWithin has
 // passed. By hand, nobody is about to grant any.
 func (r *run) firstRound(ctx context.Context) plan.Verdict {
-	end := time.Now().Add(rightsWithin)
-	for looks := 0; ; looks++ {
-		verdict := r.round(ctx, 0)
-		if r.options.Job == "" || verdict != plan.NotPermitted || len(r.report.Refusals) == 0 || time.Now().After(end) {
-			return verdict
-		}
-		if looks == 0 {
-			r.log.Info().Msg(shell.Visible(fmt.Sprintf("waiting up to %s for the rights of this hook: %s", rightsWithin, r.report.Refusals[0].Message)))
-		}
+	given := r.options
+	verdict := r.round(ctx, 0)
+	if !r.lacksRights(verdict) {
+		return verdict
+	}
+	r.log.Info().Msg(shell.Visible(fmt.Sprintf("waiting up to %s for the rights of this hook: %s", rightsWithin, r.report.Refusals[0].Message)))
+	for end := time.Now().Add(rightsWithin); r.lacksRights(verdict) && time.Now().Before(end); verdict = r.round(ctx, 0) {
 		select {
 		case <-ctx.Done():
-			return verdict
-		case <-time.After(rightsEvery):
+			if outOfTime(ctx) {
+				return verdict // it has had no other reason to wait
+			}
 			r.report.Refusals = nil
+			return r.stopped(ctx, nil)
+		case <-time.After(rightsEvery):
 		}
+		// What was read without the rights counts no more: a Secret that could not be read, for example.
+		r.options, r.history, r.report.Refusals = given, plan.NewHistory(), nil
+		clear(r.access)
+		clear(r.sets)
 	}
+	return verdict
+}
+
+// lacksRights reports whether a hook ended its first round for nothing but rights that it does not have.
+func (r *run) lacksRights(v plan.Verdict) bool {
+	return r.options.Job != "" && v == plan.NotPermitted && len(r.report.Refusals) > 0
 }
 
 // round surveys the cluster, makes a plan and executes it. It returns an empty verdict if another

@@ -36,6 +36,11 @@ type Plan struct {
 	// Registered lists what is registered at GitHub, according to the cluster. Only a preview has it.
 	Registered List[Registration] `json:"registered"`
 
+	// Controllers are those that the survey found, of any release, and Unread says that it could not read everything. Only a
+	// preview has them.
+	Controllers []Controller `json:"-"`
+	Unread      bool         `json:"-"`
+
 	// Backup lists the AutoscalingRunnerSets to back up.
 	Backup []*object.Object `json:"-"`
 	// ToRecord is what to write down before anything is freed.

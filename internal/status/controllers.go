@@ -1,41 +1,38 @@
 package status
 
 import (
-	"cmp"
-	"context"
 	"fmt"
 	"slices"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/arc"
-	"github.com/arc-cleanup/arc-cleanup/internal/kube"
+	"github.com/arc-cleanup/arc-cleanup/internal/english"
 	"github.com/arc-cleanup/arc-cleanup/internal/plan"
-	"github.com/arc-cleanup/arc-cleanup/internal/survey"
 )
 
-// controllers reports ARC's controllers and legacy controllers, whoever has installed them: only they remove ARC's finalizers.
-func (r *reader) controllers() {
-	r.controllersOf(arc.Group, func(ctx context.Context, c *kube.Client) ([]plan.Controller, error) {
-		return survey.Controllers(ctx, c, plan.AllNamespaces)
-	})
-	if !r.withoutLegacy() {
-		r.controllersOf(arc.LegacyGroup, survey.LegacyControllers)
-	}
-	slices.SortFunc(r.document.Controllers, func(a, b Controller) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-}
-
-func (r *reader) controllersOf(group string, find func(context.Context, *kube.Client) ([]plan.Controller, error)) {
-	found, err := find(r.ctx, r.client)
-	if err != nil {
-		r.unknown(fmt.Errorf("looking for controllers of %s: %w", group, err))
-	}
-	for _, c := range found {
-		if c.Unproven != nil {
-			r.note(fmt.Errorf("whether the Deployment %s in namespace %s has a controller's rights: %w", c.Name, c.Namespace, c.Unproven))
+// controllersIn adds the controllers that a preview found, whoever has installed them: only they remove ARC's finalizers.
+func (r *reader) controllersIn(planned *plan.Plan) {
+	for _, c := range planned.Controllers {
+		group := arc.Group
+		if c.Legacy {
+			group = arc.LegacyGroup
 		}
 		r.document.Controllers = append(r.document.Controllers, Controller{
 			Namespace: c.Namespace, Name: c.Name, Group: group, Watches: append([]string{}, c.Watches...), Down: c.Down, Deleting: c.Deleting,
 		})
 	}
+	r.noteUnproven(planned.Controllers)
+}
+
+// noteUnproven names the first Deployment that may only look like a controller: anyone can make many, for all of which the question
+// fails in the same way.
+func (r *reader) noteUnproven(all []plan.Controller) {
+	unproven := slices.DeleteFunc(slices.Clone(all), func(c plan.Controller) bool { return c.Unproven == nil })
+	if len(unproven) == 0 {
+		return
+	}
+	first, too := unproven[0], ""
+	if more := len(unproven) - 1; more > 0 {
+		too = ", and so may " + english.Count(more, "other Deployment")
+	}
+	r.note(fmt.Errorf("the Deployment %s in namespace %s may only look like a controller%s: its rights could not be asked for: %w", first.Name, first.Namespace, too, first.Unproven))
 }

@@ -5,6 +5,7 @@ package status
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,8 +33,7 @@ func Read(ctx context.Context, c *kube.Client, q Query) (*Document, error) {
 	r.releases()
 	r.scaleSets()
 	r.stuck()
-	r.controllers()
-	r.orphans()
+	r.surveyed()
 	return &r.document, errors.Join(r.errs...)
 }
 
@@ -69,6 +69,19 @@ func newReader(ctx context.Context, c *kube.Client, q Query) *reader {
 // unknown notes an error that leaves the state of the cluster uncertain.
 func (r *reader) unknown(err error) {
 	r.note(err)
+	r.errs = append(r.errs, err)
+}
+
+// ErrNotPermitted is that a survey lacked a right.
+var ErrNotPermitted = errors.New("a right is missing")
+
+// unread notes what a survey could not read.
+func (r *reader) unread(refusal plan.Refusal) {
+	err := errors.New(refusal.Message)
+	r.note(err)
+	if refusal.Verdict == plan.NotPermitted {
+		err = fmt.Errorf("%w: %w", ErrNotPermitted, err)
+	}
 	r.errs = append(r.errs, err)
 }
 

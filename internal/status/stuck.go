@@ -2,7 +2,6 @@ package status
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,9 +82,9 @@ func (r *reader) add(resource string, m *metav1.PartialObjectMetadata, why strin
 	})
 }
 
-// orphans adds the objects that no controller looks after, of ARC and of legacy ARC: those that
-// "arc-cleanup run --all-namespaces" would remove.
-func (r *reader) orphans() {
+// surveyed adds what the surveys of a run by hand find, of ARC and of legacy ARC: their controllers, and the objects that no
+// controller looks after, which "arc-cleanup run --all-namespaces" would remove.
+func (r *reader) surveyed() {
 	seen := map[Object]bool{}
 	for _, o := range r.document.Stuck {
 		seen[Object{Resource: o.Resource, Namespace: o.Namespace, Name: o.Name}] = true
@@ -99,9 +98,10 @@ func (r *reader) orphans() {
 		for _, refusal := range planned.Refusals {
 			if refusal.Verdict != plan.Refused && !unknown[refusal.Message] {
 				unknown[refusal.Message] = true
-				r.unknown(errors.New(refusal.Message))
+				r.unread(refusal)
 			}
 		}
+		r.controllersIn(planned)
 		r.orphansIn(planned, seen)
 		for _, remain := range planned.Remains {
 			if !remains[remain.What] {
@@ -110,19 +110,26 @@ func (r *reader) orphans() {
 			}
 		}
 	}
+	slices.SortFunc(r.document.Controllers, func(a, b Controller) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Group, b.Group))
+	})
 	slices.SortStableFunc(r.document.Stuck, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name))
 	})
 }
 
-// orphansIn adds the objects of a plan that were not seen before.
+// orphansIn adds the objects of a plan that were not seen before. A controller may be among what could not be read.
 func (r *reader) orphansIn(planned *plan.Plan, seen map[Object]bool) {
+	why := "no controller looks after it"
+	if planned.Unread {
+		why = "no controller is known that looks after it, and not everything could be read"
+	}
 	for _, phase := range planned.Phases {
 		for _, s := range phase.Steps() {
 			o := Object{Resource: s.Object.Resource.GroupResource().String(), Namespace: s.Object.Namespace, Name: s.Object.Name}
 			if !seen[o] {
 				seen[o] = true
-				o.Why = "no controller looks after it"
+				o.Why = why
 				r.document.Stuck = append(r.document.Stuck, o)
 			}
 		}

@@ -229,7 +229,7 @@ func (d *deletion) byName() {
 	if err := d.github.AddScaleSetRunner("arc-runner-set", runner, false); err != nil {
 		d.Fatal(err)
 	}
-	if out, code := d.shell(strings.Replace(command, "--runner "+runner, "", 1)); code != 4 || !strings.Contains(out, "GitHub has 1 other runner of it") {
+	if out, code := d.shell(strings.ReplaceAll(command, "--runner "+runner, "")); code != 4 || !strings.Contains(out, "GitHub has 1 other runner of it") {
 		d.Errorf("without --runner: exit code %d\n%s", code, out)
 	}
 	d.section("Without a record", 0)
