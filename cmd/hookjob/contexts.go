@@ -52,8 +52,11 @@ func (c *contexts) several(cmd *cobra.Command) ([]string, error) {
 	if err != nil {
 		return nil, failed(cmd, err)
 	}
-	if c.all {
+	switch {
+	case c.all:
 		return known, nil
+	case slices.Contains(known, c.context): // a name with a comma in it
+		return nil, nil
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {

@@ -113,6 +113,25 @@ func TestSeveralContextsOfWhichOneIsUnknown(t *testing.T) {
 	}
 }
 
+// The name of a context may have a comma in it.
+func TestAContextWithAComma(t *testing.T) {
+	t.Parallel()
+	kubeconfig := contextsOf(t)
+	config, err := os.ReadFile(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(kubeconfig, bytes.Replace(config, []byte("{name: stuck, context"), []byte(`{name: "clean,stuck", context`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"plan", "-A"}, {"status"}} {
+		got := command(t.Context(), nil, append(args, "--context", "clean,stuck", "--kubeconfig", kubeconfig)...)
+		if strings.Contains(got.stdout, "CONTEXT") || !strings.Contains(got.stdout, "runners") {
+			t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+		}
+	}
+}
+
 // The table says of each release whether its uninstall is ready.
 func TestStatusesInOneTable(t *testing.T) {
 	t.Parallel()
