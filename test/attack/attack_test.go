@@ -164,7 +164,8 @@ func findings(without, with []step) (out []string) {
 		if !strings.HasPrefix(w.command, "helm ") && w.kib > max(int64(float64(a.kib)*(1+share)), mostKiB) {
 			report(w, "it took %d MiB instead of %d", w.kib>>10, a.kib>>10)
 		}
-		most := a.seconds*(1+share) + floorSeconds
+		// As far as the machine was busier, each command takes longer.
+		most := (a.seconds/a.shares*(1+share) + floorSeconds) * w.shares
 		if w.picture != nil { // it wrote
 			most += collectorsDelay
 		}

@@ -38,6 +38,8 @@ type step struct {
 	// The time and memory that arc-cleanup used, by hand or as the hook.
 	kib     int64
 	seconds float64
+	// How many processes shared a core then.
+	shares float64
 	// The cluster after the step; nil if no picture was taken.
 	picture picture
 }
@@ -116,6 +118,7 @@ func (s *stage) byHand(times, code int, args []string) {
 			x.kib = min(x.kib, u.KiB)
 		}
 	}
+	x.shares = harness.Shares()
 	s.done(x, code)
 }
 
@@ -125,7 +128,7 @@ func (s *stage) helm(major, code int, args ...string) {
 	x := step{command: fmt.Sprintf("helm %s (Helm %d)", strings.Join(args, " "), major)}
 	begun := time.Now()
 	s.run(s.Helm(s.ctx, major, s.Kubeconfig(), args...), &x)
-	x.seconds = time.Since(begun).Seconds()
+	x.seconds, x.shares = time.Since(begun).Seconds(), harness.Shares()
 	for _, u := range s.usages("hooks") {
 		x.kib = max(x.kib, u.KiB)
 	}
@@ -201,11 +204,12 @@ func (s *stage) look() {
 		same     = 3
 	)
 	i := len(s.steps) - 1
-	deadline := time.Now().Add(patience)
+	begun := time.Now()
+	late := func() bool { return time.Since(begun) > harness.Patience(patience) }
 	var last picture
 	for n := 0; ; time.Sleep(pause) {
 		p, err := look(s.ctx, s.lab, s.made)
-		if err != nil && time.Now().Before(deadline) {
+		if err != nil && !late() {
 			continue // a kind that goes away at this moment
 		}
 		if err != nil {
@@ -220,9 +224,9 @@ func (s *stage) look() {
 		switch {
 		case s.without == nil && n >= same-1:
 		case s.without != nil && len(differences(s.without[i].picture, p)) == 0:
-		case time.Now().After(deadline) && s.without == nil:
+		case s.without == nil && late():
 			s.Fatalf("after %s the cluster does not come to rest", s.steps[i].command)
-		case time.Now().After(deadline):
+		case late():
 		default:
 			continue
 		}
