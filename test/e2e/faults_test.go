@@ -77,7 +77,7 @@ func TestFaults(t *testing.T) {
 				}
 				behind.ServeHTTP(w, r)
 			})
-			out, code := l.hookjob("run", "--all-namespaces", "--yes", "--budget", "1500ms", "--backup=false", "--log-format", "console", "--kubeconfig", path)
+			out, code := l.hookjob("run", "--all-namespaces", "--yes", "--budget", harness.Patience(1500*time.Millisecond).String(), "--backup=false", "--log-format", "console", "--kubeconfig", path)
 			switch {
 			case !met.Load():
 				t.Errorf("%s of %s: never asked", name, request)

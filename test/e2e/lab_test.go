@@ -44,10 +44,10 @@ const (
 var (
 	built  *harness.Product
 	images map[string]cluster.Image
-	// clusters holds the clusters that no test uses: nil for one that has not been started. Most tests
-	// wait for Helm or Kubernetes, so that three of them share two cores well; each
-	// cluster takes up to 3 GiB of memory.
-	clusters = make(chan *cluster.Cluster, 3)
+	// clusters holds the clusters that no test uses: nil for one that has not been started. The
+	// other packages' cluster is beside them: with a third one here, two cores are no faster, and on a slow machine tests
+	// of how long something takes fail. Each cluster takes up to 3 GiB of memory.
+	clusters = make(chan *cluster.Cluster, 2)
 )
 
 func TestMain(m *testing.M) {

@@ -12,12 +12,14 @@ import (
 func TestWhatHelmShows(t *testing.T) {
 	const (
 		proved = `Helm is uninstalling release arc in namespace arc-systems \(revision 1\): found 1 controller, 4 CRDs`
-		done   = `done: nothing of ARC is left: deleted 4 customresourcedefinitions`
+		// After ten seconds a hook says what it waits for.
+		waits = `(deleting the CRDs and waiting until they are gone: [^\n]* phase=crds`
+		done  = `done: nothing of ARC is left: deleted 4 customresourcedefinitions`
 	)
 	l := newLab(t)
 	for major, want := range map[int]string{
-		3: `(?m)^` + proved + "\n" + done + "\n" + `release "arc" uninstalled` + "\n$",
-		4: `^level=INFO msg="` + proved + `\\n` + done + `"` + "\n" + `release "arc" uninstalled` + "\n$",
+		3: `(?m)^` + proved + "\n" + waits + "\n)?" + done + "\n" + `release "arc" uninstalled` + "\n$",
+		4: `^level=INFO msg="` + proved + `\\n` + waits + `\\n)?` + done + `"` + "\n" + `release "arc" uninstalled` + "\n$",
 	} {
 		l.mustHelm(major, "install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--wait", "--timeout", "1m")
 		l.hookjob("enrol", "arc", "--namespace", controllerNamespace)
