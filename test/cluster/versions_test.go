@@ -37,41 +37,59 @@ func TestReadmeNamesTheVersions(t *testing.T) {
 	}
 }
 
-// TestOneVersionOfWhatIsShared: of what the demo builds, the same packages in two versions would be compiled twice, which
-// takes minutes. ARC is of an older Kubernetes and shares nothing.
+// TestOneVersionOfWhatIsShared: the same packages in two versions would be compiled twice, which takes minutes. Argo CD and
+// Flux's helm-controller are of one older Kubernetes; ARC is of another one and shares nothing.
 func TestOneVersionOfWhatIsShared(t *testing.T) {
 	t.Parallel()
-	versions := map[string]map[string]string{} // by module and by who uses it
-	for user, build := range map[string][]string{
-		"kubernetes":  {"modules/kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager"},
-		"etcd":        {"modules/etcd", "go.etcd.io/etcd/server/v3"},
-		"helm4":       {"modules/helm4", "helm.sh/helm/v4/cmd/helm"},
-		"the demo":    {"..", "./demo"},
-		"arc-cleanup": {"../..", "./cmd/hookjob", "./cmd/postrender"},
+	for _, builds := range []map[string][]string{
+		{
+			"kubernetes":  {"modules/kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager"},
+			"etcd":        {"modules/etcd", "go.etcd.io/etcd/server/v3"},
+			"kubectl":     {"modules/kubectl", "k8s.io/kubernetes/cmd/kubectl"},
+			"helm3":       {"modules/helm3", "helm.sh/helm/v3/cmd/helm"},
+			"helm4":       {"modules/helm4", "helm.sh/helm/v4/cmd/helm"},
+			"the demo":    {"..", "./demo"},
+			"the SDKs":    {"../helmsdk", "helm.sh/helm/v3/pkg/action", "helm.sh/helm/v4/pkg/action"},
+			"arc-cleanup": {"../..", "./cmd/hookjob", "./cmd/postrender"},
+		},
+		{
+			"argocd":          {"modules/argocd", "."},
+			"helm-controller": {"modules/helm-controller", fluxModule},
+		},
 	} {
-		const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}`
-		out, err := goCommand(t.Context(), build[0], append([]string{"list", "-deps", "-f", format}, build[1:]...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(out) {
-			module, version, ok := strings.Cut(strings.TrimSpace(line), " ")
-			// Kubernetes has no version of its own parts, and replaces them: three packages of them are compiled twice.
-			if !ok || version == "v0.0.0" || strings.HasPrefix(module, "github.com/arc-cleanup/") {
-				continue
+		shared := map[string]map[string]string{} // the versions of a module, by who uses it
+		for user, build := range builds {
+			for module, version := range versionsIn(t, build[0], build[1:]) {
+				if shared[module] == nil {
+					shared[module] = map[string]string{}
+				}
+				shared[module][user] = version
 			}
-			if versions[module] == nil {
-				versions[module] = map[string]string{}
+		}
+		for module, users := range shared {
+			if different := slices.Compact(slices.Sorted(maps.Values(users))); len(different) > 1 {
+				t.Errorf("%s has several versions, raise it where it is older: %v", module, users)
 			}
-			versions[module][user] = version
+		}
+		if users := shared["golang.org/x/net"]; len(users) != len(builds) {
+			t.Errorf("golang.org/x/net is used by %v", users)
 		}
 	}
-	for module, users := range versions {
-		if different := slices.Compact(slices.Sorted(maps.Values(users))); len(different) > 1 {
-			t.Errorf("%s has several versions, raise it where it is older: %v", module, users)
+}
+
+// versionsIn returns which version of each module the packages are compiled with.
+func versionsIn(t *testing.T, dir string, packages []string) map[string]string {
+	t.Helper()
+	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{with .Replace}}{{.Version}}{{else}}{{.Version}}{{end}}{{end}}{{end}}`
+	out, err := goCommand(t.Context(), dir, append([]string{"list", "-deps", "-f", format}, packages...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for line := range strings.Lines(out) {
+		if module, version, ok := strings.Cut(strings.TrimSpace(line), " "); ok && version != "" { // a folder of this repository has none
+			versions[module] = version
 		}
 	}
-	if len(versions["golang.org/x/net"]) != 5 {
-		t.Errorf("golang.org/x/net is used by %v", versions["golang.org/x/net"])
-	}
+	return versions
 }
