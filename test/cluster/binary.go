@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/modfile"
@@ -280,7 +281,7 @@ func (t target) build(ctx context.Context, compiled func(pkg string)) error {
 // buildKey changes with everything that a build depends on.
 func buildKey(ctx context.Context, dir, pkg, ldflags string) (string, error) {
 	hash := sha256.New()
-	toolchain, err := goCommand(ctx, dir, "env", "GOVERSION")
+	toolchain, err := ask(ctx, dir, "env", "GOVERSION")
 	if err != nil {
 		return "", err
 	}
@@ -321,7 +322,7 @@ func requiredVersion(dir, module string) (string, error) {
 // modulesDir is found from the working directory, which has to be inside the
 // module of the tests: a path noted at build time would be lost to -trimpath.
 func modulesDir(ctx context.Context) (string, error) {
-	dir, err := goCommand(ctx, "", "list", "-m", "-f", "{{.Dir}}", testModule)
+	dir, err := ask(ctx, "", "list", "-m", "-f", "{{.Dir}}", testModule)
 	if err != nil {
 		return "", fmt.Errorf("looking for the module %s from the working directory: %w", testModule, err)
 	}
@@ -349,14 +350,31 @@ func source(ctx context.Context, folder, module string) (string, error) {
 	}
 	dir := filepath.Join(modules, folder)
 	// It may have to be fetched first: `go list` alone would not.
-	if _, err := goCommand(ctx, dir, "mod", "download", module); err != nil {
+	if _, err := ask(ctx, dir, "mod", "download", module); err != nil {
 		return "", fmt.Errorf("fetching %s: %w", module, err)
 	}
-	path, err := goCommand(ctx, dir, "list", "-m", "-f", "{{.Dir}}", module)
+	path, err := ask(ctx, dir, "list", "-m", "-f", "{{.Dir}}", module)
 	if err != nil {
 		return "", fmt.Errorf("looking for %s: %w", module, err)
 	}
 	return path, nil
+}
+
+// asked is what the go command has answered, by folder and question. While a process runs, that does not change, and the
+// tests would spend a tenth of their time on it.
+var asked sync.Map
+
+// ask asks the go command something, once.
+func ask(ctx context.Context, dir string, args ...string) (string, error) {
+	question := strings.Join(append([]string{dir}, args...), "\x00")
+	if answer, ok := asked.Load(question); ok {
+		return answer.(string), nil
+	}
+	answer, err := goCommand(ctx, dir, args...)
+	if err == nil {
+		asked.Store(question, answer)
+	}
+	return answer, err
 }
 
 // goCommand runs the go command and returns what it printed.
