@@ -143,7 +143,7 @@ func TestAWebhookThatNobodyAnswers(t *testing.T) {
 // TestABackupIsRestored: what people wrote comes back as it was.
 func TestABackupIsRestored(t *testing.T) {
 	l := newLab(t)
-	l.installController()
+	l.installControllerFrom(whole)
 	l.installScaleSet(4)
 	before := l.runnerSet()
 	l.uninstallControllerFirst()
@@ -165,7 +165,7 @@ func TestABackupIsRestored(t *testing.T) {
 	if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace, "--all-namespaces"); code != 1 || !strings.Contains(out, "creating autoscalingrunnersets.actions.github.com/runners in namespace arc-runners") {
 		t.Errorf("without the CRDs: exit code %d\n%s", code, out)
 	}
-	l.installController("--set", "replicaCount=0")
+	l.installControllerFrom(whole, "--set", "replicaCount=0")
 	for _, want := range []string{"restored", "exists already"} {
 		if out, code := l.hookjob("restore", "--from", backup.Name, "--namespace", backup.Namespace, "--all-namespaces"); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, not %q\n%s", code, want, out)

@@ -23,7 +23,7 @@ import (
 func TestHelm3UninstallAtOnce(t *testing.T) {
 	l := newLab(t)
 	runs := l.hookRuns()
-	l.mustHelm(3, slices.Concat([]string{"install", "arc", built.ARCChart(harness.ControllerChart), "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())...)
+	l.mustHelm(3, slices.Concat([]string{"install", "arc", whole, "--namespace", controllerNamespace, "--create-namespace"}, viaHelm3())...)
 	l.mustHelm(3, "uninstall", "arc", "--namespace", controllerNamespace)
 	l.enrollerGone()
 	if got := runs(); got["arc-arc-cleanup"] > 1 {

@@ -75,7 +75,7 @@ func gateCharts(t *testing.T, version string) (controller, scaleSet string) {
 	}
 	for _, crd := range crds {
 		edit(crd, `^  annotations:$`, "  annotations:\n    "+next+": \""+minor+"\"")
-		edit(crd, `^(\s+openAPIV3Schema:\n\s+description: )`, "${1}as of "+minor+", ")
+		edit(crd, `^( +)openAPIV3Schema:$`, "${1}openAPIV3Schema:\n${1}  description: as of "+minor)
 	}
 	return controller, scaleSet
 }

@@ -42,7 +42,9 @@ const (
 )
 
 var (
-	built  *harness.Product
+	built *harness.Product
+	// whole is the controller's chart as it is. All other tests use the one that built has, whose CRDs are short.
+	whole  string
 	images map[string]cluster.Image
 	// clusters holds the clusters that no test uses: nil for one that has not been started. The
 	// other packages' cluster is beside them: with a third one here, two cores are no faster, and on a slow machine tests
@@ -71,6 +73,10 @@ func run(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	if built, err = harness.Build(ctx, dir, os.Stderr); err != nil {
+		return 0, err
+	}
+	whole = built.ARCChart(harness.ControllerChart)
+	if err := built.LeaveOutPods(filepath.Join(dir, "arc-charts")); err != nil {
 		return 0, err
 	}
 	if images, err = built.Images(ctx, os.Stderr); err != nil {
@@ -225,8 +231,13 @@ var viaPostRenderer = []string{"--post-renderer", "arc-postrender"}
 // installController installs ARC's controller with Helm 4 and waits until it runs.
 func (l *lab) installController(args ...string) {
 	l.Helper()
+	l.installControllerFrom(built.ARCChart(harness.ControllerChart), args...)
+}
+
+func (l *lab) installControllerFrom(chart string, args ...string) {
+	l.Helper()
 	l.mustHelm(4, slices.Concat([]string{
-		"install", "arc", built.ARCChart(harness.ControllerChart),
+		"install", "arc", chart,
 		"--namespace", controllerNamespace, "--create-namespace",
 	}, args)...)
 	l.eventually("the controller runs", func() bool {

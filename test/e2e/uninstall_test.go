@@ -16,7 +16,7 @@ import (
 // set and then the controller, nothing is left and GitHub knows.
 func TestMainJob(t *testing.T) {
 	l := newLab(t)
-	l.installController(viaPostRenderer...)
+	l.installControllerFrom(whole, viaPostRenderer...)
 	l.installScaleSet(4, viaPostRenderer...)
 	for release, namespace := range map[string]string{"arc": controllerNamespace, "runners": runnerNamespace} {
 		hooks := l.mustHelm(4, "get", "hooks", release, "--namespace", namespace)

@@ -51,7 +51,7 @@ const (
 	next = "arc-cleanup.test/next"
 )
 
-// nextCharts copies ARC's charts and changes their version and the CRDs.
+// nextCharts copies ARC's charts, with CRDs as they are, and changes their version and the CRDs.
 func nextCharts(t *testing.T) (controller, scaleSet string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -75,23 +75,8 @@ func nextCharts(t *testing.T) (controller, scaleSet string) {
 			}
 		}
 	}
-	for _, chart := range []string{harness.ControllerChart, harness.ScaleSetChart} {
-		// The module's own files are read-only.
-		err := filepath.WalkDir(built.ARCChart(chart), func(path string, e os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			to := filepath.Join(dir, chart, strings.TrimPrefix(path, built.ARCChart(chart)))
-			if e.IsDir() {
-				return os.MkdirAll(to, 0o700)
-			}
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(to, text, 0o600)
-		})
-		if err != nil {
+	for name, chart := range map[string]string{harness.ControllerChart: whole, harness.ScaleSetChart: built.ARCChart(harness.ScaleSetChart)} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(chart)); err != nil {
 			t.Fatal(err)
 		}
 	}

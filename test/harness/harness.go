@@ -148,7 +148,7 @@ func (p *Product) isolate(cmd *exec.Cmd, kubeconfig string) *exec.Cmd {
 	return cmd
 }
 
-// ARCChart is the folder of one of ARC's charts.
+// ARCChart is the folder of one of ARC's charts, after LeaveOutPods that of the copy.
 func (p *Product) ARCChart(name string) string { return filepath.Join(p.arcCharts, name) }
 
 // Images are what a node needs for ARC and the hook.
