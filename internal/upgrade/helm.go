@@ -247,7 +247,7 @@ func (h *Helm) installArgs(r Release, chart []string) []string {
 // ClusterRole as its owner keeps that ClusterRole for ever.
 func (h *Helm) uninstallArgs(r Release, cascade string) []string {
 	args := []string{"uninstall", r.Name, "--namespace", r.Namespace, "--ignore-not-found"}
-	if len(r.OtherHooks) == 0 {
+	if !r.Controller || len(r.OtherHooks) == 0 { // whoever may write Secrets beside a scale set can write its hooks
 		args = append(args, "--no-hooks")
 	}
 	if r.Controller {

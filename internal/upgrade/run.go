@@ -109,9 +109,15 @@ func (u *Upgrade) step(ctx context.Context, state *State, s Step) (*cleanup.Repo
 // removeBroken removes what a broken installation of a release has left.
 func (u *Upgrade) removeBroken(ctx context.Context, r Release, state State) (*cleanup.Report, error) {
 	if !r.Controller {
+		if err := u.unforged(ctx, r); err != nil {
+			return nil, err
+		}
 		if report, err := u.cleanup(ctx, u.remove(r, state)); err != nil {
 			return report, err
 		}
+	}
+	if err := u.unforged(ctx, r); err != nil { // the cleanup can take long
+		return nil, err
 	}
 	return nil, u.Helm.uninstall(ctx, r)
 }
