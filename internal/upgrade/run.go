@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -61,12 +60,12 @@ func (u *Upgrade) Run(ctx context.Context, p *Plan) *Stopped {
 	}
 	for i, s := range p.Steps {
 		if err := u.claimed(ctx, p.State, s.Kind); err != nil {
-			return &Stopped{Step: i, Err: err, Taken: errors.Is(err, errTaken)}
+			return &Stopped{Step: i, Err: err, Taken: taken(err)}
 		}
 		u.Log.Info().Str("step", string(s.Kind)).Str("release", s.Release.key().String()).Msg(s.What)
 		report, err := u.step(ctx, &p.State, s)
 		if err != nil {
-			return &Stopped{Step: i, Err: fmt.Errorf("%s of release %s: %w", s.Kind, s.Release, err), Report: report}
+			return &Stopped{Step: i, Err: fmt.Errorf("%s of release %s: %w", s.Kind, s.Release, err), Report: report, Taken: taken(err)}
 		}
 	}
 	return nil
@@ -172,7 +171,7 @@ func (u *Upgrade) markUninstalled(ctx context.Context, state State) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	state.Uninstalled = true
-	return save(ctx, u.Client, state)
+	return saveProgress(ctx, u.Client, state)
 }
 
 // podsGone waits until no Pod of the old controller is left: it would delete the new scale sets. Helm does
@@ -188,6 +187,8 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 		}
 		selections = append(selections, kube.Selection{
 			Resource: object.Pods, Namespace: c.Namespace,
+			// One that was evicted stays when the Deployment is scaled to 0, and does nothing any more.
+			Fields: "status.phase!=Succeeded,status.phase!=Failed",
 			Match: func(m *metav1.PartialObjectMetadata) bool {
 				return !selector.Empty() && selector.Matches(labels.Set(m.Labels))
 			},

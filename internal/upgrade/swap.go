@@ -126,7 +126,7 @@ func (u *Upgrade) goForward(ctx context.Context, state *State) error {
 		return err
 	}
 	state.Swap.Forward = true
-	return save(ctx, u.Client, *state)
+	return saveProgress(ctx, u.Client, *state)
 }
 
 // stepInPlace carries out one step of an upgrade in place, if it is one.
