@@ -203,6 +203,9 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 // install installs a release, or upgrades it. It checks once more how the release renders: the saved
 // values may have changed since the first check.
 func (u *Upgrade) install(ctx context.Context, r Release, c Chart, do func(context.Context, Release, Chart) error) error {
+	if err := c.unchanged(); err != nil {
+		return err
+	}
 	now, err := u.Helm.render(ctx, r, c)
 	if err != nil {
 		return err
