@@ -321,7 +321,7 @@ func (f *upgradeFlags) stopped(cmd *cobra.Command, u *upgrade.Upgrade, todo *upg
 	}
 	commands := u.Commands(todo, s.Step)
 	if len(commands) == 0 {
-		fmt.Fprintln(out, "Nothing was changed.")
+		fmt.Fprintf(out, "Nothing was changed, except that Secrets %s may have been written.\n", upgrade.SecretName)
 		return err
 	}
 	for _, line := range u.Help(todo, s.Step) {

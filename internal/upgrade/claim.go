@@ -10,7 +10,17 @@ import (
 // runKey names, in the Secret beside the controller, the run that goes on with a swap.
 const runKey = "run"
 
-var errTaken = errors.New("another arc-cleanup goes on with this upgrade, or takes it back: let it end, and see what it says")
+var (
+	errTaken = errors.New("another arc-cleanup goes on with this upgrade, or takes it back: let it end, and see what it says")
+	// errChanged and errNone say that the saved state is not what this run has read or written.
+	errChanged = errors.New("it was changed after it was read; does another upgrade run?")
+	errNone    = errors.New("does another upgrade run?")
+)
+
+// taken reports whether an upgrade is, or may be, another run's now.
+func taken(err error) bool {
+	return errors.Is(err, errTaken) || errors.Is(err, errChanged) || errors.Is(err, errNone)
+}
 
 // claim makes a swap this run's. It fails if the state was changed after it was read: while the plan waited
 // for an answer, another run may have started the new controller. Another run that still goes on stops
@@ -54,5 +64,5 @@ func (u *Upgrade) claimed(ctx context.Context, state State, kind Kind) error {
 }
 
 func errGone(state State) error {
-	return fmt.Errorf("the %s is gone: does another upgrade run?", secretOf(state))
+	return fmt.Errorf("the %s is gone: %w", secretOf(state), errNone)
 }

@@ -88,6 +88,9 @@ func crdsIn(stream []byte) (out []unstructured.Unstructured, err error) {
 
 // applyCRDs applies a chart's CRDs, and waits until the API server serves them.
 func (u *Upgrade) applyCRDs(ctx context.Context, c Chart) error {
+	if err := c.unchanged(); err != nil {
+		return err
+	}
 	crds, err := u.Helm.crds(ctx, c)
 	if err != nil {
 		return err

@@ -161,6 +161,9 @@ func (u *Upgrade) watchedSets(ctx context.Context, controller Release) (sets []m
 // upgradeRelease upgrades a release, after it has made sure once more that no controller will delete a scale
 // set: an autoscaler or a GitOps tool may have started the old one, and a tenant may have made another set.
 func (u *Upgrade) upgradeRelease(ctx context.Context, state State, r Release) error {
+	if err := u.unforged(ctx, r); err != nil {
+		return err
+	}
 	switch {
 	case r.Controller:
 		sets, err := u.watchedSets(ctx, r)

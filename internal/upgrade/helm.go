@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 
@@ -247,7 +248,7 @@ func (h *Helm) installArgs(r Release, chart []string) []string {
 // ClusterRole as its owner keeps that ClusterRole for ever.
 func (h *Helm) uninstallArgs(r Release, cascade string) []string {
 	args := []string{"uninstall", r.Name, "--namespace", r.Namespace, "--ignore-not-found"}
-	if len(r.OtherHooks) == 0 {
+	if !r.Controller || len(r.OtherHooks) == 0 { // whoever may write Secrets beside a scale set can write its hooks
 		args = append(args, "--no-hooks")
 	}
 	if r.Controller {
@@ -261,6 +262,18 @@ func (h *Helm) uninstallArgs(r Release, cascade string) []string {
 		args = append(args, "--cascade", cascade, wait)
 	}
 	return append(args, "--timeout", h.Timeout.String())
+}
+
+// unchanged fails if a folder or an archive is not what the plan has shown.
+func (c Chart) unchanged() error {
+	if c.path != c.Ref || c.Digest == "" {
+		return nil // it was pulled into a folder of this run
+	}
+	is, err := digest(c.path)
+	if err == nil && is != c.Digest {
+		err = fmt.Errorf("the chart %s has changed since the plan was made: it was %s, and is %s", c.Ref, c.Digest, is)
+	}
+	return err
 }
 
 func (h *Helm) install(ctx context.Context, r Release, c Chart) error {
@@ -311,12 +324,30 @@ func (h *Helm) runBoth(
 			err = cmp.Or(stdout.over, stderr.over, err)
 		}
 		err = fmt.Errorf("helm %s: %w", what, err)
-		if said := bytes.TrimSpace(stderr.taken.Bytes()); len(said) > 0 {
+		if said := sayable(stderr.taken.Bytes()); said != "" {
 			err = fmt.Errorf("%w\n%s", err, said)
 		}
 		return nil, nil, err
 	}
 	return stdout.taken.Bytes(), stderr.taken.Bytes(), nil
+}
+
+// saidBytes bounds what is repeated of Helm's complaint. The end of it says why.
+const saidBytes = 16 << 10
+
+// sayable makes Helm's complaint fit for a terminal: it may repeat values and templates that a tenant has written.
+func sayable(said []byte) string {
+	said = bytes.TrimSpace(said)
+	cut := ""
+	if more := len(said) - saidBytes; more > 0 {
+		said, cut = said[more:], "...\n"
+	}
+	return cut + strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, string(said))
 }
 
 // outputBytes bounds Helm's output: a tenant's values decide how large it is.
@@ -350,11 +381,13 @@ func (h *Helm) cluster() []string {
 
 // environment returns the user's environment without the variables that would select another cluster or
 // namespace (helm.sh/helm pkg/cli/environment.go), and without arc-cleanup's credentials for GitHub, which Helm's plugins
-// could read.
+// could read. Helm keeps all revisions: with a small HELM_MAX_HISTORY, a rollback that is stopped has deleted the revision
+// that it goes back to.
 func environment(of []string, driver string) []string {
 	env := slices.DeleteFunc(slices.Clone(of), func(v string) bool {
 		return strings.HasPrefix(v, "HELM_KUBE") || strings.HasPrefix(v, "HELM_NAMESPACE=") || strings.HasPrefix(v, "ARC_CLEANUP_GITHUB_")
 	})
+	env = append(env, "HELM_MAX_HISTORY=0")
 	if driver != "" {
 		env = append(env, "HELM_DRIVER="+driver)
 	}

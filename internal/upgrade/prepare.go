@@ -33,7 +33,9 @@ func (u *Upgrade) Prepare(ctx context.Context, q Request, dir string) (*Plan, er
 	}
 	s.PostRenderer = u.Helm.postRendererCommand()
 	s.Strategy, s.AllowExperimental = q.Strategy, q.AllowExperimental
-	if s.lacking, s.unknownCRDs, err = lackingCRDs(within, u.Client, s); err != nil {
+	after, cancel := context.WithTimeout(ctx, surveyTime) // fetching the charts may have taken as long
+	defer cancel()
+	if s.lacking, s.unknownCRDs, err = lackingCRDs(after, u.Client, s); err != nil {
 		return nil, err
 	}
 	p := newPlan(s)

@@ -38,6 +38,9 @@ func (p *planner) resume() {
 			p.dropped = append(p.dropped, r.Namespace)
 			continue
 		}
+		if f := p.found[r.key()]; r.lost != nil && there && len(f.Hooks) == 0 {
+			p.note("release %s has no hook, and whether it had one is not known: %s", r, printable(r.lost.Error()))
+		}
 		p.saved[r.key()] = r
 		if !there {
 			missing = append(missing, r.String())

@@ -84,7 +84,11 @@ func TestPlanOfAState(t *testing.T) {
 			saved: lost(saved(true, arc, runners), 1), found: []Found{renewed}, age: 2 * time.Hour,
 			notes: []string{"release runners in namespace a does not come back"}, steps: 2,
 		},
-		"lost, and it is there":     {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, runners}, steps: 2},
+		"lost, and it is there": {
+			saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, runners},
+			notes: []string{"release runners in namespace a has no hook, and whether it had one is not known"}, steps: 2,
+		},
+		"lost, and it has a hook":   {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, hooked(runners)}, steps: 2},
 		"lost, and it is left half": {saved: lost(saved(true, arc, runners), 1), found: []Found{renewed, failed}, notes: []string{"does not come back"}, steps: 2},
 		"lost, in the first half":   {saved: lost(saved(false, arc, runners), 1), found: []Found{arc}, notes: []string{"does not come back"}, steps: 7},
 		"the controller's is lost":  {saved: lost(saved(true, arc, runners), 0), refused: []string{"what was saved of release arc in namespace arc-systems cannot be read: gone [31m", "no controller is running"}},

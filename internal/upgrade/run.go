@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -61,12 +60,12 @@ func (u *Upgrade) Run(ctx context.Context, p *Plan) *Stopped {
 	}
 	for i, s := range p.Steps {
 		if err := u.claimed(ctx, p.State, s.Kind); err != nil {
-			return &Stopped{Step: i, Err: err, Taken: errors.Is(err, errTaken)}
+			return &Stopped{Step: i, Err: err, Taken: taken(err)}
 		}
 		u.Log.Info().Str("step", string(s.Kind)).Str("release", s.Release.key().String()).Msg(s.What)
 		report, err := u.step(ctx, &p.State, s)
 		if err != nil {
-			return &Stopped{Step: i, Err: fmt.Errorf("%s of release %s: %w", s.Kind, s.Release, err), Report: report}
+			return &Stopped{Step: i, Err: fmt.Errorf("%s of release %s: %w", s.Kind, s.Release, err), Report: report, Taken: taken(err)}
 		}
 	}
 	return nil
@@ -109,9 +108,15 @@ func (u *Upgrade) step(ctx context.Context, state *State, s Step) (*cleanup.Repo
 // removeBroken removes what a broken installation of a release has left.
 func (u *Upgrade) removeBroken(ctx context.Context, r Release, state State) (*cleanup.Report, error) {
 	if !r.Controller {
+		if err := u.unforged(ctx, r); err != nil {
+			return nil, err
+		}
 		if report, err := u.cleanup(ctx, u.remove(r, state)); err != nil {
 			return report, err
 		}
+	}
+	if err := u.unforged(ctx, r); err != nil { // the cleanup can take long
+		return nil, err
 	}
 	return nil, u.Helm.uninstall(ctx, r)
 }
@@ -166,7 +171,7 @@ func (u *Upgrade) markUninstalled(ctx context.Context, state State) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	state.Uninstalled = true
-	return save(ctx, u.Client, state)
+	return saveProgress(ctx, u.Client, state)
 }
 
 // podsGone waits until no Pod of the old controller is left: it would delete the new scale sets. Helm does
@@ -182,6 +187,8 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 		}
 		selections = append(selections, kube.Selection{
 			Resource: object.Pods, Namespace: c.Namespace,
+			// One that was evicted stays when the Deployment is scaled to 0, and does nothing any more.
+			Fields: "status.phase!=Succeeded,status.phase!=Failed",
 			Match: func(m *metav1.PartialObjectMetadata) bool {
 				return !selector.Empty() && selector.Matches(labels.Set(m.Labels))
 			},
@@ -196,6 +203,9 @@ func (u *Upgrade) podsGone(ctx context.Context, controller Release) error {
 // install installs a release, or upgrades it. It checks once more how the release renders: the saved
 // values may have changed since the first check.
 func (u *Upgrade) install(ctx context.Context, r Release, c Chart, do func(context.Context, Release, Chart) error) error {
+	if err := c.unchanged(); err != nil {
+		return err
+	}
 	now, err := u.Helm.render(ctx, r, c)
 	if err != nil {
 		return err

@@ -171,7 +171,7 @@ func TestHelmSeesTheSame(t *testing.T) {
 		}
 	}
 	env := environment([]string{"HOME=/h", "HELM_KUBECONTEXT=prod", "HELM_KUBETOKEN=t", "HELM_NAMESPACE=n", "ARC_CLEANUP_GITHUB_TOKEN=t", "ARC_CLEANUP_SET=a", "HELM_DRIVER=sql", "HELM_CACHE_HOME=/c"}, "configmap")
-	if diff := cmp.Diff([]string{"HOME=/h", "ARC_CLEANUP_SET=a", "HELM_DRIVER=sql", "HELM_CACHE_HOME=/c", "HELM_DRIVER=configmap"}, env); diff != "" {
+	if diff := cmp.Diff([]string{"HOME=/h", "ARC_CLEANUP_SET=a", "HELM_DRIVER=sql", "HELM_CACHE_HOME=/c", "HELM_MAX_HISTORY=0", "HELM_DRIVER=configmap"}, env); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

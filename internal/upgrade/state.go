@@ -14,7 +14,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -329,68 +328,4 @@ func get(ctx context.Context, c *kube.Client, namespace string, at map[string]se
 		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, SecretName, err)
 	}
 	return data, nil
-}
-
-// save writes the state into its Secrets. It overwrites only those that were read.
-func save(ctx context.Context, c *kube.Client, s State) error {
-	s.Written = time.Now().UTC().Truncate(time.Second)
-	data, err := encode(s)
-	if err != nil {
-		return err
-	}
-	for _, namespace := range s.namespaces() {
-		if err := put(ctx, c, namespace, data[namespace], s.secrets); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// put writes one Secret: it overwrites the one that was read, or creates one.
-func put(ctx context.Context, c *kube.Client, namespace string, data map[string][]byte, at map[string]secret) error {
-	labels, encoded := map[string]any{}, map[string]any{}
-	for key, value := range secretLabels {
-		labels[key] = value
-	}
-	for key, value := range data {
-		encoded[key] = base64.StdEncoding.EncodeToString(value)
-	}
-	o := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": encoded,
-		"metadata": map[string]any{"name": SecretName, "namespace": namespace, "labels": labels},
-	}}
-	there, is := at[namespace]
-	if there.foreign {
-		return fmt.Errorf("there is a Secret %s/%s already, which is not the state of an upgrade", namespace, SecretName)
-	}
-	write := c.Create
-	if is {
-		o.SetUID(there.uid)
-		o.SetResourceVersion(there.resourceVersion)
-		write = c.Update
-	}
-	written, err := write(ctx, object.Secrets, o)
-	switch {
-	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
-		return fmt.Errorf("%w: it was changed after it was read; does another upgrade run?", err)
-	case err != nil:
-		return err
-	}
-	at[namespace] = secret{uid: written.GetUID(), resourceVersion: written.GetResourceVersion()}
-	return nil
-}
-
-// forget deletes the Secrets.
-func forget(ctx context.Context, c *kube.Client, s State) error {
-	for _, namespace := range s.forgotten() {
-		at, there := s.secrets[namespace]
-		if !there || at.foreign {
-			continue
-		}
-		t := object.Object{Resource: object.Secrets, Namespace: namespace, Name: SecretName, UID: at.uid}
-		if err := c.Delete(ctx, t, metav1.DeletePropagationBackground); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -188,10 +188,12 @@ func (l *surveyor) scaleSets() error {
 }
 
 // state reads what an upgrade has saved, in the namespace that was given or in that of the release whose
-// controllers run.
+// controllers run. Whoever may change the scale sets of one namespace can make a controller there, and a state, which
+// says what is to be installed in other namespaces. So a controller of single namespaces does not say where it is.
 func (l *surveyor) state() error {
-	home := l.s.Namespace
+	home, proven := l.s.Namespace, l.s.Namespace != ""
 	for _, o := range l.s.running {
+		proven = proven || len(o.watches) == 0
 		switch {
 		case l.s.Namespace != "", home == o.of.Namespace:
 		case home == "":
@@ -204,8 +206,11 @@ func (l *surveyor) state() error {
 		return nil
 	}
 	var err error
-	l.s.Saved, err = load(l.ctx, l.client, home, l.s.secrets)
-	return err
+	if l.s.Saved, err = load(l.ctx, l.client, home, l.s.secrets); err != nil || l.s.Saved == nil || proven {
+		return err
+	}
+	return fmt.Errorf("the %s is the state of an upgrade, but the only controllers that name this namespace watch single namespaces, "+
+		"and whoever works there could have made them: if the controller's release is there, give --namespace %s", secretOf(*l.s.Saved), home)
 }
 
 // releases reads ARC's releases.

@@ -126,7 +126,7 @@ func (u *Upgrade) goForward(ctx context.Context, state *State) error {
 		return err
 	}
 	state.Swap.Forward = true
-	return save(ctx, u.Client, *state)
+	return saveProgress(ctx, u.Client, *state)
 }
 
 // stepInPlace carries out one step of an upgrade in place, if it is one.
@@ -146,7 +146,7 @@ func (u *Upgrade) stepInPlace(ctx context.Context, state *State, s Step) (is boo
 	case Listeners:
 		return true, u.replaceListeners(ctx, *state)
 	case Rollback:
-		return true, u.Helm.rollback(ctx, r)
+		return true, u.rollback(ctx, r)
 	case RestoreCRDs:
 		return true, u.restoreCRDs(ctx, state.Swap.crds.Items)
 	case Thaw:

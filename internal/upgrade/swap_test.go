@@ -125,7 +125,7 @@ func TestGoForward(t *testing.T) {
 		a.Writes = nil
 		err := u.goForward(t.Context(), &state)
 		if want == "" {
-			if err != nil || !state.Swap.Forward || len(a.Writes) != 2 {
+			if err != nil || !state.Swap.Forward || len(a.Writes) != 1 {
 				t.Errorf("%v, %v", err, a.Writes)
 			}
 			s, err := look(t.Context(), u.Client, "arc-systems")

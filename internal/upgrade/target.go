@@ -149,9 +149,13 @@ func (h *Helm) fetch(ctx context.Context, t Target, dir string) (Target, error) 
 // reports instead: that of the manifest, which holds the digests of the archive and its provenance.
 func digest(path string) (string, error) {
 	sum := sha256.New()
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the chart: %w", err)
+	}
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
-		err = addFolder(sum, path)
+		err = addFolder(sum, path, "", nil)
 	} else if err == nil {
 		err = add(sum, path)
 	}
@@ -161,30 +165,51 @@ func digest(path string) (string, error) {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// addFolder adds the names and contents of a folder's files to a hash.
-func addFolder(sum hash.Hash, path string) error {
-	return filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(path, file)
-		if err != nil {
-			return err
-		}
+// addFolder adds the names and contents of a folder's files to a hash. It follows links to folders, as Helm does. above are
+// the folders that it is in: a link to one of them has no end.
+func addFolder(sum hash.Hash, path, name string, above []string) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(above, path) {
+		return fmt.Errorf("%s is a link to a folder that it is in", name)
+	}
+	above = append(slices.Clone(above), path)
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		file, name := filepath.Join(path, e.Name()), filepath.Join(name, e.Name())
 		info, err := os.Stat(file)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			if e.Type() == fs.ModeSymlink {
+				_, _ = fmt.Fprintf(sum, "%d %s 0 ", len(name), name) // it may be empty
+			}
+			err = addFolder(sum, file, name, above)
+		default:
+			_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, info.Size()) // a hash takes everything
+			err = add(sum, file)
+		}
 		if err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, info.Size()) // a hash takes everything
-		if info.IsDir() {
-			return nil // a link to a folder, which Helm would follow: only its name counts
-		}
-		return add(sum, file)
-	})
+	}
+	return nil
 }
 
 // add adds a file's content to a hash.
 func add(sum hash.Hash, file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file", file) // a pipe would be read for ever
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return err

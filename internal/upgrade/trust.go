@@ -58,6 +58,43 @@ func (p *planner) refuseStopped(controller Release) {
 	}
 }
 
+// unforged fails if Helm would act on a record of a release of scale sets that has other objects. The plan has looked,
+// but the records can be written at any time since, and Helm believes not only the newest one.
+func (u *Upgrade) unforged(ctx context.Context, r Release) error {
+	if r.Controller {
+		return nil
+	}
+	records, err := release.Bases(ctx, u.Client, r.Namespace, r.Name, r.Driver)
+	if err != nil {
+		return err
+	}
+	for _, record := range records {
+		if record.StoredElsewhere() {
+			return fmt.Errorf("revision %d in its records is of the namespace %s", record.Revision, printable(record.Namespace))
+		}
+		if what := foreign(r, record); what != "" {
+			return fmt.Errorf("revision %d in its records has the %s, which is not of its scale sets: Helm would change or delete it; "+
+				"find out who has written it", record.Revision, what)
+		}
+	}
+	return nil
+}
+
+// rollback takes a release back, after it has looked once more at the revisions that Helm compares.
+func (u *Upgrade) rollback(ctx context.Context, r Release) error {
+	if err := u.unforged(ctx, r); err != nil {
+		return err
+	}
+	to, err := release.Revision(ctx, u.Client, r.Namespace, r.Name, r.Driver, r.Revision)
+	if err != nil {
+		return err
+	}
+	if what := foreign(r, to); what != "" || to.StoredElsewhere() {
+		return fmt.Errorf("revision %d in its records has more than its scale sets: %s", to.Revision, what)
+	}
+	return u.Helm.rollback(ctx, r)
+}
+
 // checkRollbacks refuses to take releases back to revisions that have other objects than scale sets.
 func (u *Upgrade) checkRollbacks(ctx context.Context, s Situation, p *Plan) error {
 	for _, step := range p.Steps {
@@ -73,6 +110,7 @@ func (u *Upgrade) checkRollbacks(ctx context.Context, s Situation, p *Plan) erro
 		if err != nil {
 			return err
 		}
+		p.refuseForeign(f.Release, f.record) // Helm deletes what the newest has, and the earlier one has not
 		p.refuseForeign(f.Release, to)
 	}
 	if len(p.Refusals) > 0 {
