@@ -22,6 +22,7 @@ const root = "../.."
 type workflow struct {
 	On          map[string]any `json:"true"` // so YAML reads the word on
 	Permissions any
+	Concurrency struct{ Group string }
 	Jobs        map[string]struct {
 		Timeout     int `json:"timeout-minutes"`
 		Permissions any
@@ -231,6 +232,16 @@ func TestPermissions(t *testing.T) {
 			if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
 				t.Errorf("%s: actions/checkout without persist-credentials: false", file)
 			}
+		}
+	}
+}
+
+// TestEveryCommitOfMain: of a group of runs, GitHub keeps one waiting and cancels the others, whatever cancel-in-progress
+// says. So each commit of a branch needs a group of its own.
+func TestEveryCommitOfMain(t *testing.T) {
+	for file, w := range all(t) {
+		if push, _ := w.On["push"].(map[string]any); push["branches"] != nil && w.Concurrency.Group != "" && !strings.Contains(w.Concurrency.Group, "github.sha") {
+			t.Errorf("%s: the group %s is the same for every commit", file, w.Concurrency.Group)
 		}
 	}
 }
