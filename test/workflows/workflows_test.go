@@ -246,6 +246,23 @@ func TestEveryCommitOfMain(t *testing.T) {
 	}
 }
 
+// TestWeekly: a run that nobody waits for fails if it could not look.
+func TestWeekly(t *testing.T) {
+	var scheduled int
+	for file, w := range all(t) {
+		if w.On["schedule"] == nil {
+			continue
+		}
+		scheduled++
+		if !slices.ContainsFunc(w.steps(), func(s step) bool { return s.Run == "make vulnerabilities VULNDB_REQUIRED=yes" }) {
+			t.Errorf("%s does not look for vulnerabilities, or is green without a database of them", file)
+		}
+	}
+	if scheduled != 1 {
+		t.Errorf("%d workflows run by the clock", scheduled)
+	}
+}
+
 // TestGoVersion: GitHub builds with the Go of the Dockerfile, or the image would be another one.
 func TestGoVersion(t *testing.T) {
 	m := regexp.MustCompile(`golang:(\d+\.\d+\.\d+)-`).FindStringSubmatch(read(t, filepath.Join(root, "Dockerfile")))

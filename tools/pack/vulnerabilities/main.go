@@ -3,7 +3,7 @@
 //
 //	go -C tools/pack run ./vulnerabilities --govulncheck FILE --accepted FILE MODULE-FOLDER...
 //
-// Where the database of vulnerabilities cannot be reached it says so loudly and does not fail.
+// Where the database of vulnerabilities cannot be reached it says so loudly, and fails only with --required.
 package main
 
 import (
@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Govulncheck, Database, Accepted, Root string
 	Modules                               []string
+	Required                              bool
 }
 
 func main() { pack.Main("vulnerabilities", parseArgs, run) }
@@ -37,6 +38,7 @@ func parseArgs(args []string, _ string) (Options, error) {
 	flags.StringVar(&opts.Govulncheck, "govulncheck", "", "`file` of the program")
 	flags.StringVar(&opts.Database, "db", "https://vuln.go.dev", "`URL` of the database")
 	flags.StringVar(&opts.Accepted, "accepted", "", "`file` with a line ID REASON for each vulnerability that is accepted")
+	flags.BoolVar(&opts.Required, "required", false, "fail where the database cannot be reached")
 	flags.StringVar(&opts.Root, "root", "../..", "`folder` that holds the modules")
 	if err := flags.Parse(args); err != nil {
 		return Options{}, err
@@ -62,7 +64,7 @@ func run(out io.Writer, opts Options) error {
 	known, complete := map[string]*vulnerability{}, true
 	for _, module := range opts.Modules {
 		found, err := scan(opts, filepath.Join(opts.Root, module))
-		if errors.Is(err, errUnreachable) {
+		if errors.Is(err, errUnreachable) && !opts.Required {
 			fmt.Fprintf(out, "!!! NOT CHECKED: vulnerabilities of %s, and of what comes after it. %v\n", module, err)
 			complete = false
 			break // What is known until now counts.
