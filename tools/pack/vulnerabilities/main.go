@@ -127,11 +127,11 @@ type vulnerability struct {
 
 // scan returns what the code of a module, or of the tools that it pins, calls.
 func scan(opts Options, module string) (map[string]*vulnerability, error) {
-	pattern, err := packages(module)
-	if err != nil {
+	patterns, err := packages(module)
+	if err != nil || len(patterns) == 0 {
 		return nil, err
 	}
-	check := exec.Command(opts.Govulncheck, "-db", opts.Database, "-format", "json", "-C", module, pattern)
+	check := exec.Command(opts.Govulncheck, append([]string{"-db", opts.Database, "-format", "json", "-C", module}, patterns...)...)
 	var stdout, stderr bytes.Buffer
 	check.Stdout, check.Stderr = &stdout, &stderr
 	if err := check.Run(); err != nil {
@@ -143,16 +143,28 @@ func scan(opts Options, module string) (map[string]*vulnerability, error) {
 	return parse(&stdout)
 }
 
-// packages is ./... where the module has any, else the tools that it is there for.
-func packages(module string) (string, error) {
+// packages are those of the module, and the tools that it pins. One that is only there for files of another module has
+// neither, which govulncheck would call an error.
+func packages(module string) (patterns []string, err error) {
 	text, err := os.ReadFile(filepath.Join(module, "go.mod"))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if bytes.Contains(text, []byte("\ntool ")) {
-		return "tool", nil
+		patterns = append(patterns, "tool")
 	}
-	return "./...", nil
+	list := exec.Command("go", "list", "./...")
+	list.Dir = module
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	own, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w\n%s", err, stderr.Bytes())
+	}
+	if len(own) > 0 {
+		patterns = append(patterns, "./...")
+	}
+	return patterns, nil
 }
 
 // parse reads what govulncheck says as JSON: what it knows, and where in the code it is called.
