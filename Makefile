@@ -265,12 +265,13 @@ release-check: $(call own,GORELEASER) ## Release to a registry of its own, and v
 	'$(GORELEASER)' check # a deprecated field is an error here, and a word in a log elsewhere
 	cd test && $(GO_TEST) -tags release -count=1 -timeout 30m ./release
 
-# The database of vulnerabilities, and the modules that are looked at: all.
+# The database of vulnerabilities, whether it has to be reached, and the modules that are looked at: all.
 VULNDB  ?= https://vuln.go.dev
+VULNDB_REQUIRED ?=
 MODULES ?= $(dir $(shell git ls-files 'go.mod' '*/go.mod'))
 .PHONY: vulnerabilities
 vulnerabilities: bin/govulncheck ## Look for known vulnerabilities in the code that every module calls, with govulncheck
-	go -C tools/pack run ./vulnerabilities --govulncheck '$(CURDIR)/bin/govulncheck' --db '$(VULNDB)' \
+	go -C tools/pack run ./vulnerabilities --govulncheck '$(CURDIR)/bin/govulncheck' --db '$(VULNDB)' $(if $(VULNDB_REQUIRED),--required) \
 	    --accepted '$(CURDIR)/.github/vulnerabilities.txt' $(MODULES)
 
 .PHONY: clean

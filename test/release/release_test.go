@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -214,26 +213,6 @@ func (s *site) pushed() map[string]string {
 	}
 	return digests
 }
-
-// sections are the commands of docs/verify.md, by heading, and the headings in their order.
-func sections(t *testing.T) (headings []string, commands map[string]string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "docs", "verify.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	commands = map[string]string{}
-	for _, m := range regexp.MustCompile("(?s)\n## ([^\n]+)\n(.*?)\n```sh\n(.*?)\n```\n").FindAllStringSubmatch(string(text), -1) {
-		headings = append(headings, m[1])
-		commands[m[1]] = m[3]
-	}
-	if n := strings.Count(string(text), "```sh"); n != len(headings) {
-		t.Fatalf("%d blocks of commands in docs/verify.md, and under %d headings one", n, len(headings))
-	}
-	return headings, commands
-}
-
-const setup = "Say what you check"
 
 // A user has a folder, an empty home, one of the Helms, and a public key to believe.
 type user struct {

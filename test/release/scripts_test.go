@@ -110,23 +110,34 @@ func (c *checkout) make(programs map[string]string, env []string, args ...string
 	return out, string(text), err
 }
 
-// TestPublish: the draft becomes public, and then the tap gets the cask, in the place of the one before.
+// TestPublish: the draft becomes public, and then the tap gets the cask, in the place of the one before. An older version
+// takes neither the place of a newer one at GitHub nor in the tap.
 func TestPublish(t *testing.T) {
 	cask := filepath.Join(t.TempDir(), "cask.rb")
 	if err := os.WriteFile(cask, []byte("cask"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	const (
+		none   = "echo 'gh: Not Found (HTTP 404)' >&2; exit 1"
+		down   = "echo 'gh: Server Error (HTTP 500)' >&2; exit 1"
+		public = "--draft=false\n"
+	)
 	for name, tc := range map[string]struct {
-		version, gh, token, calls, says string
-		fails, moved                    bool
+		version, latest, tap, edit, token string
+		// What GitHub is told, then what is the last thing that it is asked or told.
+		edits, last, says string
+		fails, moved      bool
 	}{
-		"first":       {gh: `case "$*" in *--jq*) echo '{"message":"Not Found"}'; echo 'gh: Not Found (HTTP 404)' >&2; exit 1;; esac`, calls: "--raw-field content=Y2Fzaw==\n"},
-		"next":        {gh: `case "$*" in *--jq*) echo abc;; esac`, calls: "--raw-field content=Y2Fzaw== --raw-field sha=abc\n"},
-		"unknown":     {gh: `case "$*" in *--jq*) echo 'gh: Server Error (HTTP 500)' >&2; exit 1;; esac`, calls: "--jq .sha\n", fails: true, says: "HTTP 500"},
-		"no tap":      {token: "none", calls: "--draft=false\n", says: "NOT DONE: the Homebrew cask"},
-		"refused":     {gh: "exit 1", calls: "--draft=false\n", fails: true},
-		"pre-release": {version: "2.0.0-rc.1", calls: "--draft=false\n", says: "is a pre-release"},
-		"moved tag":   {moved: true, fails: true, says: "tag: the tag v2.0.0 is of"},
+		"first":          {latest: none, tap: `echo '{"message":"Not Found"}'; ` + none, edits: public, last: "--raw-field content=Y2Fzaw==\n"},
+		"next":           {latest: "echo v1.10.0", tap: "echo abc", edits: public, last: "--raw-field content=Y2Fzaw== --raw-field sha=abc\n"},
+		"again":          {latest: "echo v2.0.0", tap: "echo abc", edits: public, last: "--raw-field content=Y2Fzaw== --raw-field sha=abc\n"},
+		"a newer one":    {latest: "echo v10.0.0", edits: "--draft=false --latest=false\n", says: "v10.0.0 is newer than v2.0.0"},
+		"latest unknown": {latest: down, last: "--jq .tag_name\n", fails: true, says: "HTTP 500"},
+		"cask unknown":   {latest: none, tap: down, edits: public, last: "--jq .sha\n", fails: true, says: "HTTP 500"},
+		"no tap":         {latest: none, token: "none", edits: public, says: "NOT DONE: the Homebrew cask"},
+		"refused":        {latest: none, edit: "exit 1", edits: public, fails: true},
+		"pre-release":    {version: "2.0.0-rc.1", edits: public, says: "is a pre-release"},
+		"moved tag":      {moved: true, fails: true, says: "tag: the tag v2.0.0 is of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.version == "" {
@@ -139,11 +150,18 @@ func TestPublish(t *testing.T) {
 				c.tag("v" + tc.version)
 				c.git("checkout", "--quiet", "HEAD~1")
 			}
-			out, calls, err := c.make(map[string]string{"gh": tc.gh}, []string{"HOMEBREW_TAP_TOKEN=" + strings.TrimPrefix(tc.token+"x", "nonex")}, "release-publish", "CASK="+cask)
+			gh := `case "$*" in *releases/latest*) ` + tc.latest + `;; *--jq*) ` + tc.tap + `;; *edit*) ` + tc.edit + `;; esac`
+			out, calls, err := c.make(map[string]string{"gh": gh}, []string{"HOMEBREW_TAP_TOKEN=" + strings.TrimPrefix(tc.token+"x", "nonex")}, "release-publish", "CASK="+cask)
 			if (err != nil) != tc.fails || !strings.Contains(out, tc.says) {
 				t.Errorf("%v, want %q\n%s", err, tc.says, out)
 			}
-			if first := "gh release edit v" + tc.version + " "; !strings.HasSuffix(calls, tc.calls) || strings.HasPrefix(calls, first) == tc.moved {
+			if tc.edits != "" {
+				tc.edits = "gh release edit v" + tc.version + " --repo arc-cleanup/arc-cleanup " + tc.edits
+			}
+			if tc.last == "" {
+				tc.last = tc.edits
+			}
+			if !strings.Contains(calls, tc.edits) || !strings.HasSuffix(calls, tc.last) || strings.Contains(calls, " edit ") != (tc.edits != "") {
 				t.Errorf("gh is called as\n%s", calls)
 			}
 		})
@@ -215,6 +233,9 @@ func TestTag(t *testing.T) {
 		"another version":  {tag: "v99.0.0", want: "the tag is v99.0.0, and the chart says v2.0.0"},
 		"no version":       {tag: "v2", want: "v2 is not v and a version"},
 		"leading zero":     {tag: "v02.0.0", want: "is not v and a version"},
+		"a zero in front":  {tag: "v2.0.0-rc.01", want: "is not v and a version"},
+		"an empty part":    {tag: "v2.0.0-rc.", want: "is not v and a version"},
+		"pre-release":      {tag: "v2.0.0-rc-1.10.0a", want: "the tag is v2.0.0-rc-1.10.0a, and the chart says v2.0.0"},
 		"metadata":         {tag: "v2.0.0+x", want: "is not v and a version"},
 		"none":             {tag: "", want: "is not v and a version"},
 		"a command":        {tag: "v2.0.0';touch${IFS}ran;'", want: "is not v and a version"},

@@ -45,7 +45,9 @@ func TestMakeVulnerabilities(t *testing.T) {
 		"called":      {database(t, module, "Scan"), "GO-2026-0001 in " + module + ": A licence bites (fixed in no version)", true},
 		"not called":  {database(t, module, "Nothing"), "tools/pack/: 0 known", false},
 		"tools":       {database(t, "golang.org/x/vuln", "Nothing") + " MODULES=test/cluster/modules/govulncheck/", "modules/govulncheck/: 0 known", false},
+		"no code":     {database(t, module, "Nothing") + " MODULES=test/cluster/modules/cluster-api-helm/", "modules/cluster-api-helm/: 0 known", false},
 		"unreachable": {"HTTPS_PROXY=http://127.0.0.1:1", "!!! NOT CHECKED: vulnerabilities of tools/pack/", false},
+		"required":    {"HTTPS_PROXY=http://127.0.0.1:1 VULNDB_REQUIRED=yes", "the database of vulnerabilities cannot be reached", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := harness.Run(t, "make", exec.CommandContext(t.Context(), "make",

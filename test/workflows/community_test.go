@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,41 +20,91 @@ var notUpdated = map[string]string{
 	"/test/cluster/modules/kubernetes-1.34": "an old version on purpose",
 }
 
-type allowed struct {
-	Name string `json:"dependency-name"`
+type update struct {
+	Ecosystem   string `json:"package-ecosystem"`
+	Directories []string
+	Schedule    struct{ Interval string }
+	Allow       []struct {
+		Name string `json:"dependency-name"`
+	}
+}
+
+// allows reports whether an update raises a package, which it names, or whose module.
+func (u *update) allows(pkg string) bool {
+	for _, a := range u.Allow {
+		if module := strings.TrimSuffix(a.Name, "/*"); pkg == module || strings.HasPrefix(pkg, module+"/") {
+			return true
+		}
+	}
+	return len(u.Allow) == 0
+}
+
+// pins are the tools of a module, and the modules that it requires itself.
+func pins(module string) (out []string) {
+	for _, directive := range []string{"tool", "require"} {
+		for _, m := range regexp.MustCompile(`(?ms)^`+directive+` (?:\((.*?)^\)|([^\n(]+)$)`).FindAllStringSubmatch(module, -1) {
+			for line := range strings.Lines(m[1] + m[2]) {
+				if name := strings.Fields(line); len(name) > 0 && !strings.Contains(line, "// indirect") {
+					out = append(out, name[0])
+				}
+			}
+		}
+	}
+	return out
+}
+
+// updates are those of dependabot.yml for an ecosystem.
+func updates(t *testing.T, ecosystem string) []update {
+	t.Helper()
+	var config struct{ Updates []update }
+	if err := yaml.Unmarshal([]byte(read(t, filepath.Join(root, ".github", "dependabot.yml"))), &config); err != nil {
+		t.Fatal(err)
+	}
+	out := slices.DeleteFunc(config.Updates, func(u update) bool { return u.Ecosystem != ecosystem })
+	if len(out) == 0 || slices.ContainsFunc(out, func(u update) bool { return u.Schedule.Interval != "weekly" }) {
+		t.Errorf("dependabot.yml for %s: %+v", ecosystem, out)
+	}
+	return out
 }
 
 // TestDependabot: each module is kept up to date, or has a reason; and each program by its name.
 func TestDependabot(t *testing.T) {
-	var config struct {
-		Updates []struct {
-			Ecosystem   string `json:"package-ecosystem"`
-			Directories []string
-			Allow       []allowed
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read(t, filepath.Join(root, ".github", "dependabot.yml"))), &config); err != nil {
-		t.Fatal(err)
-	}
+	gomod := updates(t, "gomod")
 	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "go.mod", "*/go.mod").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for file := range strings.FieldsSeq(string(out)) {
 		dir := path.Clean("/" + path.Dir(file))
-		var updated bool
-		for _, u := range config.Updates {
-			if u.Ecosystem != "gomod" || !slices.Contains(u.Directories, dir) {
-				continue
-			}
-			updated = true
-			module := read(t, filepath.Join(root, file))
-			if strings.Contains(module, "\ntool ") && !slices.ContainsFunc(u.Allow, func(a allowed) bool { return strings.Contains(module, strings.TrimSuffix(a.Name, "*")) }) {
-				t.Errorf("dependabot.yml names no module that %s pins: without a name, Dependabot updates none of a tool", file)
+		i := slices.IndexFunc(gomod, func(u update) bool { return slices.Contains(u.Directories, dir) })
+		if _, left := notUpdated[dir]; (i >= 0) == left {
+			t.Errorf("%s: in dependabot.yml: %t, has a reason not to be: %t", dir, i >= 0, left)
+		}
+		if i < 0 {
+			continue
+		}
+		pinned := pins(read(t, filepath.Join(root, file)))
+		if len(pinned) == 0 {
+			t.Errorf("%s: pins nothing", file)
+		}
+		for _, pkg := range pinned {
+			if !gomod[i].allows(pkg) {
+				t.Errorf("dependabot.yml does not name the module of %s, which %s pins: without a name, Dependabot updates none of a tool", pkg, file)
 			}
 		}
-		if _, left := notUpdated[dir]; updated == left {
-			t.Errorf("%s: in dependabot.yml: %t, has a reason not to be: %t", dir, updated, left)
+	}
+}
+
+// TestDependabotActions: the workflows' actions, and those of this repository's own actions.
+func TestDependabotActions(t *testing.T) {
+	u := updates(t, "github-actions")[0]
+	for file := range all(t) {
+		dir := "/" // stands for .github/workflows
+		if filepath.Base(file) == "action.yml" {
+			dir = "/" + strings.TrimPrefix(path.Dir(file), root+"/")
+		}
+		if !slices.ContainsFunc(u.Directories, func(d string) bool { ok, err := path.Match(d, dir); return ok && err == nil }) {
+			t.Errorf("dependabot.yml does not look at the actions that %s uses: %q", file, u.Directories)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,20 +22,34 @@ const root = "../.."
 type workflow struct {
 	On          map[string]any `json:"true"` // so YAML reads the word on
 	Permissions any
+	Concurrency struct{ Group string }
 	Jobs        map[string]struct {
 		Timeout     int `json:"timeout-minutes"`
 		Permissions any
 		Environment string
 		Container   any
 		Services    any
-		Steps       []step
+		Uses        string
+		conditions
+		Steps []step
 	}
-	Runs struct{ Steps []step }
+	Defaults any
+	Runs     struct{ Steps []step }
 }
 
 type step struct {
 	Uses, Run string
 	With      map[string]any
+	conditions
+}
+
+// conditions are what makes a job or a step run elsewhere, or not at all, or not count.
+type conditions struct {
+	If       any
+	Continue any    `json:"continue-on-error"`
+	Shell    string `json:"shell"`
+	Folder   string `json:"working-directory"`
+	Defaults any
 }
 
 func (w *workflow) steps() []step {
@@ -49,6 +64,9 @@ func (w *workflow) steps() []step {
 func all(t *testing.T) map[string]*workflow {
 	t.Helper()
 	out := map[string]*workflow{}
+	if files, err := filepath.Glob(filepath.Join(root, ".github", "*", "*.yaml")); err != nil || len(files) > 0 {
+		t.Fatalf("GitHub runs what ends with .yaml, too, and the tests do not look at it: %v, %v", files, err)
+	}
 	for _, pattern := range []string{"workflows/*.yml", "actions/*/action.yml"} {
 		files, err := filepath.Glob(filepath.Join(root, ".github", pattern))
 		if err != nil || len(files) == 0 {
@@ -115,23 +133,47 @@ func TestPinned(t *testing.T) {
 			versions[action] = version
 		}
 	}
+	// However the line is written.
+	action := regexp.MustCompile(`^(\./\.github/actions/[\w-]+|[\w./-]+@[0-9a-f]{40})?$`)
+	for file, w := range all(t) {
+		for _, s := range w.steps() {
+			if !action.MatchString(s.Uses) {
+				t.Errorf("%s uses %q, which is no commit", file, s.Uses)
+			}
+		}
+	}
 }
 
 // TestCommands: whatever a workflow runs is a target of the Makefile, so that everybody can run it, without a shell in
-// between that an expression could speak to.
+// between that an expression could speak to. It always runs, and its failure fails the run.
 func TestCommands(t *testing.T) {
+	makefile := read(t, filepath.Join(root, "Makefile"))
 	var targets []string
-	for _, m := range target.FindAllStringSubmatch(read(t, filepath.Join(root, "Makefile")), -1) {
+	for _, m := range target.FindAllStringSubmatch(makefile, -1) {
 		targets = append(targets, m[1])
 	}
 	for file, w := range all(t) {
+		for name, job := range w.Jobs {
+			if !reflect.ValueOf(job.conditions).IsZero() || job.Uses != "" || w.Defaults != nil {
+				t.Errorf("%s: job %s may run something else, or nothing: %+v, uses %q, defaults %v", file, name, job.conditions, job.Uses, w.Defaults)
+			}
+		}
 		for _, s := range w.steps() {
+			if !reflect.ValueOf(s.conditions).IsZero() {
+				t.Errorf("%s: %q may run elsewhere, or not at all, or fail: %+v", file, s.Run+s.Uses, s.conditions)
+			}
 			if s.Run == "" {
 				continue
 			}
 			m := command.FindStringSubmatch(s.Run)
 			if m == nil || !slices.Contains(targets, m[1]) {
 				t.Errorf("%s runs %q, which is not `make TARGET`", file, s.Run)
+				continue
+			}
+			for _, variable := range regexp.MustCompile(`[A-Z_]+=`).FindAllString(s.Run, -1) {
+				if variable = strings.TrimSuffix(variable, "="); !regexp.MustCompile(`(?m)^` + variable + ` *\?=`).MatchString(makefile) {
+					t.Errorf("%s runs %q, and the Makefile lets nobody set %s", file, s.Run, variable)
+				}
 			}
 		}
 	}
@@ -165,6 +207,9 @@ func made(t *testing.T, text string) []string {
 	return out
 }
 
+// permitted is what publishing needs: the draft and its files, cosign's identity, and the image, the chart and the plugins.
+var permitted = map[string]any{"contents": "write", "id-token": "write", "packages": "write"}
+
 // TestPermissions: a workflow begins with the right to read, a job that needs more says so, and no step leaves the
 // token where later ones find it.
 func TestPermissions(t *testing.T) {
@@ -179,12 +224,42 @@ func TestPermissions(t *testing.T) {
 			if job.Timeout == 0 {
 				t.Errorf("%s: job %s has no timeout-minutes", file, name)
 			}
+			if job.Permissions != nil && !reflect.DeepEqual(job.Permissions, permitted) {
+				t.Errorf("%s: job %s has permissions %v, and a release needs %v", file, name, job.Permissions, permitted)
+			}
 		}
 		for _, s := range w.steps() {
 			if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
 				t.Errorf("%s: actions/checkout without persist-credentials: false", file)
 			}
 		}
+	}
+}
+
+// TestEveryCommitOfMain: of a group of runs, GitHub keeps one waiting and cancels the others, whatever cancel-in-progress
+// says. So each commit of a branch needs a group of its own.
+func TestEveryCommitOfMain(t *testing.T) {
+	for file, w := range all(t) {
+		if push, _ := w.On["push"].(map[string]any); push["branches"] != nil && w.Concurrency.Group != "" && !strings.Contains(w.Concurrency.Group, "github.sha") {
+			t.Errorf("%s: the group %s is the same for every commit", file, w.Concurrency.Group)
+		}
+	}
+}
+
+// TestWeekly: a run that nobody waits for fails if it could not look.
+func TestWeekly(t *testing.T) {
+	var scheduled int
+	for file, w := range all(t) {
+		if w.On["schedule"] == nil {
+			continue
+		}
+		scheduled++
+		if !slices.ContainsFunc(w.steps(), func(s step) bool { return s.Run == "make vulnerabilities VULNDB_REQUIRED=yes" }) {
+			t.Errorf("%s does not look for vulnerabilities, or is green without a database of them", file)
+		}
+	}
+	if scheduled != 1 {
+		t.Errorf("%d workflows run by the clock", scheduled)
 	}
 }
 
@@ -220,6 +295,9 @@ func TestStrangersGetNothing(t *testing.T) {
 		release := filepath.Base(file) == "release.yml"
 		if len(w.On) == 0 {
 			t.Errorf("%s: no event starts it", file)
+		}
+		if tags := map[string]any{"tags": []any{"v*"}}; release && !reflect.DeepEqual(w.On["push"], tags) {
+			t.Errorf("%s: started by a push of %v, want %v", file, w.On["push"], tags)
 		}
 		for event := range w.On {
 			if !slices.Contains(harmless, event) || release && event != "push" {

@@ -8,7 +8,9 @@ cd "$(dirname "$0")/../.."
 fail() { echo "tag: $*" >&2; exit 1; }
 
 number='(0|[1-9][0-9]*)'
-[[ $1 =~ ^v$number\.$number\.$number(-[0-9A-Za-z]+([.-][0-9A-Za-z]+)*)?$ ]] ||
+# A part of a pre-release is a number, or has a letter.
+part="($number|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+[[ $1 =~ ^v$number\.$number\.$number(-$part(\.$part)*)?$ ]] ||
   fail "$1 is not v and a version, as v1.2.3 or v1.2.3-rc.1; a registry's tags cannot have a +"
 [ "$1" = "v$2" ] || fail "the tag is $1, and the chart says v$2"
 for file in charts/arc-cleanup/Chart.yaml plugin/*/plugin.yaml; do

@@ -11,15 +11,16 @@ import (
 )
 
 // attestation is the bill of materials as a further manifest of the index, in
-// BuildKit's form: its platform is one that nobody pulls.
-func attestation(image v1.Image, name string, bom []byte) (mutate.IndexAddendum, error) {
+// BuildKit's form: its platform is one that nobody pulls. It does not name the registry:
+// whoever builds the commit again for another one gets the same digest.
+func attestation(image v1.Image, bom []byte) (mutate.IndexAddendum, error) {
 	digest, err := image.Digest()
 	if err != nil {
 		return mutate.IndexAddendum{}, err
 	}
 	statement, err := json.Marshal(map[string]any{
 		"_type":         "https://in-toto.io/Statement/v1",
-		"subject":       []any{map[string]any{"name": name, "digest": map[string]string{digest.Algorithm: digest.Hex}}},
+		"subject":       []any{map[string]any{"name": binaryPath[1:], "digest": map[string]string{digest.Algorithm: digest.Hex}}},
 		"predicateType": "https://cyclonedx.org/bom",
 		"predicate":     json.RawMessage(bom),
 	})

@@ -63,7 +63,7 @@ func build(opts Options) (*Built, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bill of materials of %s: %w", binary.Path, err)
 		}
-		attested, err := attestation(image, opts.Name.Name(), sbom)
+		attested, err := attestation(image, sbom)
 		if err != nil {
 			return nil, fmt.Errorf("attestation of %s: %w", binary.Platform, err)
 		}

@@ -250,6 +250,20 @@ func TestReproducible(t *testing.T) {
 	if bytes.Equal(first, build("third", "1700000001")) {
 		t.Error("SOURCE_DATE_EPOCH makes no difference")
 	}
+
+	// docs/verify.md tells users to compare the digest of what they built, for a registry that is not the publisher's.
+	digest := func(name string) string {
+		file := filepath.Join(dir, "digest")
+		imageOf(t, "1700000000", "--output", filepath.Join(dir, "named"), "--name", name, "--digest", file, "--version", "1.2.3", "--revision", "abc", "linux/amd64="+amd64)
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	if published, own := digest("ghcr.io/arc-cleanup/arc-hookjob"), digest("registry.example/arc-hookjob"); published != own {
+		t.Errorf("the digest depends on the registry: %s and %s", published, own)
+	}
 }
 
 func TestSizeLimit(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -34,27 +35,19 @@ func TestPublished(t *testing.T) {
 	}))
 	defer server.Close()
 	folder := strings.TrimPrefix(server.URL, "http://") + "/charts/c:"
-	image, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
-		mutate.Addendum{Layer: static.NewLayer([]byte("a signature"), types.OCILayer)}, mutate.Addendum{Layer: static.NewLayer([]byte("chart"), types.OCILayer)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tag, err := name.NewTag(folder + "1.0.0_x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(tag, image); err != nil {
-		t.Fatal(err)
-	}
-	digest, err := image.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	chart := static.NewLayer([]byte("chart"), types.OCILayer)
+	signature := static.NewLayer([]byte("a signature"), "application/vnd.cncf.helm.chart.provenance.v1.prov")
+	signed, alone := pushTo(t, folder+"1.0.0_x", signature, chart), pushTo(t, folder+"1.1.0", chart)
+	pushTo(t, folder+"1.2.0", chart, static.NewLayer([]byte("another chart"), types.OCILayer))
+	pushTo(t, folder+"1.3.0", chart, signature, static.NewLayer([]byte("another chart"), types.OCILayer))
 	for _, tc := range []struct {
 		version, content, want, fails string
 		down                          bool
 	}{
-		{version: "1.0.0+x", content: "chart", want: digest.String() + "\n"},
+		{version: "1.0.0+x", content: "chart", want: signed + "\n"},
+		{version: "1.1.0", content: "chart", want: alone + "\n"},
+		{version: "1.2.0", content: "chart", fails: "is published already"}, // and another one beside it
+		{version: "1.3.0", content: "chart", fails: "is published already"},
 		{version: "1.0.0+x", content: "another chart", fails: "is published already"},
 		{version: "2.0.0", content: "chart"},
 		{version: "2.0.0", content: "chart", down: true, fails: "looking for what is published"},
@@ -74,4 +67,25 @@ func TestPublished(t *testing.T) {
 			t.Errorf("%+v: %v, %q", tc, err, out.String())
 		}
 	}
+}
+
+// pushTo returns the digest of something with these layers.
+func pushTo(t *testing.T, ref string, layers ...v1.Layer) string {
+	t.Helper()
+	image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, image); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.String()
 }

@@ -3,7 +3,7 @@
 //
 //	go -C tools/pack run ./vulnerabilities --govulncheck FILE --accepted FILE MODULE-FOLDER...
 //
-// Where the database of vulnerabilities cannot be reached it says so loudly and does not fail.
+// Where the database of vulnerabilities cannot be reached it says so loudly, and fails only with --required.
 package main
 
 import (
@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Govulncheck, Database, Accepted, Root string
 	Modules                               []string
+	Required                              bool
 }
 
 func main() { pack.Main("vulnerabilities", parseArgs, run) }
@@ -37,6 +38,7 @@ func parseArgs(args []string, _ string) (Options, error) {
 	flags.StringVar(&opts.Govulncheck, "govulncheck", "", "`file` of the program")
 	flags.StringVar(&opts.Database, "db", "https://vuln.go.dev", "`URL` of the database")
 	flags.StringVar(&opts.Accepted, "accepted", "", "`file` with a line ID REASON for each vulnerability that is accepted")
+	flags.BoolVar(&opts.Required, "required", false, "fail where the database cannot be reached")
 	flags.StringVar(&opts.Root, "root", "../..", "`folder` that holds the modules")
 	if err := flags.Parse(args); err != nil {
 		return Options{}, err
@@ -62,7 +64,7 @@ func run(out io.Writer, opts Options) error {
 	known, complete := map[string]*vulnerability{}, true
 	for _, module := range opts.Modules {
 		found, err := scan(opts, filepath.Join(opts.Root, module))
-		if errors.Is(err, errUnreachable) {
+		if errors.Is(err, errUnreachable) && !opts.Required {
 			fmt.Fprintf(out, "!!! NOT CHECKED: vulnerabilities of %s, and of what comes after it. %v\n", module, err)
 			complete = false
 			break // What is known until now counts.
@@ -125,11 +127,11 @@ type vulnerability struct {
 
 // scan returns what the code of a module, or of the tools that it pins, calls.
 func scan(opts Options, module string) (map[string]*vulnerability, error) {
-	pattern, err := packages(module)
-	if err != nil {
+	patterns, err := packages(module)
+	if err != nil || len(patterns) == 0 {
 		return nil, err
 	}
-	check := exec.Command(opts.Govulncheck, "-db", opts.Database, "-format", "json", "-C", module, pattern)
+	check := exec.Command(opts.Govulncheck, append([]string{"-db", opts.Database, "-format", "json", "-C", module}, patterns...)...)
 	var stdout, stderr bytes.Buffer
 	check.Stdout, check.Stderr = &stdout, &stderr
 	if err := check.Run(); err != nil {
@@ -141,16 +143,28 @@ func scan(opts Options, module string) (map[string]*vulnerability, error) {
 	return parse(&stdout)
 }
 
-// packages is ./... where the module has any, else the tools that it is there for.
-func packages(module string) (string, error) {
+// packages are those of the module, and the tools that it pins. One that is only there for files of another module has
+// neither, which govulncheck would call an error.
+func packages(module string) (patterns []string, err error) {
 	text, err := os.ReadFile(filepath.Join(module, "go.mod"))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if bytes.Contains(text, []byte("\ntool ")) {
-		return "tool", nil
+		patterns = append(patterns, "tool")
 	}
-	return "./...", nil
+	list := exec.Command("go", "list", "./...")
+	list.Dir = module
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	own, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w\n%s", err, stderr.Bytes())
+	}
+	if len(own) > 0 {
+		patterns = append(patterns, "./...")
+	}
+	return patterns, nil
 }
 
 // parse reads what govulncheck says as JSON: what it knows, and where in the code it is called.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,11 +52,13 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestUnreachable: what was found before the database went away counts, and what is accepted is not called superfluous.
+// TestUnreachable: what was found before the database went away counts, and what is accepted is not called superfluous. A
+// module without code needs no database.
 func TestUnreachable(t *testing.T) {
 	dir := t.TempDir()
 	for file, text := range map[string]string{
 		"accepted": "GO-2026-0003 only a test calls it\n", "first/go.mod": "module first\n", "second/go.mod": "module second\n",
+		"first/a.go": "package a\n", "second/a.go": "package a\n", "empty/go.mod": "module empty\n",
 		"govulncheck": `#!/bin/sh
 case "$*" in *first*) echo '{"osv": {"id": "GO-2026-0001"}} {"finding": {"osv": "GO-2026-0001", "trace": [{"module": "m", "function": "F"}]}}' ;;
 *) echo "fetching vulnerabilities: no route" >&2; exit 1 ;; esac
@@ -78,6 +81,15 @@ case "$*" in *first*) echo '{"osv": {"id": "GO-2026-0001"}} {"finding": {"osv": 
 	opts.Modules = opts.Modules[1:]
 	if err := run(&out, opts); err != nil {
 		t.Error(err)
+	}
+	opts.Required = true
+	if err := run(&out, opts); !errors.Is(err, errUnreachable) {
+		t.Errorf("required: %v", err)
+	}
+	for module, want := range map[string]int{"empty": 0, "first": 1} {
+		if patterns, err := packages(filepath.Join(dir, module)); err != nil || len(patterns) != want {
+			t.Errorf("%s: %q, %v", module, patterns, err)
+		}
 	}
 }
 
