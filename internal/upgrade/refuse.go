@@ -19,12 +19,7 @@ const fresh = time.Hour
 func (p *planner) resume() {
 	s := p.s.Saved
 	p.note("%s was written %s (%s ago)", secretOf(*s), s.Written.Format(time.RFC3339), p.s.Now.Sub(s.Written).Round(time.Second))
-	for i, chart := range []Chart{s.Target.Controller, s.Target.ScaleSets} {
-		now := []Chart{p.s.Target.Controller, p.s.Target.ScaleSets}[i]
-		if chart.Metadata == now.Metadata && chart.Digest != "" && now.Digest != "" && chart.Digest != now.Digest {
-			p.note("the chart %s was %s when the upgrade began", now.Ref, chart.Digest)
-		}
-	}
+	p.noteCharts()
 	p.confirmPostRenderer()
 	var missing []string
 	for _, r := range s.Releases {
@@ -48,6 +43,17 @@ func (p *planner) resume() {
 	}
 	if len(missing) > 0 && p.s.Now.Sub(s.Written) > fresh {
 		p.confirmMissing(missing)
+	}
+}
+
+// noteCharts names charts of the same version whose content has changed since the upgrade began.
+func (p *planner) noteCharts() {
+	s := p.s.Saved
+	for i, chart := range []Chart{s.Target.Controller, s.Target.ScaleSets} {
+		now := []Chart{p.s.Target.Controller, p.s.Target.ScaleSets}[i]
+		if chart.Metadata == now.Metadata && chart.Digest != "" && now.Digest != "" && chart.Digest != now.Digest {
+			p.note("the chart %s was %s when the upgrade began", now.Ref, chart.Digest)
+		}
 	}
 }
 
