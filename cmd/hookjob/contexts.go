@@ -164,14 +164,23 @@ func printStatuses(w io.Writer, all views[statusDocument]) {
 	}
 	all.unreached(w)
 	for _, c := range all.Contexts {
-		if c.Document == nil {
-			continue
-		}
-		for _, u := range c.Document.Unknown {
-			fmt.Fprintf(w, "\nUNKNOWN: context %s: %s\n", shell.Visible(c.Context), shell.Visible(u))
+		if c.Document != nil {
+			printTroubles(w, c.Context, c.Document.Document)
 		}
 	}
 	fmt.Fprintf(w, "\nMore about one: %s status --context NAME%s\n", called(), more)
+}
+
+// printTroubles prints which controllers of a context are down, and what is not known of it.
+func printTroubles(w io.Writer, context string, d *status.Document) {
+	for _, c := range d.Controllers {
+		if c.Down != "" {
+			fmt.Fprintf(w, "\nDOWN: context %s: the controller %s in namespace %s %s\n", shell.Visible(context), c.Name, c.Namespace, c.Down)
+		}
+	}
+	for _, u := range d.Unknown {
+		fmt.Fprintf(w, "\nUNKNOWN: context %s: %s\n", shell.Visible(context), shell.Visible(u))
+	}
 }
 
 // printWay prints in one line how the releases of a context would be upgraded.

@@ -139,7 +139,10 @@ func TestStatusesInOneTable(t *testing.T) {
 	release := func(name string, ready bool) status.Release {
 		return status.Release{Name: name, Namespace: "ns", Installs: "controller", Hook: status.HookReport{State: status.Present}, Uninstall: status.Uninstall{Ready: ready}}
 	}
-	d := &status.Document{Releases: []status.Release{release("a", true), release("b", false)}}
+	d := &status.Document{
+		Releases:    []status.Release{release("a", true), release("b", false)},
+		Controllers: []status.Controller{{Namespace: "ns", Name: "up"}, {Namespace: "ns", Name: "down", Down: "is crash-looping"}},
+	}
 	show := func(forecasts ...*upgrade.Forecast) {
 		out.Reset()
 		var all views[statusDocument]
@@ -153,6 +156,8 @@ func TestStatusesInOneTable(t *testing.T) {
 x         a         ns          controller         present   yes               0
 x         b         ns          controller         present   no                0
 
+DOWN: context x: the controller down in namespace ns is crash-looping
+
 More about one: arc-cleanup status --context NAME
 `, out.String()); diff != "" {
 		t.Error(diff)
@@ -164,6 +169,10 @@ More about one: arc-cleanup status --context NAME
 	if diff := cmp.Diff(`To 0.14.2 in context x: freeze-and-swap, because from 0.13 to 0.14 this was seen to work: 0.13.1 to 0.14.2
 
 To 0.14.2 in context y: nothing to do: every release has version 0.14.2
+
+DOWN: context x: the controller down in namespace ns is crash-looping
+
+DOWN: context y: the controller down in namespace ns is crash-looping
 
 More about one: arc-cleanup status --context NAME --upgrade-to 0.14.2
 `, below); diff != "" {
