@@ -70,10 +70,10 @@ func (u *Upgrade) unforged(ctx context.Context, r Release) error {
 	}
 	for _, record := range records {
 		if record.StoredElsewhere() {
-			return fmt.Errorf("revision %d in its records is of the namespace %s", record.Revision, printable(record.Namespace))
+			return fmt.Errorf("the record of its revision %d is of the namespace %s", record.Revision, printable(record.Namespace))
 		}
 		if what := foreign(r, record); what != "" {
-			return fmt.Errorf("revision %d in its records has the %s, which is not of its scale sets: Helm would change or delete it; "+
+			return fmt.Errorf("the record of its revision %d has the %s, which is not of its scale sets: Helm would change or delete it; "+
 				"find out who has written it", record.Revision, what)
 		}
 	}
@@ -90,7 +90,7 @@ func (u *Upgrade) rollback(ctx context.Context, r Release) error {
 		return err
 	}
 	if what := foreign(r, to); what != "" || to.StoredElsewhere() {
-		return fmt.Errorf("revision %d in its records has more than its scale sets: %s", to.Revision, what)
+		return fmt.Errorf("the record of its revision %d has more than its scale sets: %s", to.Revision, what)
 	}
 	return u.Helm.rollback(ctx, r)
 }
