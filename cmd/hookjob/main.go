@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/arc-cleanup/arc-cleanup/internal/cleanup"
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 )
 
 // memory is the limit above which the garbage collector works harder. Tenants may make large objects, so a
@@ -49,6 +50,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	cli.Strict(root, args)
 	cmd, err := root.ExecuteContextC(ctx)
 	var code exitError
 	switch {

@@ -76,6 +76,8 @@ func TestWrongUsage(t *testing.T) {
 		"a log that is none":            {[]string{"run", "--yes", "--log-format", "xml"}, "", `--log-format "xml": must be auto, console or json`},
 		"an argument":                   {[]string{"run", "arc"}, "", `run takes no argument, and got "arc": type arc-cleanup run`},
 		"an unknown flag":               {[]string{"run", "--force"}, "", "unknown flag: --force"},
+		"help of no command":            {[]string{"help", "destroy"}, "", `unknown command "destroy"`},
+		"a shell of none":               {[]string{"completion", "tcsh"}, "", `completion "tcsh": must be bash, fish, powershell or zsh`},
 		"an unknown command":            {[]string{"destroy"}, "", `unknown command "destroy"`},
 		"a bad value in the environment": {
 			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE: --grace "soon": must be a time such as 90s, 5m or 1h30m`,
@@ -96,6 +98,7 @@ func TestWrongUsage(t *testing.T) {
 		"a scale set without its scope":     {[]string{"plan", "-A", "--scale-set", "a/b"}, "", "--scale-set needs --scope scale-set"},
 		"the status of a namespace and all": {[]string{"status", "-A", "-n", "ns"}, "", "--namespace and --all-namespaces (-A) both say where the releases are; give one"},
 		"enrol without a namespace":         {[]string{"enrol", "arc"}, "", "give --namespace, the namespace of the release"},
+		"enrol":                             {[]string{"enrol"}, "", "RELEASE is missing: type arc-cleanup enrol RELEASE"},
 		"enrol what":                        {[]string{"enrol", "-n", "ns"}, "", "RELEASE is missing: type arc-cleanup enrol RELEASE"},
 		"enrol twice told":                  {[]string{"enrol", "arc", "-n", "ns", "--enroller", "e"}, "", "--enroller does not go with a RELEASE"},
 		"enrol with a value that is none":   {[]string{"enrol", "arc", "-n", "ns", "--set", "x=1"}, "", "it has no value \"x\""},
@@ -661,7 +664,7 @@ func TestVersion(t *testing.T) {
 	if got := command(t.Context(), nil, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
 		t.Errorf("%+v", got)
 	}
-	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-cleanup version dev") {
+	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
 		t.Errorf("%+v", got)
 	}
 }

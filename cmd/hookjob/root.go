@@ -33,6 +33,7 @@ You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grac
 	}
 	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newSweep(), newDeregister(), newVersion())
 	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart", "github-token-file", "github-app-private-key-file")
+	root.SetVersionTemplate("{{.Version}}\n") // as the command version
 	nameAsCalled(root)
 	return root
 }

@@ -79,14 +79,6 @@ func newCommand(explanation *string) *cobra.Command {
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	f.define(cmd.Flags())
 	cli.Finish(cmd, "values", logFile)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{cli.FlagError(err)} })
-	check := cmd.Args
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
 	return cmd
 }
 
@@ -109,11 +101,11 @@ func (f *flags) define(set *pflag.FlagSet) {
 // run reads the manifests from in and writes them to out; with --check it writes the explanation instead.
 func (f *flags) run(in io.Reader, out io.Writer) (explanation string, err error) {
 	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return "", usageError{errors.New("stdin is a terminal; pipe rendered manifests into it")}
+		return "", cli.Wrong(errors.New("stdin is a terminal; pipe rendered manifests into it"))
 	}
 	o := f.options
 	if o.Values, err = chart.Values(f.valueFiles, f.sets, f.setStrings); err != nil {
-		return "", usageError{err}
+		return "", cli.Wrong(err)
 	}
 	o.HelmNamespace = os.Getenv("HELM_NAMESPACE")
 	explanation, err = postrender.Copy(out, in, o)
