@@ -669,6 +669,30 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// A file that could not be written is no result: no script may take it for one, and nobody be sent to the help.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	kubeconfig := withCRDs().kubeconfig(t)
+	for _, args := range [][]string{
+		{"plan", "-A", "-o", "json"}, {"plan", "-A"}, {"status"}, {"status", "--all-contexts", "-o", "json"},
+		{"sweep", "-A", "-o", "json"}, {"run", "-A", "--yes", "-o", "json"}, {"version"}, {"--help"}, {"completion", "bash"},
+	} {
+		if args[0] != "version" && args[0] != "--help" && args[0] != "completion" {
+			args = append(args, "--kubeconfig", kubeconfig)
+		}
+		var stderr strings.Builder
+		code := execute(t.Context(), args, nil, fullDisk{}, &stderr)
+		const want = "arc-cleanup: standard output could not be written, and is not complete: no space left on device\n"
+		if code != exitFailed || !strings.HasSuffix(stderr.String(), want) {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr.String())
+		}
+	}
+}
+
 // Who has read a plan learns what to type next, unless the plan cannot be carried out.
 func TestPlanSaysHowToCarryItOut(t *testing.T) {
 	t.Parallel()
