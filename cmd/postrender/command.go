@@ -50,8 +50,8 @@ const examples = `  # The hook's image in your registry; a published arc-cleanup
   export ARC_CLEANUP_LOG_FILE=/tmp/arc-postrender.log
   helm install arc $ARC --namespace arc-systems --post-renderer arc-postrender || cat $ARC_CLEANUP_LOG_FILE
 
-  # Print what it would do
-  helm template arc $ARC --namespace arc-systems | arc-postrender --check --namespace arc-systems`
+  # Print what it would do under Helm 4. The output of helm template looks as under Helm 3, whatever Helm you have
+  helm template arc $ARC --namespace arc-systems | arc-postrender --check --helm 4 --namespace arc-systems`
 
 // flags are the values of the command line.
 type flags struct {
