@@ -27,7 +27,12 @@ You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grac
 
 ` + exitHelp,
 		Version:           version.String(),
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd); err != nil {
+				return err
+			}
+			return emptied(cmd.Flags())
+		},
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 	}
