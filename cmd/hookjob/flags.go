@@ -220,9 +220,18 @@ func fromEnvironment(cmd *cobra.Command) error {
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
 			bad = fmt.Errorf("environment variable %s: %w", name, cli.FlagError(err))
+			return
 		}
+		_ = cmd.Flags().SetAnnotation(f.Name, environment, []string{name}) // it fails only for a flag that is not there
 	})
 	return bad
+}
+
+// setByEnvironment returns the variables that set flags of a command. Who has forgotten them does not understand a
+// complaint about a flag that was not typed.
+func setByEnvironment(cmd *cobra.Command) (variables []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { variables = append(variables, f.Annotations[environment]...) })
+	return variables
 }
 
 // emptied refuses a flag that narrows what is done and was given without a value: a script has lost a variable.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -77,6 +78,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		return int(code)
 	default:
 		complain(stderr, err)
+		if set := setByEnvironment(cmd); len(set) > 0 {
+			fmt.Fprintf(stderr, "Flags are also set by %s.\n", strings.Join(set, ", "))
+		}
 		fmt.Fprintf(stderr, "Run \"%s --help\" for usage.\n", cmd.CommandPath())
 		return exitUsage
 	}

@@ -73,6 +73,7 @@ func TestWrongUsage(t *testing.T) {
 		"an empty runner namespace":     {[]string{"run", "--release", "r", "--release-namespace", "ns", "--yes", "--runner-namespace", ""}, "", "--runner-namespace: a value is empty; give one, or leave the flag out"},
 		"one of two namespaces":         {[]string{"plan", "-A", "--controller-namespace", "a,"}, "", "--controller-namespace: a value is empty"},
 		"a namespace lost on the way":   {[]string{"plan", "-A"}, "ARC_CLEANUP_RUNNER_NAMESPACE=", "--runner-namespace: a value is empty"},
+		"a forgotten variable":          {[]string{"plan", "-A"}, "ARC_CLEANUP_NAMESPACE=ns", "give one\nFlags are also set by ARC_CLEANUP_NAMESPACE.\n"},
 		"credentials for everywhere":    {[]string{"run", "-A", "--yes", "--github", "deregister", "--github-url", ""}, "", "--github-url: a value is empty"},
 		"a sweep of no namespace":       {[]string{"sweep", "--yes", "--runner-namespace", ""}, "", "--runner-namespace: a value is empty"},
 		"a scale set of no name":        {[]string{"deregister", "--url", "https://github.com/acme", "--scale-set", ",a"}, "", "--scale-set: a value is empty"},
