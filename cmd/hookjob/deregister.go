@@ -73,7 +73,6 @@ func (f *deregisterFlags) mistakes() []mistake {
 		{f.from == "" && f.url != "" && !named, "--url needs --scale-set NAME, or --from FILE"},
 		{f.url == "" && named, "--scale-set needs --url URL"},
 		{f.from == "" && !named, "say what to remove: --from REPORT.json, or --url URL with --scale-set NAME"},
-		{slices.Contains(f.scaleSets, ""), "--scale-set: a scale set has a name"},
 		{len(f.runners) > 0 && len(f.scaleSets) != 1, "--runner goes with one --scale-set"},
 		{f.group != "" && !named, "--runner-group goes with --scale-set"},
 	}

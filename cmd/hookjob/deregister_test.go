@@ -17,7 +17,9 @@ func TestDeregisterSaysWhatItLacks(t *testing.T) {
 		}
 		return path
 	}
+	dir := t.TempDir()
 	for want, args := range map[string][]string{
+		"--from " + dir + ": read ": {"--from", dir},
 		"say what to remove: --from REPORT.json, or --url URL with --scale-set NAME": nil,
 		"--url needs --scale-set NAME, or --from FILE":                               {"--url", "https://github.com/acme"},
 		"--scale-set needs --url URL":                                                {"--scale-set", "s"},

@@ -97,10 +97,10 @@ leaves behind everything of ARC that Helm alone does not delete.
 func (f *enrolFlags) enrol(cmd *cobra.Command, args []string) error {
 	f.namespace = cmp.Or(f.namespace, helmNamespace())
 	switch {
-	case f.namespace == "":
-		return errors.New("give --namespace, the namespace of the release")
 	case len(args) == 0 && f.enroller == "":
 		return fmt.Errorf("RELEASE is missing: type %s RELEASE", cmd.CommandPath())
+	case f.namespace == "":
+		return errors.New("give --namespace, the namespace of the release")
 	case len(args) == 1 && f.enroller != "":
 		return errors.New("--enroller does not go with a RELEASE: the enroller's Deployment names it")
 	case f.enroller != "":

@@ -21,7 +21,7 @@ const (
 
 const exitHelp = `Exit codes:
   0    done: nothing is left to do, or the hook is switched off
-  1    failed: the API server could not be reached or read
+  1    failed: the API server could not be reached or read, or the output not written
   2    wrong usage
   3    refused; the reason and what to do are printed
   4    residue: something is left; the report names it

@@ -220,6 +220,36 @@ func fromEnvironment(cmd *cobra.Command) error {
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
 			bad = fmt.Errorf("environment variable %s: %w", name, cli.FlagError(err))
+			return
+		}
+		_ = cmd.Flags().SetAnnotation(f.Name, environment, []string{name}) // it fails only for a flag that is not there
+	})
+	return bad
+}
+
+// setByEnvironment returns the variables that set flags of a command. Who has forgotten them does not understand a
+// complaint about a flag that was not typed.
+func setByEnvironment(cmd *cobra.Command) (variables []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { variables = append(variables, f.Annotations[environment]...) })
+	return variables
+}
+
+// emptied refuses a flag that narrows what is done and was given without a value: a script has lost a variable.
+// Without the flag, the whole cluster would be cleaned, or credentials would go further. A hook's flags are the chart's;
+// its environment may come from a Secret, which must not keep Helm from the uninstall.
+func emptied(fs *pflag.FlagSet) error {
+	if fs.Changed("job") {
+		return nil
+	}
+	var bad error
+	fs.Visit(func(f *pflag.Flag) {
+		empty := f.Value.String() == "" && slices.Contains([]string{"github-url", "url", "storage-namespace", "release-namespace"}, f.Name)
+		if list, ok := f.Value.(pflag.SliceValue); ok && f.Value.Type() == "stringSlice" {
+			names := list.GetSlice()
+			empty = len(names) == 0 || slices.Contains(names, "")
+		}
+		if empty && bad == nil {
+			bad = fmt.Errorf("--%s: a value is empty; give one, or leave the flag out", f.Name)
 		}
 	})
 	return bad

@@ -70,12 +70,21 @@ func TestWrongUsage(t *testing.T) {
 		"a scale set of no namespace":   {[]string{"plan", "--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "/b"}, "", `--scale-set "/b": want a name`},
 		"a scale set without a name":    {[]string{"plan", "--scope", "scale-set", "--release-namespace", "ns", "--scale-set", "a/"}, "", `--scale-set "a/": want a name`},
 		"runners left to what goes":     {[]string{"plan", "--job", "j", "--release-namespace", "ns", "--busy-runners", "leave"}, "", "--busy-runners leave does not go with --scope controller in a hook"},
+		"an empty runner namespace":     {[]string{"run", "--release", "r", "--release-namespace", "ns", "--yes", "--runner-namespace", ""}, "", "--runner-namespace: a value is empty; give one, or leave the flag out"},
+		"one of two namespaces":         {[]string{"plan", "-A", "--controller-namespace", "a,"}, "", "--controller-namespace: a value is empty"},
+		"a namespace lost on the way":   {[]string{"plan", "-A"}, "ARC_CLEANUP_RUNNER_NAMESPACE=", "--runner-namespace: a value is empty"},
+		"a forgotten variable":          {[]string{"plan", "-A"}, "ARC_CLEANUP_NAMESPACE=ns", "give one\nFlags are also set by ARC_CLEANUP_NAMESPACE.\n"},
+		"credentials for everywhere":    {[]string{"run", "-A", "--yes", "--github", "deregister", "--github-url", ""}, "", "--github-url: a value is empty"},
+		"a sweep of no namespace":       {[]string{"sweep", "--yes", "--runner-namespace", ""}, "", "--runner-namespace: a value is empty"},
+		"a scale set of no name":        {[]string{"deregister", "--url", "https://github.com/acme", "--scale-set", ",a"}, "", "--scale-set: a value is empty"},
 		"no grace":                      {[]string{"plan", "-A", "--grace", "0s"}, "", "--grace 0s: must be more than 0"},
 		"no budget":                     {[]string{"run", "-A", "--yes", "--budget", "-1s"}, "", "--budget -1s: must be more than 0"},
 		"an output that is none":        {[]string{"plan", "--output", "yaml"}, "", `--output "yaml": must be table or json`},
 		"a log that is none":            {[]string{"run", "--yes", "--log-format", "xml"}, "", `--log-format "xml": must be auto, console or json`},
 		"an argument":                   {[]string{"run", "arc"}, "", `run takes no argument, and got "arc": type arc-cleanup run`},
 		"an unknown flag":               {[]string{"run", "--force"}, "", "unknown flag: --force"},
+		"help of no command":            {[]string{"help", "destroy"}, "", `unknown command "destroy"`},
+		"a shell of none":               {[]string{"completion", "tcsh"}, "", `completion "tcsh": must be bash, fish, powershell or zsh`},
 		"an unknown command":            {[]string{"destroy"}, "", `unknown command "destroy"`},
 		"a bad value in the environment": {
 			[]string{"plan"}, "ARC_CLEANUP_GRACE=soon", `environment variable ARC_CLEANUP_GRACE: --grace "soon": must be a time such as 90s, 5m or 1h30m`,
@@ -96,6 +105,7 @@ func TestWrongUsage(t *testing.T) {
 		"a scale set without its scope":     {[]string{"plan", "-A", "--scale-set", "a/b"}, "", "--scale-set needs --scope scale-set"},
 		"the status of a namespace and all": {[]string{"status", "-A", "-n", "ns"}, "", "--namespace and --all-namespaces (-A) both say where the releases are; give one"},
 		"enrol without a namespace":         {[]string{"enrol", "arc"}, "", "give --namespace, the namespace of the release"},
+		"enrol":                             {[]string{"enrol"}, "", "RELEASE is missing: type arc-cleanup enrol RELEASE"},
 		"enrol what":                        {[]string{"enrol", "-n", "ns"}, "", "RELEASE is missing: type arc-cleanup enrol RELEASE"},
 		"enrol twice told":                  {[]string{"enrol", "arc", "-n", "ns", "--enroller", "e"}, "", "--enroller does not go with a RELEASE"},
 		"enrol with a value that is none":   {[]string{"enrol", "arc", "-n", "ns", "--set", "x=1"}, "", "it has no value \"x\""},
@@ -661,8 +671,32 @@ func TestVersion(t *testing.T) {
 	if got := command(t.Context(), nil, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
 		t.Errorf("%+v", got)
 	}
-	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "arc-cleanup version dev") {
+	if got := command(t.Context(), nil, "--version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "dev") {
 		t.Errorf("%+v", got)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// A file that could not be written is no result: no script may take it for one, and nobody be sent to the help.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	kubeconfig := withCRDs().kubeconfig(t)
+	for _, args := range [][]string{
+		{"plan", "-A", "-o", "json"}, {"plan", "-A"}, {"status"}, {"status", "--all-contexts", "-o", "json"},
+		{"sweep", "-A", "-o", "json"}, {"run", "-A", "--yes", "-o", "json"}, {"version"}, {"--help"}, {"completion", "bash"},
+	} {
+		if args[0] != "version" && args[0] != "--help" && args[0] != "completion" {
+			args = append(args, "--kubeconfig", kubeconfig)
+		}
+		var stderr strings.Builder
+		code := execute(t.Context(), args, nil, fullDisk{}, &stderr)
+		const want = "arc-cleanup: standard output could not be written, and is not complete: no space left on device\n"
+		if code != exitFailed || !strings.HasSuffix(stderr.String(), want) {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr.String())
+		}
 	}
 }
 

@@ -172,7 +172,7 @@ func TestTextsSayWhatToClean(t *testing.T) {
 	shown := regexp.MustCompile("(?m)(?:^ *|[`\"/(]|helm )arc-cleanup (?:run|plan)\\b([^`\"|#\n]*)")
 	what := regexp.MustCompile(` (-A|--all-namespaces|--namespace|--release|--job|--scale-set)\b|^ \[flags\]`)
 	found := 0
-	for _, folder := range []string{"README.md", "cmd", "internal", "docs", "charts", "examples", "plugin"} {
+	for _, folder := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "cmd", "internal", "docs", "charts", "examples", "plugin"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", folder), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "testdata") || filepath.Base(path) == "performance.md" {
 				return err // performance.md has figures, and nothing to type

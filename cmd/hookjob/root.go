@@ -26,13 +26,19 @@ You can set every flag with an environment variable: ARC_CLEANUP_GRACE is --grac
 "arc-cleanup completion --help" says how to set up completion in your shell.
 
 ` + exitHelp,
-		Version:           version.String(),
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
-		SilenceUsage:      true,
-		SilenceErrors:     true,
+		Version: version.String(),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd); err != nil {
+				return err
+			}
+			return emptied(cmd.Flags())
+		},
+		SilenceUsage:  true,
+		SilenceErrors: true,
 	}
 	root.AddCommand(newRun(), newPlan(), newStatus(), newEnrol(), newUnenrol(), newUpgrade(), newRestore(), newSweep(), newDeregister(), newVersion())
 	cli.Finish(root, "kubeconfig", "values", "termination-log", "hooks", "helm", "chart", "scale-set-chart", "github-token-file", "github-app-private-key-file")
+	root.SetVersionTemplate("{{.Version}}\n") // as the command version
 	nameAsCalled(root)
 	return root
 }

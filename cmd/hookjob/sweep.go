@@ -83,8 +83,6 @@ func (f *sweepFlags) complete() error {
 		return errors.New("--namespace, --runner-namespace (repeatable) and --all-namespaces (-A) all say what to sweep; give one")
 	case chosen == 0:
 		return errors.New("say what to sweep: --namespace NS for the scale sets of one namespace, --all-namespaces (-A) for all of them")
-	case slices.Contains(f.scope.Namespaces, "") || slices.Contains(f.scope.ControllerNamespaces, ""):
-		return errors.New("a namespace has a name")
 	case f.scope.OlderThan < time.Second:
 		return fmt.Errorf("--older-than %s: must be a second or more", f.scope.OlderThan)
 	}

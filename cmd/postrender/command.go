@@ -50,8 +50,8 @@ const examples = `  # The hook's image in your registry; a published arc-cleanup
   export ARC_CLEANUP_LOG_FILE=/tmp/arc-postrender.log
   helm install arc $ARC --namespace arc-systems --post-renderer arc-postrender || cat $ARC_CLEANUP_LOG_FILE
 
-  # Print what it would do
-  helm template arc $ARC --namespace arc-systems | arc-postrender --check --namespace arc-systems`
+  # Print what it would do under Helm 4. The output of helm template looks as under Helm 3, whatever Helm you have
+  helm template arc $ARC --namespace arc-systems | arc-postrender --check --helm 4 --namespace arc-systems`
 
 // flags are the values of the command line.
 type flags struct {
@@ -79,14 +79,6 @@ func newCommand(explanation *string) *cobra.Command {
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	f.define(cmd.Flags())
 	cli.Finish(cmd, "values", logFile)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{cli.FlagError(err)} })
-	check := cmd.Args
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
 	return cmd
 }
 
@@ -109,11 +101,11 @@ func (f *flags) define(set *pflag.FlagSet) {
 // run reads the manifests from in and writes them to out; with --check it writes the explanation instead.
 func (f *flags) run(in io.Reader, out io.Writer) (explanation string, err error) {
 	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return "", usageError{errors.New("stdin is a terminal; pipe rendered manifests into it")}
+		return "", cli.Wrong(errors.New("stdin is a terminal; pipe rendered manifests into it"))
 	}
 	o := f.options
 	if o.Values, err = chart.Values(f.valueFiles, f.sets, f.setStrings); err != nil {
-		return "", usageError{err}
+		return "", cli.Wrong(err)
 	}
 	o.HelmNamespace = os.Getenv("HELM_NAMESPACE")
 	explanation, err = postrender.Copy(out, in, o)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/postrender"
 )
 
@@ -33,14 +34,11 @@ Helm 3 prints the error message of this command. Helm 4 drops it and shows only
 the exit code, with --debug. To keep the message, use --log-file, or set
 ARC_CLEANUP_LOG_FILE in Helm's own environment.`
 
-// usageError is a mistake on the command line.
-type usageError struct{ error }
-
 // report prints an error and returns the exit code for it.
 func report(w io.Writer, err error) int {
 	fmt.Fprintf(w, "arc-postrender: %v\n", err)
 	var (
-		usage usageError
+		usage cli.UsageError
 		known *postrender.Error
 	)
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/arc-cleanup/arc-cleanup/internal/cli"
 	"github.com/arc-cleanup/arc-cleanup/internal/version"
 )
 
@@ -29,7 +30,7 @@ func openLog(args []string) (io.WriteCloser, error) {
 	// The parser's message may quote a manifest, which may have secrets.
 	log, err := os.OpenFile(cmp.Or(*path, os.DevNull), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--%s (or %s): %w", logFile, logFileVariable, err)}
+		return nil, cli.Wrong(fmt.Errorf("--%s (or %s): %w", logFile, logFileVariable, err))
 	}
 	return log, nil
 }

@@ -55,6 +55,8 @@ func TestRun(t *testing.T) {
 		"a Helm we do not know":         {args: []string{"--helm", "2"}, code: 2, stderr: `--helm "2": must be 3 or 4`},
 		"a value that is none":          {args: []string{"--set", "a[x]=1"}, code: 2, stderr: "--set a[x]=1"},
 		"an unknown flag":               {args: []string{"--nope"}, code: 2, stderr: "unknown flag: --nope"},
+		"no shell of completion":        {args: []string{"completion", "tcsh"}, code: 2, stderr: `completion "tcsh": must be bash, fish, powershell or zsh`},
+		"too much for completion":       {args: []string{"completion", "bash", "x"}, code: 2, stderr: `bash takes no argument, and got "x": type arc-postrender completion bash`},
 		"an argument":                   {args: []string{"file.yaml"}, code: 2, stderr: `arc-postrender takes no argument, and got "file.yaml": type arc-postrender [flags] < manifests`},
 	}
 	for name, test := range tests {

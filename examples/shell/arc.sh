@@ -5,8 +5,9 @@
 #   arc.sh upgrade [FLAGS OF ARC-CLEANUP UPGRADE...]
 #
 # You need helm 3 or 4, arc-postrender (for Helm 4 its plugin) and arc-cleanup.
-# VALUES is a file with the values of the scale set. To change values, install; to
-# change the version of ARC, upgrade.
+# VALUES is a file with the values of the scale set. To change values, install with
+# the ARC_VERSION that is installed; to change the version of ARC, upgrade. An install
+# of another minor version makes the new controller delete every scale set.
 set -euo pipefail
 
 CHARTS=${CHARTS:-oci://ghcr.io/actions/actions-runner-controller-charts}

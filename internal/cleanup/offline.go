@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"sync"
@@ -39,9 +40,12 @@ func ReadRegistered(from io.Reader) (stay []Deregistered, whole bool, err error)
 			err = errors.New("something comes after the document")
 		}
 	}
+	var unread *fs.PathError
 	switch {
 	case limited.N == 0:
 		return nil, false, fmt.Errorf("it is larger than %d MiB", maxDocument>>20)
+	case errors.As(err, &unread):
+		return nil, false, err
 	case err != nil:
 		return nil, false, fmt.Errorf("it is not JSON: %w", err)
 	case document.Version != DocumentVersion && document.Version != plan.DocumentVersion:

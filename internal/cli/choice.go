@@ -55,7 +55,7 @@ const helpColumns = "100"
 // type, and completion. Completion offers the words of a flag, and files only for the flags in fileFlags.
 func Finish(root *cobra.Command, fileFlags ...string) {
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped "+helpColumns+" "))
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return FlagError(err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Wrong(FlagError(err)) })
 	each(root, func(cmd *cobra.Command) {
 		if cmd.Args != nil {
 			cmd.Args = arguments(cmd.Args)

@@ -143,14 +143,26 @@ func TestWrongUsage(t *testing.T) {
 		"no value of -c":    {[]string{"wall", "north", "-c"}, "--in-colour needs a value"},
 		"an unknown flag":   {[]string{"wall", "--wet"}, "unknown flag: --wet"},
 		"a command of none": {[]string{"door"}, `unknown command "door" for "paint"`},
+		"help of none":      {[]string{"help", "door"}, `unknown command "door" for "paint"`},
+		"help":              {[]string{"help", "wall"}, ""},
+		"a shell of none":   {[]string{"completion", "tcsh"}, `completion "tcsh": must be bash, fish, powershell or zsh`},
+		"a word too many":   {[]string{"completion", "zsh", "x"}, `zsh takes no argument, and got "x": type paint completion zsh`},
+		"no shell":          {[]string{"completion"}, ""},
+		"a shell":           {[]string{"completion", "zsh"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := newTree()
 			root.SilenceErrors, root.SilenceUsage = true, true
 			root.SetArgs(test.args)
+			var out bytes.Buffer
+			root.SetOut(&out)
+			Strict(root, test.args)
 			got := ""
 			if err := root.Execute(); err != nil {
 				got = err.Error()
+				if out.Len() > 0 {
+					t.Errorf("printed beside the error:\n%s", out.String())
+				}
 			}
 			if got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)

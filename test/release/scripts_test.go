@@ -246,6 +246,7 @@ func TestTag(t *testing.T) {
 		"no notes":         {tag: good, want: "has no section 2.0.0, or nothing in it", before: func(c *checkout) { c.write("CHANGELOG.md", "## 2.0.01\n\n- x\n") }},
 		"empty notes":      {tag: good, want: "has no section 2.0.0, or nothing in it", before: func(c *checkout) { c.write("CHANGELOG.md", "## [2.0.0]\n\n### Added\n \n## 1\n\n- x\n") }},
 		"README":           {tag: good, want: "README.md says that nothing is published yet", before: func(c *checkout) { c.write("README.md", "Nothing is published yet. Build it.\n") }},
+		"verify.md":        {tag: good, want: "docs/verify.md says that nothing is published yet", before: func(c *checkout) { c.write("docs/verify.md", "Nothing is published yet.\n") }},
 		"moved since":      {tag: good, want: "the tag v2.0.0 is of ", before: func(c *checkout) { c.commit() }},
 		"deleted since":    {tag: good, want: "the tag v2.0.0 is of no commit", before: func(c *checkout) { c.git("push", "--quiet", "origin", ":refs/tags/"+good) }},
 		"not in main":      {tag: good, want: " is not in main", before: func(c *checkout) { c.commit(); c.tag(good) }},

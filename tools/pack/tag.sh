@@ -17,9 +17,11 @@ for file in charts/arc-cleanup/Chart.yaml plugin/*/plugin.yaml; do
   grep -Fqx "version: $2" "$file" || fail "the tag is $1, and $file has no version: $2"
 done
 tools/pack/notes.sh "$2" "$1" >/dev/null
-if grep -Fqs 'Nothing is published yet' README.md; then
-  fail "README.md says that nothing is published yet; say there where to get what this tag publishes"
-fi
+for page in README.md docs/verify.md; do
+  if grep -Fqs 'Nothing is published yet' "$page"; then
+    fail "$page says that nothing is published yet; say there where to get what this tag publishes"
+  fi
+done
 
 commit=$(git rev-parse HEAD)
 # Of a tag with a message, the commit comes second.
