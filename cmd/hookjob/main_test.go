@@ -685,8 +685,15 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	kubeconfig := withCRDs().kubeconfig(t)
 	for _, args := range [][]string{
-		{"plan", "-A", "-o", "json"}, {"plan", "-A"}, {"status"}, {"status", "--all-contexts", "-o", "json"},
-		{"sweep", "-A", "-o", "json"}, {"run", "-A", "--yes", "-o", "json"}, {"version"}, {"--help"}, {"completion", "bash"},
+		{"plan", "-A", "-o", "json"},
+		{"plan", "-A"},
+		{"status"},
+		{"status", "--all-contexts", "-o", "json"},
+		{"sweep", "-A", "-o", "json"},
+		{"run", "-A", "--yes", "-o", "json"},
+		{"version"},
+		{"--help"},
+		{"completion", "bash"},
 	} {
 		if args[0] != "version" && args[0] != "--help" && args[0] != "completion" {
 			args = append(args, "--kubeconfig", kubeconfig)
