@@ -41,7 +41,8 @@ func shorten(file string) error {
 	if text, err = yaml.Marshal(withoutPods(crd)); err != nil {
 		return err
 	}
-	return os.WriteFile(file, text, 0o600)
+	// "helm show crds" of Helm 3 puts nothing between two files.
+	return os.WriteFile(file, append([]byte("---\n"), text...), 0o600)
 }
 
 // withoutPods is a part of a CRD without descriptions, where anything goes for an object that has containers.

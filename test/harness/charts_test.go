@@ -29,7 +29,7 @@ func TestLeaveOutPods(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"kind: CustomResourceDefinition", "name: v1alpha1", "controller-gen.kubebuilder.io/version", "subresources:\n", "spec:\n", "status:\n"} {
+		for _, want := range []string{"---\n", "kind: CustomResourceDefinition", "name: v1alpha1", "controller-gen.kubebuilder.io/version", "subresources:\n", "spec:\n", "status:\n"} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("%s lacks %q", filepath.Base(file), want)
 			}
