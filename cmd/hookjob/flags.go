@@ -222,7 +222,7 @@ func fromEnvironment(cmd *cobra.Command) error {
 			bad = fmt.Errorf("environment variable %s: %w", name, cli.FlagError(err))
 			return
 		}
-		_ = cmd.Flags().SetAnnotation(f.Name, environment, []string{name}) // it fails only for a flag that is not there
+		bad = cmd.Flags().SetAnnotation(f.Name, environment, []string{name})
 	})
 	return bad
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -185,20 +185,23 @@ func addFolder(sum hash.Hash, path, name string, above []string) error {
 		info, err := os.Stat(file)
 		switch {
 		case err != nil:
-		case info.IsDir():
-			if e.Type() == fs.ModeSymlink {
-				_, _ = fmt.Fprintf(sum, "%d %s 0 ", len(name), name) // it may be empty
-			}
+		case info.IsDir() && e.IsDir():
 			err = addFolder(sum, file, name, above)
+		case info.IsDir(): // a link, to a folder that may be empty
+			err = errors.Join(addName(sum, name, 0), addFolder(sum, file, name, above))
 		default:
-			_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, info.Size()) // a hash takes everything
-			err = add(sum, file)
+			err = errors.Join(addName(sum, name, info.Size()), add(sum, file))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func addName(sum hash.Hash, name string, size int64) error {
+	_, err := fmt.Fprintf(sum, "%d %s %d ", len(name), name, size)
+	return err
 }
 
 // add adds a file's content to a hash.
