@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
@@ -386,22 +384,14 @@ func (s *stage) refusedFor(by *actor, major int, args ...string) {
 // createCRDs creates the CRDs of ARC's chart.
 func (s *stage) createCRDs() {
 	s.Helper()
-	files, err := filepath.Glob(filepath.Join(s.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
-	if err != nil || len(files) != 4 {
-		s.Fatalf("%d CRDs, %v", len(files), err)
+	found, err := s.CRDs(harness.ControllerChart)
+	if err != nil || len(found) != 4 {
+		s.Fatalf("%d CRDs, %v", len(found), err)
 	}
 	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		var o unstructured.Unstructured
-		if err == nil {
-			err = yaml.Unmarshal(text, &o.Object)
-		}
-		if err == nil {
-			_, err = s.dynamic.Resource(crds).Create(s.ctx, &o, metav1.CreateOptions{})
-		}
-		if err != nil {
-			s.Fatalf("%s: %v", file, err)
+	for _, crd := range found {
+		if _, err := s.dynamic.Resource(crds).Create(s.ctx, crd, metav1.CreateOptions{}); err != nil {
+			s.Fatal(err)
 		}
 	}
 	eventually(s.T, "the CRDs are served", func() (bool, error) {

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -29,7 +28,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/bench/page"
 	"github.com/arc-cleanup/arc-cleanup/test/cluster"
@@ -214,19 +212,11 @@ func each(n int, do func(int) error) error {
 }
 
 func (b *bench) installCRDs(ctx context.Context) error {
-	files, err := filepath.Glob(filepath.Join(b.product.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
+	found, err := b.product.CRDs(harness.ControllerChart)
 	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		crd := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(content, &crd.Object); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
+	for _, crd := range found {
 		if _, err := b.dynamic.Resource(crds).Create(ctx, crd, metav1.CreateOptions{}); err != nil {
 			return err
 		}

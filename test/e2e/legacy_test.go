@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"sigs.k8s.io/yaml"
 )
 
 // The legacy chart, and what its controller makes (controllers/actions.summerwind.net
@@ -87,19 +84,11 @@ func TestLegacyByHand(t *testing.T) {
 // legacyCRDs creates those of the legacy chart.
 func (l *lab) legacyCRDs() {
 	l.Helper()
-	files, err := filepath.Glob(filepath.Join(built.ARCChart(legacyChart), "crds", "*.yaml"))
-	if err != nil || len(files) != 5 {
-		l.Fatalf("CRDs: %q, %v", files, err)
+	found, err := built.CRDs(legacyChart)
+	if err != nil || len(found) != 5 {
+		l.Fatalf("%d CRDs, %v", len(found), err)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			l.Fatal(err)
-		}
-		crd := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(text, crd); err != nil {
-			l.Fatal(err)
-		}
+	for _, crd := range found {
 		if _, err := l.dynamic.Resource(crds).Create(l.ctx, crd, metav1.CreateOptions{}); err != nil {
 			l.Fatal(err)
 		}

@@ -59,19 +59,11 @@ func (l *lab) deletes(o *unstructured.Unstructured) {
 // arcCRDs creates those of ARC's chart as change has them.
 func (l *lab) arcCRDs(change func(crd *unstructured.Unstructured)) {
 	l.Helper()
-	files, err := filepath.Glob(filepath.Join(built.ARCChart(harness.ControllerChart), "crds", "*.yaml"))
-	if err != nil || len(files) != 4 {
-		l.Fatalf("CRDs: %q, %v", files, err)
+	found, err := built.CRDs(harness.ControllerChart)
+	if err != nil || len(found) != 4 {
+		l.Fatalf("%d CRDs, %v", len(found), err)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			l.Fatal(err)
-		}
-		crd := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(text, crd); err != nil {
-			l.Fatal(err)
-		}
+	for _, crd := range found {
 		change(crd)
 		if _, err := l.dynamic.Resource(crds).Create(l.ctx, crd, metav1.CreateOptions{}); err != nil {
 			l.Fatal(err)

@@ -2,16 +2,12 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/arc-cleanup/arc-cleanup/test/harness"
 )
@@ -20,23 +16,7 @@ import (
 // that is uninstalled go; and what is said about its runners can be done.
 func TestWhoseLegacy(t *testing.T) {
 	l := newLab(t)
-	files, err := filepath.Glob(filepath.Join(built.ARCChart(legacyChart), "crds", "*.yaml"))
-	if err != nil || len(files) != 5 {
-		t.Fatalf("CRDs: %q, %v", files, err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		crd := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(text, crd); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := l.dynamic.Resource(crds).Create(l.ctx, crd, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	l.legacyCRDs()
 	template := map[string]any{"spec": map[string]any{"repository": "acme/app"}}
 	l.legacyObject("RunnerDeployment", "d", nil, map[string]any{"template": template})
 	alone := l.legacyObject("Runner", "alone", nil, map[string]any{"repository": "acme/app"}, runnerFinalizer)

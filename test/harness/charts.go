@@ -5,13 +5,14 @@ import (
 	"os"
 	"path/filepath"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
 // LeaveOutPods gives the product copies of ARC's charts, below dir, whose CRDs leave out what ARC itself does not look at:
 // descriptions, and the schemas of Pods. That is 99 % of them. To create and delete the four CRDs of a chart, an API server
 // computes for six seconds; for one, if they are short. A suite of a hundred installations that is not about a Pod's fields
-// takes half the time.
+// takes a quarter less time.
 func (p *Product) LeaveOutPods(dir string) error {
 	if err := os.CopyFS(dir, os.DirFS(p.arcCharts)); err != nil {
 		return fmt.Errorf("copying ARC's charts: %w", err)
@@ -27,6 +28,26 @@ func (p *Product) LeaveOutPods(dir string) error {
 	}
 	p.arcCharts = dir
 	return nil
+}
+
+// CRDs are those of one of ARC's charts.
+func (p *Product) CRDs(chart string) ([]*unstructured.Unstructured, error) {
+	files, err := filepath.Glob(filepath.Join(p.ARCChart(chart), "crds", "*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("looking for the CRDs of %s: %w", chart, err)
+	}
+	crds := make([]*unstructured.Unstructured, len(files))
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		crds[i] = &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(text, crds[i]); err != nil {
+			return nil, fmt.Errorf("reading the CRD %s: %w", file, err)
+		}
+	}
+	return crds, nil
 }
 
 func shorten(file string) error {
