@@ -54,6 +54,6 @@ files=$(cd "$root" && find . -type f | sort | xargs)
 [ "$files" = "./LICENSE ./THIRD_PARTY_LICENSES.txt ./arc-hookjob" ] || fail "not the binary and the licences: $files"
 cmp "$root/arc-hookjob" "$binary" || fail "the binary is not that of make image-oci"
 said=$(buildah run "$container" -- /arc-hookjob --version)
-[ "$said" = "arc-cleanup version $version (${revision:0:12})" ] || fail "it says: $said"
+[ "$said" = "$version (${revision:0:12})" ] || fail "it says: $said"
 ! buildah run "$container" -- /bin/sh -c true 2>/dev/null || fail "there is a shell in the image"
 echo "The Dockerfile builds the image of make image-oci: $said"
