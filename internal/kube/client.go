@@ -4,8 +4,6 @@ package kube
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -14,24 +12,10 @@ import (
 	"strings"
 	"sync/atomic"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/pager"
-)
-
-const (
-	// pageSize is how many objects a list request asks for at most, as kubectl does. firstPage is how many the
-	// first one asks for.
-	pageSize, firstPage = 500, 10
-	// pageBytes is how large a page should be. A tenant may write 256 KiB of annotations into each object,
-	// and 500 such objects take more memory than a hook has; several lists are read at the same time.
-	pageBytes = 1 << 20
 )
 
 // Workers is how many requests of one client are in flight at once. More does not help:
@@ -137,7 +121,7 @@ func New(cfg *rest.Config) (*Client, error) {
 	// The API server warns of deprecated things in headers. As log lines they would only bury the verdict.
 	cfg.WarningHandler = rest.NoWarnings{}
 	ahead := new(atomic.Int64)
-	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return clock{rt, ahead} })
+	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return limiter{clock{rt, ahead}} })
 	m, err := metadata.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
@@ -151,72 +135,4 @@ func New(cfg *rest.Config) (*Client, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
 	}
 	return &Client{Metadata: m, Dynamic: d, discovery: disco, ahead: ahead, Server: cfg.Host}, nil
-}
-
-// Each calls do for the metadata of every object of a resource in a namespace ("" means all namespaces). It
-// reads one page at a time. If a continue token expires, the list goes on from the same place with the
-// objects that exist by then: it has no object twice, and it has every object that existed all the time.
-func (c *Client) Each(
-	ctx context.Context, gvr schema.GroupVersionResource, namespace string, opts metav1.ListOptions,
-	do func(*metav1.PartialObjectMetadata) error,
-) error {
-	limit := int64(firstPage)
-	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		var page *metav1.PartialObjectMetadataList
-		o.Limit = limit
-		err := retryPage(ctx, &o, func(ctx context.Context) (err error) {
-			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
-			return err
-		})
-		if err == nil {
-			limit = nextPage(page.Items)
-		}
-		return page, err
-	})
-	// No page is read ahead.
-	p.PageSize, p.PageBufferSize = pageSize, 0
-	err := p.EachListItem(ctx, opts, func(o runtime.Object) error {
-		return do(o.(*metav1.PartialObjectMetadata))
-	})
-	if err != nil {
-		return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
-	}
-	return nil
-}
-
-// retryPage reads one page of a list as Retry does. If the continue token has expired, it goes on with the token
-// in the error (k8s.io/apiserver pkg/storage/etcd3/errors.go).
-func retryPage(ctx context.Context, o *metav1.ListOptions, list func(context.Context) error) error {
-	return Retry(ctx, func(ctx context.Context) error {
-		err := list(ctx)
-		var expired apierrors.APIStatus
-		if o.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &expired) && expired.Status().Continue != "" {
-			o.Continue = expired.Status().Continue
-			err = list(ctx)
-		}
-		return err
-	})
-}
-
-// nextPage returns how many objects like these make a page.
-func nextPage(items []metav1.PartialObjectMetadata) int64 {
-	total := 1
-	for i := range items {
-		for k, v := range items[i].Annotations {
-			total += len(k) + len(v)
-		}
-		for _, f := range items[i].ManagedFields {
-			if f.FieldsV1 != nil {
-				total += len(f.FieldsV1.GetRawBytes())
-			}
-		}
-	}
-	return max(1, min(pageSize, int64(pageBytes*max(1, len(items))/total)))
-}
-
-func where(gvr schema.GroupVersionResource, namespace string) string {
-	if namespace == "" {
-		return gvr.GroupResource().String() + " in all namespaces"
-	}
-	return gvr.GroupResource().String() + " in namespace " + namespace
 }

@@ -1,121 +1,15 @@
 package kube
 
 import (
-	"errors"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 )
-
-// expired is the answer to a continue token that is too old.
-func expired(next string) reply {
-	s := status(http.StatusGone, metav1.StatusReasonExpired)
-	s.Continue = next
-	return reply{code: http.StatusGone, body: s}
-}
-
-func TestEach(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		replies []reply
-		seen    []string
-		tokens  []string // the continue parameter of each request
-		want    string
-	}{
-		"nothing":    {[]reply{page("")}, nil, []string{""}, ""},
-		"one page":   {[]reply{page("", "a", "b")}, []string{"a", "b"}, []string{""}, ""},
-		"many pages": {[]reply{page("x", "a"), page("y", "b"), page("", "c")}, []string{"a", "b", "c"}, []string{"", "x", "y"}, ""},
-		"a page is tried again": {
-			[]reply{page("x", "a"), busy, broken, page("", "b")}, []string{"a", "b"}, []string{"", "x", "x", "x"}, "",
-		},
-		"an expired token, and another to go on with": {
-			[]reply{page("x", "a"), expired("x2"), page("y", "b"), page("", "c")}, []string{"a", "b", "c"}, []string{"", "x", "x2", "y"}, "",
-		},
-		"an expired token for good": {
-			[]reply{page("x", "a"), expired("")}, []string{"a"}, []string{"", "x"}, "listing things.example.com in namespace ns: told to fail",
-		},
-		"a list cut short is no list": {
-			[]reply{page("x", "a"), forbidden}, []string{"a"}, []string{"", "x"}, "told to fail",
-		},
-		"no such resource": {[]reply{notFound}, nil, []string{""}, "listing things.example.com in namespace ns"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, s := script(t, test.replies...)
-			var seen, tokens []string
-			err := c.Each(t.Context(), things, "ns", metav1.ListOptions{LabelSelector: "a=b"}, func(m *metav1.PartialObjectMetadata) error {
-				seen = append(seen, m.Name)
-				return nil
-			})
-			check(t, err, test.want)
-			if diff := cmp.Diff(test.seen, seen); diff != "" {
-				t.Errorf("objects (-want +got):\n%s", diff)
-			}
-			for i, r := range s.requests {
-				q, err := url.ParseQuery(r.Query)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if limit := q.Get("limit"); limit != "10" && i == 0 || limit != "500" && i > 0 || q.Get("labelSelector") != "a=b" {
-					t.Errorf("asked for %s", r.Query)
-				}
-				tokens = append(tokens, q.Get("continue"))
-			}
-			if diff := cmp.Diff(test.tokens, tokens); diff != "" {
-				t.Errorf("continue tokens (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// Large objects come in small pages: tenants must not fill the memory.
-func TestNextPage(t *testing.T) {
-	t.Parallel()
-	of := func(annotation, fields int) metav1.PartialObjectMetadata {
-		m := metav1.PartialObjectMetadata{}
-		m.Annotations = map[string]string{"": strings.Repeat("x", annotation)}
-		m.ManagedFields = []metav1.ManagedFieldsEntry{{}, {FieldsV1: metav1.NewFieldsV1(strings.Repeat("x", fields))}}
-		return m
-	}
-	for name, test := range map[string]struct {
-		items []metav1.PartialObjectMetadata
-		want  int64
-	}{
-		"nothing":            {nil, pageSize},
-		"small":              {[]metav1.PartialObjectMetadata{of(100, 900), of(0, 0)}, pageSize},
-		"large annotations":  {[]metav1.PartialObjectMetadata{of(256<<10, 0), of(256<<10, 0)}, 3},
-		"large fields":       {[]metav1.PartialObjectMetadata{of(0, 128<<10)}, 7},
-		"some are large":     {[]metav1.PartialObjectMetadata{of(20<<10, 0), of(0, 0)}, 102},
-		"larger than a page": {[]metav1.PartialObjectMetadata{of(2<<20, 0)}, 1},
-	} {
-		if got := nextPage(test.items); got != test.want {
-			t.Errorf("%s: %d", name, got)
-		}
-	}
-}
-
-func TestEachStopsAtAnError(t *testing.T) {
-	t.Parallel()
-	c, _ := script(t, page("", "a", "b"))
-	stop, calls := errors.New("stop"), 0
-	err := c.Each(t.Context(), things, "", metav1.ListOptions{}, func(*metav1.PartialObjectMetadata) error {
-		calls++
-		return stop
-	})
-	if !errors.Is(err, stop) || calls != 1 {
-		t.Errorf("error %v after %d calls", err, calls)
-	}
-	check(t, err, "in all namespaces")
-}
 
 func TestThereIsNoClientSideRateLimit(t *testing.T) {
 	t.Parallel()

@@ -30,9 +30,6 @@ func (c *Client) GetMetadata(
 	})
 }
 
-// wholeLimit is how many whole objects one request asks for: anybody may create large ones.
-const wholeLimit = 20
-
 // List reads all objects of a resource in a namespace ("" means all namespaces) which the label
 // selector matches ("" means all objects). It keeps whole objects in memory: use Each where there
 // may be many.
@@ -40,7 +37,7 @@ func (c *Client) List(
 	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string,
 ) ([]unstructured.Unstructured, error) {
 	var all []unstructured.Unstructured
-	err := c.EachPage(ctx, gvr, namespace, selector, wholeLimit, func(page []unstructured.Unstructured) error {
+	err := c.EachPage(ctx, gvr, namespace, selector, func(page []unstructured.Unstructured) error {
 		all = append(all, page...)
 		return nil
 	})
@@ -48,31 +45,6 @@ func (c *Client) List(
 		return nil, err
 	}
 	return all, nil
-}
-
-// EachPage calls do for the objects that List returns, and keeps at most limit of them in memory. It goes on
-// after an expired continue token as Each does: the work on small pages may outlast a token.
-func (c *Client) EachPage(
-	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string, limit int64,
-	do func([]unstructured.Unstructured) error,
-) error {
-	options := metav1.ListOptions{LabelSelector: selector, Limit: limit}
-	for {
-		var page *unstructured.UnstructuredList
-		err := retryPage(ctx, &options, func(ctx context.Context) (err error) {
-			page, err = c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
-		}
-		if err := do(page.Items); err != nil {
-			return err
-		}
-		if options.Continue = page.GetContinue(); options.Continue == "" {
-			return nil
-		}
-	}
 }
 
 // retried makes one request as Retry does and returns its answer. An error says what was being done.

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"testing"
@@ -20,16 +19,6 @@ func whole(name string) *unstructured.Unstructured {
 	o.SetNamespace("ns")
 	o.SetName(name)
 	return o
-}
-
-func wholePage(next string, names ...string) reply {
-	items := []any{}
-	for _, name := range names {
-		items = append(items, whole(name).Object)
-	}
-	return reply{code: http.StatusOK, body: map[string]any{
-		"apiVersion": "example.com/v1", "kind": "ThingList", "metadata": map[string]any{"continue": next}, "items": items,
-	}}
 }
 
 // Every request that has one answer is tried again while that helps. Its error says what was done
@@ -140,53 +129,6 @@ func TestListReadsAllPages(t *testing.T) {
 	c, _ = script(t, wholePage("x", "a"), forbidden)
 	if all, err := c.List(t.Context(), things, "ns", ""); all != nil || !apierrors.IsForbidden(err) {
 		t.Errorf("%v, %v", all, err)
-	}
-}
-
-// A token expires while the objects of a page are looked at: a list of whole objects goes on as one of metadata does.
-func TestAnExpiredTokenDoesNotEndAList(t *testing.T) {
-	t.Parallel()
-	c, s := script(t, wholePage("x", "a"), expired("x2"), wholePage("y", "b"), wholePage("", "c"))
-	all, err := c.List(t.Context(), things, "ns", "")
-	if err != nil || len(all) != 3 {
-		t.Fatalf("%d objects, %v", len(all), err)
-	}
-	tokens := []string{}
-	for _, r := range s.requests {
-		q, err := url.ParseQuery(r.Query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tokens = append(tokens, q.Get("continue"))
-	}
-	if diff := cmp.Diff([]string{"", "x", "x2", "y"}, tokens); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	c, _ = script(t, wholePage("x", "a"), expired(""))
-	if all, err := c.List(t.Context(), things, "ns", ""); all != nil || !apierrors.IsResourceExpired(err) {
-		t.Errorf("%v, %v", all, err)
-	}
-}
-
-// EachPage asks for no more objects than the caller can keep, and stops at the caller's error.
-func TestPagesAreBounded(t *testing.T) {
-	t.Parallel()
-	c, s := script(t, wholePage("x", "a", "b"), wholePage("y", "c"), wholePage("", "d"))
-	stop := errors.New("enough")
-	sizes := []int{}
-	err := c.EachPage(t.Context(), things, "ns", "app=arc", 2, func(page []unstructured.Unstructured) error {
-		if sizes = append(sizes, len(page)); len(sizes) == 2 {
-			return stop
-		}
-		return nil
-	})
-	if diff := cmp.Diff([]int{2, 1}, sizes); diff != "" || !errors.Is(err, stop) || len(s.requests) != 2 {
-		t.Errorf("%v, after %d requests (-want +got):\n%s", err, len(s.requests), diff)
-	}
-	for _, r := range s.requests {
-		if q, err := url.ParseQuery(r.Query); err != nil || q.Get("limit") != "2" {
-			t.Errorf("asked for %s, %v", r.Query, err)
-		}
 	}
 }
 

@@ -27,10 +27,6 @@ import (
 // one, and anyone can add containers to a Deployment that only looks like a controller.
 const MostWatched = 16
 
-// whole limits how many whole Deployments are in memory at once. Anyone may create many that look like
-// controllers, and one of 1 MiB takes 30 MiB in Go's maps; a hook has 128.
-const whole = 1
-
 // askers limits how many Deployments are asked about at once.
 const askers = 8
 
@@ -60,7 +56,7 @@ func Controllers(ctx context.Context, c *kube.Client, namespaces []string) ([]pl
 	}
 	for _, namespace := range namespaces {
 		for _, selector := range arc.ControllerSelectors() {
-			if err := c.EachPage(ctx, object.Deployments, namespace, selector, whole, look); err != nil {
+			if err := c.EachPage(ctx, object.Deployments, namespace, selector, look); err != nil {
 				return s.end(err)
 			}
 		}

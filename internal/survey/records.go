@@ -31,7 +31,7 @@ func (r *reading) records() {
 	}
 	r.read("what earlier runs wrote down of GitHub", func(add func(func())) error {
 		seen, names := 0, 0
-		err := r.c.EachPage(r.ctx, object.Secrets, in, plan.RecordLabel, 1, func(page []unstructured.Unstructured) error {
+		err := r.c.EachPage(r.ctx, object.Secrets, in, plan.RecordLabel, func(page []unstructured.Unstructured) error {
 			for _, u := range page {
 				secret := &object.Object{Resource: object.Secrets, Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Finalizers: u.GetFinalizers()}
 				var records []plan.Record

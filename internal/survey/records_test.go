@@ -62,7 +62,7 @@ func TestWholeScaleSetsAreReadInSmallPages(t *testing.T) {
 	}
 	for _, name := range []string{"a", "b", "c"} {
 		set := kubetest.Whole(kubetest.Object("ars team/" + name))[0]
-		set.Rest = map[string]any{"spec": map[string]any{"githubConfigUrl": "https://github.com/" + name}}
+		set.Rest = map[string]any{"spec": map[string]any{"githubConfigUrl": "https://github.com/" + name, "large": strings.Repeat("x", 800<<10)}}
 		items = append(items, set)
 	}
 	a, _ := kubetest.New(t, items...)
@@ -71,9 +71,7 @@ func TestWholeScaleSetsAreReadInSmallPages(t *testing.T) {
 	c, err := kube.New(&rest.Config{Host: a.URL, WrapTransport: func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(r.URL.Path, "/autoscalingrunnersets") && !strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadata") {
-				if asked.Add(1); r.URL.Query().Get("limit") != "2" {
-					t.Errorf("asked for %s", r.URL)
-				}
+				asked.Add(1)
 			}
 			return next.RoundTrip(r)
 		})
@@ -86,7 +84,7 @@ func TestWholeScaleSetsAreReadInSmallPages(t *testing.T) {
 	for _, info := range s.Sets {
 		urls[info.URL] = true
 	}
-	if len(s.Unknown) > 0 || len(urls) != 3 || asked.Load() != 2 {
+	if len(s.Unknown) > 0 || len(urls) != 3 || asked.Load() < 4 {
 		t.Errorf("unknown %v, sets %v, %d pages", s.Unknown, urls, asked.Load())
 	}
 }

@@ -70,16 +70,12 @@ func Read(ctx context.Context, c *kube.Client, o plan.Options) *plan.Survey {
 	return s
 }
 
-// wholeSets limits how many whole AutoscalingRunnerSets are in memory at once. One of 1 MiB, which a team that
-// installs its own scale set can make, takes a third of a hook's memory.
-const wholeSets = 2
-
 // scaleSets reads what only whole AutoscalingRunnerSets contain.
 func (r *reading) scaleSets() {
 	sets := arc.Resource(arc.AutoscalingRunnerSets)
 	for _, namespace := range r.o.CustomNamespaces(sets.Resource) {
 		r.read(sets.GroupResource().String(), func(add func(func())) error {
-			return r.c.EachPage(r.ctx, sets, namespace, "", wholeSets, func(page []unstructured.Unstructured) error {
+			return r.c.EachPage(r.ctx, sets, namespace, "", func(page []unstructured.Unstructured) error {
 				for _, u := range page {
 					uid, info := u.GetUID(), scaleSetInfo(u)
 					add(func() { r.s.Sets[uid] = info })

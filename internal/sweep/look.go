@@ -127,7 +127,7 @@ func (l *looking) core(namespace string) {
 
 // list reads whole objects. Each gives a thing and the fields of T.
 func list[T any](l *looking, gvr schema.GroupVersionResource, namespace string, add func(thing, T)) {
-	err := l.c.EachPage(l.ctx, gvr, namespace, "", pageLimit, func(page []unstructured.Unstructured) error {
+	err := l.c.EachPage(l.ctx, gvr, namespace, "", func(page []unstructured.Unstructured) error {
 		for _, u := range page {
 			t, fields, err := convert[T](gvr, &u)
 			if l.read(gvr.GroupResource().String()+" "+u.GetName(), err) {
@@ -138,9 +138,6 @@ func list[T any](l *looking, gvr schema.GroupVersionResource, namespace string, 
 	})
 	l.read(gvr.GroupResource().String(), err)
 }
-
-// pageLimit is how many whole objects are in memory at once: a tenant may create many large ones.
-const pageLimit = 20
 
 // convert returns the metadata of an object and its fields in T.
 func convert[T any](gvr schema.GroupVersionResource, u *unstructured.Unstructured) (thing, T, error) {

@@ -62,7 +62,7 @@ func (l *looking) readPods() {
 		places[t.Namespace] = true
 	}
 	for namespace := range places {
-		err := l.c.EachPage(l.ctx, object.Pods, namespace, "", pageLimit, func(page []unstructured.Unstructured) error {
+		err := l.c.EachPage(l.ctx, object.Pods, namespace, "", func(page []unstructured.Unstructured) error {
 			for _, u := range page {
 				switch phase, _, _ := unstructured.NestedString(u.Object, "status", "phase"); phase {
 				case "Succeeded", "Failed":
