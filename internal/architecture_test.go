@@ -128,7 +128,7 @@ func TestBinariesAreSmall(t *testing.T) {
 			"k8s.io/client-go/metadata", "k8s.io/client-go/tools/cache", "k8s.io/apimachinery/pkg/runtime",
 			"sigs.k8s.io/kustomize/kyaml/kio", "sigs.k8s.io/kustomize/kyaml/openapi",
 		},
-		"cmd/hookjob": {"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers"},
+		"cmd/hookjob": {"k8s.io/api/core/v1", "k8s.io/client-go/kubernetes", "k8s.io/client-go/informers"},
 	}
 	for pkg, unwanted := range tests {
 		unwanted = append(unwanted, "k8s.io/client-go/kubernetes/scheme", "k8s.io/client-go/discovery", "helm.sh/helm/v3/pkg/action", "helm.sh/helm/v3/pkg/engine")
