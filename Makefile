@@ -46,7 +46,7 @@ help: ## List the targets
 # Your own cluster only if this command names it: a KUBE_CONTEXT that your environment has is for something else.
 .PHONY: demo
 demo: ## Show on an embedded cluster what Helm leaves of ARC, the rescue, and the hook (KUBE_CONTEXT=... IMAGE=...: the hook, on your cluster)
-	@echo 'Compiling the demo: two minutes the first time, then a second.'
+	@echo 'Compiling the demo: two to four minutes the first time, then a second.'
 	@cd test && $(DEMO)$(if $(filter command,$(origin KUBE_CONTEXT)), --kube-context "$$KUBE_CONTEXT" --image "$$IMAGE")
 
 # The lines of the demo that its picture leaves out: times, all but one of each kind of step, rows of the table that are
@@ -161,7 +161,7 @@ lint: ## Run golangci-lint over every module
 
 .PHONY: cluster-up
 cluster-up: ## Start a cluster to try things on; prints its KUBECONFIG (CLUSTER=name for more than one)
-	@echo 'Compiling: two minutes the first time, then seconds.' >&2
+	@echo 'Compiling: two to four minutes the first time, then seconds.' >&2
 	@$(GO_BUILD) -o bin/arc-cleanup ./cmd/hookjob
 	@cd test && $(GO_RUN) ./cluster/cmd/cluster up --name $(CLUSTER) --image '$(IMAGE)=$(CURDIR)/bin/arc-cleanup'
 	@echo 'export ARC_CLEANUP_SET=image.repository=$(IMAGE)'

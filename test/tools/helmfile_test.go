@@ -57,6 +57,13 @@ func TestHelmfile(t *testing.T) {
 	}
 	l.wants("arc", controllerNamespace, 2, "uninstalling")
 	l.lives()
+	// helm-diff finds no difference; Helm 3 upgrades no release that is uninstalling.
+	l.must(dir, "helmfile", append([]string{"apply", "--selector", "name=arc"}, values("gha-runner-scale-set.maxRunners=3")...)...)
+	sync := append([]string{"sync", "--selector", "name=arc"}, values("gha-runner-scale-set.maxRunners=3")...)
+	if out, code := l.run(dir, "helmfile", sync...); code == 0 || !strings.Contains(out, "has no deployed releases") {
+		t.Errorf("sync after a destroy that was refused: exit code %d\n%s", code, out)
+	}
+	l.wants("arc", controllerNamespace, 2, "uninstalling")
 	l.must(dir, "helmfile", "destroy")
 	l.gone(runs(), []string{controllerJob, scaleSetJob, controllerJob})
 }
