@@ -30,6 +30,7 @@ type Client struct {
 
 	discovery rest.Interface
 	ahead     *atomic.Int64 // see Now
+	turn      chan struct{} // of large answers, see limiter
 
 	// dryRun is an option of every write, see DryRun.
 	dryRun []string
@@ -134,5 +135,5 @@ func New(cfg *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
 	}
-	return &Client{Metadata: m, Dynamic: d, discovery: disco, ahead: ahead, Server: cfg.Host}, nil
+	return &Client{Metadata: m, Dynamic: d, discovery: disco, ahead: ahead, turn: make(chan struct{}, 1), Server: cfg.Host}, nil
 }

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/tools/pager"
 )
 
 const (
@@ -22,12 +21,14 @@ const (
 	pageSize, firstPage, growth = 500, 10, 8
 	// wholeSize is how many whole objects a list request asks for at most.
 	wholeSize = 20
-	// pageBytes is how large a page should be. A tenant may write 256 KiB of annotations into each object,
-	// and 500 such objects take more memory than a hook has; several lists are read at the same time. A page of whole
-	// objects may be no larger, since 1 MiB can take 30 MiB in Go's maps.
+	// pageBytes is how large a page should be. A tenant may write 1 MiB of labels into each object, and 500 such objects take
+	// more memory than a hook has; several lists are read at the same time. A page of whole objects may be no larger, since
+	// 1 MiB can take 30 MiB in Go's maps.
 	pageBytes = 1 << 20
-	// metadataBytes is how large a page of metadata may be, with all that nextPage does not count.
+	// metadataBytes is how large a page of metadata may be.
 	metadataBytes = 2 * pageBytes
+	// largeBytes is how large an answer may be that is decoded while others are.
+	largeBytes = 64 << 10
 )
 
 // Each calls do for the metadata of every object of a resource in a namespace ("" means all namespaces). It
@@ -37,28 +38,25 @@ func (c *Client) Each(
 	ctx context.Context, gvr schema.GroupVersionResource, namespace string, opts metav1.ListOptions,
 	do func(*metav1.PartialObjectMetadata) error,
 ) error {
-	limit := int64(firstPage)
-	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	opts.Limit = firstPage
+	p := paging{c: c, o: &opts, most: metadataBytes, limit: pageSize}
+	for {
 		var page *metav1.PartialObjectMetadataList
-		o.Limit = limit
-		err := readPage(ctx, &o, metadataBytes, func(ctx context.Context) (err error) {
-			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, o)
+		err := p.read(ctx, func(ctx context.Context) (err error) {
+			page, err = c.Metadata.Resource(gvr).Namespace(namespace).List(ctx, opts)
 			return err
 		})
-		if err == nil {
-			limit = min(nextPage(page.Items), growth*o.Limit)
+		for i := 0; err == nil && i < len(page.Items); i++ {
+			err = do(&page.Items[i])
 		}
-		return page, err
-	})
-	// No page is read ahead.
-	p.PageSize, p.PageBufferSize = pageSize, 0
-	err := p.EachListItem(ctx, opts, func(o runtime.Object) error {
-		return do(o.(*metav1.PartialObjectMetadata))
-	})
-	if err != nil {
-		return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
+		if err != nil {
+			return fmt.Errorf("listing %s: %w", where(gvr, namespace), err)
+		}
+		if opts.Continue = page.Continue; opts.Continue == "" {
+			return nil
+		}
+		p.next(len(page.Items))
 	}
-	return nil
 }
 
 // EachPage calls do for the objects that List returns, and keeps in memory one object, or several that have 1 MiB
@@ -67,9 +65,10 @@ func (c *Client) EachPage(
 	ctx context.Context, gvr schema.GroupVersionResource, namespace, selector string, do func([]unstructured.Unstructured) error,
 ) error {
 	options := metav1.ListOptions{LabelSelector: selector, Limit: wholeSize}
+	p := paging{c: c, o: &options, most: pageBytes, limit: wholeSize}
 	for {
 		var page *unstructured.UnstructuredList
-		err := readPage(ctx, &options, pageBytes, func(ctx context.Context) (err error) {
+		err := p.read(ctx, func(ctx context.Context) (err error) {
 			page, err = c.Dynamic.Resource(gvr).Namespace(namespace).List(ctx, options)
 			return err
 		})
@@ -82,49 +81,59 @@ func (c *Client) EachPage(
 		if options.Continue = page.GetContinue(); options.Continue == "" {
 			return nil
 		}
-		options.Limit = min(wholeSize, growth*options.Limit)
+		p.next(len(page.Items))
 	}
 }
 
-// readPage reads one page of a list as Retry does. While it has more bytes than it may have, it asks for fewer objects: anybody
-// may make large ones, and small ones before them. If the continue token has expired, it goes on with the token in the error
+// paging is a list that is read page by page.
+type paging struct {
+	c     *Client
+	o     *metav1.ListOptions
+	most  int   // how many bytes a page may have
+	limit int64 // how many objects
+	size  int   // how many bytes the last one had
+	tight int64 // among how many of the next objects some are known to be large
+}
+
+// read reads one page as Retry does. While it has more bytes than it may have, read asks for fewer objects: anybody may make large
+// ones, and small ones before them. If the continue token has expired, it goes on with the token in the error
 // (k8s.io/apiserver pkg/storage/etcd3/errors.go).
-func readPage(ctx context.Context, o *metav1.ListOptions, most int64, list func(context.Context) error) error {
+func (p *paging) read(ctx context.Context, list func(context.Context) error) error {
 	for {
-		of := ctx
-		if o.Limit > 1 { // The API server itself limits how large an object is.
-			of = context.WithValue(ctx, mostBytes{}, most)
-		}
-		err := Retry(of, func(ctx context.Context) error {
+		err := Retry(ctx, func(ctx context.Context) error {
+			a := &answer{turn: p.c.turn, most: p.most}
+			if p.o.Limit <= 1 { // The API server itself limits how large an object is.
+				a.most = math.MaxInt32
+			}
+			defer a.done()
+			ctx = context.WithValue(ctx, answerKey{}, a)
 			err := list(ctx)
 			var expired apierrors.APIStatus
-			if o.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &expired) && expired.Status().Continue != "" {
-				o.Continue = expired.Status().Continue
+			if p.o.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &expired) && expired.Status().Continue != "" {
+				p.o.Continue = expired.Status().Continue
 				err = list(ctx)
 			}
+			p.size = a.size
 			return err
 		})
 		if !errors.Is(err, errTooLarge) {
 			return err
 		}
-		o.Limit = max(1, o.Limit/growth)
+		p.tight = p.o.Limit
+		p.o.Limit = max(1, p.o.Limit/growth)
 	}
 }
 
-// nextPage returns how many objects like these make a page.
-func nextPage(items []metav1.PartialObjectMetadata) int64 {
-	total := 1
-	for i := range items {
-		for k, v := range items[i].Annotations {
-			total += len(k) + len(v)
-		}
-		for _, f := range items[i].ManagedFields {
-			if f.FieldsV1 != nil {
-				total += len(f.FieldsV1.GetRawBytes())
-			}
-		}
+// next sets how many objects to ask for after a page of n. Pages do not grow before the large objects: they would be dropped.
+func (p *paging) next(n int) {
+	limit := p.limit
+	if n > 0 {
+		limit = min(limit, int64(pageBytes*n/max(1, p.size)))
 	}
-	return max(1, min(pageSize, int64(pageBytes*max(1, len(items))/total)))
+	if p.tight -= int64(n); p.tight > 0 {
+		limit = min(limit, p.o.Limit)
+	}
+	p.o.Limit = max(1, min(limit, growth*p.o.Limit))
 }
 
 func where(gvr schema.GroupVersionResource, namespace string) string {
@@ -134,29 +143,69 @@ func where(gvr schema.GroupVersionResource, namespace string) string {
 	return gvr.GroupResource().String() + " in namespace " + namespace
 }
 
-// mostBytes is the key of how many bytes an answer may have, in the context of a request.
-type mostBytes struct{}
+// answerKey is the key of an answer in the context of a request.
+type answerKey struct{}
 
-// errTooLarge is the error of a request whose answer has more.
+// answer is what a request's answer may be, and what it is.
+type answer struct {
+	most int // how many bytes it may have
+	size int // how many it has
+
+	turn  chan struct{} // has room for one
+	taken bool
+}
+
+// take waits until no other large answer is decoded.
+func (a *answer) take(ctx context.Context) error {
+	if a.taken {
+		return nil
+	}
+	select {
+	case a.turn <- struct{}{}:
+		a.taken = true
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// done lets the next large answer be decoded.
+func (a *answer) done() {
+	if a.taken {
+		a.taken = false
+		<-a.turn
+	}
+}
+
+// errTooLarge is the error of a request whose answer has more bytes than it may have.
 var errTooLarge = errors.New("the answer is larger than there is memory for")
 
-// limiter drops an answer that has more bytes than it may have, before it fills the memory.
+// limiter drops an answer that has more bytes than it may have, before it fills the memory. Of the others it lets through one large
+// one at a time: ten lists that decode 1 MiB of labels each would take all that a hook has.
 type limiter struct{ http.RoundTripper }
 
 // RoundTrip reads the whole answer to a request whose context limits it.
 func (l limiter) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := l.RoundTripper.RoundTrip(r)
-	most, limited := r.Context().Value(mostBytes{}).(int64)
+	got, err := l.RoundTripper.RoundTrip(r)
+	a, limited := r.Context().Value(answerKey{}).(*answer)
 	if err != nil || !limited {
-		return answer, err
+		return got, err
 	}
-	text, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
-	if err := errors.Join(err, answer.Body.Close()); err != nil {
+	text, err := io.ReadAll(io.LimitReader(got.Body, int64(a.most)+1))
+	closed := got.Body.Close()
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if int64(len(text)) > most {
+	case len(text) > a.most:
 		return nil, errTooLarge
+	case closed != nil:
+		return nil, closed
 	}
-	answer.Body = io.NopCloser(bytes.NewReader(text))
-	return answer, nil
+	if a.size = len(text); a.size > largeBytes {
+		if err := a.take(r.Context()); err != nil {
+			return nil, err
+		}
+	}
+	got.Body = io.NopCloser(bytes.NewReader(text))
+	return got, nil
 }

@@ -9,7 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -92,25 +95,24 @@ func TestEach(t *testing.T) {
 // Large objects come in small pages: tenants must not fill the memory.
 func TestNextPage(t *testing.T) {
 	t.Parallel()
-	of := func(annotation, fields int) metav1.PartialObjectMetadata {
-		m := metav1.PartialObjectMetadata{}
-		m.Annotations = map[string]string{"": strings.Repeat("x", annotation)}
-		m.ManagedFields = []metav1.ManagedFieldsEntry{{}, {FieldsV1: metav1.NewFieldsV1(strings.Repeat("x", fields))}}
-		return m
-	}
 	for name, test := range map[string]struct {
-		items []metav1.PartialObjectMetadata
-		want  int64
+		limit, most int64
+		n, size     int
+		tight       int64
+		want        int64
 	}{
-		"nothing":            {nil, pageSize},
-		"small":              {[]metav1.PartialObjectMetadata{of(100, 900), of(0, 0)}, pageSize},
-		"large annotations":  {[]metav1.PartialObjectMetadata{of(256<<10, 0), of(256<<10, 0)}, 3},
-		"large fields":       {[]metav1.PartialObjectMetadata{of(0, 128<<10)}, 7},
-		"some are large":     {[]metav1.PartialObjectMetadata{of(20<<10, 0), of(0, 0)}, 102},
-		"larger than a page": {[]metav1.PartialObjectMetadata{of(2<<20, 0)}, 1},
+		"nothing":            {500, 500, 0, 100, 0, 500},
+		"small":              {500, 500, 500, 500_000, 0, 500},
+		"grows":              {10, 500, 10, 1000, 0, 80},
+		"large":              {10, 500, 2, 512 << 10, 0, 4},
+		"larger than a page": {10, 500, 1, 2 << 20, 0, 1},
+		"before large ones":  {62, 500, 62, 1000, 100, 62},
+		"after large ones":   {62, 500, 62, 1000, 62, 496},
+		"whole":              {20, 20, 20, 1000, 0, 20},
 	} {
-		if got := nextPage(test.items); got != test.want {
-			t.Errorf("%s: %d", name, got)
+		p := paging{o: &metav1.ListOptions{Limit: test.limit}, limit: test.most, size: test.size, tight: test.tight}
+		if p.next(test.n); p.o.Limit != test.want {
+			t.Errorf("%s: %d", name, p.o.Limit)
 		}
 	}
 }
@@ -193,7 +195,7 @@ func (c *crowd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	for i, size := range c.sizes[first : first+n] {
 		o := partial(strconv.Itoa(first+i), "1")
-		o.Labels = map[string]string{"large": strings.Repeat("x", size)} // which nextPage does not count
+		o.Labels = map[string]string{"large": strings.Repeat("x", size)}
 		list.Items = append(list.Items, o)
 	}
 	text, _ := json.Marshal(list)
@@ -218,7 +220,7 @@ func TestPagesAreBounded(t *testing.T) {
 				seen(m.Name)
 				return nil
 			})
-		}, metadataBytes, 60},
+		}, metadataBytes, 50},
 		"whole": {func(ctx context.Context, c *Client, seen func(string)) error {
 			return c.EachPage(ctx, things, "", "", func(page []unstructured.Unstructured) error {
 				for _, o := range page {
@@ -265,12 +267,115 @@ func TestAnAnswerOfTheLargestSize(t *testing.T) {
 	for _, more := range []int{-1, 0, 1} {
 		c, s := script(t, small)
 		o := metav1.ListOptions{Limit: 2}
-		err := readPage(t.Context(), &o, int64(len(text)+len("\n")+more), func(ctx context.Context) error {
+		p := paging{c: c, o: &o, most: len(text) + len("\n") + more}
+		err := p.read(t.Context(), func(ctx context.Context) error {
 			_, err := c.Metadata.Resource(things).List(ctx, o)
 			return err
 		})
 		if want := map[bool]int{true: 2, false: 1}[more < 0]; err != nil || len(s.requests) != want {
 			t.Errorf("%d bytes more than there are: %d requests, want %d; %v", more, len(s.requests), want, err)
 		}
+	}
+}
+
+// A tenant's objects are all too large for the page that would come next: a list asks for as many as fit, however their bytes
+// are spread, and does not begin each page again.
+func TestLargeObjectsNeedFewRequests(t *testing.T) {
+	t.Parallel()
+	for name, list := range map[string]func(*Client) error{
+		"metadata": func(c *Client) error {
+			return c.Each(t.Context(), things, "", metav1.ListOptions{}, func(*metav1.PartialObjectMetadata) error { return nil })
+		},
+		"whole": func(c *Client) error {
+			return c.EachPage(t.Context(), things, "", "", func([]unstructured.Unstructured) error { return nil })
+		},
+	} {
+		s := &crowd{sizes: slices.Repeat([]int{300 << 10}, 60)}
+		if err := list(connect(t, s)); err != nil || len(s.pages) > 30 {
+			t.Errorf("%s: %d requests, %v", name, len(s.pages), err)
+		}
+	}
+}
+
+// A page that is read while another is looked at takes memory, too.
+func TestNoPageIsReadAhead(t *testing.T) {
+	t.Parallel()
+	c, s := script(t, page("x", "a"), page("", "b"))
+	err := c.Each(t.Context(), things, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) error {
+		time.Sleep(50 * time.Millisecond)
+		if got := len(s.methods()); m.Name == "a" && got != 1 {
+			t.Errorf("%d requests while the first page is looked at", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Ten lists that decode large pages at the same time would take all the memory that there is.
+func TestLargePagesAreDecodedOneAtATime(t *testing.T) {
+	t.Parallel()
+	c := connect(t, &crowd{sizes: []int{largeBytes}})
+	var decoding, most atomic.Int64
+	var lists sync.WaitGroup
+	for range 4 {
+		lists.Go(func() {
+			o := metav1.ListOptions{Limit: 1}
+			p := paging{c: c, o: &o, most: metadataBytes}
+			err := p.read(t.Context(), func(ctx context.Context) error {
+				_, err := c.Metadata.Resource(things).List(ctx, o)
+				most.Store(max(most.Load(), decoding.Add(1)))
+				time.Sleep(20 * time.Millisecond)
+				decoding.Add(-1)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	lists.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d at once", most.Load())
+	}
+}
+
+// A tenant's runners are read by many workers. Of large ones only one is in memory at a time.
+func TestLargeObjectsAreReadOneAtATime(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	asked := map[string]int{}
+	var large, most int
+	c := connect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		again := asked[r.URL.Path] > 0
+		if asked[r.URL.Path]++; again {
+			large++
+			most = max(most, large)
+		}
+		mu.Unlock()
+		o := whole(r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+		o.SetAnnotations(map[string]string{"large": strings.Repeat("x", 1<<20)})
+		if again {
+			time.Sleep(20 * time.Millisecond)
+			mu.Lock()
+			large--
+			mu.Unlock()
+		}
+		respond(w, reply{code: http.StatusOK, body: o.Object})
+	}))
+	var reads sync.WaitGroup
+	for i := range 8 {
+		reads.Go(func() {
+			name := strconv.Itoa(i)
+			if u, err := c.Get(t.Context(), things, "ns", name); err != nil || u.GetName() != name {
+				t.Errorf("%v, %v", u.GetName(), err)
+			}
+		})
+	}
+	reads.Wait()
+	if len(asked) != 8 || asked["/apis/example.com/v1/namespaces/ns/things/0"] != 2 || most != 1 {
+		t.Errorf("%v, %d at once", asked, most)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -12,11 +13,24 @@ import (
 	"github.com/arc-cleanup/arc-cleanup/internal/object"
 )
 
-// Get reads one object. namespace is "" for a resource without namespaces.
+// Get reads one object. namespace is "" for a resource without namespaces. A large one is dropped, and read again when no other
+// is: anybody may make large ones, and many workers read.
 func (c *Client) Get(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
 	what := object.Object{Resource: gvr, Namespace: namespace, Name: name}.String()
 	return retried(ctx, "reading "+what, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return c.Dynamic.Resource(gvr).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		get := func(a *answer) (*unstructured.Unstructured, error) {
+			return c.Dynamic.Resource(gvr).Namespace(namespace).Get(context.WithValue(ctx, answerKey{}, a), name, metav1.GetOptions{})
+		}
+		u, err := get(&answer{most: largeBytes})
+		if !errors.Is(err, errTooLarge) {
+			return u, err
+		}
+		a := &answer{most: math.MaxInt32, turn: c.turn}
+		if err := a.take(ctx); err != nil {
+			return nil, err
+		}
+		defer a.done()
+		return get(a)
 	})
 }
 

@@ -162,11 +162,15 @@ const noLabels = "<none>"
 // crashes reports whether one of the Pods that a selector finds is crash-looping. The hook of a
 // single-namespace controller may not read the Pods of other controllers: then none is known to.
 func crashes(ctx context.Context, c *kube.Client, namespace, selector string) (bool, error) {
-	pods, err := c.List(ctx, object.Pods, namespace, selector)
+	crashes := false
+	err := c.EachPage(ctx, object.Pods, namespace, selector, func(pods []unstructured.Unstructured) error {
+		crashes = crashes || slices.ContainsFunc(pods, func(pod unstructured.Unstructured) bool { return crashLooping(pod, time.Now()) })
+		return nil
+	})
 	if apierrors.IsForbidden(err) {
 		return false, nil
 	}
-	return slices.ContainsFunc(pods, func(pod unstructured.Unstructured) bool { return crashLooping(pod, time.Now()) }), err
+	return crashes, err
 }
 
 // crashLooping reports whether, according to a Pod's status, a container has restarted many times

@@ -136,21 +136,26 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 	if external, _, _ := unstructured.NestedString(service.Object, "spec", "externalName"); external != "" {
 		return "", nil
 	}
-	found, err := c.List(ctx, object.EndpointSlices, namespace, "kubernetes.io/service-name="+name)
-	if err != nil {
+	answers := false
+	err = c.EachPage(ctx, object.EndpointSlices, namespace, "kubernetes.io/service-name="+name, func(page []unstructured.Unstructured) error {
+		answers = answers || slices.ContainsFunc(page, ready)
+		return nil
+	})
+	if err != nil || answers {
 		return "", err
 	}
-	for _, slice := range found {
-		endpoints, _, _ := unstructured.NestedSlice(slice.Object, "endpoints")
-		for _, e := range endpoints {
-			endpoint, _ := e.(map[string]any)
-			// A missing condition counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
-			if ready, found, _ := unstructured.NestedBool(endpoint, "conditions", "ready"); ready || !found {
-				return "", nil
-			}
-		}
-	}
 	return fmt.Sprintf("the Service %s/%s has no ready endpoint", namespace, name), nil
+}
+
+// ready reports whether an EndpointSlice has a ready endpoint.
+func ready(slice unstructured.Unstructured) bool {
+	endpoints, _, _ := unstructured.NestedSlice(slice.Object, "endpoints")
+	return slices.ContainsFunc(endpoints, func(e any) bool {
+		endpoint, _ := e.(map[string]any)
+		// A missing condition counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
+		ready, found, _ := unstructured.NestedBool(endpoint, "conditions", "ready")
+		return ready || !found
+	})
 }
 
 // unavailable says why an APIService does not answer; "" if it does.
