@@ -32,14 +32,19 @@ type Selection struct {
 	Match     func(*metav1.PartialObjectMetadata) bool
 }
 
-// shrink drops what a wait does not need. Annotations and managed fields are most of an object's metadata, which matters with
-// 20,000 objects in memory. Objects that are not waited for may be a tenant's, with 1 MiB of labels each. They match no better
-// without labels and owners.
-func (s Selection) shrink(m *metav1.PartialObjectMetadata) {
+// keep returns what a wait needs of an object. Annotations and managed fields are most of its metadata, which matters with 20,000
+// objects in memory. What is not waited for may be a tenant's, with 1 MiB of labels each: of that, keep returns what a cache needs,
+// in another type, so that it is never asked about again.
+func (s Selection) keep(o any) (any, error) {
+	m, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return o, nil
+	}
 	m.ManagedFields, m.Annotations = nil, nil
 	if s.Match != nil && !s.Match(m) {
-		m.ObjectMeta = metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion}
+		return &metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion}, nil
 	}
+	return m, nil
 }
 
 // progressInterval bounds the time between two counts of WaitGone. With fewer objects left it counts more
@@ -197,7 +202,6 @@ type watch struct {
 	resource  schema.GroupVersionResource
 	namespace string
 	informer  cache.SharedIndexInformer
-	match     func(*metav1.PartialObjectMetadata) bool
 	// absent is set while the API server does not serve the resource, as after the deletion of its CRD.
 	absent atomic.Bool
 	// failed is the last error of listing or watching.
@@ -205,7 +209,7 @@ type watch struct {
 }
 
 func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, error) {
-	w := &watch{resource: s.Resource, namespace: s.Namespace, match: s.Match}
+	w := &watch{resource: s.Resource, namespace: s.Namespace}
 	// Not client-go's metadatainformer: its package links every typed client, which would be more than half
 	// of the binary.
 	objects := c.Metadata.Resource(s.Resource).Namespace(s.Namespace)
@@ -219,12 +223,7 @@ func (c *Client) watch(ctx context.Context, s Selection, poke func()) (*watch, e
 			return objects.Watch(ctx, o)
 		},
 	}, c.Metadata), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
-	err := w.informer.SetTransform(func(o any) (any, error) {
-		if m, ok := o.(*metav1.PartialObjectMetadata); ok {
-			s.shrink(m)
-		}
-		return o, nil
-	})
+	err := w.informer.SetTransform(s.keep)
 	if err != nil {
 		return nil, err
 	}
@@ -266,8 +265,8 @@ func (w *watch) count(names *[]string) (distance, left int, known bool) {
 	}
 	for _, o := range w.informer.GetStore().List() {
 		m, ok := o.(*metav1.PartialObjectMetadata)
-		if !ok || (w.match != nil && !w.match(m)) {
-			continue
+		if !ok {
+			continue // not waited for, see keep
 		}
 		left++
 		if len(*names) < examples {
