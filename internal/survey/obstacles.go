@@ -138,7 +138,13 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 	}
 	answers := false
 	err = c.EachPage(ctx, object.EndpointSlices, namespace, "kubernetes.io/service-name="+name, func(page []unstructured.Unstructured) error {
-		answers = answers || slices.ContainsFunc(page, ready)
+		for _, slice := range page {
+			is, err := ready(slice)
+			if err != nil {
+				return fmt.Errorf("reading the EndpointSlice %s/%s: %w", namespace, slice.GetName(), err)
+			}
+			answers = answers || is
+		}
 		return nil
 	})
 	if err != nil || answers {
@@ -148,14 +154,20 @@ func unanswered(ctx context.Context, c *kube.Client, namespace, name string) (st
 }
 
 // ready reports whether an EndpointSlice has a ready endpoint.
-func ready(slice unstructured.Unstructured) bool {
-	endpoints, _, _ := unstructured.NestedSlice(slice.Object, "endpoints")
-	return slices.ContainsFunc(endpoints, func(e any) bool {
-		endpoint, _ := e.(map[string]any)
+func ready(slice unstructured.Unstructured) (bool, error) {
+	type endpoint struct {
+		Conditions struct {
+			Ready *bool `json:"ready"`
+		} `json:"conditions"`
+	}
+	var read struct {
+		Endpoints []endpoint `json:"endpoints"`
+	}
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(slice.Object, &read)
+	return slices.ContainsFunc(read.Endpoints, func(e endpoint) bool {
 		// A missing condition counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
-		ready, found, _ := unstructured.NestedBool(endpoint, "conditions", "ready")
-		return ready || !found
-	})
+		return e.Conditions.Ready == nil || *e.Conditions.Ready
+	}), err
 }
 
 // unavailable says why an APIService does not answer; "" if it does.
