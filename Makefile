@@ -46,7 +46,7 @@ help: ## List the targets
 # Your own cluster only if this command names it: a KUBE_CONTEXT that your environment has is for something else.
 .PHONY: demo
 demo: ## Show on an embedded cluster what Helm leaves of ARC, the rescue, and the hook (KUBE_CONTEXT=... IMAGE=...: the hook, on your cluster)
-	@echo 'Compiling the demo: two to four minutes the first time, then a second.'
+	@echo 'Compiling the demo: two to four minutes the first time, before it builds Kubernetes, Helm and ARC; then a second.'
 	@cd test && $(DEMO)$(if $(filter command,$(origin KUBE_CONTEXT)), --kube-context "$$KUBE_CONTEXT" --image "$$IMAGE")
 
 # The lines of the demo that its picture leaves out: times, all but one of each kind of step, rows of the table that are
@@ -116,8 +116,8 @@ test-fuzz: ## Fuzz the stream splitter for FUZZTIME
 	go test ./internal/manifest -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 .PHONY: test-cluster
-test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); the first run builds Kubernetes, in about 15 minutes
-	cd test && $(GO_TEST) -p 2 -count=1 -timeout 75m ./e2e ./... # e2e takes as long as all others: it begins, and they run beside it
+test-cluster: ## Test on a real cluster (KUBERNETES=1.34 for another version); the first run builds Kubernetes, in 20 minutes or less
+	cd test && $(GO_TEST) -p 2 -count=1 -timeout 75m ./e2e ./... # e2e takes longest: it begins, and the others run beside it
 	cd test/helmsdk && $(GO_TEST) -count=1 ./...
 
 .PHONY: test-tools

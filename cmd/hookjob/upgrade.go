@@ -174,7 +174,7 @@ func (f *upgradeFlags) complete(cmd *cobra.Command) (console bool, err error) {
 	}
 	if !f.yes && !f.dryRun && !isTerminal(cmd.InOrStdin()) {
 		needs := "--yes, and --version or --chart"
-		if f.abort {
+		if f.abort || f.request.Version != "" || f.request.Chart != "" {
 			needs = "--yes"
 		}
 		return false, fmt.Errorf("upgrade asks before it writes, and there is no terminal to ask on: give %s (and look at --dry-run first)", needs)
